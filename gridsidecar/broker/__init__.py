@@ -1,0 +1,97 @@
+"""The broker seam: where task messages come from and alarms go to. RabbitMQ (`amqp`) or one SQLite file (`embedded`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from gridsidecar.task import Message
+
+if TYPE_CHECKING:
+    from gridsidecar.config.settings import BrokerSettings
+    from gridsidecar.telemetry import Readiness
+
+
+class Delivery(Protocol):
+    """One message in our hands. Exactly one of `ack` and `give_back` is called on it, once."""
+
+    @property
+    def message(self) -> Message: ...
+
+    @property
+    def redelivered(self) -> bool:
+        """The broker says that it handed this message out before."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Still ours: the channel it came on is open (amqp), its lease is held (embedded)."""
+        ...
+
+    async def ack(self) -> None:
+        """The broker may forget it. On a dead delivery this does nothing: the broker hands it out again anyway."""
+        ...
+
+    async def give_back(self) -> None:
+        """Back to the queue, to be handed out again at once. On a dead delivery this does nothing."""
+        ...
+
+
+Receive = Callable[[Delivery], None]
+
+
+class Broker(Protocol):
+    """One work queue, with its delayed messages and dead letters.
+
+    Every method that talks to a server raises `BrokerUnavailable` when it is away and `AccessRefused` when it says no;
+    publishing also raises `PublishRefused` when the broker will not take the message. A method that returns normally
+    has done its work: what was published is confirmed and routed.
+    """
+
+    async def open(self) -> None:
+        """Connect, and find or create the queues. Raises instead of retrying."""
+        ...
+
+    async def consume(self, receive: Receive, prefetch: int) -> None:
+        """Hand deliveries to `receive`, at most `prefetch` unsettled at a time, until `stop_consuming`.
+
+        Outages are ridden out inside: it reconnects with back-off and reports to telemetry's readiness. Deliveries
+        that were in hand when a connection died are no longer `alive`; the broker hands them out again.
+        """
+        ...
+
+    async def stop_consuming(self) -> None:
+        """No delivery arrives after this returns; what was handed out stays ours to settle."""
+        ...
+
+    async def publish(self, message: Message) -> None:
+        """Put a message on the work queue. It gets a fresh message id when it has none."""
+        ...
+
+    async def alarm(self, message: Message, delay: float) -> None:
+        """Bring a message back to the work queue in about `delay` seconds, maybe in several steps, never later than
+        needed by more than a second; raises `PublishRefused` where the broker will not let us delay."""
+        ...
+
+    async def dead_letter(self, message: Message, reason: str) -> None:
+        """Put the body, untouched, on the dead-letter queue with headers that say why."""
+        ...
+
+    async def ready_count(self) -> int:
+        """Messages waiting on the work queue right now (neither delayed nor in somebody's hands)."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything within a few seconds. Closing twice is harmless."""
+        ...
+
+
+def make_broker(settings: BrokerSettings, readiness: Readiness) -> Broker:
+    """The implementation that `broker.url` names, not yet connected."""
+    if settings.url.startswith("sqlite:"):
+        from gridsidecar.broker.embedded import EmbeddedBroker
+
+        return EmbeddedBroker(settings, readiness)
+    from gridsidecar.broker.amqp import AmqpBroker
+
+    return AmqpBroker(settings, readiness)

@@ -1,0 +1,1 @@
+"""Configuration: one YAML file, the environment and `.env`, checked whole before anything starts."""

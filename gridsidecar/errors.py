@@ -1,0 +1,78 @@
+"""What can go wrong around the tasks. How a task itself ends is a value (`task.Outcome`), never an exception."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Exit codes follow sysexits.h.
+EX_OK = 0
+EX_FAILED = 1
+EX_USAGE = 64
+EX_UNAVAILABLE = 69
+EX_RETRY = 75
+EX_REFUSED = 77
+EX_CONFIG = 78
+
+
+class GridSidecarError(Exception):
+    """Base of every error that is told to the user in one sentence, without a traceback."""
+
+    exit_code = EX_FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One mistake in the configuration: where it is, what stands there, what is allowed."""
+
+    key: str
+    problem: str
+    value: str | None = None
+    source: str | None = None  # file name, or the variable's name
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = self.source or ""
+        if self.line is not None:
+            place += f":{self.line}"
+        shown = "" if self.value is None else f" = {self.value}"
+        return f"{place + ': ' if place else ''}{self.key}{shown}: {self.problem}"
+
+
+class ConfigError(GridSidecarError):
+    """The configuration cannot work; carries every fault found, not just the first."""
+
+    exit_code = EX_CONFIG
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+class UsageError(GridSidecarError):
+    """The command line asks for something that cannot be done."""
+
+    exit_code = EX_USAGE
+
+
+class Unavailable(GridSidecarError):
+    """A server cannot be reached right now; trying again later may help."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class StoreUnavailable(Unavailable):
+    """The database is away, read-only, full or too slow. Fails no task."""
+
+
+class BrokerUnavailable(Unavailable):
+    """The broker is away or did not confirm in time. Fails no task."""
+
+
+class PublishRefused(GridSidecarError):
+    """The broker will not take this message: no such queue, no permission, or queue full."""
+
+
+class AccessRefused(GridSidecarError):
+    """A server answered and said no: wrong password, no such database, missing table, missing right."""
+
+    exit_code = EX_REFUSED

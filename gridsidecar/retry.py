@@ -1,0 +1,31 @@
+"""How long to wait before the next attempt. Pure."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+LONGEST_RETRY_AFTER = 24 * 3600.0  # seconds; a handler cannot park a task for longer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """`max_retries` counts retries after the first attempt; times are in seconds; `jitter` is a fraction of the delay."""
+
+    max_retries: int = 0
+    strategy: str = "fixed"  # fixed | exponential
+    delay: float = 60.0
+    max_delay: float = 3600.0
+    jitter: float = 0.0
+
+    def delay_before(self, retry: int, rng: random.Random) -> float:
+        """Seconds before the given retry (1 is the first).
+
+        `fixed` waits `delay`; `exponential` waits `delay * 2^(retry - 1)`, at most `max_delay`. Jitter adds up to
+        `jitter` times that, never less, so that a configured gap is a lower bound.
+        """
+        if self.strategy == "exponential":
+            base = min(self.max_delay, self.delay * 2.0 ** min(retry - 1, 60))
+        else:
+            base = self.delay
+        return base * (1.0 + self.jitter * rng.random())

@@ -1,0 +1,213 @@
+"""The values that travel along the line: message, task, claim, outcome, transition. Frozen, and free of I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """State of a task's row, in the words its users already know."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCESS = "success"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (Status.SUCCESS, Status.FAILED, Status.CANCELLED)
+
+
+class ErrorType(StrEnum):
+    """`error_type` values of ours. A handler may use any other name."""
+
+    VALIDATION = "ValidationError"
+    TIMEOUT = "TimeoutError"
+    RETRY_EXHAUSTED = "RetryExhausted"
+    HANDLER_EXIT = "HandlerExit"
+    HANDLER_SIGNAL = "HandlerSignal"
+    HANDLER_ERROR = "HandlerError"
+    OUT_OF_MEMORY = "OutOfMemory"
+    START_FAILED = "StartFailed"
+    STALLED = "Stalled"
+    CANCELLED = "Cancelled"
+    WORKER_LOST = "WorkerLost"
+
+
+# -- a message, as the broker carries it ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A broker message: the producer's body and properties, untouched, and what we stamped on it.
+
+    `attempt`, `nudge` and `busy` travel as `x-gridsidecar-*` headers; a producer's message has none of them.
+    """
+
+    body: bytes
+    message_id: str | None = None
+    content_type: str | None = None
+    content_encoding: str | None = None
+    priority: int | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    type: str | None = None
+    app_id: str | None = None
+    headers: Mapping[str, Any] = field(default_factory=dict)  # without our stamps
+    attempt: int = 0  # the row's attempt when we sent it; 0 = a producer sent it
+    nudge: bool = False  # sent by maintenance: it may start a task but never needs to be kept
+    busy: int = 0  # how often in a row this message found its task running elsewhere
+
+
+# -- a task, as its producer wrote it ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a producer asks for. `fields` is the whole decoded object, for the handler."""
+
+    task_id: str
+    message: Message
+    task_type: str = "default"
+    data: Any = None
+    max_retry_count: int | None = None  # retries after the first attempt; None = the handler's policy says
+    callback_url: str | None = None
+    callback_type: str = "http"
+    callback_data: Any = None
+    priority: int = 0  # 0 – 9, larger runs first
+    timeout: float | None = None  # seconds; None = the handler's
+    defer_by: float | None = None  # seconds
+    defer_until: datetime | None = None  # aware, UTC
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """This worker owns this attempt of this task. id + attempt + worker fence every write."""
+
+    task: Task
+    attempt: int
+    worker_id: str
+    max_retry_count: int
+    retry_count: int = 0
+    crashes: int = 0
+    interruptions: int = 0
+    redelivered: bool = False
+    checkpoint: Any = None
+
+    @property
+    def task_id(self) -> str:
+        return self.task.task_id
+
+
+# -- how an attempt ended ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """`retryable` None leaves it to the policy; `retry_after` is in seconds."""
+
+    error: str
+    error_type: str
+    retryable: bool | None = None
+    retry_after: float | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Someone asked for the end of this task and the handler is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Our own shutdown ended the handler; the task is given back and no retry is spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class CannotStart:
+    """The command is missing or cannot be executed; the task is not to blame."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disowned:
+    """The row says that this attempt is no longer ours; the handler was killed and nothing may be written."""
+
+
+Outcome = Succeeded | Failed | Cancelled | Interrupted | CannotStart | Disowned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What one run of a handler used and left behind, kept with the attempt."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    duration_s: float = 0.0
+    cpu_s: float | None = None  # user + system, of the child and its waited-for children
+    peak_rss_bytes: int | None = None
+    log_head: str = ""
+    log_tail: str = ""
+    log_dropped_bytes: int = 0
+    stderr_tail: str = ""
+    ignored_events: int = 0  # later terminal messages, bad events, oversize lines: counted, never fatal
+    notes: tuple[str, ...] = ()  # short facts for people: "late result", "exit 3 after a result", …
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One attempt's end: what it means and what it cost."""
+
+    outcome: Outcome
+    report: Report = Report()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """0 – 100, or None to leave the figure as it is; the message likewise."""
+
+    percent: float | None = None
+    message: str | None = None
+
+
+# -- what an end does to the row --------------------------------------------------------------------------------------
+
+
+class Settle(StrEnum):
+    """What happens to the delivery once the transition is stored."""
+
+    ACK = "ack"
+    ALARM = "alarm"  # an alarm after `delay`, then ack
+    GIVE_BACK = "give_back"  # nack; a nudge where the delivery was handed off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """The row's next state, as a value. Built by `lifecycle`, applied by `store` in one fenced write."""
+
+    status: Status
+    settle: Settle
+    outcome: str  # the word in the attempt's history
+    delay: float | None = None  # seconds until the next run is due
+    retry_count: int
+    crashes: int
+    interruptions: int
+    result: Any = None
+    error: str | None = None
+    error_type: str | None = None
+    last_error_type: str | None = None  # of the last attempt, when error_type is RetryExhausted
+    traceback: str | None = None
+    beats_cancel: bool = False  # a success wins over a cancel request

@@ -1,0 +1,86 @@
+"""One call per thing that happened. Log lines, and later metrics and spans, are derived from it here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+_log = logging.getLogger("gridsidecar")
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        return json.dumps(entry, default=str)
+
+
+class _ConsoleFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
+        fields = " ".join(f"{key}={_plain(value)}" for key, value in getattr(record, "fields", {}).items())
+        return f"{stamp} {record.levelname:<7} {record.getMessage()}{'  ' + fields if fields else ''}"
+
+
+def _plain(value: object) -> str:
+    """One field for the console: control characters escaped, so that text from outside cannot forge a line."""
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if not text.isprintable() or " " in text or not text else text
+
+
+def configure(level: str, fmt: str) -> None:
+    """Send log lines of `level` and above to stderr, for people (`console`) or machines (`json`)."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if fmt == "json" else _ConsoleFormatter())
+    _log.handlers[:] = [handler]
+    _log.setLevel(level)
+    _log.propagate = False
+
+
+def event(level: int, text: str, **fields: object) -> None:
+    """Something happened; `fields` with the value None are left out."""
+    if _log.isEnabledFor(level):
+        _log.log(level, text, extra={"fields": {key: value for key, value in fields.items() if value is not None}})
+
+
+def debug(text: str, **fields: object) -> None:
+    event(logging.DEBUG, text, **fields)
+
+
+def info(text: str, **fields: object) -> None:
+    event(logging.INFO, text, **fields)
+
+
+def warning(text: str, **fields: object) -> None:
+    event(logging.WARNING, text, **fields)
+
+
+def error(text: str, **fields: object) -> None:
+    event(logging.ERROR, text, **fields)
+
+
+class Readiness:
+    """Why this worker is not ready to take tasks, by part (`store`, `broker`, `handler default`, …).
+
+    Logged when it changes, once per change.
+    """
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+
+    def blocked(self, part: str, reason: str) -> None:
+        """`part` keeps us from working; `reason` says what happened and what to do."""
+        if self.reasons.get(part) != reason:
+            self.reasons[part] = reason
+            warning("not ready", part=part, reason=reason)
+
+    def clear(self, part: str) -> None:
+        """`part` works (again)."""
+        if self.reasons.pop(part, None) is not None:
+            info("ready again", part=part)
