@@ -1,0 +1,103 @@
+"""What every test may ask for: real servers, fresh queues, fresh databases."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import pika  # type: ignore[import-untyped]
+import pymysql
+import pytest
+
+from tests.support import services
+
+DELAY_RUNGS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
+
+
+@pytest.fixture(scope="session")
+def amqp_url() -> Iterator[str]:
+    """A RabbitMQ, with the virtual host at the end."""
+    with services.rabbitmq_url() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mysql_server_url() -> Iterator[str]:
+    """A MySQL-family server, without a database."""
+    with services.mysql_url() as url:
+        yield url
+
+
+@pytest.fixture
+def queue(amqp_url: str) -> Iterator[str]:
+    """A queue name that nobody has used; what the test made of it is deleted afterwards."""
+    name = f"gs_{secrets.token_hex(4)}"
+    yield name
+    with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
+        channel = connection.channel()
+        for used in (name, f"{name}.dead", *(f"{name}.delay.{seconds}" for seconds in DELAY_RUNGS_S)):
+            channel.queue_delete(used)
+
+
+@pytest.fixture
+def mysql_url(mysql_server_url: str) -> Iterator[str]:
+    """A fresh empty database."""
+    database = f"gs_{secrets.token_hex(4)}"
+    execute_on_server(mysql_server_url, f"create database {database} character set utf8mb4")
+    yield urlunsplit(urlsplit(mysql_server_url)._replace(path=f"/{database}"))
+    execute_on_server(mysql_server_url, f"drop database {database}")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/gridsidecar.db"
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """A fresh empty database of each kind in turn."""
+    url = request.getfixturevalue(f"{request.param}_url")
+    assert isinstance(url, str)
+    return url
+
+
+def execute_on_server(server_url: str, statement: str) -> None:
+    url = urlsplit(server_url)
+    connection = pymysql.connect(
+        host=url.hostname,
+        port=url.port or 3306,
+        user=unquote(url.username or "root"),
+        password=unquote(url.password or ""),
+        connect_timeout=10,
+    )
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute("set session lock_wait_timeout = 10")  # a test that left a transaction open fails, not hangs
+        cursor.execute(statement)
+
+
+def in_ci() -> bool:
+    return os.environ.get("CI", "").lower() in ("true", "1")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI everything a test needs must be there: a skip hides a missing tool."""
+    if in_ci() and _skipped(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if in_ci() and (skipped := _skipped(config)):
+        terminalreporter.section("skipped in CI, which is a failure", red=True)
+        for report in skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            terminalreporter.line(f"{report.nodeid}: {reason}")
+
+
+def _skipped(config: pytest.Config) -> list[pytest.TestReport | pytest.CollectReport]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return [] if reporter is None else list(reporter.stats.get("skipped", []))

@@ -1,0 +1,109 @@
+"""Finds a RabbitMQ and a MySQL-family server: given by URL, in Docker, from local binaries, or installed on Debian.
+
+`python -m tests.support.services -- COMMAND` runs a command with both at hand.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+
+from tests.support.debian import CannotInstall, install
+from tests.support.servers import Container, MySQL, RabbitMQ, Server
+
+AMQP_VARIABLE = "GRIDSIDECAR_TEST_AMQP_URL"
+MYSQL_VARIABLE = "GRIDSIDECAR_TEST_MYSQL_URL"
+
+
+class NoService(Exception):
+    """No real server can be had on this machine; the message names every way to get one."""
+
+
+@contextmanager
+def rabbitmq_url() -> Iterator[str]:
+    """The URL of a RabbitMQ that lives at least as long as the context."""
+    with _service(AMQP_VARIABLE, _rabbitmq_container, private_rabbitmq) as url:
+        yield url
+
+
+@contextmanager
+def mysql_url() -> Iterator[str]:
+    """The URL of a MySQL-family server, without a database, that lives at least as long as the context."""
+    with _service(MYSQL_VARIABLE, _mysql_container, private_mysql) as url:
+        yield url
+
+
+def private_rabbitmq() -> RabbitMQ:
+    """A RabbitMQ of one's own, not yet started, for whoever wants to kill it."""
+    _make_sure(RabbitMQ.is_here, "rabbitmq-server", AMQP_VARIABLE)
+    return RabbitMQ()
+
+
+def private_mysql() -> MySQL:
+    """A MariaDB or MySQL of one's own, not yet started, for whoever wants to kill it."""
+    _make_sure(MySQL.is_here, "mariadb-server", MYSQL_VARIABLE)
+    return MySQL()
+
+
+@contextmanager
+def _service(variable: str, in_docker: Callable[[], Server], private: Callable[[], Server]) -> Iterator[str]:
+    if given := os.environ.get(variable):
+        yield given
+        return
+    with in_docker() if docker_answers() else private() as server:
+        yield server.url
+
+
+@cache
+def docker_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _rabbitmq_container() -> Server:
+    return Container("rabbitmq:4", 5672, "amqp://guest:guest@{address}/%2F", RabbitMQ.greeting, {})
+
+
+def _mysql_container() -> Server:
+    return Container(
+        "mysql:8.4", 3306, "mysql://root@{address}/", MySQL.greeting, {"MYSQL_ALLOW_EMPTY_PASSWORD": "yes"}
+    )
+
+
+def _make_sure(is_here: Callable[[], bool], package: str, variable: str) -> None:
+    if is_here():
+        return
+    try:
+        install(package)
+    except CannotInstall as error:
+        raise NoService(
+            f"no {package} here: set {variable} to a server's URL, start Docker, or install {package} ({error})"
+        ) from None
+    if not is_here():
+        raise NoService(f"{package} is installed and its programs are not where they belong; set {variable} instead")
+
+
+def main(arguments: list[str]) -> int:
+    command = arguments[1:] if arguments[:1] == ["--"] else arguments
+    if not command:
+        sys.exit("usage: python -m tests.support.services -- COMMAND [ARGUMENT...]")
+    with ExitStack() as stack:
+        urls = {
+            AMQP_VARIABLE: stack.enter_context(rabbitmq_url()),
+            MYSQL_VARIABLE: stack.enter_context(mysql_url()),
+        }
+        print(f"{AMQP_VARIABLE}={urls[AMQP_VARIABLE]} {MYSQL_VARIABLE}={urls[MYSQL_VARIABLE]}", file=sys.stderr)
+        return subprocess.run(command, env=os.environ | urls).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

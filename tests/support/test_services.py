@@ -1,0 +1,70 @@
+"""The servers that tests own can be stopped, killed and started again without losing port or data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pika  # type: ignore[import-untyped]
+import pymysql
+import pytest
+
+from tests.support.servers import MySQL, RabbitMQ, ServerFailed, answers
+from tests.support.services import private_mysql, private_rabbitmq
+
+
+@pytest.fixture
+def rabbitmq() -> Iterator[RabbitMQ]:
+    with private_rabbitmq() as server:
+        yield server
+
+
+@pytest.fixture
+def mysql() -> Iterator[MySQL]:
+    with private_mysql() as server:
+        yield server
+
+
+def durable_queue(url: str, passive: bool) -> int:
+    with closing(pika.BlockingConnection(pika.URLParameters(url))) as connection:
+        answer = connection.channel().queue_declare("kept", durable=True, passive=passive)
+        return int(answer.method.message_count)
+
+
+def databases(server: MySQL, *statements: str) -> set[str]:
+    connection = pymysql.connect(host="127.0.0.1", port=server.port, user="root")
+    with closing(connection), connection.cursor() as cursor:
+        for statement in (*statements, "show databases"):
+            cursor.execute(statement)
+        return {name for (name,) in cursor.fetchall()}
+
+
+def test_rabbitmq_keeps_port_and_queues_over_kill_and_stop(rabbitmq: RabbitMQ) -> None:
+    durable_queue(rabbitmq.url, passive=False)
+    rabbitmq.kill()
+    assert not answers(rabbitmq.port, RabbitMQ.greeting)
+    rabbitmq.start()
+    assert durable_queue(rabbitmq.url, passive=True) == 0
+    rabbitmq.restart()
+    assert durable_queue(rabbitmq.url, passive=True) == 0
+
+
+def test_mysql_keeps_port_and_data_over_kill_and_stop(mysql: MySQL) -> None:
+    databases(mysql, "create database kept")
+    mysql.kill()
+    assert not answers(mysql.port, MySQL.greeting)
+    mysql.start()
+    assert "kept" in databases(mysql)
+    mysql.restart()
+    assert "kept" in databases(mysql)
+
+
+def test_nothing_is_left_behind(mysql: MySQL) -> None:
+    mysql.close()
+    assert not mysql.folder.exists()
+    assert not answers(mysql.port, MySQL.greeting)
+
+
+def test_a_server_that_cannot_start_shows_its_log() -> None:
+    with pytest.raises(ServerFailed, match="no-such-option"), MySQL(options=["--no-such-option"]):
+        pass
