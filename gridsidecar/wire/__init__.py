@@ -1,0 +1,42 @@
+"""The formats at the edges: task messages in, one line of JSON to the handler, its events back, stored properties."""
+
+from gridsidecar.wire.events import (
+    Channel,
+    CheckpointEvent,
+    ErrorEvent,
+    Event,
+    HeartbeatEvent,
+    Ignored,
+    LogEvent,
+    ProgressEvent,
+    ReadyEvent,
+    ResultEvent,
+    Text,
+    decode_event,
+)
+from gridsidecar.wire.handler_input import encode_input
+from gridsidecar.wire.properties import decode_properties, encode_properties
+from gridsidecar.wire.refused import Refused
+from gridsidecar.wire.strict_json import data_json
+from gridsidecar.wire.task_message import decode_task
+
+__all__ = [
+    "Channel",
+    "CheckpointEvent",
+    "ErrorEvent",
+    "Event",
+    "HeartbeatEvent",
+    "Ignored",
+    "LogEvent",
+    "ProgressEvent",
+    "ReadyEvent",
+    "Refused",
+    "ResultEvent",
+    "Text",
+    "data_json",
+    "decode_event",
+    "decode_properties",
+    "decode_task",
+    "encode_input",
+    "encode_properties",
+]

@@ -1,0 +1,61 @@
+"""The one line of JSON that a handler reads on stdin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gridsidecar.task import Claim
+from gridsidecar.wire.strict_json import data_json
+
+# Ours to set, or (callback addresses may carry tokens) not the handler's business.
+_WITHHELD = frozenset({"gs", "type", "run", "callback_url", "callback_type"})
+
+
+def encode_input(
+    claim: Claim,
+    *,
+    mode: str,
+    timeout_s: float | None,
+    grace_s: float,
+    deadline_ms: int | None,
+    traceparent: str | None = None,
+) -> bytes:
+    """One line of ASCII JSON with its LF; `mode` is `task` or `data`. `deadline_ms` is milliseconds since 1970."""
+    if mode == "data":
+        return _line(claim.task.data)
+    task = claim.task
+    return _line(
+        {
+            "gs": 1,
+            "type": "task",
+            "task_id": task.task_id,
+            "task_type": task.task_type,
+            "data": task.data,
+            "max_retry_count": claim.max_retry_count,
+        }
+        | {name: value for name, value in task.fields.items() if name not in _WRITTEN}
+        | {
+            "run": {
+                "attempt": claim.attempt,
+                "idempotency_key": _idempotency_key(claim),
+                "redelivered": claim.redelivered,
+                "timeout_s": timeout_s,
+                "grace_s": grace_s,
+                "deadline_ms": deadline_ms,
+                "traceparent": traceparent,
+                "checkpoint": claim.checkpoint,
+            }
+        }
+    )
+
+
+_WRITTEN = _WITHHELD | {"task_id", "task_type", "data", "max_retry_count"}
+
+
+def _line(value: Any) -> bytes:
+    return data_json(value).encode("ascii") + b"\n"
+
+
+def _idempotency_key(claim: Claim) -> str:
+    given = claim.task.fields.get("idempotency_key")
+    return given if isinstance(given, str) and given else claim.task_id

@@ -1,0 +1,106 @@
+"""JSON that every reader down the line can hold: bounded depth, finite numbers, no lone surrogates."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+MAX_DEPTH = 100  # MySQL's JSON type takes no more
+MAX_DIGITS = 308  # a longer number overflows a double, and MySQL refuses it
+
+
+class JsonRefused(ValueError):
+    """`reason` is a slug: `not-json`, `bad-number`, `too-deep` or `bad-text`."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def data_json(value: Any) -> str:
+    """Compact ASCII JSON text. ValueError for NaN and infinities, TypeError for what JSON cannot carry."""
+    return _ENCODER.encode(value)
+
+
+def json_size(value: Any) -> int:
+    """Bytes of the value as compact JSON in UTF-8."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text; JsonRefused when it is no JSON or nothing that we may pass on."""
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno} column {error.colno}"
+        raise JsonRefused("not-json", f"{error.msg} at {place}") from None
+    except RecursionError:
+        raise JsonRefused("too-deep", _TOO_DEEP) from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than_allowed(value):
+        raise JsonRefused("too-deep", _TOO_DEEP)
+    if ("\\ud" in text or "\\uD" in text) and _has_lone_surrogate(value):
+        raise JsonRefused("bad-text", "half of a surrogate pair stands alone")
+    return value
+
+
+def salvage_object(text: str) -> dict[str, Any]:
+    """What a refused text says at its top level, for reading its id only; empty when that cannot be told."""
+    try:
+        value = json.loads(text, parse_constant=lambda _: None, parse_int=len, parse_float=len)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+_TOO_DEEP = f"it is nested deeper than {MAX_DEPTH} levels"
+
+
+def _deeper_than_allowed(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for container in level
+            for child in (container.values() if isinstance(container, dict) else container)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _has_lone_surrogate(value: Any) -> bool:
+    try:
+        json_size(value)
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        _too_long(text)
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if len(text) > MAX_DIGITS:
+        _too_long(text)
+    value = float(text)
+    if math.isinf(value):
+        raise JsonRefused("bad-number", f"the number {text[:40]} is out of range")
+    return value
+
+
+def _too_long(text: str) -> NoReturn:
+    raise JsonRefused("bad-number", f"a number has {len(text):,} digits; {MAX_DIGITS} are allowed")
+
+
+def _constant(text: str) -> NoReturn:
+    raise JsonRefused("bad-number", f"{text} is not a number in JSON")
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,75 @@
+"""From a broker message to a task, or to the reason why it can never be one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gridsidecar.task import Message, Task
+from gridsidecar.wire.body import BodyRefused, body_text
+from gridsidecar.wire.fields import (
+    FieldRefused,
+    read_callback_type,
+    read_callback_url,
+    read_defer_by,
+    read_defer_until,
+    read_max_retry_count,
+    read_priority,
+    read_task_type,
+    read_timeout,
+    shown,
+    task_id_problem,
+)
+from gridsidecar.wire.refused import Refused
+from gridsidecar.wire.strict_json import JsonRefused, parse_json, salvage_object
+
+
+def decode_task(message: Message, max_bytes: int) -> Task | Refused:
+    """Never raises for what a message contains. `max_bytes` bounds the body, also after inflating it."""
+    try:
+        text = body_text(message, max_bytes)
+    except BodyRefused as refused:
+        return Refused(refused.reason, None, refused.error)
+    try:
+        value = parse_json(text)
+    except JsonRefused as refused:
+        return Refused(refused.reason, _salvaged_id(text), _json_sentence(refused))
+    if not isinstance(value, dict):
+        return Refused("not-an-object", None, f"The message must be a JSON object, not {shown(value)}.")
+    return _task(message, value)
+
+
+def _task(message: Message, fields: dict[str, Any]) -> Task | Refused:
+    task_id = fields.get("task_id")
+    if task_id is None:
+        return Refused("no-task-id", None, "The message has no task_id.")
+    problem = task_id_problem(task_id)
+    if problem is not None:
+        return Refused("bad-task-id", None, problem)
+    try:
+        return Task(
+            task_id=task_id,
+            message=message,
+            task_type=read_task_type(fields),
+            data=fields.get("data"),
+            max_retry_count=read_max_retry_count(fields),
+            callback_url=read_callback_url(fields),
+            callback_type=read_callback_type(fields),
+            callback_data=fields.get("callback_data"),
+            priority=read_priority(fields, message.priority),
+            timeout=read_timeout(fields),
+            defer_by=read_defer_by(fields),
+            defer_until=read_defer_until(fields),
+            fields=fields,
+        )
+    except FieldRefused as refused:
+        return Refused("bad-field", task_id, str(refused))
+
+
+def _salvaged_id(text: str) -> str | None:
+    task_id = salvage_object(text).get("task_id")
+    return task_id if task_id_problem(task_id) is None else None
+
+
+def _json_sentence(refused: JsonRefused) -> str:
+    said = "is not JSON" if refused.reason == "not-json" else "cannot be accepted"
+    return f"The body {said}: {refused.detail}."
