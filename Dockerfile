@@ -1,0 +1,48 @@
+# gridsidecar in an image: the sidecar in a virtual environment of its own, tini as process 1, no compiler, no root.
+#
+# To put your command beside it, either extend this image:
+#
+#     FROM gridsidecar
+#     COPY --chown=10001:10001 handler.sh config.yaml /app/
+#     CMD ["run", "--config", "/app/config.yaml"]
+#
+# or build it on your own image (Debian or Ubuntu, with Python 3.11 or newer and its venv module):
+#
+#     docker build --build-arg BASE_IMAGE=your/image --tag gridsidecar .
+#
+# Without such a Python in your image, extend this one and install what your command needs there.
+
+ARG BASE_IMAGE=python:3.12-slim-bookworm
+
+FROM ${BASE_IMAGE} AS builder
+USER root
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tini
+RUN python3 -m venv /build/tools \
+    && python3 -m venv --without-pip /opt/gridsidecar
+WORKDIR /build/source
+COPY pyproject.toml README.md LICENSE ./
+COPY gridsidecar ./gridsidecar
+# The environment holds no pip: what is built here is all that will ever be in it.
+RUN /build/tools/bin/python -m pip wheel --no-cache-dir --no-deps --wheel-dir /build/wheels . \
+    && /build/tools/bin/python -m pip --python /opt/gridsidecar/bin/python install --no-cache-dir --only-binary :all: /build/wheels/*.whl
+
+FROM ${BASE_IMAGE}
+LABEL org.opencontainers.image.title="gridsidecar" \
+      org.opencontainers.image.description="Runs any command as the worker of a RabbitMQ task queue, with its state in MySQL" \
+      org.opencontainers.image.licenses="MIT"
+USER root
+# tini reaps what handlers leave behind, and passes SIGTERM to the sidecar alone, which then ends its handlers in order.
+# The static one needs nothing from the base image.
+COPY --from=builder /usr/bin/tini-static /usr/local/bin/tini
+COPY --from=builder /opt/gridsidecar /opt/gridsidecar
+RUN useradd --uid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin gridsidecar \
+    && install --directory --owner=10001 --group=10001 /app /etc/gridsidecar
+ENV PATH=/opt/gridsidecar/bin:$PATH \
+    PYTHONUNBUFFERED=1
+# Numeric, so that Kubernetes can tell that it is not root.
+USER 10001:10001
+WORKDIR /app
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["tini", "--", "gridsidecar"]
+CMD ["run", "--config", "/etc/gridsidecar/config.yaml"]
