@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Protocol
 
+from gridsidecar.clock import Clock
+from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.task import Claim, Ended, Progress
 
 
@@ -56,3 +58,10 @@ class Handler(Protocol):
         `on_progress` is called for each progress event, as often as the handler sends one, and must not block.
         """
         ...
+
+
+def make_handlers(settings: Mapping[str, HandlerSettings], clock: Clock) -> dict[str, Handler]:
+    """A handler for each task type that the configuration names. Nothing is started."""
+    from gridsidecar.handler.oneshot import OneshotHandler
+
+    return {name: OneshotHandler(name, handler, clock) for name, handler in settings.items()}

@@ -1,0 +1,84 @@
+"""What is kept of a handler's output for people: the beginning, the end, and a count of the rest."""
+
+from __future__ import annotations
+
+KEPT_BYTES = 64 * 1024  # at either end of the log text
+STDERR_BYTES = 8 * 1024
+_ERROR_CHARACTERS = 256  # of the last line on stderr, as an error's text
+
+
+def text_of(data: bytes | bytearray) -> str:
+    """UTF-8 with anything else replaced: output is shown, never trusted."""
+    return data.decode("utf-8", "replace")
+
+
+class Tail:
+    """The last `limit` bytes of a stream."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._kept += data[-self._limit :]
+        if len(self._kept) > 2 * self._limit:  # not at every write: cutting the front moves the whole rest
+            del self._kept[: -self._limit]
+
+    def bytes(self) -> bytes:
+        return bytes(self._kept[-self._limit :])
+
+    def last_line(self) -> str:
+        """The last line that is not blank, cut to what fits an error text; empty when there is none."""
+        line = next((line for line in reversed(self.bytes().split(b"\n")) if line.strip()), b"")
+        return text_of(line).strip()[:_ERROR_CHARACTERS]
+
+
+class LogText:
+    """First and last 64 KiB of everything a handler said; sources do not share a line."""
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self._limit = limit
+        self._head = bytearray()
+        self._tail = Tail(limit)
+        self._total = 0
+        self._source = ""
+        self._line_open = False
+
+    def write(self, data: bytes, source: str) -> None:
+        """Append output of one source (`stdout`, `stderr`, `log`)."""
+        if not data:
+            return
+        if self._line_open and source != self._source:
+            data = b"\n" + data
+        self._source = source
+        self._line_open = not data.endswith(b"\n")
+        self._total += len(data)
+        if len(self._head) < self._limit:
+            data = self._fill_head(data)
+        if data:
+            self._tail.write(data)
+
+    def _fill_head(self, data: bytes) -> bytes:
+        """Take what still fits, never half a character; the rest is returned."""
+        room = self._limit - len(self._head)
+        if len(data) > room:
+            cut = room
+            while cut and data[cut] & 0xC0 == 0x80 and room - cut < 3:
+                cut -= 1
+            self._head += data[:cut]
+            self._limit = len(self._head)  # closed: later text must not fill the gap
+            return data[cut:]
+        self._head += data
+        return b""
+
+    @property
+    def head(self) -> str:
+        return text_of(self._head)
+
+    @property
+    def tail(self) -> str:
+        return text_of(self._tail.bytes())
+
+    @property
+    def dropped_bytes(self) -> int:
+        return self._total - len(self._head) - len(self._tail.bytes())

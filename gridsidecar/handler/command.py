@@ -1,0 +1,84 @@
+"""Whether a command can be started, and in words for people why not."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_SHEBANG_BYTES = 256  # what the kernel reads of a script's first line
+
+_ADVICE = {
+    errno.ENOEXEC: "it has no `#!` first line and is no program for this machine; add `#!/bin/sh` or build it anew",
+    errno.E2BIG: "its arguments and environment are too large; shorten `command`, `env` or `pass_env`",
+    errno.EMFILE: "this process has too many open files; raise its limit (ulimit -n) or lower worker.concurrency",
+    errno.ENFILE: "the machine has too many open files; close some or raise fs.file-max",
+    errno.ENOMEM: "not enough memory to start it; give the machine or container more, or lower worker.concurrency",
+    errno.EAGAIN: "the limit on processes is reached; raise it (ulimit -u, pids.max) or lower worker.concurrency",
+    errno.ETXTBSY: "the file is still open for writing; finish copying it",
+    errno.ELOOP: "its path runs through a loop of links; correct them",
+    errno.EACCES: "permission denied; check the file, every directory above it, and whether the mount allows execution",
+    errno.EPERM: "the system does not permit it; check security policies of the machine or container",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a handler runs, and where. `env` decides which PATH is searched."""
+
+    handler: str  # the handler's name, for messages
+    argv: tuple[str, ...]
+    cwd: str | None
+    env: Mapping[str, str]
+
+    def problem(self) -> str | None:
+        """None when the program is there and executable, else what is wrong and what to do."""
+        if self.cwd is not None and not Path(self.cwd).is_dir():
+            return f"handler {self.handler}: the directory {self.cwd} does not exist; create it or correct `cwd`"
+        candidates = [path for path in self._candidates() if path.is_file()]
+        if not candidates:
+            return f"handler {self.handler}: {self._not_found()}"
+        program = next((path for path in candidates if os.access(path, os.X_OK)), None)
+        if program is None:
+            return f"handler {self.handler}: {candidates[0]} is not executable; run `chmod +x {candidates[0]}`"
+        return self._bad_interpreter(program)
+
+    def explain(self, error: Exception) -> str:
+        """One sentence for a failed start."""
+        if (known := self.problem()) is not None:
+            return known
+        number = error.errno if isinstance(error, OSError) else None
+        what = os.strerror(number) if number else str(error)
+        advice = _ADVICE.get(number or 0, "check `command`, `cwd` and `env` of this handler")
+        return f"handler {self.handler}: cannot start {self.argv[0]} ({what}): {advice}"
+
+    def _candidates(self) -> list[Path]:
+        program = Path(self.argv[0])
+        base = Path(self.cwd or ".")
+        if "/" in self.argv[0]:
+            return [base / program]
+        return [base / directory / program for directory in os.get_exec_path(self.env)]
+
+    def _not_found(self) -> str:
+        if "/" in self.argv[0]:
+            return f"{self._candidates()[0]} does not exist; create it or correct `command`"
+        searched = os.pathsep.join(os.get_exec_path(self.env))
+        return f"{self.argv[0]} is not in PATH ({searched}); install it or give its full path in `command`"
+
+    def _bad_interpreter(self, script: Path) -> str | None:
+        try:
+            with script.open("rb") as file:
+                first = file.read(_SHEBANG_BYTES).split(b"\n")[0]
+        except OSError:
+            return None  # executable but not readable is fine for a program
+        words = first[2:].split(None, 1) if first.startswith(b"#!") else []
+        if not words or os.access(os.path.join(os.fsencode(self.cwd or "."), words[0]), os.X_OK):
+            return None
+        interpreter = words[0].decode("utf-8", "backslashreplace")
+        hint = "; the line ends in CR LF, write it with LF" if first.endswith(b"\r") else ""
+        return (
+            f"handler {self.handler}: {script} names the interpreter {interpreter!r}, which cannot be executed; "
+            f"install it or correct the first line{hint}"
+        )

@@ -1,0 +1,55 @@
+"""The environment a handler sees: a short list of harmless variables, what its owner names, and ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.task import Claim
+
+PROTOCOL_VERSION = "1"
+_ALLOWED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"})
+# Text from a producer reaches a variable only when no shell can misread it.
+_SAFE = re.compile(r"[A-Za-z0-9._:@/-]{1,255}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def handler_environment(settings: HandlerSettings, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The part that is the same for every attempt of a handler. Credentials of ours are never in it."""
+    wanted = _ALLOWED.union(settings.pass_env)
+    passed = {name: value for name, value in inherited.items() if name in wanted or name.startswith("LC_")}
+    return {
+        "PYTHONUNBUFFERED": "1",  # else the output of a Python handler that gets killed is lost
+        **passed,
+        **settings.env,
+        "GRIDSIDECAR": "1",
+        "GRIDSIDECAR_PROTOCOL": PROTOCOL_VERSION,
+        "GRIDSIDECAR_MODE": settings.mode,
+    }
+
+
+def attempt_environment(claim: Claim, deadline_ms: int | None, traceparent: str | None) -> dict[str, str]:
+    """The part that belongs to one attempt; what does not fit a variable safely is left out."""
+    task = claim.task
+    variables = {
+        "GRIDSIDECAR_ATTEMPT": str(claim.attempt),
+        "GRIDSIDECAR_MAX_RETRY_COUNT": str(claim.max_retry_count),
+    }
+    if _SAFE.fullmatch(task.task_id):
+        variables["GRIDSIDECAR_TASK_ID"] = task.task_id
+    if _SAFE.fullmatch(task.task_type):
+        variables["GRIDSIDECAR_TASK_TYPE"] = task.task_type
+    if deadline_ms is not None:
+        variables["GRIDSIDECAR_DEADLINE_MS"] = str(deadline_ms)
+    if traceparent is not None:
+        variables["TRACEPARENT"] = traceparent
+    return variables
+
+
+def traceparent_of(claim: Claim) -> str | None:
+    """The producer's trace context, when its message carries a well-formed one."""
+    value = claim.task.message.headers.get("traceparent")
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace")
+    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None

@@ -1,0 +1,224 @@
+"""The oneshot handler: one process per attempt, the task on its stdin, its end the end of the attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import timedelta
+from functools import cache
+from typing import assert_never
+
+from gridsidecar import wire
+from gridsidecar.clock import Clock
+from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.handler import Stop, StopReason
+from gridsidecar.handler.capture import text_of
+from gridsidecar.handler.command import Command
+from gridsidecar.handler.conversation import Conversation, OnProgress
+from gridsidecar.handler.environment import attempt_environment, handler_environment, traceparent_of
+from gridsidecar.handler.memory import OomCounter, own_memory_events
+from gridsidecar.handler.process import Exit, Process, Sink, Sinks
+from gridsidecar.handler.verdict import Cause, End, judge
+from gridsidecar.task import Cancelled, CannotStart, Claim, Disowned, Ended, Interrupted, Outcome, Report
+
+_FOUND_FOR_S = 1.0  # how long a command that was found counts as found
+
+
+class OneshotHandler:
+    """Runs one configured command, a fresh process for each attempt."""
+
+    def __init__(self, name: str, settings: HandlerSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._command = Command(name, tuple(settings.command), settings.cwd, handler_environment(settings, os.environ))
+        self._found_at: float | None = None
+
+    def cannot_start(self) -> str | None:
+        """See the seam. A command that was found is looked up again after a second at the earliest."""
+        now = self._clock.monotonic()
+        if self._found_at is not None and now - self._found_at < _FOUND_FOR_S:
+            return None
+        problem = self._command.problem()
+        self._found_at = now if problem is None else None
+        return problem
+
+    async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop) -> Ended:
+        """See the seam."""
+        if stop.reason is not None:
+            return Ended(_stopped(stop.reason))
+        attempt = _Attempt(self._settings, claim, on_progress)
+        command, stdin = self._prepared(claim, attempt.timeout)
+        try:
+            attempt.start(command, stdin)
+        except (OSError, ValueError) as error:
+            self._found_at = None
+            return Ended(CannotStart(command.explain(error)))
+        return await attempt.until_end(stop)
+
+    def _prepared(self, claim: Claim, timeout: float) -> tuple[Command, bytes]:
+        """The command with this attempt's environment, and what it reads."""
+        deadline_ms = None
+        if timeout:
+            deadline_ms = int((self._clock.now() + timedelta(seconds=timeout)).timestamp() * 1000)
+        traceparent = traceparent_of(claim)
+        stdin = wire.encode_input(
+            claim,
+            mode=self._settings.input,
+            timeout_s=timeout or None,
+            grace_s=self._settings.kill_grace,
+            deadline_ms=deadline_ms,
+            traceparent=traceparent,
+        )
+        env = {**self._command.env, **attempt_environment(claim, deadline_ms, traceparent)}
+        return Command(self._command.handler, self._command.argv, self._command.cwd, env), stdin
+
+
+class _Attempt:
+    """One process with its timers and the reason why we ended it, if we did."""
+
+    def __init__(self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress) -> None:
+        self.timeout = _timeout(claim, settings)
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._talk = Conversation(settings, claim, on_progress)
+        self._cause: Cause | None = None
+        self._timers: dict[Cause, asyncio.TimerHandle] = {}
+        self._heard_at = 0.0  # loop time of the last byte; kept only where a stall matters
+        self._oom = _oom_counter()
+        self._oom_kills = self._oom.kills()
+
+    def start(self, command: Command, stdin: bytes) -> None:
+        """Raises OSError or ValueError when the command cannot be started."""
+        take_events = None if self._settings.channel == "stdout" else self._talk.take_events
+        sinks = Sinks(stdout=self._talk.take_stdout, stderr=self._talk.take_stderr, events=take_events)
+        if self._settings.stall_timeout:
+            sinks = self._timed(sinks)
+        self._process = Process(command, stdin, sinks, self._settings.limits)
+        if self.timeout:
+            self._timers[Cause.TIMEOUT] = self._loop.call_later(self.timeout, self._end_for, Cause.TIMEOUT)
+        if self._settings.stall_timeout:
+            self._heard_at = self._loop.time()
+            self._check_stall()
+
+    async def until_end(self, stop: Stop) -> Ended:
+        stopper = self._loop.create_task(self._obey(stop))
+        try:
+            end = await self._process.ended
+        finally:
+            stopper.cancel()
+            for timer in self._timers.values():
+                timer.cancel()
+            if not self._process.ended.done() or self._process.ended.cancelled():
+                self._process.abandon()
+        return self._judged(end)
+
+    # -- ending it ----------------------------------------------------------------------------------------------------
+
+    async def _obey(self, stop: Stop) -> None:
+        while True:
+            await stop.changed()
+            if stop.reason is not None:
+                self._end_for(_cause(stop.reason))
+                if stop.hurried:
+                    self._process.kill()
+
+    def _end_for(self, cause: Cause) -> None:
+        if self._process.exited:
+            return  # it ended by itself; only its last output is awaited
+        if self._cause is None or cause is Cause.DISOWNED:
+            self._cause = cause
+        self._talk.stopping = True
+        self._process.stop(self._settings.kill_grace)
+
+    def _check_stall(self) -> None:
+        left = self._heard_at + self._settings.stall_timeout - self._loop.time()
+        if left <= 0:
+            self._end_for(Cause.STALL)
+        else:
+            self._timers[Cause.STALL] = self._loop.call_later(left, self._check_stall)
+
+    def _timed(self, sinks: Sinks) -> Sinks:
+        def timed(sink: Sink) -> Sink:
+            def take(data: bytes) -> None:
+                self._heard_at = self._loop.time()
+                sink(data)
+
+            return take
+
+        return Sinks(
+            stdout=timed(sinks.stdout),
+            stderr=timed(sinks.stderr),
+            events=None if sinks.events is None else timed(sinks.events),
+        )
+
+    # -- what it came to ----------------------------------------------------------------------------------------------
+
+    def _judged(self, exit_: Exit) -> Ended:
+        self._talk.finish()
+        killed = exit_.signal is not None and self._cause is None
+        verdict = judge(
+            End(
+                exit_code=exit_.code,
+                signal=exit_.signal,
+                cause=self._cause,
+                said=self._talk.said,
+                output=self._talk.output() if self._settings.result_from == "stdout" else None,
+                stderr_line=self._talk.stderr_tail.last_line() if exit_.code != 0 else "",
+                lost_message=self._talk.lost_message,
+                out_of_memory=killed and self._oom.kills() > self._oom_kills,
+                timeout=self.timeout,
+            ),
+            self._settings,
+        )
+        return Ended(verdict.outcome, self._report(exit_, verdict.notes))
+
+    def _report(self, exit_: Exit, notes: tuple[str, ...]) -> Report:
+        log = self._talk.log
+        return Report(
+            exit_code=exit_.code,
+            signal=exit_.signal,
+            duration_s=exit_.duration_s,
+            cpu_s=exit_.cpu_s,
+            peak_rss_bytes=exit_.peak_rss_bytes,
+            log_head=log.head,
+            log_tail=log.tail,
+            log_dropped_bytes=log.dropped_bytes,
+            stderr_tail=text_of(self._talk.stderr_tail.bytes()),
+            ignored_events=self._talk.ignored,
+            notes=self._process.notes + notes,
+        )
+
+
+def _timeout(claim: Claim, settings: HandlerSettings) -> float:
+    """Seconds; 0 is none."""
+    return settings.timeout if claim.task.timeout is None else claim.task.timeout
+
+
+def _cause(reason: StopReason) -> Cause:
+    match reason:
+        case StopReason.CANCEL:
+            return Cause.CANCEL
+        case StopReason.SHUTDOWN:
+            return Cause.SHUTDOWN
+        case StopReason.DISOWNED:
+            return Cause.DISOWNED
+        case _:
+            assert_never(reason)
+
+
+def _stopped(reason: StopReason) -> Outcome:
+    """The outcome of an attempt that was stopped before its start."""
+    match reason:
+        case StopReason.CANCEL:
+            return Cancelled()
+        case StopReason.SHUTDOWN:
+            return Interrupted()
+        case StopReason.DISOWNED:
+            return Disowned()
+        case _:
+            assert_never(reason)
+
+
+@cache
+def _oom_counter() -> OomCounter:
+    return OomCounter(own_memory_events())

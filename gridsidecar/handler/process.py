@@ -1,0 +1,328 @@
+"""One child process over our own pipes: started, fed, read, stopped, drained and reaped.
+
+The event loop only tells when a descriptor is ready. asyncio's own child support hangs on a leaked pipe; uvloop's gives
+the child sockets instead of pipes and takes several times as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gridsidecar.config.settings import LimitSettings
+from gridsidecar.handler import reaper
+from gridsidecar.handler.command import Command
+
+DRAIN_S = 2.0  # how long output is awaited after the end, when something else holds a pipe open
+_CHUNK = 65536
+_PIPE_CAPACITY = 65536  # what a fresh pipe takes without a reader
+_FINAL_READS = 64  # chunks still read from each pipe at the end; more than any pipe holds
+_OOM_SCORE_RAISE = 500
+
+Sink = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sinks:
+    """Who takes the output, chunk by chunk. Without `events` the child is offered no private pipe."""
+
+    stdout: Sink
+    stderr: Sink
+    events: Sink | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a child ended and what it used."""
+
+    code: int | None
+    signal: int | None
+    duration_s: float
+    cpu_s: float
+    peak_rss_bytes: int | None  # None when it never used more than we did: the kernel then reports our own figure
+
+
+class Process:
+    """A running child. `ended` resolves once it is gone, its output is read and its process group is dead.
+
+    An exception out of a sink ends the child and comes out of `ended`.
+    """
+
+    def __init__(self, command: Command, stdin: bytes, sinks: Sinks, limits: LimitSettings) -> None:
+        """Starts the child; OSError or ValueError when that fails, with nothing left behind."""
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[Exit] = self._loop.create_future()
+        self.exited = False
+        self._readers: dict[int, Sink] = {}
+        self._writer: int | None = None
+        self._unsent = memoryview(b"")
+        self._timer: asyncio.TimerHandle | None = None
+        self._kill_at = 0.0  # loop time
+        self._token = reaper.new_token()
+        self._started = self._loop.time()
+        self._finished = self._started
+        try:
+            self.pid, self._pidfd = self._spawn(command, stdin, sinks)
+        except BaseException:
+            reaper.release(None, self._token)
+            self._close_pipes()
+            raise
+        self.notes = _restrain(self.pid, limits)
+        self._watch()
+
+    # -- the start ----------------------------------------------------------------------------------------------------
+
+    def _spawn(self, command: Command, stdin: bytes, sinks: Sinks) -> tuple[int, int]:
+        theirs: list[int] = []
+        try:
+            theirs.append(self._input(stdin))
+            theirs.append(self._output(sinks.stdout))
+            theirs.append(self._output(sinks.stderr))
+            environment = {**command.env, "GRIDSIDECAR_RUN": self._token}
+            if sinks.events is not None:
+                theirs.append(self._output(sinks.events))
+                environment["GRIDSIDECAR_EVENTS"] = f"/dev/fd/{theirs[3]}"  # a path: dash cannot say `>&17`
+            child = subprocess.Popen(
+                command.argv,
+                stdin=theirs[0],
+                stdout=theirs[1],
+                stderr=theirs[2],
+                pass_fds=theirs[3:],
+                close_fds=True,
+                start_new_session=True,
+                cwd=command.cwd,
+                env=environment,
+            )
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        child.returncode = 0  # reaping is done here; Popen must not try it too
+        return child.pid, _open_pidfd(child.pid)
+
+    def _input(self, data: bytes) -> int:
+        """The child's end of its stdin. What fits the pipe is there before the child is."""
+        theirs, ours = os.pipe2(os.O_CLOEXEC)
+        try:
+            if len(data) <= _PIPE_CAPACITY:
+                os.write(ours, data)
+                os.close(ours)
+            else:
+                fcntl.fcntl(ours, fcntl.F_SETFL, os.O_NONBLOCK)
+                self._writer, self._unsent = ours, memoryview(data)
+        except OSError:
+            os.close(theirs)
+            os.close(ours)
+            raise
+        return theirs
+
+    def _output(self, sink: Sink) -> int:
+        """The child's end of a pipe that `sink` reads."""
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        fcntl.fcntl(ours, fcntl.F_SETFL, os.O_NONBLOCK)
+        self._readers[ours] = sink
+        return theirs
+
+    def _watch(self) -> None:
+        for fd, sink in self._readers.items():
+            self._loop.add_reader(fd, self._readable, fd, sink)
+        if self._writer is not None:
+            self._loop.add_writer(self._writer, self._writable)
+        self._loop.add_reader(self._pidfd, self._on_exit)
+
+    # -- while it runs ------------------------------------------------------------------------------------------------
+
+    def _readable(self, fd: int, sink: Sink) -> bool:
+        """Pass one chunk on; False when there is nothing more to read now."""
+        try:
+            data = os.read(fd, _CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        if not data:
+            self._close_reader(fd)
+            return False
+        try:
+            sink(data)
+        except Exception as error:
+            self._fail(error)
+            return False
+        return True
+
+    def _close_reader(self, fd: int) -> None:
+        if self._readers.pop(fd, None) is not None:
+            self._loop.remove_reader(fd)
+            os.close(fd)
+        if self.exited and not self._readers:
+            self._finish()
+
+    def _writable(self) -> None:
+        if self._writer is None:
+            return
+        try:
+            self._unsent = self._unsent[os.write(self._writer, self._unsent) :]
+        except (BlockingIOError, InterruptedError):
+            return
+        except BrokenPipeError:  # it did not want all of its input, which is its right
+            self._unsent = memoryview(b"")
+        if not self._unsent:
+            self._close_writer()
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._loop.remove_writer(self._writer)
+            os.close(self._writer)
+            self._writer = None
+            self._unsent = memoryview(b"")
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def stop(self, grace: float) -> None:
+        """SIGTERM to the group now, SIGKILL after `grace` seconds. Only the first call counts."""
+        if self.exited or self._timer is not None:
+            return
+        self._signal(signal.SIGTERM)
+        self._kill_at = self._loop.time() + grace
+        self._timer = self._loop.call_later(grace, self.kill)
+
+    def kill(self) -> None:
+        """SIGKILL to the group now; what it wrote is still read."""
+        self._signal(signal.SIGKILL)
+        if self.exited and self._pidfd >= 0:
+            self._drain_until(0.0)
+
+    def abandon(self) -> None:
+        """Kill it and stop reading at once. The exit is still waited for in the background."""
+        self._signal(signal.SIGKILL)
+        self._close_pipes()
+        if self.exited:
+            self._finish()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the whole group. Its leader is reaped last, so the number cannot belong to anybody else."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def _fail(self, error: Exception) -> None:
+        self._signal(signal.SIGKILL)
+        if not self.ended.done():
+            self.ended.set_exception(error)
+        self._close_pipes()
+
+    def _on_exit(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        self.exited = True
+        self._finished = self._loop.time()
+        self._close_writer()
+        self._read_rest()
+        if self._readers:
+            self._drain_until(max(DRAIN_S, self._kill_at - self._finished))
+        else:
+            self._finish()
+
+    def _drain_until(self, seconds: float) -> None:
+        """Somebody else holds a pipe open: most often a worker behind a shell, which has its grace too."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._finish)
+
+    def _read_rest(self) -> None:
+        for fd, sink in list(self._readers.items()):
+            for _ in range(_FINAL_READS):
+                if not self._readable(fd, sink):
+                    break
+
+    def _finish(self) -> None:
+        """Kill what is left of the group, read what it left, reap the leader."""
+        if self._pidfd < 0:
+            return
+        self._signal(signal.SIGKILL)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        self._read_rest()
+        self._close_pipes()
+        if self._timer is not None:
+            self._timer.cancel()
+        exit_ = self._reap()
+        reaper.release(self.pid, self._token)
+        reaper.sweep(self._loop)
+        if not self.ended.done():
+            self.ended.set_result(exit_)
+
+    def _reap(self) -> Exit:
+        _, status, usage = os.wait4(self.pid, 0)
+        peak = usage.ru_maxrss if usage.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss else None
+        return Exit(
+            code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+            duration_s=self._finished - self._started,
+            cpu_s=usage.ru_utime + usage.ru_stime,
+            peak_rss_bytes=None if peak is None else peak * 1024,
+        )
+
+    def _close_pipes(self) -> None:
+        self._close_writer()
+        while self._readers:
+            fd, _ = self._readers.popitem()
+            self._loop.remove_reader(fd)
+            os.close(fd)
+
+
+def _open_pidfd(pid: int) -> int:
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    reaper.own(pid)
+    return pidfd
+
+
+def _restrain(pid: int, limits: LimitSettings) -> tuple[str, ...]:
+    """Set the limits of a fresh child; notes on those that could not be set."""
+    _raise_oom_score(pid)
+    notes = []
+    for name, kind, value in (
+        ("open_files", resource.RLIMIT_NOFILE, limits.open_files),
+        ("cpu_seconds", resource.RLIMIT_CPU, limits.cpu_seconds),
+        ("memory_mb", resource.RLIMIT_AS, limits.memory_mb * 1024 * 1024),
+    ):
+        try:
+            if value:
+                resource.prlimit(pid, kind, (value, value))
+        except ProcessLookupError:
+            break
+        except (OSError, ValueError) as error:
+            notes.append(f"limit {name} could not be set: {error}")
+    return tuple(notes)
+
+
+def _raise_oom_score(pid: int) -> None:
+    """When memory runs out the kernel shall take the handler, not us."""
+    if _OOM_SCORE is None:
+        return
+    with contextlib.suppress(OSError):
+        fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, _OOM_SCORE)
+        finally:
+            os.close(fd)
+
+
+def _handlers_oom_score() -> bytes | None:
+    try:
+        with open("/proc/self/oom_score_adj", "rb") as file:
+            return b"%d" % min(1000, int(file.read()) + _OOM_SCORE_RAISE)
+    except (OSError, ValueError):
+        return None
+
+
+_OOM_SCORE = _handlers_oom_score()
