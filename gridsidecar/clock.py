@@ -44,5 +44,5 @@ def system_random() -> random.Random:
 
 
 def backoff(failures: int, *, base: float, limit: float, rng: random.Random) -> float:
-    """Seconds to wait after the given number of failures in a row (1 is the first): doubling, ± 25 %, at most `limit`."""
+    """Seconds to wait after this many failures in a row: `base`, doubling, at most `limit`, each ± 25 %."""
     return min(limit, base * 2.0 ** min(failures - 1, 30)) * rng.uniform(0.75, 1.25)

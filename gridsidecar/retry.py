@@ -10,7 +10,7 @@ LONGEST_RETRY_AFTER = 24 * 3600.0  # seconds; a handler cannot park a task for l
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """`max_retries` counts retries after the first attempt; times are in seconds; `jitter` is a fraction of the delay."""
+    """`max_retries` counts retries after the first attempt; times in seconds; `jitter` is a fraction of the delay."""
 
     max_retries: int = 0
     strategy: str = "fixed"  # fixed | exponential

@@ -1,0 +1,318 @@
+"""The whole state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
+
+Three tables, one function each: `receive` (a delivery arrived), `decide` (an attempt ended), `reread` (our write
+changed nothing). The rules are checked as a model over all interleavings; a change is tried there first.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, assert_never
+
+from gridsidecar.retry import LONGEST_RETRY_AFTER, RetryPolicy
+from gridsidecar.task import (
+    Cancelled,
+    CannotStart,
+    Claim,
+    Disowned,
+    ErrorType,
+    Failed,
+    Interrupted,
+    Message,
+    Outcome,
+    Settle,
+    Status,
+    Succeeded,
+    Transition,
+)
+
+PATIENT_INTERRUPTIONS = 9  # from the next one on each also counts as a crash: node pressure looks like a shutdown
+LONGEST_BUSY_WAIT = 300.0  # seconds between two looks at a task that runs elsewhere
+START_AGAIN_AFTER = 5.0  # seconds until a task whose handler could not start comes back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What the rules need of a task's row, read under its lock. Seconds are by the database's clock."""
+
+    status: Status
+    attempt: int
+    retry_count: int = 0
+    crashes: int = 0
+    interruptions: int = 0
+    max_retry_count: int = 0
+    worker_id: str | None = None
+    message_id: str | None = None
+    handed_off: bool = False
+    cancel_requested: bool = False
+    due_in: float = 0.0  # until the next run; <= 0 is due
+    lease_left: float | None = None  # of the owner; None or <= 0: it is not alive
+    checkpoint: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Me:
+    """The worker that asks: who it is, and what it holds in memory of this task."""
+
+    worker_id: str
+    trusted: bool  # its own last renewals were on time, so it may judge the leases of others
+    holds_attempt: int | None = None  # the attempt of this task that is in memory here
+    holds_live_copy: bool = False  # … and its delivery is alive
+    max_crashes: int = 3
+
+
+# -- what to do with a delivery ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insert:
+    """No row yet: insert it, running or (deferred) pending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Start the next attempt. `rescues`: the one before died with its worker."""
+
+    attempt: int
+    crashes: int
+    rescues: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The row says that we run this attempt, memory does not: the claim's reply was lost. Start it, write nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Our attempt runs, its old delivery is dead: this one takes its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Nothing to do for this message: ack. `why` is for the log."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Not now: an alarm after `delay` seconds, then ack."""
+
+    delay: float
+    busy: bool = False  # the task runs elsewhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """The task ends here, without another run."""
+
+    status: Status
+    error: str
+    error_type: str
+    crashes: int
+    rescues: bool = False
+
+
+Reception = Insert | Begin | Resume | Adopt | Drop | Wait | Close
+
+
+def leftover(row: Row, message: Message) -> bool:
+    """A message that the row no longer needs, unless it can start something.
+
+    The row's own message is never one: it may be the only copy. Plain producers set no id, so absent equals absent.
+    """
+    older = message.nudge or message.attempt < row.attempt
+    return older and message.message_id != row.message_id
+
+
+def receive(row: Row | None, message: Message, me: Me) -> Reception:
+    """What this delivery means. The caller holds the row's lock and applies the answer before letting go."""
+    if row is None:
+        return Insert()
+    if row.status.terminal:
+        return Drop("already ended")
+    if row.status is Status.RUNNING:
+        return _receive_running(row, message, me)
+    if row.cancel_requested:
+        return cancel(row)
+    if row.due_in <= 0:
+        return Begin(attempt=row.attempt + 1, crashes=row.crashes)
+    if leftover(row, message):
+        return Drop("a newer message will bring it back")
+    return Wait(delay=row.due_in)
+
+
+def _receive_running(row: Row, message: Message, me: Me) -> Reception:
+    if row.worker_id == me.worker_id:
+        return _receive_mine(row, message, me)
+    alive = row.lease_left is not None and row.lease_left > 0
+    if alive or not me.trusted:
+        if row.handed_off or leftover(row, message):
+            return Drop("runs elsewhere")
+        return Wait(delay=_busy_wait(row.lease_left or 0.0, message.busy), busy=True)
+    return _rescue(row, me)
+
+
+def _receive_mine(row: Row, message: Message, me: Me) -> Reception:
+    if me.holds_attempt != row.attempt:
+        return Resume()
+    if me.holds_live_copy or row.handed_off or leftover(row, message):
+        return Drop("runs here")
+    return Adopt()
+
+
+def _rescue(row: Row, me: Me) -> Reception:
+    crashes = row.crashes + 1
+    if row.cancel_requested:
+        return replace(cancel(row), rescues=True)
+    if crashes > me.max_crashes:
+        return Close(
+            status=Status.FAILED,
+            error=f"its worker died {crashes} times while it ran (worker.max_crashes is {me.max_crashes})",
+            error_type=ErrorType.WORKER_LOST,
+            crashes=crashes,
+            rescues=True,
+        )
+    return Begin(attempt=row.attempt + 1, crashes=crashes, rescues=True)
+
+
+def cancel(row: Row) -> Close:
+    """The end of a task that waits, or whose worker died, when somebody cancelled it."""
+    return Close(
+        status=Status.CANCELLED, error="cancelled on request", error_type=ErrorType.CANCELLED, crashes=row.crashes
+    )
+
+
+def _busy_wait(lease_left: float, times: int) -> float:
+    return min(LONGEST_BUSY_WAIT, max(1.0, lease_left) * 2.0 ** min(times, 10))
+
+
+# -- what an attempt's end does to the row ----------------------------------------------------------------------------
+
+
+def decide(
+    claim: Claim, outcome: Outcome, policy: RetryPolicy, rng: random.Random, *, max_crashes: int
+) -> Transition | None:
+    """The row's next state, or None when the attempt is no longer ours and nothing may be written."""
+    match outcome:
+        case Succeeded(result):
+            return _transition(claim, Status.SUCCESS, outcome="success", result=result, beats_cancel=True)
+        case Failed():
+            return _failed(claim, outcome, policy, rng)
+        case Cancelled():
+            return cancelled(claim)
+        case Interrupted():
+            return _interrupted(claim, max_crashes)
+        case CannotStart(error):
+            return _transition(
+                claim,
+                Status.PENDING,
+                outcome="cannot_start",
+                settle=Settle.ALARM,
+                delay=START_AGAIN_AFTER,
+                error=error,
+                error_type=ErrorType.START_FAILED,
+            )
+        case Disowned():
+            return None
+        case _:
+            assert_never(outcome)
+
+
+def cancelled(claim: Claim) -> Transition:
+    """The end of a task that somebody cancelled."""
+    return _transition(
+        claim,
+        Status.CANCELLED,
+        outcome="cancelled",
+        error="cancelled on request",
+        error_type=ErrorType.CANCELLED,
+        beats_cancel=True,
+    )
+
+
+def _failed(claim: Claim, end: Failed, policy: RetryPolicy, rng: random.Random) -> Transition:
+    failed = _transition(
+        claim,
+        Status.FAILED,
+        outcome="failed",
+        error=end.error,
+        error_type=end.error_type,
+        traceback=end.traceback,
+    )
+    if end.retryable is False:
+        return failed
+    if claim.retry_count < claim.max_retry_count:
+        retry = claim.retry_count + 1
+        if end.retry_after is None:
+            delay = policy.delay_before(retry, rng)
+        else:
+            delay = min(end.retry_after, LONGEST_RETRY_AFTER)
+        return replace(failed, status=Status.RETRYING, settle=Settle.ALARM, delay=delay, retry_count=retry)
+    if claim.max_retry_count > 0:
+        return replace(failed, error_type=ErrorType.RETRY_EXHAUSTED, last_error_type=end.error_type)
+    return failed
+
+
+def _interrupted(claim: Claim, max_crashes: int) -> Transition:
+    interruptions = claim.interruptions + 1
+    crashes = claim.crashes + (1 if interruptions > PATIENT_INTERRUPTIONS else 0)
+    if crashes > max_crashes:
+        return replace(
+            _transition(claim, Status.FAILED, outcome="interrupted"),
+            crashes=crashes,
+            interruptions=interruptions,
+            error=f"interrupted {interruptions} times by shutdowns of its worker",
+            error_type=ErrorType.WORKER_LOST,
+        )
+    return replace(
+        _transition(claim, Status.PENDING, outcome="interrupted", settle=Settle.GIVE_BACK, delay=0.0),
+        crashes=crashes,
+        interruptions=interruptions,
+    )
+
+
+def _transition(
+    claim: Claim, status: Status, *, outcome: str, settle: Settle = Settle.ACK, **changes: Any
+) -> Transition:
+    return Transition(
+        status=status,
+        settle=settle,
+        outcome=outcome,
+        retry_count=claim.retry_count,
+        crashes=claim.crashes,
+        interruptions=claim.interruptions,
+        **changes,
+    )
+
+
+# -- what it means that a fenced write changed no row -----------------------------------------------------------------
+
+
+class Reread(StrEnum):
+    """Why our fenced write changed nothing, seen by reading the row again."""
+
+    WRITTEN = "written"  # it is our own commit, whose reply was lost: go on
+    CANCEL = "cancel"  # still ours, but somebody asked for its end meanwhile: commit that instead
+    LOST = "lost"  # a newer claim exists: let go
+
+
+def reread(row: Row | None, claim: Claim) -> Reread:
+    """Tell a lost reply from a lost claim."""
+    if row is None or row.attempt != claim.attempt:
+        return Reread.LOST
+    if row.status is not Status.RUNNING:
+        return Reread.WRITTEN
+    return Reread.CANCEL if row.cancel_requested and row.worker_id == claim.worker_id else Reread.LOST
+
+
+# -- on a clock -------------------------------------------------------------------------------------------------------
+
+
+def next_look(late: float) -> float:
+    """Seconds until maintenance looks again at a row that is `late` seconds overdue: at least 30, doubling, at most
+    an hour."""
+    return min(3600.0, max(30.0, late))

@@ -1,0 +1,53 @@
+"""The store seam: task state in MySQL, MariaDB or one SQLite file. The logic is written once, above `database`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gridsidecar.config.settings import StoreSettings
+from gridsidecar.errors import ConfigError, Fault
+from gridsidecar.store.database import Database
+from gridsidecar.store.leases import HeldRow, Leases
+from gridsidecar.store.queries import TableNames, load_queries
+from gridsidecar.store.store import Received, Store
+
+__all__ = ["HeldRow", "Leases", "OpenStore", "Received", "Store", "make_store"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStore:
+    """One database and the two views of it: the tasks' rows, and the workers' leases."""
+
+    database: Database
+    tasks: Store
+    leases: Leases
+
+    async def open(self, migrate: bool | None = None) -> None:
+        """Connect; with `migrate` bring the tables up to date, with False only check them, with None do neither."""
+        await self.database.open()
+        if migrate is not None:
+            await self.database.migrate(apply=migrate)
+
+    async def close(self) -> None:
+        await self.database.close()
+
+
+def make_store(settings: StoreSettings, queue: str) -> OpenStore:
+    """The store that `store.url` names, not yet connected. ConfigError when the URL cannot be used."""
+    tables = TableNames(settings.table_prefix + settings.table_name)
+    try:
+        database = _database(settings, tables)
+    except (ValueError, OSError) as error:  # OSError: a certificate file that cannot be read
+        raise ConfigError([Fault("store.url", str(error))]) from error
+    queries = load_queries(database.dialect, tables)
+    return OpenStore(database, Store(database, queries, queue), Leases(database, queries, queue))
+
+
+def _database(settings: StoreSettings, tables: TableNames) -> Database:
+    if settings.url.startswith("sqlite:"):
+        from gridsidecar.store.sqlite import SQLiteDatabase
+
+        return SQLiteDatabase(settings.url, tables)
+    from gridsidecar.store.mysql import MySQLDatabase
+
+    return MySQLDatabase(settings.url, tables, settings.pool_size)

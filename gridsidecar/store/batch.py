@@ -1,0 +1,86 @@
+"""Group commit: writes that arrive while a flush is under way leave together in the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gridsidecar.store.database import Database, RowRejected, Statement
+
+LARGEST_FLUSH = 64  # operations
+LANES = 2  # flushes under way at once, each on its own connection
+
+
+@dataclass(slots=True)
+class _Operation:
+    key: str
+    statements: Sequence[Statement]
+    done: asyncio.Future[list[int]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Batch:
+    """Turns single writes into few transactions. No timer: an idle store writes at once, a busy one in groups."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pending: list[_Operation] = []
+        self._idle_lanes = LANES
+        self._lanes: set[asyncio.Task[None]] = set()
+
+    async def write(self, key: str, *statements: Statement) -> list[int]:
+        """Run the statements of one operation in one transaction; rows changed by each.
+
+        `key` (the task's id) orders operations within a flush, so that two flushes lock rows in the same order.
+        """
+        operation = _Operation(key, statements)
+        self._pending.append(operation)
+        if self._idle_lanes:
+            self._idle_lanes -= 1
+            lane = asyncio.create_task(self._run_lane())
+            self._lanes.add(lane)
+            lane.add_done_callback(self._lanes.discard)
+        return await operation.done
+
+    async def _run_lane(self) -> None:
+        try:
+            while self._pending:
+                operations = self._pending[:LARGEST_FLUSH]
+                del self._pending[:LARGEST_FLUSH]
+                operations.sort(key=lambda operation: operation.key)
+                await self._flush(operations)
+        finally:
+            self._idle_lanes += 1
+
+    async def _flush(self, operations: list[_Operation]) -> None:
+        statements = [statement for operation in operations for statement in operation.statements]
+        try:
+            counts = await self._database.batch(statements)
+        except RowRejected as error:
+            if len(operations) == 1:
+                _fail(operations, error)
+                return
+            for operation in operations:  # one of them is at fault: find it, let the others through
+                await self._flush([operation])
+        except asyncio.CancelledError as error:
+            _fail(operations, error)
+            raise
+        except Exception as error:  # it belongs to those who wait for these writes
+            _fail(operations, error)
+        else:
+            _resolve(operations, counts)
+
+
+def _resolve(operations: list[_Operation], counts: list[int]) -> None:
+    start = 0
+    for operation in operations:
+        end = start + len(operation.statements)
+        if not operation.done.done():
+            operation.done.set_result(counts[start:end])
+        start = end
+
+
+def _fail(operations: list[_Operation], error: BaseException) -> None:
+    for operation in operations:
+        if not operation.done.done():
+            operation.done.set_exception(error)

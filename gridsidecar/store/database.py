@@ -1,0 +1,60 @@
+"""The seam below the store: one database that runs named statements. MySQL-family (`mysql`) or a file (`sqlite`)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from gridsidecar.store.queries import Query
+
+T = TypeVar("T")
+Params = Mapping[str, Any]
+Statement = tuple[Query, Params]
+
+
+class Connection(Protocol):
+    """An open transaction."""
+
+    async def execute(self, query: Query, params: Params) -> int:
+        """Run a write; the number of rows that it changed."""
+        ...
+
+    async def fetch(self, query: Query, params: Params) -> list[dict[str, Any]]:
+        """Run a read; one dict a row, times as UTC text `YYYY-MM-DD HH:MM:SS.mmm`."""
+        ...
+
+
+class RowRejected(Exception):
+    """The database refuses these values (too long, not storable): the statement is at fault, not the server."""
+
+
+class Database(Protocol):
+    """Every method raises `StoreUnavailable` when the server is away, `AccessRefused` when it says no, and
+    `RowRejected` when it will not store the values."""
+
+    dialect: str
+
+    async def open(self) -> None:
+        """Connect once, to find out early whether it can work."""
+        ...
+
+    async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run `work` in one transaction. It may run several times (deadlocks), so it must have no other effects."""
+        ...
+
+    async def fetch(self, query: Query, params: Params) -> list[dict[str, Any]]:
+        """Run one read by itself."""
+        ...
+
+    async def batch(self, statements: Sequence[Statement]) -> list[int]:
+        """Run writes as one transaction, in one round trip where the server can; rows changed by each."""
+        ...
+
+    async def migrate(self, apply: bool) -> None:
+        """Bring the tables to this version's schema, one process at a time; with `apply` false only check.
+
+        Raises `AccessRefused` where they are missing or too old, and says what to run.
+        """
+        ...
+
+    async def close(self) -> None: ...

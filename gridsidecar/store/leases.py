@@ -1,0 +1,89 @@
+"""Which workers live, which rows they hold, and what got lost: the store's side of heartbeat and maintenance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gridsidecar import lifecycle
+from gridsidecar.store import records
+from gridsidecar.store.database import Connection, Database
+from gridsidecar.store.queries import Query
+from gridsidecar.task import ErrorType, Message, Status
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRow:
+    """A row that says its worker runs this attempt."""
+
+    task_id: str
+    attempt: int
+    cancel_requested: bool
+
+
+class Leases:
+    """One heartbeat row a worker, by the database's clock. Raises `StoreUnavailable` while that is away."""
+
+    def __init__(self, database: Database, queries: dict[str, Query], queue: str) -> None:
+        self._database = database
+        self._queries = queries
+        self._queue = queue
+
+    async def renew(self, worker_id: str, name: str, lease: float) -> None:
+        """Say that this worker lives, for another `lease` seconds."""
+        params = {"id": worker_id, "name": name[:255], "queue": self._queue, "lease": lease}
+        await self._database.batch([(self._queries["renew"], params)])
+
+    async def leave(self, worker_id: str) -> None:
+        """A clean goodbye: whatever still names this worker may be taken over at once."""
+        await self._database.batch([(self._queries["leave"], {"id": worker_id}), (self._queries["forget_workers"], {})])
+
+    async def rows_of(self, worker_id: str) -> list[HeldRow]:
+        """The running rows that name this worker."""
+        rows = await self._database.fetch(self._queries["rows_of_worker"], {"worker_id": worker_id})
+        return [HeldRow(row["id"], row["attempt"], bool(row["cancel_requested"])) for row in rows]
+
+    async def return_row(self, worker_id: str, row: HeldRow) -> bool:
+        """A row that no attempt stands behind becomes due now, for any worker; or cancelled, where that was asked."""
+        status = Status.CANCELLED if row.cancel_requested else Status.PENDING
+        params = {
+            "id": row.task_id,
+            "attempt": row.attempt,
+            "worker_id": worker_id,
+            "status": status.value,
+            "terminal": int(status.terminal),
+            "cancel_requested": int(row.cancel_requested),
+            "error": "cancelled on request" if status.terminal else None,
+            "error_type": ErrorType.CANCELLED.value if status.terminal else None,
+        }
+        lost = {
+            "id": row.task_id,
+            "attempt": row.attempt,
+            "worker_id": worker_id,
+            "error": "its worker does not know of it",
+        }
+
+        async def give_back(connection: Connection) -> bool:
+            if not await connection.execute(self._queries["return_row"], params):
+                return False
+            await connection.execute(self._queries["attempt_lost"], lost)
+            return True
+
+        return await self._database.transact(give_back)
+
+    async def overdue(self, limit: int = 100) -> list[Message]:
+        """Nudges for tasks of this queue that nobody brought back in time, or whose worker died.
+
+        Each row's next look is moved, at doubling gaps, before its nudge is returned: a backlog is not nudged again
+        and again, and several sidecars share the work.
+        """
+
+        async def collect(connection: Connection) -> list[Message]:
+            messages = []
+            for query in ("overdue_waiting", "overdue_orphaned"):
+                for row in await connection.fetch(self._queries[query], {"limit": limit, "queue": self._queue}):
+                    gap = lifecycle.next_look(float(row["late"]))
+                    await connection.execute(self._queries["postpone"], {"id": row["id"], "gap": gap})
+                    messages.append(records.nudge(row))
+            return messages
+
+        return await self._database.transact(collect)

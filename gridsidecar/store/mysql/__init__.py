@@ -1,0 +1,5 @@
+"""MySQL 8+ and MariaDB 10.6+ as the store's database, through aiomysql."""
+
+from gridsidecar.store.mysql.database import MySQLDatabase
+
+__all__ = ["MySQLDatabase"]

@@ -1,0 +1,139 @@
+"""One MySQL session: encrypted when asked, never sends a password in clear, and answers within a time limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import aiomysql
+import pymysql.err
+from pymysql.constants import CLIENT, SERVER_STATUS
+
+from gridsidecar.errors import AccessRefused
+from gridsidecar.store.database import Params, Statement
+from gridsidecar.store.mysql.literal import literal
+from gridsidecar.store.mysql.url import MySQLAddress
+from gridsidecar.store.queries import Query
+
+CONNECT_TIMEOUT = 10.0  # seconds, for TCP, TLS and login together
+REPLY_TIMEOUT = 30.0  # seconds for one statement or batch
+_SESSION = (
+    "SET time_zone = '+00:00', innodb_lock_wait_timeout = 5, "
+    "sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
+)
+_ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+_CLEAR = ("mysql_clear_password", "mysql_old_password", "dialog")
+
+
+class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has no types
+    """aiomysql, minus two surprises: it falls back to clear text when a server offers no TLS although TLS was asked
+    for, and it sends the password in clear to any server that asks for it so."""
+
+    async def _request_authentication(self) -> None:
+        if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
+            raise AccessRefused(
+                f"the database server {self._host}:{self._port} offers no TLS, but ssl_mode asks for it; "
+                "switch TLS on at the server, or set ssl_mode=disabled in store.url"
+            )
+        if not self._ssl_context and self._server_auth_plugin in _CLEAR:
+            self._refuse_clear(self._server_auth_plugin)
+        await super()._request_authentication()
+
+    async def _process_auth(self, plugin_name: bytes, auth_packet: Any) -> Any:
+        if not self._secure and plugin_name.decode("ascii", "replace") in _CLEAR:
+            self._refuse_clear(plugin_name.decode("ascii", "replace"))
+        return await super()._process_auth(plugin_name, auth_packet)
+
+    def _refuse_clear(self, plugin: str) -> None:
+        raise AccessRefused(
+            f"the database server {self._host}:{self._port} asks for the password in clear ({plugin}) on a connection "
+            "without TLS; add ssl_mode=required (or verify_identity) to store.url"
+        )
+
+
+class Session:
+    """An open connection. Not safe for concurrent use."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.opened_at = asyncio.get_running_loop().time()
+        self.used_at = self.opened_at
+
+    @classmethod
+    async def open(cls, address: MySQLAddress) -> Session:
+        connection = _GuardedConnection(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password,
+            db=address.database,
+            unix_socket=address.unix_socket,
+            charset="utf8mb4",
+            ssl=address.tls,
+            autocommit=True,
+            program_name="gridsidecar",
+        )
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await connection._connect()
+                await connection.query(_SESSION)
+                await connection.query(_ISOLATION)
+        except BaseException:
+            connection.close()  # aiomysql leaves the socket open when it is cancelled in the middle of a login
+            raise
+        return cls(connection)
+
+    @property
+    def usable(self) -> bool:
+        return not self._connection.closed and not self._connection._reader.eof_received
+
+    async def execute(self, query: Query, params: Params) -> int:
+        return await self.run(query.render(params, literal))
+
+    async def fetch(self, query: Query, params: Params) -> list[dict[str, Any]]:
+        async with asyncio.timeout(REPLY_TIMEOUT), self._connection.cursor(aiomysql.DictCursor) as cursor:
+            await cursor.execute(query.render(params, literal))
+            return [_plain(row) for row in await cursor.fetchall()]
+
+    async def run(self, sql: str) -> int:
+        """One statement as it stands; rows changed."""
+        async with asyncio.timeout(REPLY_TIMEOUT):
+            self.used_at = self._connection.loop.time()
+            return int(await self._connection.query(sql))
+
+    async def run_batch(self, statements: Sequence[Statement]) -> list[int]:
+        """`begin; …; commit` in one round trip; rows changed by each statement between."""
+        sql = ";\n".join(["BEGIN", *(query.render(params, literal) for query, params in statements), "COMMIT"])
+        async with asyncio.timeout(REPLY_TIMEOUT):
+            self.used_at = self._connection.loop.time()
+            await self._connection.query(sql)
+            counts = []
+            while self._connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
+                counts.append(int(await self._connection.next_result()))
+        if len(counts) != len(statements) + 1:
+            raise pymysql.err.OperationalError(2014, "the server answered a batch only in part")
+        return counts[:-1]
+
+    async def ping(self) -> None:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await self._connection.ping(reconnect=False)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    async def quit(self) -> None:
+        """Say goodbye, so that the server logs no aborted connection."""
+        try:
+            async with asyncio.timeout(2):
+                await self._connection.ensure_closed()
+        except (OSError, TimeoutError, pymysql.err.MySQLError):
+            self._connection.close()
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _text_time(value) if hasattr(value, "isoformat") else value for name, value in row.items()}
+
+
+def _text_time(value: Any) -> str:
+    return str(value.isoformat(sep=" ", timespec="milliseconds"))

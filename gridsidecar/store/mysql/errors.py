@@ -1,0 +1,61 @@
+"""What a MySQL error number means for us, decided in one place."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import pymysql.err
+
+from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
+from gridsidecar.store.database import RowRejected
+
+
+class Meaning(StrEnum):
+    """What to do about a database error."""
+
+    RETRY = "retry"  # deadlock or lock wait: run the transaction again
+    GONE = "gone"  # this connection is lost: use another
+    READ_ONLY = "read-only"  # a demoted primary: drop every connection, resolve the name again
+    FULL = "full"  # disk, table or connections are full: wait
+    REJECTED = "rejected"  # the values cannot be stored
+    REFUSED = "refused"  # password, rights, missing database or table: no use in waiting
+
+
+_MEANINGS = {
+    Meaning.RETRY: {1205, 1213},
+    Meaning.GONE: {0, 1053, 1158, 1159, 1160, 1161, 1317, 1927, 2002, 2003, 2006, 2013, 2014, 2026, 2055, 4031},
+    Meaning.READ_ONLY: {1290, 1792, 1836},
+    Meaning.FULL: {28, 1021, 1030, 1040, 1041, 1114, 1203, 1226},
+    Meaning.REJECTED: {1048, 1062, 1153, 1264, 1265, 1292, 1366, 1406, 1525, 3140, 3156, 3157, 3819, 4025},
+    Meaning.REFUSED: {1044, 1045, 1049, 1054, 1064, 1142, 1143, 1146, 1227, 1356, 1370, 1698, 2059, 2061, 3118, 3159},
+}
+_BY_CODE = {code: meaning for meaning, codes in _MEANINGS.items() for code in codes}
+
+
+def meaning(error: BaseException) -> Meaning:
+    """Classify an error of aiomysql, PyMySQL or the socket below them."""
+    if not isinstance(error, pymysql.err.MySQLError):
+        return Meaning.GONE  # OSError, TimeoutError, a protocol that broke off
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    known = _BY_CODE.get(code)
+    if known is not None:
+        return known
+    if isinstance(error, pymysql.err.DataError | pymysql.err.IntegrityError):
+        return Meaning.REJECTED
+    return Meaning.REFUSED if isinstance(error, pymysql.err.ProgrammingError) else Meaning.GONE
+
+
+def translated(error: BaseException, place: str) -> GridSidecarError | RowRejected:
+    """The error in the store's words; `place` says which database."""
+    text = f"{error.args[1]} (error {error.args[0]})" if len(error.args) > 1 else str(error) or type(error).__name__
+    match meaning(error):
+        case Meaning.REJECTED:
+            return RowRejected(text)
+        case Meaning.REFUSED:
+            return AccessRefused(f"the database {place} refused: {text}")
+        case Meaning.READ_ONLY:
+            return StoreUnavailable(f"the database {place} is read-only: {text}")
+        case Meaning.FULL:
+            return StoreUnavailable(f"the database {place} is full: {text}")
+        case _:
+            return StoreUnavailable(f"the database {place} cannot be reached: {text}")

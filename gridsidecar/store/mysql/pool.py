@@ -1,0 +1,69 @@
+"""A small pool of sessions. aiomysql's own has no pre-ping, recycles by idle time only, and connects under its lock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gridsidecar.store.mysql.connection import Session
+from gridsidecar.store.mysql.errors import Meaning, meaning
+from gridsidecar.store.mysql.url import MySQLAddress
+
+PING_AFTER = 10.0  # seconds of idling, then the session is tried before it is used
+LONGEST_LIFE = 1800.0  # seconds, so that a changed address or a demoted server is noticed
+
+
+class Pool:
+    """At most `size` sessions; the last one given back is the first one taken."""
+
+    def __init__(self, address: MySQLAddress, size: int) -> None:
+        self._address = address
+        self._idle: list[Session] = []
+        self._free = asyncio.Semaphore(size)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """A session of one's own. It goes back to the pool only if nothing went wrong with it."""
+        async with self._free:
+            session = await self._take()
+            try:
+                yield session
+            except Exception as error:
+                if meaning(error) is Meaning.READ_ONLY:
+                    self.purge()
+                session.close()
+                raise
+            except BaseException:  # cancelled in the middle of a reply: nobody can use it again
+                session.close()
+                raise
+            if session.usable:
+                self._idle.append(session)
+
+    async def _take(self) -> Session:
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            session = self._idle.pop()
+            if not session.usable or now - session.opened_at > LONGEST_LIFE:
+                session.close()
+            elif now - session.used_at < PING_AFTER or await _answers(session):
+                return session
+        return await Session.open(self._address)
+
+    def purge(self) -> None:
+        """Drop every idle session."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().quit()
+
+
+async def _answers(session: Session) -> bool:
+    try:
+        await session.ping()
+    except Exception:  # whatever it is, a new session is the answer
+        session.close()
+        return False
+    return True

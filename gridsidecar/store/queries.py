@@ -1,0 +1,76 @@
+"""The named statements of one dialect, with table names filled in and parameters ready to bind or to render."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+SCHEMA_VERSION = 1  # the newest migration in sql/
+_NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "mysql": "UTC_TIMESTAMP(3)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement. `text` has `:name` parameters; `pieces` and `names` are the same, cut for rendering."""
+
+    name: str
+    text: str
+    pieces: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def render(self, params: Mapping[str, object], literal: Callable[[object], str]) -> str:
+        """The statement with each parameter as an SQL literal, for many statements in one round trip."""
+        parts = [self.pieces[0]]
+        for name, piece in zip(self.names, self.pieces[1:], strict=True):
+            parts.append(literal(params[name]))
+            parts.append(piece)
+        return "".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class TableNames:
+    """The tables of one installation: `<prefix><name>` for the tasks, side tables named after it."""
+
+    tasks: str
+
+    def mapping(self, dialect: str) -> dict[str, str]:
+        side = ("attempts", "callbacks", "workers", "schema_version", "owed_work")
+        return {"tasks": self.tasks, "now": _NOW[dialect]} | {name: f"{self.tasks}_{name}" for name in side}
+
+
+def _parse(name: str, text: str) -> Query:
+    pieces = re.split(r"(?<!:):([a-z_]+)", text)
+    return Query(name, text, tuple(pieces[0::2]), tuple(pieces[1::2]))
+
+
+def _fill(text: str, names: Mapping[str, str]) -> str:
+    without_comments = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    return re.sub(r"\{(\w+)\}", lambda match: names[match[1]], without_comments).strip()
+
+
+def load_queries(dialect: str, tables: TableNames) -> dict[str, Query]:
+    """All statements of `sql/<dialect>/queries.sql` by name."""
+    text = files("gridsidecar.store").joinpath("sql", dialect, "queries.sql").read_text()
+    blocks = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
+    names = tables.mapping(dialect)
+    return {name: _parse(name, _fill(block, names)) for name, block in zip(blocks[0::2], blocks[1::2], strict=True)}
+
+
+def load_migrations(dialect: str, tables: TableNames) -> list[tuple[int, list[str]]]:
+    """Numbered migrations in order, each a list of statements that can be run again."""
+    folder = files("gridsidecar.store").joinpath("sql", dialect)
+    names = tables.mapping(dialect)
+    numbered = sorted(entry.name for entry in folder.iterdir() if re.match(r"\d{4}_", entry.name))
+    return [
+        (
+            int(name[:4]),
+            [
+                part
+                for part in re.split(r";\s*\n", _fill(folder.joinpath(name).read_text(), names) + "\n")
+                if part.strip()
+            ],
+        )
+        for name in numbered
+    ]

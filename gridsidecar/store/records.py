@@ -1,0 +1,160 @@
+"""Between rows and values: the columns of a task, an attempt and a message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from gridsidecar import wire
+from gridsidecar.lifecycle import Row
+from gridsidecar.task import Claim, Message, Progress, Report, Status, Task, Transition
+
+ERROR_LIMIT = 16_000  # characters kept of an error text: TEXT holds 65,535 bytes
+SHORT = 255
+
+
+def time_text(moment: datetime | None) -> str | None:
+    """UTC text as both databases compare it."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
+
+
+def new_row(task: Task, worker_id: str, max_retry_count: int, queue: str) -> dict[str, Any]:
+    return {
+        "id": task.task_id,
+        "task_type": task.task_type,
+        "data": wire.data_json(task.data),
+        "max_retry_count": max_retry_count,
+        "callback_url": task.callback_url,
+        "callback_type": task.callback_type,
+        "callback_data": None if task.callback_data is None else wire.data_json(task.callback_data),
+        "priority": task.priority,
+        "timeout": task.timeout,
+        "worker_id": worker_id,
+    } | message_columns(task.message, queue)
+
+
+def message_columns(message: Message, queue: str) -> dict[str, Any]:
+    return {
+        "message_id": message.message_id,
+        "queue": queue,
+        "body": message.body,
+        "headers": wire.encode_properties(replace(message, attempt=0, nudge=False, busy=0)),
+    }
+
+
+def row(stored: Mapping[str, Any]) -> Row:
+    lease_left = stored["lease_left"]
+    return Row(
+        status=Status(stored["status"]),
+        attempt=stored["attempt"],
+        retry_count=stored["retry_count"],
+        crashes=stored["crashes"],
+        interruptions=stored["interruptions"],
+        max_retry_count=stored["max_retry_count"],
+        worker_id=stored["worker_id"],
+        message_id=stored["message_id"],
+        handed_off=bool(stored["handed_off"]),
+        cancel_requested=bool(stored["cancel_requested"]),
+        due_in=float(stored["due_in"] or 0),
+        lease_left=None if lease_left is None else float(lease_left),
+        checkpoint=stored["checkpoint"],
+    )
+
+
+def nudge(stored: Mapping[str, Any]) -> Message:
+    """The message that brings a row's task back: the producer's body and properties, marked as ours."""
+    message = wire.decode_properties(stored["headers"], bytes(stored["body"] or b""))
+    return replace(message, message_id=None, attempt=stored["attempt"], nudge=True)
+
+
+def fence(claim: Claim) -> dict[str, Any]:
+    """What every write by a worker carries."""
+    return {"id": claim.task_id, "attempt": claim.attempt, "worker_id": claim.worker_id}
+
+
+def progress_columns(progress: Progress) -> dict[str, Any]:
+    return {
+        "progress": None if progress.percent is None else int(progress.percent),
+        "progress_message": _cut(progress.message, 1024),
+    }
+
+
+def end_columns(claim: Claim, transition: Transition, progress: Progress, grace: float) -> dict[str, Any]:
+    succeeded = transition.status is Status.SUCCESS
+    last = Progress(100, progress.message) if succeeded else progress
+    return (
+        fence(claim)
+        | progress_columns(last)
+        | {
+            "status": transition.status.value,
+            "result": wire.data_json(transition.result) if succeeded else None,
+            "error": _cut(transition.error, ERROR_LIMIT),
+            "error_type": _cut(transition.error_type, SHORT),
+            "last_error_type": _cut(transition.last_error_type, SHORT),
+            "traceback": transition.traceback,
+            "retry_count": transition.retry_count,
+            "crashes": transition.crashes,
+            "interruptions": transition.interruptions,
+            "delay": None if transition.delay is None else round(transition.delay, 3),
+            "grace": grace,
+            "terminal": int(transition.status.terminal),
+            "beats_cancel": int(transition.beats_cancel),
+        }
+    )
+
+
+def attempt_columns(claim: Claim, transition: Transition, report: Report) -> dict[str, Any]:
+    return fence(claim) | {
+        "duration": round(report.duration_s, 3),
+        "outcome": transition.outcome,
+        "error": _cut(transition.error, ERROR_LIMIT),
+        "error_type": _cut(transition.last_error_type or transition.error_type, SHORT),
+        "exit_code": report.exit_code,
+        "signal_number": report.signal,
+        "cpu_seconds": report.cpu_s,
+        "peak_memory": report.peak_rss_bytes,
+        "log_head": _storable(report.log_head) or None,
+        "log_tail": _storable(report.log_tail) or None,
+        "log_dropped": report.log_dropped_bytes,
+        "stderr_tail": _storable(report.stderr_tail) or None,
+        "notes": "; ".join(report.notes) or None,
+    }
+
+
+def view(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """One task for people and programs: the columns, JSON decoded, internals left out."""
+    hidden = {"body", "headers", "rev", "next_check_at", "message_id", "due_in", "id"}
+    shown = {name: value for name, value in stored.items() if name not in hidden}
+    for name in ("data", "result", "callback_data", "checkpoint"):
+        shown[name] = _decoded(shown.get(name))
+    due_in = stored["due_in"]
+    return {
+        "task_id": stored["id"],
+        **shown,
+        "handed_off": bool(shown["handed_off"]),
+        "cancel_requested": bool(shown["cancel_requested"]),
+        "due_in_s": None if due_in is None else round(max(0.0, float(due_in)), 1),
+    }
+
+
+def _decoded(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:  # a row that another program wrote
+        return text
+
+
+def _cut(text: str | None, limit: int) -> str | None:
+    return None if text is None else _storable(text)[:limit]
+
+
+def _storable(text: str) -> str:
+    """Text as a UTF-8 column takes it: no lone surrogates."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,173 @@
+-- Every statement the store runs on MySQL 8+ and MariaDB 10.6+. `:name` is a parameter, {tasks} a table's name.
+-- Both servers take all of it: no row alias, no VALUES(), no RETURNING, no INSERT IGNORE. Every UPDATE raises `rev`,
+-- so that a matched row counts as a changed one. Times are UTC by the server's clock.
+
+-- name: insert_running
+INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
+  timeout, attempt, worker_id, message_id, queue, body, headers, created_at, updated_at, started_at)
+VALUES (:id, :task_type, 'running', :data, :max_retry_count, :callback_url, :callback_type, :callback_data, :priority,
+  :timeout, 1, :worker_id, :message_id, :queue, :body, :headers, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))
+ON DUPLICATE KEY UPDATE id = id
+
+-- name: insert_deferred
+INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
+  timeout, message_id, queue, body, headers, created_at, updated_at, next_run_at, next_check_at)
+VALUES (:id, :task_type, 'pending', :data, :max_retry_count, :callback_url, :callback_type, :callback_data, :priority,
+  :timeout, :message_id, :queue, :body, :headers, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3),
+  COALESCE(:until, UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND),
+  COALESCE(:until, UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND) + INTERVAL (:grace * 1000000) MICROSECOND)
+ON DUPLICATE KEY UPDATE id = id
+
+-- name: insert_refused
+INSERT INTO {tasks} (id, status, error_message, error_type, queue, body, headers, message_id, created_at,
+  updated_at, completed_at)
+VALUES (:id, 'failed', :error, :error_type, :queue, :body, :headers, :message_id, UTC_TIMESTAMP(3),
+  UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))
+ON DUPLICATE KEY UPDATE id = id
+
+-- name: row
+SELECT t.status, t.attempt, t.retry_count, t.crashes, t.interruptions, t.max_retry_count, t.worker_id, t.message_id,
+  t.handed_off, t.cancel_requested, t.checkpoint,
+  TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in,
+  (SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), w.expires_at) / 1000000 FROM {workers} w
+    WHERE w.id = t.worker_id) AS lease_left
+FROM {tasks} t WHERE t.id = :id
+
+-- name: row_locked
+SELECT t.status, t.attempt, t.retry_count, t.crashes, t.interruptions, t.max_retry_count, t.worker_id, t.message_id,
+  t.handed_off, t.cancel_requested, t.checkpoint,
+  TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in,
+  (SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), w.expires_at) / 1000000 FROM {workers} w
+    WHERE w.id = t.worker_id) AS lease_left
+FROM {tasks} t WHERE t.id = :id FOR UPDATE
+
+-- name: begin_next
+UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, worker_id = :worker_id,
+  message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
+  next_check_at = NULL, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
+  queue = COALESCE(queue, :queue), started_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+WHERE id = :id
+
+-- name: close
+UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, crashes = :crashes,
+  worker_id = NULL, next_run_at = NULL, next_check_at = NULL, completed_at = UTC_TIMESTAMP(3),
+  updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+WHERE id = :id
+
+-- name: commit
+UPDATE {tasks} SET status = :status, result = :result, error_message = :error, error_type = :error_type,
+  last_error_type = :last_error_type, traceback = :traceback, progress = COALESCE(:progress, progress),
+  progress_message = COALESCE(:progress_message, progress_message), retry_count = :retry_count, crashes = :crashes,
+  interruptions = :interruptions, worker_id = NULL,
+  next_run_at = UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND,
+  next_check_at = UTC_TIMESTAMP(3) + INTERVAL ((:delay + IF(handed_off = 1, 0, :grace)) * 1000000) MICROSECOND,
+  completed_at = IF(:terminal, UTC_TIMESTAMP(3), NULL), updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+  AND (cancel_requested = 0 OR :beats_cancel)
+
+-- name: attempt_ended
+INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
+  exit_code, signal_number, cpu_seconds, peak_memory, log_head, log_tail, log_dropped, stderr_tail, notes)
+VALUES (:id, :attempt, :worker_id, UTC_TIMESTAMP(3) - INTERVAL (:duration * 1000000) MICROSECOND, UTC_TIMESTAMP(3),
+  :outcome, :error, :error_type, :exit_code, :signal_number, :cpu_seconds, :peak_memory, :log_head, :log_tail,
+  :log_dropped, :stderr_tail, :notes)
+ON DUPLICATE KEY UPDATE task_id = task_id
+
+-- name: attempt_lost
+INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type)
+SELECT t.id, t.attempt, :worker_id, t.started_at, UTC_TIMESTAMP(3), 'lost', :error, 'WorkerLost'
+FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt
+ON DUPLICATE KEY UPDATE task_id = {attempts}.task_id
+
+-- name: progress
+UPDATE {tasks} SET progress = COALESCE(:progress, progress),
+  progress_message = COALESCE(:progress_message, progress_message), updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+
+-- name: hand_off
+UPDATE {tasks} SET handed_off = 1, updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+
+-- name: entrust
+UPDATE {tasks} SET handed_off = 1,
+  next_check_at = IF(status = 'running', next_check_at, COALESCE(next_run_at, UTC_TIMESTAMP(3))), rev = rev + 1
+WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying', 'running')
+
+-- name: renew
+INSERT INTO {workers} (id, name, queue, lease, started_at, expires_at)
+VALUES (:id, :name, :queue, :lease, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL (:lease * 1000000) MICROSECOND)
+ON DUPLICATE KEY UPDATE expires_at = UTC_TIMESTAMP(3) + INTERVAL (:lease * 1000000) MICROSECOND
+
+-- name: leave
+UPDATE {workers} SET expires_at = UTC_TIMESTAMP(3) WHERE id = :id
+
+-- name: forget_workers
+DELETE FROM {workers} WHERE expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 DAY
+  AND NOT EXISTS (SELECT 1 FROM {tasks} t WHERE t.worker_id = {workers}.id)
+
+-- name: rows_of_worker
+SELECT id, attempt, cancel_requested FROM {tasks} WHERE worker_id = :worker_id AND status = 'running'
+
+-- name: return_row
+UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, worker_id = NULL,
+  handed_off = 1, next_run_at = IF(:terminal, NULL, UTC_TIMESTAMP(3)),
+  next_check_at = IF(:terminal, NULL, UTC_TIMESTAMP(3)), completed_at = IF(:terminal, UTC_TIMESTAMP(3), NULL),
+  updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+  AND cancel_requested = :cancel_requested
+
+-- name: overdue_waiting
+SELECT id, attempt, body, headers,
+  TIMESTAMPDIFF(MICROSECOND, COALESCE(next_run_at, updated_at), UTC_TIMESTAMP(3)) / 1000000 AS late
+FROM {tasks} WHERE next_check_at <= UTC_TIMESTAMP(3) AND status IN ('pending', 'retrying') AND queue = :queue
+ORDER BY next_check_at LIMIT :limit FOR UPDATE SKIP LOCKED
+
+-- name: overdue_orphaned
+SELECT t.id, t.attempt, t.body, t.headers, COALESCE((SELECT TIMESTAMPDIFF(MICROSECOND, w.expires_at,
+  UTC_TIMESTAMP(3)) / 1000000 FROM {workers} w WHERE w.id = t.worker_id), 0) AS late
+FROM {tasks} t
+WHERE t.worker_id IS NOT NULL AND t.status = 'running' AND t.queue = :queue
+  AND (t.next_check_at IS NULL OR t.next_check_at <= UTC_TIMESTAMP(3))
+  AND NOT EXISTS (SELECT 1 FROM {workers} w WHERE w.id = t.worker_id AND w.expires_at
+    > UTC_TIMESTAMP(3) - INTERVAL (IF(t.handed_off = 1, 0, 2 * w.lease) * 1000000) MICROSECOND)
+LIMIT :limit FOR UPDATE SKIP LOCKED
+
+-- name: postpone
+UPDATE {tasks} SET next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:gap * 1000000) MICROSECOND, rev = rev + 1
+WHERE id = :id
+
+-- name: ask_cancel
+UPDATE {tasks} SET cancel_requested = 1, updated_at = UTC_TIMESTAMP(3), rev = rev + 1 WHERE id = :id
+
+-- name: retry_by_hand
+UPDATE {tasks} SET status = 'pending', retry_count = 0, crashes = 0, interruptions = 0, cancel_requested = 0,
+  handed_off = 1, next_run_at = UTC_TIMESTAMP(3),
+  next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:grace * 1000000) MICROSECOND, completed_at = NULL, worker_id = NULL,
+  updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+WHERE id = :id AND status IN ('failed', 'cancelled')
+
+-- name: message_of
+SELECT attempt, body, headers FROM {tasks} WHERE id = :id
+
+-- name: view
+SELECT t.*, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in
+FROM {tasks} t WHERE t.id = :id
+
+-- name: attempts_of
+SELECT * FROM {attempts} WHERE task_id = :id ORDER BY attempt
+
+-- name: counts
+SELECT status, COUNT(*) AS n FROM {tasks} GROUP BY status
+
+-- name: owed
+SELECT owed FROM {owed_work}
+
+-- name: schema_version
+SELECT MAX(version) AS version FROM {schema_version}
+
+-- name: create_schema_version
+CREATE TABLE IF NOT EXISTS {schema_version} (version INT NOT NULL PRIMARY KEY, applied_at DATETIME(3) NOT NULL)
+
+-- name: migrated
+INSERT INTO {schema_version} (version, applied_at) VALUES (:version, UTC_TIMESTAMP(3))
+ON DUPLICATE KEY UPDATE version = version

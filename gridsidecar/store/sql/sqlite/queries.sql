@@ -1,0 +1,173 @@
+-- Every statement the store runs on SQLite. `:name` is a parameter, {tasks} a table's name. The counterpart of the file
+-- for MySQL, statement by statement; a write transaction holds the file, so no statement locks rows. Times are UTC
+-- text; {now} stands for the current one.
+
+-- name: insert_running
+INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
+  timeout, attempt, worker_id, message_id, queue, body, headers, created_at, updated_at, started_at)
+VALUES (:id, :task_type, 'running', :data, :max_retry_count, :callback_url, :callback_type, :callback_data, :priority,
+  :timeout, 1, :worker_id, :message_id, :queue, :body, :headers, {now}, {now}, {now})
+ON CONFLICT (id) DO NOTHING
+
+-- name: insert_deferred
+INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
+  timeout, message_id, queue, body, headers, created_at, updated_at, next_run_at, next_check_at)
+VALUES (:id, :task_type, 'pending', :data, :max_retry_count, :callback_url, :callback_type, :callback_data, :priority,
+  :timeout, :message_id, :queue, :body, :headers, {now}, {now},
+  strftime('%Y-%m-%d %H:%M:%f', COALESCE(:until, 'now'), COALESCE(:delay, 0) || ' seconds'),
+  strftime('%Y-%m-%d %H:%M:%f', COALESCE(:until, 'now'), COALESCE(:delay, 0) || ' seconds', :grace || ' seconds'))
+ON CONFLICT (id) DO NOTHING
+
+-- name: insert_refused
+INSERT INTO {tasks} (id, status, error_message, error_type, queue, body, headers, message_id, created_at,
+  updated_at, completed_at)
+VALUES (:id, 'failed', :error, :error_type, :queue, :body, :headers, :message_id, {now},
+  {now}, {now})
+ON CONFLICT (id) DO NOTHING
+
+-- name: row
+SELECT t.status, t.attempt, t.retry_count, t.crashes, t.interruptions, t.max_retry_count, t.worker_id, t.message_id,
+  t.handed_off, t.cancel_requested, t.checkpoint,
+  (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
+  (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
+    WHERE w.id = t.worker_id) AS lease_left
+FROM {tasks} t WHERE t.id = :id
+
+-- name: row_locked
+SELECT t.status, t.attempt, t.retry_count, t.crashes, t.interruptions, t.max_retry_count, t.worker_id, t.message_id,
+  t.handed_off, t.cancel_requested, t.checkpoint,
+  (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
+  (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
+    WHERE w.id = t.worker_id) AS lease_left
+FROM {tasks} t WHERE t.id = :id
+
+-- name: begin_next
+UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, worker_id = :worker_id,
+  message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
+  next_check_at = NULL, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
+  queue = COALESCE(queue, :queue), started_at = {now}, updated_at = {now}, rev = rev + 1
+WHERE id = :id
+
+-- name: close
+UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, crashes = :crashes,
+  worker_id = NULL, next_run_at = NULL, next_check_at = NULL, completed_at = {now},
+  updated_at = {now}, rev = rev + 1
+WHERE id = :id
+
+-- name: commit
+UPDATE {tasks} SET status = :status, result = :result, error_message = :error, error_type = :error_type,
+  last_error_type = :last_error_type, traceback = :traceback, progress = COALESCE(:progress, progress),
+  progress_message = COALESCE(:progress_message, progress_message), retry_count = :retry_count, crashes = :crashes,
+  interruptions = :interruptions, worker_id = NULL,
+  next_run_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds'),
+  next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + iif(handed_off = 1, 0, :grace)) || ' seconds'),
+  completed_at = iif(:terminal, {now}, NULL), updated_at = {now}, rev = rev + 1
+WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+  AND (cancel_requested = 0 OR :beats_cancel)
+
+-- name: attempt_ended
+INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
+  exit_code, signal_number, cpu_seconds, peak_memory, log_head, log_tail, log_dropped, stderr_tail, notes)
+VALUES (:id, :attempt, :worker_id, strftime('%Y-%m-%d %H:%M:%f', 'now', -:duration || ' seconds'), {now},
+  :outcome, :error, :error_type, :exit_code, :signal_number, :cpu_seconds, :peak_memory, :log_head, :log_tail,
+  :log_dropped, :stderr_tail, :notes)
+ON CONFLICT (task_id, attempt) DO NOTHING
+
+-- name: attempt_lost
+INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type)
+SELECT t.id, t.attempt, :worker_id, t.started_at, {now}, 'lost', :error, 'WorkerLost'
+FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt
+ON CONFLICT (task_id, attempt) DO NOTHING
+
+-- name: progress
+UPDATE {tasks} SET progress = COALESCE(:progress, progress),
+  progress_message = COALESCE(:progress_message, progress_message), updated_at = {now}, rev = rev + 1
+WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+
+-- name: hand_off
+UPDATE {tasks} SET handed_off = 1, updated_at = {now}, rev = rev + 1
+WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+
+-- name: entrust
+UPDATE {tasks} SET handed_off = 1,
+  next_check_at = iif(status = 'running', next_check_at, COALESCE(next_run_at, {now})), rev = rev + 1
+WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying', 'running')
+
+-- name: renew
+INSERT INTO {workers} (id, name, queue, lease, started_at, expires_at)
+VALUES (:id, :name, :queue, :lease, {now}, strftime('%Y-%m-%d %H:%M:%f', 'now', :lease || ' seconds'))
+ON CONFLICT (id) DO UPDATE SET expires_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :lease || ' seconds')
+
+-- name: leave
+UPDATE {workers} SET expires_at = {now} WHERE id = :id
+
+-- name: forget_workers
+DELETE FROM {workers} WHERE expires_at < strftime('%Y-%m-%d %H:%M:%f', 'now', '-1 day')
+  AND NOT EXISTS (SELECT 1 FROM {tasks} t WHERE t.worker_id = {workers}.id)
+
+-- name: rows_of_worker
+SELECT id, attempt, cancel_requested FROM {tasks} WHERE worker_id = :worker_id AND status = 'running'
+
+-- name: return_row
+UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, worker_id = NULL,
+  handed_off = 1, next_run_at = iif(:terminal, NULL, {now}),
+  next_check_at = iif(:terminal, NULL, {now}), completed_at = iif(:terminal, {now}, NULL),
+  updated_at = {now}, rev = rev + 1
+WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+  AND cancel_requested = :cancel_requested
+
+-- name: overdue_waiting
+SELECT id, attempt, body, headers,
+  (julianday('now') - julianday(COALESCE(next_run_at, updated_at))) * 86400 AS late
+FROM {tasks} WHERE next_check_at <= {now} AND status IN ('pending', 'retrying') AND queue = :queue
+ORDER BY next_check_at LIMIT :limit
+
+-- name: overdue_orphaned
+SELECT t.id, t.attempt, t.body, t.headers, COALESCE((SELECT (julianday('now') - julianday(w.expires_at)) * 86400
+  FROM {workers} w WHERE w.id = t.worker_id), 0) AS late
+FROM {tasks} t
+WHERE t.worker_id IS NOT NULL AND t.status = 'running' AND t.queue = :queue
+  AND (t.next_check_at IS NULL OR t.next_check_at <= {now})
+  AND NOT EXISTS (SELECT 1 FROM {workers} w WHERE w.id = t.worker_id AND w.expires_at
+    > strftime('%Y-%m-%d %H:%M:%f', 'now', -iif(t.handed_off = 1, 0, 2 * w.lease) || ' seconds'))
+LIMIT :limit
+
+-- name: postpone
+UPDATE {tasks} SET next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :gap || ' seconds'), rev = rev + 1
+WHERE id = :id
+
+-- name: ask_cancel
+UPDATE {tasks} SET cancel_requested = 1, updated_at = {now}, rev = rev + 1 WHERE id = :id
+
+-- name: retry_by_hand
+UPDATE {tasks} SET status = 'pending', retry_count = 0, crashes = 0, interruptions = 0, cancel_requested = 0,
+  handed_off = 1, next_run_at = {now},
+  next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :grace || ' seconds'), completed_at = NULL, worker_id = NULL,
+  updated_at = {now}, rev = rev + 1
+WHERE id = :id AND status IN ('failed', 'cancelled')
+
+-- name: message_of
+SELECT attempt, body, headers FROM {tasks} WHERE id = :id
+
+-- name: view
+SELECT t.*, (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in
+FROM {tasks} t WHERE t.id = :id
+
+-- name: attempts_of
+SELECT * FROM {attempts} WHERE task_id = :id ORDER BY attempt
+
+-- name: counts
+SELECT status, COUNT(*) AS n FROM {tasks} GROUP BY status
+
+-- name: owed
+SELECT owed FROM {owed_work}
+
+-- name: schema_version
+SELECT MAX(version) AS version FROM {schema_version}
+
+-- name: create_schema_version
+CREATE TABLE IF NOT EXISTS {schema_version} (version INTEGER NOT NULL PRIMARY KEY, applied_at TEXT NOT NULL)
+
+-- name: migrated
+INSERT INTO {schema_version} (version, applied_at) VALUES (:version, {now})
+ON CONFLICT (version) DO NOTHING

@@ -1,0 +1,145 @@
+"""SQLite as the store's database: one file, several processes, every write transaction immediate."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from gridsidecar.config.urls import sqlite_path
+from gridsidecar.errors import AccessRefused, StoreUnavailable
+from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
+from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames, load_migrations, load_queries
+
+BUSY_TIMEOUT = 30.0  # seconds to wait for another process's write
+
+
+class _SQLiteConnection:
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def execute(self, query: Query, params: Params) -> int:
+        async with self._connection.execute(query.text, dict(params)) as cursor:
+            return cursor.rowcount
+
+    async def fetch(self, query: Query, params: Params) -> list[dict[str, Any]]:
+        async with self._connection.execute(query.text, dict(params)) as cursor:
+            return [dict(row) for row in await cursor.fetchall()]
+
+
+class SQLiteDatabase:
+    """One file in WAL mode. A single connection: SQLite has one writer at a time anyway."""
+
+    dialect = "sqlite"
+
+    def __init__(self, url: str, tables: TableNames) -> None:
+        self._path = sqlite_path(url)
+        self._tables = tables
+        self._queries = load_queries(self.dialect, tables)
+        self._connection: aiosqlite.Connection | None = None
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        folder = Path(self._path).resolve().parent  # noqa: ASYNC240  # a local path, looked at once
+        if not folder.is_dir():
+            raise AccessRefused(f"cannot open {self._path}: the folder {folder} does not exist; create it")
+        async with self._turn:
+            if self._connection is not None:
+                return
+            with _translated(self._path):
+                connection = await aiosqlite.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
+                try:
+                    connection.row_factory = aiosqlite.Row
+                    await connection.execute("PRAGMA journal_mode = WAL")
+                    await connection.execute("PRAGMA synchronous = FULL")
+                except BaseException:
+                    await connection.close()
+                    raise
+            self._connection = connection
+
+    async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        async with self._transaction() as connection:
+            return await work(connection)
+
+    async def fetch(self, query: Query, params: Params) -> list[dict[str, Any]]:
+        if self._connection is None:
+            await self.open()
+        assert self._connection is not None
+        async with self._turn:
+            with _translated(self._path):
+                return await _SQLiteConnection(self._connection).fetch(query, params)
+
+    async def batch(self, statements: Sequence[Statement]) -> list[int]:
+        async with self._transaction() as connection:
+            return [await connection.execute(query, params) for query, params in statements]
+
+    async def migrate(self, apply: bool) -> None:
+        async with self._transaction() as connection:
+            have = await self._version(connection)
+            if have < SCHEMA_VERSION and not apply:
+                raise AccessRefused(
+                    f"the tables in {self._path} are at version {have}, this program needs {SCHEMA_VERSION}; "
+                    "run `gridsidecar migrate` or set store.migrate to true"
+                )
+            for version, statements in load_migrations(self.dialect, self._tables):
+                if version > have:
+                    for statement in statements:
+                        await connection.execute(Query("migration", statement, (statement,), ()), {})
+                    await connection.execute(self._queries["migrated"], {"version": version})
+
+    async def _version(self, connection: Connection) -> int:
+        await connection.execute(self._queries["create_schema_version"], {})
+        rows = await connection.fetch(self._queries["schema_version"], {})
+        return int(rows[0]["version"] or 0)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[_SQLiteConnection]:
+        if self._connection is None:
+            await self.open()
+        assert self._connection is not None
+        connection = self._connection
+        async with self._turn:
+            with _translated(self._path):
+                try:
+                    await connection.execute("BEGIN IMMEDIATE")
+                    yield _SQLiteConnection(connection)
+                    await connection.execute("COMMIT")
+                except BaseException:
+                    # A cancelled BEGIN still runs in the thread, so roll back whether or not it seems to have begun.
+                    with suppress(sqlite3.OperationalError):
+                        await asyncio.shield(connection.execute("ROLLBACK"))
+                    raise
+
+    async def close(self) -> None:
+        async with self._turn:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await connection.close()
+
+
+class _translated:
+    """SQLite's errors in the store's words."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.InterfaceError | OverflowError):
+            raise RowRejected(str(error)) from error
+        if isinstance(error, sqlite3.OperationalError):
+            text = str(error)
+            if any(
+                sign in text for sign in ("no such table", "no such column", "readonly", "unable to open", "syntax")
+            ):
+                raise AccessRefused(f"cannot use {self._path}: {text}") from error
+            raise StoreUnavailable(f"{self._path}: {text}") from error
+        if isinstance(error, sqlite3.DatabaseError):
+            raise AccessRefused(f"cannot use {self._path}: {error}") from error

@@ -1,0 +1,285 @@
+"""Every write to a task's row that the line makes. The rules come from `lifecycle`; here they are applied, fenced."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from gridsidecar import lifecycle
+from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Me, Reception, Reread, Resume, Row, Wait
+from gridsidecar.store import records
+from gridsidecar.store.batch import Batch
+from gridsidecar.store.database import Connection, Database, RowRejected, Statement
+from gridsidecar.store.queries import Query
+from gridsidecar.task import Claim, ErrorType, Message, Progress, Report, Settle, Status, Task, Transition
+
+CHECK_GRACE = 60.0  # seconds after its time until maintenance looks for a task whose alarm did not come
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a delivery meant, and the claim where it may start an attempt."""
+
+    reception: Reception
+    claim: Claim | None = None
+    attempt: int = 0  # of the row, for the stamp on an alarm
+
+
+class Store:
+    """The tasks' rows. Raises `StoreUnavailable` while the database is away; every write may then be tried again."""
+
+    def __init__(self, database: Database, queries: dict[str, Query], queue: str) -> None:
+        self._database = database
+        self._queries = queries
+        self._queue = queue
+        self._batch = Batch(database)
+
+    # -- a delivery arrives -------------------------------------------------------------------------------------------
+
+    async def claim(self, task: Task, me: Me, max_retry_count: int) -> Received:
+        """Apply what this delivery means to the task's row, and return it.
+
+        A first message is one INSERT that travels with other writes; everything else is decided under the row's lock.
+        Safe to repeat when the reply was lost: the row then names us, and the answer is `Resume`.
+        """
+        message = task.message
+        if not (message.attempt or message.nudge or task.defer_by or task.defer_until):
+            params = records.new_row(task, me.worker_id, max_retry_count, self._queue)
+            (inserted,) = await self._batch.write(task.task_id, (self._queries["insert_running"], params))
+            if inserted:
+                return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1)
+
+        async def decide(connection: Connection) -> Received:
+            return await self._receive(connection, task, me, max_retry_count)
+
+        return await self._database.transact(decide)
+
+    async def look(self, task: Task, me: Me) -> Reception:
+        """What this delivery would mean right now; changes nothing."""
+        return lifecycle.receive(await self._look_up(task.task_id), task.message, me)
+
+    async def _receive(self, connection: Connection, task: Task, me: Me, max_retry_count: int) -> Received:
+        row = await self._locked_row(connection, task.task_id)
+        reception = lifecycle.receive(row, task.message, me)
+        match reception:
+            case Insert():
+                return await self._insert(connection, task, me, max_retry_count)
+            case Begin():
+                assert row is not None
+                await self._begin(connection, task, me, row, reception)
+                claim = _claim(task, me, row, attempt=reception.attempt, crashes=reception.crashes)
+                return Received(reception, claim, reception.attempt)
+            case Resume():
+                assert row is not None
+                claim = _claim(task, me, row, attempt=row.attempt, crashes=row.crashes)
+                return Received(reception, claim, row.attempt)
+            case Close():
+                assert row is not None
+                await self._close(connection, task.task_id, row, reception)
+            case Adopt() | Drop() | Wait():
+                pass
+            case _:
+                assert_never(reception)
+        return Received(reception, attempt=row.attempt if row else 0)
+
+    async def _insert(self, connection: Connection, task: Task, me: Me, max_retry_count: int) -> Received:
+        params = records.new_row(task, me.worker_id, max_retry_count, self._queue)
+        if task.defer_by or task.defer_until:
+            deferred = params | {
+                "delay": task.defer_by,
+                "until": records.time_text(task.defer_until),
+                "grace": CHECK_GRACE,
+            }
+            inserted = await connection.execute(self._queries["insert_deferred"], deferred)
+            row = await self._locked_row(connection, task.task_id)
+            assert row is not None
+            if inserted and row.due_in > 0:
+                return Received(Wait(delay=row.due_in), attempt=0)
+        else:
+            if await connection.execute(self._queries["insert_running"], params):
+                return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1)
+        return await self._receive(connection, task, me, max_retry_count)  # it is there now, or due already
+
+    async def _begin(self, connection: Connection, task: Task, me: Me, row: Row, begin: Begin) -> None:
+        if begin.rescues:
+            await self._lost(connection, task.task_id, row)
+        params = records.message_columns(task.message, self._queue) | {
+            "id": task.task_id,
+            "attempt": begin.attempt,
+            "crashes": begin.crashes,
+            "worker_id": me.worker_id,
+        }
+        await connection.execute(self._queries["begin_next"], params)
+
+    async def _close(self, connection: Connection, task_id: str, row: Row, close: Close) -> None:
+        if close.rescues:
+            await self._lost(connection, task_id, row)
+        params = {
+            "id": task_id,
+            "status": close.status.value,
+            "error": close.error,
+            "error_type": str(close.error_type),
+            "crashes": close.crashes,
+        }
+        await connection.execute(self._queries["close"], params)
+
+    async def _lost(self, connection: Connection, task_id: str, row: Row) -> None:
+        """End a dead worker's attempt in the history, so that its own late entry is refused."""
+        params = {
+            "id": task_id,
+            "attempt": row.attempt,
+            "worker_id": row.worker_id,
+            "error": "its worker stopped renewing its lease",
+        }
+        await connection.execute(self._queries["attempt_lost"], params)
+
+    async def _locked_row(self, connection: Connection, task_id: str) -> Row | None:
+        rows = await connection.fetch(self._queries["row_locked"], {"id": task_id})
+        return records.row(rows[0]) if rows else None
+
+    async def _look_up(self, task_id: str) -> Row | None:
+        rows = await self._database.fetch(self._queries["row"], {"id": task_id})
+        return records.row(rows[0]) if rows else None
+
+    async def record_refused(self, message: Message, task_id: str, error: str) -> bool:
+        """Note an unusable message as `failed`, unless the id has a row: rubbish never touches a live task."""
+        params = records.message_columns(message, self._queue) | {
+            "id": task_id,
+            "error": error,
+            "error_type": ErrorType.VALIDATION.value,
+        }
+        (inserted,) = await self._batch.write(task_id, (self._queries["insert_refused"], params))
+        return bool(inserted)
+
+    # -- an attempt runs and ends -------------------------------------------------------------------------------------
+
+    async def commit(
+        self, claim: Claim, transition: Transition, report: Report, progress: Progress
+    ) -> Transition | None:
+        """Write an attempt's end, fenced by id, attempt and worker; what now stands in the row.
+
+        That is `transition`, or the cancellation that came in meanwhile, or None when a newer claim owns the task.
+        """
+        try:
+            written = await self._write_end(claim, transition, report, progress)
+        except RowRejected as error:
+            transition = _unstorable(transition, str(error))
+            written = await self._write_end(claim, transition, report, Progress())
+        if written:
+            return transition
+        match lifecycle.reread(await self._look_up(claim.task_id), claim):
+            case Reread.WRITTEN:
+                return transition
+            case Reread.CANCEL:
+                return await self.commit(claim, lifecycle.cancelled(claim), report, progress)
+            case Reread.LOST:
+                return None
+
+    async def _write_end(self, claim: Claim, transition: Transition, report: Report, progress: Progress) -> bool:
+        statements: tuple[Statement, ...] = (
+            (self._queries["commit"], records.end_columns(claim, transition, progress, CHECK_GRACE)),
+            (self._queries["attempt_ended"], records.attempt_columns(claim, transition, report)),
+        )
+        changed, _ = await self._batch.write(claim.task_id, *statements)
+        return bool(changed)
+
+    async def progress(self, claim: Claim, progress: Progress) -> bool:
+        """Note how far the attempt is; False when it is not ours any more."""
+        params = records.fence(claim) | records.progress_columns(progress)
+        (changed,) = await self._batch.write(claim.task_id, (self._queries["progress"], params))
+        return bool(changed)
+
+    async def hand_off(self, claim: Claim) -> bool:
+        """From now on the store, not the broker, brings this task back; False when it is not ours any more."""
+        (changed,) = await self._batch.write(claim.task_id, (self._queries["hand_off"], records.fence(claim)))
+        return bool(changed)
+
+    async def entrust(self, task_id: str, attempt: int) -> bool:
+        """The broker refused an alarm: let maintenance bring the task back. False when the row has moved on."""
+        params = {"id": task_id, "attempt": attempt}
+        (changed,) = await self._batch.write(task_id, (self._queries["entrust"], params))
+        return bool(changed)
+
+    # -- somebody asks ------------------------------------------------------------------------------------------------
+
+    async def request_cancel(self, task_id: str) -> Status | None:
+        """End a waiting task at once, ask for the end of a running one; its status afterwards, None if unknown."""
+
+        async def cancel(connection: Connection) -> Status | None:
+            row = await self._locked_row(connection, task_id)
+            if row is None or row.status.terminal:
+                return row.status if row else None
+            if row.status is Status.RUNNING:
+                await connection.execute(self._queries["ask_cancel"], {"id": task_id})
+                return Status.RUNNING
+            await self._close(connection, task_id, row, lifecycle.cancel(row))
+            return Status.CANCELLED
+
+        return await self._database.transact(cancel)
+
+    async def retry_by_hand(self, task_id: str) -> Message | None:
+        """Make an ended task due now, with its counters at zero; the nudge to publish, None if it cannot be retried."""
+
+        async def retry(connection: Connection) -> Message | None:
+            params = {"id": task_id, "grace": CHECK_GRACE}
+            if not await connection.execute(self._queries["retry_by_hand"], params):
+                return None
+            (stored,) = await connection.fetch(self._queries["message_of"], {"id": task_id})
+            return records.nudge(stored)
+
+        return await self._database.transact(retry)
+
+    # -- for people ---------------------------------------------------------------------------------------------------
+
+    async def get(self, task_id: str) -> dict[str, Any] | None:
+        """One task as `status --json` shows it; None when there is no such row."""
+        rows = await self._read("view", {"id": task_id})
+        return records.view(rows[0]) if rows else None
+
+    async def attempts(self, task_id: str) -> list[dict[str, Any]]:
+        """The history of a task, first attempt first."""
+        return await self._read("attempts_of", {"id": task_id})
+
+    async def counts(self) -> dict[str, int]:
+        """Number of tasks by status."""
+        return {row["status"]: int(row["n"]) for row in await self._read("counts", {})}
+
+    async def owed(self) -> int:
+        """Tasks and callbacks that wait for a worker but not in the queue; what a scaler should count besides it."""
+        return int((await self._read("owed", {}))[0]["owed"])
+
+    async def _read(self, query: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        return await self._database.fetch(self._queries[query], params)
+
+
+def _first_claim(task: Task, me: Me, max_retry_count: int) -> Claim:
+    return Claim(task=task, attempt=1, worker_id=me.worker_id, max_retry_count=max_retry_count)
+
+
+def _claim(task: Task, me: Me, row: Row, *, attempt: int, crashes: int) -> Claim:
+    return Claim(
+        task=task,
+        attempt=attempt,
+        worker_id=me.worker_id,
+        max_retry_count=row.max_retry_count,
+        retry_count=row.retry_count,
+        crashes=crashes,
+        interruptions=row.interruptions,
+        redelivered=True,
+        checkpoint=json.loads(row.checkpoint) if row.checkpoint else None,
+    )
+
+
+def _unstorable(transition: Transition, problem: str) -> Transition:
+    """The database will not take what the handler sent: fail the task for good, and say so."""
+    return Transition(
+        status=Status.FAILED,
+        settle=Settle.ACK,
+        outcome="failed",
+        retry_count=transition.retry_count,
+        crashes=transition.crashes,
+        interruptions=transition.interruptions,
+        error=f"the database cannot store what the handler sent: {problem}"[:1000],
+        error_type=ErrorType.HANDLER_ERROR.value,
+    )
