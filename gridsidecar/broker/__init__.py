@@ -1,4 +1,4 @@
-"""The broker seam: where task messages come from and alarms go to. RabbitMQ (`amqp`) or one SQLite file (`embedded`)."""
+"""The broker seam: where task messages come from and alarms go to. RabbitMQ (`amqp`) or an SQLite file (`embedded`)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,90 @@
+"""The broker seam on RabbitMQ."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gridsidecar import clock
+from gridsidecar.broker import Receive, delays, envelope
+from gridsidecar.broker.connection import Link
+from gridsidecar.broker.publisher import Publisher, Unroutable
+from gridsidecar.broker.subscription import Subscription
+from gridsidecar.broker.topology import Topology
+from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.task import Message
+from gridsidecar.telemetry import Readiness
+
+REASON_LENGTH = 1000  # characters: headers have to fit into one frame
+
+
+class AmqpBroker:
+    """One work queue in RabbitMQ.
+
+    Two connections: when the broker is short of memory or disk it stops reading from those that publish, and acks
+    must not wait behind that.
+    """
+
+    def __init__(self, settings: BrokerSettings, readiness: Readiness, now: clock.Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = now or clock.SystemClock()
+        self._consuming = Link(settings, "consume")
+        self._publishing = Link(settings, "publish")
+        self._topology = Topology(settings)
+        self._publisher = Publisher(self._publishing)
+        self._subscription = Subscription(self._consuming, self._topology, settings.queue, readiness)
+        self._rungs: dict[int, int] = {}  # seconds: the connection that declared it
+        self._dead_letters_found = False
+
+    async def open(self) -> None:
+        await self._topology.ensure_work_queue(self._publishing)
+
+    async def consume(self, receive: Receive, prefetch: int) -> None:
+        await self._subscription.run(receive, prefetch)
+
+    async def stop_consuming(self) -> None:
+        await self._subscription.stop()
+
+    async def publish(self, message: Message) -> None:
+        await self._publisher.send(message, self._settings.queue, message_id=message.message_id)
+
+    async def alarm(self, message: Message, delay: float) -> None:
+        seconds = delays.rung(delay)
+        name = delays.queue_name(self._settings.queue, seconds)
+        if self._rungs.get(seconds) != self._publishing.generation:
+            await self._declare_rung(seconds)
+        try:
+            await self._publisher.send(message, name)
+        except Unroutable:
+            # Somebody deleted the wait queue since we declared it.
+            await self._declare_rung(seconds)
+            await self._publisher.send(message, name)
+
+    async def dead_letter(self, message: Message, reason: str) -> None:
+        extra = {
+            envelope.REASON: reason[:REASON_LENGTH],
+            envelope.QUEUE: self._settings.queue,
+            envelope.TIME: self._clock.now().isoformat(timespec="milliseconds"),
+        }
+        try:
+            await self._bury(message, extra)
+        except Unroutable:
+            self._dead_letters_found = False
+            await self._bury(message, extra)
+
+    async def ready_count(self) -> int:
+        # The publishing connection may be held up by a resource alarm, the other one never is.
+        return await self._topology.ready_count(self._consuming if self._consuming.connected else self._publishing)
+
+    async def close(self) -> None:
+        await self._subscription.stop()
+        await asyncio.gather(self._consuming.close(), self._publishing.close())
+
+    async def _declare_rung(self, seconds: int) -> None:
+        await self._topology.declare_rung(self._publishing, seconds)
+        self._rungs[seconds] = self._publishing.generation
+
+    async def _bury(self, message: Message, extra: dict[str, str]) -> None:
+        if not self._dead_letters_found:
+            await self._topology.ensure_dead_letters(self._publishing)
+            self._dead_letters_found = True
+        await self._publisher.send(message, self._settings.dead_letters, message_id=message.message_id, extra=extra)

@@ -1,0 +1,139 @@
+"""One connection to RabbitMQ, made on demand, and its failures in our own words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import aio_pika
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AuthenticationError, ProbableAuthenticationError
+from aiormq.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed, InvalidFrameError
+from yarl import URL
+
+from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault
+
+CONNECT_TIMEOUT = 10.0  # seconds
+CLOSE_TIMEOUT = 5.0
+
+# The client reports in its own words what we raise or log in ours.
+logging.getLogger("aiormq").addHandler(logging.NullHandler())
+logging.getLogger("aio_pika").addHandler(logging.NullHandler())
+
+
+class Link:
+    """A connection that is opened when first needed and again after it died."""
+
+    def __init__(self, settings: BrokerSettings, purpose: str) -> None:
+        self._url = _url(settings, purpose)
+        self.where = f"{self._url.host}:{self._url.port or (5671 if self._url.scheme == 'amqps' else 5672)}"
+        self._connection: aio_pika.abc.AbstractConnection | None = None
+        self._changing = asyncio.Lock()
+        self._closed = False
+        self.generation = 0  # counts the connections made so far
+
+    @property
+    def connected(self) -> bool:
+        return self._underlay is not None
+
+    async def channel(self, *, confirms: bool = False) -> AbstractChannel:
+        """A new channel, on a new connection if need be. Raises BrokerUnavailable or AccessRefused."""
+        with translated(self.where):
+            connection = await self._connected()
+            return await connection.channel(publisher_confirms=confirms)
+
+    @asynccontextmanager
+    async def scratch(self, *, confirms: bool = False) -> AsyncIterator[AbstractChannel]:
+        """A channel to throw away: the server closes a channel on every refusal."""
+        channel = await self.channel(confirms=confirms)
+        try:
+            yield channel
+        finally:
+            await close_quietly(channel)
+
+    async def close(self) -> None:
+        """Close for good, within CLOSE_TIMEOUT."""
+        self._closed = True
+        async with self._changing:
+            await self._discard()
+
+    async def _connected(self) -> AbstractConnection:
+        async with self._changing:
+            if self._closed:
+                raise BrokerUnavailable(f"the connection to RabbitMQ at {self.where} was closed by this process")
+            if (usable := self._underlay) is not None:
+                return usable
+            await self._discard()
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                self._connection = await aio_pika.connect(self._url)
+            self.generation += 1
+            return self._connection.transport.connection  # type: ignore[union-attr]
+
+    @property
+    def _underlay(self) -> AbstractConnection | None:
+        transport = None if self._connection is None else self._connection.transport
+        return transport.connection if transport is not None and transport.connection.is_opened else None
+
+    async def _discard(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await close_quietly(connection)
+
+
+def _url(settings: BrokerSettings, purpose: str) -> URL:
+    try:
+        url = URL(settings.url)
+    except ValueError as error:
+        raise ConfigError([Fault("broker.url", f"not a URL: {error}")]) from None
+    if url.scheme not in ("amqp", "amqps") or not url.host:
+        raise ConfigError([Fault("broker.url", "must look like amqp://user:password@host:5672/vhost")])
+    return url.update_query(heartbeat=settings.heartbeat, name=f"gridsidecar {purpose}")
+
+
+async def close_quietly(closable: AbstractChannel | aio_pika.abc.AbstractConnection) -> None:
+    """Close within CLOSE_TIMEOUT; whether the other side still listens does not matter."""
+    with suppress(TimeoutError, BrokerUnavailable, AccessRefused), translated("the broker"):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await closable.close()
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn what the client raises into BrokerUnavailable and AccessRefused. The texts hold no password."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if _cancelled_from_outside():
+            raise
+        # The client ends its waiters with a CancelledError when it gives up a connection by itself.
+        raise BrokerUnavailable(f"the connection to RabbitMQ at {where} was lost") from error
+    except (ProbableAuthenticationError, AuthenticationError) as error:
+        raise AccessRefused(f"RabbitMQ at {where} refused the login: {error}; check broker.url") from error
+    except (ChannelAccessRefused, ConnectionNotAllowed) as error:
+        raise AccessRefused(f"RabbitMQ at {where} refused: {error}; check the user's permissions") from error
+    except InvalidFrameError as error:
+        raise _handshake_refused(where, error) from error
+    except TimeoutError as error:
+        raise BrokerUnavailable(f"RabbitMQ at {where} did not answer in time") from error
+    except Exception as error:
+        # The client raises a bare Exception where it has no better reason for a closed channel.
+        if isinstance(error, CONNECTION_EXCEPTIONS) or type(error) is Exception:
+            raise BrokerUnavailable(f"RabbitMQ at {where}: {str(error) or 'the connection was lost'}") from error
+        raise
+
+
+def _handshake_refused(where: str, error: InvalidFrameError) -> AccessRefused | BrokerUnavailable:
+    if "Connection.OpenOk" in str(error):  # the login passed, opening the virtual host did not
+        return AccessRefused(
+            f"RabbitMQ at {where} refused the virtual host: it does not exist or the user may not use it; "
+            "check the path of broker.url"
+        )
+    return BrokerUnavailable(f"RabbitMQ at {where} sent something that is not AMQP: {error}")
+
+
+def _cancelled_from_outside() -> bool:
+    current = asyncio.current_task()
+    return current is None or current.cancelling() > 0

@@ -1,0 +1,38 @@
+"""The ladder of fixed delays: which wait queue a delay uses, and what that queue looks like."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any, Literal
+
+MINUTE, HOUR = 60, 3600
+
+RUNGS = (
+    *(1, 2, 5, 10, 30),
+    *(1 * MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE),
+    *(1 * HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 12 * HOUR, 24 * HOUR),
+)
+
+
+def rung(delay: float) -> int:
+    """The longest rung, in seconds, that does not overshoot `delay`; the shortest one below a second."""
+    return RUNGS[max(0, bisect_right(RUNGS, delay) - 1)]
+
+
+def queue_name(queue: str, seconds: int) -> str:
+    """Name of the wait queue of one rung."""
+    return f"{queue}.delay.{seconds}"
+
+
+def queue_arguments(queue: str, seconds: int, queue_type: Literal["classic", "quorum"]) -> dict[str, Any]:
+    """Arguments of the wait queue of one rung: what has waited there goes to `queue` by the default exchange."""
+    arguments: dict[str, Any] = {
+        "x-queue-type": queue_type,
+        "x-message-ttl": seconds * 1000,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue,
+    }
+    if queue_type == "quorum":
+        # Without both, a message that moves on while the work queue is away is lost.
+        arguments |= {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+    return arguments

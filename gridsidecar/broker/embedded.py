@@ -1,0 +1,268 @@
+"""The broker seam on one SQLite file, for one machine and any number of processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from typing import TypeVar
+from uuid import uuid4
+
+from gridsidecar import clock, telemetry
+from gridsidecar.broker import Receive
+from gridsidecar.broker.bell import Bell
+from gridsidecar.broker.spool import Held, Spool, Taken
+from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.config.urls import sqlite_path
+from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, PublishRefused
+from gridsidecar.task import Message
+from gridsidecar.telemetry import Readiness
+
+LEASE = 15.0  # seconds
+RENEW_EVERY = 5.0
+CLOSE_TIMEOUT = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+REASON_LENGTH = 1000  # characters
+
+T = TypeVar("T")
+
+
+class EmbeddedDelivery:
+    """A message on lease."""
+
+    __slots__ = ("_broker", "held", "lease_ends", "message", "redelivered")
+
+    def __init__(self, broker: EmbeddedBroker, taken: Taken, lease_ends: float) -> None:
+        self._broker = broker
+        self.held = taken.held
+        self.lease_ends = lease_ends  # loop time
+        self.message = taken.message
+        self.redelivered = taken.held.count > 1
+
+    @property
+    def alive(self) -> bool:
+        return self._broker.holds(self)
+
+    async def ack(self) -> None:
+        await self._broker.settle(self, lambda spool: spool.remove(self.held))
+
+    async def give_back(self) -> None:
+        if await self._broker.settle(self, lambda spool: spool.give_back([self.held]) == 1):
+            self._broker.bell.ring()
+
+
+class EmbeddedBroker:
+    """One work queue in an SQLite file. A message is leased to one consumer at a time."""
+
+    def __init__(self, settings: BrokerSettings, readiness: Readiness, now: clock.Clock | None = None) -> None:
+        try:
+            self._path = sqlite_path(settings.url)
+        except ValueError as error:
+            raise ConfigError([Fault("broker.url", str(error), settings.url)]) from None
+        self._settings = settings
+        self._readiness = readiness
+        self._clock = now or clock.SystemClock()
+        self._rng = clock.system_random()
+        self._owner = uuid4().hex
+        self._thread = ThreadPoolExecutor(1, "gridsidecar-broker")
+        self._spool: Spool | None = None
+        self._held: dict[Held, EmbeddedDelivery] = {}
+        self.bell = Bell(self._path)
+        self._renewing: asyncio.Task[None] | None = None
+        self._stop: asyncio.Event | None = None
+        self._stopped = asyncio.Event()
+        self._failures = 0
+        self._closed = False
+
+    async def open(self) -> None:
+        _check_place(self._path)
+        await self._run(lambda spool: None)
+
+    async def consume(self, receive: Receive, prefetch: int) -> None:
+        if self._stop is not None:
+            raise RuntimeError("this broker is consuming already")
+        self._stop = stop = asyncio.Event()
+        self._stopped.clear()
+        try:
+            while not stop.is_set():
+                await self._round(receive, prefetch)
+        finally:
+            self._stop = None
+            self._stopped.set()
+
+    async def stop_consuming(self) -> None:
+        if self._stop is not None:
+            self._stop.set()
+            self.bell.wake()
+            await self._stopped.wait()
+
+    async def publish(self, message: Message) -> None:
+        await self._put(message, self._settings.queue, 0.0)
+
+    async def alarm(self, message: Message, delay: float) -> None:
+        await self._put(replace(message, message_id=None), self._settings.queue, delay)
+
+    async def dead_letter(self, message: Message, reason: str) -> None:
+        headers = {
+            **message.headers,
+            "x-gridsidecar-reason": reason[:REASON_LENGTH],
+            "x-gridsidecar-queue": self._settings.queue,
+            "x-gridsidecar-time": self._clock.now().isoformat(timespec="milliseconds"),
+        }
+        dead = replace(message, headers=headers, attempt=0, nudge=False, busy=0)
+        await self._put(dead, self._settings.dead_letters, 0.0)
+
+    async def ready_count(self) -> int:
+        return await self._run(lambda spool: spool.ready_count(self._wall()))
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await self.stop_consuming()
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+        with suppress(BrokerUnavailable, TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._let_go()
+        self.bell.close()
+        self._thread.shutdown(wait=False)
+
+    def holds(self, delivery: EmbeddedDelivery) -> bool:
+        """Whether the lease of a delivery is known to be ours."""
+        if self._closed or self._held.get(delivery.held) is not delivery:
+            return False
+        return asyncio.get_running_loop().time() < delivery.lease_ends
+
+    async def settle(self, delivery: EmbeddedDelivery, step: Callable[[Spool], bool]) -> bool:
+        """Do the last step of a delivery; False when it was not ours any more."""
+        if not self.holds(delivery):
+            self._lost(delivery)
+            return False
+        try:
+            ours = await self._run(step)
+        finally:
+            self._held.pop(delivery.held, None)
+            self.bell.wake()
+        if not ours:
+            telemetry.debug("a delivery outlived its lease; it is handed out again", message=delivery.held.id)
+        return ours
+
+    async def _round(self, receive: Receive, prefetch: int) -> None:
+        """Take what there is room for and hand it over, or wait until looking again makes sense."""
+        self.bell.hush()
+        try:
+            patience = await self._take(receive, prefetch)
+        except (BrokerUnavailable, AccessRefused) as error:
+            self._readiness.blocked("broker", str(error))
+            self._failures += 1
+            patience = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
+        if self._stop is not None and not self._stop.is_set():
+            await self.bell.wait(patience)
+
+    async def _take(self, receive: Receive, prefetch: int) -> float:
+        """Hand over what there is room for; how many seconds until there may be more."""
+        room = prefetch - len(self._held)
+        if room <= 0:
+            return LONGEST_PAUSE
+        lease_ends = asyncio.get_running_loop().time() + LEASE
+        batch = await self._run(lambda spool: spool.take(room, self._wall(), LEASE))
+        self._failures = 0
+        self._readiness.clear("broker")
+        self._start_renewing()
+        for taken in batch.taken:
+            delivery = EmbeddedDelivery(self, taken, lease_ends)
+            self._held[taken.held] = delivery
+            receive(delivery)
+        if len(batch.taken) == room or batch.next_at is None:
+            return LONGEST_PAUSE
+        return max(0.0, batch.next_at - self._wall())
+
+    def _start_renewing(self) -> None:
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew_forever())
+
+    async def _renew_forever(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY)
+            with suppress(BrokerUnavailable, AccessRefused):  # the next round may still be in time
+                await self._renew()
+
+    async def _renew(self) -> None:
+        for delivery in [one for one in self._held.values() if not self.holds(one)]:
+            self._lost(delivery)
+        renewing = dict(self._held)
+        if not renewing:
+            return
+        lease_ends = asyncio.get_running_loop().time() + LEASE
+        lost = await self._run(lambda spool: spool.renew(renewing, self._wall() + LEASE))
+        for held, delivery in renewing.items():
+            delivery.lease_ends = lease_ends
+            if held in lost and held in self._held:
+                self._lost(delivery)
+
+    def _lost(self, delivery: EmbeddedDelivery) -> None:
+        """A lease that ended is never taken up again: somebody else may have had the message meanwhile."""
+        if self._held.pop(delivery.held, None) is not None:
+            telemetry.warning("lost the lease on a message; it is handed out again", message=delivery.held.id)
+            self.bell.wake()
+
+    async def _put(self, message: Message, queue: str, delay: float) -> None:
+        identified = message if message.message_id else replace(message, message_id=uuid4().hex)
+        try:
+            await self._run(lambda spool: spool.put(identified, queue, self._wall(), delay))
+        except (TypeError, ValueError) as error:
+            raise PublishRefused(f"a header cannot be written as JSON: {error}") from error
+        self.bell.ring()
+
+    async def _let_go(self) -> None:
+        """Give back what is still held and close the file."""
+        spool, held = self._spool, list(self._held)
+        self._held.clear()
+        if spool is None:
+            return
+        self._spool = None
+        try:
+            if held:
+                await self._on_thread(lambda: spool.give_back(held))
+                self.bell.ring()
+        finally:
+            await self._on_thread(spool.close)
+
+    async def _run(self, step: Callable[[Spool], T]) -> T:
+        """One step on the database's thread, opening the file if need be."""
+        if self._closed:
+            raise BrokerUnavailable(f"the queue in {self._path} was closed by this process")
+        result = await self._on_thread(lambda: step(self._opened()))
+        self.bell.listen()
+        return result
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.Error as error:
+            raise BrokerUnavailable(f"the queue in {self._path}: {error}") from error
+
+    def _opened(self) -> Spool:
+        if self._spool is None:
+            self._spool = Spool(self._path, self._settings.queue, self._owner)
+        return self._spool
+
+    def _wall(self) -> float:
+        return self._clock.now().timestamp()
+
+
+def _check_place(path: str) -> None:
+    """Raises AccessRefused where the file cannot be used, with what to do."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise AccessRefused(f"the folder {folder} of broker.url does not exist: create it")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AccessRefused(f"the folder {folder} of broker.url is not writable: SQLite keeps files beside {path}")
+    if os.path.exists(path) and not (os.path.isfile(path) and os.access(path, os.R_OK | os.W_OK)):
+        raise AccessRefused(f"{path}, named by broker.url, is not a file that can be read and written")

@@ -1,0 +1,80 @@
+"""A message as AMQP properties and back: the producer's own travel on, our stamps are added and taken off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
+
+from gridsidecar.task import Message
+
+OURS = "x-gridsidecar-"
+ATTEMPT, NUDGE, BUSY = f"{OURS}attempt", f"{OURS}nudge", f"{OURS}busy"
+REASON, QUEUE, TIME = f"{OURS}reason", f"{OURS}queue", f"{OURS}time"
+
+# What the broker wrote about one journey would mislead it, or send copies elsewhere, on the next.
+BROKERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+ROUTING = ("CC", "BCC")
+
+PERSISTENT = 2
+LARGEST_COUNT = 2**31 - 1
+
+
+def fresh_id() -> str:
+    return uuid4().hex
+
+
+def decode(raw: DeliveredMessage) -> Message:
+    """A delivery's message. Whatever stands in its headers, this does not fail."""
+    properties = raw.header.properties
+    headers = properties.headers or {}
+    return Message(
+        body=raw.body,
+        message_id=properties.message_id,
+        content_type=properties.content_type,
+        content_encoding=properties.content_encoding,
+        priority=properties.priority,
+        correlation_id=properties.correlation_id,
+        reply_to=properties.reply_to,
+        type=properties.message_type,
+        app_id=properties.app_id,
+        headers=_travelling(headers),
+        attempt=_count(headers.get(ATTEMPT)),
+        nudge=_count(headers.get(NUDGE)) == 1,
+        busy=_count(headers.get(BUSY)),
+    )
+
+
+def encode(message: Message, message_id: str, extra: Mapping[str, Any] | None = None) -> Basic.Properties:
+    """Properties for a persistent publish. Raises ValueError or TypeError for what AMQP cannot carry."""
+    return Basic.Properties(
+        message_id=message_id,
+        delivery_mode=PERSISTENT,
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        priority=message.priority,
+        correlation_id=message.correlation_id,
+        reply_to=message.reply_to,
+        message_type=message.type,
+        app_id=message.app_id,
+        headers={**_travelling(message.headers), **_stamps(message), **(extra or {})},
+    )
+
+
+def _travelling(headers: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in headers.items() if not key.startswith((OURS, *BROKERS)) and key not in ROUTING}
+
+
+def _stamps(message: Message) -> dict[str, int]:
+    stamps = {ATTEMPT: message.attempt, NUDGE: int(message.nudge), BUSY: message.busy}
+    return {key: value for key, value in stamps.items() if value}
+
+
+def _count(value: object) -> int:
+    """A counter of ours; anything else that stands there came from outside and counts as 0."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT:
+        return value
+    return 0

@@ -1,0 +1,89 @@
+"""Publishing to RabbitMQ so that returning means: on a queue, and confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from aiormq.abc import AbstractChannel
+from aiormq.exceptions import (
+    ChannelAccessRefused,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+    DeliveryError,
+    PublishError,
+)
+
+from gridsidecar.broker.connection import Link, translated
+from gridsidecar.broker.envelope import encode, fresh_id
+from gridsidecar.errors import PublishRefused
+from gridsidecar.task import Message
+
+PUBLISH_TIMEOUT = 15.0  # seconds, including connecting
+
+REFUSALS = (ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed)
+
+
+class Unroutable(PublishRefused):
+    """No such queue: the broker returned the message."""
+
+
+class Publisher:
+    """Publishes on one long-lived confirming channel."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self._channel: AbstractChannel | None = None
+        self._opening = asyncio.Lock()
+        self._in_flight: set[str] = set()
+
+    async def send(
+        self, message: Message, queue: str, *, message_id: str | None = None, extra: Mapping[str, Any] | None = None
+    ) -> None:
+        """Put a message on `queue`. Raises PublishRefused, BrokerUnavailable or AccessRefused."""
+        with translated(self.link.where), self._own_id(message_id) as unique:
+            async with asyncio.timeout(PUBLISH_TIMEOUT):
+                try:
+                    await _publish(await self._confirming(), message, queue, unique, extra)
+                except REFUSALS:
+                    # The server closed the channel, maybe over another message in flight. Alone it is clear whose.
+                    await self._send_alone(message, queue, unique, extra)
+
+    async def _send_alone(self, message: Message, queue: str, unique: str, extra: Mapping[str, Any] | None) -> None:
+        async with self.link.scratch(confirms=True) as channel:
+            try:
+                await _publish(channel, message, queue, unique, extra)
+            except REFUSALS as error:
+                raise PublishRefused(f"RabbitMQ refused a message for queue {queue!r}: {error}") from error
+
+    async def _confirming(self) -> AbstractChannel:
+        async with self._opening:
+            if self._channel is None or self._channel.is_closed or not self.link.connected:
+                self._channel = await self.link.channel(confirms=True)
+            return self._channel
+
+    @contextmanager
+    def _own_id(self, wanted: str | None) -> Iterator[str]:
+        """An id no other publish in flight has: a returned message is told from the others by its id alone."""
+        unique = wanted if wanted and wanted not in self._in_flight else fresh_id()
+        self._in_flight.add(unique)
+        try:
+            yield unique
+        finally:
+            self._in_flight.discard(unique)
+
+
+async def _publish(
+    channel: AbstractChannel, message: Message, queue: str, message_id: str, extra: Mapping[str, Any] | None
+) -> None:
+    try:
+        properties = encode(message, message_id, extra)
+        await channel.basic_publish(message.body, routing_key=queue, properties=properties, mandatory=True)
+    except PublishError as error:
+        raise Unroutable(f"RabbitMQ has no queue {queue!r}: the message was returned") from error
+    except DeliveryError as error:
+        raise PublishRefused(f"RabbitMQ did not take a message for queue {queue!r}: the queue is full") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PublishRefused(f"AMQP cannot carry the properties of a message for queue {queue!r}: {error}") from error

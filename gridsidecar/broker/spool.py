@@ -1,0 +1,195 @@
+"""The message table of the embedded broker: one function per step, each one transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+
+from gridsidecar.task import Message
+
+BUSY_TIMEOUT = 10.0  # seconds to wait for another process's write
+
+# A hidden row is delayed (no owner) or leased (an owner) until `visible_at`, then ready again. So an expired lease
+# and a delay that ran out are one and the same thing, found by one index.
+SCHEMA = (
+    """create table if not exists gridsidecar_messages (
+         id integer primary key autoincrement,
+         queue text not null,
+         priority integer not null,
+         ready integer not null,
+         visible_at real not null,
+         delivery_count integer not null default 0,
+         lease_owner text,
+         properties text not null,
+         body blob not null)""",
+    """create index if not exists gridsidecar_messages_ready
+         on gridsidecar_messages (queue, priority desc, id) where ready = 1""",
+    """create index if not exists gridsidecar_messages_hidden
+         on gridsidecar_messages (queue, visible_at) where ready = 0""",
+    """create index if not exists gridsidecar_messages_owner
+         on gridsidecar_messages (lease_owner) where lease_owner is not null""",
+)
+
+FIELDS = tuple(field.name for field in fields(Message) if field.name != "body")
+UNSET = {name: getattr(Message(body=b""), name) for name in FIELDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A message on lease: `count` tells this lease from any other of the same row."""
+
+    id: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    held: Held
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was ready, and the wall clock time at which the next hidden row comes back, if there is one."""
+
+    taken: tuple[Taken, ...]
+    next_at: float | None
+
+
+# Fenced: a lease that ran out and was given to somebody else matches none of these.
+RENEW = """update gridsidecar_messages set visible_at = ?
+  where id = ? and lease_owner = ? and delivery_count = ? and ready = 0"""
+GIVE_BACK = """update gridsidecar_messages set ready = 1, lease_owner = null
+  where id = ? and lease_owner = ? and delivery_count = ? and ready = 0"""
+REMOVE = "delete from gridsidecar_messages where id = ? and lease_owner = ? and delivery_count = ? and ready = 0"
+
+
+class Spool:
+    """One queue's rows, over one connection that is used by one thread at a time. Times are seconds since 1970."""
+
+    def __init__(self, path: str, queue: str, owner: str) -> None:
+        self._queue = queue
+        self._owner = owner
+        self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        self._db.close()
+
+    def put(self, message: Message, queue: str, now: float, delay: float) -> None:
+        """Add a message that is ready after `delay` seconds."""
+        row = (queue, message.priority or 0, delay <= 0, now + max(0.0, delay), encode(message), message.body)
+        with self._writing():
+            self._db.execute(
+                "insert into gridsidecar_messages (queue, priority, ready, visible_at, properties, body)"
+                " values (?, ?, ?, ?, ?, ?)",
+                row,
+            )
+
+    def take(self, limit: int, now: float, lease: float) -> Batch:
+        """Lease up to `limit` ready messages. Writes nothing when there is none."""
+        taken: tuple[Taken, ...] = ()
+        if self._anything(now):
+            with self._writing():
+                self._uncover(now)
+                taken = tuple(self._lease(limit, now + lease))
+        return Batch(taken, self._next_at())
+
+    def renew(self, held: Iterable[Held], until: float) -> list[Held]:
+        """Move the leases on; those that were not ours any more."""
+        with self._writing():
+            return [one for one in held if not self._changed(RENEW, until, *self._fence(one))]
+
+    def remove(self, one: Held) -> bool:
+        """Forget a message; False when the lease was not ours any more."""
+        with self._writing():
+            return self._changed(REMOVE, *self._fence(one))
+
+    def give_back(self, held: Iterable[Held]) -> int:
+        """Make messages ready again; how many were still ours."""
+        with self._writing():
+            return sum(self._changed(GIVE_BACK, *self._fence(one)) for one in held)
+
+    def ready_count(self, now: float) -> int:
+        row = self._db.execute(
+            "select (select count(*) from gridsidecar_messages where queue = ?1 and ready = 1)"
+            " + (select count(*) from gridsidecar_messages where queue = ?1 and ready = 0 and visible_at <= ?2)",
+            (self._queue, now),
+        ).fetchone()
+        return int(row[0])
+
+    def _prepare(self) -> None:
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = full")
+        with self._writing():
+            for statement in SCHEMA:
+                self._db.execute(statement)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._db.execute("begin immediate")
+        try:
+            yield
+            self._db.execute("commit")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
+
+    def _anything(self, now: float) -> bool:
+        row = self._db.execute(
+            "select exists (select 1 from gridsidecar_messages where queue = ?1 and ready = 1)"
+            " or exists (select 1 from gridsidecar_messages where queue = ?1 and ready = 0 and visible_at <= ?2)",
+            (self._queue, now),
+        ).fetchone()
+        return bool(row[0])
+
+    def _uncover(self, now: float) -> None:
+        self._db.execute(
+            "update gridsidecar_messages set ready = 1, lease_owner = null"
+            " where queue = ? and ready = 0 and visible_at <= ?",
+            (self._queue, now),
+        )
+
+    def _lease(self, limit: int, until: float) -> Iterator[Taken]:
+        rows = self._db.execute(
+            "select id, delivery_count + 1, properties, body from gridsidecar_messages"
+            " where queue = ? and ready = 1 order by priority desc, id limit ?",
+            (self._queue, limit),
+        ).fetchall()
+        self._db.executemany(
+            "update gridsidecar_messages set ready = 0, visible_at = ?, lease_owner = ?, delivery_count = ?"
+            " where id = ?",
+            [(until, self._owner, count, id_) for id_, count, _, _ in rows],
+        )
+        for id_, count, properties, body in rows:
+            yield Taken(Held(id_, count), decode(properties, body))
+
+    def _next_at(self) -> float | None:
+        row = self._db.execute(
+            "select min(visible_at) from gridsidecar_messages where queue = ? and ready = 0", (self._queue,)
+        ).fetchone()
+        return None if row[0] is None else float(row[0])
+
+    def _changed(self, sql: str, *values: float | str) -> bool:
+        return self._db.execute(sql, values).rowcount == 1
+
+    def _fence(self, one: Held) -> tuple[int, str, int]:
+        return one.id, self._owner, one.count
+
+
+def encode(message: Message) -> str:
+    """Everything but the body, as JSON. Raises TypeError or ValueError for header values that JSON does not know."""
+    kept = {name: getattr(message, name) for name in FIELDS}
+    return json.dumps({name: value for name, value in kept.items() if value != UNSET[name]}, allow_nan=False)
+
+
+def decode(properties: str, body: bytes) -> Message:
+    return Message(body=body, **json.loads(properties))

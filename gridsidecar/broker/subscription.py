@@ -1,0 +1,192 @@
+"""Consuming from RabbitMQ: a consumer that is rebuilt whenever it ends, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
+
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.exceptions import ChannelInvalidStateError
+
+from gridsidecar import clock, telemetry
+from gridsidecar.broker import Receive
+from gridsidecar.broker.connection import Link, close_quietly, translated
+from gridsidecar.broker.envelope import decode
+from gridsidecar.broker.topology import Topology
+from gridsidecar.errors import AccessRefused, BrokerUnavailable
+from gridsidecar.telemetry import Readiness
+
+SETUP_TIMEOUT = 15.0  # seconds
+CANCEL_TIMEOUT = 10.0
+SETTLE_TIMEOUT = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
+T = TypeVar("T")
+
+
+class AmqpDelivery:
+    """A message from RabbitMQ, settled on the channel it came on and on no other."""
+
+    __slots__ = ("_channel", "_tag", "message", "redelivered")
+
+    def __init__(self, raw: DeliveredMessage, channel: AbstractChannel) -> None:
+        self._channel = channel
+        self._tag: int = raw.delivery.delivery_tag  # type: ignore[assignment, union-attr]
+        self.message = decode(raw)
+        self.redelivered: bool = bool(raw.delivery.redelivered)  # type: ignore[union-attr]
+
+    @property
+    def alive(self) -> bool:
+        return not self._channel.is_closed and self._channel.connection.is_opened
+
+    async def ack(self) -> None:
+        await self._settle(self._channel.basic_ack(self._tag, wait=False))
+
+    async def give_back(self) -> None:
+        # nack, not reject: a reject counts against the delivery limit of a quorum queue.
+        await self._settle(self._channel.basic_nack(self._tag, requeue=True, wait=False))
+
+    async def _settle(self, sending: Awaitable[None]) -> None:
+        try:
+            # The client's write queue has no reader left once the connection died: it could fill up and block.
+            async with asyncio.timeout(SETTLE_TIMEOUT):
+                await sending
+        except (ChannelInvalidStateError, TimeoutError):
+            telemetry.debug("a delivery outlived its channel; the broker hands it out again", tag=self._tag)
+
+
+class Consumer:
+    """One consumer on one channel, until one of them ends."""
+
+    def __init__(self, channel: AbstractChannel, queue: str) -> None:
+        self._channel = channel
+        self._queue = queue
+        self._tag = ""
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def start(self, receive: Receive) -> None:
+        channel = self._channel
+
+        async def hand_over(raw: DeliveredMessage) -> None:
+            # The client runs this as an asyncio task that dies with the channel, so nothing may wait in here.
+            receive(AmqpDelivery(raw, channel))
+
+        channel.closing.add_done_callback(lambda _: self._end("the channel was closed"))
+        channel.on_consumer_cancel_callbacks.add(self._cancelled)
+        reply = await channel.basic_consume(self._queue, hand_over)
+        self._tag = reply.consumer_tag or ""
+
+    async def ended(self) -> str:
+        """Wait for the end that nobody here asked for; the reason."""
+        return await self._ended
+
+    async def cancel(self) -> None:
+        """Stop new deliveries; those handed out stay ours. When the broker does not answer, all go back to it."""
+        self._channel.on_consumer_cancel_callbacks.discard(self._cancelled)
+        if not self._channel.is_closed:
+            await self._channel.basic_cancel(self._tag, timeout=CANCEL_TIMEOUT)
+
+    def _cancelled(self, _: object) -> None:
+        self._end(f"RabbitMQ cancelled the consumer: queue {self._queue!r} was deleted or moved")
+
+    def _end(self, reason: str) -> None:
+        if not self._ended.done():
+            self._ended.set_result(reason)
+
+
+class Subscription:
+    """The loop connect, qos, find the queue, consume, wait, back off."""
+
+    def __init__(self, link: Link, topology: Topology, queue: str, readiness: Readiness) -> None:
+        self._link = link
+        self._topology = topology
+        self._queue = queue
+        self._readiness = readiness
+        self._rng: random.Random = clock.system_random()
+        self._channel: AbstractChannel | None = None
+        self._stop: asyncio.Event | None = None
+        self._stopped = asyncio.Event()
+        self._failures = 0
+
+    async def run(self, receive: Receive, prefetch: int) -> None:
+        """Consume until `stop`."""
+        if self._stop is not None:
+            raise RuntimeError("this broker is consuming already")
+        self._stop = stop = asyncio.Event()
+        self._stopped.clear()
+        try:
+            while not stop.is_set():
+                await self._round(receive, prefetch, stop)
+        finally:
+            self._stop = None
+            self._stopped.set()
+
+    async def stop(self) -> None:
+        """End `run` and wait for its end."""
+        if self._stop is not None:
+            self._stop.set()
+            await self._stopped.wait()
+
+    async def _round(self, receive: Receive, prefetch: int, stop: asyncio.Event) -> None:
+        """One consumer from its start to its end, and the pause after an end that nobody asked for."""
+        try:
+            consumer = await _until(stop, self._start(receive, prefetch))
+            if consumer is not None:
+                await self._watch(consumer, stop)
+        except (BrokerUnavailable, AccessRefused) as error:
+            self._readiness.blocked("broker", str(error))
+            self._failures += 1
+            pause = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
+            await _until(stop, asyncio.sleep(pause))
+
+    async def _start(self, receive: Receive, prefetch: int) -> Consumer:
+        await self._topology.ensure_work_queue(self._link)
+        with translated(self._link.where):
+            async with asyncio.timeout(SETUP_TIMEOUT):
+                channel = await self._usable_channel()
+                await channel.basic_qos(prefetch_count=prefetch)
+                consumer = Consumer(channel, self._queue)
+                await consumer.start(receive)
+        self._failures = 0
+        self._readiness.clear("broker")
+        return consumer
+
+    async def _watch(self, consumer: Consumer, stop: asyncio.Event) -> None:
+        """Wait for the stop or for a loss; a loss closes the channel, so that what was on it is known to be dead."""
+        reason: str | None = None
+        try:
+            reason = await _until(stop, consumer.ended())
+        finally:
+            if reason is None:
+                with translated(self._link.where):
+                    await consumer.cancel()
+        if reason is not None:
+            await self._drop_channel()
+            raise BrokerUnavailable(f"consuming from {self._link.where} ended: {reason}")
+
+    async def _usable_channel(self) -> AbstractChannel:
+        """The channel that still carries unsettled deliveries, or a new one."""
+        if self._channel is None or self._channel.is_closed or not self._channel.connection.is_opened:
+            await self._drop_channel()
+            self._channel = await self._link.channel()
+        return self._channel
+
+    async def _drop_channel(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None and not channel.is_closed:
+            await close_quietly(channel)
+
+
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`, or None when `stop` came first and `work` was ended for it."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if not working.done():
+            working.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+    return None if working.cancelled() else working.result()

@@ -1,0 +1,104 @@
+"""The queues in RabbitMQ: found as they are, created only where they are missing, counted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal
+
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from gridsidecar.broker import delays
+from gridsidecar.broker.connection import Link, translated
+from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
+
+REPLY_TIMEOUT = 15.0  # seconds, for one question including connecting
+
+
+class QueueMissing(BrokerUnavailable):
+    """The queue does not exist and we may not create it. Somebody may do so later."""
+
+
+class Topology:
+    """Questions and declarations, each on a channel of its own."""
+
+    def __init__(self, settings: BrokerSettings) -> None:
+        self._settings = settings
+        kind = settings.queue_type if settings.delay_queue_type == "auto" else settings.delay_queue_type
+        self._rung_type: Literal["classic", "quorum"] = kind
+
+    async def ensure_work_queue(self, link: Link) -> None:
+        """Find the work queue, or create it where that is allowed."""
+        if await self._count(link, self._settings.queue) is not None:
+            return
+        if not self._settings.declare_queue:
+            raise QueueMissing(
+                f"queue {self._settings.queue!r} does not exist at {link.where} and broker.declare is false: "
+                "create the queue or set broker.declare to true"
+            )
+        await self._create(link, self._settings.queue, _work_queue_arguments(self._settings))
+
+    async def ensure_dead_letters(self, link: Link) -> None:
+        """Find or create the dead-letter queue."""
+        if await self._count(link, self._settings.dead_letters) is None:
+            # Classic, because merely listing a quorum queue counts as a delivery.
+            await self._create(link, self._settings.dead_letters, {"x-queue-type": "classic"})
+
+    async def declare_rung(self, link: Link, seconds: int) -> str:
+        """Declare the wait queue of one rung and say its name. Raises PublishRefused when the server will not."""
+        name = delays.queue_name(self._settings.queue, seconds)
+        arguments = delays.queue_arguments(self._settings.queue, seconds, self._rung_type)
+        try:
+            await self._declare(link, name, arguments)
+        except ChannelPreconditionFailed as error:
+            raise PublishRefused(
+                f"wait queue {name!r} exists with other arguments: delete it when it is empty ({error})"
+            ) from error
+        except ChannelAccessRefused as error:
+            raise PublishRefused(f"no right to declare wait queue {name!r}: {error}") from error
+        return name
+
+    async def ready_count(self, link: Link) -> int:
+        """Messages ready on the work queue. Raises QueueMissing."""
+        count = await self._count(link, self._settings.queue)
+        if count is None:
+            raise QueueMissing(f"queue {self._settings.queue!r} does not exist at {link.where}")
+        return count
+
+    async def _count(self, link: Link, queue: str) -> int | None:
+        """Ready messages of a queue, or None where there is no such queue."""
+        with translated(link.where):
+            async with asyncio.timeout(REPLY_TIMEOUT), link.scratch() as channel:
+                try:
+                    return (await channel.queue_declare(queue, passive=True)).message_count or 0
+                except ChannelNotFoundEntity:
+                    return None
+
+    async def _create(self, link: Link, queue: str, arguments: dict[str, Any]) -> None:
+        try:
+            await self._declare(link, queue, arguments)
+        except ChannelPreconditionFailed:
+            # Somebody else created it in between, in their own way: theirs is as good.
+            if await self._count(link, queue) is None:
+                raise QueueMissing(f"queue {queue!r} vanished at {link.where} while it was being declared") from None
+        except ChannelAccessRefused as error:
+            raise AccessRefused(f"RabbitMQ at {link.where}: no right to create queue {queue!r}: {error}") from error
+
+    async def _declare(self, link: Link, queue: str, arguments: dict[str, Any]) -> None:
+        """Declare a durable queue; the server's refusals come out as the client's exceptions."""
+        refusal: ChannelPreconditionFailed | ChannelAccessRefused | None = None
+        with translated(link.where):
+            async with asyncio.timeout(REPLY_TIMEOUT), link.scratch() as channel:
+                try:
+                    await channel.queue_declare(queue, durable=True, arguments=arguments)
+                except (ChannelPreconditionFailed, ChannelAccessRefused) as error:
+                    refusal = error
+        if refusal is not None:
+            raise refusal
+
+
+def _work_queue_arguments(settings: BrokerSettings) -> dict[str, Any]:
+    """As producers would declare it: a classic queue without priorities has no arguments at all."""
+    if settings.queue_type == "quorum":
+        return {"x-queue-type": "quorum"}
+    return {"x-max-priority": settings.max_priority} if settings.max_priority > 0 else {}
