@@ -1,0 +1,66 @@
+"""The Dockerfile, built for real and looked at from inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.image import Image, built_image
+
+pytestmark = pytest.mark.timeout(1500)
+
+MOST_BYTES_ADDED = 120 * 1024 * 1024
+SETTINGS = """
+broker: {url: "sqlite:////app/gridsidecar.db"}
+store: {url: "sqlite:////app/gridsidecar.db"}
+worker: {idle_timeout: 1}
+handlers: {default: {command: [cat]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[Image]:
+    with built_image() as image:
+        if image is None:
+            pytest.skip("neither Docker nor root with buildah and debootstrap")
+        yield image
+
+
+def test_the_sidecar_answers_as_a_plain_user(image: Image) -> None:
+    assert "0.1.0" in image.run("gridsidecar", "version")
+    assert image.run("id", "-u").strip() == "10001"
+
+
+def test_the_entry_point_is_a_proven_process_1(image: Image) -> None:
+    assert image.config["Entrypoint"] == ["tini", "--", "gridsidecar"]
+    assert image.config["StopSignal"] == "SIGTERM"
+    assert image.config["User"] == "10001:10001"
+
+
+def test_it_runs_as_deployed_and_leaves_when_idle(image: Image) -> None:
+    answer = image.start_as_deployed(SETTINGS)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "not running as PID 1" not in answer.stderr
+
+
+def test_bad_settings_end_it_with_the_configuration_exit_code(image: Image) -> None:
+    answer = image.start_as_deployed("broker: {no_such_key: 1}")
+    assert answer.returncode == 78, answer.stdout + answer.stderr
+    assert "no_such_key" in answer.stderr
+
+
+def test_the_work_folder_is_writable_and_the_program_is_not(image: Image) -> None:
+    assert image.run("sh", "-c", "touch /app/mine && echo written").strip() == "written"
+    assert image.run("sh", "-c", "test -w /opt/gridsidecar || echo read-only").strip() == "read-only"
+
+
+def test_it_brings_no_compiler_and_no_installer(image: Image) -> None:
+    found = image.run("sh", "-c", "for name in gcc cc c++ make ld; do command -v $name; done; true")
+    assert found == ""
+    assert image.run("sh", "-c", "ls /opt/gridsidecar/bin").split().count("pip") == 0
+
+
+def test_it_is_small(image: Image) -> None:
+    print(f"the image adds {image.added_bytes / 1024 / 1024:.0f} MiB to its base")
+    assert image.added_bytes < MOST_BYTES_ADDED
