@@ -1,0 +1,304 @@
+"""What every broker promises, run over RabbitMQ with both queue types and over the embedded one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from gridsidecar.broker import Delivery
+from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.errors import BrokerUnavailable
+from tests.broker.bench import Inbox, build, consuming, holder, message, opened
+from tests.support.waiting import eventually
+
+EVERY_BROKER = ["amqp-classic", "amqp-quorum", "embedded"]
+WITH_PRIORITIES = ["amqp-classic", "embedded"]  # quorum queues have them from RabbitMQ 4.3 on, and coarse ones from 4.0
+
+
+@pytest.fixture(params=EVERY_BROKER)
+def settings(request: pytest.FixtureRequest) -> BrokerSettings:
+    """A fresh queue of each kind in turn."""
+    values: dict[str, Any]
+    match request.param:
+        case "amqp-classic":
+            values = {"url": request.getfixturevalue("amqp_url"), "max_priority": 9}
+        case "amqp-quorum":
+            values = {"url": request.getfixturevalue("amqp_url"), "queue_type": "quorum"}
+        case _:
+            return BrokerSettings(url=request.getfixturevalue("sqlite_url"), queue="work")
+    return BrokerSettings(queue=request.getfixturevalue("queue"), **values)
+
+
+async def test_what_was_published_is_consumed_and_gone_after_the_ack(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker, consuming(broker) as inbox:
+        await broker.publish(message(b"one"))
+        delivery = await inbox.one()
+        assert (delivery.message.body, delivery.redelivered, delivery.alive) == (b"one", False, True)
+        await delivery.ack()
+    async with opened(settings) as broker:
+        assert await broker.ready_count() == 0
+
+
+async def test_give_back_hands_out_again_at_once_as_redelivered(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker, consuming(broker) as inbox:
+        await broker.publish(message(b"one"))
+        await (await inbox.one()).give_back()
+        second = (await inbox.get(2))[1]
+        assert (second.message.body, second.redelivered) == (b"one", True)
+        await second.ack()
+
+
+async def test_no_more_than_prefetch_are_unsettled(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker, consuming(broker, prefetch=2) as inbox:
+        for number in range(4):
+            await broker.publish(message(b"%d" % number))
+        first = (await inbox.get(2))[0]
+        await eventually(lambda: _counts(broker, 2))
+        assert len(inbox.deliveries) == 2
+        await first.ack()
+        await inbox.get(3)
+        await eventually(lambda: _counts(broker, 1))
+        assert len(inbox.deliveries) == 3
+
+
+async def test_body_and_properties_travel_untouched(settings: BrokerSettings) -> None:
+    sent = message(
+        bytes(range(256)) * 1000,
+        message_id="the producer's own",
+        content_type="application/octet-stream",
+        content_encoding="gzip",
+        priority=7,
+        correlation_id="c1",
+        reply_to="answers",
+        type="resize",
+        app_id="shop",
+        headers={"text": "ä", "number": 3, "flag": True, "nested": {"list": [1, "two"]}, "big": 2**40},
+    )
+    async with opened(settings) as broker, consuming(broker) as inbox:
+        await broker.publish(sent)
+        delivery = await inbox.one()
+        await delivery.ack()
+    assert delivery.message == sent
+
+
+async def test_an_empty_body_arrives(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker, consuming(broker) as inbox:
+        await broker.publish(message(b""))
+        assert (await inbox.one()).message.body == b""
+        await inbox.deliveries[0].ack()
+
+
+async def test_a_message_without_an_id_gets_a_fresh_one(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker, consuming(broker, prefetch=2) as inbox:
+        await broker.publish(message())
+        await broker.publish(message())
+        first, second = await inbox.get(2)
+        assert first.message.message_id
+        assert second.message.message_id not in (None, first.message.message_id)
+        await asyncio.gather(first.ack(), second.ack())
+
+
+async def test_an_alarm_comes_back_after_its_delay_with_its_stamps(settings: BrokerSettings) -> None:
+    sent = message(b"later", attempt=3, nudge=True, busy=2, headers={"mine": "kept"}, priority=4)
+    async with opened(settings) as broker, consuming(broker) as inbox:
+        begin = time.monotonic()
+        await broker.alarm(sent, 1.0)
+        delivery = await inbox.one()
+        waited = time.monotonic() - begin
+        await delivery.ack()
+    back = delivery.message
+    assert 1.0 <= waited < 5.0
+    assert (back.body, back.attempt, back.nudge, back.busy) == (b"later", 3, True, 2)
+    assert (back.headers, back.priority, delivery.redelivered) == ({"mine": "kept"}, 4, False)
+
+
+async def test_an_alarm_is_not_held_up_by_a_longer_one(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker, consuming(broker) as inbox:
+        await broker.alarm(message(b"long"), 3600.0)
+        await broker.alarm(message(b"short"), 1.0)
+        assert (await inbox.one()).message.body == b"short"
+        await inbox.deliveries[0].ack()
+
+
+async def test_a_delayed_message_is_not_counted_as_ready(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker:
+        await broker.alarm(message(), 60.0)
+        await broker.publish(message())
+        await broker.publish(message())
+        await eventually(lambda: _counts(broker, 2))
+
+
+async def test_several_consumers_share_without_doubles(settings: BrokerSettings) -> None:
+    total = 60
+    async with opened(settings) as one, opened(settings) as two, consuming(one, 3) as a, consuming(two, 3) as b:
+        sent = [b"%d" % number for number in range(total)]
+        await asyncio.gather(*(one.publish(message(body)) for body in sent))
+        settled = [0, 0]
+
+        async def drain(which: int, inbox: Inbox) -> None:
+            while sum(settled) < total:
+                for delivery in inbox.deliveries[settled[which] :]:
+                    await delivery.ack()
+                    settled[which] += 1
+                await asyncio.sleep(0.005)
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(drain(0, a), drain(1, b))
+        assert sorted(a.bodies + b.bodies) == sorted(sent)
+        assert a.bodies
+        assert b.bodies
+
+
+async def test_a_consumer_that_closes_without_settling_gives_everything_back(settings: BrokerSettings) -> None:
+    async with opened(settings) as first, consuming(first, 2) as gone:
+        await first.publish(message(b"one"))
+        await first.publish(message(b"two"))
+        await gone.get(2)
+        await first.close()
+        assert not any(delivery.alive for delivery in gone.deliveries)
+        async with opened(settings) as second, consuming(second, 2) as inbox:
+            await inbox.get(2)
+            assert sorted(inbox.bodies) == [b"one", b"two"]
+            assert all(delivery.redelivered for delivery in inbox.deliveries)
+            await asyncio.gather(*(delivery.ack() for delivery in inbox.deliveries))
+
+
+async def test_what_a_killed_process_held_comes_back(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker:
+        await broker.publish(message(b"one"))
+        with holder(settings) as program:
+            assert await broker.ready_count() == 0
+            program.kill()
+            async with consuming(broker) as inbox:
+                delivery = await inbox.one()
+                assert (delivery.message.body, delivery.redelivered) == (b"one", True)
+                await delivery.ack()
+
+
+async def test_settling_a_dead_delivery_does_nothing(settings: BrokerSettings) -> None:
+    async with opened(settings) as first, consuming(first, 2) as gone:
+        await first.publish(message())
+        await first.publish(message())
+        acked, given_back = await gone.get(2)
+        await first.close()
+        await acked.ack()
+        await given_back.give_back()
+        async with opened(settings) as second:
+            await eventually(lambda: _counts(second, 2))
+
+
+async def test_a_dead_letter_keeps_its_body_and_says_why(settings: BrokerSettings) -> None:
+    rotten = message(b"\xff\x00 not json", content_encoding="gzip", headers={"mine": "kept"}, message_id="m1")
+    async with opened(settings) as broker:
+        await broker.dead_letter(rotten, "not JSON: " + "x" * 5000)
+    dead = settings.model_copy(update={"queue": settings.dead_letters})
+    async with opened(dead) as broker, consuming(broker) as inbox:
+        delivery = await inbox.one()
+        await delivery.ack()
+    assert delivery.message.body == rotten.body
+    assert delivery.message.content_encoding == "gzip"
+    assert delivery.message.headers["mine"] == "kept"
+    assert delivery.message.message_id == "m1"
+
+
+async def test_ready_count_is_what_waits_in_the_queue(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker:
+        assert await broker.ready_count() == 0
+        for _ in range(3):
+            await broker.publish(message())
+        await eventually(lambda: _counts(broker, 3))
+        async with consuming(broker) as inbox:
+            await inbox.one()
+            await eventually(lambda: _counts(broker, 2))
+
+
+async def test_after_stop_nothing_arrives_and_what_is_held_can_be_settled(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker:
+        async with consuming(broker) as inbox:
+            await broker.publish(message(b"held"))
+            held = await inbox.one()
+        await broker.publish(message(b"waits"))
+        await eventually(lambda: _counts(broker, 1))
+        assert held.alive
+        await held.ack()
+        assert inbox.bodies == [b"held"]
+        async with consuming(broker) as again:
+            await again.one()
+            assert again.bodies == [b"waits"]
+            await again.deliveries[0].ack()
+    async with opened(settings) as broker:
+        assert await broker.ready_count() == 0
+
+
+async def test_a_delivery_held_across_a_pause_is_still_ours(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker:
+        async with consuming(broker) as inbox:
+            await broker.publish(message(b"held"))
+            held = await inbox.one()
+        async with consuming(broker, 2) as again:
+            await broker.publish(message(b"next"))
+            await again.one()
+            assert held.alive
+            await held.give_back()
+            await again.deliveries[0].ack()
+            assert (await again.get(2))[1].message.body == b"held"
+            await again.deliveries[1].ack()
+
+
+async def test_stopping_twice_or_without_consuming_is_harmless(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker:
+        await broker.stop_consuming()
+        async with consuming(broker):
+            await broker.stop_consuming()
+        await broker.stop_consuming()
+
+
+async def test_closing_twice_is_harmless_and_ends_consuming(settings: BrokerSettings) -> None:
+    broker = build(settings)
+    await broker.open()
+    received: list[Delivery] = []
+    running = asyncio.create_task(broker.consume(received.append, 1))
+    await asyncio.sleep(0)
+    await broker.close()
+    await broker.close()
+    await asyncio.wait_for(running, 5)
+    with pytest.raises(BrokerUnavailable, match="closed"):
+        await broker.publish(message())
+
+
+async def test_closing_without_opening_is_harmless(settings: BrokerSettings) -> None:
+    await build(settings).close()
+
+
+async def test_cancelling_the_consumer_ends_it(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker:
+        received: list[Delivery] = []
+        running = asyncio.create_task(broker.consume(received.append, 1))
+        await broker.publish(message())
+        await eventually(lambda: received)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await received[0].ack()
+        await broker.publish(message())
+        await eventually(lambda: _counts(broker, 1))
+        assert len(received) == 1
+
+
+@pytest.mark.parametrize("settings", WITH_PRIORITIES, indirect=True)
+async def test_the_larger_priority_comes_first_then_the_older(settings: BrokerSettings) -> None:
+    async with opened(settings) as broker:
+        for number, priority in enumerate([None, 0, 5, 9, 5]):
+            await broker.publish(message(b"%d" % number, priority=priority))
+        await eventually(lambda: _counts(broker, 5))
+        async with consuming(broker) as inbox:
+            for number in range(5):
+                await (await inbox.get(number + 1))[number].ack()
+            assert inbox.bodies == [b"3", b"2", b"4", b"0", b"1"]
+
+
+async def _counts(broker: Any, expected: int) -> bool:
+    return bool(await broker.ready_count() == expected)
