@@ -200,7 +200,10 @@ class LocalServer(Server):
 
 
 class RabbitMQ(LocalServer):
-    """A private RabbitMQ; `conf` are lines for rabbitmq.conf, `plugins` are switched on."""
+    """A private RabbitMQ; `conf` are lines for rabbitmq.conf, `plugins` are switched on.
+
+    A queue declared in the second before `kill` may be gone afterwards: RabbitMQ writes definitions late.
+    """
 
     greeting = b"AMQP\x00\x00\x09\x01"
 

@@ -39,13 +39,13 @@ def databases(server: MySQL, *statements: str) -> set[str]:
         return {name for (name,) in cursor.fetchall()}
 
 
-def test_rabbitmq_keeps_port_and_queues_over_kill_and_stop(rabbitmq: RabbitMQ) -> None:
+def test_rabbitmq_keeps_port_and_queues_over_stop_and_kill(rabbitmq: RabbitMQ) -> None:
     durable_queue(rabbitmq.url, passive=False)
+    rabbitmq.restart()
+    assert durable_queue(rabbitmq.url, passive=True) == 0
     rabbitmq.kill()
     assert not answers(rabbitmq.port, RabbitMQ.greeting)
     rabbitmq.start()
-    assert durable_queue(rabbitmq.url, passive=True) == 0
-    rabbitmq.restart()
     assert durable_queue(rabbitmq.url, passive=True) == 0
 
 
