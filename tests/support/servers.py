@@ -119,7 +119,7 @@ class LocalProcess:
             )
         # The pipe closes when this process dies. A parent-death signal would follow the thread instead.
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", 'read _; kill -KILL -- "-$0"; rm -rf "$1"', str(self._child.pid), str(cwd)],
+            ["/bin/sh", "-c", 'read _; kill -s KILL -- "-$0"; rm -rf "$1"', str(self._child.pid), str(cwd)],
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pika  # type: ignore[import-untyped]
 import pymysql
@@ -63,6 +68,22 @@ def test_nothing_is_left_behind(mysql: MySQL) -> None:
     mysql.close()
     assert not mysql.folder.exists()
     assert not answers(mysql.port, MySQL.greeting)
+
+
+def test_a_server_does_not_outlive_a_killed_owner() -> None:
+    program = (
+        "import os, signal; from tests.support.services import private_mysql; server = private_mysql(); server.start();"
+        "print(server.port, server.folder, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    owner = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert owner.returncode == -signal.SIGKILL, owner.stderr
+    port, folder = owner.stdout.split()
+    deadline = time.monotonic() + 20
+    while answers(int(port), MySQL.greeting) or Path(folder).exists():
+        assert time.monotonic() < deadline, f"the server on port {port} or {folder} is still there"
+        time.sleep(0.05)
 
 
 def test_a_server_that_cannot_start_shows_its_log() -> None:
