@@ -4,35 +4,81 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from gridsidecar.retry import RetryPolicy
 
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
+
+def _no_bool(value: Any) -> Any:
+    """`true` where a number belongs is a mistake, not 1."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed here")
+    return value
+
+
+def _level_name(value: Any) -> Any:
+    """Log levels in any case; the names that other programs use mean the nearest of ours."""
+    if not isinstance(value, str):
+        return value
+    name = value.upper()
+    return {"WARN": "WARNING", "CRITICAL": "ERROR", "FATAL": "ERROR"}.get(name, name)
+
+
+_Number = BeforeValidator(_no_bool)
+NonNegative = Annotated[float, Field(ge=0), _Number]
+Count = Annotated[int, Field(ge=0), _Number]
+Positive = Annotated[float, Field(gt=0), _Number]
+Fraction = Annotated[float, Field(ge=0, le=1), _Number]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]*$", max_length=40)]
-ExitCode = Annotated[int, Field(ge=1, le=255)]
+ExitCode = Annotated[int, Field(ge=1, le=255), _Number]
+QueueName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+TaskType = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_level_name)]
 
 
 class Section(BaseModel):
     """Base of every section: frozen, and an unknown key is a fault."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class BrokerSettings(Section):
-    url: str
-    management_url: str | None = None
-    queue: Annotated[str, StringConstraints(min_length=1, max_length=200)] = "task_queue"
-    declare_queue: bool = Field(default=True, alias="declare")
-    queue_type: Literal["classic", "quorum"] = "classic"
-    max_priority: Annotated[int, Field(ge=0, le=255)] = 0
-    delay_queue_type: Literal["auto", "classic", "quorum"] = "auto"
-    dead_letter_queue: str | None = None
-    heartbeat: Annotated[int, Field(ge=1, le=600)] = 15
-    consumer_timeout: Annotated[float, Field(ge=2)] = 1800
-    max_message_bytes: Annotated[int, Field(ge=1024)] = 16_777_216
+    """The queue that tasks come from."""
+
+    url: str = Field(description="amqp:// or amqps:// for RabbitMQ, sqlite:///file.db for the embedded queue.")
+    management_url: str | None = Field(
+        default=None, description="URL of RabbitMQ's management plugin, for what AMQP itself cannot tell."
+    )
+    queue: QueueName = Field(default="task_queue", description="Name of the work queue.")
+    declare_queue: bool = Field(
+        default=True,
+        alias="declare",
+        description="Create the queue when it is missing. An existing one is never changed.",
+    )
+    queue_type: Literal["classic", "quorum"] = Field(
+        default="classic",
+        description="Type of the work queue: used to create it; state the type of an existing one too.",
+    )
+    max_priority: Annotated[int, Field(ge=0, le=255), _Number] = Field(
+        default=0, description="Highest priority of a queue that is created; 0 = no priorities. 9 covers every task."
+    )
+    delay_queue_type: Literal["auto", "classic", "quorum"] = Field(
+        default="auto", description="Type of the queues that hold delayed tasks; auto = as queue_type says."
+    )
+    dead_letter_queue: QueueName | None = Field(
+        default=None, description="Queue for messages that can never run; null = <queue>.dead."
+    )
+    heartbeat: Annotated[int, Field(ge=1, le=600), _Number] = Field(
+        default=15, description="AMQP heartbeat in seconds."
+    )
+    consumer_timeout: Annotated[float, Field(ge=2), _Number] = Field(
+        default=1800,
+        description="Seconds for which the broker lets a message stay unacknowledged. At half of it a task is handed "
+        "off to the store, so that it may run for hours.",
+    )
+    max_message_bytes: Annotated[int, Field(ge=1024), _Number] = Field(
+        default=16_777_216, description="Largest message body in bytes, also after inflating it."
+    )
 
     @property
     def dead_letters(self) -> str:
@@ -41,80 +87,134 @@ class BrokerSettings(Section):
 
 
 class StoreSettings(Section):
-    url: str
-    table_prefix: Identifier = "grid_async_task_"
-    table_name: Annotated[Identifier, Field(min_length=1)] = "tasks"
-    pool_size: Annotated[int, Field(ge=2, le=64)] = 8
-    migrate: bool = True
-    retention_days: NonNegative = 0
+    """The database that keeps the state of every task."""
+
+    url: str = Field(description="mysql://user:password@host:3306/database, or sqlite:///file.db.")
+    table_prefix: Identifier = Field(
+        default="grid_async_task_", description="Put before every table's name; may be empty."
+    )
+    table_name: Annotated[Identifier, Field(min_length=1)] = Field(
+        default="tasks", description="The main table's name, without the prefix."
+    )
+    pool_size: Annotated[int, Field(ge=2, le=64), _Number] = Field(default=8, description="Most connections at a time.")
+    migrate: bool = Field(
+        default=True, description="Create and update the tables at the start; false only checks them."
+    )
+    retention_days: NonNegative = Field(default=0, description="Days to keep finished tasks; 0 keeps everything.")
 
 
 class WorkerSettings(Section):
-    name: str | None = None
-    concurrency: Annotated[int, Field(ge=1, le=1000)] = 1
-    idle_timeout: NonNegative = 0
-    burst: bool = False
-    burst_timeout: NonNegative = 300
-    burst_check_interval: Positive = 1
-    burst_wait: bool = True
-    shutdown_grace: NonNegative = 30
-    lease: Annotated[float, Field(ge=1)] = 60
-    max_crashes: Count = 3
+    """This process: how much it does at a time, and when it leaves."""
+
+    name: str | None = Field(default=None, description="Name of this worker; null = host name and process id.")
+    concurrency: Annotated[int, Field(ge=1, le=1000), _Number] = Field(
+        default=1, description="Tasks that run at the same time; the broker's prefetch follows it."
+    )
+    idle_timeout: NonNegative = Field(
+        default=0, description="Exit with 0 after so many seconds without work; 0 = never."
+    )
+    burst: bool = Field(default=False, description="Exit with 0 when the queue is empty.")
+    burst_timeout: NonNegative = Field(default=300, description="Longest burst run in seconds; 0 = no limit.")
+    burst_check_interval: Positive = Field(
+        default=1, description="Seconds between two looks at the queue in a burst run."
+    )
+    burst_wait: bool = Field(default=True, description="Let running tasks finish before a burst run exits.")
+    shutdown_grace: NonNegative = Field(
+        default=30, description="Seconds that running tasks get to finish after SIGTERM; then they are given back."
+    )
+    lease: Annotated[float, Field(ge=1), _Number] = Field(
+        default=60, description="Seconds without a heartbeat after which other workers take over this one's tasks."
+    )
+    max_crashes: Count = Field(
+        default=3, description="Take-overs of one task from dead workers, before it fails with WorkerLost."
+    )
 
 
 class RetrySettings(Section):
     """The retry policy; a handler's own `retry` section overrides single keys of it."""
 
-    max_retries: Count = 0
-    strategy: Literal["fixed", "exponential"] = "fixed"
-    delay: NonNegative = 60
-    max_delay: NonNegative = 3600
-    jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
+    max_retries: Count = Field(
+        default=0, description="Retries after the first attempt; max_retry_count in a message wins over it."
+    )
+    strategy: Literal["fixed", "exponential"] = Field(
+        default="fixed", description="fixed waits delay each time; exponential doubles it up to max_delay."
+    )
+    delay: NonNegative = Field(default=60, description="Seconds before a retry.")
+    max_delay: NonNegative = Field(default=3600, description="Longest delay in seconds, with exponential.")
+    jitter: Fraction = Field(default=0.0, description="Random extra, as a fraction of the delay: 0 – 1.")
 
 
 class RetryOverrides(Section):
-    max_retries: Count | None = None
-    strategy: Literal["fixed", "exponential"] | None = None
-    delay: NonNegative | None = None
-    max_delay: NonNegative | None = None
-    jitter: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Keys of `retry` for one handler; null = as `retry` says."""
+
+    max_retries: Count | None = Field(default=None, description="Retries after the first attempt.")
+    strategy: Literal["fixed", "exponential"] | None = Field(default=None, description="fixed or exponential.")
+    delay: NonNegative | None = Field(default=None, description="Seconds before a retry.")
+    max_delay: NonNegative | None = Field(default=None, description="Longest delay in seconds, with exponential.")
+    jitter: Fraction | None = Field(default=None, description="Random extra, as a fraction of the delay: 0 – 1.")
 
 
 class LimitSettings(Section):
     """Limits of the child process; 0 sets none."""
 
-    open_files: Count = 0
-    cpu_seconds: Count = 0
-    memory_mb: Count = 0
+    open_files: Count = Field(default=0, description="Most open files.")
+    cpu_seconds: Count = Field(default=0, description="Most seconds of CPU time.")
+    memory_mb: Count = Field(default=0, description="Most address space in MiB.")
 
 
 class ExitCodeSettings(Section):
-    retry: list[ExitCode] = [75]
-    permanent: list[ExitCode] = [65]
+    """What an exit code means when the handler sent neither a result nor an error."""
+
+    retry: list[ExitCode] = Field(default=[75], description="Exit codes that ask for a retry.")
+    permanent: list[ExitCode] = Field(default=[65], description="Exit codes that forbid a retry.")
 
 
 class PersistentSettings(Section):
-    processes: Count = 0
-    max_tasks: Count = 0
-    max_age: NonNegative = 0
-    max_rss_mb: Count = 0
-    ready_timeout: Positive = 30
+    """Handler processes that stay and take one task after the other."""
+
+    processes: Count = Field(default=0, description="Processes to keep; 0 = as many as run at the same time.")
+    max_tasks: Count = Field(default=0, description="Replace a process after so many tasks; 0 = never.")
+    max_age: NonNegative = Field(default=0, description="Replace a process after so many seconds; 0 = never.")
+    max_rss_mb: Count = Field(default=0, description="Replace a process that holds more MiB of memory; 0 = never.")
+    ready_timeout: Positive = Field(default=30, description="Seconds that a new process has to say that it is ready.")
 
 
 class HandlerSettings(Section):
-    command: Annotated[list[str], Field(min_length=1)]
-    mode: Literal["oneshot", "persistent"] = "oneshot"
-    timeout: NonNegative = 300
-    stall_timeout: NonNegative = 0
-    kill_grace: NonNegative = 10
-    input: Literal["task", "data"] = "task"
-    result_from: Literal["events", "stdout"] = "events"
-    channel: Literal["auto", "events", "stdout"] = "auto"
-    max_result_bytes: Annotated[int, Field(ge=1)] = 1_048_576
-    concurrency: Count = 0
-    cwd: str | None = None
-    env: dict[str, str] = {}
-    pass_env: list[str] = []
+    """The command that runs the tasks of one type."""
+
+    command: Annotated[list[str], Field(min_length=1)] = Field(
+        description="The program and its arguments, as a list; never a shell string."
+    )
+    mode: Literal["oneshot", "persistent"] = Field(
+        default="oneshot", description="oneshot starts the command for every task; persistent keeps it running."
+    )
+    timeout: NonNegative = Field(
+        default=300, description="Seconds that one attempt may take; 0 = no limit. timeout in a message wins over it."
+    )
+    stall_timeout: NonNegative = Field(
+        default=0, description="Seconds without any event or output after which an attempt is stalled; 0 = no limit."
+    )
+    kill_grace: NonNegative = Field(default=10, description="Seconds between SIGTERM and SIGKILL.")
+    input: Literal["task", "data"] = Field(
+        default="task", description="What the command reads on stdin: the whole task, or only its data."
+    )
+    result_from: Literal["events", "stdout"] = Field(
+        default="events", description="Where the result comes from: a result event, or all that is printed on stdout."
+    )
+    channel: Literal["auto", "events", "stdout"] = Field(
+        default="auto", description="Where events are accepted: the private pipe, stdout, or whichever is used (auto)."
+    )
+    max_result_bytes: Annotated[int, Field(ge=1), _Number] = Field(
+        default=1_048_576, description="Largest result in bytes; a larger one is a failed attempt."
+    )
+    concurrency: Count = Field(
+        default=0, description="Tasks of this handler that run at the same time; 0 = as many as worker.concurrency."
+    )
+    cwd: str | None = Field(default=None, description="Folder to run the command in; null = where the worker runs.")
+    env: dict[str, str] = Field(default={}, description="Variables for the command.")
+    pass_env: list[str] = Field(
+        default=[], description="Names of the worker's own variables that the command gets as well."
+    )
     limits: LimitSettings = LimitSettings()
     exit_codes: ExitCodeSettings = ExitCodeSettings()
     retry: RetryOverrides = RetryOverrides()
@@ -122,37 +222,49 @@ class HandlerSettings(Section):
 
 
 class CallbackSettings(Section):
-    timeout: Positive = 30
-    max_retries: Count = 3
-    signing_secret: str | None = None
-    allow: list[str] = []
-    block_private: bool = False
-    queue: str = "callback_queue"
+    """Reports about finished tasks to whoever asked for them."""
+
+    timeout: Positive = Field(default=30, description="Seconds for one HTTP request.")
+    max_retries: Count = Field(default=3, description="Further tries after the first.")
+    signing_secret: str | None = Field(default=None, description="Key of the signature header; null = no signature.")
+    allow: list[str] = Field(default=[], description="Hosts and networks that are allowed although they are internal.")
+    block_private: bool = Field(default=False, description="Refuse private addresses too.")
+    queue: str = Field(default="callback_queue", description="Queue for callbacks by RabbitMQ that name none.")
 
 
 class HttpSettings(Section):
-    listen: str | None = None
-    token: str | None = None
+    """The worker's own HTTP server: health, metrics, tasks."""
+
+    listen: str | None = Field(default=None, description="host:port; null = no server.")
+    token: str | None = Field(default=None, description="Token that clients must send; required off loopback.")
 
 
 class LogSettings(Section):
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    format: Literal["console", "json"] = "console"
-    dir: str | None = None
-    language: Literal["en", "zh"] = "en"
-    stats_interval: NonNegative = 60
+    """What the worker prints on stderr."""
+
+    level: Level = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR, in any case.")
+    format: Literal["console", "json"] = Field(default="console", description="console for people, json for machines.")
+    dir: str | None = Field(default=None, description="Folder for log files; null = stderr only.")
+    language: Literal["en", "zh"] = Field(default="en", description="Language of the log lines.")
+    stats_interval: NonNegative = Field(default=60, description="Seconds between two lines of figures; 0 = none.")
 
 
 class Settings(Section):
+    """All of one configuration file."""
+
     broker: BrokerSettings
     store: StoreSettings
     worker: WorkerSettings = WorkerSettings()
-    handlers: Annotated[dict[str, HandlerSettings], Field(min_length=1)]
+    handlers: Annotated[dict[TaskType, HandlerSettings], Field(min_length=1)] = Field(
+        description="One handler for each task_type; `default` takes every type that has none."
+    )
     retry: RetrySettings = RetrySettings()
-    progress_interval: NonNegative = 1
+    progress_interval: NonNegative = Field(
+        default=1, description="Seconds between two writes of a task's progress to the store, at least."
+    )
     callbacks: CallbackSettings = CallbackSettings()
-    notify: list[dict[str, Any]] = []
-    hooks: dict[str, Any] = {}
+    notify: list[dict[str, Any]] = Field(default=[], description="Where notices about tasks go.")
+    hooks: dict[str, Any] = Field(default={}, description="Commands to run when the worker or a task starts or ends.")
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 

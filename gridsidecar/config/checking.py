@@ -1,0 +1,172 @@
+"""Merged values against the settings' models and against each other; every fault in our own words."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from gridsidecar.config.checks import contradictions
+from gridsidecar.config.layers import Layers
+from gridsidecar.config.legacy import variables_for
+from gridsidecar.config.secrets import HIDDEN, is_secret_name, masked_text
+from gridsidecar.config.settings import Settings
+from gridsidecar.config.wording import allowed, unknown_key
+from gridsidecar.config.yaml_tree import KeyPath, dotted
+from gridsidecar.errors import ConfigError, Fault
+
+_STAND_IN = {"command": ["true"]}
+
+
+def check(layers: Layers, faults: list[Fault]) -> Settings:
+    """The settings; ConfigError with the given faults and all that are found here."""
+    values = layers.values
+    for section in ("broker", "store"):
+        values.setdefault(section, {})
+    settings, details = _validated(layers)
+    found = {fault.key: fault for fault in faults}
+    for at, kind in details:
+        _note(found, _fault(layers, at, kind))
+    for at, problem in contradictions(settings or _without(values, [at for at, _ in details])):
+        if not any(_same_or_inside(dotted(at), key) for key in found):
+            _note(found, _told(layers, at, problem))
+    if found:
+        raise ConfigError(sorted(found.values(), key=_position))
+    assert settings is not None, "no faults, so the models took the values"
+    return settings
+
+
+def _note(found: dict[str, Fault], fault: Fault) -> None:
+    """One fault a key: the first is the nearest to the cause."""
+    found.setdefault(fault.key, fault)
+
+
+def _validated(layers: Layers) -> tuple[Settings | None, list[tuple[KeyPath, str]]]:
+    """Settings, or (key path, pydantic's word for the mistake) of every mistake."""
+    try:
+        return Settings.model_validate(layers.values), []
+    except ValidationError as error:
+        if not _give_text(layers, error):
+            return None, _details(error)
+    try:
+        return Settings.model_validate(layers.values), []
+    except ValidationError as error:
+        return None, _details(error)
+
+
+def _details(error: ValidationError) -> list[tuple[KeyPath, str]]:
+    return [
+        (tuple(part for part in detail["loc"] if part != "[key]"), detail["type"])
+        for detail in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _give_text(layers: Layers, error: ValidationError) -> bool:
+    """Put the text back where a variable's value was typed anew but text is wanted: a queue may be named 2024."""
+    changed = False
+    for at, kind in _details(error):
+        if kind == "string_type" and at in layers.texts:
+            layers.value(at[:-1])[at[-1]] = layers.texts[at]
+            changed = True
+    return changed
+
+
+def _without(values: dict[str, Any], wrong: list[KeyPath]) -> Settings:
+    """Settings of what is right, stand-ins for what is required, so that the other keys can be checked as well."""
+    rest = copy.deepcopy(values)
+    for at in wrong:
+        _drop(rest, at)
+    for _ in range(len(wrong) + 3):
+        try:
+            return Settings.model_validate(rest)
+        except ValidationError as error:
+            for at, _kind in _details(error):
+                _drop(rest, at)
+                _stand_in(rest, at)
+    return Settings.model_validate(
+        {"broker": {"url": "sqlite:///x"}, "store": {"url": "sqlite:///x"}, "handlers": {"default": _STAND_IN}}
+    )
+
+
+def _drop(values: dict[str, Any], at: KeyPath) -> None:
+    """Remove a key; for an item of a list, the list."""
+    names = list(itertools.takewhile(lambda part: isinstance(part, str), at))
+    section: Any = values
+    for name in names[:-1]:
+        section = section.get(name) if isinstance(section, dict) else None
+    if isinstance(section, dict) and names:
+        section.pop(names[-1], None)
+
+
+def _stand_in(values: dict[str, Any], at: KeyPath) -> None:
+    match at:
+        case ("broker" | "store",) | ("broker" | "store", "url"):
+            values[str(at[0])] = {**values.get(str(at[0]), {}), "url": "sqlite:///x"}
+        case ("handlers",):
+            values["handlers"] = {"default": dict(_STAND_IN)}
+        case ("handlers", name, "command") if isinstance(values.get("handlers", {}).get(name), dict):
+            values["handlers"][name].update(_STAND_IN)
+
+
+def _fault(layers: Layers, at: KeyPath, kind: str) -> Fault:
+    match kind:
+        case "missing" | "too_short" if at == ("handlers",):
+            problem = (
+                "is required: name a handler with its command in the file, or give one after -- on the command line"
+            )
+        case "missing":
+            problem = f"is required: {_how_to_set(at)}"
+        case "extra_forbidden":
+            return _placed(layers, at, unknown_key(at), None)
+        case "string_too_short" | "string_too_long" if len(at) == 2 and at[0] == "handlers":
+            problem = "a task type has 1 – 100 characters"
+        case "string_type":
+            problem = f"must be {allowed(at)}: put it in quotes"
+        case _:
+            problem = f"must be {allowed(at)}"
+    return _told(layers, at, problem)
+
+
+def _how_to_set(at: KeyPath) -> str:
+    names = variables_for(dotted(at))
+    return f"set it in the file, or with {' or '.join(names)}" if names else f"it must be {allowed(at)}"
+
+
+def _told(layers: Layers, at: KeyPath, problem: str) -> Fault:
+    return _placed(layers, at, problem, _shown(at, layers.value(at)))
+
+
+def _placed(layers: Layers, at: KeyPath, problem: str, value: str | None) -> Fault:
+    origin = layers.origin(at)
+    return Fault(
+        key=dotted(at),
+        problem=problem,
+        value=value,
+        source=None if origin is None else origin.source,
+        line=None if origin is None else origin.line,
+    )
+
+
+def _shown(at: KeyPath, value: Any) -> str | None:
+    """A value for an error line: short, on one line, secrets hidden."""
+    match value:
+        case None | dict() | list():
+            return None
+        case _ if any(is_secret_name(str(part)) for part in at[1:]):
+            return HIDDEN
+        case str():
+            text = masked_text(value)
+            return json.dumps(text[:80] + "…" if len(text) > 80 else text, ensure_ascii=False)
+        case _:
+            return str(value).lower() if isinstance(value, bool) else str(value)[:80]
+
+
+def _same_or_inside(key: str, other: str) -> bool:
+    return key == other or key.startswith((f"{other}.", f"{other}["))
+
+
+def _position(fault: Fault) -> tuple[str, int]:
+    return (fault.source or "", fault.line or 0)

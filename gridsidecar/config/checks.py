@@ -1,0 +1,109 @@
+"""What pydantic cannot see in one key alone: URLs, and keys that contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from gridsidecar.config.settings import HandlerSettings, Settings, retry_policy
+from gridsidecar.config.unavailable import unavailable_keys
+from gridsidecar.config.urls import sqlite_path
+from gridsidecar.config.yaml_tree import KeyPath
+
+Problem = tuple[KeyPath, str]
+
+BROKER_SCHEMES = ("amqp", "amqps", "sqlite")
+STORE_SCHEMES = ("mysql", "mysql+pymysql", "mysql+aiomysql", "sqlite")
+
+
+def contradictions(settings: Settings) -> Iterator[Problem]:
+    """Every key that cannot work, and why."""
+    for path in unavailable_keys(settings):
+        yield path, "not available in this version: leave the key out"
+    yield from _urls(settings)
+    yield from _broker(settings)
+    yield from _retry(settings)
+    for name, handler in settings.handlers.items():
+        yield from _handler(("handlers", name), handler)
+
+
+def _urls(settings: Settings) -> Iterator[Problem]:
+    for path, url, schemes in (
+        (("broker", "url"), settings.broker.url, BROKER_SCHEMES),
+        (("store", "url"), settings.store.url, STORE_SCHEMES),
+    ):
+        problem = url_problem(url, schemes)
+        if problem is not None:
+            yield path, problem
+
+
+def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:
+    """What is wrong with a broker's or a store's URL; None when it can be used."""
+    scheme = url.partition(":")[0].lower()
+    if scheme not in schemes or "://" not in url:
+        return f"must be a URL that starts with {', '.join(f'{name}://' for name in schemes[:-1])} or {schemes[-1]}:///"
+    if scheme == "sqlite":
+        return _sqlite_problem(url)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return (
+            "the host or the port cannot be read: a port is 1 – 65535; special characters in a password are %-encoded"
+        )
+    if not host or port == 0:
+        return "must name a host, as in " + ("amqp://user:password@host:5672/" if "amqp" in schemes else _MYSQL_SHAPE)
+    if "mysql" in schemes and not parts.path.strip("/"):
+        return f"must name a database, as in {_MYSQL_SHAPE}"
+    return None
+
+
+_MYSQL_SHAPE = "mysql://user:password@host:3306/database"
+
+
+def _sqlite_problem(url: str) -> str | None:
+    try:
+        sqlite_path(url)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _broker(settings: Settings) -> Iterator[Problem]:
+    broker = settings.broker
+    if broker.queue_type == "quorum" and broker.max_priority:
+        yield (
+            ("broker", "max_priority"),
+            "quorum queues ignore a highest priority: set it to 0, or broker.queue_type to classic",
+        )
+    if broker.dead_letter_queue == broker.queue:
+        yield ("broker", "dead_letter_queue"), "must not be the work queue itself: a message would come back for ever"
+
+
+def _retry(settings: Settings) -> Iterator[Problem]:
+    general = settings.retry
+    wrong = general.strategy == "exponential" and general.max_delay < general.delay
+    if wrong:
+        yield ("retry", "max_delay"), f"must not be less than retry.delay ({general.delay:g} s)"
+    for name, handler in settings.handlers.items():
+        policy = retry_policy(general, handler)
+        if not wrong and policy.strategy == "exponential" and policy.max_delay < policy.delay:
+            key = "delay" if handler.retry.max_delay is None and handler.retry.delay is not None else "max_delay"
+            problem = f"max_delay ({policy.max_delay:g} s) must not be less than delay ({policy.delay:g} s)"
+            yield ("handlers", name, "retry", key), problem
+
+
+def _handler(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]:
+    if not handler.command[0].strip():
+        yield (*at, "command"), "the first item must name a program"
+    if any("\0" in word for word in handler.command):
+        yield (*at, "command"), "must not contain NUL characters"
+    for name, value in handler.env.items():
+        if not name or "=" in name or "\0" in name + value:
+            yield (*at, "env", name), "the name must not be empty or contain =, and neither part a NUL character"
+    both = sorted(set(handler.exit_codes.retry) & set(handler.exit_codes.permanent))
+    if both:
+        yield (
+            (*at, "exit_codes", "permanent"),
+            f"exit code {both[0]} is also in exit_codes.retry: keep it in one of them",
+        )

@@ -1,0 +1,110 @@
+"""Values from several sources, one over the other, and where each came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gridsidecar.config.references import Expanded
+from gridsidecar.config.yaml_tree import KeyPath, dotted, retyped
+from gridsidecar.errors import Fault
+
+FLAGS = "command line"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    source: str  # a file's name, a variable's name, or the command line
+    line: int | None = None
+
+
+class Layers:
+    """Later sources win, key by key; a list or a single value is replaced whole."""
+
+    def __init__(self, path: str | None) -> None:
+        self.values: dict[str, Any] = {}
+        self.texts: dict[KeyPath, str] = {}  # the text behind a value that was typed anew
+        self._path = path
+        self._origins: dict[KeyPath, Origin] = {}
+        self._variables: set[KeyPath] = set()
+
+    def add_variable(self, key: str, name: str, text: str) -> None:
+        at = tuple(key.split("."))
+        self._put(at, retyped(text), Origin(name))
+        self.texts[at] = text
+        self._variables.add(at)
+
+    def add_file(self, expanded: Expanded, lines: dict[KeyPath, int]) -> None:
+        self._merge(self.values, expanded.values, (), lines)
+        self.texts.update(expanded.texts)
+
+    def add_flag(self, key: str, value: object) -> None:
+        self._put(tuple(key.split(".")), value, Origin(FLAGS))
+
+    def comes_from_variable(self, key: str) -> bool:
+        return tuple(key.split(".")) in self._variables
+
+    def origin(self, at: KeyPath) -> Origin | None:
+        """Where a key was set, or the nearest section around it."""
+        for length in range(len(at), 0, -1):
+            if at[:length] in self._origins:
+                return self._origins[at[:length]]
+        return None if self._path is None else Origin(self._path)
+
+    def value(self, at: KeyPath) -> Any:
+        """What stands at a key; None where nothing does."""
+        value: Any = self.values
+        for part in at:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
+    def reference_faults(self, expanded: Expanded) -> list[Fault]:
+        """References that could not be replaced, where no flag took their place."""
+        return [
+            Fault(key=dotted(at), problem=problem, source=origin.source, line=origin.line)
+            for at, problem in expanded.problems.items()
+            if (origin := self.origin(at)) is not None and origin.source != FLAGS
+        ]
+
+    def _merge(self, into: dict[str, Any], values: dict[str, Any], at: KeyPath, lines: dict[KeyPath, int]) -> None:
+        for key, value in values.items():
+            here = (*at, key)
+            if not isinstance(value, dict) and (value is not None or len(here) > 1):
+                self._forget(here)
+            self._origins[here] = Origin(self._path or "", lines.get(here))
+            if isinstance(value, dict):
+                below = into[key] if isinstance(into.get(key), dict) else {}
+                into[key] = below
+                self._merge(below, value, here, lines)
+            elif value is not None or len(here) > 1:
+                into[key] = value
+                self._note_items(value, here, lines)
+            # A section with nothing in it, all its keys commented out, means its defaults.
+
+    def _note_items(self, value: Any, at: KeyPath, lines: dict[KeyPath, int]) -> None:
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                self._origins[(*at, index)] = Origin(self._path or "", lines.get((*at, index)))
+                self._note_items(item, (*at, index), lines)
+
+    def _put(self, at: KeyPath, value: Any, origin: Origin) -> None:
+        section = self.values
+        for part in at[:-1]:
+            below = section.get(str(part))
+            if not isinstance(below, dict):
+                below = {}
+                section[str(part)] = below
+            section = below
+        section[str(at[-1])] = value
+        self._forget(at)
+        self._origins[at] = origin
+
+    def _forget(self, at: KeyPath) -> None:
+        """Nothing that an earlier source said of a key, or of what was inside it, holds any longer."""
+        self.texts.pop(at, None)
+        self._variables.discard(at)
+        for inside in [key for key in self._origins if key[: len(at)] == at]:
+            del self._origins[inside]

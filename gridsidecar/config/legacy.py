@@ -1,0 +1,114 @@
+"""The variables that users of the earlier plugin have set, as configuration values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from gridsidecar.errors import Fault
+
+_PREFIX = "GRID_ASYNC_TASK_"
+
+# Own names before the general ones; the first that is set wins.
+VARIABLES: dict[str, tuple[str, ...]] = {
+    "broker.url": (f"{_PREFIX}AMQP_URL",),
+    "broker.queue": (f"{_PREFIX}QUEUE", "RABBITMQ_QUEUE"),
+    "store.url": (f"{_PREFIX}MYSQL_URL",),
+    "store.table_prefix": (f"{_PREFIX}TABLE_PREFIX",),
+    "store.table_name": (f"{_PREFIX}TABLE_NAME",),
+    "retry.max_retries": (f"{_PREFIX}MAX_RETRY_COUNT",),
+    "retry.delay": (f"{_PREFIX}RETRY_DELAY",),
+    "worker.idle_timeout": (f"{_PREFIX}IDLE_TIMEOUT",),
+    "log.level": (f"{_PREFIX}LOG_LEVEL", "LOG_LEVEL"),
+}
+# Their features are not built yet: delete an entry when its feature comes.
+WITHOUT_EFFECT = (f"{_PREFIX}FEISHU_WEBHOOK_URL", "FEISHU_WEBHOOK_URL", f"{_PREFIX}LOG_DIR", "LOG_DIR")
+EMPTY_COUNTS = frozenset({f"{_PREFIX}TABLE_PREFIX"})  # an empty prefix is a choice; elsewhere empty means not set
+
+
+@dataclass(frozen=True, slots=True)
+class FromVariables:
+    """`values` by dotted key, `names` the variable behind each."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def read_variables(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> FromVariables:
+    """What the variables say; those of the environment win over those of the `.env` file."""
+    merged = {**dotenv, **{name: value for name, value in environ.items() if value or name not in dotenv}}
+    found = FromVariables()
+    for source in (environ, dotenv):
+        for key, names in VARIABLES.items():
+            for name in names:
+                if key not in found.values and (source.get(name) or (name in EMPTY_COUNTS and name in source)):
+                    found.values[key] = source[name]
+                    found.names[key] = name
+        for key, host, compose in (
+            ("broker.url", "RABBITMQ_HOST", _rabbitmq_url),
+            ("store.url", "MYSQL_HOST", _mysql_url),
+        ):
+            if key not in found.values and source.get(host):
+                found.values[key] = compose(merged, found.faults)
+                found.names[key] = host
+    return found
+
+
+def warn_without_effect(variables: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    for name in WITHOUT_EFFECT:
+        if variables.get(name):
+            warn(f"the variable {name} has no effect: its feature is not available in this version")
+
+
+def variables_for(key: str) -> tuple[str, ...]:
+    """Names of the variables that can set a key."""
+    by_host = {"broker.url": ("RABBITMQ_HOST",), "store.url": ("MYSQL_HOST",)}
+    return VARIABLES.get(key, ()) + by_host.get(key, ())
+
+
+def _rabbitmq_url(variables: Mapping[str, str], faults: list[Fault]) -> str:
+    vhost = variables.get("RABBITMQ_VHOST") or "/"
+    return _joined_url(
+        "amqp",
+        variables["RABBITMQ_HOST"],
+        _port(variables, "RABBITMQ_PORT", 5672, "broker.url", faults),
+        variables.get("RABBITMQ_USERNAME") or "guest",
+        variables.get("RABBITMQ_PASSWORD") or "guest",
+        "" if vhost == "/" else vhost,
+    )
+
+
+def _mysql_url(variables: Mapping[str, str], faults: list[Fault]) -> str:
+    database = variables.get("MYSQL_DATABASE") or ""
+    if not database:
+        problem = "MYSQL_HOST is set, so this must name the database"
+        faults.append(Fault(key="store.url", problem=problem, source="MYSQL_DATABASE"))
+    return _joined_url(
+        "mysql",
+        variables["MYSQL_HOST"],
+        _port(variables, "MYSQL_PORT", 3306, "store.url", faults),
+        variables.get("MYSQL_USERNAME"),
+        variables.get("MYSQL_PASSWORD"),
+        database,
+    )
+
+
+def _port(variables: Mapping[str, str], name: str, default: int, key: str, faults: list[Fault]) -> int:
+    """Kubernetes sets NAME_PORT to `tcp://address:port` for a service of that name; that one is not meant."""
+    text = variables.get(name) or ""
+    if not text or text.startswith("tcp://"):
+        return default
+    if text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 65535:
+        return int(text)
+    faults.append(Fault(key=key, problem="must be a port number from 1 to 65535", value=f'"{text[:40]}"', source=name))
+    return default
+
+
+def _joined_url(scheme: str, host: str, port: int, username: str | None, password: str | None, path: str) -> str:
+    login = ""
+    if username:
+        login = quote(username, safe="") + (f":{quote(password, safe='')}" if password else "") + "@"
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{login}{bracketed}:{port}/{quote(path, safe='')}"

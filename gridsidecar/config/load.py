@@ -1,0 +1,70 @@
+"""From flags, file, environment and `.env` to checked settings, or to every fault at once."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gridsidecar.config.checking import check
+from gridsidecar.config.layers import Layers
+from gridsidecar.config.legacy import read_variables, warn_without_effect
+from gridsidecar.config.references import expand
+from gridsidecar.config.settings import Settings
+from gridsidecar.config.yaml_tree import Tree, read_tree
+from gridsidecar.errors import ConfigError, Fault
+
+_log = logging.getLogger("gridsidecar")
+
+
+def load(
+    path: str | None,
+    *,
+    overrides: dict[str, object] | None = None,
+    environ: Mapping[str, str],
+    dotenv: str | None = ".env",
+    warn: Callable[[str], None] = _log.warning,
+) -> Settings:
+    """Checked settings. `overrides` are dotted keys (`broker.url`) from flags; None there means: not given.
+
+    Raises ConfigError with every fault found; a file that cannot be read at all is its only fault. `warn` hears of
+    variables that have no effect in this version.
+    """
+    tree = read_tree(path) if path is not None else Tree()
+    from_dotenv = _read_dotenv(dotenv)
+    variables = {**from_dotenv, **environ}
+    legacy = read_variables(environ, from_dotenv)
+    expanded = expand(tree.values, variables)
+    layers = Layers(path)
+    for key, text in legacy.values.items():
+        layers.add_variable(key, legacy.names[key], text)
+    layers.add_file(expanded, tree.lines)
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            layers.add_flag(key, value)
+    faults = [*tree.faults, *layers.reference_faults(expanded), *_still_used(legacy.faults, layers)]
+    settings = check(layers, faults)
+    warn_without_effect(variables, warn)
+    return settings
+
+
+def _still_used(faults: list[Fault], layers: Layers) -> list[Fault]:
+    """A bad variable does no harm where the file or a flag says otherwise."""
+    return [fault for fault in faults if layers.comes_from_variable(fault.key)]
+
+
+def _read_dotenv(name: str | None) -> dict[str, str]:
+    if name is None or not Path(name).is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        text = Path(name).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError([Fault("file", f"cannot read the file: {error.strerror or error}", None, name)]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Fault("file", "the file is not UTF-8: save it as UTF-8", None, name)]) from None
+    values: dict[str, Any] = dotenv_values(stream=io.StringIO(text))
+    return {key: value for key, value in values.items() if value is not None}

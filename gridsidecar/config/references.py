@@ -1,0 +1,67 @@
+"""`${VAR}` and `${VAR:-default}` inside the strings of a configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gridsidecar.config.yaml_tree import KeyPath, retyped
+
+_REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """`values` with every reference replaced.
+
+    `texts` has the text behind each value that was typed anew, for keys that want text after all; `problems` says
+    by key path what could not be replaced.
+    """
+
+    values: dict[str, Any]
+    texts: dict[KeyPath, str] = field(default_factory=dict)
+    problems: dict[KeyPath, str] = field(default_factory=dict)
+
+
+def expand(values: dict[str, Any], variables: Mapping[str, str]) -> Expanded:
+    """`$$` is a dollar sign; a value that is one whole reference is typed anew, as the text would be in the file."""
+    expanded = Expanded({})
+    expanded.values.update(_walked(values, (), lambda text, at: _text(text, at, variables, expanded)))
+    return expanded
+
+
+def _walked(value: Any, at: KeyPath, replace: Callable[[str, KeyPath], Any]) -> Any:
+    match value:
+        case dict():
+            return {key: _walked(item, (*at, key), replace) for key, item in value.items()}
+        case list():
+            return [_walked(item, (*at, index), replace) for index, item in enumerate(value)]
+        case str():
+            return replace(value, at) if "$" in value else value
+        case _:
+            return value
+
+
+def _text(text: str, at: KeyPath, variables: Mapping[str, str], expanded: Expanded) -> Any:
+    def replacement(found: re.Match[str]) -> str:
+        if found[0] == "$$":
+            return "$"
+        if found[1] is None:
+            expanded.problems[at] = "write ${NAME} or ${NAME:-default}, and $$ for a dollar sign"
+            return found[0]
+        value = variables.get(found[1])
+        if found[2] is not None:
+            return value or found[2]
+        if value is None:
+            expanded.problems[at] = f"the variable {found[1]} is not set: set it, or write ${{{found[1]}:-default}}"
+            return ""
+        return value
+
+    result = _REFERENCE.sub(replacement, text)
+    whole = _REFERENCE.fullmatch(text)
+    if whole is None or whole[1] is None:
+        return result
+    expanded.texts[at] = result
+    return retyped(result)
