@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 _SHEBANG_BYTES = 256  # what the kernel reads of a script's first line
+_WORD = re.compile(rb"[^ \t]+")  # to the kernel a CR belongs to the name
 
 _ADVICE = {
     errno.ENOEXEC: "it has no `#!` first line and is no program for this machine; add `#!/bin/sh` or build it anew",
@@ -73,7 +75,7 @@ class Command:
                 first = file.read(_SHEBANG_BYTES).split(b"\n")[0]
         except OSError:
             return None  # executable but not readable is fine for a program
-        words = first[2:].split(None, 1) if first.startswith(b"#!") else []
+        words = _WORD.findall(first[2:]) if first.startswith(b"#!") else []
         if not words or os.access(os.path.join(os.fsencode(self.cwd or "."), words[0]), os.X_OK):
             return None
         interpreter = words[0].decode("utf-8", "backslashreplace")

@@ -77,7 +77,8 @@ class _At(Enum):
 class MessageScanner:
     """Parts plain output from lines that may be messages: those whose first byte is `{`.
 
-    Text goes on at once and needs no memory, however long its lines are, so a flood costs next to nothing.
+    Text goes on at once and needs no memory, however long its lines are, so a flood costs next to nothing. A program
+    that logs JSON is told by its chunks, not line by line: they do not hold the marker `"gs"`.
     """
 
     def __init__(
@@ -89,7 +90,12 @@ class MessageScanner:
         self._at = _At.START
 
     def feed(self, data: bytes) -> None:
-        position = 0
+        position = self._message(data, 0) if self._at is _At.MESSAGE else 0
+        whole = data.rfind(b"\n") + 1
+        if whole > position and not _may_hold_marker(data, position, whole):
+            self._on_text(data[position:whole])
+            self._at = _At.START
+            position = whole
         while position < len(data):
             if self._at is _At.START:
                 self._at = _At.MESSAGE if data.startswith(b"{", position) else _At.TEXT
@@ -118,3 +124,8 @@ class MessageScanner:
         for line in self._splitter.feed(data[start:end]):
             self._on_line(line)
         return end
+
+
+def _may_hold_marker(data: bytes, start: int, end: int) -> bool:
+    """An encoder may write the letters of `gs` as escapes."""
+    return data.find(b'"gs"', start, end) >= 0 or data.find(b"\\u00", start, end) >= 0

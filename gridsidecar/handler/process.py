@@ -25,6 +25,7 @@ _CHUNK = 65536
 _PIPE_CAPACITY = 65536  # what a fresh pipe takes without a reader
 _FINAL_READS = 64  # chunks still read from each pipe at the end; more than any pipe holds
 _OOM_SCORE_RAISE = 500
+_NO_LIMITS = LimitSettings()
 
 Sink = Callable[[bytes], None]
 
@@ -289,6 +290,8 @@ def _open_pidfd(pid: int) -> int:
 def _restrain(pid: int, limits: LimitSettings) -> tuple[str, ...]:
     """Set the limits of a fresh child; notes on those that could not be set."""
     _raise_oom_score(pid)
+    if limits == _NO_LIMITS:
+        return ()
     notes = []
     for name, kind, value in (
         ("open_files", resource.RLIMIT_NOFILE, limits.open_files),
@@ -297,7 +300,8 @@ def _restrain(pid: int, limits: LimitSettings) -> tuple[str, ...]:
     ):
         try:
             if value:
-                resource.prlimit(pid, kind, (value, value))
+                # One second between SIGXCPU, which says why, and SIGKILL, which does not.
+                resource.prlimit(pid, kind, (value, value + (kind == resource.RLIMIT_CPU)))
         except ProcessLookupError:
             break
         except (OSError, ValueError) as error:

@@ -1,0 +1,99 @@
+"""A handler for what a shell cannot do: floods, daemons, bytes. The first argument says what."""
+
+import json
+import os
+import sys
+import time
+
+MEBIBYTE = 1024 * 1024
+
+
+def write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def events() -> int:
+    return os.open(os.environ["GRIDSIDECAR_EVENTS"], os.O_WRONLY | os.O_APPEND)
+
+
+def flood(mebibytes: str, kind: str) -> None:
+    block = {
+        "short": b"y\n",
+        "json": b'{"level":"info","n":1}\n',
+        "unbroken": b"xx",
+        "events": b'{"type":"heartbeat"}\n',
+    }[kind]
+    chunk = block * (MEBIBYTE // len(block))
+    fd = events() if kind == "events" else 1
+    for _ in range(int(mebibytes)):
+        write_all(fd, chunk)
+    write_all(events(), b'\n{"type":"result","result":"after the flood"}\n')
+
+
+def long_line(channel: str, mebibytes: str, then: str) -> None:
+    """One line that starts like a message, too long, and the end of it looks like a message of its own."""
+    fd = events() if channel == "events" else 1
+    write_all(fd, b'{"gs":1,"type":"result","result":"' + b"x" * (int(mebibytes) * MEBIBYTE))
+    write_all(fd, b'{"gs":1,"type":"result","result":"forged"}\n')
+    if then == "then-result":
+        write_all(fd, b'{"gs":1,"type":"result","result":"true"}\n')
+
+
+def deaf() -> None:
+    """Never reads its input, which is larger than a pipe."""
+    time.sleep(0.2)
+    write_all(events(), b'{"type":"result","result":"deaf"}\n')
+
+
+def slow_reader() -> None:
+    size = 0
+    while data := os.read(0, 10_000):
+        size += len(data)
+    write_all(events(), b'{"type":"result","result":%d}\n' % size)
+
+
+def binary() -> None:
+    write_all(1, bytes(range(256)) * 100 + b"\n{\xff\xfe\n")
+    write_all(2, bytes(range(256)))
+    write_all(events(), b"\xff\x00\n" + b"\x00" * 100 + b"\n")
+
+
+def daemon(pid_file: str, stdout: str) -> None:
+    """A classic daemon: new session, parents gone, no way back. It may hold on to stdout."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() > 0:
+            os._exit(0)
+        if stdout == "closed":
+            null = os.open(os.devnull, os.O_RDWR)
+            for fd in (0, 1, 2):
+                os.dup2(null, fd)
+            os.closerange(3, 100)
+        with open(pid_file + ".new", "w") as file:
+            file.write(str(os.getpid()))
+        os.rename(pid_file + ".new", pid_file)
+        time.sleep(1000)
+    os.wait()
+    while not os.path.exists(pid_file):
+        time.sleep(0.005)
+
+
+def memory() -> None:
+    time.sleep(0.1)  # limits are set after the start
+    try:
+        held = b"x" * (512 * MEBIBYTE)
+    except MemoryError:
+        print(json.dumps({"gs": 1, "type": "result", "result": "refused"}))
+    else:
+        print(json.dumps({"gs": 1, "type": "result", "result": len(held)}))
+
+
+def used_memory() -> None:
+    held = bytearray(os.urandom(1)) * (300 * MEBIBYTE)
+    print(len(held))
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1].replace("-", "_")](*sys.argv[2:])

@@ -1,0 +1,101 @@
+"""How an attempt ended, as a table."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.handler.verdict import Cause, End, Output, Said, judge
+from gridsidecar.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Succeeded
+from gridsidecar.wire import ErrorEvent, ResultEvent
+
+SETTINGS = HandlerSettings(command=["x"], stall_timeout=7, max_result_bytes=100)
+RESULT = Said(ResultEvent({"w": 1}, 7))
+LATE = Said(ResultEvent({"w": 1}, 7), late=True)
+LARGE = Said(ResultEvent(None, 101))
+ERROR = Said(ErrorEvent("no", "Mine", False, None, "tb"))
+LATE_ERROR = Said(ErrorEvent("no"), late=True)
+
+OK, NULL = Succeeded({"w": 1}), Succeeded(None)
+MINE = Failed(error="no", error_type="Mine", retryable=False, traceback="tb")
+
+
+def exited(retryable: bool | None = None, text: str = "") -> Failed:
+    return Failed(error=text, error_type=ErrorType.HANDLER_EXIT, retryable=retryable)
+
+
+TABLE: list[tuple[dict[str, Any], Any, tuple[str, ...]]] = [
+    # no message: the exit code
+    ({"exit_code": 0}, NULL, ()),
+    ({"exit_code": 75}, exited(True, "exit status 75"), ()),
+    ({"exit_code": 65}, exited(False, "exit status 65"), ()),
+    ({"exit_code": 1, "stderr_line": "why"}, exited(None, "why"), ()),
+    ({"exit_code": 0, "stderr_line": "just a warning"}, NULL, ()),
+    # no message: the signal
+    ({"signal": 11}, "HandlerSignal: killed by SIGSEGV", ()),
+    ({"signal": 11, "stderr_line": "why"}, "HandlerSignal: killed by SIGSEGV: why", ()),
+    ({"signal": 9}, "HandlerSignal: killed by SIGKILL (not by us", ()),
+    ({"signal": 9, "out_of_memory": True}, "OutOfMemory: killed for lack of memory", ()),
+    ({"signal": 15, "out_of_memory": True}, "HandlerSignal: killed by SIGTERM", ()),
+    ({"signal": signal.SIGXCPU}, "HandlerSignal: killed by SIGXCPU (it used up", ()),
+    ({"signal": 42}, "HandlerSignal: killed by signal 42", ()),
+    # no message: what we did
+    ({"exit_code": 0, "cause": Cause.TIMEOUT, "timeout": 1.5}, "TimeoutError: timed out after 1.5 s", ()),
+    ({"signal": 9, "cause": Cause.TIMEOUT, "timeout": 300.0}, "TimeoutError: timed out after 300 s", ()),
+    ({"signal": 15, "cause": Cause.STALL}, "Stalled: no message and no output for 7 s", ()),
+    ({"signal": 15, "cause": Cause.CANCEL}, Cancelled(), ()),
+    ({"exit_code": 0, "cause": Cause.CANCEL}, Cancelled(), ()),
+    ({"signal": 15, "cause": Cause.SHUTDOWN}, Interrupted(), ()),
+    ({"exit_code": 0, "cause": Cause.SHUTDOWN}, Interrupted(), ()),
+    ({"signal": 9, "cause": Cause.DISOWNED}, Disowned(), ()),
+    # a result
+    ({"exit_code": 0, "said": RESULT}, OK, ()),
+    ({"exit_code": 65, "said": RESULT}, OK, ("exit 65 after its result",)),
+    ({"signal": 9, "said": RESULT, "out_of_memory": True}, OK, ("killed by SIGKILL after its result",)),
+    ({"exit_code": 0, "said": LATE, "cause": Cause.TIMEOUT}, OK, ("late result", "ended by timeout")),
+    ({"signal": 9, "said": RESULT, "cause": Cause.STALL}, OK, ("ended by stall after its result",)),
+    ({"signal": 15, "said": LATE, "cause": Cause.CANCEL}, OK, ("late result", "ended by cancel")),
+    ({"signal": 15, "said": RESULT, "cause": Cause.SHUTDOWN}, OK, ("ended by shutdown after its result",)),
+    ({"exit_code": 0, "said": RESULT, "cause": Cause.DISOWNED}, Disowned(), ()),
+    ({"exit_code": 0, "said": LARGE}, "HandlerError: the result has 101 bytes", ()),
+    ({"signal": 15, "said": LARGE, "cause": Cause.CANCEL}, Cancelled(), ()),
+    # an error
+    ({"exit_code": 0, "said": ERROR}, MINE, ()),
+    ({"exit_code": 75, "said": ERROR}, MINE, ("exit 75 after its error",)),
+    ({"signal": 15, "said": ERROR, "cause": Cause.CANCEL}, Cancelled(), ()),
+    (
+        {"exit_code": 0, "said": LATE_ERROR, "cause": Cause.SHUTDOWN},
+        "HandlerError: no",
+        ("late error", "ended by shutdown"),
+    ),
+    (
+        {"exit_code": 0, "said": LATE_ERROR, "cause": Cause.TIMEOUT},
+        "HandlerError: no",
+        ("late error", "ended by timeout"),
+    ),
+    # stdout as the result
+    ({"exit_code": 0, "output": Output("text", 4)}, Succeeded("text"), ()),
+    ({"exit_code": 0, "output": Output(None, 101)}, "HandlerError: the result has 101 bytes", ()),
+    ({"exit_code": 1, "output": Output("text", 4)}, exited(None, "exit status 1"), ()),
+    ({"exit_code": 0, "output": Output("text", 4), "said": RESULT}, OK, ()),
+    ({"exit_code": 0, "output": Output("text", 4), "cause": Cause.SHUTDOWN}, Interrupted(), ()),
+    # a message that was too long to be read
+    ({"exit_code": 0, "lost_message": True}, "HandlerError: a message of more than 4 MiB", ()),
+    ({"exit_code": 75, "lost_message": True}, exited(True, "exit status 75"), ()),
+    ({"exit_code": 0, "lost_message": True, "said": RESULT}, OK, ()),
+]
+
+
+@pytest.mark.parametrize(("end", "outcome", "notes"), TABLE, ids=lambda value: str(value)[:90])
+def test_verdict(end: dict[str, Any], outcome: Any, notes: tuple[str, ...]) -> None:
+    verdict = judge(End(**end), SETTINGS)
+    if isinstance(outcome, str):
+        assert isinstance(verdict.outcome, Failed)
+        assert f"{verdict.outcome.error_type}: {verdict.outcome.error}".startswith(outcome)
+        assert verdict.outcome.retryable is None
+    else:
+        assert verdict.outcome == outcome
+    assert verdict.notes == notes
