@@ -1,6 +1,7 @@
 """Finds a RabbitMQ and a MySQL-family server: given by URL, in Docker, from local binaries, or installed on Debian.
 
-`python -m tests.support.services -- COMMAND` runs a command with both at hand.
+`python -m tests.support.services -- COMMAND` runs a command with both at hand;
+`python -m tests.support.services` only downloads or installs what starting them will need.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from tests.support.servers import Container, MySQL, RabbitMQ, Server
 
 AMQP_VARIABLE = "GRIDSIDECAR_TEST_AMQP_URL"
 MYSQL_VARIABLE = "GRIDSIDECAR_TEST_MYSQL_URL"
+RABBITMQ_IMAGE = "rabbitmq:4"
+MYSQL_IMAGE = "mysql:8.4"
 
 
 class NoService(Exception):
@@ -69,8 +72,22 @@ def docker_answers() -> bool:
         return False
 
 
+def prepare() -> None:
+    """Does the slow part, download or installation, so that no test's time limit has to cover it."""
+    for variable, image, private in (
+        (AMQP_VARIABLE, RABBITMQ_IMAGE, private_rabbitmq),
+        (MYSQL_VARIABLE, MYSQL_IMAGE, private_mysql),
+    ):
+        if os.environ.get(variable):
+            continue
+        if docker_answers():
+            subprocess.run(["docker", "pull", "--quiet", image], check=True, stdout=subprocess.DEVNULL)
+        else:
+            private().close()
+
+
 def _rabbitmq_container() -> Server:
-    return Container("rabbitmq:4", 5672, "amqp://guest:guest@{address}/%2F", RabbitMQ.greeting, {})
+    return Container(RABBITMQ_IMAGE, 5672, "amqp://guest:guest@{address}/%2F", RabbitMQ.greeting, {})
 
 
 def _mysql_container() -> Server:
@@ -95,7 +112,8 @@ def _make_sure(is_here: Callable[[], bool], package: str, variable: str) -> None
 def main(arguments: list[str]) -> int:
     command = arguments[1:] if arguments[:1] == ["--"] else arguments
     if not command:
-        sys.exit("usage: python -m tests.support.services -- COMMAND [ARGUMENT...]")
+        prepare()
+        return 0
     with ExitStack() as stack:
         urls = {
             AMQP_VARIABLE: stack.enter_context(rabbitmq_url()),
@@ -106,4 +124,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except NoService as error:
+        sys.exit(str(error))
