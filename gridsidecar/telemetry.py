@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from gridsidecar.task import Claim, Report, Transition
+
 _log = logging.getLogger("gridsidecar")
 
 
@@ -18,6 +20,8 @@ class _JsonFormatter(logging.Formatter):
             "event": record.getMessage(),
             **getattr(record, "fields", {}),
         }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
 
 
@@ -25,7 +29,8 @@ class _ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         stamp = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         fields = " ".join(f"{key}={_plain(value)}" for key, value in getattr(record, "fields", {}).items())
-        return f"{stamp} {record.levelname:<7} {record.getMessage()}{'  ' + fields if fields else ''}"
+        line = f"{stamp} {record.levelname:<7} {record.getMessage()}{'  ' + fields if fields else ''}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 def _plain(value: object) -> str:
@@ -63,6 +68,49 @@ def warning(text: str, **fields: object) -> None:
 
 def error(text: str, **fields: object) -> None:
     event(logging.ERROR, text, **fields)
+
+
+def attempt_ended(claim: Claim, report: Report, transition: Transition | None) -> None:
+    """One run of a handler is over and stored; without a transition somebody else owns the task by now."""
+    state = "superseded" if transition is None else transition.status.value
+    level = logging.WARNING if transition is not None and transition.error else logging.INFO
+    if _log.isEnabledFor(level):
+        event(
+            level,
+            f"task {state}",
+            task_id=claim.task_id,
+            type=claim.task.task_type,
+            attempt=claim.attempt,
+            seconds=round(report.duration_s, 3),
+            error_type=transition and transition.error_type,
+            error=transition and transition.error,
+            retry_in=transition and transition.delay,
+        )
+
+
+def closed(state: str, *, task_id: str, error_type: str, error: str) -> None:
+    """A task ended without another run."""
+    event(logging.WARNING, f"task {state}", task_id=task_id, error_type=str(error_type), error=error)
+
+
+def duplicate(*, task_id: str, why: str) -> None:
+    """A message that its task does not need was acked."""
+    debug("duplicate message", task_id=task_id, why=why)
+
+
+def adopted(*, task_id: str, attempt: int) -> None:
+    """The broker handed out a running task's message again, to us."""
+    info("message came again, the attempt goes on", task_id=task_id, attempt=attempt)
+
+
+def refused(*, task_id: str | None, reason: str, error: str) -> None:
+    """A message that can never run went to the dead letters."""
+    warning("message refused", task_id=task_id, reason=reason, error=error)
+
+
+def stumbled(error: BaseException) -> None:
+    """An error that no rule covers; the traceback is for the bug report."""
+    _log.error(f"unexpected {type(error).__name__}: {error}", exc_info=error)
 
 
 class Readiness:

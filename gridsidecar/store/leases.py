@@ -70,8 +70,8 @@ class Leases:
 
         return await self._database.transact(give_back)
 
-    async def overdue(self, limit: int = 100) -> list[Message]:
-        """Nudges for tasks of this queue that nobody brought back in time, or whose worker died.
+    async def overdue(self, *, judge_others: bool, limit: int = 100) -> list[Message]:
+        """Nudges for tasks of this queue that nobody brought back in time, or (`judge_others`) whose worker died.
 
         Each row's next look is moved, at doubling gaps, before its nudge is returned: a backlog is not nudged again
         and again, and several sidecars share the work.
@@ -79,7 +79,7 @@ class Leases:
 
         async def collect(connection: Connection) -> list[Message]:
             messages = []
-            for query in ("overdue_waiting", "overdue_orphaned"):
+            for query in ("overdue_waiting", "overdue_orphaned") if judge_others else ("overdue_waiting",):
                 for row in await connection.fetch(self._queries[query], {"limit": limit, "queue": self._queue}):
                     gap = lifecycle.next_look(float(row["late"]))
                     await connection.execute(self._queries["postpone"], {"id": row["id"], "gap": gap})

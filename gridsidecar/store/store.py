@@ -55,9 +55,10 @@ class Store:
 
         return await self._database.transact(decide)
 
-    async def look(self, task: Task, me: Me) -> Reception:
-        """What this delivery would mean right now; changes nothing."""
-        return lifecycle.receive(await self._look_up(task.task_id), task.message, me)
+    async def look(self, task: Task, me: Me) -> Received:
+        """What this delivery would mean right now; changes nothing, so the answer carries no claim."""
+        row = await self._look_up(task.task_id)
+        return Received(lifecycle.receive(row, task.message, me), attempt=row.attempt if row else 0)
 
     async def _receive(self, connection: Connection, task: Task, me: Me, max_retry_count: int) -> Received:
         row = await self._locked_row(connection, task.task_id)

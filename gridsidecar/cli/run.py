@@ -1,0 +1,64 @@
+"""`gridsidecar run`: the daemon."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gridsidecar.errors import UsageError
+
+DEFAULT_FILE = "config.yaml"
+
+ConfigFile = Annotated[
+    str | None, typer.Option("-c", "--config", help="The configuration file; config.yaml where there is one.")
+]
+
+
+def config_file(given: str | None) -> str | None:
+    """The file to read: the one given, else config.yaml where it exists, else none (flags and variables may do)."""
+    return given or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else None)
+
+
+def run(
+    command: Annotated[
+        list[str] | None, typer.Argument(help="The default handler: -- CMD ARGS…", metavar="-- CMD")
+    ] = None,
+    config: ConfigFile = None,
+    burst: Annotated[bool, typer.Option("-b", "--burst", help="Exit 0 when the queue is empty.")] = False,
+    burst_timeout: Annotated[float | None, typer.Option(help="Seconds a burst may last; 0 = no limit.")] = None,
+    burst_check_interval: Annotated[float | None, typer.Option(help="Seconds between two looks at the queue.")] = None,
+    no_wait_tasks: Annotated[bool, typer.Option(help="A burst ends without waiting for running tasks.")] = False,
+    url: Annotated[str | None, typer.Option("-u", "--url", help="broker.url")] = None,
+    queue: Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")] = None,
+    concurrency: Annotated[int | None, typer.Option("-p", "--concurrency", help="Tasks at a time.")] = None,
+    level: Annotated[str | None, typer.Option("-l", "--level", help="log.level")] = None,
+    instance_id: Annotated[str | None, typer.Option(help="worker.name")] = None,
+    once: Annotated[bool, typer.Option(help="Exit after one task.")] = False,
+    fail_fast: Annotated[bool, typer.Option(help="Exit 69 when a server is away at the start.")] = False,
+) -> None:
+    """Take tasks from the queue and run the handler's command for each, until told to stop."""
+    from gridsidecar import daemon, telemetry
+    from gridsidecar.config.load import load
+
+    overrides: dict[str, object] = {
+        "broker.url": url,
+        "broker.queue": queue,
+        "worker.concurrency": concurrency,
+        "worker.name": instance_id,
+        "worker.burst": burst or None,
+        "worker.burst_timeout": burst_timeout,
+        "worker.burst_check_interval": burst_check_interval,
+        "worker.burst_wait": False if no_wait_tasks else None,
+        "log.level": level.upper() if level else None,
+        "handlers.default.command": command or None,
+    }
+    if once and burst:
+        raise UsageError("--once and --burst exclude each other")
+    telemetry.configure("INFO", "console")
+    settings = load(config_file(config), overrides=overrides, environ=os.environ)
+    telemetry.configure(settings.log.level, settings.log.format)
+    code = daemon.run(settings, daemon.RunOptions(once=once, fail_fast=fail_fast))
+    raise typer.Exit(code)

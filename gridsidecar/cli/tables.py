@@ -1,0 +1,34 @@
+"""`gridsidecar migrate` and `gridsidecar version`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import typer
+
+from gridsidecar import __version__
+from gridsidecar.cli.run import ConfigFile, config_file
+
+
+def migrate(config: ConfigFile = None) -> None:
+    """Create the store's tables, or bring them up to this version. Safe to run at any time, by many at once."""
+    from gridsidecar.config.load import load
+    from gridsidecar.store import make_store
+
+    settings = load(config_file(config), environ=os.environ)
+
+    async def apply() -> None:
+        store = make_store(settings.store, settings.broker.queue)
+        try:
+            await store.open(migrate=True)
+        finally:
+            await store.close()
+
+    asyncio.run(apply())
+    typer.echo(f"the tables {settings.store.table_prefix}{settings.store.table_name}* are up to date", err=True)
+
+
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"gridsidecar {__version__}")

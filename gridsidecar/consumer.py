@@ -1,0 +1,150 @@
+"""One delivery, start to settled: decode, admit, run, commit, settle."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gridsidecar import telemetry, wire
+from gridsidecar.admission import Admission
+from gridsidecar.broker import Broker, Delivery
+from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.errors import AccessRefused, StoreUnavailable
+from gridsidecar.executor import Executor
+from gridsidecar.settlement import Settlement
+from gridsidecar.store import Store
+from gridsidecar.task import CannotStart, Ended, Task, Transition
+from gridsidecar.worker import HeldAttempt, Lane, Leaving, Worker
+
+STUMBLE_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back
+
+
+class Consumer:
+    """Carries deliveries. Each has a job (an asyncio task) of its own from arrival to settlement."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        lanes: dict[str, Lane],
+        broker: Broker,
+        store: Store,
+        executor: Executor,
+        settings: BrokerSettings,
+    ) -> None:
+        self._worker = worker
+        self._lanes = lanes
+        self._store = store
+        self._executor = executor
+        self._settings = settings
+        self._settlement = Settlement(worker, broker, store)
+        self._admission = Admission(worker, store, self._settlement, patience=settings.consumer_timeout / 2)
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._warned_of_priority = False
+        self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self.first_attempt = asyncio.Event()  # one was started
+        self.active_at = worker.clock.monotonic()
+
+    def receive(self, delivery: Delivery) -> None:
+        """A delivery arrived; returns at once."""
+        job = asyncio.create_task(self._job(delivery))
+        self._jobs.add(job)
+        job.add_done_callback(self._job_done)
+
+    async def _job(self, delivery: Delivery) -> None:
+        try:
+            match wire.decode_task(delivery.message, self._settings.max_message_bytes):
+                case wire.Refused() as refused:
+                    await self._settlement.refuse(delivery, refused)
+                case Task() as task:
+                    await self._carry(task, delivery)
+        except (Leaving, asyncio.CancelledError):
+            await delivery.give_back()
+        except Exception as error:
+            await self._stumble(delivery, error)
+
+    async def _carry(self, task: Task, delivery: Delivery) -> None:
+        lane = self._lanes.get(task.task_type) or self._lanes.get("default")
+        if lane is None:
+            await self._settlement.refuse(delivery, self._no_handler(task))
+            return
+        self._warn_of_priority(task)
+        async with self._admission.attempt(task, delivery, lane) as held:
+            if held is not None:
+                self.first_attempt.set()
+                ended, transition = await self._executor.execute(held, lane)
+                await self._commit_and_settle(held, lane, ended, transition)
+
+    async def _commit_and_settle(
+        self, held: HeldAttempt, lane: Lane, ended: Ended, transition: Transition | None
+    ) -> None:
+        if transition is not None:
+            decided = transition
+            try:
+                transition = await self._worker.ride_out(
+                    lambda: self._store.commit(held.claim, decided, ended.report, held.progress)
+                )
+            except StoreUnavailable:  # we leave and the database stays away: its row becomes a rescue
+                await self._settlement.give_back(held)
+                return
+        self._tell(held, lane, ended, transition)
+        await self._settlement.ended(held, transition)
+
+    def _tell(self, held: HeldAttempt, lane: Lane, ended: Ended, transition: Transition | None) -> None:
+        part = f"handler {lane.name} start"
+        if isinstance(ended.outcome, CannotStart):
+            self._worker.readiness.blocked(part, ended.outcome.error)
+        else:
+            self._worker.readiness.clear(part)
+        telemetry.attempt_ended(held.claim, ended.report, transition)
+
+    def _no_handler(self, task: Task) -> wire.Refused:
+        known = ", ".join(sorted(self._lanes))
+        error = f"no handler for task_type {task.task_type!r} and no default; configured are: {known}"
+        return wire.Refused("unknown-task-type", task.task_id, error)
+
+    def _warn_of_priority(self, task: Task) -> None:
+        if task.priority and not self._settings.max_priority and not self._warned_of_priority:
+            self._warned_of_priority = True
+            telemetry.warning(
+                "a task asks for a priority, but the queue has none",
+                task_id=task.task_id,
+                hint="create the queue with x-max-priority and set broker.max_priority",
+            )
+
+    async def _stumble(self, delivery: Delivery, error: Exception) -> None:
+        """Something that no rule covers: nothing is acked, so nothing is lost; the pause keeps it from spinning."""
+        telemetry.stumbled(error)
+        if isinstance(error, AccessRefused):
+            if not self.failure.done():
+                self.failure.set_result(error)
+        else:
+            await self._worker.clock.sleep(STUMBLE_PAUSE)
+        await delivery.give_back()
+
+    # -- leaving ------------------------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> int:
+        """Deliveries in hand."""
+        return len(self._jobs)
+
+    def _job_done(self, job: asyncio.Task[None]) -> None:
+        self._jobs.discard(job)
+        self.active_at = self._worker.clock.monotonic()
+        if not job.cancelled() and (error := job.exception()) is not None:
+            telemetry.stumbled(error)
+
+    def leave(self) -> None:
+        """Start nothing new; what waits for a slot goes back to the queue."""
+        self._worker.leaving = True
+        self._admission.stop_waiting()
+
+    async def drained(self) -> None:
+        """Wait until every delivery in hand is settled."""
+        while self._jobs:
+            await asyncio.wait(list(self._jobs))
+
+    async def abandon(self) -> None:
+        """Let go of whatever is left; the broker hands it out again."""
+        for job in list(self._jobs):
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)

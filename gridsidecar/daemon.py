@@ -1,0 +1,269 @@
+"""The composition root: build everything, start it, wait for a reason to leave, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gridsidecar import __version__, telemetry
+from gridsidecar.broker import Broker, make_broker
+from gridsidecar.clock import SystemClock, backoff, system_random
+from gridsidecar.config.settings import Settings
+from gridsidecar.consumer import Consumer
+from gridsidecar.errors import EX_OK, GridSidecarError, StoreUnavailable, Unavailable
+from gridsidecar.executor import Executor
+from gridsidecar.handler import StopReason, make_handlers
+from gridsidecar.handler.reaper import become_subreaper
+from gridsidecar.maintenance import Maintenance
+from gridsidecar.store import OpenStore, make_store
+from gridsidecar.telemetry import Readiness
+from gridsidecar.worker import Worker, make_lanes
+
+KILL_MARGIN = 15.0  # seconds beyond a handler's kill grace for its drain, its last write and its message
+FAREWELL = 5.0  # seconds for the lease's goodbye
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a run does beyond the settings."""
+
+    once: bool = False  # leave after one attempt
+    fail_fast: bool = False  # do not wait for servers that are away at the start
+
+
+class Daemon:
+    """One run of the sidecar, from start to exit code."""
+
+    def __init__(self, settings: Settings, options: RunOptions) -> None:
+        self._settings = settings
+        self._options = options
+        self._clock = SystemClock()
+        self._rng = system_random()
+        self._readiness = Readiness()
+        self._leave = asyncio.Event()  # set by a signal or by a reason of our own
+        self._hurry = asyncio.Event()  # set by a second signal
+        self._why = ""
+        self._finish_in_hand = False  # we leave because the work is done: what still arrives is work, too
+        self._broker: Broker = make_broker(settings.broker, self._readiness)
+        self._store: OpenStore = make_store(settings.store, settings.broker.queue)
+        self._worker = Worker(settings.worker, self._store.leases, self._readiness, self._clock, self._rng)
+        lanes = make_lanes(
+            make_handlers(settings.handlers, self._clock), settings.handlers, settings.retry, self._concurrency
+        )
+        executor = Executor(self._worker, self._store.tasks, settings.progress_interval)
+        self._consumer = Consumer(self._worker, lanes, self._broker, self._store.tasks, executor, settings.broker)
+        self._maintenance = Maintenance(
+            self._worker, self._broker, self._store.tasks, self._store.leases, settings.broker.consumer_timeout
+        )
+
+    @property
+    def _concurrency(self) -> int:
+        return 1 if self._options.once else self._settings.worker.concurrency
+
+    async def run(self) -> int:
+        """Serve until there is a reason to leave; the exit code."""
+        self._listen_to_signals()
+        become_subreaper()
+        try:
+            if not await self._start():
+                return EX_OK
+            consuming = asyncio.create_task(self._broker.consume(self._consumer.receive, self._concurrency))
+            try:
+                await self._until_leaving(consuming)
+            finally:
+                await self._drain(consuming)
+            if self._consumer.failure.done():
+                raise self._consumer.failure.result()
+            return EX_OK
+        finally:
+            await self._maintenance.stop()
+            await self._say_goodbye()
+            await self._broker.close()
+            await self._store.close()
+
+    # -- starting -----------------------------------------------------------------------------------------------------
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._leave.is_set():
+            self._hurry.set()
+        self._go(f"{number.name} received")
+
+    def _go(self, why: str, *, finish_in_hand: bool = False) -> None:
+        if not self._leave.is_set():
+            self._why = why
+            self._finish_in_hand = finish_in_hand
+            self._leave.set()
+
+    async def _start(self) -> bool:
+        """Connect and announce ourselves. False when we are told to leave before that has worked."""
+        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("store", lambda: self._store.open(migrate=self._settings.store.migrate)),
+            ("broker", self._broker.open),
+            ("store", self._worker.lease.renew),
+        ]
+        for part, step in steps:
+            if not await self._until_reached(part, step):
+                return False
+        self._maintenance.start()
+        telemetry.info(
+            "consuming",
+            version=__version__,
+            queue=self._settings.broker.queue,
+            concurrency=self._concurrency,
+            worker=self._worker.name,
+            handlers=",".join(self._settings.handlers),
+        )
+        return True
+
+    async def _until_reached(self, part: str, step: Callable[[], Awaitable[None]]) -> bool:
+        failures = 0
+        while not self._leave.is_set():
+            try:
+                await step()
+            except Unavailable as error:
+                if self._options.fail_fast:
+                    raise
+                self._readiness.blocked(part, str(error))
+            else:
+                self._readiness.clear(part)
+                return True
+            failures += 1
+            await self._pause(backoff(failures, base=0.5, limit=15.0, rng=self._rng))
+        return False
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but not past a reason to leave."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._leave.wait()
+
+    # -- serving ------------------------------------------------------------------------------------------------------
+
+    async def _until_leaving(self, consuming: asyncio.Task[None]) -> None:
+        watchers = {
+            asyncio.create_task(self._leave.wait()),
+            asyncio.create_task(self._until_idle()),
+            asyncio.create_task(self._until_failure()),
+            consuming,
+        }
+        try:
+            await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for watcher in watchers - {consuming}:
+                watcher.cancel()
+        if consuming.done():
+            await consuming  # it ends early only with an error that waiting cannot mend
+
+    async def _until_failure(self) -> None:
+        await asyncio.wait({self._consumer.failure})
+        self._go("the store refused us")
+
+    async def _until_idle(self) -> None:
+        """Return when this run is over by its own rules: once, burst, idle."""
+        if self._options.once:
+            await self._consumer.first_attempt.wait()
+            await self._broker.stop_consuming()  # at prefetch 1 nothing else is in hand
+            return self._go("one task was taken", finish_in_hand=True)
+        settings = self._settings.worker
+        started = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(min(settings.burst_check_interval, 1.0))
+            idle = self._clock.monotonic() - self._consumer.active_at if not self._consumer.busy else 0.0
+            if settings.idle_timeout and idle >= settings.idle_timeout:
+                return self._go(f"idle for {settings.idle_timeout:g} s", finish_in_hand=True)
+            if settings.burst and await self._burst_is_over(started):
+                return None
+
+    async def _burst_is_over(self, started: float) -> bool:
+        settings = self._settings.worker
+        if settings.burst_timeout and self._clock.monotonic() - started >= settings.burst_timeout:
+            self._go(f"burst_timeout of {settings.burst_timeout:g} s is over")
+        elif (not self._consumer.busy or not settings.burst_wait) and await self._queue_is_empty():
+            self._go("the queue is empty", finish_in_hand=settings.burst_wait)
+        return self._leave.is_set()
+
+    async def _queue_is_empty(self) -> bool:
+        try:
+            if await self._broker.ready_count():
+                return False
+        except GridSidecarError:  # the broker is away: nobody knows
+            return False
+        # A message may have left the queue for our hands in between; then this run goes on.
+        return not self._consumer.busy or not self._settings.worker.burst_wait
+
+    # -- leaving ------------------------------------------------------------------------------------------------------
+
+    async def _drain(self, consuming: asyncio.Task[None]) -> None:
+        """Stop taking, let running attempts finish, end the rest as interrupted. Every wait has a limit."""
+        telemetry.info("leaving", reason=self._why or "an error", running=len(self._worker.attempts))
+        self._readiness.reasons["worker"] = "draining"
+        with suppress(GridSidecarError, TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await self._broker.stop_consuming()
+        drained = asyncio.create_task(self._consumer.drained())
+        if self._finish_in_hand:
+            await self._wait_for(drained, None)
+        self._consumer.leave()
+        grace = 0.0 if self._no_wait else self._settings.worker.shutdown_grace
+        await self._wait_for(drained, grace)
+        if not drained.done():
+            for held in list(self._worker.attempts.values()):
+                held.stop.request(StopReason.SHUTDOWN)
+            self._hurry.clear()
+            await self._wait_for(drained, self._longest_kill_grace)
+        self._worker.out_of_patience = True
+        if not drained.done():
+            for held in list(self._worker.attempts.values()):
+                held.stop.hurry()
+            await asyncio.wait({drained}, timeout=KILL_MARGIN)
+        if not drained.done():
+            await self._consumer.abandon()
+        await drained
+        consuming.cancel()
+        await asyncio.gather(consuming, return_exceptions=True)
+
+    @property
+    def _no_wait(self) -> bool:
+        return self._settings.worker.burst and not self._settings.worker.burst_wait
+
+    @property
+    def _longest_kill_grace(self) -> float:
+        return max(handler.kill_grace for handler in self._settings.handlers.values()) + KILL_MARGIN / 3
+
+    async def _wait_for(self, drained: asyncio.Task[None], seconds: float | None) -> None:
+        """Until drained, for `seconds` at most; a second signal cuts it short."""
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({drained, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+
+    async def _say_goodbye(self) -> None:
+        with suppress(StoreUnavailable, GridSidecarError, TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                if self._worker.lease.live:
+                    await self._worker.lease.leave()
+
+
+def run(settings: Settings, options: RunOptions) -> int:
+    """Run the daemon on the fastest event loop there is; the exit code."""
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        return runner.run(_serve(settings, options))
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # not on this platform
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings, options: RunOptions) -> int:
+    return await Daemon(settings, options).run()

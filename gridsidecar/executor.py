@@ -1,0 +1,79 @@
+"""One attempt: run the handler, note its progress, decide what its end means."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from gridsidecar import lifecycle, telemetry
+from gridsidecar.errors import StoreUnavailable
+from gridsidecar.store import Store
+from gridsidecar.task import Claim, Ended, Progress, Transition
+from gridsidecar.worker import HeldAttempt, Lane, Worker
+
+
+class Executor:
+    """Runs attempts. What comes of one is a value; nothing is written here but progress."""
+
+    def __init__(self, worker: Worker, store: Store, progress_interval: float) -> None:
+        self._worker = worker
+        self._store = store
+        self._progress_interval = progress_interval
+
+    async def execute(self, held: HeldAttempt, lane: Lane) -> tuple[Ended, Transition | None]:
+        """How the attempt ended, and what that does to its row (None: it is not ours any more)."""
+        note = ProgressNote(self._store, held, self._progress_interval)
+        try:
+            ended = await lane.handler.run(held.claim, note.update, held.stop)
+        finally:
+            held.ended = True
+            await note.close()
+        transition = lifecycle.decide(
+            held.claim,
+            ended.outcome,
+            lane.policy,
+            self._worker.rng,
+            max_crashes=self._worker.settings.max_crashes,
+        )
+        return ended, transition
+
+
+class ProgressNote:
+    """Coalesces progress: the last value wins, at most one write per `interval` seconds, none while one is under way.
+
+    A write that fails is dropped: the next one, or the attempt's end, carries the newer value.
+    """
+
+    def __init__(self, store: Store, held: HeldAttempt, interval: float) -> None:
+        self._store = store
+        self._held = held
+        self._interval = interval
+        self._writer: asyncio.Task[None] | None = None
+
+    def update(self, progress: Progress) -> None:
+        """Take note; never blocks."""
+        old = self._held.progress
+        percent = old.percent if progress.percent is None else progress.percent
+        message = old.message if progress.message is None else progress.message
+        if (percent, message) == (old.percent, old.message):
+            return
+        self._held.progress = Progress(percent, message)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write(self._held.claim))
+
+    async def _write(self, claim: Claim) -> None:
+        written: Progress | None = None
+        while written is not self._held.progress:
+            written = self._held.progress
+            try:
+                await self._store.progress(claim, replace(written))
+            except StoreUnavailable as error:
+                telemetry.debug("progress not stored", task_id=claim.task_id, reason=str(error))
+            await asyncio.sleep(self._interval)
+        self._writer = None
+
+    async def close(self) -> None:
+        """No write is under way afterwards: the attempt's end comes last."""
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)

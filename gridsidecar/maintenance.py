@@ -1,0 +1,103 @@
+"""The clock's part of the rules: renew the lease, compare rows with memory, hand off, bring back what got lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from gridsidecar import telemetry
+from gridsidecar.broker import Broker
+from gridsidecar.errors import BrokerUnavailable, GridSidecarError, PublishRefused
+from gridsidecar.handler import StopReason
+from gridsidecar.store import HeldRow, Leases, Store
+from gridsidecar.worker import HeldAttempt, Worker
+
+RENEWALS_PER_LEASE = 3
+LONGEST_LOOK_GAP = 15.0  # seconds between two looks for overdue tasks
+
+
+class Maintenance:
+    """Two loops, safe with many sidecars on one database. It never claims a task: it sends nudges."""
+
+    def __init__(self, worker: Worker, broker: Broker, store: Store, leases: Leases, consumer_timeout: float) -> None:
+        self._worker = worker
+        self._broker = broker
+        self._store = store
+        self._leases = leases
+        self._hand_off_after = consumer_timeout / 2
+        self._loops: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        lease = self._worker.lease.seconds
+        beat = min(lease / RENEWALS_PER_LEASE, self._hand_off_after / 4)
+        self._loops = [
+            asyncio.create_task(self._every(beat, self.beat)),
+            asyncio.create_task(self._every(min(lease, LONGEST_LOOK_GAP), self.nudge_overdue)),
+        ]
+
+    async def stop(self) -> None:
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        self._loops = []
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._worker.clock.sleep(seconds * self._worker.rng.uniform(0.9, 1.0))
+            try:
+                await work()
+            except GridSidecarError as error:
+                self._worker.readiness.blocked("store", str(error))
+            except Exception as error:
+                telemetry.stumbled(error)
+            else:
+                self._worker.readiness.clear("store")
+
+    async def beat(self) -> None:
+        """One heartbeat. Raises `StoreUnavailable`."""
+        await self._worker.lease.renew()
+        await self._reconcile()
+        for held in list(self._worker.attempts.values()):
+            if self._worker.clock.monotonic() - held.received_at > self._hand_off_after:
+                await self._hand_off(held)
+
+    async def _reconcile(self) -> None:
+        """Rows and memory must name the same attempts: one that no row names is killed, a row without one goes back."""
+        before = self._in_memory()
+        running = [held for held in self._worker.attempts.values() if not held.ended]
+        rows = {row.task_id: row for row in await self._leases.rows_of(self._worker.id)}
+        for held in running:
+            if self._worker.attempts.get(held.claim.task_id) is held and not held.ended:
+                self._compare(held, rows.get(held.claim.task_id))
+        after = self._in_memory()
+        for row in rows.values():
+            if row.task_id not in before and row.task_id not in after:
+                await self._leases.return_row(self._worker.id, row)
+                telemetry.warning("a row without an attempt goes back", task_id=row.task_id, attempt=row.attempt)
+
+    def _in_memory(self) -> set[str]:
+        return self._worker.attempts.keys() | self._worker.claiming
+
+    def _compare(self, held: HeldAttempt, row: HeldRow | None) -> None:
+        if row is None or row.attempt != held.claim.attempt:
+            telemetry.warning("attempt lost to another worker", task_id=held.claim.task_id, attempt=held.claim.attempt)
+            held.stop.request(StopReason.DISOWNED)
+        elif row.cancel_requested:
+            held.stop.request(StopReason.CANCEL)
+
+    async def _hand_off(self, held: HeldAttempt) -> None:
+        """The broker would take this delivery back soon: the store owns the task from now on. Mark first, then ack."""
+        if held.delivery is None or held.ended or not await self._store.hand_off(held.claim) or held.ended:
+            return  # what has ended settles its delivery itself
+        delivery, held.delivery = held.delivery, None
+        await delivery.ack()
+        telemetry.info("task handed off to the store", task_id=held.claim.task_id, attempt=held.claim.attempt)
+
+    async def nudge_overdue(self) -> None:
+        """Bring back what nobody brought back. Raises `StoreUnavailable`."""
+        for message in await self._leases.overdue(judge_others=self._worker.lease.trusted):
+            try:
+                await self._broker.publish(message)
+            except (BrokerUnavailable, PublishRefused) as error:  # looked at again, at a doubled gap
+                telemetry.warning("nudge not sent", reason=str(error))
+                return

@@ -1,0 +1,131 @@
+"""The end of a delivery: alarm and ack, give back, or dead-letter. Nothing is acked before what follows it is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import assert_never
+
+from gridsidecar import telemetry, wire
+from gridsidecar.broker import Broker, Delivery
+from gridsidecar.clock import backoff
+from gridsidecar.errors import BrokerUnavailable, PublishRefused
+from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Resume, Wait
+from gridsidecar.store import Received, Store
+from gridsidecar.task import Message, Settle, Task, Transition
+from gridsidecar.worker import HeldAttempt, Leaving, Worker
+
+REFUSED_PAUSE = 5.0  # seconds, when even the dead-letter queue will not take a message
+
+
+class Settlement:
+    """Settles deliveries. Rides out a broker that is away, until this worker's patience runs out."""
+
+    def __init__(self, worker: Worker, broker: Broker, store: Store) -> None:
+        self._worker = worker
+        self._broker = broker
+        self._store = store
+
+    async def ended(self, held: HeldAttempt, transition: Transition | None) -> None:
+        """An attempt's end is stored; None: the task belongs to somebody else by now."""
+        if transition is None:
+            await _ack(held)
+            return
+        match transition.settle:
+            case Settle.ACK:
+                await _ack(held)
+            case Settle.ALARM:
+                message = replace(held.claim.task.message, attempt=held.claim.attempt, busy=0)
+                await self._alarm_then_ack(held.claim.task_id, message, transition.delay or 0.0, held)
+            case Settle.GIVE_BACK:
+                await self.give_back(held)
+            case _:
+                assert_never(transition.settle)
+
+    async def unstarted(self, task: Task, delivery: Delivery, received: Received) -> None:
+        """A delivery that starts no attempt."""
+        match received.reception:
+            case Adopt():
+                await self._adopt(task, delivery)
+            case Drop(why):
+                telemetry.duplicate(task_id=task.task_id, why=why)
+                await delivery.ack()
+            case Wait(delay=delay, busy=busy):
+                seen = task.message.busy + 1 if busy else 0
+                message = replace(task.message, attempt=received.attempt, busy=seen)
+                await self._alarm_then_ack(task.task_id, message, delay, delivery)
+            case Close() as close:
+                telemetry.closed(
+                    close.status.value, task_id=task.task_id, error_type=close.error_type, error=close.error
+                )
+                await delivery.ack()
+            case Insert() | Begin() | Resume():
+                raise AssertionError("a delivery that starts an attempt has a claim")
+            case _:
+                assert_never(received.reception)
+
+    async def _adopt(self, task: Task, delivery: Delivery) -> None:
+        held = self._worker.attempts.get(task.task_id)
+        if held is None:  # it ended, alarm and all, while we looked
+            await delivery.ack()
+            return
+        held.delivery = delivery
+        held.received_at = self._worker.clock.monotonic()
+        telemetry.adopted(task_id=task.task_id, attempt=held.claim.attempt)
+
+    async def give_back(self, held: HeldAttempt) -> None:
+        """To be handed out again at once; a nudge where the delivery was handed off."""
+        if held.delivery is not None:
+            await held.delivery.give_back()
+            return
+        nudge = replace(held.claim.task.message, message_id=None, attempt=held.claim.attempt, nudge=True, busy=0)
+        try:
+            await self._broker.publish(nudge)
+        except (BrokerUnavailable, PublishRefused) as error:  # the row is handed off: maintenance finds it
+            telemetry.warning("nudge not sent", task_id=held.claim.task_id, reason=str(error))
+
+    async def refuse(self, delivery: Delivery, refused: wire.Refused) -> None:
+        """Dead-letter with the reason, note it where the id is usable and free, ack."""
+        message = delivery.message
+        try:
+            await self._until_sent(lambda: self._broker.dead_letter(message, f"{refused.reason}: {refused.error}"))
+        except PublishRefused as error:
+            self._worker.readiness.blocked("dead letters", str(error))
+            await self._worker.clock.sleep(REFUSED_PAUSE)
+            raise Leaving from None  # given back, so nothing is lost
+        self._worker.readiness.clear("dead letters")
+        if refused.task_id is not None:
+            await self._worker.ride_out(
+                lambda: self._store.record_refused(message, str(refused.task_id), refused.error), starting=True
+            )
+        telemetry.refused(task_id=refused.task_id, reason=refused.reason, error=refused.error)
+        await delivery.ack()
+
+    async def _alarm_then_ack(self, task_id: str, message: Message, delay: float, of: HeldAttempt | Delivery) -> None:
+        """The alarm is confirmed before the ack: a crash between gives a duplicate, never a loss."""
+        alarm = replace(message, message_id=None, nudge=False)
+        try:
+            await self._until_sent(lambda: self._broker.alarm(alarm, delay))
+        except PublishRefused as error:
+            telemetry.warning("alarm refused; the store brings it back", task_id=task_id, reason=str(error))
+            await self._worker.ride_out(lambda: self._store.entrust(task_id, message.attempt))
+        except BrokerUnavailable:  # out of patience: never acked, so the message comes back by itself
+            return
+        await _ack(of)
+
+    async def _until_sent(self, send: Callable[[], Awaitable[None]]) -> None:
+        failures = 0
+        while True:
+            try:
+                return await send()
+            except BrokerUnavailable:
+                if self._worker.out_of_patience:
+                    raise
+            failures += 1
+            await self._worker.clock.sleep(backoff(failures, base=0.2, limit=5.0, rng=self._worker.rng))
+
+
+async def _ack(of: HeldAttempt | Delivery) -> None:
+    delivery = of.delivery if isinstance(of, HeldAttempt) else of
+    if delivery is not None:
+        await delivery.ack()

@@ -1,0 +1,158 @@
+"""What this process holds in memory: who it is, its lease, its slots, and the attempts it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from gridsidecar.broker import Delivery
+from gridsidecar.clock import Clock, backoff
+from gridsidecar.config.settings import HandlerSettings, RetrySettings, WorkerSettings, retry_policy
+from gridsidecar.errors import StoreUnavailable
+from gridsidecar.handler import Handler, Stop
+from gridsidecar.lifecycle import Me
+from gridsidecar.retry import RetryPolicy
+from gridsidecar.store import Leases
+from gridsidecar.task import Claim, Progress
+from gridsidecar.telemetry import Readiness
+
+T = TypeVar("T")
+RENEWALS_TO_TRUST = 2  # in a row and on time, before this worker judges the leases of others
+
+
+class Leaving(Exception):
+    """This worker is shutting down and will not start what it was about to start."""
+
+
+@dataclass(slots=True, eq=False)
+class HeldAttempt:
+    """One attempt that this worker runs or is about to settle."""
+
+    claim: Claim
+    delivery: Delivery | None  # None once handed off to the store
+    received_at: float  # monotonic seconds
+    stop: Stop = field(default_factory=Stop)
+    progress: Progress = field(default_factory=Progress)  # the latest the handler reported
+    ended: bool = False  # the handler is gone; only the row and the delivery are left to settle
+    gone: asyncio.Event = field(default_factory=asyncio.Event)  # settled, and out of memory
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One configured handler: what runs, under which policy, how many at once."""
+
+    name: str
+    settings: HandlerSettings
+    handler: Handler
+    policy: RetryPolicy
+    slots: asyncio.Semaphore
+
+
+def make_lanes(
+    handlers: Mapping[str, Handler], settings: Mapping[str, HandlerSettings], retry: RetrySettings, concurrency: int
+) -> dict[str, Lane]:
+    """A lane for each task type that the configuration names."""
+    return {
+        name: Lane(
+            name,
+            settings[name],
+            handler,
+            retry_policy(retry, settings[name]),
+            asyncio.Semaphore(settings[name].concurrency or concurrency),
+        )
+        for name, handler in handlers.items()
+    }
+
+
+class Lease:
+    """This worker's heartbeat row, and how far its own renewals can be trusted."""
+
+    def __init__(self, leases: Leases, worker_id: str, name: str, seconds: float, clock: Clock) -> None:
+        self._leases = leases
+        self._worker_id = worker_id
+        self._name = name
+        self._clock = clock
+        self._renewed_at: float | None = None
+        self._on_time = 0
+        self.seconds = seconds
+
+    @property
+    def live(self) -> bool:
+        return self._renewed_at is not None and self._clock.monotonic() - self._renewed_at < self.seconds
+
+    @property
+    def trusted(self) -> bool:
+        """Right after a start, a pause or an outage every healthy owner's lease looks expired: then judge nobody."""
+        return self.live and self._on_time >= RENEWALS_TO_TRUST
+
+    async def renew(self) -> None:
+        """Raises `StoreUnavailable`."""
+        asked_at = self._clock.monotonic()
+        was_live = self.live
+        await self._leases.renew(self._worker_id, self._name, self.seconds)
+        self._on_time = self._on_time + 1 if was_live else 0
+        self._renewed_at = asked_at
+
+    async def leave(self) -> None:
+        """A clean goodbye. Raises `StoreUnavailable`."""
+        await self._leases.leave(self._worker_id)
+        self._renewed_at = None
+
+
+class Worker:
+    """One running sidecar."""
+
+    def __init__(
+        self, settings: WorkerSettings, leases: Leases, readiness: Readiness, clock: Clock, rng: random.Random
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self.name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
+        self.settings = settings
+        self.readiness = readiness
+        self.clock = clock
+        self.rng = rng
+        self.lease = Lease(leases, self.id, self.name, settings.lease, clock)
+        self.slots = asyncio.Semaphore(settings.concurrency)
+        self.attempts: dict[str, HeldAttempt] = {}
+        self.claiming: set[str] = set()  # tasks with a claim on its way to the store
+        self.leaving = False  # start nothing new
+        self.out_of_patience = False  # wait for no server any more
+
+    def me(self, task_id: str) -> Me:
+        """This worker's side of the rules for one task."""
+        held = self.attempts.get(task_id)
+        return Me(
+            worker_id=self.id,
+            trusted=self.lease.trusted,
+            holds_attempt=held.claim.attempt if held else None,
+            holds_live_copy=bool(held and held.delivery and held.delivery.alive),
+            max_crashes=self.settings.max_crashes,
+        )
+
+    async def ride_out(self, operation: Callable[[], Awaitable[T]], *, starting: bool = False) -> T:
+        """Run a store operation, again and again while the database is away; it must be safe to repeat.
+
+        With `starting` (nothing has begun yet) it raises `Leaving` once this worker shuts down; otherwise it raises
+        `StoreUnavailable` only when patience has run out.
+        """
+        failures = 0
+        while True:
+            if starting and self.leaving:
+                raise Leaving
+            try:
+                result = await operation()
+            except StoreUnavailable as error:
+                if self.out_of_patience:
+                    raise
+                self.readiness.blocked("store", str(error))
+                failures += 1
+                await self.clock.sleep(backoff(failures, base=0.1, limit=5.0, rng=self.rng))
+            else:
+                self.readiness.clear("store")
+                return result
