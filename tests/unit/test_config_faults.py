@@ -1,0 +1,259 @@
+"""Every mistake is told, with its key, its value, its line and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gridsidecar.config.unavailable import NOT_AVAILABLE
+from tests.unit.test_config_load import LEAST, Write, faults, settings, the_fault, write
+
+__all__ = ["write"]
+
+MANY = """\
+broker:
+  url: amqp://user:s3cret@/
+  queu: x
+  queue_type: topic
+  heartbeat: ${HB:-often}
+worker:
+  concurrency: true
+  burst_timeout: -1
+  lease: .inf
+handlers:
+  default:
+    command: [sleep, 5]
+    mode: persistent
+    env:
+      API_TOKEN: 5
+  b:
+    timeout: soon
+retry: {strategy: exponential, delay: 60, max_delay: 5}
+http: {token: abc}
+log: {level: loud}
+"""
+
+
+def test_all_faults_at_once_each_with_its_line(write: Write) -> None:
+    path = write(MANY)
+    told = [str(fault).removeprefix(path) for fault in faults(path)]
+    assert told == [
+        ": store.url: is required: set it in the file, or with GRID_ASYNC_TASK_MYSQL_URL or MYSQL_HOST",
+        ':2: broker.url = "amqp://user:***@/": must name a host, as in amqp://user:password@host:5672/',
+        ":3: broker.queu: unknown key; did you mean queue?",
+        ':4: broker.queue_type = "topic": must be classic or quorum',
+        ':5: broker.heartbeat = "often": must be a whole number from 1 to 600',
+        ":7: worker.concurrency = true: must be a whole number from 1 to 1000",
+        ":8: worker.burst_timeout = -1: must be a number of at least 0",
+        ":9: worker.lease = inf: must be a number of at least 1",
+        ":12: handlers.default.command[1] = 5: must be text: put it in quotes",
+        ':13: handlers.default.mode = "persistent": not available in this version: leave the key out',
+        ":15: handlers.default.env.API_TOKEN = ***: must be text: put it in quotes",
+        ":16: handlers.b.command: is required: it must be a list with at least one item",
+        ':17: handlers.b.timeout = "soon": must be a number of at least 0',
+        ":18: retry.max_delay = 5: must not be less than retry.delay (60 s)",
+        ":19: http.token = ***: not available in this version: leave the key out",
+        ':20: log.level = "loud": must be DEBUG, INFO, WARNING or ERROR',
+    ]
+
+
+def test_what_is_required_names_the_ways_to_set_it(write: Write) -> None:
+    told = {fault.key: fault.problem for fault in faults(write(""))}
+    assert set(told) == {"broker.url", "store.url", "handlers"}
+    assert "GRID_ASYNC_TASK_AMQP_URL or RABBITMQ_HOST" in told["broker.url"]
+    assert "GRID_ASYNC_TASK_MYSQL_URL or MYSQL_HOST" in told["store.url"]
+    assert "after --" in told["handlers"]
+    assert {fault.key: fault.problem for fault in faults(None)} == told
+
+
+def test_empty_sections_mean_their_defaults(write: Write) -> None:
+    assert settings(write(LEAST + "worker:\nnotify:\nhooks:\n")).worker.concurrency == 1
+    assert {fault.key for fault in faults(write("broker:\nstore:\nhandlers:\n"))} == {
+        *("broker.url", "store.url", "handlers")
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line", "word"),
+    [
+        ("broker:\n\turl: x\n", "file", 2, "tab"),
+        ("broker:\n  url: [x\nstore: y\n", "file", 3, "not valid YAML"),
+        ("a: b: c\n", "file", 1, "not valid YAML"),
+        ("- a\n- b\n", "file", 1, "keys and values"),
+        ("just text\n", "file", 1, "keys and values"),
+        ("a: 1\n---\nb: 2\n", "file", 2, "not valid YAML"),
+        ("a: \x01\n", "file", 1, "control character"),
+        ("a: *nowhere\n", "file", 1, "not valid YAML"),
+        ("a: " + "[" * 3000, "file", None, "nested too deeply"),
+        (LEAST + "worker:\n  name: a\n  lease: 5\n  name: b\n", "worker.name", 7, "first on line 5"),
+        (LEAST + "worker:\n  name: !!python/object:os.system x\n", "worker.name", 5, "tag"),
+        (LEAST + "worker: !!python/dict {}\n", "worker", 4, "tag"),
+        (LEAST + "worker:\n  [a, b]: 1\n", "worker", 5, "a key must be a word"),
+        (LEAST + "worker: &w\n  name: *w\n", "worker.name", 4, "alias"),
+        (LEAST + "workr: {}\n", "workr", 4, "did you mean worker?"),
+        (LEAST + "zzz: 1\n", "zzz", 4, "known here: broker, store"),
+        (LEAST + "broker:\n  queue: x\n", "broker", 4, "twice"),
+        (LEAST + "worker: 5\n", "worker", 4, "must be a section"),
+        (LEAST + "worker:\n  burst: maybe\n", "worker.burst", 5, "true or false"),
+        (LEAST + "worker:\n  concurrency: 1.5\n", "worker.concurrency", 5, "whole number from 1 to 1000"),
+        (LEAST + "store:\n  table_name: a-b\n", "store", 4, "twice"),
+    ],
+)
+def test_a_mistake_has_its_line(write: Write, text: str, key: str, line: int | None, word: str) -> None:
+    fault = next(fault for fault in faults(write(text)) if fault.key == key)
+    assert word in fault.problem
+    if line is not None:
+        assert fault.line == line
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    missing = the_fault(str(tmp_path / "none.yaml"))
+    assert (missing.source, missing.line) == (str(tmp_path / "none.yaml"), None)
+    assert "No such file" in missing.problem
+    assert "cannot read" in the_fault(str(tmp_path)).problem
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes(b"a: b\nc: \xe9\n")
+    assert (the_fault(str(latin)).line, the_fault(str(latin)).problem) == (2, "the file is not UTF-8: save it as UTF-8")
+
+
+def test_a_file_that_unfolds_without_end_is_refused(write: Write) -> None:
+    text = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+        f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefg", "bcdefgh", strict=True)
+    )
+    assert "more than 100,000 values" in the_fault(write(text)).problem
+
+
+def test_a_byte_order_mark_and_merged_keys_are_read(write: Write) -> None:
+    text = "\ufeff" + LEAST.replace(
+        "{command: [cat]}", "&base {command: [cat], timeout: 5}, b: {<<: *base, timeout: 6}"
+    )
+    handlers = settings(write(text)).handlers
+    assert (handlers["b"].command, handlers["b"].timeout, handlers["default"].timeout) == (["cat"], 6, 5)
+
+
+def test_words_stay_words(write: Write) -> None:
+    text = LEAST.replace(
+        "[cat]}", "[cat], env: {A: yes, B: 2026-01-01, C: 12:30}}, on: {command: [x]}, 1: {command: [y]}"
+    )
+    handlers = settings(write(text)).handlers
+    assert set(handlers) == {"default", "on", "1"}
+    assert handlers["default"].env == {"A": "yes", "B": "2026-01-01", "C": "12:30"}
+
+
+# -- URLs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["amqp://h", "amqps://u:p@h:1/v", "sqlite:///q.db", "sqlite:////tmp/q.db"])
+def test_a_broker_url(write: Write, url: str) -> None:
+    assert settings(write(LEAST), overrides={"broker.url": url}).broker.url == url
+
+
+@pytest.mark.parametrize("url", ["mysql://h/d", "mysql+pymysql://u:p@h:1/d?charset=utf8mb4", "mysql+aiomysql://h/d"])
+def test_a_store_url(write: Write, url: str) -> None:
+    assert settings(write(LEAST), overrides={"store.url": url}).store.url == url
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "word"),
+    [
+        ("broker.url", "", "amqp://"),
+        ("broker.url", "redis://h", "amqp://"),
+        ("broker.url", "mysql://h/d", "amqp://"),
+        ("broker.url", "amqp:h", "amqp://"),
+        ("broker.url", "amqp:///v", "must name a host"),
+        ("broker.url", "amqp://h:99999", "port"),
+        ("broker.url", "amqp://h:0", "must name a host"),
+        ("broker.url", "amqp://[::1", "host"),
+        ("broker.url", "sqlite://q.db", "sqlite:///"),
+        ("store.url", "amqp://h", "mysql://"),
+        ("store.url", "postgres://h/d", "mysql://"),
+        ("store.url", "mysql://h", "must name a database"),
+        ("store.url", "mysql:///d", "must name a host"),
+        ("store.url", "sqlite:///", "sqlite:///"),
+        ("store.url", "sqlite:///:memory:", "sqlite:///"),
+        ("store.url", "sqlite:///a.db?x=1", "sqlite:///"),
+    ],
+)
+def test_a_url_that_cannot_work(write: Write, key: str, url: str, word: str) -> None:
+    fault = the_fault(write(LEAST), overrides={key: url})
+    assert fault.key == key
+    assert word in fault.problem
+
+
+@pytest.mark.parametrize(
+    "url", ["amqp://u:s3cret@", "amqp://u:a/s3cret@h:x", "redis://u:s3cret@h", "mysql://h/?password=s3cret"]
+)
+def test_a_password_is_never_told(write: Write, url: str) -> None:
+    assert "s3cret" not in str(the_fault(write(LEAST), overrides={"broker.url": url}))
+
+
+# -- keys that contradict each other ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "word"),
+    [
+        ({"broker.queue_type": "quorum", "broker.max_priority": 9}, "broker.max_priority", "quorum"),
+        ({"broker.dead_letter_queue": "task_queue"}, "broker.dead_letter_queue", "itself"),
+        ({"retry.strategy": "exponential", "retry.max_delay": 1}, "retry.max_delay", "retry.delay (60 s)"),
+        (
+            {"retry.strategy": "exponential", "handlers.default.retry.delay": 7200},
+            "handlers.default.retry.delay",
+            "max_delay (3600 s)",
+        ),
+        (
+            {"handlers.default.retry.strategy": "exponential", "handlers.default.retry.max_delay": 1},
+            "handlers.default.retry.max_delay",
+            "delay (60 s)",
+        ),
+        ({"handlers.default.command": [""]}, "handlers.default.command", "program"),
+        ({"handlers.default.command": []}, "handlers.default.command", "at least one item"),
+        ({"handlers.default.command": "cat"}, "handlers.default.command", "a list"),
+        ({"handlers.default.command": ["a\0b"]}, "handlers.default.command", "NUL"),
+        ({"handlers.default.env": {"A=B": "c"}}, "handlers.default.env.A=B", "="),
+        ({"handlers.default.exit_codes.retry": [65]}, "handlers.default.exit_codes.permanent", "65"),
+        ({"handlers.default.exit_codes.retry": [0]}, "handlers.default.exit_codes.retry[0]", "from 1 to 255"),
+        ({"handlers": {"x" * 101: {"command": ["cat"]}}}, f"handlers.{'x' * 101}", "1 – 100 characters"),
+        ({"handlers": {"": {"command": ["cat"]}}}, "handlers.", "1 – 100 characters"),
+        ({"handlers": {}}, "handlers", "name a handler"),
+        ({"store.table_prefix": "a-b"}, "store.table_prefix", "^[A-Za-z0-9_]*$"),
+    ],
+)
+def test_a_contradiction(write: Write, overrides: dict[str, object], key: str, word: str) -> None:
+    fault = the_fault(write(LEAST), overrides=overrides)
+    assert fault.key == key
+    assert word in fault.problem
+
+
+def test_fixed_delays_need_no_highest_delay(write: Write) -> None:
+    assert settings(write(LEAST), overrides={"retry.delay": 7200}).retry.delay == 7200
+
+
+# -- features to come -------------------------------------------------------------------------------------------------
+
+CHANGED: dict[str, dict[str, object]] = {
+    "broker.management_url": {"broker.management_url": "http://h:15672"},
+    "store.retention_days": {"store.retention_days": 7},
+    "handlers.*.mode": {"handlers.default.mode": "persistent"},
+    "handlers.*.persistent": {"handlers.default.persistent.max_tasks": 5},
+    "callbacks": {"callbacks.block_private": True},
+    "notify": {"notify": [{"type": "feishu"}]},
+    "hooks": {"hooks": {"on_startup": ["x"]}},
+    "http": {"http.listen": "127.0.0.1:8080"},
+    "log.dir": {"log.dir": "/tmp"},
+    "log.language": {"log.language": "zh"},
+    "log.stats_interval": {"log.stats_interval": 5},
+}
+
+
+@pytest.mark.parametrize("pattern", NOT_AVAILABLE)
+def test_a_key_of_a_feature_to_come_is_refused(write: Write, pattern: str) -> None:
+    fault = the_fault(write(LEAST), overrides=CHANGED[pattern])
+    assert [fault.key] == list(CHANGED[pattern])
+    assert "not available in this version" in fault.problem
+
+
+def test_a_key_of_a_feature_to_come_may_hold_its_default(write: Write) -> None:
+    text = LEAST + "callbacks: {timeout: 30.0, allow: []}\nhttp: {listen: null}\nlog: {language: en}\nnotify: []\n"
+    assert settings(write(text)).callbacks.timeout == 30

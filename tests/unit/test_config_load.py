@@ -1,0 +1,242 @@
+"""From file, variables and flags to settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gridsidecar.config.load import load
+from gridsidecar.config.settings import Settings
+from gridsidecar.errors import ConfigError, Fault
+
+LEAST = """\
+broker: {url: "sqlite:///q.db"}
+store: {url: "sqlite:///q.db"}
+handlers: {default: {command: [cat]}}
+"""
+
+Write = Callable[[str], str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(text: str) -> str:
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def settings(path: str | None, environ: dict[str, str] | None = None, **more: Any) -> Settings:
+    return load(path, environ=environ or {}, dotenv=more.pop("dotenv", None), **more)
+
+
+def faults(path: str | None, environ: dict[str, str] | None = None, **more: Any) -> list[Fault]:
+    with pytest.raises(ConfigError) as caught:
+        settings(path, environ, **more)
+    assert caught.value.exit_code == 78
+    assert len(str(caught.value).splitlines()) == len(caught.value.faults)
+    return caught.value.faults
+
+
+def the_fault(path: str | None, environ: dict[str, str] | None = None, **more: Any) -> Fault:
+    (fault,) = faults(path, environ, **more)
+    return fault
+
+
+# -- sources ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_least_file_gets_the_defaults(write: Write) -> None:
+    least = settings(write(LEAST))
+    assert least.broker.queue == "task_queue"
+    assert least.handlers["default"].command == ["cat"]
+    assert least.worker.concurrency == 1
+
+
+def test_flags_win_over_file_over_environment_over_dotenv(write: Write, tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("GRID_ASYNC_TASK_QUEUE=dotenv\nGRID_ASYNC_TASK_TABLE_NAME=dotenv\n")
+    environ = {"GRID_ASYNC_TASK_QUEUE": "environment"}
+
+    def queue(text: str, environ: dict[str, str], flag: str | None = None) -> str:
+        overrides: dict[str, object] = {"broker.queue": flag}
+        result = settings(write(text), environ, dotenv=str(dotenv), overrides=overrides)
+        assert result.store.table_name == "dotenv"
+        return result.broker.queue
+
+    in_file = LEAST.replace("{url", "{queue: file, url", 1)
+    assert queue(LEAST, {}) == "dotenv"
+    assert queue(LEAST, environ) == "environment"
+    assert queue(in_file, environ) == "file"
+    assert queue(in_file, environ, "flag") == "flag"
+
+
+def test_no_file_is_needed_when_flags_and_variables_say_enough() -> None:
+    result = settings(
+        None,
+        {"GRID_ASYNC_TASK_AMQP_URL": "amqp://h/", "GRID_ASYNC_TASK_MYSQL_URL": "mysql+pymysql://u:p@h/db"},
+        overrides={"handlers.default.command": ["sh", "-c", "true"]},
+    )
+    assert result.broker.url == "amqp://h/"
+    assert result.handlers["default"].command == ["sh", "-c", "true"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "section", "key", "value"),
+    [
+        ("GRID_ASYNC_TASK_QUEUE", "q", "broker", "queue", "q"),
+        ("RABBITMQ_QUEUE", "q", "broker", "queue", "q"),
+        ("RABBITMQ_QUEUE", "2024", "broker", "queue", "2024"),
+        ("GRID_ASYNC_TASK_TABLE_PREFIX", "p_", "store", "table_prefix", "p_"),
+        ("GRID_ASYNC_TASK_TABLE_PREFIX", "", "store", "table_prefix", ""),
+        ("GRID_ASYNC_TASK_TABLE_NAME", "t", "store", "table_name", "t"),
+        ("GRID_ASYNC_TASK_TABLE_NAME", "", "store", "table_name", "tasks"),
+        ("GRID_ASYNC_TASK_MAX_RETRY_COUNT", "4", "retry", "max_retries", 4),
+        ("GRID_ASYNC_TASK_RETRY_DELAY", "2.5", "retry", "delay", 2.5),
+        ("GRID_ASYNC_TASK_IDLE_TIMEOUT", "90", "worker", "idle_timeout", 90),
+        ("GRID_ASYNC_TASK_LOG_LEVEL", "debug", "log", "level", "DEBUG"),
+        ("LOG_LEVEL", "Warn", "log", "level", "WARNING"),
+    ],
+)
+def test_a_legacy_variable(write: Write, name: str, text: str, section: str, key: str, value: object) -> None:
+    assert getattr(getattr(settings(write(LEAST), {name: text}), section), key) == value
+
+
+def test_own_variables_come_before_general_ones(write: Write) -> None:
+    environ = {"RABBITMQ_QUEUE": "general", "GRID_ASYNC_TASK_QUEUE": "own"}
+    assert settings(write(LEAST), environ).broker.queue == "own"
+
+
+HANDLERS = "handlers: {default: {command: [cat]}}\n"
+RABBITMQ = {"RABBITMQ_HOST": "mq"}
+MYSQL = {"MYSQL_HOST": "db", "MYSQL_DATABASE": "grid"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "broker", "store"),
+    [
+        ({}, "amqp://guest:guest@mq:5672/", "mysql://db:3306/grid"),
+        ({"RABBITMQ_PORT": "5673", "MYSQL_PORT": "3307"}, "amqp://guest:guest@mq:5673/", "mysql://db:3307/grid"),
+        (
+            {"RABBITMQ_PORT": "tcp://10.0.0.1:5672", "MYSQL_PORT": "tcp://10.0.0.1:3306"},
+            "amqp://guest:guest@mq:5672/",
+            "mysql://db:3306/grid",
+        ),
+        (
+            {"RABBITMQ_USERNAME": "a@b", "RABBITMQ_PASSWORD": "p/w:1", "RABBITMQ_VHOST": "/prod"}
+            | {"MYSQL_USERNAME": "u", "MYSQL_PASSWORD": "p@#?"},
+            "amqp://a%40b:p%2Fw%3A1@mq:5672/%2Fprod",
+            "mysql://u:p%40%23%3F@db:3306/grid",
+        ),
+        ({"RABBITMQ_HOST": "::1", "RABBITMQ_VHOST": "/"}, "amqp://guest:guest@[::1]:5672/", "mysql://db:3306/grid"),
+        ({"GRID_ASYNC_TASK_AMQP_URL": "amqp://own/"}, "amqp://own/", "mysql://db:3306/grid"),
+    ],
+)
+def test_variables_make_a_url(write: Write, environ: dict[str, str], broker: str, store: str) -> None:
+    result = settings(write(HANDLERS), RABBITMQ | MYSQL | environ)
+    assert (result.broker.url, result.store.url) == (broker, store)
+
+
+def test_parts_of_a_url_may_stand_in_both_places(write: Write, tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("RABBITMQ_PASSWORD=secret\nMYSQL_HOST=db\nMYSQL_DATABASE=grid\nRABBITMQ_HOST=other\n")
+    result = settings(write(HANDLERS), RABBITMQ, dotenv=str(dotenv))
+    assert (result.broker.url, result.store.url) == ("amqp://guest:secret@mq:5672/", "mysql://db:3306/grid")
+
+
+def test_a_bad_port_names_its_variable(write: Write) -> None:
+    fault = the_fault(write(HANDLERS), RABBITMQ | MYSQL | {"RABBITMQ_PORT": "70000"})
+    assert (fault.source, fault.value) == ("RABBITMQ_PORT", '"70000"')
+    assert the_fault(write(HANDLERS), RABBITMQ | {"MYSQL_HOST": "db"}).source == "MYSQL_DATABASE"
+    assert settings(write(LEAST), RABBITMQ | {"RABBITMQ_PORT": "x", "MYSQL_HOST": "db"}).broker.url == "sqlite:///q.db"
+
+
+def test_a_bad_variable_is_named(write: Write) -> None:
+    fault = the_fault(write(LEAST), {"GRID_ASYNC_TASK_MAX_RETRY_COUNT": "many"})
+    assert str(fault) == (
+        'GRID_ASYNC_TASK_MAX_RETRY_COUNT: retry.max_retries = "many": must be a whole number of at least 0'
+    )
+
+
+def test_a_bad_flag_is_named(write: Write) -> None:
+    fault = the_fault(write(LEAST), overrides={"worker.concurrency": 0})
+    assert str(fault) == "command line: worker.concurrency = 0: must be a whole number from 1 to 1000"
+
+
+@pytest.mark.parametrize(
+    "name", ["GRID_ASYNC_TASK_FEISHU_WEBHOOK_URL", "FEISHU_WEBHOOK_URL", "GRID_ASYNC_TASK_LOG_DIR", "LOG_DIR"]
+)
+def test_a_variable_without_effect_warns(write: Write, name: str) -> None:
+    warnings: list[str] = []
+    settings(write(LEAST), {name: "https://x/secret"}, warn=warnings.append)
+    assert warnings == [f"the variable {name} has no effect: its feature is not available in this version"]
+
+
+def test_nothing_warns_without_a_reason(write: Write) -> None:
+    warnings: list[str] = []
+    settings(write(LEAST), {"LOG_LEVEL": "info", "LOG_DIR": ""}, warn=warnings.append)
+    assert warnings == []
+
+
+# -- references -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "environ", "expected"),
+    [
+        ("${Q}", {"Q": "tasks"}, "tasks"),
+        ("a-${Q}-b", {"Q": "1"}, "a-1-b"),
+        ("${Q}", {"Q": "2024"}, "2024"),
+        ("${Q}", {"Q": "true"}, "true"),
+        ("${Q:-main}", {}, "main"),
+        ("${Q:-main}", {"Q": ""}, "main"),
+        ("$$Q-$${Q}", {}, "$Q-${Q}"),
+        ("${Q}", {"Q": "${R}: {x"}, "${R}: {x"),
+        ("cost$", {}, "cost$"),
+    ],
+)
+def test_a_reference_in_text(write: Write, written: str, environ: dict[str, str], expected: str) -> None:
+    text = LEAST.replace("{url", f"{{queue: '{written}', url", 1)
+    assert settings(write(text), environ).broker.queue == expected
+
+
+def test_a_whole_reference_is_typed_anew(write: Write) -> None:
+    text = LEAST + "worker: {concurrency: '${N}', burst: '${B}', lease: '${L:-90}', name: '${NAME}'}\n"
+    worker = settings(write(text), {"N": "5", "B": "true", "NAME": "5"}).worker
+    assert (worker.concurrency, worker.burst, worker.lease, worker.name) == (5, True, 90, "5")
+
+
+def test_references_read_dotenv_too(write: Write, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("Q=from-dotenv\n")
+    text = LEAST.replace("{url", "{queue: '${Q}', url", 1)
+    assert settings(write(text), dotenv=str(tmp_path / ".env")).broker.queue == "from-dotenv"
+
+
+@pytest.mark.parametrize(
+    ("written", "word"), [("${NOPE}", "NOPE is not set"), ("${", "${NAME}"), ("${a b}", "${NAME}")]
+)
+def test_a_reference_that_cannot_be_replaced(write: Write, written: str, word: str) -> None:
+    fault = the_fault(write(LEAST + f"worker:\n  name: x{written}\n"))
+    assert (fault.key, fault.line) == ("worker.name", 5)
+    assert word in fault.problem
+
+
+def test_a_flag_replaces_a_reference_that_cannot_be(write: Write) -> None:
+    text = LEAST + "worker: {name: '${NOPE}'}\n"
+    assert settings(write(text), overrides={"worker.name": "w"}).worker.name == "w"
+
+
+# -- the example ------------------------------------------------------------------------------------------------------
+
+
+def test_the_environment_of_this_process_is_enough_for_the_example() -> None:
+    example = Path(__file__).parents[2] / "config.example.yaml"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("GRID_", "RABBITMQ_", "MYSQL_"))}
+    result = settings(str(example), clean)
+    assert result.handlers["default"].command == ["cat"]
