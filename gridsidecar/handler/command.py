@@ -26,6 +26,10 @@ _ADVICE = {
 }
 
 
+class NotStartable(Exception):
+    """One sentence: what is wrong with a command and what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """What a handler runs, and where. `env` decides which PATH is searched."""
@@ -35,26 +39,33 @@ class Command:
     cwd: str | None
     env: Mapping[str, str]
 
-    def problem(self) -> str | None:
-        """None when the program is there and executable, else what is wrong and what to do."""
+    def locate(self) -> str:
+        """The program to execute; `NotStartable` when it is not there or not executable."""
         if self.cwd is not None and not Path(self.cwd).is_dir():
-            return f"handler {self.handler}: the directory {self.cwd} does not exist; create it or correct `cwd`"
+            raise self._refuse(f"the directory {self.cwd} does not exist; create it or correct `cwd`")
         candidates = [path for path in self._candidates() if path.is_file()]
         if not candidates:
-            return f"handler {self.handler}: {self._not_found()}"
+            raise self._refuse(self._not_found())
         program = next((path for path in candidates if os.access(path, os.X_OK)), None)
         if program is None:
-            return f"handler {self.handler}: {candidates[0]} is not executable; run `chmod +x {candidates[0]}`"
-        return self._bad_interpreter(program)
+            raise self._refuse(f"{candidates[0]} is not executable; run `chmod +x {candidates[0]}`")
+        if (bad := _bad_interpreter(program, self.cwd)) is not None:
+            raise self._refuse(bad)
+        return self.argv[0] if "/" in self.argv[0] else str(program)
 
     def explain(self, error: Exception) -> str:
         """One sentence for a failed start."""
-        if (known := self.problem()) is not None:
-            return known
+        try:
+            self.locate()
+        except NotStartable as known:
+            return str(known)
         number = error.errno if isinstance(error, OSError) else None
         what = os.strerror(number) if number else str(error)
         advice = _ADVICE.get(number or 0, "check `command`, `cwd` and `env` of this handler")
         return f"handler {self.handler}: cannot start {self.argv[0]} ({what}): {advice}"
+
+    def _refuse(self, problem: str) -> NotStartable:
+        return NotStartable(f"handler {self.handler}: {problem}")
 
     def _candidates(self) -> list[Path]:
         program = Path(self.argv[0])
@@ -69,18 +80,19 @@ class Command:
         searched = os.pathsep.join(os.get_exec_path(self.env))
         return f"{self.argv[0]} is not in PATH ({searched}); install it or give its full path in `command`"
 
-    def _bad_interpreter(self, script: Path) -> str | None:
-        try:
-            with script.open("rb") as file:
-                first = file.read(_SHEBANG_BYTES).split(b"\n")[0]
-        except OSError:
-            return None  # executable but not readable is fine for a program
-        words = _WORD.findall(first[2:]) if first.startswith(b"#!") else []
-        if not words or os.access(os.path.join(os.fsencode(self.cwd or "."), words[0]), os.X_OK):
-            return None
-        interpreter = words[0].decode("utf-8", "backslashreplace")
-        hint = "; the line ends in CR LF, write it with LF" if first.endswith(b"\r") else ""
-        return (
-            f"handler {self.handler}: {script} names the interpreter {interpreter!r}, which cannot be executed; "
-            f"install it or correct the first line{hint}"
-        )
+
+def _bad_interpreter(script: Path, cwd: str | None) -> str | None:
+    try:
+        with script.open("rb") as file:
+            first = file.read(_SHEBANG_BYTES).split(b"\n")[0]
+    except OSError:
+        return None  # executable but not readable is fine for a program
+    words = _WORD.findall(first[2:]) if first.startswith(b"#!") else []
+    if not words or os.access(os.path.join(os.fsencode(cwd or "."), words[0]), os.X_OK):
+        return None
+    interpreter = words[0].decode("utf-8", "backslashreplace")
+    hint = "; the line ends in CR LF, write it with LF" if first.endswith(b"\r") else ""
+    return (
+        f"{script} names the interpreter {interpreter!r}, which cannot be executed; "
+        f"install it or correct the first line{hint}"
+    )

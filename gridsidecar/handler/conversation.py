@@ -71,6 +71,8 @@ class Conversation:
         for line in self._splitter.finish():
             self._event_line(line)
         self._scanner.finish()
+        if self._events.valid and self._stdout.said is not None:
+            self.ignored += 1  # it came before the first message on the pipe
 
     # -- what it came to ----------------------------------------------------------------------------------------------
 

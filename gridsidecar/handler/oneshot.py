@@ -13,9 +13,10 @@ from gridsidecar.clock import Clock
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.handler import Stop, StopReason
 from gridsidecar.handler.capture import text_of
-from gridsidecar.handler.command import Command
+from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.conversation import Conversation, OnProgress
 from gridsidecar.handler.environment import attempt_environment, handler_environment, traceparent_of
+from gridsidecar.handler.launch import Start
 from gridsidecar.handler.memory import OomCounter, own_memory_events
 from gridsidecar.handler.process import Exit, Process, Sink, Sinks
 from gridsidecar.handler.verdict import Cause, End, judge
@@ -31,32 +32,40 @@ class OneshotHandler:
         self._settings = settings
         self._clock = clock
         self._command = Command(name, tuple(settings.command), settings.cwd, handler_environment(settings, os.environ))
-        self._found_at: float | None = None
+        self._program: str | None = None
+        self._found_at = 0.0  # monotonic
 
     def cannot_start(self) -> str | None:
         """See the seam. A command that was found is looked up again after a second at the earliest."""
-        now = self._clock.monotonic()
-        if self._found_at is not None and now - self._found_at < _FOUND_FOR_S:
-            return None
-        problem = self._command.problem()
-        self._found_at = now if problem is None else None
-        return problem
+        try:
+            self._locate()
+        except NotStartable as problem:
+            return str(problem)
+        return None
 
     async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop) -> Ended:
         """See the seam."""
         if stop.reason is not None:
             return Ended(_stopped(stop.reason))
         attempt = _Attempt(self._settings, claim, on_progress)
-        command, stdin = self._prepared(claim, attempt.timeout)
         try:
-            attempt.start(command, stdin)
+            attempt.start(self._prepared(claim, attempt.timeout))
+        except NotStartable as problem:
+            return Ended(CannotStart(str(problem)))
         except (OSError, ValueError) as error:
-            self._found_at = None
-            return Ended(CannotStart(command.explain(error)))
+            self._program = None
+            return Ended(CannotStart(self._command.explain(error)))
         return await attempt.until_end(stop)
 
-    def _prepared(self, claim: Claim, timeout: float) -> tuple[Command, bytes]:
-        """The command with this attempt's environment, and what it reads."""
+    def _locate(self) -> str:
+        now = self._clock.monotonic()
+        if self._program is None or now - self._found_at >= _FOUND_FOR_S:
+            self._program = None
+            self._program = self._command.locate()
+            self._found_at = now
+        return self._program
+
+    def _prepared(self, claim: Claim, timeout: float) -> Start:
         deadline_ms = None
         if timeout:
             deadline_ms = int((self._clock.now() + timedelta(seconds=timeout)).timestamp() * 1000)
@@ -69,8 +78,14 @@ class OneshotHandler:
             deadline_ms=deadline_ms,
             traceparent=traceparent,
         )
-        env = {**self._command.env, **attempt_environment(claim, deadline_ms, traceparent)}
-        return Command(self._command.handler, self._command.argv, self._command.cwd, env), stdin
+        return Start(
+            program=self._locate(),
+            argv=self._command.argv,
+            cwd=self._command.cwd,
+            env={**self._command.env, **attempt_environment(claim, deadline_ms, traceparent)},
+            stdin=stdin,
+            limits=self._settings.limits,
+        )
 
 
 class _Attempt:
@@ -87,13 +102,13 @@ class _Attempt:
         self._oom = _oom_counter()
         self._oom_kills = self._oom.kills()
 
-    def start(self, command: Command, stdin: bytes) -> None:
+    def start(self, start: Start) -> None:
         """Raises OSError or ValueError when the command cannot be started."""
         take_events = None if self._settings.channel == "stdout" else self._talk.take_events
         sinks = Sinks(stdout=self._talk.take_stdout, stderr=self._talk.take_stderr, events=take_events)
         if self._settings.stall_timeout:
             sinks = self._timed(sinks)
-        self._process = Process(command, stdin, sinks, self._settings.limits)
+        self._process = Process(start, sinks)
         if self.timeout:
             self._timers[Cause.TIMEOUT] = self._loop.call_later(self.timeout, self._end_for, Cause.TIMEOUT)
         if self._settings.stall_timeout:

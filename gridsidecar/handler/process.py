@@ -12,19 +12,21 @@ import fcntl
 import os
 import resource
 import signal
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gridsidecar.config.settings import LimitSettings
 from gridsidecar.handler import reaper
-from gridsidecar.handler.command import Command
+from gridsidecar.handler.launch import Start, launch
+from gridsidecar.handler.watch import watcher_of
 
 DRAIN_S = 2.0  # how long output is awaited after the end, when something else holds a pipe open
 _CHUNK = 65536
 _PIPE_CAPACITY = 65536  # what a fresh pipe takes without a reader
 _FINAL_READS = 64  # chunks still read from each pipe at the end; more than any pipe holds
 _OOM_SCORE_RAISE = 500
+_OOM_SCORE_AFTER_S = 0.02  # a child that is gone by then cannot have taken much memory, and need not pay for this
 _NO_LIMITS = LimitSettings()
 
 Sink = Callable[[bytes], None]
@@ -56,9 +58,10 @@ class Process:
     An exception out of a sink ends the child and comes out of `ended`.
     """
 
-    def __init__(self, command: Command, stdin: bytes, sinks: Sinks, limits: LimitSettings) -> None:
+    def __init__(self, start: Start, sinks: Sinks) -> None:
         """Starts the child; OSError or ValueError when that fails, with nothing left behind."""
         self._loop = asyncio.get_running_loop()
+        self._watcher = watcher_of(self._loop)
         self.ended: asyncio.Future[Exit] = self._loop.create_future()
         self.exited = False
         self._readers: dict[int, Sink] = {}
@@ -70,42 +73,29 @@ class Process:
         self._started = self._loop.time()
         self._finished = self._started
         try:
-            self.pid, self._pidfd = self._spawn(command, stdin, sinks)
+            self.pid, self._pidfd = self._spawn(start, sinks)
         except BaseException:
             reaper.release(None, self._token)
             self._close_pipes()
             raise
-        self.notes = _restrain(self.pid, limits)
+        self.notes = _restrain(self.pid, start.limits)
         self._watch()
 
     # -- the start ----------------------------------------------------------------------------------------------------
 
-    def _spawn(self, command: Command, stdin: bytes, sinks: Sinks) -> tuple[int, int]:
+    def _spawn(self, start: Start, sinks: Sinks) -> tuple[int, int]:
         theirs: list[int] = []
         try:
-            theirs.append(self._input(stdin))
+            theirs.append(self._input(start.stdin))
             theirs.append(self._output(sinks.stdout))
             theirs.append(self._output(sinks.stderr))
-            environment = {**command.env, "GRIDSIDECAR_RUN": self._token}
             if sinks.events is not None:
                 theirs.append(self._output(sinks.events))
-                environment["GRIDSIDECAR_EVENTS"] = f"/dev/fd/{theirs[3]}"  # a path: dash cannot say `>&17`
-            child = subprocess.Popen(
-                command.argv,
-                stdin=theirs[0],
-                stdout=theirs[1],
-                stderr=theirs[2],
-                pass_fds=theirs[3:],
-                close_fds=True,
-                start_new_session=True,
-                cwd=command.cwd,
-                env=environment,
-            )
+            pid = launch(start, theirs, {**start.env, "GRIDSIDECAR_RUN": self._token})
         finally:
             for fd in theirs:
                 os.close(fd)
-        child.returncode = 0  # reaping is done here; Popen must not try it too
-        return child.pid, _open_pidfd(child.pid)
+        return pid, _open_pidfd(pid)
 
     def _input(self, data: bytes) -> int:
         """The child's end of its stdin. What fits the pipe is there before the child is."""
@@ -132,10 +122,15 @@ class Process:
 
     def _watch(self) -> None:
         for fd, sink in self._readers.items():
-            self._loop.add_reader(fd, self._readable, fd, sink)
+            self._watcher.readable(fd, partial(self._readable, fd, sink))
         if self._writer is not None:
-            self._loop.add_writer(self._writer, self._writable)
-        self._loop.add_reader(self._pidfd, self._on_exit)
+            self._watcher.writable(self._writer, self._writable)
+        self._watcher.readable(self._pidfd, self._on_exit)
+        self._oom_timer = self._loop.call_later(_OOM_SCORE_AFTER_S, self._raise_oom_score)
+
+    def _raise_oom_score(self) -> None:
+        if not self.exited:
+            _raise_oom_score(self.pid)
 
     # -- while it runs ------------------------------------------------------------------------------------------------
 
@@ -157,7 +152,7 @@ class Process:
 
     def _close_reader(self, fd: int) -> None:
         if self._readers.pop(fd, None) is not None:
-            self._loop.remove_reader(fd)
+            self._watcher.forget(fd)
             os.close(fd)
         if self.exited and not self._readers:
             self._finish()
@@ -176,7 +171,7 @@ class Process:
 
     def _close_writer(self) -> None:
         if self._writer is not None:
-            self._loop.remove_writer(self._writer)
+            self._watcher.forget(self._writer)
             os.close(self._writer)
             self._writer = None
             self._unsent = memoryview(b"")
@@ -217,8 +212,9 @@ class Process:
         self._close_pipes()
 
     def _on_exit(self) -> None:
-        self._loop.remove_reader(self._pidfd)
+        self._watcher.forget(self._pidfd)
         self.exited = True
+        self._oom_timer.cancel()
         self._finished = self._loop.time()
         self._close_writer()
         self._read_rest()
@@ -252,7 +248,7 @@ class Process:
             self._timer.cancel()
         exit_ = self._reap()
         reaper.release(self.pid, self._token)
-        reaper.sweep(self._loop)
+        reaper.sweep_soon(self._loop)
         if not self.ended.done():
             self.ended.set_result(exit_)
 
@@ -271,7 +267,7 @@ class Process:
         self._close_writer()
         while self._readers:
             fd, _ = self._readers.popitem()
-            self._loop.remove_reader(fd)
+            self._watcher.forget(fd)
             os.close(fd)
 
 
@@ -289,7 +285,6 @@ def _open_pidfd(pid: int) -> int:
 
 def _restrain(pid: int, limits: LimitSettings) -> tuple[str, ...]:
     """Set the limits of a fresh child; notes on those that could not be set."""
-    _raise_oom_score(pid)
     if limits == _NO_LIMITS:
         return ()
     notes = []
@@ -310,15 +305,16 @@ def _restrain(pid: int, limits: LimitSettings) -> tuple[str, ...]:
 
 
 def _raise_oom_score(pid: int) -> None:
-    """When memory runs out the kernel shall take the handler, not us."""
+    """When memory runs out the kernel shall take the handler and what it started, not us."""
     if _OOM_SCORE is None:
         return
     with contextlib.suppress(OSError):
-        fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, _OOM_SCORE)
-        finally:
-            os.close(fd)
+        with open(f"/proc/{pid}/oom_score_adj", "wb", buffering=0) as file:
+            file.write(_OOM_SCORE)
+        with open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:
+            children = file.read().split()
+        for child in children:
+            _raise_oom_score(int(child))
 
 
 def _handlers_oom_score() -> bytes | None:

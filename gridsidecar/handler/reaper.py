@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 _PR_SET_CHILD_SUBREAPER = 36
 _VARIABLE = b"GRIDSIDECAR_RUN="
-_RETRY_S = 0.02  # first pause before looking again at what was just killed; doubles
+_SOON_S = 0.02  # also the first pause before looking again at what was just killed, which doubles
 _RETRIES = 8
 
 
@@ -30,6 +30,7 @@ class _Family:
     live: set[bytes] = field(default_factory=set)  # tokens of attempts that still run
     prefix: str = field(default_factory=lambda: f"{os.getpid()}-{os.urandom(6).hex()}-")
     runs: int = 0
+    sweeping: asyncio.AbstractEventLoop | None = None  # where the next sweep is planned
 
 
 _family = _Family()
@@ -64,15 +65,23 @@ def release(pid: int | None, token: str) -> None:
     _family.live.discard(token.encode())
 
 
+def sweep_soon(loop: asyncio.AbstractEventLoop) -> None:
+    """Sweep in a moment, once for all attempts that end until then."""
+    if _family.adopting and _family.sweeping is not loop:
+        _family.sweeping = loop
+        loop.call_later(_SOON_S, sweep, loop)
+
+
 def sweep(loop: asyncio.AbstractEventLoop, attempt: int = 0) -> None:
     """Kill what outlived its attempt and reap unknown zombies; looks again a little later while some are dying."""
+    _family.sweeping = None
     if not _family.adopting:
         return
     strays = _children() - _family.owned
     _family.foreign &= strays
     dying = [pid for pid in strays - _family.foreign if _put_down(pid)]
     if dying and attempt < _RETRIES:
-        loop.call_later(_RETRY_S * 2**attempt, sweep, loop, attempt + 1)
+        loop.call_later(_SOON_S * 2**attempt, sweep, loop, attempt + 1)
 
 
 def _children() -> set[int]:

@@ -13,7 +13,7 @@ from tests.handler.running import Run, Running
 
 
 class OnLoop(Protocol):
-    def __call__(self, coroutine: Coroutine[Any, Any, Any]) -> Any: ...
+    def __call__(self, coro: Coroutine[Any, Any, Any], /) -> Any: ...
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

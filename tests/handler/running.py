@@ -26,7 +26,7 @@ def handler(command: list[str], **settings: Any) -> Handler:
 
 
 def claim(**fields: Any) -> Claim:
-    task = {"task_id": "t1", "message": Message(body=b"{}"), "data": {"n": 2}} | fields
+    task: dict[str, Any] = {"task_id": "t1", "message": Message(body=b"{}"), "data": {"n": 2}} | fields
     return Claim(task=Task(**task), attempt=3, worker_id="w", max_retry_count=5)
 
 

@@ -1,0 +1,79 @@
+"""The birth of a child: a new session, its end of our pipes, and no descriptor beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from gridsidecar.config.settings import LimitSettings
+
+_EVENTS_FD = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What to start: a program, found already, with all that it gets."""
+
+    program: str
+    argv: tuple[str, ...]
+    cwd: str | None
+    env: Mapping[str, str]
+    stdin: bytes
+    limits: LimitSettings
+
+
+def launch(start: Start, pipes: Sequence[int], env: dict[str, str]) -> int:
+    """The child's pid. `pipes` are its ends: stdin, stdout, stderr and, where it is offered one, events.
+
+    `os.posix_spawn` takes half the CPU of Popen, but cannot change the directory.
+    """
+    if start.cwd is None and min(pipes) > _EVENTS_FD:
+        return _posix_spawn(start, pipes, env)
+    return _popen(start, pipes, env)
+
+
+def _posix_spawn(start: Start, pipes: Sequence[int], env: dict[str, str]) -> int:
+    _seal_descriptors()
+    if len(pipes) > _EVENTS_FD:
+        env["GRIDSIDECAR_EVENTS"] = f"/dev/fd/{_EVENTS_FD}"
+    return os.posix_spawn(
+        start.program,
+        start.argv,
+        env,
+        file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(pipes)],
+        setsid=True,
+        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them; a handler must not inherit that
+    )
+
+
+def _popen(start: Start, pipes: Sequence[int], env: dict[str, str]) -> int:
+    if len(pipes) > _EVENTS_FD:
+        env["GRIDSIDECAR_EVENTS"] = f"/dev/fd/{pipes[_EVENTS_FD]}"
+    child = subprocess.Popen(
+        start.argv,
+        executable=start.program,
+        stdin=pipes[0],
+        stdout=pipes[1],
+        stderr=pipes[2],
+        pass_fds=pipes[_EVENTS_FD:],
+        close_fds=True,
+        start_new_session=True,
+        cwd=start.cwd,
+        env=env,
+    )
+    child.returncode = 0  # it is reaped elsewhere; Popen must not try it too
+    return child.pid
+
+
+@cache
+def _seal_descriptors() -> None:
+    """No child gets what this process inherited. What Python opens itself is closed on exec anyway."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(int(name), False)
