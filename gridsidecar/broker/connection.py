@@ -13,6 +13,7 @@ from aiormq.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed, InvalidFrameError
 from yarl import URL
 
+from gridsidecar.broker import leniency
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault
 
@@ -22,6 +23,7 @@ CLOSE_TIMEOUT = 5.0
 # The client reports in its own words what we raise or log in ours.
 logging.getLogger("aiormq").addHandler(logging.NullHandler())
 logging.getLogger("aio_pika").addHandler(logging.NullHandler())
+leniency.install()
 
 
 class Link:

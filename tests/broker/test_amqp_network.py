@@ -1,0 +1,140 @@
+"""RabbitMQ behind a network that fails: cut, half-open, refusing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from gridsidecar.broker import publisher
+from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.errors import BrokerUnavailable
+from gridsidecar.telemetry import Readiness
+from tests.broker.bench import build, consuming, message, opened
+from tests.broker.proxy import proxied
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def settings(amqp_url: str, queue: str) -> BrokerSettings:
+    return BrokerSettings(url=amqp_url, queue=queue)
+
+
+def through(settings: BrokerSettings, url: str, **values: object) -> BrokerSettings:
+    return settings.model_copy(update={"url": url, **values})
+
+
+async def test_a_cut_connection_is_rebuilt_and_what_was_held_comes_back(settings: BrokerSettings) -> None:
+    readiness = Readiness()
+    async with (
+        proxied(settings.url) as (proxy, url),
+        opened(through(settings, url), readiness) as broker,
+        consuming(broker) as inbox,
+    ):
+        await broker.publish(message(b"one"))
+        held = await inbox.one()
+        proxy.cut()
+        again = (await inbox.get(2))[1]
+        assert not held.alive
+        await held.ack()  # must not reach the new channel, where the same tag is another delivery
+        assert (again.message.body, again.redelivered, again.alive) == (b"one", True, True)
+        await again.ack()
+        await broker.publish(message(b"two"))
+        assert (await inbox.get(3))[2].message.body == b"two"
+        await inbox.deliveries[2].ack()
+        assert not readiness.reasons
+
+
+async def test_an_outage_is_waited_out(settings: BrokerSettings) -> None:
+    readiness = Readiness()
+    async with (
+        proxied(settings.url) as (proxy, url),
+        opened(through(settings, url), readiness) as broker,
+        consuming(broker) as inbox,
+    ):
+        await broker.publish(message(b"one"))
+        await (await inbox.one()).ack()
+        await proxy.refuse()
+        await eventually(lambda: "broker" in readiness.reasons)
+        with pytest.raises(BrokerUnavailable):
+            await broker.publish(message())
+        await proxy.listen()
+        await eventually(lambda: not readiness.reasons)
+        await broker.publish(message(b"two"))
+        await broker.alarm(message(b"three"), 1)
+        await (await inbox.get(2))[1].ack()
+        assert (await inbox.get(3))[2].message.body == b"three"
+        await inbox.deliveries[2].ack()
+
+
+async def test_consuming_may_begin_during_an_outage_and_stop_in_it(settings: BrokerSettings) -> None:
+    readiness = Readiness()
+    broker = build(settings.model_copy(update={"url": "amqp://guest:guest@127.0.0.1:1/"}), readiness)
+    async with consuming(broker):
+        await eventually(lambda: "127.0.0.1:1" in readiness.reasons.get("broker", ""))
+        async with asyncio.timeout(1):
+            await broker.stop_consuming()
+    await broker.close()
+
+
+async def test_a_half_open_connection_is_noticed(settings: BrokerSettings) -> None:
+    readiness = Readiness()
+    async with (
+        proxied(settings.url) as (proxy, url),
+        opened(through(settings, url, heartbeat=1), readiness) as broker,
+        consuming(broker) as inbox,
+    ):
+        await broker.publish(message(b"one"))
+        held = await inbox.one()
+        proxy.freeze()
+        await eventually(lambda: not held.alive, timeout=20)
+        proxy.thaw()
+        again = (await inbox.get(2, timeout=30))[1]
+        assert (again.message.body, again.redelivered) == (b"one", True)
+        await again.ack()
+
+
+async def test_a_publish_that_is_not_confirmed_in_time_fails(
+    settings: BrokerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "PUBLISH_TIMEOUT", 0.5)
+    async with proxied(settings.url) as (proxy, url), opened(through(settings, url)) as broker:
+        await broker.publish(message())
+        proxy.freeze()
+        with pytest.raises(BrokerUnavailable, match="in time"):
+            await broker.publish(message())
+        proxy.thaw()
+        await broker.publish(message())
+
+
+async def test_closing_is_bounded_when_the_broker_does_not_answer(settings: BrokerSettings) -> None:
+    async with proxied(settings.url) as (proxy, url):
+        broker = build(through(settings, url))
+        await broker.open()
+        running = asyncio.create_task(broker.consume(lambda _: None, 1))
+        await eventually(lambda: _consumers(broker))
+        proxy.freeze()
+        begin = time.monotonic()
+        await broker.close()
+        assert time.monotonic() - begin < 12
+        await running
+        proxy.thaw()
+
+
+async def test_a_cancelled_publish_is_cancelled(settings: BrokerSettings) -> None:
+    async with proxied(settings.url) as (proxy, url), opened(through(settings, url)) as broker:
+        await broker.publish(message())
+        proxy.freeze()
+        publishing = asyncio.create_task(broker.publish(message()))
+        await asyncio.sleep(0.05)
+        publishing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await publishing
+        proxy.thaw()
+
+
+async def _consumers(broker: object) -> bool:
+    """Whether the broker's consumer is set up: a message it was sent is no longer ready."""
+    await broker.publish(message())  # type: ignore[attr-defined]
+    return bool(await broker.ready_count() == 0)  # type: ignore[attr-defined]
