@@ -1,4 +1,4 @@
-"""Real servers that tests and benchmarks own: private processes in a temporary folder, or containers."""
+"""Real servers that tests and benchmarks own: private processes in a temporary folder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import socket
 import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
@@ -54,7 +53,7 @@ def answers(port: int, greeting: bytes, host: str = "127.0.0.1") -> bool:
         return False
 
 
-def _wait(until: Callable[[], bool], timeout: float) -> bool:
+def wait(until: Callable[[], bool], timeout: float) -> bool:
     deadline = time.monotonic() + timeout
     while not until():
         if time.monotonic() > deadline:
@@ -175,7 +174,7 @@ class LocalServer(Server):
     def start(self) -> None:
         assert self.process is None, "already started"
         process = self.process = self._spawn()
-        came_up = _wait(lambda: not process.is_running() or answers(self.port, self.greeting), START_TIMEOUT_S)
+        came_up = wait(lambda: not process.is_running() or answers(self.port, self.greeting), START_TIMEOUT_S)
         if not came_up or not process.is_running():
             reason = "ended at once" if came_up else f"did not answer within {START_TIMEOUT_S} s"
             self.kill()
@@ -245,7 +244,7 @@ class RabbitMQ(LocalServer):
             epmd = find_program("epmd")
             assert epmd is not None
             self.names = LocalProcess([epmd], environment, self.folder, self.folder / "epmd.log")
-            _wait(lambda: answers(self.name_port, b"\x00\x01n"), START_TIMEOUT_S)
+            wait(lambda: answers(self.name_port, b"\x00\x01n"), START_TIMEOUT_S)
         return LocalProcess([str(RABBITMQ_SCRIPT)], environment, self.folder, self.folder / "server.log")
 
     def close(self) -> None:
@@ -313,44 +312,3 @@ def _mariadb_creation() -> list[str]:
     if program is None:
         raise ServerFailed("mariadbd is here without mariadb-install-db; install mariadb-server as a whole")
     return [program, "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
-
-
-class Container(Server):
-    """A server in a Docker container on one port of this machine."""
-
-    def __init__(self, image: str, inner_port: int, url: str, greeting: bytes, environment: Mapping[str, str]) -> None:
-        """`url` has the place {address}, filled with host:port."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # other people's deprecations
-            from testcontainers.core.container import DockerContainer
-        self._port = free_port()
-        self._container = DockerContainer(image).with_bind_ports(inner_port, self._port)
-        for name, value in environment.items():
-            self._container = self._container.with_env(name, value)
-        self._image, self._url, self._greeting, self._created = image, url, greeting, False
-
-    @property
-    def _engine(self) -> Any:
-        return self._container.get_wrapped_container()
-
-    def start(self) -> None:
-        if self._created:
-            self._engine.start()
-        else:
-            self._created = True
-            self._container.start()
-        host = self._container.get_container_host_ip()
-        self.url = self._url.format(address=f"{host}:{self._port}")
-        if not _wait(lambda: answers(self._port, self._greeting, host), START_TIMEOUT_S):
-            log = self._engine.logs(tail=50).decode(errors="replace")
-            raise ServerFailed(f"container {self._image} did not answer within {START_TIMEOUT_S} s; its log:\n{log}")
-
-    def stop(self) -> None:
-        self._engine.stop()
-
-    def kill(self) -> None:
-        self._engine.kill()
-
-    def close(self) -> None:
-        if self._created:
-            self._container.stop()

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 
+from tests.support.container import Container
 from tests.support.debian import CannotInstall, install
-from tests.support.servers import Container, MySQL, RabbitMQ, Server
+from tests.support.servers import MySQL, RabbitMQ, Server
 
 AMQP_VARIABLE = "GRIDSIDECAR_TEST_AMQP_URL"
 MYSQL_VARIABLE = "GRIDSIDECAR_TEST_MYSQL_URL"
