@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import timedelta
 from functools import cache
 from typing import assert_never
 
@@ -68,7 +67,7 @@ class OneshotHandler:
     def _prepared(self, claim: Claim, timeout: float) -> Start:
         deadline_ms = None
         if timeout:
-            deadline_ms = int((self._clock.now() + timedelta(seconds=timeout)).timestamp() * 1000)
+            deadline_ms = int((self._clock.now().timestamp() + timeout) * 1000)
         traceparent = traceparent_of(claim)
         stdin = wire.encode_input(
             claim,

@@ -27,7 +27,6 @@ _PIPE_CAPACITY = 65536  # what a fresh pipe takes without a reader
 _FINAL_READS = 64  # chunks still read from each pipe at the end; more than any pipe holds
 _OOM_SCORE_RAISE = 500
 _OOM_SCORE_AFTER_S = 0.02  # a child that is gone by then cannot have taken much memory, and need not pay for this
-_NO_LIMITS = LimitSettings()
 
 Sink = Callable[[bytes], None]
 
@@ -285,7 +284,7 @@ def _open_pidfd(pid: int) -> int:
 
 def _restrain(pid: int, limits: LimitSettings) -> tuple[str, ...]:
     """Set the limits of a fresh child; notes on those that could not be set."""
-    if limits == _NO_LIMITS:
+    if not (limits.open_files or limits.cpu_seconds or limits.memory_mb):
         return ()
     notes = []
     for name, kind, value in (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +122,9 @@ def test_stdout_cannot_forge_a_result_while_the_pipe_is_used(run: Run) -> None:
 
 
 def test_the_pipe_wins_even_when_stdout_was_first(run: Run) -> None:
-    assert run("forged-first").outcome == Succeeded("true")
+    ended = run("forged-first")
+    assert ended.outcome == Succeeded("true")
+    assert ended.report.ignored_events == 1
 
 
 def test_channel_events_takes_stdout_for_text(run: Run) -> None:
@@ -215,11 +220,37 @@ def test_an_id_that_is_not_safe_as_a_variable_is_left_out(run: Run, task_id: str
     assert "GRIDSIDECAR_DEADLINE_MS" not in log(seen)
 
 
-def test_the_child_holds_no_descriptor_but_its_pipes(run: Run) -> None:
-    held, events = log(run("descriptors")).split("events=")
+@pytest.mark.parametrize("cwd", [None, "/tmp"])
+def test_the_child_holds_no_descriptor_but_its_pipes(run: Run, cwd: str | None) -> None:
+    held, events = log(run("descriptors", cwd=cwd)).split("events=")
     # ls itself opens one more, for the directory it lists
     assert len(held.split()) == 5
     assert {"0", "1", "2", events.strip()} < set(held.split())
+
+
+def test_a_handler_gets_no_descriptor_that_we_inherited() -> None:
+    program = (
+        "import asyncio; from tests.handler.running import Running, log; "
+        "print(log(asyncio.run(Running('descriptors').result())))"
+    )
+    inherited = os.open("/dev/null", os.O_RDONLY)
+    high = fcntl.fcntl(inherited, fcntl.F_DUPFD, 50)
+    try:
+        root = Path(__file__).parents[2]
+        done = subprocess.run(
+            [sys.executable, "-c", program], pass_fds=[high], cwd=root, capture_output=True, text=True
+        )
+    finally:
+        os.close(high)
+        os.close(inherited)
+    assert done.stderr == ""
+    assert str(high) not in done.stdout.split()
+    assert "events=3" in done.stdout.split()
+
+
+def test_signals_that_python_ignores_work_in_a_handler(run: Run) -> None:
+    assert run("crash", "PIPE").report.signal == 13
+    assert run("crash", "PIPE", cwd="/tmp").report.signal == 13
 
 
 # -- what cannot be started -------------------------------------------------------------------------------------------
