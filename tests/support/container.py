@@ -46,5 +46,8 @@ class Container(Server):
         self._engine.kill()
 
     def close(self) -> None:
-        if self._created:
-            self._container.stop()
+        try:
+            if self._created:
+                self._container.stop()
+        finally:
+            self._container.get_docker_client().client.close()
