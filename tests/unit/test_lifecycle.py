@@ -1,0 +1,254 @@
+"""The state machine as tables: what a delivery, a write without effect and the clock mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gridsidecar.lifecycle import (
+    LONGEST_BUSY_WAIT,
+    Adopt,
+    Begin,
+    Close,
+    Drop,
+    Insert,
+    Me,
+    Reception,
+    Reread,
+    Resume,
+    Row,
+    Wait,
+    cancel,
+    leftover,
+    next_look,
+    receive,
+    reread,
+)
+from gridsidecar.task import (
+    Claim,
+    Message,
+    Status,
+    Task,
+)
+
+A = "worker-a"
+B = "worker-b"
+
+
+def row(status: Status, **columns: Any) -> Row:
+    known: dict[str, Any] = {"status": status, "attempt": 3, "message_id": "first"} | columns
+    return Row(**known)
+
+
+def waiting(**columns: Any) -> Row:
+    return row(Status.RETRYING, **columns)
+
+
+def mine(**columns: Any) -> Row:
+    known: dict[str, Any] = {"worker_id": A, "lease_left": 40.0} | columns
+    return row(Status.RUNNING, **known)
+
+
+def others(**columns: Any) -> Row:
+    known: dict[str, Any] = {"worker_id": B, "lease_left": 40.0} | columns
+    return row(Status.RUNNING, **known)
+
+
+def orphaned(**columns: Any) -> Row:
+    known: dict[str, Any] = {"lease_left": -1.0} | columns
+    return others(**known)
+
+
+def message(**properties: Any) -> Message:
+    """An alarm of the row's own attempt: never a leftover."""
+    known: dict[str, Any] = {"body": b"{}", "attempt": 3, "message_id": "other"} | properties
+    return Message(**known)
+
+
+def me(**known: Any) -> Me:
+    asker: dict[str, Any] = {"worker_id": A, "trusted": True} | known
+    return Me(**asker)
+
+
+ALARM = message()
+NUDGE = message(nudge=True)
+OLD = message(attempt=2)
+HOLDS = me(holds_attempt=3)
+
+
+def lost(crashes: int) -> Close:
+    return Close(
+        status=Status.FAILED,
+        error=f"its worker died {crashes} times while it ran (worker.max_crashes is {crashes - 1})",
+        error_type="WorkerLost",
+        crashes=crashes,
+        rescues=True,
+    )
+
+
+def ends_cancelled(*, crashes: int = 0, rescues: bool = False) -> Close:
+    return Close(
+        status=Status.CANCELLED,
+        error="cancelled on request",
+        error_type="Cancelled",
+        crashes=crashes,
+        rescues=rescues,
+    )
+
+
+_DELIVERIES: list[tuple[str, Row | None, Message, Me, Reception]] = [
+    ("none: insert", None, message(attempt=0), me(), Insert()),
+    ("none, a late nudge: insert", None, NUDGE, me(), Insert()),
+    ("success: ack", row(Status.SUCCESS), ALARM, me(), Drop("already ended")),
+    ("failed: ack", row(Status.FAILED), ALARM, me(), Drop("already ended")),
+    ("cancelled: ack", row(Status.CANCELLED), ALARM, me(), Drop("already ended")),
+    ("terminal, a producer's duplicate: ack", row(Status.FAILED), Message(body=b""), me(), Drop("already ended")),
+    (
+        "pending, cancel requested: cancelled",
+        row(Status.PENDING, cancel_requested=True),
+        ALARM,
+        me(),
+        ends_cancelled(),
+    ),
+    (
+        "retrying, cancel requested, not due: cancelled",
+        waiting(cancel_requested=True, due_in=50.0, crashes=2),
+        NUDGE,
+        me(),
+        ends_cancelled(crashes=2),
+    ),
+    ("pending, due: attempt + 1", row(Status.PENDING), ALARM, me(), Begin(attempt=4, crashes=0)),
+    ("retrying, due: attempt + 1", waiting(crashes=1), ALARM, me(), Begin(attempt=4, crashes=1)),
+    ("retrying, due for long: attempt + 1", waiting(due_in=-900.0), ALARM, me(), Begin(attempt=4, crashes=0)),
+    ("due, a leftover can start it", waiting(), NUDGE, me(), Begin(attempt=4, crashes=0)),
+    ("due, my own lease not trusted", waiting(), ALARM, me(trusted=False), Begin(attempt=4, crashes=0)),
+    ("not due, a nudge: ack", waiting(due_in=9.0), NUDGE, me(), Drop("a newer message will bring it back")),
+    ("not due, an older attempt: ack", waiting(due_in=9.0), OLD, me(), Drop("a newer message will bring it back")),
+    ("not due: alarm for the rest", waiting(due_in=9.0), ALARM, me(), Wait(delay=9.0)),
+    ("not due, the row's own message: alarm for the rest", waiting(due_in=9.0, message_id="other"), OLD, me(),
+     Wait(delay=9.0)),
+    ("mine in memory, a nudge: ack", mine(), NUDGE, HOLDS, Drop("runs here")),
+    ("mine in memory, an older attempt: ack", mine(), OLD, HOLDS, Drop("runs here")),
+    ("mine in memory, I hold a live copy: ack", mine(), ALARM, replace(HOLDS, holds_live_copy=True),
+     Drop("runs here")),
+    ("mine in memory, handed off: ack", mine(handed_off=True), ALARM, HOLDS, Drop("runs here")),
+    ("mine in memory: adopt", mine(), ALARM, HOLDS, Adopt()),
+    ("mine in memory, the row's own message: adopt", mine(message_id="other"), OLD, HOLDS, Adopt()),
+    ("mine in memory, my lease expired: adopt", mine(lease_left=-5.0), ALARM, HOLDS, Adopt()),
+    ("mine, not in memory: same attempt", mine(), ALARM, me(), Resume()),
+    ("mine, an older attempt in memory: same attempt", mine(), ALARM, me(holds_attempt=2), Resume()),
+    ("mine, not in memory, a nudge: same attempt", mine(), NUDGE, me(), Resume()),
+    ("elsewhere, lease live, a nudge: ack", others(), NUDGE, me(), Drop("runs elsewhere")),
+    ("elsewhere, lease live, an older attempt: ack", others(), OLD, me(), Drop("runs elsewhere")),
+    ("elsewhere, lease live, handed off: ack", others(handed_off=True), ALARM, me(), Drop("runs elsewhere")),
+    ("elsewhere, lease live: busy", others(), ALARM, me(), Wait(delay=40.0, busy=True)),
+    ("elsewhere, lease live, second time: doubled", others(), message(busy=1), me(), Wait(delay=80.0, busy=True)),
+    ("elsewhere, lease live, third time: doubled again", others(), message(busy=2), me(),
+     Wait(delay=160.0, busy=True)),
+    ("elsewhere, lease live, never more than 5 minutes", others(), message(busy=99), me(),
+     Wait(delay=LONGEST_BUSY_WAIT, busy=True)),
+    ("elsewhere, lease nearly over: at least a second", others(lease_left=0.01), ALARM, me(),
+     Wait(delay=1.0, busy=True)),
+    ("elsewhere, the row's own message: busy", others(message_id="other"), OLD, me(), Wait(delay=40.0, busy=True)),
+    ("elsewhere, cancel requested, lease live: busy", others(cancel_requested=True), ALARM, me(),
+     Wait(delay=40.0, busy=True)),
+    ("lease expired, mine not trusted: busy", orphaned(), ALARM, me(trusted=False), Wait(delay=1.0, busy=True)),
+    ("no lease at all, mine not trusted: busy", orphaned(lease_left=None), ALARM, me(trusted=False),
+     Wait(delay=1.0, busy=True)),
+    ("lease expired, mine not trusted, a nudge: ack", orphaned(), NUDGE, me(trusted=False), Drop("runs elsewhere")),
+    ("lease expired, mine not trusted, handed off: ack", orphaned(handed_off=True), ALARM, me(trusted=False),
+     Drop("runs elsewhere")),
+    ("lease expired, cancel requested: cancelled", orphaned(cancel_requested=True, crashes=1), ALARM, me(),
+     ends_cancelled(crashes=1, rescues=True)),
+    ("lease expired, crashes + 1 > max_crashes: failed", orphaned(crashes=3), ALARM, me(), lost(4)),
+    ("lease expired, max_crashes 0: failed", orphaned(), ALARM, me(max_crashes=0), lost(1)),
+    ("lease expired, cancel beats WorkerLost", orphaned(crashes=3, cancel_requested=True), ALARM, me(),
+     ends_cancelled(crashes=3, rescues=True)),
+    ("lease expired: attempt + 1, crashes + 1", orphaned(crashes=2), ALARM, me(),
+     Begin(attempt=4, crashes=3, rescues=True)),
+    ("lease expired, handed off: attempt + 1, crashes + 1", orphaned(handed_off=True), NUDGE, me(),
+     Begin(attempt=4, crashes=1, rescues=True)),
+    ("no lease at all: attempt + 1, crashes + 1", orphaned(lease_left=None), OLD, me(),
+     Begin(attempt=4, crashes=1, rescues=True)),
+    ("lease over this very moment: attempt + 1, crashes + 1", orphaned(lease_left=0.0), ALARM, me(),
+     Begin(attempt=4, crashes=1, rescues=True)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stored", "delivered", "asks", "expected"), [pytest.param(*case[1:], id=case[0]) for case in _DELIVERIES]
+)
+def test_on_a_delivery(stored: Row | None, delivered: Message, asks: Me, expected: Reception) -> None:
+    assert receive(stored, delivered, asks) == expected
+
+
+@pytest.mark.parametrize(
+    ("of_row", "delivered", "expected"),
+    [
+        pytest.param("p", Message(body=b"", attempt=3, message_id="x"), False, id="the row's attempt"),
+        pytest.param("p", Message(body=b"", attempt=4, message_id="x"), False, id="a newer attempt"),
+        pytest.param("p", Message(body=b"", attempt=2, message_id="x"), True, id="an older attempt"),
+        pytest.param("p", Message(body=b"", message_id="x"), True, id="no attempt counts as 0"),
+        pytest.param("p", Message(body=b"", message_id="p"), False, id="older, but the row's own message"),
+        pytest.param(None, Message(body=b""), False, id="absent equals absent"),
+        pytest.param("p", Message(body=b""), True, id="absent is not the row's"),
+        pytest.param(None, Message(body=b"", message_id="x"), True, id="an id where the row has none"),
+        pytest.param("p", Message(body=b"", attempt=3, nudge=True), True, id="a nudge of the row's attempt"),
+        pytest.param(None, Message(body=b"", attempt=3, nudge=True), False, id="a nudge, absent equals absent"),
+    ],
+)
+def test_leftover(of_row: str | None, delivered: Message, expected: bool) -> None:
+    assert leftover(row(Status.RETRYING, message_id=of_row), delivered) is expected
+
+
+# -- a fenced write changed no row ------------------------------------------------------------------------------------
+
+
+def claim(**columns: Any) -> Claim:
+    known: dict[str, Any] = {"attempt": 3, "worker_id": A, "max_retry_count": 2} | columns
+    return Claim(task=Task(task_id="t", message=Message(body=b"{}")), **known)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(None, Reread.LOST, id="the row is gone"),
+        pytest.param(row(Status.SUCCESS), Reread.WRITTEN, id="same attempt, ended: my own commit"),
+        pytest.param(row(Status.RETRYING), Reread.WRITTEN, id="same attempt, retrying: my own commit"),
+        pytest.param(row(Status.PENDING), Reread.WRITTEN, id="same attempt, pending: my own commit"),
+        pytest.param(others(attempt=4), Reread.LOST, id="newer attempt running elsewhere"),
+        pytest.param(mine(attempt=4), Reread.LOST, id="newer attempt of my own"),
+        pytest.param(row(Status.SUCCESS, attempt=4), Reread.LOST, id="newer attempt ended"),
+        pytest.param(mine(cancel_requested=True), Reread.CANCEL, id="still mine, cancel requested"),
+        pytest.param(others(cancel_requested=True), Reread.LOST, id="another worker's, cancel requested"),
+        pytest.param(mine(), Reread.LOST, id="still mine and running: no reason to go on"),
+    ],
+)
+def test_a_write_that_changed_nothing(found: Row | None, expected: Reread) -> None:
+    assert reread(found, claim()) is expected
+
+
+# -- on a clock -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("late", "gap"),
+    [(-5.0, 30.0), (0.0, 30.0), (29.0, 30.0), (30.0, 30.0), (60.0, 60.0), (500.0, 500.0), (7200.0, 3600.0)],
+)
+def test_next_look(late: float, gap: float) -> None:
+    assert next_look(late) == gap
+
+
+def test_looks_at_a_row_that_nobody_brings_back_come_at_doubling_gaps() -> None:
+    late, looks = 0.0, []
+    while late < 86_400:
+        looks.append(next_look(late))
+        late += looks[-1]
+    assert looks[:6] == [30.0, 30.0, 60.0, 120.0, 240.0, 480.0]
+    assert len(looks) < 35
+
+
+def test_cancel_keeps_the_crashes() -> None:
+    assert cancel(waiting(crashes=2)) == ends_cancelled(crashes=2)
