@@ -13,12 +13,18 @@ _NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "mysql": "UTC_TIMESTAM
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One statement. `text` has `:name` parameters; `pieces` and `names` are the same, cut for rendering."""
+    """One statement. `text` has `:name` parameters; `pieces` and `names` are the same, cut for rendering.
+
+    An INSERT that may carry several rows is also there in three parts: `head`, one `row` of values, `tail`.
+    """
 
     name: str
     text: str
     pieces: tuple[str, ...]
     names: tuple[str, ...]
+    head: str = ""
+    row: Query | None = None
+    tail: str = ""
 
     def render(self, params: Mapping[str, object], literal: Callable[[object], str]) -> str:
         """The statement with each parameter as an SQL literal, for many statements in one round trip."""
@@ -40,9 +46,13 @@ class TableNames:
         return {"tasks": self.tasks, "now": _NOW[dialect]} | {name: f"{self.tasks}_{name}" for name in side}
 
 
-def _parse(name: str, text: str) -> Query:
+def _parse(name: str, text: str, many_rows: bool = False) -> Query:
     pieces = re.split(r"(?<!:):([a-z_]+)", text)
-    return Query(name, text, tuple(pieces[0::2]), tuple(pieces[1::2]))
+    parts = re.fullmatch(r"(.*\nVALUES )(\(.*\))(\nON .*)", text, re.DOTALL) if many_rows else None
+    head, row, tail = parts.groups() if parts else ("", None, "")
+    return Query(
+        name, text, tuple(pieces[0::2]), tuple(pieces[1::2]), head, None if row is None else _parse(name, row), tail
+    )
 
 
 def _fill(text: str, names: Mapping[str, str]) -> str:
@@ -53,9 +63,12 @@ def _fill(text: str, names: Mapping[str, str]) -> str:
 def load_queries(dialect: str, tables: TableNames) -> dict[str, Query]:
     """All statements of `sql/<dialect>/queries.sql` by name."""
     text = files("gridsidecar.store").joinpath("sql", dialect, "queries.sql").read_text()
-    blocks = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
+    blocks = re.split(r"^-- name: (\w+)( many rows)?\n", text, flags=re.MULTILINE)[1:]
     names = tables.mapping(dialect)
-    return {name: _parse(name, _fill(block, names)) for name, block in zip(blocks[0::2], blocks[1::2], strict=True)}
+    return {
+        name: _parse(name, _fill(block, names), bool(many))
+        for name, many, block in zip(blocks[0::3], blocks[1::3], blocks[2::3], strict=True)
+    }
 
 
 def load_migrations(dialect: str, tables: TableNames) -> list[tuple[int, list[str]]]:

@@ -43,8 +43,14 @@ def message_columns(message: Message, queue: str) -> dict[str, Any]:
         "message_id": message.message_id,
         "queue": queue,
         "body": message.body,
-        "headers": wire.encode_properties(replace(message, attempt=0, nudge=False, busy=0)),
+        "headers": wire.encode_properties(_as_produced(message)),
     }
+
+
+def _as_produced(message: Message) -> Message:
+    if message.attempt or message.nudge or message.busy:
+        return replace(message, attempt=0, nudge=False, busy=0)
+    return message
 
 
 def row(stored: Mapping[str, Any]) -> Row:

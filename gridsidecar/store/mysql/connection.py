@@ -13,6 +13,7 @@ from pymysql.constants import CLIENT, SERVER_STATUS
 from gridsidecar.errors import AccessRefused
 from gridsidecar.store.database import Params, Statement
 from gridsidecar.store.mysql.literal import literal
+from gridsidecar.store.mysql.merging import merge, spread
 from gridsidecar.store.mysql.url import MySQLAddress
 from gridsidecar.store.queries import Query
 
@@ -104,16 +105,17 @@ class Session:
 
     async def run_batch(self, statements: Sequence[Statement]) -> list[int]:
         """`begin; …; commit` in one round trip; rows changed by each statement between."""
-        sql = ";\n".join(["BEGIN", *(query.render(params, literal) for query, params in statements), "COMMIT"])
+        merged = merge(statements)
+        sql = ";\n".join(["BEGIN", *(statement.sql for statement in merged), "COMMIT"])
         async with asyncio.timeout(REPLY_TIMEOUT):
             self.used_at = self._connection.loop.time()
             await self._connection.query(sql)
             counts = []
             while self._connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
                 counts.append(int(await self._connection.next_result()))
-        if len(counts) != len(statements) + 1:
+        if len(counts) != len(merged) + 1:
             raise pymysql.err.OperationalError(2014, "the server answered a batch only in part")
-        return counts[:-1]
+        return spread(merged, counts[:-1], len(statements))
 
     async def ping(self) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT):

@@ -38,9 +38,7 @@ CREATE TABLE IF NOT EXISTS {tasks} (
   headers          LONGTEXT NULL,
   rev              BIGINT NOT NULL DEFAULT 0,
   KEY ix_status (status, created_at),
-  KEY ix_worker (worker_id),
-  KEY ix_check (next_check_at),
-  KEY ix_completed (completed_at)
+  KEY ix_check (next_check_at)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4;
 
 CREATE TABLE IF NOT EXISTS {attempts} (

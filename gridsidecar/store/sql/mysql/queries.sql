@@ -1,8 +1,8 @@
 -- Every statement the store runs on MySQL 8+ and MariaDB 10.6+. `:name` is a parameter, {tasks} a table's name.
 -- Both servers take all of it: no row alias, no VALUES(), no RETURNING, no INSERT IGNORE. Every UPDATE raises `rev`,
--- so that a matched row counts as a changed one. Times are UTC by the server's clock.
+-- so that a matched row counts as a changed one. `many rows`: several of these may travel as one statement. Times are UTC by the server's clock.
 
--- name: insert_running
+-- name: insert_running many rows
 INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
   timeout, attempt, worker_id, message_id, queue, body, headers, created_at, updated_at, started_at)
 VALUES (:id, :task_type, 'running', :data, :max_retry_count, :callback_url, :callback_type, :callback_data, :priority,
@@ -65,7 +65,7 @@ UPDATE {tasks} SET status = :status, result = :result, error_message = :error, e
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
   AND (cancel_requested = 0 OR :beats_cancel)
 
--- name: attempt_ended
+-- name: attempt_ended many rows
 INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
   exit_code, signal_number, cpu_seconds, peak_memory, log_head, log_tail, log_dropped, stderr_tail, notes)
 VALUES (:id, :attempt, :worker_id, UTC_TIMESTAMP(3) - INTERVAL (:duration * 1000000) MICROSECOND, UTC_TIMESTAMP(3),
@@ -103,10 +103,10 @@ UPDATE {workers} SET expires_at = UTC_TIMESTAMP(3) WHERE id = :id
 
 -- name: forget_workers
 DELETE FROM {workers} WHERE expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 DAY
-  AND NOT EXISTS (SELECT 1 FROM {tasks} t WHERE t.worker_id = {workers}.id)
+  AND NOT EXISTS (SELECT 1 FROM {tasks} t WHERE t.status = 'running' AND t.worker_id = {workers}.id)
 
 -- name: rows_of_worker
-SELECT id, attempt, cancel_requested FROM {tasks} WHERE worker_id = :worker_id AND status = 'running'
+SELECT id, attempt, cancel_requested FROM {tasks} WHERE status = 'running' AND worker_id = :worker_id
 
 -- name: return_row
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, worker_id = NULL,
@@ -126,7 +126,7 @@ ORDER BY next_check_at LIMIT :limit FOR UPDATE SKIP LOCKED
 SELECT t.id, t.attempt, t.body, t.headers, COALESCE((SELECT TIMESTAMPDIFF(MICROSECOND, w.expires_at,
   UTC_TIMESTAMP(3)) / 1000000 FROM {workers} w WHERE w.id = t.worker_id), 0) AS late
 FROM {tasks} t
-WHERE t.worker_id IS NOT NULL AND t.status = 'running' AND t.queue = :queue
+WHERE t.status = 'running' AND t.worker_id IS NOT NULL AND t.queue = :queue
   AND (t.next_check_at IS NULL OR t.next_check_at <= UTC_TIMESTAMP(3))
   AND NOT EXISTS (SELECT 1 FROM {workers} w WHERE w.id = t.worker_id AND w.expires_at
     > UTC_TIMESTAMP(3) - INTERVAL (IF(t.handed_off = 1, 0, 2 * w.lease) * 1000000) MICROSECOND)

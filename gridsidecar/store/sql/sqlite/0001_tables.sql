@@ -40,9 +40,7 @@ CREATE TABLE IF NOT EXISTS {tasks} (
 );
 
 CREATE INDEX IF NOT EXISTS {tasks}_status ON {tasks} (status, created_at);
-CREATE INDEX IF NOT EXISTS {tasks}_worker ON {tasks} (worker_id);
 CREATE INDEX IF NOT EXISTS {tasks}_check ON {tasks} (next_check_at);
-CREATE INDEX IF NOT EXISTS {tasks}_completed ON {tasks} (completed_at);
 
 CREATE TABLE IF NOT EXISTS {attempts} (
   task_id       TEXT NOT NULL,

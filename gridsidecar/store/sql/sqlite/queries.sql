@@ -103,10 +103,10 @@ UPDATE {workers} SET expires_at = {now} WHERE id = :id
 
 -- name: forget_workers
 DELETE FROM {workers} WHERE expires_at < strftime('%Y-%m-%d %H:%M:%f', 'now', '-1 day')
-  AND NOT EXISTS (SELECT 1 FROM {tasks} t WHERE t.worker_id = {workers}.id)
+  AND NOT EXISTS (SELECT 1 FROM {tasks} t WHERE t.status = 'running' AND t.worker_id = {workers}.id)
 
 -- name: rows_of_worker
-SELECT id, attempt, cancel_requested FROM {tasks} WHERE worker_id = :worker_id AND status = 'running'
+SELECT id, attempt, cancel_requested FROM {tasks} WHERE status = 'running' AND worker_id = :worker_id
 
 -- name: return_row
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, worker_id = NULL,
@@ -126,7 +126,7 @@ ORDER BY next_check_at LIMIT :limit
 SELECT t.id, t.attempt, t.body, t.headers, COALESCE((SELECT (julianday('now') - julianday(w.expires_at)) * 86400
   FROM {workers} w WHERE w.id = t.worker_id), 0) AS late
 FROM {tasks} t
-WHERE t.worker_id IS NOT NULL AND t.status = 'running' AND t.queue = :queue
+WHERE t.status = 'running' AND t.worker_id IS NOT NULL AND t.queue = :queue
   AND (t.next_check_at IS NULL OR t.next_check_at <= {now})
   AND NOT EXISTS (SELECT 1 FROM {workers} w WHERE w.id = t.worker_id AND w.expires_at
     > strftime('%Y-%m-%d %H:%M:%f', 'now', -iif(t.handed_off = 1, 0, 2 * w.lease) || ' seconds'))
