@@ -32,13 +32,13 @@ def launch(start: Start, pipes: Sequence[int], env: dict[str, str]) -> int:
 
     `os.posix_spawn` takes half the CPU of Popen, but cannot change the directory.
     """
+    _disinherit()
     if start.cwd is None and min(pipes) > _EVENTS_FD:
         return _posix_spawn(start, pipes, env)
     return _popen(start, pipes, env)
 
 
 def _posix_spawn(start: Start, pipes: Sequence[int], env: dict[str, str]) -> int:
-    _seal_descriptors()
     if len(pipes) > _EVENTS_FD:
         env["GRIDSIDECAR_EVENTS"] = f"/dev/fd/{_EVENTS_FD}"
     return os.posix_spawn(
@@ -71,9 +71,11 @@ def _popen(start: Start, pipes: Sequence[int], env: dict[str, str]) -> int:
 
 
 @cache
-def _seal_descriptors() -> None:
-    """No child gets what this process inherited. What Python opens itself is closed on exec anyway."""
+def _disinherit() -> None:
+    """Undo what who started us may have left: open descriptors, and SIGCHLD ignored, which throws exit codes away."""
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
             with contextlib.suppress(OSError):
-                os.set_inheritable(int(name), False)
+                os.set_inheritable(int(name), False)  # what Python opens itself is closed on exec anyway

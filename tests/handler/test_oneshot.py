@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -246,6 +247,22 @@ def test_a_handler_gets_no_descriptor_that_we_inherited() -> None:
     assert done.stderr == ""
     assert str(high) not in done.stdout.split()
     assert "events=3" in done.stdout.split()
+
+
+def test_exit_codes_arrive_where_our_parent_ignored_the_end_of_its_children() -> None:
+    program = (
+        "import asyncio; from tests.handler.running import Running; "
+        "print(asyncio.run(Running('exit', '3').result()).outcome.error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN) and None,
+    )
+    assert (done.stderr, done.stdout) == ("", "exit status 3\n")
 
 
 def test_signals_that_python_ignores_work_in_a_handler(run: Run) -> None:
