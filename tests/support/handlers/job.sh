@@ -1,0 +1,34 @@
+#!/bin/bash
+# One attempt that a test can follow and steer: job.sh WORD [ARGUMENT]. What it does, and when, goes to $JOURNAL, one
+# write a line. Nothing is flushed to disk: in these tests processes die, machines do not.
+note() { echo "$1 $GRIDSIDECAR_TASK_ID $GRIDSIDECAR_ATTEMPT $$ $EPOCHREALTIME" >>"$JOURNAL"; }
+
+note start
+case $1 in
+  done) ;;
+  until) # a file appears: the one named, or that with the task's id behind it
+    until [ -e "$2" ] || [ -e "$2.$GRIDSIDECAR_TASK_ID" ]; do sleep 0.02; done
+    ;;
+  stubborn) # the same, deaf to SIGTERM
+    trap 'note deaf' TERM
+    until [ -e "$2" ]; do sleep 0.02; done
+    ;;
+  for) sleep "$2" ;;
+  flaky) # fails before attempt ARGUMENT
+    if [ "$GRIDSIDECAR_ATTEMPT" -lt "$2" ]; then
+      note end
+      echo "not yet" >&2
+      exit 1
+    fi
+    ;;
+  exit)
+    note end
+    exit "$2"
+    ;;
+  say) echo "$2" ;;
+  *)
+    echo "job.sh: no such word: $1" >&2
+    exit 65
+    ;;
+esac
+note end

@@ -1,0 +1,111 @@
+"""The daemon as a process of its own, as a pod or a unit runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+
+
+class Sidecar:
+    """`gridsidecar run` with a configuration; its stderr is kept in `log`."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], *flags: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = folder / "log"
+        file = folder / "config.yaml"
+        file.write_text(json.dumps(config))  # JSON is YAML
+        command = [sys.executable, "-m", "gridsidecar", "run", "-c", str(file), *flags]
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=folder,
+                env=environment,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def says(self, words: str) -> bool:
+        """Whether these words stand in the log."""
+        return words in self.text
+
+    async def said(self, words: str, timeout: float = 20) -> None:
+        """Wait until these words stand in the log, or fail at once when the process is gone without them."""
+
+        def said_or_gone() -> bool:
+            return self.says(words) or self.exit_code is not None
+
+        await eventually(said_or_gone, timeout)
+        assert self.says(words), f"ended with {self.exit_code} and did not say {words!r}:\n{self.text}"
+
+    async def ready(self, timeout: float = 20) -> None:
+        await self.said("consuming", timeout)
+
+    async def ended(self, timeout: float = 20) -> int:
+        """Its exit code, once it has one."""
+        await eventually(lambda: self.exit_code is not None, timeout)
+        assert self.exit_code is not None
+        return self.exit_code
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def terminate(self) -> None:
+        self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to the daemon alone; its handlers live on, as on a bare host."""
+        self._process.kill()
+        self._process.wait()
+
+    def die(self) -> list[int]:
+        """SIGKILL to everything at once, as when a pod dies; the handlers that died with it."""
+        if self.exit_code is not None:
+            return []
+        self.signal(signal.SIGSTOP)  # it must neither see its handlers die nor start another
+        handlers = _children(self.pid)
+        for handler in handlers:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(handler, signal.SIGKILL)  # each leads a group of its own
+        self.kill()
+        return handlers
+
+    def handlers(self) -> list[int]:
+        """The processes that it has started and that live."""
+        return _children(self.pid)
+
+    def resident_bytes(self) -> int:
+        """Memory of the daemon itself."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _children(parent: int) -> list[int]:
+    lists = Path(f"/proc/{parent}/task").glob("*/children")
+    return [int(pid) for file in lists for pid in file.read_text().split()]
