@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
@@ -18,6 +17,14 @@ from gridsidecar.worker import HeldAttempt, Lane, Leaving, Worker
 COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing
 
 
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """Deliveries of one task get through one after the other."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
 class Admission:
     """Lets a delivery through to an attempt, or settles it. One delivery of a task at a time, so that what memory and
     row say of it cannot disagree."""
@@ -27,40 +34,39 @@ class Admission:
         self._store = store
         self._settlement = settlement
         self._patience = patience  # seconds that a delivery may wait for its turn
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: dict[str, _Turn] = {}
         self._waiting: set[asyncio.Task[None]] = set()  # jobs that hold nothing but a delivery
 
-    @asynccontextmanager
-    async def attempt(self, task: Task, delivery: Delivery, lane: Lane) -> AsyncIterator[HeldAttempt | None]:
-        """The attempt that this delivery starts, in memory and in a slot while the block runs; None when it starts
-        none, and is settled. Raises `Leaving` when it must be given back."""
-        async with self._turn(task.task_id):
-            held = None if await self._settled_early(task, delivery, lane) else await self._enter(task, delivery, lane)
+    async def admit(self, task: Task, delivery: Delivery, lane: Lane) -> HeldAttempt | None:
+        """The attempt that this delivery starts, in memory and in a slot until `dismiss`; None when it starts none, and
+        is settled. Raises `Leaving` when it must be given back."""
+        turn = self._turns.setdefault(task.task_id, _Turn())
+        turn.users += 1
         try:
-            yield held
+            async with turn.lock:
+                if await self._settled_early(task, delivery, lane):
+                    return None
+                return await self._enter(task, delivery, lane)
         finally:
-            if held is not None:
-                self._leave(held, lane)
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[task.task_id]
+
+    def dismiss(self, held: HeldAttempt, lane: Lane) -> None:
+        """The attempt is settled: out of memory, out of its slot."""
+        if self._worker.attempts.get(held.claim.task_id) is held:
+            del self._worker.attempts[held.claim.task_id]
+        held.gone.set()
+        self._release_slot(lane)
 
     def stop_waiting(self) -> None:
         """Whatever waits for a command or a slot is cancelled."""
         for job in list(self._waiting):
             job.cancel()
 
-    @asynccontextmanager
-    async def _turn(self, task_id: str) -> AsyncIterator[None]:
-        turn = self._turns.setdefault(task_id, asyncio.Lock())
-        try:
-            async with turn:
-                yield
-        finally:
-            if not turn.locked() and self._turns.get(task_id) is turn:
-                del self._turns[task_id]
-
     async def _settled_early(self, task: Task, delivery: Delivery, lane: Lane) -> bool:
         """A duplicate must not wait for a slot: the attempt that it repeats may be the one that fills it."""
-        must_wait = self._worker.slots.locked() or lane.slots.locked() or lane.handler.cannot_start() is not None
-        if not must_wait and task.task_id not in self._worker.attempts:
+        if not self._must_wait(lane) and task.task_id not in self._worker.attempts:
             return False
         me = self._worker.me(task.task_id)
         received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True)
@@ -71,7 +77,7 @@ class Admission:
 
     async def _enter(self, task: Task, delivery: Delivery, lane: Lane) -> HeldAttempt | None:
         received_at = self._worker.clock.monotonic()
-        await self._take_slot(lane)
+        await (self._wait_for_slot(lane) if self._must_wait(lane) else self._take_slot(lane))
         held: HeldAttempt | None = None
         self._worker.claiming.add(task.task_id)
         try:
@@ -88,23 +94,29 @@ class Admission:
             if held is None:
                 self._release_slot(lane)
 
-    async def _take_slot(self, lane: Lane) -> None:
+    def _must_wait(self, lane: Lane) -> bool:
+        return self._worker.slots.locked() or lane.slots.locked() or lane.handler.cannot_start() is not None
+
+    async def _wait_for_slot(self, lane: Lane) -> None:
         job = asyncio.current_task()
         assert job is not None
         self._waiting.add(job)
         try:
             async with asyncio.timeout(self._patience):
                 await self._until_startable(lane)
-                await lane.slots.acquire()
-                try:
-                    await self._worker.slots.acquire()
-                except BaseException:
-                    lane.slots.release()
-                    raise
+                await self._take_slot(lane)
         except TimeoutError:
             raise Leaving from None  # given back, so that the broker's clock for this delivery starts anew
         finally:
             self._waiting.discard(job)
+
+    async def _take_slot(self, lane: Lane) -> None:
+        await lane.slots.acquire()
+        try:
+            await self._worker.slots.acquire()
+        except BaseException:
+            lane.slots.release()
+            raise
 
     async def _until_startable(self, lane: Lane) -> None:
         """No attempt is spent on a command that is not there; it goes on when the command appears."""
@@ -132,12 +144,6 @@ class Admission:
         if older is not None:
             older.stop.request(StopReason.DISOWNED)
             await older.gone.wait()
-
-    def _leave(self, held: HeldAttempt, lane: Lane) -> None:
-        if self._worker.attempts.get(held.claim.task_id) is held:
-            del self._worker.attempts[held.claim.task_id]
-        held.gone.set()
-        self._release_slot(lane)
 
     def _release_slot(self, lane: Lane) -> None:
         self._worker.slots.release()

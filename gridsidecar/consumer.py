@@ -67,11 +67,15 @@ class Consumer:
             await self._settlement.refuse(delivery, self._no_handler(task))
             return
         self._warn_of_priority(task)
-        async with self._admission.attempt(task, delivery, lane) as held:
-            if held is not None:
-                self.first_attempt.set()
-                ended, transition = await self._executor.execute(held, lane)
-                await self._commit_and_settle(held, lane, ended, transition)
+        held = await self._admission.admit(task, delivery, lane)
+        if held is None:
+            return
+        try:
+            self.first_attempt.set()
+            ended, transition = await self._executor.execute(held, lane)
+            await self._commit_and_settle(held, lane, ended, transition)
+        finally:
+            self._admission.dismiss(held, lane)
 
     async def _commit_and_settle(
         self, held: HeldAttempt, lane: Lane, ended: Ended, transition: Transition | None
