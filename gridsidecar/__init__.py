@@ -3,12 +3,14 @@
 The path of one task, in the order of the files:
 
     broker/      a message arrives as a Delivery
-    consumer     decodes it (wire), claims its row (store), settles it at the end
-    lifecycle    says what a delivery, an end or a clock tick means; pure
+    consumer     carries it: decodes it (wire) and takes it through the rest
+    admission    duplicates out, a slot, a claim of its row (store)
     executor     one attempt: handler.run → lifecycle.decide
     handler/     the user's command as a child process
     store/       one fenced commit
-    broker/      an alarm if there is a next time, then the ack
+    settlement   an alarm (broker) if there is a next time, then the ack
+
+`lifecycle` says what a delivery, an end or a clock tick means; it is pure and has all the rules.
 
 `daemon` builds and stops all of it, `maintenance` holds the lease and brings back what got lost, `worker` is what this
 process holds in memory. `task` has the values, `wire` the formats, `config` the settings, `telemetry` the log.
