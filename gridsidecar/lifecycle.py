@@ -300,9 +300,10 @@ class Reread(StrEnum):
     LOST = "lost"  # a newer claim exists: let go
 
 
-def reread(row: Row | None, claim: Claim) -> Reread:
-    """Tell a lost reply from a lost claim."""
-    if row is None or row.attempt != claim.attempt:
+def reread(row: Row | None, claim: Claim, *, taken: bool) -> Reread:
+    """Tell a lost reply from a lost claim. `taken`: the history says that others gave this attempt up as lost, so an
+    end that stands in the row is theirs."""
+    if row is None or row.attempt != claim.attempt or taken:
         return Reread.LOST
     if row.status is not Status.RUNNING:
         return Reread.WRITTEN

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
-from gridsidecar.store.database import Database
+from gridsidecar.store.database import Database, RowRejected
 from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.store import Received, Store
 
-__all__ = ["HeldRow", "Leases", "OpenStore", "Received", "Store", "make_store"]
+__all__ = ["HeldRow", "Leases", "OpenStore", "Received", "RowRejected", "Store", "make_store"]
 
 
 @dataclass(frozen=True, slots=True)

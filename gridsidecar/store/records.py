@@ -116,6 +116,7 @@ def end_columns(claim: Claim, transition: Transition, progress: Progress, grace:
 
 def attempt_columns(claim: Claim, transition: Transition, report: Report) -> dict[str, Any]:
     return fence(claim) | {
+        "status": transition.status.value,
         "duration": round(report.duration_s, 3),
         "outcome": transition.outcome,
         "error": _cut(transition.error, ERROR_LIMIT),

@@ -14,6 +14,7 @@ from gridsidecar.store.database import Connection, Database, RowRejected, Statem
 from gridsidecar.store.queries import Query
 from gridsidecar.task import Claim, ErrorType, Message, Progress, Report, Settle, Status, Task, Transition
 
+LOST = "lost"  # the outcome of an attempt that was taken from its worker
 CHECK_GRACE = 60.0  # seconds after its time until maintenance looks for a task whose alarm did not come
 
 
@@ -145,10 +146,12 @@ class Store:
 
     async def record_refused(self, message: Message, task_id: str, error: str) -> bool:
         """Note an unusable message as `failed`, unless the id has a row: rubbish never touches a live task."""
-        params = records.message_columns(message, self._queue) | {
+        params = {
             "id": task_id,
             "error": error,
             "error_type": ErrorType.VALIDATION.value,
+            "queue": self._queue,
+            "message_id": message.message_id,
         }
         (inserted,) = await self._batch.write(task_id, (self._queries["insert_refused"], params))
         return bool(inserted)
@@ -169,13 +172,19 @@ class Store:
             written = await self._write_end(claim, transition, report, Progress())
         if written:
             return transition
-        match lifecycle.reread(await self._look_up(claim.task_id), claim):
+        row = await self._look_up(claim.task_id)
+        match lifecycle.reread(row, claim, taken=await self._was_taken(claim)):
             case Reread.WRITTEN:
                 return transition
             case Reread.CANCEL:
                 return await self.commit(claim, lifecycle.cancelled(claim), report, progress)
             case Reread.LOST:
                 return None
+
+    async def _was_taken(self, claim: Claim) -> bool:
+        """Read after the row: whoever takes an attempt away writes both in one transaction."""
+        rows = await self._read("outcome_of", {"id": claim.task_id, "attempt": claim.attempt})
+        return bool(rows) and rows[0]["outcome"] == LOST
 
     async def _write_end(self, claim: Claim, transition: Transition, report: Report, progress: Progress) -> bool:
         statements: tuple[Statement, ...] = (

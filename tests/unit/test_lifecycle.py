@@ -227,7 +227,12 @@ def claim(**columns: Any) -> Claim:
     ],
 )
 def test_a_write_that_changed_nothing(found: Row | None, expected: Reread) -> None:
-    assert reread(found, claim()) is expected
+    assert reread(found, claim(), taken=False) is expected
+
+
+@pytest.mark.parametrize("found", [row(Status.FAILED), row(Status.PENDING), row(Status.CANCELLED), mine()])
+def test_an_attempt_that_others_gave_up_as_lost_is_lost(found: Row) -> None:
+    assert reread(found, claim(), taken=True) is Reread.LOST
 
 
 # -- on a clock -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pymysql.err
 from pymysql.constants import CLIENT, SERVER_STATUS
 
 from gridsidecar.errors import AccessRefused
-from gridsidecar.store.database import Params, Statement
+from gridsidecar.store.database import Params, RowRejected, Statement
 from gridsidecar.store.mysql.literal import literal
 from gridsidecar.store.mysql.merging import merge, spread
 from gridsidecar.store.mysql.url import MySQLAddress
@@ -56,8 +56,9 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
 class Session:
     """An open connection. Not safe for concurrent use."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, largest_packet: int) -> None:
         self._connection = connection
+        self._largest_packet = largest_packet
         self.opened_at = asyncio.get_running_loop().time()
         self.used_at = self.opened_at
 
@@ -80,10 +81,13 @@ class Session:
                 await connection._connect()
                 await connection.query(_SESSION)
                 await connection.query(_ISOLATION)
+                async with connection.cursor() as cursor:
+                    await cursor.execute("SELECT @@max_allowed_packet")
+                    (largest_packet,) = await cursor.fetchone()
         except BaseException:
             connection.close()  # aiomysql leaves the socket open when it is cancelled in the middle of a login
             raise
-        return cls(connection)
+        return cls(connection, int(largest_packet))
 
     @property
     def usable(self) -> bool:
@@ -99,23 +103,32 @@ class Session:
 
     async def run(self, sql: str) -> int:
         """One statement as it stands; rows changed."""
+        packet = self._packet(sql)
         async with asyncio.timeout(REPLY_TIMEOUT):
             self.used_at = self._connection.loop.time()
-            return int(await self._connection.query(sql))
+            return int(await self._connection.query(packet))
 
     async def run_batch(self, statements: Sequence[Statement]) -> list[int]:
         """`begin; …; commit` in one round trip; rows changed by each statement between."""
         merged = merge(statements)
         sql = ";\n".join(["BEGIN", *(statement.sql for statement in merged), "COMMIT"])
+        packet = self._packet(sql)
         async with asyncio.timeout(REPLY_TIMEOUT):
             self.used_at = self._connection.loop.time()
-            await self._connection.query(sql)
+            await self._connection.query(packet)
             counts = []
             while self._connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
                 counts.append(int(await self._connection.next_result()))
         if len(counts) != len(merged) + 1:
             raise pymysql.err.OperationalError(2014, "the server answered a batch only in part")
         return spread(merged, counts[:-1], len(statements))
+
+    def _packet(self, sql: str) -> bytes:
+        """The bytes to send. The server would hang up on one that is too large, which looks like an outage."""
+        packet = sql.encode("utf-8", "surrogateescape")
+        if len(packet) >= self._largest_packet:
+            raise RowRejected(f"{len(packet)} bytes are more than its max_allowed_packet, {self._largest_packet}")
+        return packet
 
     async def ping(self) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT):

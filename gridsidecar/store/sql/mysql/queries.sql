@@ -19,11 +19,14 @@ VALUES (:id, :task_type, 'pending', :data, :max_retry_count, :callback_url, :cal
 ON DUPLICATE KEY UPDATE id = id
 
 -- name: insert_refused
-INSERT INTO {tasks} (id, status, error_message, error_type, queue, body, headers, message_id, created_at,
+INSERT INTO {tasks} (id, status, error_message, error_type, queue, message_id, created_at,
   updated_at, completed_at)
-VALUES (:id, 'failed', :error, :error_type, :queue, :body, :headers, :message_id, UTC_TIMESTAMP(3),
+VALUES (:id, 'failed', :error, :error_type, :queue, :message_id, UTC_TIMESTAMP(3),
   UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))
 ON DUPLICATE KEY UPDATE id = id
+
+-- name: outcome_of
+SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 
 -- name: row
 SELECT t.status, t.attempt, t.retry_count, t.crashes, t.interruptions, t.max_retry_count, t.worker_id, t.message_id,
@@ -68,10 +71,11 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
 -- name: attempt_ended many rows
 INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
   exit_code, signal_number, cpu_seconds, peak_memory, log_head, log_tail, log_dropped, stderr_tail, notes)
-VALUES (:id, :attempt, :worker_id, UTC_TIMESTAMP(3) - INTERVAL (:duration * 1000000) MICROSECOND, UTC_TIMESTAMP(3),
+SELECT :id, :attempt, :worker_id, UTC_TIMESTAMP(3) - INTERVAL (:duration * 1000000) MICROSECOND, UTC_TIMESTAMP(3),
   :outcome, :error, :error_type, :exit_code, :signal_number, :cpu_seconds, :peak_memory, :log_head, :log_tail,
-  :log_dropped, :stderr_tail, :notes)
-ON DUPLICATE KEY UPDATE task_id = task_id
+  :log_dropped, :stderr_tail, :notes
+FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
+ON DUPLICATE KEY UPDATE task_id = {attempts}.task_id
 
 -- name: attempt_lost
 INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type)

@@ -14,16 +14,20 @@ INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url,
   timeout, message_id, queue, body, headers, created_at, updated_at, next_run_at, next_check_at)
 VALUES (:id, :task_type, 'pending', :data, :max_retry_count, :callback_url, :callback_type, :callback_data, :priority,
   :timeout, :message_id, :queue, :body, :headers, {now}, {now},
-  strftime('%Y-%m-%d %H:%M:%f', COALESCE(:until, 'now'), COALESCE(:delay, 0) || ' seconds'),
-  strftime('%Y-%m-%d %H:%M:%f', COALESCE(:until, 'now'), COALESCE(:delay, 0) || ' seconds', :grace || ' seconds'))
+  COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')),
+  strftime('%Y-%m-%d %H:%M:%f', COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')),
+    :grace || ' seconds'))
 ON CONFLICT (id) DO NOTHING
 
 -- name: insert_refused
-INSERT INTO {tasks} (id, status, error_message, error_type, queue, body, headers, message_id, created_at,
+INSERT INTO {tasks} (id, status, error_message, error_type, queue, message_id, created_at,
   updated_at, completed_at)
-VALUES (:id, 'failed', :error, :error_type, :queue, :body, :headers, :message_id, {now},
+VALUES (:id, 'failed', :error, :error_type, :queue, :message_id, {now},
   {now}, {now})
 ON CONFLICT (id) DO NOTHING
+
+-- name: outcome_of
+SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 
 -- name: row
 SELECT t.status, t.attempt, t.retry_count, t.crashes, t.interruptions, t.max_retry_count, t.worker_id, t.message_id,
@@ -68,9 +72,10 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
 -- name: attempt_ended
 INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
   exit_code, signal_number, cpu_seconds, peak_memory, log_head, log_tail, log_dropped, stderr_tail, notes)
-VALUES (:id, :attempt, :worker_id, strftime('%Y-%m-%d %H:%M:%f', 'now', -:duration || ' seconds'), {now},
+SELECT :id, :attempt, :worker_id, strftime('%Y-%m-%d %H:%M:%f', 'now', -:duration || ' seconds'), {now},
   :outcome, :error, :error_type, :exit_code, :signal_number, :cpu_seconds, :peak_memory, :log_head, :log_tail,
-  :log_dropped, :stderr_tail, :notes)
+  :log_dropped, :stderr_tail, :notes
+FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
 ON CONFLICT (task_id, attempt) DO NOTHING
 
 -- name: attempt_lost

@@ -1,0 +1,111 @@
+"""Words for the tests of the store: tasks, workers A and B, and the ways an attempt ends."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gridsidecar.config.settings import StoreSettings
+from gridsidecar.lifecycle import Begin, Insert, Me, decide
+from gridsidecar.retry import RetryPolicy
+from gridsidecar.store import OpenStore, Received, make_store
+from gridsidecar.task import Claim, Failed, Message, Outcome, Progress, Report, Status, Succeeded, Task, Transition
+from tests.store.direct import Direct
+
+QUEUE = "q"
+BOOM = Failed(error="boom", error_type="RateLimited")
+
+
+async def open_store(url: str, *, migrate: bool | None = True, queue: str = QUEUE, **settings: Any) -> OpenStore:
+    store = make_store(StoreSettings(url=url, **settings), queue)
+    try:
+        await store.open(migrate=migrate)
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+def task(task_id: str = "t", *, fields: dict[str, Any] | None = None, **properties: Any) -> Task:
+    """A task whose message has these properties; its own fields go into `fields`."""
+    known: dict[str, Any] = {"body": b'{"task_id": "t"}', "message_id": "first"} | properties
+    return Task(task_id=task_id, message=Message(**known), **(fields or {}))
+
+
+def alarm(attempt: int, **properties: Any) -> Task:
+    """What brings the task back after this attempt."""
+    return task(attempt=attempt, **({"message_id": f"alarm-{attempt}"} | properties))
+
+
+def nudge(attempt: int) -> Task:
+    """What maintenance sends."""
+    return task(attempt=attempt, nudge=True, message_id="nudge")
+
+
+def worker(worker_id: str, **known: Any) -> Me:
+    asker: dict[str, Any] = {"worker_id": worker_id, "trusted": True} | known
+    return Me(**asker)
+
+
+A = worker("A")
+B = worker("B")
+
+
+def decided(claim: Claim, outcome: Outcome, *, delay: float = 50.0, max_crashes: int = 3) -> Transition:
+    transition = decide(claim, outcome, RetryPolicy(delay=delay), random.Random(1), max_crashes=max_crashes)
+    assert transition is not None
+    return transition
+
+
+async def end(store: OpenStore, claim: Claim, outcome: Outcome, *, delay: float = 50.0) -> Transition | None:
+    """Commit the end of an attempt; what the store says stands in the row now."""
+    return await store.tasks.commit(claim, decided(claim, outcome, delay=delay), Report(), Progress())
+
+
+@dataclass
+class Two:
+    """Two workers' stores on one database."""
+
+    a: OpenStore
+    b: OpenStore
+    url: str
+    rows: Direct = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows = Direct(self.url)
+
+    async def started(self, *, retries: int = 3, message: Task | None = None) -> Claim:
+        """Worker A runs attempt 1 of task t."""
+        received = await self.a.tasks.claim(message or task(), A, retries)
+        assert received.reception == Insert()
+        assert received.claim is not None
+        return received.claim
+
+    async def retrying(self, *, retries: int = 3) -> Claim:
+        """Attempt 1 failed, attempt 2 is due in 50 s."""
+        claim = await self.started(retries=retries)
+        transition = await end(self.a, claim, BOOM)
+        assert transition is not None
+        assert transition.status is Status.RETRYING
+        return claim
+
+    async def ended(self, outcome: Outcome | None = None) -> Claim:
+        claim = await self.started(retries=0)
+        assert await end(self.a, claim, outcome or Succeeded({"w": 1})) is not None
+        return claim
+
+    async def rescued(self) -> tuple[Claim, Claim]:
+        """Worker A was cut off, worker B runs attempt 2; the claims of both."""
+        stale = await self.started()
+        self.rows.expire("A")
+        received = await self.b.tasks.claim(alarm(1), B, 3)
+        assert received.reception == Begin(attempt=2, crashes=1, rescues=True)
+        assert received.claim is not None
+        return stale, received.claim
+
+    async def deliver_to_a(self, message: Task, **known: Any) -> Received:
+        return await self.a.tasks.claim(message, replace(A, **known), 3)
+
+    async def deliver_to_b(self, message: Task, **known: Any) -> Received:
+        return await self.b.tasks.claim(message, replace(B, **known), 3)
