@@ -11,7 +11,7 @@ from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.executor import Executor
 from gridsidecar.settlement import Settlement
-from gridsidecar.store import Store
+from gridsidecar.store import RowRejected, Store
 from gridsidecar.task import CannotStart, Ended, Task, Transition
 from gridsidecar.worker import HeldAttempt, Lane, Leaving, Worker
 
@@ -67,7 +67,12 @@ class Consumer:
             await self._settlement.refuse(delivery, self._no_handler(task))
             return
         self._warn_of_priority(task)
-        held = await self._admission.admit(task, delivery, lane)
+        try:
+            held = await self._admission.admit(task, delivery, lane)
+        except RowRejected as error:
+            problem = f"the database cannot store this task: {error}"
+            await self._settlement.refuse(delivery, wire.Refused("not-storable", None, problem))
+            return
         if held is None:
             return
         try:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from gridsidecar import telemetry
 from gridsidecar.broker import Broker
 from gridsidecar.errors import BrokerUnavailable, GridSidecarError, PublishRefused
-from gridsidecar.handler import StopReason
+from gridsidecar.handler import StopReason, reaper
 from gridsidecar.store import HeldRow, Leases, Store
 from gridsidecar.worker import HeldAttempt, Worker
 
@@ -55,6 +55,7 @@ class Maintenance:
 
     async def beat(self) -> None:
         """One heartbeat. Raises `StoreUnavailable`."""
+        reaper.sweep(asyncio.get_running_loop())  # as PID 1 we inherit zombies even while idle
         await self._worker.lease.renew()
         await self._reconcile()
         for held in list(self._worker.attempts.values()):

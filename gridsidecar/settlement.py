@@ -66,8 +66,8 @@ class Settlement:
 
     async def _adopt(self, task: Task, delivery: Delivery) -> None:
         held = self._worker.attempts.get(task.task_id)
-        if held is None:  # it ended, alarm and all, while we looked
-            await delivery.ack()
+        if held is None or held.settled:  # it ended while we looked: let the row say what this copy is for
+            await delivery.give_back()
             return
         held.delivery = delivery
         held.received_at = self._worker.clock.monotonic()
@@ -75,6 +75,7 @@ class Settlement:
 
     async def give_back(self, held: HeldAttempt) -> None:
         """To be handed out again at once; a nudge where the delivery was handed off."""
+        held.settled = True
         if held.delivery is not None:
             await held.delivery.give_back()
             return
@@ -126,6 +127,11 @@ class Settlement:
 
 
 async def _ack(of: HeldAttempt | Delivery) -> None:
-    delivery = of.delivery if isinstance(of, HeldAttempt) else of
+    delivery: Delivery | None
+    if isinstance(of, HeldAttempt):
+        of.settled = True
+        delivery = of.delivery
+    else:
+        delivery = of
     if delivery is not None:
         await delivery.ack()

@@ -40,6 +40,7 @@ class HeldAttempt:
     stop: Stop = field(default_factory=Stop)
     progress: Progress = field(default_factory=Progress)  # the latest the handler reported
     ended: bool = False  # the handler is gone; only the row and the delivery are left to settle
+    settled: bool = False  # its delivery was acked or given back; another copy comes too late for it
     gone: asyncio.Event = field(default_factory=asyncio.Event)  # settled, and out of memory
 
 
