@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.task import Claim, Ended, Progress
+
+if TYPE_CHECKING:
+    from gridsidecar.handler.capture import OnText
 
 
 class StopReason(StrEnum):
@@ -26,23 +28,28 @@ class Stop:
     def __init__(self) -> None:
         self.reason: StopReason | None = None
         self.hurried = False
-        self._changed = asyncio.Event()
+        self._listener: Callable[[], None] | None = None
 
     def request(self, reason: StopReason) -> None:
         """SIGTERM now, SIGKILL after the handler's `kill_grace`."""
         if self.reason is None:
             self.reason = reason
-        self._changed.set()
+        self._tell()
 
     def hurry(self) -> None:
         """SIGKILL now, if a stop was requested."""
         self.hurried = True
-        self._changed.set()
+        self._tell()
 
-    async def changed(self) -> None:
-        """Wait until a stop is requested or hurried; returns at once for every change not yet seen."""
-        await self._changed.wait()
-        self._changed.clear()
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` at each request; at once if there was one."""
+        self._listener = listener
+        if self.reason is not None:
+            listener()
+
+    def _tell(self) -> None:
+        if self._listener is not None and self.reason is not None:
+            self._listener()
 
 
 class Handler(Protocol):
@@ -60,8 +67,13 @@ class Handler(Protocol):
         ...
 
 
-def make_handlers(settings: Mapping[str, HandlerSettings], clock: Clock) -> dict[str, Handler]:
-    """A handler for each task type that the configuration names. Nothing is started."""
+def make_handlers(
+    settings: Mapping[str, HandlerSettings], clock: Clock, on_text: OnText | None = None
+) -> dict[str, Handler]:
+    """A handler for each task type that the configuration names. Nothing is started.
+
+    `on_text` hears of all that a handler prints and logs, as it arrives; it must not block.
+    """
     from gridsidecar.handler.oneshot import OneshotHandler
 
-    return {name: OneshotHandler(name, handler, clock) for name, handler in settings.items()}
+    return {name: OneshotHandler(name, handler, clock, on_text) for name, handler in settings.items()}

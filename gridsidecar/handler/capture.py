@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+OnText = Callable[[bytes, str], None]  # output as it arrives, and its source
+
 KEPT_BYTES = 64 * 1024  # at either end of the log text
 STDERR_BYTES = 8 * 1024
 _ERROR_CHARACTERS = 256  # of the last line on stderr, as an error's text
@@ -36,8 +40,9 @@ class Tail:
 class LogText:
     """First and last 64 KiB of everything a handler said; sources do not share a line."""
 
-    def __init__(self, limit: int = KEPT_BYTES) -> None:
+    def __init__(self, limit: int = KEPT_BYTES, on_text: OnText | None = None) -> None:
         self._limit = limit
+        self._on_text = on_text
         self._head = bytearray()
         self._tail = Tail(limit)
         self._total = 0
@@ -48,6 +53,8 @@ class LogText:
         """Append output of one source (`stdout`, `stderr`, `log`)."""
         if not data:
             return
+        if self._on_text is not None:
+            self._on_text(data, source)
         if self._line_open and source != self._source:
             data = b"\n" + data
         self._source = source

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from gridsidecar import wire
 from gridsidecar.config.settings import HandlerSettings
-from gridsidecar.handler.capture import STDERR_BYTES, LogText, Tail, text_of
+from gridsidecar.handler.capture import STDERR_BYTES, LogText, OnText, Tail, text_of
 from gridsidecar.handler.lines import LineSplitter, MessageScanner
 from gridsidecar.handler.verdict import Output, Said
 from gridsidecar.task import Claim, Progress
@@ -35,9 +35,11 @@ class Conversation:
     then not pass for its result.
     """
 
-    def __init__(self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress) -> None:
+    def __init__(
+        self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, on_text: OnText | None = None
+    ) -> None:
         self._claim = claim
-        self.log = LogText()
+        self.log = LogText(on_text=on_text)
         self.stderr_tail = Tail(STDERR_BYTES)
         self.ignored = 0
         self.stopping = False  # set once we asked the handler to end: what it says from then on is late

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from functools import cache
+from functools import cache, partial
 from typing import assert_never
 
 from gridsidecar import wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.handler import Stop, StopReason
-from gridsidecar.handler.capture import text_of
+from gridsidecar.handler.capture import OnText, text_of
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.conversation import Conversation, OnProgress
 from gridsidecar.handler.environment import attempt_environment, handler_environment, traceparent_of
@@ -27,8 +27,9 @@ _FOUND_FOR_S = 1.0  # how long a command that was found counts as found
 class OneshotHandler:
     """Runs one configured command, a fresh process for each attempt."""
 
-    def __init__(self, name: str, settings: HandlerSettings, clock: Clock) -> None:
+    def __init__(self, name: str, settings: HandlerSettings, clock: Clock, on_text: OnText | None = None) -> None:
         self._settings = settings
+        self._on_text = on_text
         self._clock = clock
         self._command = Command(name, tuple(settings.command), settings.cwd, handler_environment(settings, os.environ))
         self._program: str | None = None
@@ -46,7 +47,7 @@ class OneshotHandler:
         """See the seam."""
         if stop.reason is not None:
             return Ended(_stopped(stop.reason))
-        attempt = _Attempt(self._settings, claim, on_progress)
+        attempt = _Attempt(self._settings, claim, on_progress, self._on_text)
         try:
             attempt.start(self._prepared(claim, attempt.timeout))
         except NotStartable as problem:
@@ -90,11 +91,13 @@ class OneshotHandler:
 class _Attempt:
     """One process with its timers and the reason why we ended it, if we did."""
 
-    def __init__(self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress) -> None:
+    def __init__(
+        self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, on_text: OnText | None
+    ) -> None:
         self.timeout = _timeout(claim, settings)
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._talk = Conversation(settings, claim, on_progress)
+        self._talk = Conversation(settings, claim, on_progress, on_text)
         self._cause: Cause | None = None
         self._timers: dict[Cause, asyncio.TimerHandle] = {}
         self._heard_at = 0.0  # loop time of the last byte; kept only where a stall matters
@@ -115,11 +118,10 @@ class _Attempt:
             self._check_stall()
 
     async def until_end(self, stop: Stop) -> Ended:
-        stopper = self._loop.create_task(self._obey(stop))
+        stop.listen(partial(self._obey, stop))
         try:
             end = await self._process.ended
         finally:
-            stopper.cancel()
             for timer in self._timers.values():
                 timer.cancel()
             if not self._process.ended.done() or self._process.ended.cancelled():
@@ -128,13 +130,11 @@ class _Attempt:
 
     # -- ending it ----------------------------------------------------------------------------------------------------
 
-    async def _obey(self, stop: Stop) -> None:
-        while True:
-            await stop.changed()
-            if stop.reason is not None:
-                self._end_for(_cause(stop.reason))
-                if stop.hurried:
-                    self._process.kill()
+    def _obey(self, stop: Stop) -> None:
+        assert stop.reason is not None
+        self._end_for(_cause(stop.reason))
+        if stop.hurried:
+            self._process.kill()
 
     def _end_for(self, cause: Cause) -> None:
         if self._process.exited:
