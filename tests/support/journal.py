@@ -23,7 +23,7 @@ class Run:
 
 
 class Journal:
-    """A file that handlers append lines `word task attempt pid time` to."""
+    """A file that handlers append lines `word task attempt pid time` to; so task ids need to be without spaces."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
