@@ -23,7 +23,7 @@ from gridsidecar.handler.watch import watcher_of
 
 DRAIN_S = 2.0  # how long output is awaited after the end, when something else holds a pipe open
 _CHUNK = 65536
-_PIPE_CAPACITY = 65536  # what a fresh pipe takes without a reader
+_PIPE_CAPACITY = 4096  # what every fresh pipe takes without a reader: a user with many pipes gets one page each
 _FINAL_READS = 64  # chunks still read from each pipe at the end; more than any pipe holds
 _OOM_SCORE_RAISE = 500
 _OOM_SCORE_AFTER_S = 0.02  # a child that is gone by then cannot have taken much memory, and need not pay for this
