@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import sys
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
-from gridsidecar.cli import config, run, tables
+from gridsidecar import __version__
+from gridsidecar.cli import config, demo, execute, run, status, submit, tables
 from gridsidecar.errors import EX_USAGE, GridSidecarError
+
+INTERRUPTED = 130  # as shells say: 128 + SIGINT
+PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 app = typer.Typer(
     name="gridsidecar",
@@ -15,25 +23,71 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
+
+
+def _add(name: str, command: Callable[..., None], epilog: str = "", **context: object) -> None:
+    text = inspect.getdoc(command) or ""
+    app.command(name, help=_reflowed(text), epilog=_reflowed(epilog), context_settings=context)(command)
+
+
+def _reflowed(text: str) -> str:
+    """Paragraphs as one line each: help is as wide as its terminal."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+
+
+_add("run", run.run, allow_interspersed_args=False)
+_add("demo", demo.demo)
+_add("submit", submit.submit, submit.EPILOG)
+_add("status", status.status, status.EPILOG)
+_add("exec", execute.execute, execute.EPILOG, allow_interspersed_args=False)
 app.add_typer(config.app, name="config")
-app.command("migrate")(tables.migrate)
-app.command("version")(tables.version)
+_add("migrate", tables.migrate)
+_add("version", tables.version)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"gridsidecar {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
     """Run a command; errors of ours are one sentence on stderr and an exit code of sysexits."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or file whose encoding lacks a character gets it escaped, instead of a traceback.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        app(standalone_mode=False)
+        code = _code()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `gridsidecar … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = PIPE_CLOSED
+    sys.exit(code)
+
+
+def _code() -> int:
+    try:
+        app(standalone_mode=False, prog_name="gridsidecar")
     except GridSidecarError as error:
         print(f"gridsidecar: {error}" if "\n" not in str(error) else error, file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except typer.Exit as done:
-        sys.exit(done.exit_code)
+        return done.exit_code
     except typer.TyperException as error:  # the command line itself is wrong
         show = getattr(error, "show", None)
         print(error, file=sys.stderr) if show is None else show()
-        sys.exit(EX_USAGE)
+        return EX_USAGE
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
+        return INTERRUPTED
+    return 0

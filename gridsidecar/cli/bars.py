@@ -1,0 +1,145 @@
+"""Tasks on their way, on stderr: live bars on a terminal, a line for each change elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from gridsidecar.cli.follow import Views
+from gridsidecar.cli.screen import clean, console, cut, interactive, say
+from gridsidecar.cli.task_words import STYLES, View, percent, status_of, words
+from gridsidecar.clock import SystemClock
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+NARROWEST_NAME, WIDEST_NAME = 8, 36
+WIDEST_BAR = 30
+RESERVED_ROWS = 4  # of the terminal: the prompt, the summary, a line to breathe
+_ACTIVE = ("running", "retrying")
+
+
+class Display(Protocol):
+    """Shows tasks again and again, inside `with`."""
+
+    def __enter__(self) -> Display: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+    def show(self, views: Views) -> None:
+        """The state of all tasks now."""
+        ...
+
+
+def make_display(names: Mapping[str, str] | None = None) -> Display:
+    """What fits stderr. `names` are shown instead of ids where they are known."""
+    return Bars(names or {}) if interactive(sys.stderr) else Lines(names or {})
+
+
+class Lines:
+    """One line for each change."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = names
+        self._told: dict[str, tuple[str, ...]] = {}
+        self._clock = SystemClock()
+        self._started = self._clock.monotonic()
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        return None
+
+    def show(self, views: Views) -> None:
+        seconds = self._clock.monotonic() - self._started
+        width = min(WIDEST_NAME, max((len(self._names.get(one, one)) for one in views), default=0))
+        for task_id, view in views.items():
+            change = _change(view)
+            if change != self._told.get(task_id, ("queued",)):
+                self._told[task_id] = change
+                name = clean(self._names.get(task_id, task_id))
+                say(f"{seconds:6.1f} s  {name:<{width}}  {_line(view)}")
+
+
+def _change(view: View | None) -> tuple[str, ...]:
+    """What makes a new line worth it; the seconds until a retry do not."""
+    if view is None:
+        return ("queued",)
+    return (status_of(view), str(view["attempt"]), str(percent(view)), view["progress_message"] or "")
+
+
+def _line(view: View | None) -> str:
+    status = status_of(view)
+    text = words(view)
+    figure = f"{percent(view):3d} %  " if status == "running" else ""
+    return figure + (text if text.startswith(status) or status != "running" else f"{status}: {text}")
+
+
+class Bars:
+    """A live list with a bar for each task; where there are more than rows, those that run, and a summary."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        from rich.live import Live
+
+        self._names = names
+        self._console = console(sys.stderr)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Bars:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._live.stop()
+
+    def show(self, views: Views) -> None:
+        self._live.update(self._picture(views), refresh=True)
+
+    def _picture(self, views: Views) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        room = max(1, self._console.height - RESERVED_ROWS)
+        shown = dict(views) if len(views) <= room else _most_active(views, room)
+        parts: list[RenderableType] = [self._rows(shown)]
+        if len(views) > 1:
+            parts.append(Text(summary(views), style="dim"))
+        return Group(*parts)
+
+    def _rows(self, views: Views) -> RenderableType:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        width = self._console.width
+        longest = max((len(self._names.get(one, one)) for one in views), default=0)
+        name_width = max(NARROWEST_NAME, min(longest, WIDEST_NAME, width // 3))
+        bar_width = max(5, min(WIDEST_BAR, width // 4))
+        rest = max(10, width - name_width - bar_width - 4 - 3 * 2 - 1)
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for task_id, view in views.items():
+            style = STYLES[status_of(view)]
+            table.add_row(
+                Text(cut(clean(self._names.get(task_id, task_id)), name_width).ljust(name_width), no_wrap=True),
+                ProgressBar(100, percent(view), width=bar_width, complete_style=style, finished_style=style),
+                Text(f"{percent(view):3d}%", style=style),
+                Text(cut(words(view), rest), style=style, no_wrap=True, overflow="crop"),
+            )
+        return table
+
+
+def _most_active(views: Views, room: int) -> dict[str, View | None]:
+    active = [one for one, view in views.items() if status_of(view) in _ACTIVE]
+    return {one: views[one] for one in active[: room - 1]}
+
+
+def summary(views: Views) -> str:
+    """How many tasks are where."""
+    counts = Counter(status_of(view) for view in views.values())
+    return ", ".join(f"{counts[status]} {status}" for status in STYLES if counts[status])

@@ -1,0 +1,176 @@
+"""`gridsidecar demo`: a queue, a sidecar and a handful of tasks, live."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gridsidecar.cli.screen import console, cut, interactive, json_text, say
+from gridsidecar.cli.task_words import STYLES, View, duration, error_line, status_of
+from gridsidecar.errors import EX_FAILED, EX_OK
+
+if TYPE_CHECKING:
+    from gridsidecar.cli.follow import Views
+    from gridsidecar.demo.plan import DemoTask
+    from gridsidecar.demo.sidecar import Sidecar
+
+LONGEST = 18.0  # seconds until what has not ended is a failure
+TERMINATED = 143  # 128 + SIGTERM
+_COLUMNS = ("task", "handler", "shows", "status", "attempts", "time", "result or error")
+_NARROW = 60  # characters of a result where nobody says how wide the paper is
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the folder, and say where it is.")] = False,
+) -> None:
+    """See it work: a queue, a sidecar and a handful of tasks in a temporary folder, with nothing to install.
+
+    The tasks run in shell, Python and Node: some with progress, one that is retried, one with bad data, one that hangs.
+    """
+    from gridsidecar.demo.plan import find_node, lay_out, tasks
+    from gridsidecar.demo.sidecar import Sidecar
+
+    with _folder(keep) as folder:
+        node = find_node()
+        planned = tasks(folder, node)
+        config = lay_out(folder, planned)
+        without = "" if node else "; Node is not installed, so its handler is left out"
+        say(f"gridsidecar demo: {len(planned)} tasks, one sidecar, queue and state in one SQLite file{without}\n")
+        with Sidecar(config) as sidecar:
+            views = asyncio.run(_carry(config, planned, sidecar))
+        _print_table(planned, views)
+        code = _judge(planned, views)
+        _say_next(config if keep else None)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _folder(keep: bool) -> Iterator[Path]:
+    """A temporary folder; SIGTERM and a closed terminal remove it, too."""
+    folder = Path(tempfile.mkdtemp(prefix="gridsidecar-demo-"))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(TERMINATED))
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) -> Views:
+    """Submit the tasks and follow them to their ends."""
+    from gridsidecar.broker import make_broker
+    from gridsidecar.cli.bars import make_display
+    from gridsidecar.cli.follow import follow
+    from gridsidecar.cli.outgoing import Outbox
+    from gridsidecar.config.load import load
+    from gridsidecar.demo.plan import message
+    from gridsidecar.store import make_store
+    from gridsidecar.telemetry import Readiness
+
+    settings = load(str(config), environ={}, dotenv=None)
+    broker, store = make_broker(settings.broker, Readiness()), make_store(settings.store, settings.broker.queue)
+    try:
+        await store.open(migrate=True)
+        await broker.open()
+        outbox = Outbox(broker, settings.broker.max_message_bytes, lambda task_id: None)
+        for task in planned:
+            await outbox.send_one(message(task))
+        with make_display({task.name: f"{task.name:<10}  {task.handler}" for task in planned}) as display:
+
+            def show(views: Views) -> None:
+                sidecar.check()
+                display.show(views)
+
+            return await follow(store.tasks, [task.name for task in planned], show, limit=LONGEST)
+    finally:
+        await broker.close()
+        await store.close()
+
+
+# -- what came of it --------------------------------------------------------------------------------------------------
+
+
+def _as_planned(task: DemoTask, view: View | None) -> bool:
+    if view is None:
+        return False
+    planned = (task.status, task.attempts, task.error_type)
+    return planned == (view["status"], view["attempt"], view["error_type"] if task.status != "success" else None)
+
+
+def _judge(planned: Sequence[DemoTask], views: Views) -> int:
+    wrong = [task for task in planned if not _as_planned(task, views[task.name])]
+    for task in wrong:
+        say(f"{task.name} should have ended with {task.status} at attempt {task.attempts}")
+    if wrong:
+        return EX_FAILED
+    failed = sum(task.status == "failed" for task in planned)
+    say(f"\nAll {len(planned)} tasks ended as they should; {failed} of them were meant to fail.")
+    return EX_OK
+
+
+def _rows(planned: Sequence[DemoTask], views: Views) -> list[tuple[str, ...]]:
+    return [(task.name, task.handler, task.shows, *_cells(views[task.name])) for task in planned]
+
+
+def _cells(view: View | None) -> tuple[str, str, str, str]:
+    from gridsidecar.cli.task_view import seconds_between
+
+    if view is None:
+        return "queued", "0", "", ""
+    over = view["completed_at"]
+    took = duration(seconds_between(view["created_at"], over)) if over else ""
+    end = json_text(view["result"]) if view["status"] == "success" else error_line(view)
+    return status_of(view), str(view["attempt"]), took, end
+
+
+def _print_table(planned: Sequence[DemoTask], views: Views) -> None:
+    rows = _rows(planned, views)
+    if interactive(sys.stdout):
+        _print_rich(rows)
+        return
+    widths = [max(len(row[column]) for row in [_COLUMNS, *rows]) for column in range(len(_COLUMNS) - 1)]
+    for *cells, last in [_COLUMNS, *rows]:
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+        print(f"{line}  {last}".rstrip())
+    sys.stdout.flush()
+
+
+def _print_rich(rows: list[tuple[str, ...]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    paper = console(sys.stdout)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    fixed = [max(len(row[column]) for row in [_COLUMNS, *rows]) for column in range(len(_COLUMNS) - 1)]
+    room = max(20, paper.width - sum(fixed) - 2 * len(fixed) - 2)
+    for name in _COLUMNS:
+        table.add_column(name, no_wrap=True, justify="right" if name in ("attempts", "time") else "left")
+    for row in rows:
+        style = STYLES[row[3]]
+        styles = ("bold", "", "dim", style, "", "", "")
+        cells = [Text(cell, style=one) for cell, one in zip(row, styles, strict=True)]
+        table.add_row(*cells[:-1], Text(cut(row[-1], room)))
+    paper.print(table)
+
+
+def _say_next(kept: Path | None) -> None:
+    if kept is not None:
+        say(f"\nKept in {kept.parent}: handlers, configuration, database, log. Go on with:")
+        say(f"  gridsidecar status -c {kept} payment")
+        say(f"  gridsidecar run -c {kept}")
+        return
+    say("\nNext:")
+    say("  gridsidecar exec -- YOUR COMMAND    one task through your own command")
+    say("  gridsidecar demo --keep             keep the handlers and the configuration of this demo")
+    say("  gridsidecar run -c config.yaml      the real thing, on RabbitMQ and MySQL")

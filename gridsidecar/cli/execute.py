@@ -1,0 +1,225 @@
+"""`gridsidecar exec`: one task through a handler, without broker and store."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.screen import json_text, say
+from gridsidecar.cli.task_words import duration
+from gridsidecar.errors import EX_CONFIG, EX_FAILED, EX_OK, EX_RETRY, UsageError
+
+if TYPE_CHECKING:
+    from gridsidecar.config.settings import Settings
+    from gridsidecar.handler import Stop
+    from gridsidecar.task import Claim, Ended, Progress, Task, Transition
+
+INTERRUPTED = 130
+
+EPILOG = """
+Examples:
+
+gridsidecar exec --data '{"n": 21}' -- jq -c '{gs:1,type:"result",result:(.data.n*2)}'
+
+gridsidecar exec --type resize --data @task-data.json
+
+gridsidecar exec --task failed-task.json --attempt 3
+
+Exit codes: 0 success, 1 failed for good, 64 usage, 75 would be retried, 78 configuration or the command cannot be
+started, 130 Ctrl-C.
+"""
+
+
+def execute(
+    command: Annotated[
+        list[str] | None, typer.Argument(help="The handler, instead of a configured one: -- CMD ARGS...", metavar="CMD")
+    ] = None,
+    task_type: Annotated[str | None, typer.Option("--type", help="task_type; chooses the handler.")] = None,
+    data: Annotated[str | None, typer.Option(help="The task's data: JSON, @FILE, or - for stdin.")] = None,
+    task: Annotated[str | None, typer.Option(help="A file with a whole task message, or - for stdin.")] = None,
+    attempt: Annotated[
+        int, typer.Option(help="Run it as this attempt: later ones have fewer retries left.", min=1)
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole outcome, not only the result.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Run one task through a handler, here and now: no broker, no store, nothing is kept.
+
+    Progress, log events and stderr go to stderr as they arrive; the result is JSON on stdout. The exit code says what a
+    worker would do next.
+    """
+    from gridsidecar.cli.outgoing import BadTask, make_task
+    from gridsidecar.cli.parts import load_parts
+
+    fields = _fields(task, task_type, data)
+    flags: dict[str, object] = {"handlers.default.command": command} if command else {}
+    settings = load_parts(config, "handlers", flags=flags)
+    try:
+        made = make_task(fields, settings.broker.max_message_bytes)
+    except BadTask as bad:
+        raise UsageError(str(bad)) from None
+    name = "default" if command or made.task_type not in settings.handlers else made.task_type
+    if name not in settings.handlers:
+        raise UsageError(f"no handler for task type {made.task_type!r}; there are {', '.join(settings.handlers)}")
+    raise typer.Exit(asyncio.run(_Run(settings, name, made, attempt, as_json).run()))
+
+
+def _fields(task: str | None, task_type: str | None, data: str | None) -> dict[str, Any]:
+    from gridsidecar.cli.submit import read_data
+    from gridsidecar.cli.task_sources import read_all
+    from gridsidecar.wire.fields import shown
+    from gridsidecar.wire.strict_json import JsonRefused, parse_json
+
+    fields: Mapping[str, Any] = {"task_id": "exec"}
+    if task is not None:
+        try:
+            fields = parse_json(read_all(task))
+        except JsonRefused as refused:
+            raise UsageError(f"--task is not JSON: {refused.detail}") from None
+        if not isinstance(fields, dict):
+            raise UsageError(f"--task must be a JSON object, not {shown(fields)}")
+        fields = {"task_id": "exec", **fields}
+    given = {"task_type": task_type, "data": None if data is None else read_data(data)}
+    return {**fields, **{name: value for name, value in given.items() if value is not None}}
+
+
+class _Run:
+    """One attempt, told on stderr while it goes on."""
+
+    def __init__(self, settings: Settings, name: str, task: Task, attempt: int, as_json: bool) -> None:
+        self._settings = settings
+        self._handler = settings.handlers[name]
+        self._name = name
+        self._task = task
+        self._attempt = attempt
+        self._as_json = as_json
+        self._unfinished: dict[str, bytes] = {}  # by source: a line whose end has not come yet
+
+    async def run(self) -> int:
+        """The exit code."""
+        from gridsidecar.clock import SystemClock, system_random
+        from gridsidecar.config.settings import retry_policy
+        from gridsidecar.handler import Stop, make_handlers
+        from gridsidecar.handler.reaper import become_subreaper
+        from gridsidecar.lifecycle import decide
+
+        policy = retry_policy(self._settings.retry, self._handler)
+        claim = self._claim(policy.max_retries)
+        stop = Stop()
+        become_subreaper()
+        self._listen(stop)
+        handler = make_handlers({self._name: self._handler}, SystemClock(), self._tell_text)[self._name]
+        ended = await handler.run(claim, _tell_progress, stop)
+        self._tell_rest()
+        max_crashes = self._settings.worker.max_crashes
+        return self._conclude(ended, decide(claim, ended.outcome, policy, system_random(), max_crashes=max_crashes))
+
+    def _claim(self, max_retries: int) -> Claim:
+        from gridsidecar.task import Claim
+
+        asked = self._task.max_retry_count
+        return Claim(
+            task=self._task,
+            attempt=self._attempt,
+            worker_id="exec",
+            max_retry_count=max_retries if asked is None else asked,
+            retry_count=self._attempt - 1,
+        )
+
+    def _listen(self, stop: Stop) -> None:
+        from gridsidecar.handler import StopReason
+
+        def leave() -> None:
+            if stop.reason is not None:
+                stop.hurry()
+            stop.request(StopReason.SHUTDOWN)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, leave)
+
+    # -- while it runs ------------------------------------------------------------------------------------------------
+
+    def _tell_text(self, text: bytes, source: str) -> None:
+        if source == "stdout" and self._handler.result_from == "stdout":
+            return  # it is the result, and will be printed as such
+        *lines, rest = (self._unfinished.pop(source, b"") + text).split(b"\n")
+        self._unfinished[source] = rest
+        for line in lines:
+            _tell_line(line)
+
+    def _tell_rest(self) -> None:
+        for line in filter(None, self._unfinished.values()):
+            _tell_line(line)
+
+    # -- at the end ---------------------------------------------------------------------------------------------------
+
+    def _conclude(self, ended: Ended, transition: Transition | None) -> int:
+        from gridsidecar.task import CannotStart, Interrupted, Status
+
+        assert transition is not None, "nobody else can own this attempt"
+        if self._as_json:
+            print(json_text(_summary(ended, transition)), flush=True)
+        elif transition.status is Status.SUCCESS:
+            print(json_text(transition.result), flush=True)
+        say(_verdict(ended, transition))
+        if isinstance(ended.outcome, CannotStart):
+            return EX_CONFIG
+        if isinstance(ended.outcome, Interrupted):
+            return INTERRUPTED
+        if transition.status is Status.SUCCESS:
+            return EX_OK
+        return EX_FAILED if transition.status.terminal else EX_RETRY
+
+
+def _tell_line(line: bytes) -> None:
+    say("  " + line.decode("utf-8", "replace").rstrip("\r").expandtabs())
+
+
+def _tell_progress(progress: Progress) -> None:
+    figure = "" if progress.percent is None else f"{progress.percent:3.0f} %"
+    say("  ".join(part for part in (figure, progress.message) if part))
+
+
+def _summary(ended: Ended, transition: Transition) -> dict[str, Any]:
+    return {
+        "status": transition.status,
+        "outcome": transition.outcome,
+        "result": transition.result,
+        "error": transition.error,
+        "error_type": transition.error_type,
+        "last_error_type": transition.last_error_type,
+        "traceback": transition.traceback,
+        "retry_in_s": transition.delay if transition.status == "retrying" else None,
+        "duration_s": round(ended.report.duration_s, 3),
+        "exit_code": ended.report.exit_code,
+        "signal": ended.report.signal,
+        "cpu_s": ended.report.cpu_s,
+        "peak_rss_bytes": ended.report.peak_rss_bytes,
+        "notes": list(ended.report.notes),
+    }
+
+
+def _verdict(ended: Ended, transition: Transition) -> str:
+    """How it ended and what a worker would do next, in one line."""
+    from gridsidecar.task import CannotStart, Interrupted, Status
+
+    took = duration(ended.report.duration_s)
+    kind = ": ".join(part for part in (transition.error_type, transition.error) if part)
+    match transition.status:
+        case Status.SUCCESS:
+            return f"success in {took}"
+        case Status.RETRYING:
+            return f"failed in {took}, would be retried in {duration(transition.delay or 0.0)}: {kind}"
+        case Status.FAILED:
+            return f"failed for good in {took}: {kind}"
+        case _ if isinstance(ended.outcome, CannotStart):
+            return f"cannot start: {transition.error}"
+        case _ if isinstance(ended.outcome, Interrupted):
+            return f"interrupted after {took}"
+        case _:
+            return f"{transition.status} after {took}"

@@ -1,0 +1,50 @@
+"""Follow tasks in the store until all of them have ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from gridsidecar.cli.screen import say
+from gridsidecar.cli.task_words import View, ended
+from gridsidecar.clock import SystemClock
+from gridsidecar.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from gridsidecar.store import Store
+
+LOOK_EVERY = 0.15  # seconds
+AWAY_PAUSE = 1.0
+
+Views = Mapping[str, View | None]  # by task id; None = no row yet
+
+
+async def follow(
+    store: Store, ids: Sequence[str], show: Callable[[Views], None], *, limit: float | None = None
+) -> dict[str, View | None]:
+    """Look at the tasks again and again, `show` them each time, until all have ended or `limit` seconds are over.
+
+    A store that is away is waited for: the tasks go on meanwhile.
+    """
+    clock = SystemClock()
+    started = clock.monotonic()
+    views: dict[str, View | None] = dict.fromkeys(ids)
+    away = ""
+    while True:
+        looked_at = clock.monotonic()
+        try:
+            for task_id in [one for one, view in views.items() if not ended(view)]:
+                views[task_id] = await store.get(task_id)
+            away = ""
+        except StoreUnavailable as error:
+            if str(error) != away:
+                away = str(error)
+                say(f"the store is away, waiting for it: {away}")
+            await clock.sleep(AWAY_PAUSE)
+        show(views)
+        over = limit is not None and clock.monotonic() - started >= limit
+        if over or all(ended(view) for view in views.values()):
+            return views
+        # A long list takes long to look at; then look as long again at nothing.
+        await asyncio.sleep(max(LOOK_EVERY, clock.monotonic() - looked_at))

@@ -1,0 +1,124 @@
+"""Task messages on their way to the queue: made, checked, sent, confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gridsidecar import wire
+from gridsidecar.cli.screen import say
+from gridsidecar.cli.task_sources import Item, items
+from gridsidecar.errors import GridSidecarError, UsageError
+from gridsidecar.task import Message, Task
+from gridsidecar.wire.fields import shown
+from gridsidecar.wire.strict_json import JsonRefused, data_json, parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gridsidecar.broker import Broker
+
+AT_A_TIME = 64  # messages that wait for their confirmation
+
+
+class BadTask(Exception):
+    """Why something is no task message, in one sentence."""
+
+
+def make_task(fields: Mapping[str, Any], max_bytes: int) -> Task:
+    """A task whose message can be sent, with an id of its own where none is given. Raises BadTask.
+
+    It is read back as a worker will read it, so that its producer hears of a mistake and not the dead-letter queue.
+    """
+    given = fields.get("task_id")
+    body = data_json({"task_id": uuid.uuid4().hex if given is None else given, **_without_id(fields)}).encode()
+    found = wire.decode_task(Message(body=body), max_bytes)
+    if isinstance(found, wire.Refused):
+        raise BadTask(found.error)
+    priority = None if found.fields.get("priority") is None else found.priority
+    message = Message(body=body, content_type="application/json", priority=priority)
+    return replace(found, message=message)
+
+
+def _without_id(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "task_id"}
+
+
+def read_fields(item: Item, defaults: Mapping[str, Any], wrap: bool) -> dict[str, Any]:
+    """The fields of one item over the defaults; with `wrap` its whole value is the task's data. Raises BadTask."""
+    try:
+        value = parse_json(item.text.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise BadTask("it is not UTF-8") from None
+    except JsonRefused as refused:
+        raise BadTask(f"it is not JSON that can be sent: {refused.detail}") from None
+    if wrap:
+        return {**defaults, "data": value}
+    if not isinstance(value, dict):
+        raise BadTask(f"a task message is a JSON object, not {shown(value)}; --wrap makes it the data of a task")
+    return {**defaults, **value}
+
+
+class Outbox:
+    """Sends tasks, a window of them at a time, and tells of each as it is confirmed."""
+
+    def __init__(self, broker: Broker, max_bytes: int, confirmed: Callable[[str], None]) -> None:
+        self._broker = broker
+        self._max_bytes = max_bytes
+        self._confirmed = confirmed
+        self._window = asyncio.Semaphore(AT_A_TIME)
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._failure: GridSidecarError | None = None
+        self.ids: list[str] = []  # confirmed
+        self.bad = 0
+
+    async def send_all(self, source: str, defaults: Mapping[str, Any], wrap: bool) -> None:
+        """Send every good item of a source; the bad ones are told on stderr and counted."""
+        async for item in items(source):
+            try:
+                task = make_task(read_fields(item, defaults, wrap), self._max_bytes)
+            except BadTask as bad:
+                self.bad += 1
+                say(f"{item.place}: {bad}")
+            else:
+                await self._send(task)
+            if self._failure is not None:
+                break
+        await self.settled()
+
+    async def send_one(self, fields: Mapping[str, Any]) -> None:
+        """Raises UsageError when the fields make no task."""
+        try:
+            task = make_task(fields, self._max_bytes)
+        except BadTask as bad:
+            raise UsageError(str(bad)) from None
+        await self._send(task)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait for all confirmations; raises the first failure."""
+        await asyncio.gather(*self._under_way)
+        if self._failure is not None:
+            if self.ids:
+                say(f"{len(self.ids)} tasks were confirmed before this; what follows them was not sent")
+            raise self._failure
+
+    async def _send(self, task: Task) -> None:
+        await self._window.acquire()
+        sending = asyncio.create_task(self._publish(task))
+        self._under_way.add(sending)
+        sending.add_done_callback(self._under_way.discard)
+
+    async def _publish(self, task: Task) -> None:
+        try:
+            if self._failure is None:
+                await self._broker.publish(task.message)
+                self.ids.append(task.task_id)
+                self._confirmed(task.task_id)
+        except GridSidecarError as error:
+            self._failure = self._failure or error
+        finally:
+            self._window.release()

@@ -1,0 +1,38 @@
+"""Settings for commands that need only a part of the configuration."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+from gridsidecar.cli.run import config_file
+from gridsidecar.cli.screen import say
+
+if TYPE_CHECKING:
+    from gridsidecar.config.settings import Settings
+
+Part = Literal["broker", "store", "handlers"]
+
+# Never opened or started: they stand where a command asks for nothing.
+_STAND_INS: dict[Part, tuple[str, object]] = {
+    "broker": ("broker.url", "sqlite:///not-used.db"),
+    "store": ("store.url", "sqlite:///not-used.db"),
+    "handlers": ("handlers.default.command", ["true"]),
+}
+
+
+def load_parts(config: str | None, *needed: Part, flags: dict[str, object] | None = None) -> Settings:
+    """Settings of which only the `needed` parts mean anything: a producer knows no handlers, `exec` no servers."""
+    from gridsidecar import telemetry
+    from gridsidecar.config.load import load
+
+    telemetry.configure("WARNING", "console")
+    stand_ins = dict(pair for part, pair in _STAND_INS.items() if part not in needed)
+    return load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ, warn=say)
+
+
+def place_of(url: str) -> str:
+    """A store or broker as people know it, without its password."""
+    from gridsidecar.config.secrets import masked_text
+
+    return masked_text(url)

@@ -1,0 +1,206 @@
+"""`gridsidecar submit`: tasks onto the queue, and with --wait their ends."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gridsidecar.cli.run import ConfigFile
+from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
+
+if TYPE_CHECKING:
+    from gridsidecar.cli.parts import Part
+    from gridsidecar.cli.task_words import View
+    from gridsidecar.config.settings import Settings
+
+EPILOG = """
+Examples:
+
+gridsidecar submit --type resize --data '{"url": "https://example.org/a.png"}' --wait
+
+gridsidecar submit tasks.jsonl
+
+ls *.png | jq -R . | gridsidecar submit - --wrap --type resize
+
+Exit codes: 0 all sent (with --wait: all succeeded), 1 some not, 64 usage, 69 a server is away, 75 --wait-timeout is
+over, 77 refused, 78 configuration, 130 Ctrl-C.
+"""
+
+
+def submit(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="Task messages, one JSON object a line: a .jsonl file, or - for stdin. A .json file holds a list.",
+            metavar="[FILE|-]",
+        ),
+    ] = None,
+    file: Annotated[str | None, typer.Option("--file", help="The same as FILE.")] = None,
+    wrap: Annotated[bool, typer.Option("--wrap", help="Each JSON value is the data of a task.")] = False,
+    task_type: Annotated[str | None, typer.Option("--type", help="task_type; chooses the handler.")] = None,
+    data: Annotated[str | None, typer.Option(help="The task's data: JSON, @FILE, or - for stdin.")] = None,
+    task_id: Annotated[str | None, typer.Option("--id", help="task_id; made up when left out.")] = None,
+    retries: Annotated[int | None, typer.Option(help="max_retry_count: retries after the first attempt.")] = None,
+    priority: Annotated[str | None, typer.Option(help="0 - 9, low, normal, high or urgent.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that one attempt may take.")] = None,
+    defer_by: Annotated[float | None, typer.Option(help="Start in so many seconds.")] = None,
+    defer_until: Annotated[str | None, typer.Option(help="Start at this time, ISO 8601.")] = None,
+    callback_url: Annotated[str | None, typer.Option(help="Where to report the end.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the tasks until all have ended.")] = False,
+    wait_timeout: Annotated[float | None, typer.Option(help="Stop waiting after so many seconds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a task.")] = False,
+    config: ConfigFile = None,
+    url: Annotated[str | None, typer.Option("-u", "--url", help="broker.url")] = None,
+    queue: Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")] = None,
+) -> None:
+    """Put tasks on the queue and print their ids, one a line, each as soon as the broker has confirmed it.
+
+    One task is made of the options; or each line of a file or of stdin is a whole task message, and the options fill in
+    what it leaves out. A line that is no task is told on stderr, and the others are sent.
+    """
+    from gridsidecar.cli.parts import load_parts
+
+    fields: dict[str, Any] = {
+        "task_id": task_id,
+        "task_type": task_type,
+        "max_retry_count": retries,
+        "priority": priority,
+        "timeout": timeout,
+        "defer_by": defer_by,
+        "defer_until": defer_until,
+        "callback_url": callback_url,
+    }
+    fields = {name: value for name, value in fields.items() if value is not None}
+    if source is not None and file is not None:
+        raise UsageError("FILE and --file exclude each other")
+    order = _order(source if file is None else file, fields, data, wrap)
+    if wait_timeout is not None and not wait:
+        raise UsageError("--wait-timeout needs --wait")
+    flags: dict[str, object] = {"broker.url": url, "broker.queue": queue}
+    settings = load_parts(config, *_parts(wait), flags=flags)
+    raise typer.Exit(asyncio.run(_submit(settings, order, Waiting(wait, wait_timeout, as_json))))
+
+
+def _parts(wait: bool) -> tuple[Part, ...]:
+    return ("broker", "store") if wait else ("broker",)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One task's fields, or a source of many and what they leave out."""
+
+    fields: dict[str, Any]
+    source: str | None = None
+    wrap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What happens after sending; `limit` in seconds."""
+
+    wait: bool
+    limit: float | None
+    as_json: bool
+
+
+def _order(source: str | None, fields: dict[str, Any], data: str | None, wrap: bool) -> Order:
+    if source is None:
+        if wrap:
+            raise UsageError("--wrap needs a FILE, or - for stdin")
+        if data is None and not fields:
+            raise UsageError("nothing to submit: give --type, --data or --id, a FILE, or - for JSON lines on stdin")
+        return Order(fields if data is None else {**fields, "data": read_data(data)})
+    for name, given in (("--id", "task_id" in fields), ("--data", data is not None)):
+        if given:
+            raise UsageError(f"{name} is for one task; with a FILE or stdin each line says its own")
+    return Order(fields, source, wrap)
+
+
+def read_data(text: str) -> Any:
+    """The value that --data gives."""
+    from gridsidecar.cli.task_sources import read_all
+    from gridsidecar.wire.strict_json import JsonRefused, parse_json
+
+    if text == "-" or text.startswith("@"):
+        text = read_all(text.removeprefix("@"))
+    try:
+        return parse_json(text)
+    except JsonRefused as refused:
+        raise UsageError(f"--data is not JSON: {refused.detail}; a text is written as '\"text\"'") from None
+
+
+async def _submit(settings: Settings, order: Order, waiting: Waiting) -> int:
+    from gridsidecar.cli.screen import say
+
+    ids, bad = await _send(settings, order, waiting)
+    if bad:
+        say(f"{len(ids)} tasks sent, {bad} not")
+    code = await _wait(settings, ids, waiting) if waiting.wait and ids else EX_OK
+    return EX_FAILED if bad and code == EX_OK else code
+
+
+async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[list[str], int]:
+    """The ids of what was sent, and the number of items that were not."""
+    from gridsidecar.broker import make_broker
+    from gridsidecar.cli.outgoing import Outbox
+    from gridsidecar.cli.screen import json_text
+    from gridsidecar.telemetry import Readiness
+
+    def confirmed(task_id: str) -> None:
+        if not waiting.as_json:
+            print(task_id, flush=True)
+        elif not waiting.wait:
+            print(json_text({"task_id": task_id}), flush=True)
+
+    broker = make_broker(settings.broker, Readiness())
+    try:
+        await broker.open()
+        outbox = Outbox(broker, settings.broker.max_message_bytes, confirmed)
+        if order.source is None:
+            await outbox.send_one(order.fields)
+        else:
+            await outbox.send_all(order.source, order.fields, order.wrap)
+        return outbox.ids, outbox.bad
+    finally:
+        await broker.close()
+
+
+async def _wait(settings: Settings, ids: list[str], waiting: Waiting) -> int:
+    from gridsidecar.cli.bars import make_display
+    from gridsidecar.cli.follow import follow
+    from gridsidecar.cli.screen import say
+    from gridsidecar.store import make_store
+
+    store = make_store(settings.store, settings.broker.queue)
+    try:
+        # The tables may not exist yet: the first worker may start only now.
+        await store.open(migrate=settings.store.migrate)
+        with make_display() as display:
+            views = await follow(store.tasks, ids, display.show, limit=waiting.limit)
+    except asyncio.CancelledError:
+        say("not waiting any longer; the tasks go on")
+        raise
+    finally:
+        await store.close()
+    return _tell(views, waiting)
+
+
+def _tell(views: dict[str, View | None], waiting: Waiting) -> int:
+    from gridsidecar.cli.bars import summary
+    from gridsidecar.cli.screen import clean, json_text, say
+    from gridsidecar.cli.task_view import task_object
+    from gridsidecar.cli.task_words import ended, succeeded, words
+
+    for task_id, view in views.items():
+        if waiting.as_json:
+            print(json_text({"task_id": task_id, "status": "queued"} if view is None else task_object(view)))
+        elif ended(view) and not succeeded(view):
+            say(f"{clean(task_id)}  {words(view)}")
+    say(summary(views))
+    if not all(ended(view) for view in views.values()):
+        say(f"stopped waiting after {waiting.limit:g} s; the tasks go on")
+        return EX_RETRY
+    return EX_OK if all(succeeded(view) for view in views.values()) else EX_FAILED

@@ -1,0 +1,79 @@
+"""One task's state in a few words, for a line or beside a bar."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gridsidecar.cli.screen import clean
+from gridsidecar.task import Status
+
+View = dict[str, Any]  # a task as the store shows it
+
+STYLES = {
+    "queued": "dim",
+    "pending": "dim",
+    "running": "cyan",
+    "retrying": "yellow",
+    "success": "green",
+    "failed": "red",
+    "cancelled": "magenta",
+}
+
+
+def status_of(view: View | None) -> str:
+    """The task's status; `queued` while nobody has taken it from the queue, so that it has no row yet."""
+    return "queued" if view is None else str(view["status"])
+
+
+def ended(view: View | None) -> bool:
+    return view is not None and Status(view["status"]).terminal
+
+
+def succeeded(view: View | None) -> bool:
+    return view is not None and view["status"] == Status.SUCCESS
+
+
+def percent(view: View | None) -> int:
+    return 0 if view is None else max(0, min(100, int(view["progress"] or 0)))
+
+
+def words(view: View | None) -> str:
+    """What happens with the task right now, on one line."""
+    status = status_of(view)
+    if view is None:
+        return status
+    match status:
+        case "running":
+            again = f"attempt {view['attempt']}" if view["attempt"] > 1 else ""
+            return ", ".join(part for part in (clean(view["progress_message"] or ""), again) if part) or status
+        case "retrying":
+            return f"retry {due(view)}: {error_line(view)}"
+        case "pending":
+            return f"starts {due(view)}" if view["due_in_s"] else "waiting"
+        case "failed":
+            return f"failed: {error_line(view)}"
+        case _:
+            return status
+
+
+def due(view: View) -> str:
+    """When it runs next."""
+    seconds = view["due_in_s"]
+    return f"in {duration(seconds)}" if seconds else "now"
+
+
+def error_line(view: View) -> str:
+    """Type and text of the last error, on one line."""
+    kind = clean(view["error_type"] or "")
+    if view["last_error_type"]:
+        kind += f" ({clean(view['last_error_type'])})"
+    return ": ".join(part for part in (kind, clean(view["error_message"] or "")) if part)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

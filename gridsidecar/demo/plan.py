@@ -1,0 +1,130 @@
+"""The demo's tasks, how each must end, and the configuration that runs them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+QUEUE = "demo"
+ORPHANED_AFTER = 60  # seconds without work until a sidecar whose demo was killed leaves by itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoTask:
+    """One task of the demo: its handler, what it shows, and how it must end."""
+
+    name: str  # task id and task type
+    handler: str  # for people
+    shows: str
+    data: Any
+    status: str = "success"
+    attempts: int = 1
+    error_type: str | None = None
+    settings: dict[str, Any]
+
+
+def tasks(folder: Path, node: str | None) -> list[DemoTask]:
+    """All tasks; `node` is the path of Node, None where there is none."""
+    python = sys.executable
+
+    def script(program: str, name: str, **settings: Any) -> dict[str, Any]:
+        return {"command": [program, str(folder / "handlers" / name)], "kill_grace": 1, **settings}
+
+    planned = [
+        DemoTask(
+            name="thumbnails",
+            handler="Python",
+            shows="progress",
+            data={"images": [f"photo-{number}.jpg" for number in range(1, 11)]},
+            settings=script(python, "thumbnails.py"),
+        ),
+        DemoTask(
+            name="report", handler="shell", shows="progress", data={"month": "May"}, settings=script("sh", "report.sh")
+        ),
+        DemoTask(
+            name="payment",
+            handler="shell",
+            shows="a retry",
+            data={"order": 17},
+            attempts=2,
+            settings=script("sh", "flaky.sh", retry={"max_retries": 3, "delay": 1}),
+        ),
+        DemoTask(
+            name="invoice",
+            handler="Python",
+            shows="bad data",
+            data={"amount": -5},
+            status="failed",
+            error_type="InvalidInvoice",
+            settings=script(python, "invoice.py", retry={"max_retries": 3}),
+        ),
+        DemoTask(
+            name="stuck",
+            handler="shell",
+            shows="a timeout",
+            data=None,
+            status="failed",
+            error_type="TimeoutError",
+            settings=script("sh", "stuck.sh", timeout=2),
+        ),
+        DemoTask(
+            name="wordcount",
+            handler="wc -w",
+            shows="any program",
+            data="a program that knows nothing of tasks",
+            settings={"command": ["wc", "-w"], "input": "data", "result_from": "stdout"},
+        ),
+    ]
+    if node is not None:
+        items = [{"name": "tea", "price": 4, "count": 3}, {"name": "cups", "price": 2.5, "count": 12}]
+        planned.append(
+            DemoTask(
+                name="prices",
+                handler="Node",
+                shows="progress",
+                data={"items": items},
+                settings=script(node, "prices.js"),
+            )
+        )
+    return planned
+
+
+def find_node() -> str | None:
+    """The path of Node."""
+    return shutil.which("node") or shutil.which("nodejs")
+
+
+def lay_out(folder: Path, planned: list[DemoTask]) -> Path:
+    """Copy the handlers into the folder and write the configuration; its path."""
+    handlers = folder / "handlers"
+    handlers.mkdir()
+    for source in files("gridsidecar.demo").joinpath("handlers").iterdir():
+        if source.is_file():
+            (handlers / source.name).write_bytes(source.read_bytes())
+    url = f"sqlite:///{quote(str(folder / 'demo.db'))}"
+    config = {
+        "broker": {"url": url, "queue": QUEUE},
+        "store": {"url": url},
+        "worker": {"concurrency": 4, "idle_timeout": ORPHANED_AFTER, "shutdown_grace": 0},
+        "handlers": {task.name: task.settings for task in planned},
+        "progress_interval": 0.2,
+    }
+    path = folder / "config.yaml"
+    path.write_text(_yaml(config))
+    return path
+
+
+def _yaml(config: dict[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
+
+
+def message(task: DemoTask) -> dict[str, Any]:
+    """What a producer would send."""
+    return {"task_id": task.name, "task_type": task.name, "data": task.data}
