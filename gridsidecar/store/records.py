@@ -10,6 +10,7 @@ from typing import Any
 
 from gridsidecar import wire
 from gridsidecar.lifecycle import Row
+from gridsidecar.store.database import RowRejected
 from gridsidecar.task import Claim, Message, Progress, Report, Status, Task, Transition
 
 ERROR_LIMIT = 16_000  # characters kept of an error text: TEXT holds 65,535 bytes
@@ -27,11 +28,11 @@ def new_row(task: Task, worker_id: str, max_retry_count: int, queue: str) -> dic
     return {
         "id": task.task_id,
         "task_type": task.task_type,
-        "data": wire.data_json(task.data),
+        "data": _json(task.data),
         "max_retry_count": max_retry_count,
         "callback_url": task.callback_url,
         "callback_type": task.callback_type,
-        "callback_data": None if task.callback_data is None else wire.data_json(task.callback_data),
+        "callback_data": None if task.callback_data is None else _json(task.callback_data),
         "priority": task.priority,
         "timeout": task.timeout,
         "worker_id": worker_id,
@@ -98,11 +99,11 @@ def end_columns(claim: Claim, transition: Transition, progress: Progress, grace:
         | progress_columns(last)
         | {
             "status": transition.status.value,
-            "result": wire.data_json(transition.result) if succeeded else None,
+            "result": _json(transition.result) if succeeded else None,
             "error": _cut(transition.error, ERROR_LIMIT),
             "error_type": _cut(transition.error_type, SHORT),
             "last_error_type": _cut(transition.last_error_type, SHORT),
-            "traceback": transition.traceback,
+            "traceback": None if transition.traceback is None else _storable(transition.traceback),
             "retry_count": transition.retry_count,
             "crashes": transition.crashes,
             "interruptions": transition.interruptions,
@@ -116,7 +117,6 @@ def end_columns(claim: Claim, transition: Transition, progress: Progress, grace:
 
 def attempt_columns(claim: Claim, transition: Transition, report: Report) -> dict[str, Any]:
     return fence(claim) | {
-        "status": transition.status.value,
         "duration": round(report.duration_s, 3),
         "outcome": transition.outcome,
         "error": _cut(transition.error, ERROR_LIMIT),
@@ -129,7 +129,7 @@ def attempt_columns(claim: Claim, transition: Transition, report: Report) -> dic
         "log_tail": _storable(report.log_tail) or None,
         "log_dropped": report.log_dropped_bytes,
         "stderr_tail": _storable(report.stderr_tail) or None,
-        "notes": "; ".join(report.notes) or None,
+        "notes": _cut("; ".join(report.notes), ERROR_LIMIT) or None,
     }
 
 
@@ -156,6 +156,13 @@ def _decoded(text: str | None) -> Any:
         return json.loads(text)
     except ValueError:  # a row that another program wrote
         return text
+
+
+def _json(value: Any) -> str:
+    try:
+        return wire.data_json(value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RowRejected(f"no JSON value: {error}") from error
 
 
 def _cut(text: str | None, limit: int) -> str | None:

@@ -17,6 +17,7 @@ from gridsidecar.store.database import Connection, Params, RowRejected, Statemen
 from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames, load_migrations, load_queries
 
 BUSY_TIMEOUT = 30.0  # seconds to wait for another process's write
+_REJECTED = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError)
 
 
 class _SQLiteConnection:
@@ -132,7 +133,7 @@ class _translated:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.InterfaceError | OverflowError):
+        if isinstance(error, _REJECTED):
             raise RowRejected(str(error)) from error
         if isinstance(error, sqlite3.OperationalError):
             text = str(error)

@@ -229,7 +229,8 @@ class Store:
         return await self._database.transact(cancel)
 
     async def retry_by_hand(self, task_id: str) -> Message | None:
-        """Make an ended task due now, with its counters at zero; the nudge to publish, None if it cannot be retried."""
+        """Make an ended task due now, with its counters at zero; the nudge to publish, None if it cannot be retried:
+        it did not fail, or its message was refused and is with the dead letters."""
 
         async def retry(connection: Connection) -> Message | None:
             params = {"id": task_id, "grace": CHECK_GRACE}

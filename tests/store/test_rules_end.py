@@ -11,6 +11,7 @@ from gridsidecar.task import (
     CannotStart,
     Failed,
     Interrupted,
+    Message,
     Outcome,
     Progress,
     Report,
@@ -97,9 +98,17 @@ async def test_cancel_requested_and_the_handler_gone_is_cancelled(two: Two) -> N
 
 
 @pytest.mark.parametrize(
-    "outcome", [BOOM, NO_RETRY, Interrupted(), CannotStart("gone")], ids=["retry", "failure", "interrupted", "no start"]
+    ("outcome", "word"),
+    [
+        (BOOM, "failed"),
+        (NO_RETRY, "failed"),
+        (Interrupted(), "interrupted"),
+        (CannotStart("gone"), "cannot_start"),
+    ],
+    ids=["retry", "failure", "interrupted", "no start"],
 )
-async def test_cancel_requested_meanwhile_turns_the_end_into_cancelled(two: Two, outcome: Outcome) -> None:
+async def test_cancel_requested_meanwhile_turns_the_end_into_cancelled(two: Two, outcome: Outcome, word: str) -> None:
+    """The row is cancelled; the history says how the attempt itself ended."""
     claim = await two.started()
     await two.b.tasks.request_cancel("t")
     transition = await end(two.a, claim, outcome)
@@ -107,7 +116,7 @@ async def test_cancel_requested_meanwhile_turns_the_end_into_cancelled(two: Two,
     assert (transition.status, transition.settle) == (Status.CANCELLED, Settle.ACK)
     row = two.rows.row()
     assert (row["status"], row["worker_id"], row["next_run_at"]) == ("cancelled", None, None)
-    assert two.rows.history() == [(1, "cancelled")]
+    assert two.rows.history() == [(1, word)]
 
 
 async def test_cancel_requested_meanwhile_a_success_wins(two: Two) -> None:
@@ -295,6 +304,14 @@ async def test_retry_by_hand_only_of_what_failed_or_was_cancelled(two: Two) -> N
     await two.a.tasks.commit(claim, decided(claim, Succeeded()), Report(), Progress())
     assert await two.b.tasks.retry_by_hand("t") is None
     assert two.rows.row()["status"] == "success"
+
+
+async def test_retry_by_hand_not_of_a_message_that_was_refused(two: Two) -> None:
+    """There is nothing to send: the message is with the dead letters."""
+    assert await two.a.tasks.record_refused(Message(body=b"rubbish"), "t", "not JSON")
+    before = two.rows.row()
+    assert await two.a.tasks.retry_by_hand("t") is None
+    assert two.rows.row() == before
 
 
 async def test_the_same_message_after_an_end_stays_a_duplicate(two: Two) -> None:

@@ -71,11 +71,10 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
 -- name: attempt_ended many rows
 INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
   exit_code, signal_number, cpu_seconds, peak_memory, log_head, log_tail, log_dropped, stderr_tail, notes)
-SELECT :id, :attempt, :worker_id, UTC_TIMESTAMP(3) - INTERVAL (:duration * 1000000) MICROSECOND, UTC_TIMESTAMP(3),
+VALUES (:id, :attempt, :worker_id, UTC_TIMESTAMP(3) - INTERVAL (:duration * 1000000) MICROSECOND, UTC_TIMESTAMP(3),
   :outcome, :error, :error_type, :exit_code, :signal_number, :cpu_seconds, :peak_memory, :log_head, :log_tail,
-  :log_dropped, :stderr_tail, :notes
-FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
-ON DUPLICATE KEY UPDATE task_id = {attempts}.task_id
+  :log_dropped, :stderr_tail, :notes)
+ON DUPLICATE KEY UPDATE task_id = task_id
 
 -- name: attempt_lost
 INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type)
@@ -148,7 +147,7 @@ UPDATE {tasks} SET status = 'pending', retry_count = 0, crashes = 0, interruptio
   handed_off = 1, next_run_at = UTC_TIMESTAMP(3),
   next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:grace * 1000000) MICROSECOND, completed_at = NULL, worker_id = NULL,
   updated_at = UTC_TIMESTAMP(3), rev = rev + 1
-WHERE id = :id AND status IN ('failed', 'cancelled')
+WHERE id = :id AND status IN ('failed', 'cancelled') AND body IS NOT NULL
 
 -- name: message_of
 SELECT attempt, body, headers FROM {tasks} WHERE id = :id

@@ -72,10 +72,9 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
 -- name: attempt_ended
 INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
   exit_code, signal_number, cpu_seconds, peak_memory, log_head, log_tail, log_dropped, stderr_tail, notes)
-SELECT :id, :attempt, :worker_id, strftime('%Y-%m-%d %H:%M:%f', 'now', -:duration || ' seconds'), {now},
+VALUES (:id, :attempt, :worker_id, strftime('%Y-%m-%d %H:%M:%f', 'now', -:duration || ' seconds'), {now},
   :outcome, :error, :error_type, :exit_code, :signal_number, :cpu_seconds, :peak_memory, :log_head, :log_tail,
-  :log_dropped, :stderr_tail, :notes
-FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
+  :log_dropped, :stderr_tail, :notes)
 ON CONFLICT (task_id, attempt) DO NOTHING
 
 -- name: attempt_lost
@@ -149,7 +148,7 @@ UPDATE {tasks} SET status = 'pending', retry_count = 0, crashes = 0, interruptio
   handed_off = 1, next_run_at = {now},
   next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :grace || ' seconds'), completed_at = NULL, worker_id = NULL,
   updated_at = {now}, rev = rev + 1
-WHERE id = :id AND status IN ('failed', 'cancelled')
+WHERE id = :id AND status IN ('failed', 'cancelled') AND body IS NOT NULL
 
 -- name: message_of
 SELECT attempt, body, headers FROM {tasks} WHERE id = :id
