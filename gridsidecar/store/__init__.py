@@ -33,8 +33,11 @@ class OpenStore:
 
 
 def make_store(settings: StoreSettings, queue: str) -> OpenStore:
-    """The store that `store.url` names, not yet connected. ConfigError when the URL cannot be used."""
+    """The store that `store.url` names, not yet connected. ConfigError when the URL or the names cannot be used."""
     tables = TableNames(settings.table_prefix + settings.table_name)
+    if tables.excess > 0:
+        problem = f"{tables.tasks} is too long for the tables named after it; shorten it by {tables.excess} characters"
+        raise ConfigError([Fault("store.table_name", problem)])
     try:
         database = _database(settings, tables)
     except (ValueError, OSError) as error:  # OSError: a certificate file that cannot be read

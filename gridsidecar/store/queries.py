@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 SCHEMA_VERSION = 1  # the newest migration in sql/
+LONGEST_NAME = 64  # characters of a table's name, in MySQL
+_SIDE_TABLES = ("attempts", "callbacks", "workers", "schema_version", "owed_work")
 _NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "mysql": "UTC_TIMESTAMP(3)"}
 
 
@@ -41,9 +43,15 @@ class TableNames:
 
     tasks: str
 
+    @property
+    def excess(self) -> int:
+        """Characters by which the longest name is too long; 0 or less is fine."""
+        return max(len(f"{self.tasks}_{word}") for word in _SIDE_TABLES) - LONGEST_NAME
+
     def mapping(self, dialect: str) -> dict[str, str]:
-        side = ("attempts", "callbacks", "workers", "schema_version", "owed_work")
-        return {"tasks": self.tasks, "now": _NOW[dialect]} | {name: f"{self.tasks}_{name}" for name in side}
+        """What stands for each `{word}` in the SQL files. Names are quoted: `order` may be a table too."""
+        side = {word: f"`{self.tasks}_{word}`" for word in _SIDE_TABLES}
+        return {"tasks": f"`{self.tasks}`", "name": self.tasks, "now": _NOW[dialect]} | side
 
 
 def _parse(name: str, text: str, many_rows: bool = False) -> Query:

@@ -53,7 +53,7 @@ class SQLiteDatabase:
             if self._connection is not None:
                 return
             with _translated(self._path):
-                connection = await aiosqlite.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
+                connection = await self._connect()
                 try:
                     connection.row_factory = aiosqlite.Row
                     await connection.execute("PRAGMA journal_mode = WAL")
@@ -62,6 +62,15 @@ class SQLiteDatabase:
                     await connection.close()
                     raise
             self._connection = connection
+
+    async def _connect(self) -> aiosqlite.Connection:
+        connection = aiosqlite.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
+        try:
+            return await connection
+        except BaseException:
+            # Its thread still has to say goodbye to this loop, which may be gone in a moment.
+            connection._thread.join(timeout=1)
+            raise
 
     async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         async with self._transaction() as connection:

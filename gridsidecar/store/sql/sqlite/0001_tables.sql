@@ -39,8 +39,8 @@ CREATE TABLE IF NOT EXISTS {tasks} (
   rev              INTEGER NOT NULL DEFAULT 0
 );
 
-CREATE INDEX IF NOT EXISTS {tasks}_status ON {tasks} (status, created_at);
-CREATE INDEX IF NOT EXISTS {tasks}_check ON {tasks} (next_check_at);
+CREATE INDEX IF NOT EXISTS `{name}_status` ON {tasks} (status, created_at);
+CREATE INDEX IF NOT EXISTS `{name}_check` ON {tasks} (next_check_at);
 
 CREATE TABLE IF NOT EXISTS {attempts} (
   task_id       TEXT NOT NULL,
@@ -79,8 +79,8 @@ CREATE TABLE IF NOT EXISTS {callbacks} (
   created_at      TEXT NOT NULL
 );
 
-CREATE INDEX IF NOT EXISTS {callbacks}_due ON {callbacks} (next_try_at);
-CREATE INDEX IF NOT EXISTS {callbacks}_task ON {callbacks} (task_id);
+CREATE INDEX IF NOT EXISTS `{name}_callbacks_due` ON {callbacks} (next_try_at);
+CREATE INDEX IF NOT EXISTS `{name}_callbacks_task` ON {callbacks} (task_id);
 
 CREATE TABLE IF NOT EXISTS {workers} (
   id         TEXT NOT NULL PRIMARY KEY,
