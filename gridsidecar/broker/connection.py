@@ -6,11 +6,20 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
-import aio_pika
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AuthenticationError, ProbableAuthenticationError
+import aiormq
 from aiormq.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed, InvalidFrameError
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelAccessRefused,
+    ConnectionNotAllowed,
+    InvalidFrameError,
+    ProbableAuthenticationError,
+)
+from pamqp.exceptions import PAMQPException
 from yarl import URL
 
 from gridsidecar.broker import leniency
@@ -22,8 +31,27 @@ CLOSE_TIMEOUT = 5.0
 
 # The client reports in its own words what we raise or log in ours.
 logging.getLogger("aiormq").addHandler(logging.NullHandler())
-logging.getLogger("aio_pika").addHandler(logging.NullHandler())
+
+# What the client raises when a connection or a channel is gone; RuntimeError is its "closed already".
+FAILURES = (AMQPError, OSError, RuntimeError, StopAsyncIteration, PAMQPException)
+
 leniency.install()
+
+
+class Wire(TransportFactory):
+    """Makes the socket, and remembers it: a peer that answers no more can only be left by dropping the socket."""
+
+    def __init__(self, *, tls: bool) -> None:
+        self._factory = TLSTransportFactory() if tls else TCPTransportFactory()
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, self._writer = await self._factory.create(url, **kwargs)
+        return reader, self._writer
+
+    def drop(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
 
 
 class Link:
@@ -32,14 +60,15 @@ class Link:
     def __init__(self, settings: BrokerSettings, purpose: str) -> None:
         self._url = _url(settings, purpose)
         self.where = f"{self._url.host}:{self._url.port or (5671 if self._url.scheme == 'amqps' else 5672)}"
-        self._connection: aio_pika.abc.AbstractConnection | None = None
+        self._connection: AbstractConnection | None = None
+        self._wire = Wire(tls=False)
         self._changing = asyncio.Lock()
         self._closed = False
         self.generation = 0  # counts the connections made so far
 
     @property
     def connected(self) -> bool:
-        return self._underlay is not None
+        return self._connection is not None and self._connection.is_opened
 
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
         """A new channel, on a new connection if need be. Raises BrokerUnavailable or AccessRefused."""
@@ -66,23 +95,26 @@ class Link:
         async with self._changing:
             if self._closed:
                 raise BrokerUnavailable(f"the connection to RabbitMQ at {self.where} was closed by this process")
-            if (usable := self._underlay) is not None:
-                return usable
-            await self._discard()
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                self._connection = await aio_pika.connect(self._url)
-            self.generation += 1
-            return self._connection.transport.connection  # type: ignore[union-attr]
+            if self._connection is None or not self._connection.is_opened:
+                await self._discard()
+                self._connection = await self._connect()
+                self.generation += 1
+            return self._connection
 
-    @property
-    def _underlay(self) -> AbstractConnection | None:
-        transport = None if self._connection is None else self._connection.transport
-        return transport.connection if transport is not None and transport.connection.is_opened else None
+    async def _connect(self) -> AbstractConnection:
+        self._wire = Wire(tls=self._url.scheme == "amqps")
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                return await aiormq.connect(self._url, transport_factory=self._wire)
+        except BaseException:
+            self._wire.drop()
+            raise
 
     async def _discard(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await close_quietly(connection)
+            self._wire.drop()
 
 
 def _url(settings: BrokerSettings, purpose: str) -> URL:
@@ -95,7 +127,7 @@ def _url(settings: BrokerSettings, purpose: str) -> URL:
     return url.update_query(heartbeat=settings.heartbeat, name=f"gridsidecar {purpose}")
 
 
-async def close_quietly(closable: AbstractChannel | aio_pika.abc.AbstractConnection) -> None:
+async def close_quietly(closable: AbstractChannel | AbstractConnection) -> None:
     """Close within CLOSE_TIMEOUT; whether the other side still listens does not matter."""
     with suppress(TimeoutError, BrokerUnavailable, AccessRefused), translated("the broker"):
         async with asyncio.timeout(CLOSE_TIMEOUT):
@@ -122,7 +154,7 @@ def translated(where: str) -> Iterator[None]:
         raise BrokerUnavailable(f"RabbitMQ at {where} did not answer in time") from error
     except Exception as error:
         # The client raises a bare Exception where it has no better reason for a closed channel.
-        if isinstance(error, CONNECTION_EXCEPTIONS) or type(error) is Exception:
+        if isinstance(error, FAILURES) or type(error) is Exception:
             raise BrokerUnavailable(f"RabbitMQ at {where}: {str(error) or 'the connection was lost'}") from error
         raise
 

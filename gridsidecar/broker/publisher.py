@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -85,5 +86,5 @@ async def _publish(
         raise Unroutable(f"RabbitMQ has no queue {queue!r}: the message was returned") from error
     except DeliveryError as error:
         raise PublishRefused(f"RabbitMQ did not take a message for queue {queue!r}: the queue is full") from error
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, struct.error) as error:
         raise PublishRefused(f"AMQP cannot carry the properties of a message for queue {queue!r}: {error}") from error

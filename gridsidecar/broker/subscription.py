@@ -19,7 +19,7 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable
 from gridsidecar.telemetry import Readiness
 
 SETUP_TIMEOUT = 15.0  # seconds
-CANCEL_TIMEOUT = 10.0
+CANCEL_TIMEOUT = 5.0
 SETTLE_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
@@ -136,6 +136,8 @@ class Subscription:
             if consumer is not None:
                 await self._watch(consumer, stop)
         except (BrokerUnavailable, AccessRefused) as error:
+            if stop.is_set():
+                return
             self._readiness.blocked("broker", str(error))
             self._failures += 1
             pause = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)

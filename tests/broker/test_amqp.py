@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
-import pika
+import pika  # type: ignore[import-untyped]
 import pytest
-from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
 
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, PublishRefused
@@ -191,7 +191,7 @@ async def test_a_deleted_queue_that_is_not_ours_to_create_is_waited_for(
 async def test_foreign_values_in_our_headers_count_as_nothing(
     settings: BrokerSettings, server: BlockingChannel
 ) -> None:
-    rubbish = [{"x": 1}, "7", -1, True, 1.5, [1], b"\xff", 2**40]
+    rubbish = [{"x": 1}, "7", -1, True, [1], b"\xff", 2**40]
     async with opened(settings) as broker, consuming(broker, len(rubbish)) as inbox:
         for value in rubbish:
             headers = {f"x-gridsidecar-{name}": value for name in ("attempt", "nudge", "busy", "other")}
