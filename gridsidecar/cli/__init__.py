@@ -78,7 +78,7 @@ def main() -> None:
 
 def _code() -> int:
     try:
-        app(standalone_mode=False, prog_name="gridsidecar")
+        code = app(standalone_mode=False, prog_name="gridsidecar")
     except GridSidecarError as error:
         print(f"gridsidecar: {error}" if "\n" not in str(error) else error, file=sys.stderr)
         return error.exit_code
@@ -90,4 +90,4 @@ def _code() -> int:
         return EX_USAGE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    return 0
+    return code if isinstance(code, int) else 0

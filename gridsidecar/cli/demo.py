@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.cli.screen import console, cut, interactive, json_text, say
+from gridsidecar.cli.screen import console, interactive, json_text, say
 from gridsidecar.cli.task_words import STYLES, View, duration, error_line, status_of
 from gridsidecar.errors import EX_FAILED, EX_OK
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 LONGEST = 18.0  # seconds until what has not ended is a failure
 TERMINATED = 143  # 128 + SIGTERM
-_COLUMNS = ("task", "handler", "shows", "status", "attempts", "time", "result or error")
-_NARROW = 60  # characters of a result where nobody says how wide the paper is
+_COLUMNS = ("task", "handler", "status", "attempts", "time", "result or error")
 
 
 def demo(
@@ -47,6 +46,8 @@ def demo(
         say(f"gridsidecar demo: {len(planned)} tasks, one sidecar, queue and state in one SQLite file{without}\n")
         with Sidecar(config) as sidecar:
             views = asyncio.run(_carry(config, planned, sidecar))
+        if not interactive(sys.stderr):
+            say("")  # bars leave by themselves, lines do not
         _print_table(planned, views)
         code = _judge(planned, views)
         _say_next(config if keep else None)
@@ -119,7 +120,7 @@ def _judge(planned: Sequence[DemoTask], views: Views) -> int:
 
 
 def _rows(planned: Sequence[DemoTask], views: Views) -> list[tuple[str, ...]]:
-    return [(task.name, task.handler, task.shows, *_cells(views[task.name])) for task in planned]
+    return [(task.name, task.handler, *_cells(views[task.name])) for task in planned]
 
 
 def _cells(view: View | None) -> tuple[str, str, str, str]:
@@ -150,18 +151,13 @@ def _print_rich(rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    paper = console(sys.stdout)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    fixed = [max(len(row[column]) for row in [_COLUMNS, *rows]) for column in range(len(_COLUMNS) - 1)]
-    room = max(20, paper.width - sum(fixed) - 2 * len(fixed) - 2)
-    for name in _COLUMNS:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
+    for name in _COLUMNS[:-1]:
         table.add_column(name, no_wrap=True, justify="right" if name in ("attempts", "time") else "left")
-    for row in rows:
-        style = STYLES[row[3]]
-        styles = ("bold", "", "dim", style, "", "", "")
-        cells = [Text(cell, style=one) for cell, one in zip(row, styles, strict=True)]
-        table.add_row(*cells[:-1], Text(cut(row[-1], room)))
-    paper.print(table)
+    table.add_column(_COLUMNS[-1], overflow="fold")
+    for name, handler, status, *rest in rows:
+        table.add_row(Text(name), Text(handler), Text(status, style=STYLES[status]), *(Text(cell) for cell in rest))
+    console(sys.stdout).print(table)
 
 
 def _say_next(kept: Path | None) -> None:
@@ -171,6 +167,6 @@ def _say_next(kept: Path | None) -> None:
         say(f"  gridsidecar run -c {kept}")
         return
     say("\nNext:")
-    say("  gridsidecar exec -- YOUR COMMAND    one task through your own command")
-    say("  gridsidecar demo --keep             keep the handlers and the configuration of this demo")
-    say("  gridsidecar run -c config.yaml      the real thing, on RabbitMQ and MySQL")
+    say("  gridsidecar exec -- YOUR COMMAND   one task through your own command")
+    say("  gridsidecar demo --keep            the same, keeping its files")
+    say("  gridsidecar run -c config.yaml     the real thing, on RabbitMQ and MySQL")

@@ -16,11 +16,10 @@ ORPHANED_AFTER = 60  # seconds without work until a sidecar whose demo was kille
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoTask:
-    """One task of the demo: its handler, what it shows, and how it must end."""
+    """One task of the demo: its handler, and how it must end."""
 
     name: str  # task id and task type
     handler: str  # for people
-    shows: str
     data: Any
     status: str = "success"
     attempts: int = 1
@@ -39,17 +38,13 @@ def tasks(folder: Path, node: str | None) -> list[DemoTask]:
         DemoTask(
             name="thumbnails",
             handler="Python",
-            shows="progress",
             data={"images": [f"photo-{number}.jpg" for number in range(1, 11)]},
             settings=script(python, "thumbnails.py"),
         ),
-        DemoTask(
-            name="report", handler="shell", shows="progress", data={"month": "May"}, settings=script("sh", "report.sh")
-        ),
+        DemoTask(name="report", handler="shell", data={"month": "May"}, settings=script("sh", "report.sh")),
         DemoTask(
             name="payment",
             handler="shell",
-            shows="a retry",
             data={"order": 17},
             attempts=2,
             settings=script("sh", "flaky.sh", retry={"max_retries": 3, "delay": 1}),
@@ -57,7 +52,6 @@ def tasks(folder: Path, node: str | None) -> list[DemoTask]:
         DemoTask(
             name="invoice",
             handler="Python",
-            shows="bad data",
             data={"amount": -5},
             status="failed",
             error_type="InvalidInvoice",
@@ -66,7 +60,6 @@ def tasks(folder: Path, node: str | None) -> list[DemoTask]:
         DemoTask(
             name="stuck",
             handler="shell",
-            shows="a timeout",
             data=None,
             status="failed",
             error_type="TimeoutError",
@@ -75,7 +68,6 @@ def tasks(folder: Path, node: str | None) -> list[DemoTask]:
         DemoTask(
             name="wordcount",
             handler="wc -w",
-            shows="any program",
             data="a program that knows nothing of tasks",
             settings={"command": ["wc", "-w"], "input": "data", "result_from": "stdout"},
         ),
@@ -86,7 +78,6 @@ def tasks(folder: Path, node: str | None) -> list[DemoTask]:
             DemoTask(
                 name="prices",
                 handler="Node",
-                shows="progress",
                 data={"items": items},
                 settings=script(node, "prices.js"),
             )

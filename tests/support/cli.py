@@ -1,0 +1,122 @@
+"""The command line as its users meet it: a process, with its stdout and stderr apart."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 60  # seconds
+Finished = subprocess.CompletedProcess[str]
+
+
+def gridsidecar(
+    folder: Path, *arguments: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None
+) -> Finished:
+    """One run to its end, in a folder of its own; stdout and stderr are pipes."""
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    done = subprocess.run(
+        command(*arguments), input=given, capture_output=True, cwd=folder, env=environment(folder, env), timeout=LIMIT
+    )
+    return Finished(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def start(folder: Path, *arguments: str, **streams: Any) -> subprocess.Popen[str]:
+    """One run that goes on; the caller ends it."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    return subprocess.Popen(
+        command(*arguments), text=True, cwd=folder, env=environment(folder), start_new_session=True, **pipes
+    )
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "gridsidecar", *arguments]
+
+
+def environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    plain = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "TZ": "UTC"}
+    return plain | {"TMPDIR": str(folder)} | (extra or {})
+
+
+def on_terminal(
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, interrupt_at: str | None = None
+) -> tuple[int, str]:
+    """One run with everything on a terminal of 80 x 24; exit code and all that was written.
+
+    `interrupt_at` presses Ctrl-C as soon as these words appear.
+    """
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+
+    def take_terminal() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    process = subprocess.Popen(
+        command(*arguments),
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        cwd=folder,
+        env=environment(folder, {"TERM": "xterm-256color", **(env or {})}),
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
+    os.close(follower)
+    try:
+        written = _read(leader, interrupt_at)
+        return process.wait(LIMIT), written
+    finally:
+        os.close(leader)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _read(leader: int, interrupt_at: str | None) -> str:
+    written = b""
+    while True:
+        ready, _, _ = select.select([leader], [], [], LIMIT)
+        assert ready, f"nothing for {LIMIT} s after {written[-500:]!r}"
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:  # how Linux tells that nobody writes any more
+            return written.decode()
+        written += chunk
+        if interrupt_at is not None and interrupt_at.encode() in written:
+            os.write(leader, b"\x03")
+            interrupt_at = None
+
+
+def write_config(folder: Path, handlers: Mapping[str, Any], **sections: Any) -> Path:
+    """A configuration on one SQLite file in the folder; JSON is YAML."""
+    url = f"sqlite:///{folder}/q.db"
+    path = folder / "config.yaml"
+    config = {"broker": {"url": url}, "store": {"url": url}, "progress_interval": 0.1, "handlers": handlers, **sections}
+    path.write_text(json.dumps(config))
+    return path
+
+
+def work(folder: Path, *flags: str) -> Finished:
+    """A worker that leaves when the queue is empty."""
+    done = gridsidecar(folder, "run", "--burst", "--burst-check-interval", "0.1", *flags)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> int:
+    """Signal it and wait for its end."""
+    if process.poll() is None:
+        process.send_signal(number)
+    process.communicate(timeout=LIMIT)
+    return process.returncode
