@@ -1,0 +1,289 @@
+"""A MySQL server that hangs up, locks, deadlocks, turns read-only or dies: later operations work, none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import closing
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from gridsidecar.errors import StoreUnavailable
+from gridsidecar.lifecycle import Begin, Insert
+from gridsidecar.store.database import Connection
+from gridsidecar.task import Claim, Failed, Progress, Report, Status, Succeeded
+from tests.conftest import execute_on_server
+from tests.store.direct import TASKS, Direct, mysql_session
+from tests.store.workers import A, B, Two, alarm, decided, end, open_store, task
+from tests.support import services
+from tests.support.waiting import eventually
+
+T = TypeVar("T")
+POOL = 8
+
+pytestmark = pytest.mark.parametrize("tables_url", ["mysql"], indirect=True)
+
+
+class Server:
+    """Another session on the database of a test."""
+
+    def __init__(self, url: str) -> None:
+        self._database = urlsplit(url).path[1:]
+        self.session = mysql_session(url)
+
+    def run(self, sql: str) -> list[Any]:
+        with self.session.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    def others(self, waiting_for: str = "") -> list[int]:
+        """Connections to this database besides our own, running a statement with `waiting_for` in it if given."""
+        rows = self.run("SELECT id, db, COALESCE(info, '') FROM information_schema.processlist")
+        own = self.session.thread_id()
+        return [number for number, db, info in rows if db == self._database and number != own and waiting_for in info]
+
+    def deadlocks(self) -> int:
+        ((count,),) = self.run("SELECT count FROM information_schema.innodb_metrics WHERE name = 'lock_deadlocks'")
+        return int(count)
+
+    def kill(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self.run(f"KILL CONNECTION {number}")
+
+
+@pytest.fixture
+def server(two: Two) -> Iterator[Server]:
+    other = Server(two.url)
+    with closing(other.session):
+        yield other
+
+
+async def ridden_out(operation: Callable[[], Awaitable[T]]) -> T:
+    """As a worker does it: again while the store is unavailable, here once for each connection that may be dead."""
+    for _ in range(POOL):
+        try:
+            return await operation()
+        except StoreUnavailable:
+            continue
+    return await operation()
+
+
+async def held_up(server: Server, statement: str) -> list[int]:
+    """Wait until somebody runs this statement, which is then waiting for a lock; the connections."""
+    return list(await eventually(lambda: server.others(statement)))
+
+
+async def test_connections_killed_between_operations(two: Two, server: Server) -> None:
+    claim = await two.started()
+    await asyncio.gather(*(two.a.tasks.get("t") for _ in range(POOL)))
+    doomed = server.others()
+    assert len(doomed) >= 2
+    server.kill(doomed)
+    await eventually(lambda: not set(doomed) & set(server.others()))
+    assert await ridden_out(lambda: two.a.tasks.progress(claim, Progress(50)))
+    assert await ridden_out(lambda: end(two.a, claim, Succeeded(1))) is not None
+    assert two.rows.row()["status"] == "success"
+
+
+async def test_connection_killed_inside_a_claim(two: Two, server: Server) -> None:
+    await two.retrying()
+    two.rows.make_due()
+    server.run("BEGIN")
+    server.run(f"SELECT id FROM {TASKS} WHERE id = 't' FOR UPDATE")
+    claiming = asyncio.create_task(two.deliver_to_b(alarm(1)))
+    server.kill(await held_up(server, "FOR UPDATE"))
+    with pytest.raises(StoreUnavailable):
+        await claiming
+    server.run("COMMIT")
+    received = await ridden_out(lambda: two.deliver_to_b(alarm(1)))
+    assert received.reception == Begin(attempt=2, crashes=0)
+    assert two.rows.row()["attempt"] == 2
+
+
+async def test_connection_killed_inside_a_commit(two: Two, server: Server) -> None:
+    claim = await two.started()
+    server.run("BEGIN")
+    server.run(f"SELECT id FROM {TASKS} WHERE id = 't' FOR UPDATE")
+    committing = asyncio.create_task(end(two.a, claim, Succeeded("kept")))
+    server.kill(await held_up(server, "kept"))
+    with pytest.raises(StoreUnavailable):
+        await committing
+    server.run("COMMIT")
+    assert two.rows.row()["status"] == "running"
+    assert await ridden_out(lambda: end(two.a, claim, Succeeded("kept"))) is not None
+    assert two.rows.row()["result"] == '"kept"'
+    assert two.rows.history() == [(1, "success")]
+
+
+async def test_a_cancelled_operation_leaves_its_connection_to_nobody(two: Two, server: Server) -> None:
+    await two.retrying()
+    two.rows.make_due()
+    server.run("BEGIN")
+    server.run(f"SELECT id FROM {TASKS} WHERE id = 't' FOR UPDATE")
+    claiming = asyncio.create_task(two.deliver_to_b(alarm(1)))
+    await held_up(server, "FOR UPDATE")
+    claiming.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await claiming
+    answers = await asyncio.gather(*(two.b.tasks.get(name) for name in ["t", "u"] * POOL))
+    assert [answer and answer["task_id"] for answer in answers] == ["t", None] * POOL
+    server.run("COMMIT")
+    assert (await two.deliver_to_b(alarm(1))).reception == Begin(attempt=2, crashes=0)
+
+
+def heavier(server: Server) -> None:
+    """Change many rows, so that a deadlock's victim is the other session."""
+    server.run("BEGIN")
+    server.run(f"INSERT INTO {TASKS}_workers SELECT CONCAT('w', seq.n), '', '', 1, NOW(), NOW() FROM ({NUMBERS}) seq")
+
+
+NUMBERS = " UNION ALL ".join(f"SELECT {number} AS n" for number in range(50))
+
+
+async def test_a_deadlocked_transaction_is_run_again(two: Two, server: Server) -> None:
+    for name in ("a", "b"):
+        await two.a.tasks.claim(task(name), A, 0)
+    heavier(server)
+    server.run(f"UPDATE {TASKS} SET priority = 1 WHERE id = 'b'")
+    query = two.a.tasks._queries["row_locked"]
+    runs = []
+
+    async def both_rows(connection: Connection) -> str:
+        runs.append(1)
+        return "".join([str((await connection.fetch(query, {"id": name}))[0]["status"]) for name in ("a", "b")])
+
+    reading = asyncio.create_task(two.a.database.transact(both_rows))
+    await held_up(server, "'b' FOR UPDATE")
+    await asyncio.to_thread(server.run, f"UPDATE {TASKS} SET priority = 1 WHERE id = 'a'")
+    server.run("COMMIT")
+    assert await reading == "runningrunning"
+    assert len(runs) >= 2
+
+
+async def test_a_deadlocked_batch_is_run_again(two: Two, server: Server) -> None:
+    claims = [(await two.a.tasks.claim(task(name), A, 0)).claim for name in ("a", "b")]
+    before = server.deadlocks()
+    heavier(server)
+    server.run(f"UPDATE {TASKS} SET priority = 1 WHERE id = 'b'")
+    writing = asyncio.gather(*(two.a.tasks.progress(claim, Progress(7)) for claim in claims if claim))
+    await held_up(server, "progress = ")
+    await asyncio.to_thread(server.run, f"UPDATE {TASKS} SET priority = 1 WHERE id = 'a'")
+    server.run("COMMIT")
+    assert await writing == [True, True]
+    assert server.deadlocks() > before
+    rows = two.rows.run(f"SELECT progress, priority FROM {TASKS}")
+    assert rows == [{"progress": 7, "priority": 1}] * 2
+
+
+async def test_a_lock_held_for_long_is_waited_for(two: Two, server: Server) -> None:
+    """Longer than one lock wait may last, so the first try fails."""
+    claim = await two.started()
+    server.run("BEGIN")
+    server.run(f"UPDATE {TASKS} SET priority = 1 WHERE id = 't'")
+    committing = asyncio.create_task(end(two.a, claim, Succeeded(1)))
+    (first,) = await held_up(server, "'t' AND attempt")
+    await eventually(lambda: first not in server.others("'t' AND attempt"), timeout=15)
+    server.run("COMMIT")
+    assert await committing is not None
+    assert (two.rows.row()["status"], two.rows.row()["priority"]) == ("success", 1)
+
+
+@pytest.fixture
+async def ordinary(two: Two, mysql_server_url: str) -> AsyncIterator[Two]:
+    """Two workers that log in without administrator's rights."""
+    name = f"gs_{secrets.token_hex(4)}"
+    parts = urlsplit(two.url)
+    execute_on_server(mysql_server_url, f"create user '{name}'@'%' identified by 'pw'")
+    execute_on_server(mysql_server_url, f"grant all on {parts.path[1:]}.* to '{name}'@'%'")
+    url = urlunsplit(parts._replace(netloc=f"{name}:pw@{parts.netloc.rpartition('@')[2]}"))
+    workers = Two(await open_store(url, migrate=None), await open_store(url, migrate=None), two.url)
+    yield workers
+    await workers.a.close()
+    await workers.b.close()
+    execute_on_server(mysql_server_url, f"drop user '{name}'@'%'")
+
+
+async def test_a_server_that_turns_read_only_is_unavailable_until_it_is_not(ordinary: Two, server: Server) -> None:
+    claim = await ordinary.started()
+    server.run("SET GLOBAL read_only = 1")
+    try:
+        with pytest.raises(StoreUnavailable, match="is read-only"):
+            await end(ordinary.a, claim, Succeeded(1))
+        with pytest.raises(StoreUnavailable, match="is read-only"):
+            await ordinary.b.tasks.claim(task("u"), B, 0)
+        with pytest.raises(StoreUnavailable, match="is read-only"):
+            await ordinary.a.leases.renew("A", "one", 60)
+        assert await ordinary.a.tasks.get("t") is not None
+    finally:
+        server.run("SET GLOBAL read_only = 0")
+    assert await end(ordinary.a, claim, Succeeded(1)) is not None
+    assert (await ordinary.b.tasks.claim(task("u"), B, 0)).reception == Insert()
+
+
+async def test_a_crowd_of_operations_gets_each_its_own_result(two: Two, server: Server) -> None:
+    names = [f"t{number:03d}" for number in range(200)]
+    gate = asyncio.Semaphore(50)
+
+    async def run(number: int, name: str) -> None:
+        async with gate:
+            received = await two.a.tasks.claim(task(name, fields={"data": number}), A, 0)
+            assert received.claim is not None
+            assert received.claim.task_id == name
+            assert await two.a.tasks.progress(received.claim, Progress(number % 100, name))
+            if number % 5 == 0:
+                two.rows.set(name, attempt=2)  # a newer claim took it
+            transition = await end(two.a, received.claim, outcome(number))
+            assert (transition and transition.status) == expected(number)
+
+    def outcome(number: int) -> Succeeded | Failed:
+        return Failed(error=f"no {number}", error_type="X") if number % 3 == 0 else Succeeded(number)
+
+    def expected(number: int) -> Status | None:
+        if number % 5 == 0:
+            return None
+        return Status.FAILED if number % 3 == 0 else Status.SUCCESS
+
+    await asyncio.gather(*(run(number, name) for number, name in enumerate(names)))
+    assert len(server.others()) <= 2 * POOL
+    for number, name in enumerate(names):
+        shown = await two.b.tasks.get(name)
+        assert shown is not None
+        assert shown["data"] == number
+        assert shown["status"] == (expected(number) or "running")
+        assert shown["result"] == (number if shown["status"] == "success" else None)
+        if shown["status"] != "success":
+            assert (shown["progress"], shown["progress_message"]) == (number % 100, name)
+
+
+async def test_a_server_that_is_killed_and_comes_back(tables_url: str) -> None:
+    """Its own server: everything that was acknowledged is there, and the same store goes on."""
+    with services.private_mysql() as server:
+        execute_on_server(server.url, "create database gs")
+        url = urlunsplit(urlsplit(server.url)._replace(path="/gs"))
+        store = await open_store(url)
+        try:
+            claim = await first_claim(Two(store, store, url))
+            server.kill()
+            with pytest.raises(StoreUnavailable):
+                await end(store, claim, Succeeded(1))
+            with pytest.raises(StoreUnavailable, match="cannot be reached"):
+                await store.tasks.get("t")
+            server.start()
+            assert (await ridden_out(lambda: committed(store, claim))) is Status.SUCCESS
+            assert Direct(url).history() == [(1, "success")]
+        finally:
+            await store.close()
+
+
+async def first_claim(two: Two) -> Claim:
+    await two.a.leases.renew("A", "one", 60)
+    return await two.started()
+
+
+async def committed(store: Any, claim: Claim) -> Status:
+    transition = await store.tasks.commit(claim, decided(claim, Succeeded(1)), Report(), Progress())
+    assert transition is not None
+    return Status(transition.status)
