@@ -27,6 +27,9 @@ CLOSE_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 REASON_LENGTH = 1000  # characters
 
+# SQLite's names for what no waiting mends: not a database, damaged, not ours to open or to write.
+HOPELESS = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_READONLY")
+
 T = TypeVar("T")
 
 
@@ -252,6 +255,8 @@ class EmbeddedBroker:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorname", "").startswith(HOPELESS):
+                raise AccessRefused(f"{self._path}, named by broker.url, cannot be used: {error}") from error
             raise BrokerUnavailable(f"the queue in {self._path}: {error}") from error
 
     def _opened(self) -> Spool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
@@ -157,16 +158,21 @@ class Subscription:
 
     async def _watch(self, consumer: Consumer, stop: asyncio.Event) -> None:
         """Wait for the stop or for a loss; a loss closes the channel, so that what was on it is known to be dead."""
-        reason: str | None = None
         try:
             reason = await _until(stop, consumer.ended())
-        finally:
-            if reason is None:
-                with translated(self._link.where):
-                    await consumer.cancel()
-        if reason is not None:
+        except asyncio.CancelledError:
+            with suppress(BrokerUnavailable, AccessRefused):  # nothing may take the cancellation's place
+                await self._cancel(consumer)
+            raise
+        if reason is None:
+            await self._cancel(consumer)
+        else:
             await self._drop_channel()
             raise BrokerUnavailable(f"consuming from {self._link.where} ended: {reason}")
+
+    async def _cancel(self, consumer: Consumer) -> None:
+        with translated(self._link.where):
+            await consumer.cancel()
 
     async def _usable_channel(self) -> AbstractChannel:
         """The channel that still carries unsettled deliveries, or a new one."""

@@ -208,16 +208,14 @@ async def test_foreign_values_in_our_headers_count_as_nothing(
         {"message_id": b"\xff\xfe"},
         {"timestamp": 1_790_000_000_000_000_000},
         {"timestamp": 2**63},
-        {"headers": {"when": 2**70}},
+        {"app_id": b"\xff", "headers": {"k": 1}},
     ],
-    ids=["text", "nanoseconds", "huge", "decimal"],
+    ids=["text", "nanoseconds", "huge", "behind-headers"],
 )
 async def test_an_unreadable_property_does_not_stop_the_queue(
     settings: BrokerSettings, server: BlockingChannel, unreadable: dict[str, Any]
 ) -> None:
     async with opened(settings) as broker, consuming(broker, 2) as inbox:
-        if "headers" in unreadable:
-            unreadable = {"headers": {"k": 1}, "app_id": b"\xff"}
         properties = pika.BasicProperties(content_type="text/plain", **unreadable)
         server.basic_publish("", settings.queue, b"odd", properties)
         await broker.publish(message(b"next"))
@@ -230,14 +228,14 @@ async def test_an_unreadable_property_does_not_stop_the_queue(
 async def test_the_brokers_notes_and_routing_do_not_travel_on(
     settings: BrokerSettings, server: BlockingChannel
 ) -> None:
-    async with opened(settings) as broker, consuming(broker) as inbox:
-        await broker.alarm(message(b"one", headers={"CC": ["elsewhere"], "x-death": "forged", "mine": 1}), 1)
-        delivery = await inbox.one()
-        await delivery.ack()
+    async with opened(settings) as broker:
+        async with consuming(broker) as inbox:
+            await broker.alarm(message(b"one", headers={"CC": ["elsewhere"], "x-death": "forged", "mine": 1}), 1)
+            delivery = await inbox.one()
+            await delivery.ack()
         assert delivery.message.headers == {"mine": 1}
         await broker.publish(delivery.message)
-        seen = await eventually(lambda: _peek(server, settings.queue)) if not inbox.deliveries[1:] else None
-        assert seen is None or set(seen) == {"mine"}
+    assert _peek(server, settings.queue) == {"mine": 1}
 
 
 async def test_dead_letters_say_why_where_and_when(settings: BrokerSettings, server: BlockingChannel) -> None:
