@@ -70,7 +70,9 @@ def main() -> None:
     try:
         code = _code()
         sys.stdout.flush()
-    except BrokenPipeError:  # `gridsidecar … | head`
+    except (BrokenPipeError, SystemExit) as error:  # `gridsidecar … | head`, of which Typer makes an exit
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = PIPE_CLOSED
     sys.exit(code)

@@ -71,7 +71,7 @@ class Outbox:
         self._confirmed = confirmed
         self._window = asyncio.Semaphore(AT_A_TIME)
         self._under_way: set[asyncio.Task[None]] = set()
-        self._failure: GridSidecarError | None = None
+        self._failure: Exception | None = None
         self.ids: list[str] = []  # confirmed
         self.bad = 0
 
@@ -102,7 +102,7 @@ class Outbox:
         """Wait for all confirmations; raises the first failure."""
         await asyncio.gather(*self._under_way)
         if self._failure is not None:
-            if self.ids:
+            if self.ids and isinstance(self._failure, GridSidecarError):
                 say(f"{len(self.ids)} tasks were confirmed before this; what follows them was not sent")
             raise self._failure
 
@@ -118,7 +118,7 @@ class Outbox:
                 await self._broker.publish(task.message)
                 self.ids.append(task.task_id)
                 self._confirmed(task.task_id)
-        except GridSidecarError as error:
+        except (GridSidecarError, OSError) as error:  # OSError: whoever reads the ids is gone
             self._failure = self._failure or error
         finally:
             self._window.release()

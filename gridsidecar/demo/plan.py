@@ -100,7 +100,8 @@ def lay_out(folder: Path, planned: list[DemoTask]) -> Path:
     url = f"sqlite:///{quote(str(folder / 'demo.db'))}"
     config = {
         "broker": {"url": url, "queue": QUEUE},
-        "store": {"url": url},
+        # Named, so that variables of a real installation do not change them when the demo is kept.
+        "store": {"url": url, "table_prefix": "demo_", "table_name": "tasks"},
         "worker": {"concurrency": 4, "idle_timeout": ORPHANED_AFTER, "shutdown_grace": 0},
         "handlers": {task.name: task.settings for task in planned},
         "progress_interval": 0.2,

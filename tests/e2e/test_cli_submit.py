@@ -25,7 +25,9 @@ FAILING = {"command": ["sh", "-c", "cat > /dev/null; echo 'no such thing' >&2; e
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_config(tmp_path, {"default": {"command": ["cat"]}, "failing": FAILING, "sleepy": SLEEPY}, worker={"shutdown_grace": 0})
+    write_config(
+        tmp_path, {"default": {"command": ["cat"]}, "failing": FAILING, "sleepy": SLEEPY}, worker={"shutdown_grace": 0}
+    )
     return tmp_path
 
 

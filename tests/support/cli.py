@@ -46,7 +46,7 @@ def command(*arguments: str) -> list[str]:
 
 def environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     plain = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "TZ": "UTC"}
-    return plain | {"TMPDIR": str(folder)} | (extra or {})
+    return {**plain, "TMPDIR": str(folder), **(extra or {})}
 
 
 def on_terminal(

@@ -1,0 +1,64 @@
+"""The command line as a whole: help, versions, usage errors, closed pipes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gridsidecar import __version__
+from tests.support.cli import command, environment, gridsidecar
+
+COMMANDS = ("run", "demo", "submit", "status", "exec", "config", "migrate", "version")
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["--version"]])
+def test_version(tmp_path: Path, arguments: list[str]) -> None:
+    done = gridsidecar(tmp_path, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"gridsidecar {__version__}\n", "")
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    done = gridsidecar(tmp_path, "--help")
+    assert done.returncode == 0
+    assert all(f" {name} " in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help(tmp_path: Path, name: str) -> None:
+    done = gridsidecar(tmp_path, name, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Usage: gridsidecar {name}" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["--no-such-flag"], ["status"], ["run", "-p", "many"]])
+def test_usage_errors_exit_64(tmp_path: Path, arguments: list[str]) -> None:
+    done = gridsidecar(tmp_path, *arguments)
+    assert done.returncode == 64
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_is_one_sentence(tmp_path: Path) -> None:
+    done = gridsidecar(tmp_path, "submit", "--id", "a", "-u", f"sqlite:///{tmp_path}/no/such/folder/q.db")
+    assert (done.returncode, done.stdout) == (77, "")
+    assert done.stderr.startswith("gridsidecar: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["config", "schema"], ["submit", "--data", "1", "-u", "sqlite:///q.db"]])
+def test_a_closed_pipe_is_quiet(tmp_path: Path, arguments: list[str]) -> None:
+    process = subprocess.Popen(
+        command(*arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    said = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(30), said) == (141, b"")
