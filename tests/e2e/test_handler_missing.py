@@ -66,6 +66,20 @@ async def test_a_missing_command_holds_up_no_other_handler(place: Place, start: 
     assert place.left() == 1
 
 
+async def test_waiting_for_a_command_spends_no_delivery_limit(place: Place, start: Start) -> None:
+    """A quorum queue throws away what came back too often, and a message cannot be kept forever either."""
+    place.arguments.update({"x-queue-type": "quorum", "x-delivery-limit": 2})
+    program = place.folder / "program"
+    broker = {"queue_type": "quorum", "consumer_timeout": 2}
+    sidecar = start(place.config({"default": place.handler(program)}, broker=broker))
+    await place.publish({"task_id": "t"})
+    await sidecar.said("does not exist; create it")
+    await eventually(lambda: sidecar.text.count("sent anew") >= 4, timeout=30)
+    write(program, WORKS)
+    await eventually(lambda: place.status("t") == "success", timeout=20)
+    assert place.journal.started == ["t"]
+
+
 async def test_a_start_that_fails_gives_the_task_back_and_spends_no_retry(any_place: Place, start: Start) -> None:
     """The file looks like a program and is none: that shows only when it is started."""
     place = any_place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -63,6 +64,38 @@ async def test_a_hundred_and_fifty_tasks_survive_six_killed_sidecars(place: Plac
     assert died_with_it >= 6
     assert sum(row["crashes"] for row in place.rows().values()) > 0
     assert_each_ended_once(place, 150)
+
+
+@pytest.mark.timeout(180)
+async def test_deaths_in_the_middle_of_claims_and_commits_lose_nothing(any_place: Place, start: Start) -> None:
+    """Tasks so short that most of the time one is being claimed, committed or acked when the sidecar dies."""
+    place = any_place
+    config = place.config(
+        {"default": place.job("done"), "flaky": place.job("flaky", 2, retry={"max_retries": 20, "delay": 0})},
+        worker={"concurrency": 8, "lease": 1, "max_crashes": 20},
+    )
+    kinds = ["default", "default", "flaky"]
+    await place.publish(*({"task_id": f"t{index}", "task_type": kinds[index % 3]} for index in range(600)))
+    chance = random.Random(SEED)
+    for _ in range(8):
+        sidecar = start(config)
+        before = len(place.journal.started)
+        await eventually(lambda least=before: len(place.journal.started) > least, timeout=30)  # type: ignore[misc]
+        await asyncio.sleep(chance.uniform(0, 0.15))  # not a wait: the moment of death is to be anywhere
+        die(place, sidecar)
+    last = start(config)
+    await eventually(lambda: place.all_ended(600), timeout=90, interval=0.2)
+    await eventually(lambda: place.left() == 0, timeout=40, interval=0.2)
+    last.terminate()
+    assert await last.ended() == 0
+    assert place.statuses() == {"success": 600}
+    assert place.journal.overlaps() == []
+    for task_id, row in place.rows().items():
+        outcomes = [entry["outcome"] for entry in place.attempts(task_id)]
+        assert outcomes[-1] == "success"
+        assert outcomes.count("success") == 1
+        assert outcomes.count("failed") == row["retry_count"]
+        assert outcomes.count("lost") == row["crashes"]
 
 
 @pytest.mark.timeout(120)

@@ -1,0 +1,128 @@
+"""A worker that is paused or cut off, and servers that fall silent without saying goodbye."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.broker.proxy import proxied
+from tests.e2e.conftest import Start
+from tests.support.place import Place
+from tests.support.waiting import eventually
+
+
+@pytest.mark.timeout(120)
+async def test_a_worker_paused_beyond_its_lease_loses_the_task_and_its_result(any_place: Place, start: Start) -> None:
+    place = any_place
+    gate = place.folder / "gate"
+    config = place.config(
+        {"default": place.job("until", gate)}, broker={"heartbeat": 2}, worker={"lease": 2}, retry={"max_retries": 3}
+    )
+    first = start(config)
+    await place.publish({"task_id": "t"})
+    await eventually(lambda: place.journal.started)
+    (old,) = first.handlers()
+    first.signal(signal.SIGSTOP)
+    second = start(config)
+    await eventually(lambda: len(place.journal.started) == 2, timeout=60)
+    first.signal(signal.SIGCONT)
+    await eventually(lambda: old not in first.handlers(), timeout=20)
+    assert place.journal.ended == [], "the disowned handler was to be killed, not to end"
+    assert len(second.handlers()) == 1
+    gate.touch()
+    await eventually(lambda: place.status("t") == "success")
+    row = place.row("t")
+    assert (row["attempt"], row["crashes"], row["retry_count"]) == (2, 1, 0)
+    assert [entry["outcome"] for entry in place.attempts("t")] == ["lost", "success"]
+    await eventually(lambda: place.left() == 0, timeout=30)
+    await place.publish({"task_id": "next"}, {"task_id": "and another"})
+    await eventually(lambda: place.all_ended(3), timeout=20)
+    for sidecar in (first, second):
+        sidecar.terminate()
+        assert await sidecar.ended() == 0
+
+
+@pytest.mark.timeout(120)
+async def test_a_broker_that_falls_silent_is_noticed(place: Place, start: Start) -> None:
+    gate = place.folder / "gate"
+    async with proxied(place.broker_url) as (proxy, url):
+        config = place.config({"default": place.job("until", gate)}, broker={"url": url, "heartbeat": 1})
+        sidecar = start(config)
+        await place.publish({"task_id": "t0"}, {"task_id": "t1"})
+        await eventually(lambda: place.journal.started)
+        proxy.freeze()
+        await sidecar.said("part=broker", timeout=40)
+        assert len(sidecar.handlers()) == 1
+        proxy.thaw()
+        gate.touch()
+        await eventually(lambda: place.all_ended(2), timeout=40)
+        await eventually(lambda: place.left() == 0)
+        sidecar.terminate()
+        assert await sidecar.ended() == 0
+    assert place.journal.started == ["t0", "t1"]
+
+
+@pytest.mark.timeout(120)
+async def test_a_database_that_falls_silent_holds_nothing_up_for_good(place: Place, start: Start) -> None:
+    gate = place.folder / "gate"
+    async with proxied(place.store_url) as (proxy, url):
+        sidecar = start(place.config({"default": place.job("until", gate)}, store={"url": url}))
+        await place.publish({"task_id": "t0"}, {"task_id": "t1"})
+        await eventually(lambda: place.journal.started)
+        proxy.freeze()
+        gate.touch()
+        await sidecar.said("part=store", timeout=60)
+        proxy.cut()
+        proxy.thaw()
+        await eventually(lambda: place.all_ended(2), timeout=40)
+        sidecar.terminate()
+        assert await sidecar.ended() == 0
+    assert place.journal.started == ["t0", "t1"]
+    assert place.left() == 0
+
+
+@pytest.mark.timeout(120)
+async def test_leaving_while_the_database_is_away_has_an_end(place: Place, start: Start) -> None:
+    """The row cannot be written, so the message goes back; to the next sidecar the attempt is a crash."""
+    gate = place.folder / "gate"
+    job = {"default": place.job("until", gate, kill_grace=0.5)}
+    async with proxied(place.store_url) as (proxy, url):
+        sidecar = start(place.config(job, store={"url": url}, worker={"shutdown_grace": 0.5, "lease": 2}))
+        await place.publish({"task_id": "t"})
+        await eventually(lambda: place.journal.started)
+        await proxy.refuse()
+        began = time.monotonic()
+        sidecar.terminate()
+        assert await sidecar.ended(timeout=60) == 0
+        assert time.monotonic() - began < 45
+    assert place.status("t") == "running"
+    assert place.left() == 1
+    gate.touch()
+    start(place.config(job, worker={"lease": 2}))
+    await eventually(lambda: place.status("t") == "success", timeout=30)
+    assert (place.row("t")["attempt"], place.row("t")["crashes"]) == (2, 1)
+
+
+@pytest.mark.timeout(120)
+async def test_leaving_while_the_broker_is_away_has_an_end(place: Place, start: Start) -> None:
+    """What ended is in the database; its message, never acked, comes again and is known for a duplicate."""
+    gate = place.folder / "gate"
+    job = {"default": place.job("until", gate), "failing": place.job("exit", 1)}
+    async with proxied(place.broker_url) as (proxy, url):
+        config = place.config(job, broker={"url": url}, worker={"concurrency": 2}, retry={"max_retries": 1, "delay": 1})
+        sidecar = start(config)
+        await place.publish({"task_id": "t"})
+        await eventually(lambda: place.journal.started)
+        await proxy.refuse()
+        gate.touch()
+        await eventually(lambda: place.status("t") == "success")
+        began = time.monotonic()
+        sidecar.terminate()
+        assert await sidecar.ended(timeout=60) == 0
+        assert time.monotonic() - began < 45
+    await eventually(lambda: place.left() == 1)
+    assert await start(place.config(job), "--burst").ended() == 0
+    assert place.left() == 0
+    assert place.journal.started == ["t"]
