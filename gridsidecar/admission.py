@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from gridsidecar import telemetry
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.handler import StopReason
@@ -12,8 +13,9 @@ from gridsidecar.lifecycle import Adopt, Drop, Wait
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import Received, Store
 from gridsidecar.task import Task
-from gridsidecar.worker import HeldAttempt, Lane, Leaving, Worker
+from gridsidecar.worker import HeldAttempt, Lane, Worker
 
+POSTPONED_FOR = 1.0  # seconds; the shortest alarm
 COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing
 
 
@@ -77,7 +79,11 @@ class Admission:
 
     async def _enter(self, task: Task, delivery: Delivery, lane: Lane) -> HeldAttempt | None:
         received_at = self._worker.clock.monotonic()
-        await (self._wait_for_slot(lane) if self._must_wait(lane) else self._take_slot(lane))
+        try:
+            await (self._wait_for_slot(lane) if self._must_wait(lane) else self._take_slot(lane))
+        except TimeoutError:
+            await self._postpone(task, delivery)
+            return None
         held: HeldAttempt | None = None
         self._worker.claiming.add(task.task_id)
         try:
@@ -98,6 +104,7 @@ class Admission:
         return self._worker.slots.locked() or lane.slots.locked() or lane.handler.cannot_start() is not None
 
     async def _wait_for_slot(self, lane: Lane) -> None:
+        """Raises `TimeoutError` when that takes longer than this worker may hold a delivery."""
         job = asyncio.current_task()
         assert job is not None
         self._waiting.add(job)
@@ -105,10 +112,18 @@ class Admission:
             async with asyncio.timeout(self._patience):
                 await self._until_startable(lane)
                 await self._take_slot(lane)
-        except TimeoutError:
-            raise Leaving from None  # given back, so that the broker's clock for this delivery starts anew
         finally:
             self._waiting.discard(job)
+
+    async def _postpone(self, task: Task, delivery: Delivery) -> None:
+        """The broker's patience with this delivery ends before its turn comes: send it anew. Given back too often, a
+        quorum queue would throw it away."""
+        me = self._worker.me(task.task_id)
+        received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True)
+        if not isinstance(received.reception, Adopt | Drop | Wait):
+            telemetry.debug("waited too long for its turn, sent anew", task_id=task.task_id)
+            received = replace(received, reception=Wait(delay=POSTPONED_FOR))
+        await self._settlement.unstarted(task, delivery, received)
 
     async def _take_slot(self, lane: Lane) -> None:
         await lane.slots.acquire()

@@ -109,7 +109,10 @@ class Settlement:
             await self._until_sent(lambda: self._broker.alarm(alarm, delay))
         except PublishRefused as error:
             telemetry.warning("alarm refused; the store brings it back", task_id=task_id, reason=str(error))
-            await self._worker.ride_out(lambda: self._store.entrust(task_id, message.attempt))
+            entrusted = await self._worker.ride_out(lambda: self._store.entrust(task_id, message.attempt))
+            if not entrusted and message.attempt == 0 and not isinstance(of, HeldAttempt):
+                await of.give_back()  # it may have no row yet: then this message is all there is
+                return
         except BrokerUnavailable:  # out of patience: never acked, so the message comes back by itself
             return
         await _ack(of)
