@@ -37,7 +37,7 @@ def _reflowed(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
-_add("run", run.run, allow_interspersed_args=False)
+_add("run", run.run, run.EPILOG, allow_interspersed_args=False)
 _add("demo", demo.demo)
 _add("submit", submit.submit, submit.EPILOG)
 _add("status", status.status, status.EPILOG)

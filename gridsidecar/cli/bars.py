@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from gridsidecar.cli.follow import Views
-from gridsidecar.cli.screen import clean, console, cut, interactive, say
+from gridsidecar.cli.screen import clean, console, interactive, say
 from gridsidecar.cli.task_words import STYLES, View, percent, status_of, words
 from gridsidecar.clock import SystemClock
 
@@ -126,12 +126,21 @@ class Bars:
         for task_id, view in views.items():
             style = STYLES[status_of(view)]
             table.add_row(
-                Text(cut(clean(self._names.get(task_id, task_id)), name_width).ljust(name_width), no_wrap=True),
+                Text(_fitted(clean(self._names.get(task_id, task_id)), name_width, pad=True), no_wrap=True),
                 ProgressBar(100, percent(view), width=bar_width, complete_style=style, finished_style=style),
                 Text(f"{percent(view):3d}%", style=style),
-                Text(cut(words(view), rest), style=style, no_wrap=True, overflow="crop"),
+                Text(_fitted(words(view), rest), style=style, no_wrap=True, overflow="crop"),
             )
         return table
+
+
+def _fitted(text: str, width: int, *, pad: bool = False) -> str:
+    """Cut to so many columns of a terminal, of which some characters take two."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) > width:
+        text = set_cell_size(text, width - 3) + "..."
+    return set_cell_size(text, width) if pad else text
 
 
 def _most_active(views: Views, room: int) -> dict[str, View | None]:

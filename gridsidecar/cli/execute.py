@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gridsidecar.task import Claim, Ended, Progress, Task, Transition
 
 INTERRUPTED = 130
+LONGEST_LINE = 64 * 1024  # bytes of a line without an end; then it is told in pieces
 
 EPILOG = """
 Examples:
@@ -148,6 +149,8 @@ class _Run:
         if source == "stdout" and self._handler.result_from == "stdout":
             return  # it is the result, and will be printed as such
         *lines, rest = (self._unfinished.pop(source, b"") + text).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            lines, rest = [*lines, rest], b""
         self._unfinished[source] = rest
         for line in lines:
             _tell_line(line)

@@ -16,6 +16,19 @@ ConfigFile = Annotated[
     str | None, typer.Option("-c", "--config", help="The configuration file; config.yaml where there is one.")
 ]
 
+EPILOG = """
+Examples:
+
+gridsidecar run -c config.yaml
+
+gridsidecar run --burst -u amqp://guest:guest@localhost/ -q task_queue -- python3 handler.py
+
+The file is optional where flags and variables say enough: the broker, the store, a handler.
+
+Exit codes: 0 told to leave, or nothing left to do, 64 usage, 69 a server is away (--fail-fast), 77 refused,
+78 configuration.
+"""
+
 
 def config_file(given: str | None) -> str | None:
     """The file to read: the one given, else config.yaml where it exists, else none (flags and variables may do)."""
@@ -24,20 +37,22 @@ def config_file(given: str | None) -> str | None:
 
 def run(
     command: Annotated[
-        list[str] | None, typer.Argument(help="The default handler: -- CMD ARGS…", metavar="-- CMD")
+        list[str] | None, typer.Argument(help="The default handler: -- CMD ARGS...", metavar="-- CMD")
     ] = None,
     config: ConfigFile = None,
     burst: Annotated[bool, typer.Option("-b", "--burst", help="Exit 0 when the queue is empty.")] = False,
     burst_timeout: Annotated[float | None, typer.Option(help="Seconds a burst may last; 0 = no limit.")] = None,
     burst_check_interval: Annotated[float | None, typer.Option(help="Seconds between two looks at the queue.")] = None,
-    no_wait_tasks: Annotated[bool, typer.Option(help="A burst ends without waiting for running tasks.")] = False,
+    no_wait_tasks: Annotated[
+        bool, typer.Option("--no-wait-tasks", help="A burst ends without waiting for running tasks.")
+    ] = False,
     url: Annotated[str | None, typer.Option("-u", "--url", help="broker.url")] = None,
     queue: Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")] = None,
     concurrency: Annotated[int | None, typer.Option("-p", "--concurrency", help="Tasks at a time.")] = None,
     level: Annotated[str | None, typer.Option("-l", "--level", help="log.level")] = None,
     instance_id: Annotated[str | None, typer.Option(help="worker.name")] = None,
-    once: Annotated[bool, typer.Option(help="Exit after one task.")] = False,
-    fail_fast: Annotated[bool, typer.Option(help="Exit 69 when a server is away at the start.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit after one task.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Exit 69 when a server is away at the start.")] = False,
 ) -> None:
     """Take tasks from the queue and run the handler's command for each, until told to stop."""
     from gridsidecar import daemon, telemetry

@@ -22,7 +22,7 @@ Exit codes: 0 all succeeded or have not ended yet, 1 one failed, was cancelled o
 
 
 def status(
-    ids: Annotated[list[str], typer.Argument(help="Ids of tasks.", metavar="ID...")],
+    ids: Annotated[list[str], typer.Argument(help="Ids of tasks.", metavar="ID")],
     watch: Annotated[
         bool, typer.Option("-w", "--watch", help="Follow the tasks until they have ended; wait for unknown ones.")
     ] = False,

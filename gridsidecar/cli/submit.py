@@ -30,18 +30,22 @@ over, 77 refused, 78 configuration, 130 Ctrl-C.
 """
 
 
+Source = Annotated[
+    str | None,
+    typer.Argument(
+        help="Task messages, one JSON object a line: a .jsonl file, or - for stdin. A .json file holds a list.",
+        metavar="FILE",
+    ),
+]
+DATA_HELP = "The task's data: JSON, @FILE, or - for stdin."
+
+
 def submit(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            help="Task messages, one JSON object a line: a .jsonl file, or - for stdin. A .json file holds a list.",
-            metavar="[FILE|-]",
-        ),
-    ] = None,
+    source: Source = None,
     file: Annotated[str | None, typer.Option("--file", help="The same as FILE.")] = None,
     wrap: Annotated[bool, typer.Option("--wrap", help="Each JSON value is the data of a task.")] = False,
     task_type: Annotated[str | None, typer.Option("--type", help="task_type; chooses the handler.")] = None,
-    data: Annotated[str | None, typer.Option(help="The task's data: JSON, @FILE, or - for stdin.")] = None,
+    data: Annotated[str | None, typer.Option(help=DATA_HELP)] = None,
     task_id: Annotated[str | None, typer.Option("--id", help="task_id; made up when left out.")] = None,
     retries: Annotated[int | None, typer.Option(help="max_retry_count: retries after the first attempt.")] = None,
     priority: Annotated[str | None, typer.Option(help="0 - 9, low, normal, high or urgent.")] = None,
@@ -61,31 +65,25 @@ def submit(
     One task is made of the options; or each line of a file or of stdin is a whole task message, and the options fill in
     what it leaves out. A line that is no task is told on stderr, and the others are sent.
     """
-    from gridsidecar.cli.parts import load_parts
-
     fields: dict[str, Any] = {
         "task_id": task_id,
         "task_type": task_type,
         "max_retry_count": retries,
         "priority": priority,
-        "timeout": timeout,
-        "defer_by": defer_by,
-        "defer_until": defer_until,
-        "callback_url": callback_url,
     }
-    fields = {name: value for name, value in fields.items() if value is not None}
-    if source is not None and file is not None:
-        raise UsageError("FILE and --file exclude each other")
-    order = _order(source if file is None else file, fields, data, wrap)
-    if wait_timeout is not None and not wait:
-        raise UsageError("--wait-timeout needs --wait")
-    flags: dict[str, object] = {"broker.url": url, "broker.queue": queue}
-    settings = load_parts(config, *_parts(wait), flags=flags)
-    raise typer.Exit(asyncio.run(_submit(settings, order, Waiting(wait, wait_timeout, as_json))))
+    fields |= {"timeout": timeout, "defer_by": defer_by, "defer_until": defer_until, "callback_url": callback_url}
+    given = {name: value for name, value in fields.items() if value is not None}
+    order = _order(_one_source(source, file), given, data, wrap)
+    waiting = _waiting(wait, wait_timeout, as_json)
+    settings = _settings(config, wait, {"broker.url": url, "broker.queue": queue})
+    raise typer.Exit(asyncio.run(_submit(settings, order, waiting)))
 
 
-def _parts(wait: bool) -> tuple[Part, ...]:
-    return ("broker", "store") if wait else ("broker",)
+def _settings(config: str | None, wait: bool, flags: dict[str, object]) -> Settings:
+    from gridsidecar.cli.parts import load_parts
+
+    needed: list[Part] = ["broker", "store"] if wait else ["broker"]
+    return load_parts(config, *needed, flags=flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +102,18 @@ class Waiting:
     wait: bool
     limit: float | None
     as_json: bool
+
+
+def _waiting(wait: bool, limit: float | None, as_json: bool) -> Waiting:
+    if limit is not None and not wait:
+        raise UsageError("--wait-timeout needs --wait")
+    return Waiting(wait, limit, as_json)
+
+
+def _one_source(source: str | None, file: str | None) -> str | None:
+    if source is not None and file is not None:
+        raise UsageError("FILE and --file exclude each other")
+    return source if file is None else file
 
 
 def _order(source: str | None, fields: dict[str, Any], data: str | None, wrap: bool) -> Order:

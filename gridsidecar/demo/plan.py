@@ -29,25 +29,36 @@ class DemoTask:
 
 def tasks(folder: Path, node: str | None) -> list[DemoTask]:
     """All tasks; `node` is the path of Node, None where there is none."""
-    python = sys.executable
+    scripts = folder / "handlers"
+    return [*_with_progress(scripts), *_with_failures(scripts), _any_program(), *_in_node(scripts, node)]
 
-    def script(program: str, name: str, **settings: Any) -> dict[str, Any]:
-        return {"command": [program, str(folder / "handlers" / name)], "kill_grace": 1, **settings}
 
-    planned = [
+def _with_progress(scripts: Path) -> list[DemoTask]:
+    images = [f"photo-{number}.jpg" for number in range(1, 11)]
+    return [
         DemoTask(
             name="thumbnails",
             handler="Python",
-            data={"images": [f"photo-{number}.jpg" for number in range(1, 11)]},
-            settings=script(python, "thumbnails.py"),
+            data={"images": images},
+            settings=_script(sys.executable, scripts / "thumbnails.py"),
         ),
-        DemoTask(name="report", handler="shell", data={"month": "May"}, settings=script("sh", "report.sh")),
+        DemoTask(
+            name="report",
+            handler="shell",
+            data={"month": "May"},
+            settings=_script("sh", scripts / "report.sh"),
+        ),
+    ]
+
+
+def _with_failures(scripts: Path) -> list[DemoTask]:
+    return [
         DemoTask(
             name="payment",
             handler="shell",
             data={"order": 17},
             attempts=2,
-            settings=script("sh", "flaky.sh", retry={"max_retries": 3, "delay": 1}),
+            settings=_script("sh", scripts / "flaky.sh", retry={"max_retries": 3, "delay": 1}),
         ),
         DemoTask(
             name="invoice",
@@ -55,7 +66,7 @@ def tasks(folder: Path, node: str | None) -> list[DemoTask]:
             data={"amount": -5},
             status="failed",
             error_type="InvalidInvoice",
-            settings=script(python, "invoice.py", retry={"max_retries": 3}),
+            settings=_script(sys.executable, scripts / "invoice.py", retry={"max_retries": 3}),
         ),
         DemoTask(
             name="stuck",
@@ -63,26 +74,30 @@ def tasks(folder: Path, node: str | None) -> list[DemoTask]:
             data=None,
             status="failed",
             error_type="TimeoutError",
-            settings=script("sh", "stuck.sh", timeout=2),
-        ),
-        DemoTask(
-            name="wordcount",
-            handler="wc -w",
-            data="a program that knows nothing of tasks",
-            settings={"command": ["wc", "-w"], "input": "data", "result_from": "stdout"},
+            settings=_script("sh", scripts / "stuck.sh", timeout=2),
         ),
     ]
-    if node is not None:
-        items = [{"name": "tea", "price": 4, "count": 3}, {"name": "cups", "price": 2.5, "count": 12}]
-        planned.append(
-            DemoTask(
-                name="prices",
-                handler="Node",
-                data={"items": items},
-                settings=script(node, "prices.js"),
-            )
-        )
-    return planned
+
+
+def _any_program() -> DemoTask:
+    return DemoTask(
+        name="wordcount",
+        handler="wc -w",
+        data="a program that knows nothing of tasks",
+        settings={"command": ["wc", "-w"], "input": "data", "result_from": "stdout"},
+    )
+
+
+def _in_node(scripts: Path, node: str | None) -> list[DemoTask]:
+    if node is None:
+        return []
+    items = [{"name": "tea", "price": 4, "count": 3}, {"name": "cups", "price": 2.5, "count": 12}]
+    settings = _script(node, scripts / "prices.js")
+    return [DemoTask(name="prices", handler="Node", data={"items": items}, settings=settings)]
+
+
+def _script(program: str, script: Path, **settings: Any) -> dict[str, Any]:
+    return {"command": [program, str(script)], "kill_grace": 1, **settings}
 
 
 def find_node() -> str | None:

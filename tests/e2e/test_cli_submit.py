@@ -286,3 +286,20 @@ def test_what_was_submitted_runs(folder: Path) -> None:
     gridsidecar(folder, "submit", "--id", "a", "--data", '{"n": 2}')
     work(folder)
     assert (row(folder, "a")["status"], row(folder, "a")["data"]) == ("success", {"n": 2})
+
+
+def test_wait_and_status_on_real_servers(tmp_path: Path, amqp_url: str, queue: str, mysql_url: str) -> None:
+    servers = {"broker": {"url": amqp_url, "queue": queue}, "store": {"url": mysql_url}}
+    retrying = FAILING | {"retry": {"max_retries": 1, "delay": 0}}
+    write_config(tmp_path, {"default": {"command": ["cat"]}, "failing": retrying}, **servers)
+    lines = '{"task_id": "good", "data": "ä"}\n{"task_id": "bad", "task_type": "failing"}\n'
+    with worker(tmp_path):
+        done = gridsidecar(tmp_path, "submit", "-", "--wait", stdin=lines)
+    assert (done.returncode, sorted(done.stdout.split())) == (1, ["bad", "good"]), done.stderr
+    assert "bad  failed: RetryExhausted (HandlerExit): no such thing" in done.stderr
+    good, bad = row(tmp_path, "good"), row(tmp_path, "bad")
+    assert (good["status"], good["data"], bad["status"], bad["retry_count"]) == ("success", "ä", "failed", 1)
+    assert [one["outcome"] for one in bad["attempts"]] == ["failed", "failed"]
+    assert bad["attempts"][0]["ended_at"].endswith("Z")
+    assert gridsidecar(tmp_path, "status", "good").returncode == 0
+    assert gridsidecar(tmp_path, "status", "missing").returncode == 1
