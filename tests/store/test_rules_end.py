@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from gridsidecar.lifecycle import Begin, Close, Wait
@@ -201,6 +204,20 @@ async def test_stale_progress_and_hand_off_change_nothing(two: Two) -> None:
     before = two.rows.row()
     assert not await two.a.tasks.progress(stale, Progress(99, "old"))
     assert not await two.a.tasks.hand_off(stale)
+    assert two.rows.row() == before
+
+
+@pytest.mark.parametrize("other", [{"attempt": 1}, {"attempt": 3}, {"worker_id": "A"}, {"worker_id": "C"}], ids=str)
+async def test_each_part_of_the_fence_holds_by_itself(two: Two, other: dict[str, Any]) -> None:
+    """Attempt 2 runs on B; a write with another attempt or another worker is not B's."""
+    _, newer = await two.rescued()
+    stranger = replace(newer, **other)
+    before = two.rows.row()
+    assert not await two.a.tasks.progress(stranger, Progress(99, "x"))
+    assert not await two.a.tasks.hand_off(stranger)
+    assert await end(two.a, stranger, Succeeded("x")) is None
+    row = HeldRow("t", stranger.attempt, cancel_requested=False)
+    assert not await two.a.leases.return_row(stranger.worker_id, row)
     assert two.rows.row() == before
 
 
