@@ -113,12 +113,14 @@ class Bars:
         return Group(*parts)
 
     def _rows(self, views: Views) -> RenderableType:
+        from rich.cells import cell_len
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
         width = self._console.width
-        longest = max((len(self._names.get(one, one)) for one in views), default=0)
+        names = {one: clean(self._names.get(one, one)) for one in views}
+        longest = max(map(cell_len, names.values()), default=0)
         name_width = max(NARROWEST_NAME, min(longest, WIDEST_NAME, width // 3))
         bar_width = max(5, min(WIDEST_BAR, width // 4))
         rest = max(10, width - name_width - bar_width - 4 - 3 * 2 - 1)
@@ -126,7 +128,7 @@ class Bars:
         for task_id, view in views.items():
             style = STYLES[status_of(view)]
             table.add_row(
-                Text(_fitted(clean(self._names.get(task_id, task_id)), name_width, pad=True), no_wrap=True),
+                Text(_name(names[task_id], name_width), no_wrap=True),
                 ProgressBar(100, percent(view), width=bar_width, complete_style=style, finished_style=style),
                 Text(f"{percent(view):3d}%", style=style),
                 Text(_fitted(words(view), rest), style=style, no_wrap=True, overflow="crop"),
@@ -134,13 +136,21 @@ class Bars:
         return table
 
 
-def _fitted(text: str, width: int, *, pad: bool = False) -> str:
+def _name(text: str, width: int) -> str:
+    """Exactly so many columns of a terminal; ids often differ at their ends, so a long one loses its middle."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    tail = (width - 3) // 2
+    return set_cell_size(text, width - 3 - tail) + "..." + set_cell_size(text[::-1], tail)[::-1]
+
+
+def _fitted(text: str, width: int) -> str:
     """Cut to so many columns of a terminal, of which some characters take two."""
     from rich.cells import cell_len, set_cell_size
 
-    if cell_len(text) > width:
-        text = set_cell_size(text, width - 3) + "..."
-    return set_cell_size(text, width) if pad else text
+    return text if cell_len(text) <= width else set_cell_size(text, width - 3) + "..."
 
 
 def _most_active(views: Views, room: int) -> dict[str, View | None]:

@@ -16,7 +16,7 @@ from typing import Any
 import pika  # type: ignore[import-untyped]
 import pytest
 
-from tests.support.cli import command, end, environment, gridsidecar, start, work, write_config
+from tests.support.cli import command, end, environment, gridsidecar, on_terminal, start, work, write_config
 from tests.support.waiting import eventually
 
 SLEEPY = {"command": ["sh", "-c", "cat > /dev/null; sleep 30"], "kill_grace": 1}
@@ -228,6 +228,16 @@ def test_wait_for_success(folder: Path) -> None:
         done = gridsidecar(folder, "submit", "--id", "a", "--wait")
     assert (done.returncode, done.stdout) == (0, "a\n")
     assert done.stderr.endswith("1 success\n")
+
+
+def test_more_tasks_than_a_terminal_has_rows(folder: Path) -> None:
+    (folder / "tasks.jsonl").write_text("\n".join(json.dumps({"task_id": f"任务-{n}"}) for n in range(60)))
+    with worker(folder):
+        code, written = on_terminal(folder, "submit", "tasks.jsonl", "--wait")
+    assert code == 0
+    assert written.rstrip().endswith("60 success")
+    frames = written.split("\x1b[?25l")[1].split("queued")
+    assert all(frame.count("\r\n") < 24 for frame in frames[1:])
 
 
 def test_wait_for_failure_among_successes(folder: Path) -> None:

@@ -52,7 +52,7 @@ def test_every_task_ends_as_it_should(tmp_path: Path) -> None:
     for row in rows:
         assert re.search(expected[row.split()[0]], row), row
     assert f"All {len(expected)} tasks ended as they should" in done.stderr
-    assert re.search(r"^ +[0-9.]+ s  thumbnails  Python   50 %  running: resized photo-5.jpg$", done.stderr, re.M)
+    assert re.search(r"^ +[0-9.]+ s  thumbnails  Python +[0-9]+ %  running: resized photo-", done.stderr, re.M)
     assert "payment     shell   retry in" in done.stderr
     assert list(tmp_path.iterdir()) == []
     assert processes(tmp_path) == []
@@ -96,7 +96,7 @@ def test_on_a_terminal_there_are_bars(tmp_path: Path, env: dict[str, str]) -> No
 
 
 def test_ctrl_c_cleans_up(tmp_path: Path) -> None:
-    code, written = on_terminal(tmp_path, "demo", interrupt_at="resized photo-2.jpg")
+    code, written = on_terminal(tmp_path, "demo", interrupt_at="resized photo-")
     assert code == 130
     assert "Traceback" not in written
     assert "\x1b[?25h" in written  # the cursor is back
