@@ -93,7 +93,7 @@ class Admission:
                 return None
             await self._end_superseded(task.task_id)
             held = HeldAttempt(received.claim, delivery, received_at)
-            self._worker.attempts[task.task_id] = held
+            self._worker.hold(held)
             return held
         finally:
             self._worker.claiming.discard(task.task_id)

@@ -15,7 +15,7 @@ from gridsidecar.config.settings import Settings
 from gridsidecar.consumer import Consumer
 from gridsidecar.errors import EX_OK, GridSidecarError, StoreUnavailable, Unavailable
 from gridsidecar.executor import Executor
-from gridsidecar.handler import StopReason, make_handlers
+from gridsidecar.handler import make_handlers
 from gridsidecar.handler.reaper import become_subreaper
 from gridsidecar.maintenance import Maintenance
 from gridsidecar.store import OpenStore, make_store
@@ -215,8 +215,7 @@ class Daemon:
         grace = 0.0 if self._no_wait else self._settings.worker.shutdown_grace
         await self._wait_for(drained, grace)
         if not drained.done():
-            for held in list(self._worker.attempts.values()):
-                held.stop.request(StopReason.SHUTDOWN)
+            self._worker.interrupt()
             self._hurry.clear()
             await self._wait_for(drained, self._longest_kill_grace)
         self._worker.out_of_patience = True

@@ -15,7 +15,7 @@ from gridsidecar.broker import Delivery
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.settings import HandlerSettings, RetrySettings, WorkerSettings, retry_policy
 from gridsidecar.errors import StoreUnavailable
-from gridsidecar.handler import Handler, Stop
+from gridsidecar.handler import Handler, Stop, StopReason
 from gridsidecar.lifecycle import Me
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.store import Leases
@@ -123,6 +123,7 @@ class Worker:
         self.attempts: dict[str, HeldAttempt] = {}
         self.claiming: set[str] = set()  # tasks with a claim on its way to the store
         self.leaving = False  # start nothing new
+        self.interrupting = False  # end what runs
         self.out_of_patience = False  # wait for no server any more
 
     def me(self, task_id: str) -> Me:
@@ -135,6 +136,18 @@ class Worker:
             holds_live_copy=bool(held and held.delivery and held.delivery.alive),
             max_crashes=self.settings.max_crashes,
         )
+
+    def hold(self, held: HeldAttempt) -> None:
+        """Keep an attempt in memory; one that comes too late in a shutdown will not even start."""
+        self.attempts[held.claim.task_id] = held
+        if self.interrupting:
+            held.stop.request(StopReason.SHUTDOWN)
+
+    def interrupt(self) -> None:
+        """SIGTERM to whatever runs, and to what is about to."""
+        self.interrupting = True
+        for held in self.attempts.values():
+            held.stop.request(StopReason.SHUTDOWN)
 
     async def ride_out(self, operation: Callable[[], Awaitable[T]], *, starting: bool = False) -> T:
         """Run a store operation, again and again while the database is away; it must be safe to repeat.
