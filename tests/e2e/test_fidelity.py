@@ -32,10 +32,11 @@ print(json.dumps({"gs": 1, "type": "result", "result": task}))
 
 async def test_odd_data_survives_the_whole_way(any_place: Place, start: Start) -> None:
     place = any_place
-    task = {"task_id": "ödd '\"; ☃", "task_type": "x" * 100, "data": ODD, "tenant": ODD, "callback_data": ODD}
+    task_id = "ödd '\"; ☃"
+    task = {"task_id": task_id, "task_type": "x" * 100, "data": ODD, "tenant": ODD, "callback_data": ODD}
     sidecar = start(place.config({"default": place.handler("python3", "-S", "-c", ECHO)}))
     await place.publish(task)
-    row = await eventually(lambda: ended(place, task["task_id"]))
+    row = await eventually(lambda: ended(place, task_id))
     assert row["status"] == "success", row["error_message"]
     assert json.loads(row["result"]) == task
     assert json.loads(row["data"]) == ODD

@@ -98,23 +98,24 @@ async def test_the_broker_is_killed_while_tasks_run(
 
 
 @pytest.mark.timeout(180)
-async def test_servers_that_come_after_the_sidecar(tmp_path: Path, start: Start) -> None:
+async def test_servers_that_come_after_the_sidecar(
+    own_mysql: MySQL, own_rabbitmq: RabbitMQ, tmp_path: Path, start: Start
+) -> None:
     """A pod may be scheduled before its database and its broker."""
-    with private_mysql() as mysql, private_rabbitmq() as rabbitmq:
-        place = Place(rabbitmq.url, fresh_database(mysql), "tasks", tmp_path)
-        await place.publish({"task_id": "t0"})
-        mysql.stop()
-        rabbitmq.stop()
-        sidecar = start(place.config({"default": place.job("done")}))
-        await sidecar.said("part=store")
-        mysql.start()
-        await sidecar.said("part=broker", timeout=40)
-        rabbitmq.start()
-        await sidecar.ready(timeout=60)
-        await eventually(lambda: place.status("t0") == "success", timeout=30)
-        assert_untouched(place, 1)
-        sidecar.terminate()
-        assert await sidecar.ended() == 0
+    place = Place(own_rabbitmq.url, fresh_database(own_mysql), "early", tmp_path)
+    await place.publish({"task_id": "t0"})
+    own_mysql.stop()
+    own_rabbitmq.stop()
+    sidecar = start(place.config({"default": place.job("done")}))
+    await sidecar.said("part=store")
+    own_mysql.start()
+    await sidecar.said("part=broker", timeout=40)
+    own_rabbitmq.start()
+    await sidecar.ready(timeout=60)
+    await eventually(lambda: place.status("t0") == "success", timeout=30)
+    assert_untouched(place, 1)
+    sidecar.terminate()
+    assert await sidecar.ended() == 0
 
 
 async def test_fail_fast_does_not_wait_for_servers(place: Place, start: Start) -> None:
