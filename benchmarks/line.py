@@ -1,5 +1,7 @@
-"""Oneshot `cat` through RabbitMQ and MySQL, everything stored, beside `amqp-consume … cat`, which stores nothing, and the
-machine's bare spawn rate. Private servers; the three alternate in one run; medians."""
+"""Oneshot `cat` through RabbitMQ and MySQL, everything stored, beside `amqp-consume … cat`, which stores nothing.
+
+Also the machine's bare spawn rate. Private servers; the three alternate in one run; medians.
+"""
 
 from __future__ import annotations
 
@@ -128,9 +130,10 @@ class _Bench:
             sidecar = subprocess.Popen(command, stderr=log)
         try:
             figures.start_s.append(self._until_consuming(config.with_suffix(".log"), started))
+            at_start = own_cpu(sidecar.pid)
             figures.gridsidecar.append(self._until_done(database, sidecar))
             used = {
-                "sidecar": own_cpu(sidecar.pid),
+                "sidecar": own_cpu(sidecar.pid) - at_start,
                 "child": children_cpu(sidecar.pid),
                 **{name: tree_cpu(pid) - before[name] for name, pid in servers.items()},
             }

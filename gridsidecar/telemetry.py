@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from gridsidecar.task import Claim, Report, Transition
 
 _log = logging.getLogger("gridsidecar")
+logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False  # shown nowhere, looked up for each line
 
 
 class _JsonFormatter(logging.Formatter):
@@ -51,7 +52,10 @@ def configure(level: str, fmt: str) -> None:
 def event(level: int, text: str, **fields: object) -> None:
     """Something happened; `fields` with the value None are left out."""
     if _log.isEnabledFor(level):
-        _log.log(level, text, extra={"fields": {key: value for key, value in fields.items() if value is not None}})
+        # Made by hand: `log` would walk the stack for a file and line that no formatter of ours shows.
+        record = logging.LogRecord(_log.name, level, "", 0, text, None, None)
+        record.fields = {key: value for key, value in fields.items() if value is not None}
+        _log.handle(record)
 
 
 def debug(text: str, **fields: object) -> None:

@@ -51,7 +51,9 @@ class AmqpDelivery:
 
     async def _settle(self, sending: Awaitable[None]) -> None:
         try:
-            # The client's write queue has no reader left once the connection died: it could fill up and block.
+            if not self._channel.connection.write_queue.full():
+                return await sending
+            # The client's write queue has no reader left once the connection died: putting to it could block.
             async with asyncio.timeout(SETTLE_TIMEOUT):
                 await sending
         except (ChannelInvalidStateError, TimeoutError):

@@ -253,7 +253,7 @@ class Process:
 
     def _reap(self) -> Exit:
         _, status, usage = os.wait4(self.pid, 0)
-        peak = usage.ru_maxrss if usage.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss else None
+        peak = usage.ru_maxrss if usage.ru_maxrss > _own_peak(usage.ru_maxrss) else None
         return Exit(
             code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
             signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
@@ -268,6 +268,17 @@ class Process:
             fd, _ = self._readers.popitem()
             self._watcher.forget(fd)
             os.close(fd)
+
+
+_seen_peak = 0  # KiB; a peak only grows, so an old figure is a lower bound
+
+
+def _own_peak(child_peak: int) -> int:
+    """Our own peak memory in KiB, asked for only where it matters."""
+    global _seen_peak
+    if child_peak > _seen_peak:
+        _seen_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return _seen_peak
 
 
 def _open_pidfd(pid: int) -> int:

@@ -15,26 +15,31 @@ _NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "mysql": "UTC_TIMESTAM
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One statement. `text` has `:name` parameters; `pieces` and `names` are the same, cut for rendering.
+    """One statement. `text` has `:name` parameters, `template` has `%s` in the places of `names`.
 
     An INSERT that may carry several rows is also there in three parts: `head`, one `row` of values, `tail`.
     """
 
     name: str
     text: str
-    pieces: tuple[str, ...]
+    template: str
     names: tuple[str, ...]
     head: str = ""
     row: Query | None = None
     tail: str = ""
 
+    @classmethod
+    def of(cls, name: str, text: str, many_rows: bool = False) -> Query:
+        """Find the parameters in `text` and, where it may carry many rows, its parts."""
+        pieces = re.split(r"(?<!:):([a-z_]+)", text)
+        template = "%s".join(piece.replace("%", "%%") for piece in pieces[0::2])
+        parts = re.fullmatch(r"(.*\nVALUES )(\(.*\))(\nON .*)", text, re.DOTALL) if many_rows else None
+        head, row, tail = parts.groups() if parts else ("", None, "")
+        return cls(name, text, template, tuple(pieces[1::2]), head, None if row is None else cls.of(name, row), tail)
+
     def render(self, params: Mapping[str, object], literal: Callable[[object], str]) -> str:
         """The statement with each parameter as an SQL literal, for many statements in one round trip."""
-        parts = [self.pieces[0]]
-        for name, piece in zip(self.names, self.pieces[1:], strict=True):
-            parts.append(literal(params[name]))
-            parts.append(piece)
-        return "".join(parts)
+        return self.template % tuple([literal(params[name]) for name in self.names])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +59,6 @@ class TableNames:
         return {"tasks": f"`{self.tasks}`", "name": self.tasks, "now": _NOW[dialect]} | side
 
 
-def _parse(name: str, text: str, many_rows: bool = False) -> Query:
-    pieces = re.split(r"(?<!:):([a-z_]+)", text)
-    parts = re.fullmatch(r"(.*\nVALUES )(\(.*\))(\nON .*)", text, re.DOTALL) if many_rows else None
-    head, row, tail = parts.groups() if parts else ("", None, "")
-    return Query(
-        name, text, tuple(pieces[0::2]), tuple(pieces[1::2]), head, None if row is None else _parse(name, row), tail
-    )
-
-
 def _fill(text: str, names: Mapping[str, str]) -> str:
     without_comments = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
     return re.sub(r"\{(\w+)\}", lambda match: names[match[1]], without_comments).strip()
@@ -74,7 +70,7 @@ def load_queries(dialect: str, tables: TableNames) -> dict[str, Query]:
     blocks = re.split(r"^-- name: (\w+)( many rows)?\n", text, flags=re.MULTILINE)[1:]
     names = tables.mapping(dialect)
     return {
-        name: _parse(name, _fill(block, names), bool(many))
+        name: Query.of(name, _fill(block, names), bool(many))
         for name, many, block in zip(blocks[0::3], blocks[1::3], blocks[2::3], strict=True)
     }
 

@@ -99,7 +99,7 @@ class SQLiteDatabase:
             for version, statements in load_migrations(self.dialect, self._tables):
                 if version > have:
                     for statement in statements:
-                        await connection.execute(Query("migration", statement, (statement,), ()), {})
+                        await connection.execute(Query.of("migration", statement), {})
                     await connection.execute(self._queries["migrated"], {"version": version})
 
     async def _version(self, connection: Connection) -> int:

@@ -35,7 +35,7 @@ def task_id_problem(value: Any) -> str | None:
         return "task_id must not contain control characters."
     if value != value.strip():
         return "task_id must not start or end with a space."
-    if any("\ud800" <= char <= "\udfff" for char in value):
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
         return "task_id contains half of a surrogate pair."
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 MAX_DEPTH = 100  # MySQL's JSON type takes no more
@@ -21,7 +22,7 @@ class JsonRefused(ValueError):
 
 def data_json(value: Any) -> str:
     """Compact ASCII JSON text. ValueError for NaN and infinities, TypeError for what JSON cannot carry."""
-    return _ENCODER.encode(value)
+    return "".join(_chunks(value, 0))
 
 
 def json_size(value: Any) -> int:
@@ -103,4 +104,19 @@ def _constant(text: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_constant)
-_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), check_circular=False)
+
+
+def _encoder_of_chunks() -> Callable[[Any, int], Iterable[str]]:
+    """`JSONEncoder.encode` builds its C encoder anew at each call, which takes longer than a small task's encoding."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # an interpreter without it
+        return lambda value, _: (_ENCODER.encode(value),)
+    quote = json.encoder.encode_basestring_ascii
+    encoder: Callable[[Any, int], Iterable[str]] = make(
+        None, _ENCODER.default, quote, None, ":", ",", False, False, False
+    )
+    return encoder
+
+
+_chunks = _encoder_of_chunks()

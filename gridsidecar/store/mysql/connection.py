@@ -109,19 +109,20 @@ class Session:
             return int(await self._connection.query(packet))
 
     async def run_batch(self, statements: Sequence[Statement]) -> list[int]:
-        """`begin; …; commit` in one round trip; rows changed by each statement between."""
+        """The statements as one transaction in one round trip; rows changed by each."""
         merged = merge(statements)
-        sql = ";\n".join(["BEGIN", *(statement.sql for statement in merged), "COMMIT"])
-        packet = self._packet(sql)
+        parts = [statement.sql for statement in merged]
+        if len(parts) > 1:  # one by itself is a transaction anyway
+            parts = ["BEGIN", *parts, "COMMIT"]
+        packet = self._packet(";\n".join(parts))
         async with asyncio.timeout(REPLY_TIMEOUT):
             self.used_at = self._connection.loop.time()
-            await self._connection.query(packet)
-            counts = []
+            counts = [int(await self._connection.query(packet))]
             while self._connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
                 counts.append(int(await self._connection.next_result()))
-        if len(counts) != len(merged) + 1:
+        if len(counts) != len(parts):
             raise pymysql.err.OperationalError(2014, "the server answered a batch only in part")
-        return spread(merged, counts[:-1], len(statements))
+        return spread(merged, counts if len(parts) == 1 else counts[1:-1], len(statements))
 
     def _packet(self, sql: str) -> bytes:
         """The bytes to send. The server would hang up on one that is too large, which looks like an outage."""

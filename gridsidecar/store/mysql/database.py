@@ -98,12 +98,12 @@ class MySQLDatabase:
                         await session.run(statement)
                     await session.execute(self._queries["migrated"], {"version": version})
         finally:
-            await session.fetch(_query("SELECT RELEASE_LOCK(:lock) AS released"), {"lock": lock})
+            await session.fetch(Query.of("release", "SELECT RELEASE_LOCK(:lock) AS released"), {"lock": lock})
 
     async def _locked(self, session: Session, lock: str) -> bool:
         # Ask in short steps: one GET_LOCK must end well within the time limit of a reply.
         for _ in range(MIGRATION_LOCK_TIMEOUT // 5):
-            rows = await session.fetch(_query("SELECT GET_LOCK(:lock, 5) AS got"), {"lock": lock})
+            rows = await session.fetch(Query.of("lock", "SELECT GET_LOCK(:lock, 5) AS got"), {"lock": lock})
             if rows[0]["got"] == 1:
                 return True
         return False
@@ -126,8 +126,3 @@ class MySQLDatabase:
 
     async def close(self) -> None:
         await self._pool.close()
-
-
-def _query(text: str) -> Query:
-    pieces = text.split(":lock")
-    return Query("lock", text, tuple(pieces), ("lock",) * (len(pieces) - 1))
