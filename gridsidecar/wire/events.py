@@ -10,6 +10,7 @@ from typing import Any
 
 from gridsidecar.task import ErrorType
 from gridsidecar.wire.fields import shown
+from gridsidecar.wire.handler_input import TASK_PREFIX
 from gridsidecar.wire.strict_json import JsonRefused, data_json, json_size, parse_json
 
 PROTOCOL_VERSION = 1
@@ -91,6 +92,8 @@ def decode_event(
     line: bytes, channel: Channel, *, task_id: str | None = None, attempt: int | None = None
 ) -> Event | Text | Ignored:
     """Never raises. `line` comes without its LF. An event of another task or attempt than the given one is ignored."""
+    if line.startswith(TASK_PREFIX):  # `cat` is a handler, too: its task needs no parsing
+        return Ignored("task echoed")
     raw = line[:-1] if line.endswith(b"\r") else line
     on_stdout = channel is Channel.STDOUT
     if on_stdout and not raw.startswith(b"{"):

@@ -7,6 +7,8 @@ from typing import Any
 from gridsidecar.task import Claim
 from gridsidecar.wire.strict_json import data_json
 
+TASK_PREFIX = b'{"gs":1,"type":"task",'  # how every line of `encode_input` begins in mode `task`
+
 # Ours to set, or (callback addresses may carry tokens) not the handler's business.
 _WITHHELD = frozenset({"gs", "type", "run", "callback_url", "callback_type"})
 
