@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from gridsidecar import telemetry
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.handler import StopReason
@@ -15,7 +14,6 @@ from gridsidecar.store import Received, Store
 from gridsidecar.task import Task
 from gridsidecar.worker import HeldAttempt, Lane, Worker
 
-POSTPONED_FOR = 1.0  # seconds; the shortest alarm
 COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing
 
 
@@ -116,14 +114,13 @@ class Admission:
             self._waiting.discard(job)
 
     async def _postpone(self, task: Task, delivery: Delivery) -> None:
-        """The broker's patience with this delivery ends before its turn comes: send it anew. Given back too often, a
-        quorum queue would throw it away."""
+        """The broker's patience with this delivery ends before its turn comes."""
         me = self._worker.me(task.task_id)
         received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True)
-        if not isinstance(received.reception, Adopt | Drop | Wait):
-            telemetry.debug("waited too long for its turn, sent anew", task_id=task.task_id)
-            received = replace(received, reception=Wait(delay=POSTPONED_FOR))
-        await self._settlement.unstarted(task, delivery, received)
+        if isinstance(received.reception, Adopt | Drop | Wait):
+            await self._settlement.unstarted(task, delivery, received)
+        else:
+            await self._settlement.send_anew(task, delivery, received.attempt)
 
     async def _take_slot(self, lane: Lane) -> None:
         await lane.slots.acquire()

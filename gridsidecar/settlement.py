@@ -85,6 +85,20 @@ class Settlement:
         except (BrokerUnavailable, PublishRefused) as error:  # the row is handed off: maintenance finds it
             telemetry.warning("nudge not sent", task_id=held.claim.task_id, reason=str(error))
 
+    async def send_anew(self, task: Task, delivery: Delivery, attempt: int) -> None:
+        """To the end of the queue, then ack: given back too often, a quorum queue would throw the message away.
+
+        Not as an alarm: a task without a row has nobody to miss it, should a wait queue lose it.
+        """
+        telemetry.debug("waited too long for its turn, sent anew", task_id=task.task_id)
+        message = replace(task.message, message_id=None, attempt=attempt, nudge=False)
+        try:
+            await self._until_sent(lambda: self._broker.publish(message))
+        except (PublishRefused, BrokerUnavailable):
+            await delivery.give_back()
+        else:
+            await delivery.ack()
+
     async def refuse(self, delivery: Delivery, refused: wire.Refused) -> None:
         """Dead-letter with the reason, note it where the id is usable and free, ack."""
         message = delivery.message
@@ -110,8 +124,8 @@ class Settlement:
         except PublishRefused as error:
             telemetry.warning("alarm refused; the store brings it back", task_id=task_id, reason=str(error))
             entrusted = await self._worker.ride_out(lambda: self._store.entrust(task_id, message.attempt))
-            if not entrusted and message.attempt == 0 and not isinstance(of, HeldAttempt):
-                await of.give_back()  # it may have no row yet: then this message is all there is
+            if not entrusted and not isinstance(of, HeldAttempt):
+                await of.give_back()  # the row has moved on, so this message may mean something else by now
                 return
         except BrokerUnavailable:  # out of patience: never acked, so the message comes back by itself
             return

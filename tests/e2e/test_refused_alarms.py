@@ -41,7 +41,7 @@ async def test_a_message_without_a_row_is_kept_by_the_broker(strict_place: Place
     program = place.folder / "program"
     sidecar = start(place.config({"default": place.handler(program)}, broker={"consumer_timeout": 2}))
     await place.publish({"task_id": "t"})
-    await eventually(lambda: sidecar.text.count("alarm refused") >= 2)
+    await eventually(lambda: sidecar.text.count("sent anew") >= 2)
     assert place.rows() == {}
     sidecar.terminate()
     assert await sidecar.ended() == 0
