@@ -4,13 +4,14 @@ The path of one task, in the order of the files:
 
     broker/      a message arrives as a Delivery
     consumer     carries it: decodes it (wire) and takes it through the rest
-    admission    duplicates out, a slot, a claim of its row (store)
+    admission    a slot, and a claim of its row (store), which also finds duplicates
     executor     one attempt: handler.run → lifecycle.decide
     handler/     the user's command as a child process
-    store/       one fenced commit
+    store/       one fenced commit, called by the consumer
     settlement   an alarm (broker) if there is a next time, then the ack
 
-`lifecycle` says what a delivery, an end or a clock tick means; it is pure and has all the rules.
+`lifecycle` says what a delivery, an end or a clock tick means: `receive` for the store's claim, `decide` for the
+executor, `reread` for the store's commit. It is pure and has all the rules.
 
 `daemon` builds and stops all of it, `maintenance` holds the lease and brings back what got lost, `worker` is what this
 process holds in memory. `task` has the values, `wire` the formats, `config` the settings, `telemetry` the log.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.handler import StopReason
-from gridsidecar.lifecycle import Adopt, Drop, Wait
+from gridsidecar.lifecycle import Unstarted
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import Received, Store
 from gridsidecar.task import Task
@@ -39,7 +39,7 @@ class Admission:
 
     async def admit(self, task: Task, delivery: Delivery, lane: Lane) -> HeldAttempt | None:
         """The attempt that this delivery starts, in memory and in a slot until `dismiss`; None when it starts none, and
-        is settled. Raises `Leaving` when it must be given back."""
+        is settled. Raises `GiveBack` when it must be given back."""
         turn = self._turns.setdefault(task.task_id, _Turn())
         turn.users += 1
         try:
@@ -70,7 +70,7 @@ class Admission:
             return False
         me = self._worker.me(task.task_id)
         received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True)
-        if not isinstance(received.reception, Adopt | Drop | Wait):
+        if not isinstance(received.reception, Unstarted):
             return False
         await self._settlement.unstarted(task, delivery, received)
         return True
@@ -117,7 +117,7 @@ class Admission:
         """The broker's patience with this delivery ends before its turn comes."""
         me = self._worker.me(task.task_id)
         received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True)
-        if isinstance(received.reception, Adopt | Drop | Wait):
+        if isinstance(received.reception, Unstarted):
             await self._settlement.unstarted(task, delivery, received)
         else:
             await self._settlement.send_anew(task, delivery, received.attempt)

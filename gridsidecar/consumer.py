@@ -13,7 +13,7 @@ from gridsidecar.executor import Executor
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import RowRejected, Store
 from gridsidecar.task import CannotStart, Ended, Task, Transition
-from gridsidecar.worker import HeldAttempt, Lane, Leaving, Worker
+from gridsidecar.worker import GiveBack, HeldAttempt, Lane, Worker
 
 STUMBLE_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back
 
@@ -36,9 +36,9 @@ class Consumer:
         self._executor = executor
         self._settings = settings
         self._settlement = Settlement(worker, broker, store)
-        self._admission = Admission(worker, store, self._settlement, patience=settings.consumer_timeout / 2)
+        self._admission = Admission(worker, store, self._settlement, patience=settings.longest_hold)
         self._jobs: set[asyncio.Task[None]] = set()
-        self._warned_of_priority = False
+        self._warned: set[str] = set()
         self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.first_attempt = asyncio.Event()  # one was started
         self.active_at = worker.clock.monotonic()
@@ -56,7 +56,7 @@ class Consumer:
                     await self._settlement.refuse(delivery, refused)
                 case Task() as task:
                     await self._carry(task, delivery)
-        except (Leaving, asyncio.CancelledError):
+        except (GiveBack, asyncio.CancelledError):
             await delivery.give_back()
         except Exception as error:
             await self._stumble(delivery, error)
@@ -66,7 +66,7 @@ class Consumer:
         if lane is None:
             await self._settlement.refuse(delivery, self._no_handler(task))
             return
-        self._warn_of_priority(task)
+        self._warn_of_unmet_wishes(task)
         try:
             held = await self._admission.admit(task, delivery, lane)
         except RowRejected as error:
@@ -110,14 +110,18 @@ class Consumer:
         error = f"no handler for task_type {task.task_type!r} and no default; configured are: {known}"
         return wire.Refused("unknown-task-type", task.task_id, error)
 
-    def _warn_of_priority(self, task: Task) -> None:
-        if task.priority and not self._settings.max_priority and not self._warned_of_priority:
-            self._warned_of_priority = True
-            telemetry.warning(
-                "a task asks for a priority, but the queue has none",
-                task_id=task.task_id,
-                hint="create the queue with x-max-priority and set broker.max_priority",
-            )
+    def _warn_of_unmet_wishes(self, task: Task) -> None:
+        """Once each: what a message asks for and will not get."""
+        if task.priority and not self._settings.max_priority:
+            hint = "create the queue with x-max-priority and set broker.max_priority"
+            self._warn_once("a task asks for a priority, but the queue has none", task, hint)
+        if task.callback_url or task.callback_type == "rabbitmq":
+            self._warn_once("a task asks for a callback; this version sends none", task, "ask with `status --json`")
+
+    def _warn_once(self, text: str, task: Task, hint: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            telemetry.warning(text, task_id=task.task_id, hint=hint)
 
     async def _stumble(self, delivery: Delivery, error: Exception) -> None:
         """Something that no rule covers: nothing is acked, so nothing is lost; the pause keeps it from spinning."""

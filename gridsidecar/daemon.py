@@ -56,7 +56,7 @@ class Daemon:
         executor = Executor(self._worker, self._store.tasks, settings.progress_interval)
         self._consumer = Consumer(self._worker, lanes, self._broker, self._store.tasks, executor, settings.broker)
         self._maintenance = Maintenance(
-            self._worker, self._broker, self._store.tasks, self._store.leases, settings.broker.consumer_timeout
+            self._worker, self._broker, self._store.tasks, self._store.leases, settings.broker.longest_hold
         )
 
     @property

@@ -12,6 +12,7 @@ EX_UNAVAILABLE = 69
 EX_RETRY = 75
 EX_REFUSED = 77
 EX_CONFIG = 78
+EX_INTERRUPTED = 130  # as shells say: 128 + SIGINT
 
 
 class GridSidecarError(Exception):

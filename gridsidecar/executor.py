@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from gridsidecar import lifecycle, telemetry
+from gridsidecar.clock import Clock
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.store import Store
 from gridsidecar.task import Claim, Ended, Progress, Transition
@@ -22,7 +22,7 @@ class Executor:
 
     async def execute(self, held: HeldAttempt, lane: Lane) -> tuple[Ended, Transition | None]:
         """How the attempt ended, and what that does to its row (None: it is not ours any more)."""
-        note = ProgressNote(self._store, held, self._progress_interval)
+        note = ProgressNote(self._store, held, self._progress_interval, self._worker.clock)
         try:
             ended = await lane.handler.run(held.claim, note.update, held.stop)
         finally:
@@ -44,8 +44,9 @@ class ProgressNote:
     A write that fails is dropped: the next one, or the attempt's end, carries the newer value.
     """
 
-    def __init__(self, store: Store, held: HeldAttempt, interval: float) -> None:
+    def __init__(self, store: Store, held: HeldAttempt, interval: float, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._held = held
         self._interval = interval
         self._writer: asyncio.Task[None] | None = None
@@ -66,10 +67,10 @@ class ProgressNote:
         while written is not self._held.progress:
             written = self._held.progress
             try:
-                await self._store.progress(claim, replace(written))
+                await self._store.progress(claim, written)
             except StoreUnavailable as error:
                 telemetry.debug("progress not stored", task_id=claim.task_id, reason=str(error))
-            await asyncio.sleep(self._interval)
+            await self._clock.sleep(self._interval)
         self._writer = None
 
     async def close(self) -> None:

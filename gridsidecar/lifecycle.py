@@ -1,7 +1,8 @@
 """The whole state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
 
 Three tables, one function each: `receive` (a delivery arrived), `decide` (an attempt ended), `reread` (our write
-changed nothing). The rules are checked as a model over all interleavings; a change is tried there first.
+changed nothing). A model of the rules was checked over all interleavings of two workers; `tests/store/test_stateful.py`
+walks through them at random on real stores.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from gridsidecar.task import (
 
 PATIENT_INTERRUPTIONS = 9  # from the next one on each also counts as a crash: node pressure looks like a shutdown
 LONGEST_BUSY_WAIT = 300.0  # seconds between two looks at a task that runs elsewhere
+CANCELLED_ON_REQUEST = "cancelled on request"
 START_AGAIN_AFTER = 5.0  # seconds until a task whose handler could not start comes back
 
 
@@ -116,6 +118,7 @@ class Close:
     rescues: bool = False
 
 
+Unstarted = Adopt | Drop | Wait  # settles the delivery without touching the row
 Reception = Insert | Begin | Resume | Adopt | Drop | Wait | Close
 
 
@@ -182,7 +185,7 @@ def _rescue(row: Row, me: Me) -> Reception:
 def cancel(row: Row) -> Close:
     """The end of a task that waits, or whose worker died, when somebody cancelled it."""
     return Close(
-        status=Status.CANCELLED, error="cancelled on request", error_type=ErrorType.CANCELLED, crashes=row.crashes
+        status=Status.CANCELLED, error=CANCELLED_ON_REQUEST, error_type=ErrorType.CANCELLED, crashes=row.crashes
     )
 
 
@@ -228,9 +231,26 @@ def cancelled(claim: Claim) -> Transition:
         claim,
         Status.CANCELLED,
         outcome="cancelled",
-        error="cancelled on request",
+        error=CANCELLED_ON_REQUEST,
         error_type=ErrorType.CANCELLED,
         beats_cancel=True,
+    )
+
+
+def unstorable(transition: Transition, problem: str) -> Transition:
+    """The database will not take what the handler sent: the task fails for good, and says why."""
+    return replace(
+        transition,
+        status=Status.FAILED,
+        settle=Settle.ACK,
+        outcome="failed",
+        delay=None,
+        result=None,
+        error=f"the database cannot store what the handler sent: {problem}"[:1000],
+        error_type=ErrorType.HANDLER_ERROR,
+        last_error_type=None,
+        traceback=None,
+        beats_cancel=False,
     )
 
 
@@ -311,6 +331,11 @@ def reread(row: Row | None, claim: Claim, *, taken: bool) -> Reread:
 
 
 # -- on a clock -------------------------------------------------------------------------------------------------------
+
+
+def returned(cancel_requested: bool) -> Status:
+    """What becomes of a row that no attempt stands behind."""
+    return Status.CANCELLED if cancel_requested else Status.PENDING
 
 
 def next_look(late: float) -> float:

@@ -19,17 +19,17 @@ LONGEST_LOOK_GAP = 15.0  # seconds between two looks for overdue tasks
 class Maintenance:
     """Two loops, safe with many sidecars on one database. It never claims a task: it sends nudges."""
 
-    def __init__(self, worker: Worker, broker: Broker, store: Store, leases: Leases, consumer_timeout: float) -> None:
+    def __init__(self, worker: Worker, broker: Broker, store: Store, leases: Leases, longest_hold: float) -> None:
         self._worker = worker
         self._broker = broker
         self._store = store
         self._leases = leases
-        self._hand_off_after = consumer_timeout / 2
+        self._longest_hold = longest_hold  # seconds
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         lease = self._worker.lease.seconds
-        beat = min(lease / RENEWALS_PER_LEASE, self._hand_off_after / 4)
+        beat = min(lease / RENEWALS_PER_LEASE, self._longest_hold / 4)
         self._loops = [
             asyncio.create_task(self._every(beat, self.beat)),
             asyncio.create_task(self._every(min(lease, LONGEST_LOOK_GAP), self.nudge_overdue)),
@@ -47,11 +47,11 @@ class Maintenance:
             try:
                 await work()
             except GridSidecarError as error:
-                self._worker.readiness.blocked("store", str(error))
+                self._worker.readiness.blocked("maintenance", str(error))
             except Exception as error:
                 telemetry.stumbled(error)
             else:
-                self._worker.readiness.clear("store")
+                self._worker.readiness.clear("maintenance")
 
     async def beat(self) -> None:
         """One heartbeat. Raises `StoreUnavailable`."""
@@ -59,7 +59,7 @@ class Maintenance:
         await self._worker.lease.renew()
         await self._reconcile()
         for held in list(self._worker.attempts.values()):
-            if self._worker.clock.monotonic() - held.received_at > self._hand_off_after:
+            if self._worker.clock.monotonic() - held.received_at > self._longest_hold:
                 await self._hand_off(held)
 
     async def _reconcile(self) -> None:

@@ -13,7 +13,7 @@ from gridsidecar.errors import BrokerUnavailable, PublishRefused
 from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Resume, Wait
 from gridsidecar.store import Received, Store
 from gridsidecar.task import Message, Settle, Task, Transition
-from gridsidecar.worker import HeldAttempt, Leaving, Worker
+from gridsidecar.worker import GiveBack, HeldAttempt, Worker
 
 REFUSED_PAUSE = 5.0  # seconds, when even the dead-letter queue will not take a message
 
@@ -107,7 +107,7 @@ class Settlement:
         except PublishRefused as error:
             self._worker.readiness.blocked("dead letters", str(error))
             await self._worker.clock.sleep(REFUSED_PAUSE)
-            raise Leaving from None  # given back, so nothing is lost
+            raise GiveBack from None
         self._worker.readiness.clear("dead letters")
         if refused.task_id is not None:
             await self._worker.ride_out(

@@ -61,7 +61,7 @@ class Message:
     app_id: str | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)  # without our stamps
     attempt: int = 0  # the row's attempt when we sent it; 0 = a producer sent it
-    nudge: bool = False  # sent by maintenance: it may start a task but never needs to be kept
+    nudge: bool = False  # a wake-up of ours: it may start a task but never needs to be kept
     busy: int = 0  # how often in a row this message found its task running elsewhere
 
 

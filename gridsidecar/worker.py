@@ -26,8 +26,8 @@ T = TypeVar("T")
 RENEWALS_TO_TRUST = 2  # in a row and on time, before this worker judges the leases of others
 
 
-class Leaving(Exception):
-    """This worker is shutting down and will not start what it was about to start."""
+class GiveBack(Exception):
+    """This delivery will not be started here and now: back to the queue with it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -152,13 +152,13 @@ class Worker:
     async def ride_out(self, operation: Callable[[], Awaitable[T]], *, starting: bool = False) -> T:
         """Run a store operation, again and again while the database is away; it must be safe to repeat.
 
-        With `starting` (nothing has begun yet) it raises `Leaving` once this worker shuts down; otherwise it raises
+        With `starting` (nothing has begun yet) it raises `GiveBack` once this worker shuts down; otherwise it raises
         `StoreUnavailable` only when patience has run out.
         """
         failures = 0
         while True:
             if starting and self.leaving:
-                raise Leaving
+                raise GiveBack
             try:
                 result = await operation()
             except StoreUnavailable as error:

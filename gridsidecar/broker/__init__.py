@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Delivery(Protocol):
-    """One message in our hands. Exactly one of `ack` and `give_back` is called on it, once."""
+    """One message in our hands. At most one of `ack` and `give_back` is called on it, once; without, it comes again."""
 
     @property
     def message(self) -> Message: ...

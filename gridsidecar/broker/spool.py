@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
+from gridsidecar import wire
 from gridsidecar.task import Message
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's write
@@ -32,9 +32,6 @@ SCHEMA = (
     """create index if not exists gridsidecar_messages_owner
          on gridsidecar_messages (lease_owner) where lease_owner is not null""",
 )
-
-FIELDS = tuple(field.name for field in fields(Message) if field.name != "body")
-UNSET = {name: getattr(Message(body=b""), name) for name in FIELDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,14 @@ class Spool:
 
     def put(self, message: Message, queue: str, now: float, delay: float) -> None:
         """Add a message that is ready after `delay` seconds."""
-        row = (queue, message.priority or 0, delay <= 0, now + max(0.0, delay), encode(message), message.body)
+        row = (
+            queue,
+            message.priority or 0,
+            delay <= 0,
+            now + max(0.0, delay),
+            wire.encode_properties(message),
+            message.body,
+        )
         with self._writing():
             self._db.execute(
                 "insert into gridsidecar_messages (queue, priority, ready, visible_at, properties, body)"
@@ -170,7 +174,7 @@ class Spool:
             [(until, self._owner, count, id_) for id_, count, _, _ in rows],
         )
         for id_, count, properties, body in rows:
-            yield Taken(Held(id_, count), decode(properties, body))
+            yield Taken(Held(id_, count), wire.decode_properties(properties, body))
 
     def _next_at(self) -> float | None:
         row = self._db.execute(
@@ -183,13 +187,3 @@ class Spool:
 
     def _fence(self, one: Held) -> tuple[int, str, int]:
         return one.id, self._owner, one.count
-
-
-def encode(message: Message) -> str:
-    """Everything but the body, as JSON. Raises TypeError or ValueError for header values that JSON does not know."""
-    kept = {name: getattr(message, name) for name in FIELDS}
-    return json.dumps({name: value for name, value in kept.items() if value != UNSET[name]}, allow_nan=False)
-
-
-def decode(properties: str, body: bytes) -> Message:
-    return Message(body=body, **json.loads(properties))

@@ -60,7 +60,7 @@ class AmqpDelivery:
             telemetry.debug("a delivery outlived its channel; the broker hands it out again", tag=self._tag)
 
 
-class Consumer:
+class ChannelConsumer:
     """One consumer on one channel, until one of them ends."""
 
     def __init__(self, channel: AbstractChannel, queue: str) -> None:
@@ -146,19 +146,19 @@ class Subscription:
             pause = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
             await _until(stop, asyncio.sleep(pause))
 
-    async def _start(self, receive: Receive, prefetch: int) -> Consumer:
+    async def _start(self, receive: Receive, prefetch: int) -> ChannelConsumer:
         await self._topology.ensure_work_queue(self._link)
         with translated(self._link.where):
             async with asyncio.timeout(SETUP_TIMEOUT):
                 channel = await self._usable_channel()
                 await channel.basic_qos(prefetch_count=prefetch)
-                consumer = Consumer(channel, self._queue)
+                consumer = ChannelConsumer(channel, self._queue)
                 await consumer.start(receive)
         self._failures = 0
         self._readiness.clear("broker")
         return consumer
 
-    async def _watch(self, consumer: Consumer, stop: asyncio.Event) -> None:
+    async def _watch(self, consumer: ChannelConsumer, stop: asyncio.Event) -> None:
         """Wait for the stop or for a loss; a loss closes the channel, so that what was on it is known to be dead."""
         try:
             reason = await _until(stop, consumer.ended())
@@ -172,7 +172,7 @@ class Subscription:
             await self._drop_channel()
             raise BrokerUnavailable(f"consuming from {self._link.where} ended: {reason}")
 
-    async def _cancel(self, consumer: Consumer) -> None:
+    async def _cancel(self, consumer: ChannelConsumer) -> None:
         with translated(self._link.where):
             await consumer.cancel()
 

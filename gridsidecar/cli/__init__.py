@@ -12,9 +12,8 @@ import typer
 
 from gridsidecar import __version__
 from gridsidecar.cli import config, demo, execute, run, status, submit, tables
-from gridsidecar.errors import EX_USAGE, GridSidecarError
+from gridsidecar.errors import EX_INTERRUPTED, EX_USAGE, GridSidecarError
 
-INTERRUPTED = 130  # as shells say: 128 + SIGINT
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 app = typer.Typer(
@@ -91,5 +90,5 @@ def _code() -> int:
         print(error, file=sys.stderr) if show is None else show()
         return EX_USAGE
     except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+        return EX_INTERRUPTED
     return code if isinstance(code, int) else 0

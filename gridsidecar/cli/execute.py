@@ -12,14 +12,13 @@ import typer
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import json_text, say
 from gridsidecar.cli.task_words import duration
-from gridsidecar.errors import EX_CONFIG, EX_FAILED, EX_OK, EX_RETRY, UsageError
+from gridsidecar.errors import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
     from gridsidecar.handler import Stop
     from gridsidecar.task import Claim, Ended, Progress, Task, Transition
 
-INTERRUPTED = 130
 LONGEST_LINE = 64 * 1024  # bytes of a line without an end; then it is told in pieces
 
 EPILOG = """
@@ -173,7 +172,7 @@ class _Run:
         if isinstance(ended.outcome, CannotStart):
             return EX_CONFIG
         if isinstance(ended.outcome, Interrupted):
-            return INTERRUPTED
+            return EX_INTERRUPTED
         if transition.status is Status.SUCCESS:
             return EX_OK
         return EX_FAILED if transition.status.terminal else EX_RETRY

@@ -81,6 +81,11 @@ class BrokerSettings(Section):
     )
 
     @property
+    def longest_hold(self) -> float:
+        """Seconds that we keep a delivery unacked: the broker would take it back at `consumer_timeout`."""
+        return self.consumer_timeout / 2
+
+    @property
     def dead_letters(self) -> str:
         """Name of the queue that takes what can never run."""
         return self.dead_letter_queue or f"{self.queue}.dead"

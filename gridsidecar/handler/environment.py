@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.task import Claim
+from gridsidecar.wire import PROTOCOL_VERSION
 
-PROTOCOL_VERSION = "1"
 _ALLOWED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"})
 # Text from a producer reaches a variable only when no shell can misread it.
 _SAFE = re.compile(r"[A-Za-z0-9._:@/-]{1,255}")
@@ -24,7 +24,7 @@ def handler_environment(settings: HandlerSettings, inherited: Mapping[str, str])
         **passed,
         **settings.env,
         "GRIDSIDECAR": "1",
-        "GRIDSIDECAR_PROTOCOL": PROTOCOL_VERSION,
+        "GRIDSIDECAR_PROTOCOL": str(PROTOCOL_VERSION),
         "GRIDSIDECAR_MODE": settings.mode,
     }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gridsidecar.store.database import Database, RowRejected, Statement
 
 LARGEST_FLUSH = 64  # operations
-LANES = 2  # flushes under way at once, each on its own connection
+FLUSHERS = 2  # flushes under way at once, each on its own connection
 
 
 @dataclass(slots=True)
@@ -25,8 +25,8 @@ class Batch:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._pending: list[_Operation] = []
-        self._idle_lanes = LANES
-        self._lanes: set[asyncio.Task[None]] = set()
+        self._idle_flushers = FLUSHERS
+        self._flushers: set[asyncio.Task[None]] = set()
 
     async def write(self, key: str, *statements: Statement) -> list[int]:
         """Run the statements of one operation in one transaction; rows changed by each.
@@ -35,14 +35,14 @@ class Batch:
         """
         operation = _Operation(key, statements)
         self._pending.append(operation)
-        if self._idle_lanes:
-            self._idle_lanes -= 1
-            lane = asyncio.create_task(self._run_lane())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+        if self._idle_flushers:
+            self._idle_flushers -= 1
+            flusher = asyncio.create_task(self._keep_flushing())
+            self._flushers.add(flusher)
+            flusher.add_done_callback(self._flushers.discard)
         return await operation.done
 
-    async def _run_lane(self) -> None:
+    async def _keep_flushing(self) -> None:
         try:
             while self._pending:
                 operations = self._pending[:LARGEST_FLUSH]
@@ -50,7 +50,7 @@ class Batch:
                 operations.sort(key=lambda operation: operation.key)
                 await self._flush(operations)
         finally:
-            self._idle_lanes += 1
+            self._idle_flushers += 1
 
     async def _flush(self, operations: list[_Operation]) -> None:
         statements = [statement for operation in operations for statement in operation.statements]

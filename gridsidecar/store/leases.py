@@ -8,7 +8,7 @@ from gridsidecar import lifecycle
 from gridsidecar.store import records
 from gridsidecar.store.database import Connection, Database
 from gridsidecar.store.queries import Query
-from gridsidecar.task import ErrorType, Message, Status
+from gridsidecar.task import ErrorType, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Leases:
 
     async def return_row(self, worker_id: str, row: HeldRow) -> bool:
         """A row that no attempt stands behind becomes due now, for any worker; or cancelled, where that was asked."""
-        status = Status.CANCELLED if row.cancel_requested else Status.PENDING
+        status = lifecycle.returned(row.cancel_requested)
         params = {
             "id": row.task_id,
             "attempt": row.attempt,
@@ -52,7 +52,7 @@ class Leases:
             "status": status.value,
             "terminal": int(status.terminal),
             "cancel_requested": int(row.cancel_requested),
-            "error": "cancelled on request" if status.terminal else None,
+            "error": lifecycle.CANCELLED_ON_REQUEST if status.terminal else None,
             "error_type": ErrorType.CANCELLED.value if status.terminal else None,
         }
         lost = {

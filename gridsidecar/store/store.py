@@ -12,7 +12,7 @@ from gridsidecar.store import records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement
 from gridsidecar.store.queries import Query
-from gridsidecar.task import Claim, ErrorType, Message, Progress, Report, Settle, Status, Task, Transition
+from gridsidecar.task import Claim, ErrorType, Message, Progress, Report, Status, Task, Transition
 
 LOST = "lost"  # the outcome of an attempt that was taken from its worker
 CHECK_GRACE = 60.0  # seconds after its time until maintenance looks for a task whose alarm did not come
@@ -168,7 +168,7 @@ class Store:
         try:
             written = await self._write_end(claim, transition, report, progress)
         except RowRejected as error:
-            transition = _unstorable(transition, str(error))
+            transition = lifecycle.unstorable(transition, str(error))
             written = await self._write_end(claim, transition, report, Progress())
         if written:
             return transition
@@ -279,18 +279,4 @@ def _claim(task: Task, me: Me, row: Row, *, attempt: int, crashes: int) -> Claim
         interruptions=row.interruptions,
         redelivered=True,
         checkpoint=json.loads(row.checkpoint) if row.checkpoint else None,
-    )
-
-
-def _unstorable(transition: Transition, problem: str) -> Transition:
-    """The database will not take what the handler sent: fail the task for good, and say so."""
-    return Transition(
-        status=Status.FAILED,
-        settle=Settle.ACK,
-        outcome="failed",
-        retry_count=transition.retry_count,
-        crashes=transition.crashes,
-        interruptions=transition.interruptions,
-        error=f"the database cannot store what the handler sent: {problem}"[:1000],
-        error_type=ErrorType.HANDLER_ERROR.value,
     )

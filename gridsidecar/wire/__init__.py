@@ -14,13 +14,14 @@ from gridsidecar.wire.events import (
     Text,
     decode_event,
 )
-from gridsidecar.wire.handler_input import encode_input
+from gridsidecar.wire.handler_input import PROTOCOL_VERSION, encode_input
 from gridsidecar.wire.properties import decode_properties, encode_properties
 from gridsidecar.wire.refused import Refused
 from gridsidecar.wire.strict_json import data_json
 from gridsidecar.wire.task_message import decode_task
 
 __all__ = [
+    "PROTOCOL_VERSION",
     "Channel",
     "CheckpointEvent",
     "ErrorEvent",

@@ -10,10 +10,9 @@ from typing import Any
 
 from gridsidecar.task import ErrorType
 from gridsidecar.wire.fields import shown
-from gridsidecar.wire.handler_input import TASK_PREFIX
+from gridsidecar.wire.handler_input import PROTOCOL_VERSION, TASK_PREFIX
 from gridsidecar.wire.strict_json import JsonRefused, data_json, json_size, parse_json
 
-PROTOCOL_VERSION = 1
 MAX_PROGRESS_MESSAGE = 1024  # bytes, like the next two
 MAX_ERROR = 4096
 MAX_TRACEBACK = 65536

@@ -7,7 +7,8 @@ from typing import Any
 from gridsidecar.task import Claim
 from gridsidecar.wire.strict_json import data_json
 
-TASK_PREFIX = b'{"gs":1,"type":"task",'  # how every line of `encode_input` begins in mode `task`
+PROTOCOL_VERSION = 1
+TASK_PREFIX = b'{"gs":%d,"type":"task",' % PROTOCOL_VERSION  # how every line of `encode_input` begins in mode `task`
 
 # Ours to set, or (callback addresses may carry tokens) not the handler's business.
 _WITHHELD = frozenset({"gs", "type", "run", "callback_url", "callback_type"})
@@ -28,7 +29,7 @@ def encode_input(
     task = claim.task
     return _line(
         {
-            "gs": 1,
+            "gs": PROTOCOL_VERSION,
             "type": "task",
             "task_id": task.task_id,
             "task_type": task.task_type,

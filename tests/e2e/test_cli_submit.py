@@ -62,7 +62,7 @@ def row(folder: Path, task_id: str) -> dict[str, Any]:
 def test_one_task_from_options(folder: Path) -> None:
     done = gridsidecar(
         folder, "submit", "--type", "t", "--id", "a", "--data", '{"n": 1}', "--retries", "2", "--priority", "high",
-        "--timeout", "9", "--defer-by", "5", "--defer-until", "2030-01-01T00:00:00Z", "--callback-url", "http://x/",
+        "--timeout", "9", "--defer-by", "5", "--defer-until", "2030-01-01T00:00:00Z",
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "a\n", "")
     assert queued(folder) == [
@@ -75,7 +75,6 @@ def test_one_task_from_options(folder: Path) -> None:
             "timeout": 9.0,
             "defer_by": 5.0,
             "defer_until": "2030-01-01T00:00:00Z",
-            "callback_url": "http://x/",
         }
     ]
 
