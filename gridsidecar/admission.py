@@ -12,7 +12,7 @@ from gridsidecar.lifecycle import Unstarted
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import Received, Store
 from gridsidecar.task import Task
-from gridsidecar.worker import HeldAttempt, Lane, Worker
+from gridsidecar.worker import GiveBack, HeldAttempt, Lane, Worker
 
 COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing
 
@@ -43,14 +43,29 @@ class Admission:
         turn = self._turns.setdefault(task.task_id, _Turn())
         turn.users += 1
         try:
-            async with turn.lock:
+            if not await self._got(turn):
+                await self._postpone(task, delivery)
+                return None
+            try:
                 if await self._settled_early(task, delivery, lane):
                     return None
                 return await self._enter(task, delivery, lane)
+            finally:
+                turn.lock.release()
         finally:
             turn.users -= 1
             if not turn.users:
                 del self._turns[task.task_id]
+
+    async def _got(self, turn: _Turn) -> bool:
+        """Wait for the turn, while our patience with the delivery lasts."""
+        if not turn.lock.locked():
+            return await turn.lock.acquire()
+        try:
+            async with asyncio.timeout(self._patience):
+                return await turn.lock.acquire()
+        except TimeoutError:
+            return False
 
     def dismiss(self, held: HeldAttempt, lane: Lane) -> None:
         """The attempt is settled: out of memory, out of its slot."""
@@ -86,6 +101,8 @@ class Admission:
         self._worker.claiming.add(task.task_id)
         try:
             received = await self._claim(task, lane)
+            if task.task_id in self._worker.returning:
+                raise GiveBack
             if received.claim is None:
                 await self._settlement.unstarted(task, delivery, received)
                 return None
@@ -99,7 +116,12 @@ class Admission:
                 self._release_slot(lane)
 
     def _must_wait(self, lane: Lane) -> bool:
-        return self._worker.slots.locked() or lane.slots.locked() or lane.handler.cannot_start() is not None
+        return (
+            self._worker.slots.locked()
+            or lane.slots.locked()
+            or lane.rest.until > self._worker.clock.monotonic()
+            or lane.handler.cannot_start() is not None
+        )
 
     async def _wait_for_slot(self, lane: Lane) -> None:
         """Raises `TimeoutError` when that takes longer than this worker may hold a delivery."""
@@ -134,6 +156,8 @@ class Admission:
         """No attempt is spent on a command that is not there; it goes on when the command appears."""
         part = f"handler {lane.name}"
         looks = 0
+        while (rest := lane.rest.until - self._worker.clock.monotonic()) > 0:
+            await self._worker.clock.sleep(rest)
         while (problem := lane.handler.cannot_start()) is not None:
             self._worker.readiness.blocked(part, problem)
             looks += 1

@@ -15,6 +15,7 @@ from gridsidecar.store import RowRejected, Store
 from gridsidecar.task import CannotStart, Ended, Task, Transition
 from gridsidecar.worker import GiveBack, HeldAttempt, Lane, Worker
 
+PATIENCE_BESIDE_OTHERS = 5.0  # seconds
 STUMBLE_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back
 
 
@@ -36,7 +37,10 @@ class Consumer:
         self._executor = executor
         self._settings = settings
         self._settlement = Settlement(worker, broker, store)
-        self._admission = Admission(worker, store, self._settlement, patience=settings.longest_hold)
+        self._patience = settings.longest_hold
+        if len(lanes) > 1:  # what waits for one handler must not keep the others from their work
+            self._patience = min(self._patience, PATIENCE_BESIDE_OTHERS)
+        self._admission = Admission(worker, store, self._settlement, patience=self._patience)
         self._jobs: set[asyncio.Task[None]] = set()
         self._warned: set[str] = set()
         self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
@@ -101,8 +105,10 @@ class Consumer:
         part = f"handler {lane.name} start"
         if isinstance(ended.outcome, CannotStart):
             self._worker.readiness.blocked(part, ended.outcome.error)
+            lane.rest.failed(self._worker.clock.monotonic(), self._worker.rng)
         else:
             self._worker.readiness.clear(part)
+            lane.rest.over()
         telemetry.attempt_ended(held.claim, ended.report, transition)
 
     def _no_handler(self, task: Task) -> wire.Refused:

@@ -16,7 +16,7 @@ from gridsidecar.consumer import Consumer
 from gridsidecar.errors import EX_OK, GridSidecarError, StoreUnavailable, Unavailable
 from gridsidecar.executor import Executor
 from gridsidecar.handler import make_handlers
-from gridsidecar.handler.reaper import become_subreaper
+from gridsidecar.handler.reaper import become_subreaper, hide_from_children
 from gridsidecar.maintenance import Maintenance
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.telemetry import Readiness
@@ -44,7 +44,8 @@ class Daemon:
         self._rng = system_random()
         self._readiness = Readiness()
         self._leave = asyncio.Event()  # set by a signal or by a reason of our own
-        self._hurry = asyncio.Event()  # set by a second signal
+        self._told = asyncio.Event()  # set by a signal
+        self._hurry = asyncio.Event()  # set by a second one
         self._why = ""
         self._finish_in_hand = False  # we leave because the work is done: what still arrives is work, too
         self._broker: Broker = make_broker(settings.broker, self._readiness)
@@ -67,6 +68,7 @@ class Daemon:
         """Serve until there is a reason to leave; the exit code."""
         self._listen_to_signals()
         become_subreaper()
+        hide_from_children()
         try:
             if not await self._start():
                 return EX_OK
@@ -92,8 +94,7 @@ class Daemon:
             loop.add_signal_handler(number, self._on_signal, number)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        if self._leave.is_set():
-            self._hurry.set()
+        (self._hurry if self._told.is_set() else self._told).set()
         self._go(f"{number.name} received")
 
     def _go(self, why: str, *, finish_in_hand: bool = False) -> None:
@@ -168,19 +169,27 @@ class Daemon:
 
     async def _until_idle(self) -> None:
         """Return when this run is over by its own rules: once, burst, idle."""
-        if self._options.once:
-            await self._consumer.first_attempt.wait()
-            await self._broker.stop_consuming()  # at prefetch 1 nothing else is in hand
-            return self._go("one task was taken", finish_in_hand=True)
         settings = self._settings.worker
         started = self._clock.monotonic()
         while True:
-            await self._clock.sleep(min(settings.burst_check_interval, 1.0))
+            if await self._one_was_taken(min(settings.burst_check_interval, 1.0)):
+                await self._broker.stop_consuming()  # at prefetch 1 nothing else is in hand
+                return self._go("one task was taken", finish_in_hand=True)
             idle = self._clock.monotonic() - self._consumer.active_at if not self._consumer.busy else 0.0
             if settings.idle_timeout and idle >= settings.idle_timeout:
                 return self._go(f"idle for {settings.idle_timeout:g} s", finish_in_hand=True)
             if settings.burst and await self._burst_is_over(started):
                 return None
+
+    async def _one_was_taken(self, seconds: float) -> bool:
+        """Pause; with --once True as soon as an attempt starts, which cannot wait for the pause's end."""
+        if not self._options.once:
+            await self._clock.sleep(seconds)
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._consumer.first_attempt.wait()
+        return self._consumer.first_attempt.is_set()
 
     async def _burst_is_over(self, started: float) -> bool:
         settings = self._settings.worker
@@ -210,14 +219,14 @@ class Daemon:
                 await self._broker.stop_consuming()
         drained = asyncio.create_task(self._consumer.drained())
         if self._finish_in_hand:
-            await self._wait_for(drained, None)
+            await self._wait_for(drained, None, self._told)
         self._consumer.leave()
         grace = 0.0 if self._no_wait else self._settings.worker.shutdown_grace
-        await self._wait_for(drained, grace)
+        await self._wait_for(drained, grace, self._hurry)
         if not drained.done():
             self._worker.interrupt()
             self._hurry.clear()
-            await self._wait_for(drained, self._longest_kill_grace)
+            await self._wait_for(drained, self._longest_kill_grace, self._hurry)
         self._worker.out_of_patience = True
         if not drained.done():
             for held in list(self._worker.attempts.values()):
@@ -237,11 +246,11 @@ class Daemon:
     def _longest_kill_grace(self) -> float:
         return max(handler.kill_grace for handler in self._settings.handlers.values()) + KILL_MARGIN / 3
 
-    async def _wait_for(self, drained: asyncio.Task[None], seconds: float | None) -> None:
-        """Until drained, for `seconds` at most; a second signal cuts it short."""
-        hurry = asyncio.create_task(self._hurry.wait())
-        await asyncio.wait({drained, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
+    async def _wait_for(self, drained: asyncio.Task[None], seconds: float | None, cut_short: asyncio.Event) -> None:
+        """Until drained, for `seconds` at most."""
+        cutting = asyncio.create_task(cut_short.wait())
+        await asyncio.wait({drained, cutting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        cutting.cancel()
 
     async def _say_goodbye(self) -> None:
         with suppress(StoreUnavailable, GridSidecarError, TimeoutError):

@@ -70,11 +70,20 @@ class Maintenance:
         for held in running:
             if self._worker.attempts.get(held.claim.task_id) is held and not held.ended:
                 self._compare(held, rows.get(held.claim.task_id))
-        after = self._in_memory()
         for row in rows.values():
-            if row.task_id not in before and row.task_id not in after:
-                await self._leases.return_row(self._worker.id, row)
+            if row.task_id not in before:
+                await self._return(row)
+
+    async def _return(self, row: HeldRow) -> None:
+        """A row that no attempt of ours stands behind. Nobody may resume it while it is on its way back."""
+        if row.task_id in self._in_memory():
+            return
+        self._worker.returning.add(row.task_id)
+        try:
+            if await self._leases.return_row(self._worker.id, row):
                 telemetry.warning("a row without an attempt goes back", task_id=row.task_id, attempt=row.attempt)
+        finally:
+            self._worker.returning.discard(row.task_id)
 
     def _in_memory(self) -> set[str]:
         return self._worker.attempts.keys() | self._worker.claiming
@@ -99,6 +108,8 @@ class Maintenance:
         for message in await self._leases.overdue(judge_others=self._worker.lease.trusted):
             try:
                 await self._broker.publish(message)
-            except (BrokerUnavailable, PublishRefused) as error:  # looked at again, at a doubled gap
-                telemetry.warning("nudge not sent", reason=str(error))
+            except PublishRefused as error:  # this one; the others have a right to theirs
+                telemetry.warning("nudge refused; it is tried again at a doubled gap", reason=str(error))
+            except BrokerUnavailable as error:
+                telemetry.warning("nudges not sent; they are tried again at a doubled gap", reason=str(error))
                 return

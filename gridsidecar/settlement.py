@@ -135,10 +135,12 @@ class Settlement:
         failures = 0
         while True:
             try:
-                return await send()
-            except BrokerUnavailable:
+                await send()
+                return self._worker.readiness.clear("publishing")
+            except BrokerUnavailable as error:
                 if self._worker.out_of_patience:
                     raise
+                self._worker.readiness.blocked("publishing", str(error))
             failures += 1
             await self._worker.clock.sleep(backoff(failures, base=0.2, limit=5.0, rng=self._worker.rng))
 

@@ -23,6 +23,7 @@ from gridsidecar.task import Claim, Progress
 from gridsidecar.telemetry import Readiness
 
 T = TypeVar("T")
+LONGEST_REST = 60.0  # seconds
 RENEWALS_TO_TRUST = 2  # in a row and on time, before this worker judges the leases of others
 
 
@@ -44,6 +45,23 @@ class HeldAttempt:
     gone: asyncio.Event = field(default_factory=asyncio.Event)  # settled, and out of memory
 
 
+@dataclass(slots=True)
+class Rest:
+    """How long a handler is left alone after starts that failed."""
+
+    failures: int = 0
+    until: float = 0.0  # monotonic seconds
+
+    def failed(self, now: float, rng: random.Random) -> None:
+        """Another start failed: a longer rest."""
+        self.failures += 1
+        self.until = now + backoff(self.failures, base=1.0, limit=LONGEST_REST, rng=rng)
+
+    def over(self) -> None:
+        """A start worked."""
+        self.failures, self.until = 0, 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One configured handler: what runs, under which policy, how many at once."""
@@ -53,6 +71,7 @@ class Lane:
     handler: Handler
     policy: RetryPolicy
     slots: asyncio.Semaphore
+    rest: Rest
 
 
 def make_lanes(
@@ -66,6 +85,7 @@ def make_lanes(
             handler,
             retry_policy(retry, settings[name]),
             asyncio.Semaphore(settings[name].concurrency or concurrency),
+            Rest(),
         )
         for name, handler in handlers.items()
     }
@@ -122,6 +142,7 @@ class Worker:
         self.slots = asyncio.Semaphore(settings.concurrency)
         self.attempts: dict[str, HeldAttempt] = {}
         self.claiming: set[str] = set()  # tasks with a claim on its way to the store
+        self.returning: set[str] = set()  # tasks whose rows we are giving up
         self.leaving = False  # start nothing new
         self.interrupting = False  # end what runs
         self.out_of_patience = False  # wait for no server any more

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+import pamqp.encode
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
+from gridsidecar import telemetry
 from gridsidecar.task import Message
 
 OURS = "x-gridsidecar-"
@@ -21,6 +24,8 @@ ROUTING = ("CC", "BCC")
 
 PERSISTENT = 2
 LARGEST_COUNT = 2**31 - 1
+DEEPEST = 32  # levels of nesting in a header
+LARGEST_HEADERS = 100_000  # bytes: they must fit one frame of 128 KiB together with what we add
 
 
 def fresh_id() -> str:
@@ -60,12 +65,56 @@ def encode(message: Message, message_id: str, extra: Mapping[str, Any] | None = 
         reply_to=message.reply_to,
         message_type=message.type,
         app_id=message.app_id,
-        headers={**_travelling(message.headers), **_stamps(message), **(extra or {})},
+        headers={**_carriable(_travelling(message.headers)), **_stamps(message), **(extra or {})},
     )
 
 
 def _travelling(headers: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in headers.items() if not key.startswith((OURS, *BROKERS)) and key not in ROUTING}
+    return {
+        key: value
+        for key, value in headers.items()
+        if not key.startswith((OURS, *BROKERS)) and key not in ROUTING and _shallow(value, DEEPEST)
+    }
+
+
+def _shallow(value: Any, levels: int) -> bool:
+    """Nested no deeper than `levels`: every recursion down the line can follow."""
+    if isinstance(value, dict | list | tuple):
+        items = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_shallow(item, levels - 1) for item in items)
+    return True
+
+
+def _carriable(headers: dict[str, Any]) -> dict[str, Any]:
+    """The headers that AMQP takes. One that it does not take is left out: better than a task that cannot travel."""
+    if not headers:
+        return headers
+    headers = {key: _amqp_value(value) for key, value in headers.items()}
+    if _encodable(headers):
+        return headers
+    kept = {key: value for key, value in headers.items() if _encodable({key: value})}
+    telemetry.warning("left out headers that AMQP cannot carry", headers=sorted(headers.keys() - kept.keys()))
+    return kept if _encodable(kept) else {}
+
+
+def _amqp_value(value: Any) -> Any:
+    """The client decodes byte arrays as `bytes` in places, and encodes them from `bytearray` only."""
+    match value:
+        case bytes():
+            return bytearray(value)
+        case dict():
+            return {key: _amqp_value(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_amqp_value(item) for item in value]
+        case _:
+            return value
+
+
+def _encodable(headers: dict[str, Any]) -> bool:
+    try:
+        return len(pamqp.encode.field_table(headers)) <= LARGEST_HEADERS
+    except (TypeError, ValueError, OverflowError, RecursionError, struct.error):
+        return False
 
 
 def _stamps(message: Message) -> dict[str, int]:

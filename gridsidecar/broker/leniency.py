@@ -25,7 +25,7 @@ def _unmarshal(self: BasicProperties, flags: int, data: bytes) -> None:
             kind = getattr(type(self), "_" + name)
             try:
                 consumed, value = pamqp.decode.by_type(data, kind)
-            except (ValueError, OverflowError, OSError) as error:
+            except (ValueError, OverflowError, OSError, RecursionError) as error:
                 consumed, value = _size(data, kind), None
                 telemetry.warning("left out a message property that cannot be read", property=name, error=str(error))
             setattr(self, name, value)

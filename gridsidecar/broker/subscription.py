@@ -23,6 +23,7 @@ SETUP_TIMEOUT = 15.0  # seconds
 CANCEL_TIMEOUT = 5.0
 SETTLE_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+STEADY_AFTER = 10.0  # a consumer that lived shorter than this failed again
 
 T = TypeVar("T")
 
@@ -112,6 +113,7 @@ class Subscription:
         self._stop: asyncio.Event | None = None
         self._stopped = asyncio.Event()
         self._failures = 0
+        self._started_at = 0.0  # loop time of the last consumer's start
 
     async def run(self, receive: Receive, prefetch: int) -> None:
         """Consume until `stop`."""
@@ -142,6 +144,8 @@ class Subscription:
             if stop.is_set():
                 return
             self._readiness.blocked("broker", str(error))
+            if asyncio.get_running_loop().time() - self._started_at > STEADY_AFTER:
+                self._failures = 0
             self._failures += 1
             pause = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
             await _until(stop, asyncio.sleep(pause))
@@ -154,8 +158,8 @@ class Subscription:
                 await channel.basic_qos(prefetch_count=prefetch)
                 consumer = ChannelConsumer(channel, self._queue)
                 await consumer.start(receive)
-        self._failures = 0
         self._readiness.clear("broker")
+        self._started_at = asyncio.get_running_loop().time()
         return consumer
 
     async def _watch(self, consumer: ChannelConsumer, stop: asyncio.Event) -> None:

@@ -63,6 +63,8 @@ def _root(
 
 def main() -> None:
     """Run a command; errors of ours are one sentence on stderr and an exit code of sysexits."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # closed by whoever started us
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A terminal or file whose encoding lacks a character gets it escaped, instead of a traceback.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

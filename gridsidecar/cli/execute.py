@@ -105,13 +105,14 @@ class _Run:
         from gridsidecar.clock import SystemClock, system_random
         from gridsidecar.config.settings import retry_policy
         from gridsidecar.handler import Stop, make_handlers
-        from gridsidecar.handler.reaper import become_subreaper
+        from gridsidecar.handler.reaper import become_subreaper, hide_from_children
         from gridsidecar.lifecycle import decide
 
         policy = retry_policy(self._settings.retry, self._handler)
         claim = self._claim(policy.max_retries)
         stop = Stop()
         become_subreaper()
+        hide_from_children()
         self._listen(stop)
         handler = make_handlers({self._name: self._handler}, SystemClock(), self._tell_text)[self._name]
         ended = await handler.run(claim, _tell_progress, stop)

@@ -14,6 +14,7 @@ import os
 import signal
 from dataclasses import dataclass, field
 
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _VARIABLE = b"GRIDSIDECAR_RUN="
 _SOON_S = 0.02  # also the first pause before looking again at what was just killed, which doubles
@@ -43,6 +44,11 @@ def become_subreaper() -> bool:
         return False
     _family.adopting = True
     return True
+
+
+def hide_from_children() -> None:
+    """Handlers of the same user cannot read our environment, arguments or memory in /proc. (Root's still can.)"""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def new_token() -> str:

@@ -13,6 +13,8 @@ PRIORITY_NAMES = {"low": 1, "normal": 3, "high": 6, "urgent": 9}
 MAX_RETRIES = 1000
 MAX_SECONDS = 3650 * 86400  # ten years: longer waits overflow timers, and nobody means them
 
+LATEST_YEAR = 9000  # databases end at 9999, and we add to it
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,6 +114,8 @@ def read_defer_until(fields: Mapping[str, Any]) -> datetime | None:
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (AttributeError, ValueError, OverflowError):
         raise FieldRefused("defer_until", "an ISO 8601 time such as 2026-01-31T12:00:00Z", value) from None
+    if moment.year > LATEST_YEAR:
+        raise FieldRefused("defer_until", f"a time before the year {LATEST_YEAR + 1}", value)
     return max(moment, _EPOCH)
 
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 MAX_DEPTH = 100  # MySQL's JSON type takes no more
+MAX_CONTAINERS = 500_000  # lists and objects in one text
 MAX_DIGITS = 308  # a longer number overflows a double, and MySQL refuses it
 
 
 class JsonRefused(ValueError):
-    """`reason` is a slug: `not-json`, `bad-number`, `too-deep` or `bad-text`."""
+    """`reason` is a slug: `not-json`, `bad-number`, `too-deep`, `too-large` or `bad-text`."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -32,6 +33,9 @@ def json_size(value: Any) -> int:
 
 def parse_json(text: str) -> Any:
     """The value of a JSON text; JsonRefused when it is no JSON or nothing that we may pass on."""
+    containers = text.count("[") + text.count("{")
+    if containers > MAX_CONTAINERS:  # a few bytes each on the wire, a hundred in memory
+        raise JsonRefused("too-large", f"it has {containers:,} lists and objects; {MAX_CONTAINERS:,} are allowed")
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -39,7 +43,7 @@ def parse_json(text: str) -> Any:
         raise JsonRefused("not-json", f"{error.msg} at {place}") from None
     except RecursionError:
         raise JsonRefused("too-deep", _TOO_DEEP) from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than_allowed(value):
+    if containers > MAX_DEPTH and _deeper_than_allowed(value):
         raise JsonRefused("too-deep", _TOO_DEEP)
     if ("\\ud" in text or "\\uD" in text) and _has_lone_surrogate(value):
         raise JsonRefused("bad-text", "half of a surrogate pair stands alone")

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import Start
 from tests.support.place import HANDLERS, Place
 from tests.support.waiting import eventually
@@ -102,3 +104,25 @@ async def test_a_start_that_fails_gives_the_task_back_and_spends_no_retry(any_pl
 def given_back(place: Place, task_id: str) -> dict[str, Any] | None:
     row = place.row(task_id)
     return row if row.get("status") == "pending" else None
+
+
+async def test_tasks_of_other_types_go_on(place: Place, start: Start) -> None:
+    start(
+        place.config(
+            {"broken": place.handler(place.folder / "nowhere"), "works": place.job("done")}, worker={"concurrency": 2}
+        )
+    )
+    await place.publish(*({"task_id": f"b{index}", "task_type": "broken"} for index in range(3)))
+    await place.publish({"task_id": "w", "task_type": "works"})
+    await eventually(lambda: place.status("w") == "success", timeout=30)
+
+
+async def test_starts_that_fail_are_tried_ever_more_seldom(place: Place, start: Start) -> None:
+    program = place.folder / "program"
+    program.write_bytes(b"\x7fELF but not really")
+    program.chmod(0o755)
+    sidecar = start(place.config({"default": place.handler(program)}, worker={"concurrency": 4}))
+    await place.publish(*({"task_id": f"t{index}"} for index in range(40)))
+    await eventually(lambda: sidecar.says("not ready"))
+    with pytest.raises(AssertionError):
+        await eventually(lambda: sum(row["attempt"] for row in place.rows().values()) > 20, timeout=5)

@@ -18,6 +18,25 @@ from tests.support.waiting import eventually
 # -- signals ----------------------------------------------------------------------------------------------------------
 
 
+async def test_a_signal_while_the_one_task_runs_gives_it_the_grace(place: Place, start: Start) -> None:
+    gate = place.folder / "gate"
+    sidecar = start(place.config({"default": place.job("until", gate)}), "--once")
+    await place.publish({"task_id": "t"})
+    await eventually(lambda: place.journal.started)
+    await sidecar.said("leaving")
+    sidecar.terminate()
+    with pytest.raises(AssertionError):
+        await eventually(lambda: place.status("t") != "running", timeout=1.5)
+    gate.touch()
+    assert await sidecar.ended() == 0
+    assert place.status("t") == "success"
+
+
+async def test_once_leaves_an_empty_queue_when_idle(place: Place, start: Start) -> None:
+    sidecar = start(place.config({"default": place.job("done")}, worker={"idle_timeout": 1}), "--once")
+    assert await sidecar.ended() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_lets_running_attempts_finish(any_place: Place, start: Start, number: signal.Signals) -> None:
     place = any_place

@@ -296,3 +296,16 @@ def test_any_fields_make_a_task_or_are_refused(fields: dict[str, Any]) -> None:
             assert result.timeout is None or result.timeout > 0
         case Refused():
             result.error.encode()
+
+
+def test_a_body_of_countless_lists_is_refused_before_it_fills_the_memory() -> None:
+    body = b'{"task_id": "t", "data": [' + b"[]," * 600_000 + b"[]]}"
+    refused = decode_task(Message(body=body), 16_777_216)
+    assert isinstance(refused, Refused)
+    assert refused.reason == "too-large"
+
+
+def test_a_time_beyond_what_databases_hold_is_refused() -> None:
+    refused = decode_task(Message(body=b'{"task_id": "t", "defer_until": "9999-12-31T23:59:59Z"}'), 1000)
+    assert isinstance(refused, Refused)
+    assert "9001" in refused.error
