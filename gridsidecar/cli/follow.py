@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 0.15  # seconds
 AWAY_PAUSE = 1.0
+HINT_AFTER = 10.0  # seconds without any row
 
 Views = Mapping[str, View | None]  # by task id; None = no row yet
 
@@ -31,6 +32,7 @@ async def follow(
     started = clock.monotonic()
     views: dict[str, View | None] = dict.fromkeys(ids)
     away = ""
+    hinted = False
     while True:
         looked_at = clock.monotonic()
         try:
@@ -43,6 +45,9 @@ async def follow(
                 say(f"the store is away, waiting for it: {away}")
             await clock.sleep(AWAY_PAUSE)
         show(views)
+        if not hinted and not any(views.values()) and clock.monotonic() - started > HINT_AFTER:
+            hinted = True
+            say("no worker has taken anything yet: is `gridsidecar run` working on this queue, with this store?")
         over = limit is not None and clock.monotonic() - started >= limit
         if over or all(ended(view) for view in views.values()):
             return views

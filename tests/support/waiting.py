@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-async def eventually(predicate: Callable[[], Any], timeout: float = 10.0, interval: float = 0.02) -> Any:
+async def eventually(predicate: Callable[[], Any], timeout: float = 30.0, interval: float = 0.02) -> Any:
     """The first true value of `predicate` (plain or async); AssertionError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
