@@ -68,7 +68,7 @@ class Consumer:
     async def _carry(self, task: Task, delivery: Delivery) -> None:
         lane = self._lanes.get(task.task_type) or self._lanes.get("default")
         if lane is None:
-            await self._settlement.refuse(delivery, self._no_handler(task))
+            await self._settlement.refuse(delivery, self._no_handler(task), task)
             return
         self._warn_of_unmet_wishes(task)
         try:

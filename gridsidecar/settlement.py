@@ -48,7 +48,9 @@ class Settlement:
             case Adopt():
                 await self._adopt(task, delivery)
             case Drop(why):
-                telemetry.duplicate(task_id=task.task_id, why=why)
+                telemetry.duplicate(
+                    task_id=task.task_id, why=why, from_producer=not (task.message.attempt or task.message.nudge)
+                )
                 await delivery.ack()
             case Wait(delay=delay, busy=busy):
                 seen = task.message.busy + 1 if busy else 0
@@ -99,7 +101,7 @@ class Settlement:
         else:
             await delivery.ack()
 
-    async def refuse(self, delivery: Delivery, refused: wire.Refused) -> None:
+    async def refuse(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
         """Dead-letter with the reason, note it where the id is usable and free, ack."""
         message = delivery.message
         try:
@@ -111,7 +113,7 @@ class Settlement:
         self._worker.readiness.clear("dead letters")
         if refused.task_id is not None:
             await self._worker.ride_out(
-                lambda: self._store.record_refused(message, str(refused.task_id), refused.error), starting=True
+                lambda: self._store.record_refused(message, str(refused.task_id), refused.error, task), starting=True
             )
         telemetry.refused(task_id=refused.task_id, reason=refused.reason, error=refused.error)
         await delivery.ack()

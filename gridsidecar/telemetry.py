@@ -97,9 +97,9 @@ def closed(state: str, *, task_id: str, error_type: str, error: str) -> None:
     event(logging.WARNING, f"task {state}", task_id=task_id, error_type=str(error_type), error=error)
 
 
-def duplicate(*, task_id: str, why: str) -> None:
-    """A message that its task does not need was acked."""
-    debug("duplicate message", task_id=task_id, why=why)
+def duplicate(*, task_id: str, why: str, from_producer: bool) -> None:
+    """A message that its task does not need was acked; a producer may wonder where it went."""
+    event(logging.INFO if from_producer else logging.DEBUG, "duplicate message dropped", task_id=task_id, why=why)
 
 
 def adopted(*, task_id: str, attempt: int) -> None:

@@ -8,28 +8,30 @@ from typing import Annotated, Any
 
 import typer
 
+from gridsidecar.cli.run import ConfigFile, config_file
+
 app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True)
 
-ConfigFile = Annotated[str, typer.Option("-c", "--config", help="The configuration file.", metavar="FILE")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")]
 
 
 @app.command("validate")
-def validate(config: ConfigFile = "config.yaml") -> None:
+def validate(config: ConfigFile = None) -> None:
     """Check the file and the variables; every fault is one line on stderr, and the exit code is 78."""
     from gridsidecar.config.load import load
 
-    load(config, environ=os.environ)
-    typer.echo(f"{config} is valid", err=True)
+    file = config_file(config)
+    load(file, environ=os.environ)
+    typer.echo(f"{file or 'the environment'} is valid", err=True)
 
 
 @app.command("print")
-def print_settings(config: ConfigFile = "config.yaml", as_json: AsJson = False) -> None:
-    """Print the settings in force: flags, file, environment and .env put together; secrets are hidden."""
+def print_settings(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Print the settings in force: file, environment and .env put together; secrets are hidden."""
     from gridsidecar.config.load import load
     from gridsidecar.config.show import masked
 
-    _print(masked(load(config, environ=os.environ)), as_json)
+    _print(masked(load(config_file(config), environ=os.environ)), as_json)
 
 
 @app.command("schema")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import typer
 
 from gridsidecar import __version__
-from gridsidecar.cli.run import ConfigFile, config_file
+from gridsidecar.cli.run import ConfigFile
 
 
 def migrate(config: ConfigFile = None) -> None:
     """Create the store's tables, or bring them up to this version. Safe to run at any time, by many at once."""
-    from gridsidecar.config.load import load
+    from gridsidecar.cli.parts import load_parts
     from gridsidecar.store import make_store
 
-    settings = load(config_file(config), environ=os.environ)
+    settings = load_parts(config, "store")
 
     async def apply() -> None:
         store = make_store(settings.store, settings.broker.queue)

@@ -74,7 +74,7 @@ def _rabbitmq_url(variables: Mapping[str, str], faults: list[Fault]) -> str:
         "amqp",
         variables["RABBITMQ_HOST"],
         _port(variables, "RABBITMQ_PORT", 5672, "broker.url", faults),
-        variables.get("RABBITMQ_USERNAME") or "guest",
+        variables.get("RABBITMQ_USERNAME") or variables.get("RABBITMQ_USER") or "guest",
         variables.get("RABBITMQ_PASSWORD") or "guest",
         "" if vhost == "/" else vhost,
     )
@@ -89,7 +89,7 @@ def _mysql_url(variables: Mapping[str, str], faults: list[Fault]) -> str:
         "mysql",
         variables["MYSQL_HOST"],
         _port(variables, "MYSQL_PORT", 3306, "store.url", faults),
-        variables.get("MYSQL_USERNAME"),
+        variables.get("MYSQL_USERNAME") or variables.get("MYSQL_USER"),
         variables.get("MYSQL_PASSWORD"),
         database,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 OnText = Callable[[bytes, str], None]  # output as it arrives, and its source
 
 KEPT_BYTES = 64 * 1024  # at either end of the log text
 STDERR_BYTES = 8 * 1024
+_NAMES_AN_ERROR = re.compile(rb"(Uncaught )?[\w.]*(Error|Exception)\b.{0,100}: ")
+_LINES_OF_AN_ERROR = 30  # from the end
 _ERROR_CHARACTERS = 256  # of the last line on stderr, as an error's text
 
 
@@ -32,8 +35,10 @@ class Tail:
         return bytes(self._kept[-self._limit :])
 
     def last_line(self) -> str:
-        """The last line that is not blank, cut to what fits an error text; empty when there is none."""
-        line = next((line for line in reversed(self.bytes().split(b"\n")) if line.strip()), b"")
+        """The last line that names an error (Node ends with its version, many with a stack), else the last that is not
+        blank, cut to what fits an error text; empty when there is none."""
+        lines = [line for line in reversed(self.bytes().split(b"\n")) if line.strip()]
+        line = next(filter(_NAMES_AN_ERROR.match, lines[:_LINES_OF_AN_ERROR]), lines[0] if lines else b"")
         return text_of(line).strip()[:_ERROR_CHARACTERS]
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from gridsidecar import lifecycle
+from gridsidecar import lifecycle, wire
 from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Me, Reception, Reread, Resume, Row, Wait
 from gridsidecar.store import records
 from gridsidecar.store.batch import Batch
@@ -144,10 +144,15 @@ class Store:
         rows = await self._database.fetch(self._queries["row"], {"id": task_id})
         return records.row(rows[0]) if rows else None
 
-    async def record_refused(self, message: Message, task_id: str, error: str) -> bool:
-        """Note an unusable message as `failed`, unless the id has a row: rubbish never touches a live task."""
+    async def record_refused(self, message: Message, task_id: str, error: str, task: Task | None = None) -> bool:
+        """Note an unusable message as `failed`, unless the id has a row: rubbish never touches a live task.
+
+        `task` is what it asks for, where it could be read at all.
+        """
         params = {
             "id": task_id,
+            "task_type": task.task_type if task else "default",
+            "data": wire.data_json(task.data) if task else None,
             "error": error,
             "error_type": ErrorType.VALIDATION.value,
             "queue": self._queue,

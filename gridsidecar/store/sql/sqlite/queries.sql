@@ -20,9 +20,9 @@ VALUES (:id, :task_type, 'pending', :data, :max_retry_count, :callback_url, :cal
 ON CONFLICT (id) DO NOTHING
 
 -- name: insert_refused
-INSERT INTO {tasks} (id, status, error_message, error_type, queue, message_id, created_at,
+INSERT INTO {tasks} (id, task_type, data, status, error_message, error_type, queue, message_id, created_at,
   updated_at, completed_at)
-VALUES (:id, 'failed', :error, :error_type, :queue, :message_id, {now},
+VALUES (:id, :task_type, :data, 'failed', :error, :error_type, :queue, :message_id, {now},
   {now}, {now})
 ON CONFLICT (id) DO NOTHING
 
