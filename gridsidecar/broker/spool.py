@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from gridsidecar import wire
 from gridsidecar.task import Message
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's write
+WAL_TRIES, WAL_PAUSE = 250, 0.02  # seconds
 
 # A hidden row is delayed (no owner) or leased (an owner) until `visible_at`, then ready again. So an expired lease
 # and a delay that ran out are one and the same thing, found by one index.
@@ -129,8 +131,19 @@ class Spool:
         ).fetchone()
         return int(row[0])
 
+    def _use_wal(self) -> None:
+        """SQLite does not wait for others where it changes the journal of a new file, whatever its busy timeout."""
+        for last in [False] * WAL_TRIES + [True]:
+            try:
+                self._db.execute("pragma journal_mode = wal")
+                return
+            except sqlite3.OperationalError as error:
+                if last or "locked" not in str(error):
+                    raise
+            time.sleep(WAL_PAUSE)
+
     def _prepare(self) -> None:
-        self._db.execute("pragma journal_mode = wal")
+        self._use_wal()
         self._db.execute("pragma synchronous = full")
         with self._writing():
             for statement in SCHEMA:

@@ -16,8 +16,21 @@ from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
 from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames, load_migrations, load_queries
 
+WAL_TRIES, WAL_PAUSE = 250, 0.02  # seconds
 BUSY_TIMEOUT = 30.0  # seconds to wait for another process's write
 _REJECTED = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError)
+
+
+async def _use_wal(connection: aiosqlite.Connection) -> None:
+    """SQLite does not wait for others where it changes the journal of a new file, whatever its busy timeout."""
+    for last in [False] * WAL_TRIES + [True]:
+        try:
+            await connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if last or "locked" not in str(error):
+                raise
+        await asyncio.sleep(WAL_PAUSE)
 
 
 class _SQLiteConnection:
@@ -56,7 +69,7 @@ class SQLiteDatabase:
                 connection = await self._connect()
                 try:
                     connection.row_factory = aiosqlite.Row
-                    await connection.execute("PRAGMA journal_mode = WAL")
+                    await _use_wal(connection)
                     await connection.execute("PRAGMA synchronous = FULL")
                 except BaseException:
                     await connection.close()

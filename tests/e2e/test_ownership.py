@@ -138,7 +138,7 @@ async def test_a_running_task_is_cancelled(any_place: Place, start: Start) -> No
     await eventually(lambda: place.status("t") == "cancelled")
     assert [entry["outcome"] for entry in place.attempts("t")] == ["cancelled"]
     assert place.row("t")["error_type"] == "Cancelled"
-    assert sidecar.handlers() == []
+    await eventually(lambda: sidecar.handlers() == [])
     sidecar.terminate()
     assert await sidecar.ended() == 0
     assert place.left() == 0
