@@ -83,7 +83,7 @@ class Admission:
         """A duplicate must not wait for a slot: the attempt that it repeats may be the one that fills it."""
         if not self._must_wait(lane) and task.task_id not in self._worker.attempts:
             return False
-        me = self._worker.me(task.task_id)
+        me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
         received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True)
         if not isinstance(received.reception, Unstarted):
             return False
@@ -100,7 +100,7 @@ class Admission:
         held: HeldAttempt | None = None
         self._worker.claiming.add(task.task_id)
         try:
-            received = await self._claim(task, lane)
+            received = await self._claim(task, delivery, lane)
             if task.task_id in self._worker.returning:
                 raise GiveBack
             if received.claim is None:
@@ -137,7 +137,7 @@ class Admission:
 
     async def _postpone(self, task: Task, delivery: Delivery) -> None:
         """The broker's patience with this delivery ends before its turn comes."""
-        me = self._worker.me(task.task_id)
+        me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
         received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True)
         if isinstance(received.reception, Unstarted):
             await self._settlement.unstarted(task, delivery, received)
@@ -164,13 +164,14 @@ class Admission:
             await self._worker.clock.sleep(backoff(looks, base=0.25, limit=COMMAND_CHECK_LIMIT, rng=self._worker.rng))
         self._worker.readiness.clear(part)
 
-    async def _claim(self, task: Task, lane: Lane) -> Received:
+    async def _claim(self, task: Task, delivery: Delivery, lane: Lane) -> Received:
         limit = lane.policy.max_retries if task.max_retry_count is None else task.max_retry_count
 
         async def claim() -> Received:
             if not self._worker.lease.live:  # judged dead, we could be rescued in the middle of our own claim
                 await self._worker.lease.renew()
-            return await self._store.claim(task, self._worker.me(task.task_id), limit)
+            me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
+            return await self._store.claim(task, me, limit)
 
         return await self._worker.ride_out(claim, starting=True)
 

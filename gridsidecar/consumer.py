@@ -12,7 +12,7 @@ from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.executor import Executor
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import RowRejected, Store
-from gridsidecar.task import CannotStart, Ended, Task, Transition
+from gridsidecar.task import CannotStart, Ended, Task, TaskUpdate, Transition
 from gridsidecar.worker import GiveBack, HeldAttempt, Lane, Worker
 
 PATIENCE_BESIDE_OTHERS = 5.0  # seconds
@@ -109,7 +109,12 @@ class Consumer:
         else:
             self._worker.readiness.clear(part)
             lane.rest.over()
-        telemetry.attempt_ended(held.claim, ended.report, transition)
+        if transition is None:
+            telemetry.superseded(held.claim, ended.report)
+            return
+        update = TaskUpdate.of_attempt(held.claim, transition, ended.report)
+        telemetry.task_update(update)
+        self._worker.tell(update)
 
     def _no_handler(self, task: Task) -> wire.Refused:
         known = ", ".join(sorted(self._lanes))
@@ -121,8 +126,6 @@ class Consumer:
         if task.priority and not self._settings.max_priority:
             hint = "create the queue with x-max-priority and set broker.max_priority"
             self._warn_once("a task asks for a priority, but the queue has none", task, hint)
-        if task.callback_url or task.callback_type == "rabbitmq":
-            self._warn_once("a task asks for a callback; this version sends none", task, "ask with `status --json`")
 
     def _warn_once(self, text: str, task: Task, hint: str) -> None:
         if text not in self._warned:

@@ -14,6 +14,8 @@ from typing import Any, assert_never
 
 from gridsidecar.retry import LONGEST_RETRY_AFTER, RetryPolicy
 from gridsidecar.task import (
+    NO_CALLBACK,
+    Callback,
     Cancelled,
     CannotStart,
     Claim,
@@ -51,7 +53,10 @@ class Row:
     cancel_requested: bool = False
     due_in: float = 0.0  # until the next run; <= 0 is due
     lease_left: float | None = None  # of the owner; None or <= 0: it is not alive
+    # Not for the rules, but for the claim:
     checkpoint: Any = None
+    callback: Callback = NO_CALLBACK
+    unclaimed: bool = False  # written by another program; none of ours has had its message yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,7 @@ class Me:
     """The worker that asks: who it is, and what it holds in memory of this task."""
 
     worker_id: str
+    redelivered: bool = False  # the broker handed this delivery out before: whoever had it is gone
     trusted: bool  # its own last renewals were on time, so it may judge the leases of others
     holds_attempt: int | None = None  # the attempt of this task that is in memory here
     holds_live_copy: bool = False  # … and its delivery is alive
@@ -152,6 +158,8 @@ def _receive_running(row: Row, message: Message, me: Me) -> Reception:
     if row.worker_id == me.worker_id:
         return _receive_mine(row, message, me)
     alive = row.lease_left is not None and row.lease_left > 0
+    if row.worker_id is None:  # an earlier system runs it, and keeps no lease: only its broker can say that it died
+        alive = not me.redelivered
     if alive or not me.trusted:
         if row.handed_off or leftover(row, message):
             return Drop("runs elsewhere")

@@ -12,7 +12,7 @@ from gridsidecar.clock import backoff
 from gridsidecar.errors import BrokerUnavailable, PublishRefused
 from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Resume, Wait
 from gridsidecar.store import Received, Store
-from gridsidecar.task import Message, Settle, Task, Transition
+from gridsidecar.task import ErrorType, Message, Settle, Status, Task, TaskUpdate, Transition
 from gridsidecar.worker import GiveBack, HeldAttempt, Worker
 
 REFUSED_PAUSE = 5.0  # seconds, when even the dead-letter queue will not take a message
@@ -57,14 +57,25 @@ class Settlement:
                 message = replace(task.message, attempt=received.attempt, busy=seen)
                 await self._alarm_then_ack(task.task_id, message, delay, delivery)
             case Close() as close:
-                telemetry.closed(
-                    close.status.value, task_id=task.task_id, error_type=close.error_type, error=close.error
-                )
+                self._tell_closed(task, close, received.attempt)
                 await delivery.ack()
             case Insert() | Begin() | Resume():
                 raise AssertionError("a delivery that starts an attempt has a claim")
             case _:
                 assert_never(received.reception)
+
+    def _tell_closed(self, task: Task, close: Close, attempt: int) -> None:
+        update = TaskUpdate(
+            task_id=task.task_id,
+            task_type=task.task_type,
+            status=close.status,
+            attempt=attempt,
+            task=task,
+            error=close.error,
+            error_type=close.error_type,
+        )
+        telemetry.task_update(update)
+        self._worker.tell(update)
 
     async def _adopt(self, task: Task, delivery: Delivery) -> None:
         held = self._worker.attempts.get(task.task_id)
@@ -111,12 +122,28 @@ class Settlement:
             await self._worker.clock.sleep(REFUSED_PAUSE)
             raise GiveBack from None
         self._worker.readiness.clear("dead letters")
+        noted = refused.task_id is None
         if refused.task_id is not None:
-            await self._worker.ride_out(
+            noted = await self._worker.ride_out(
                 lambda: self._store.record_refused(message, str(refused.task_id), refused.error, task), starting=True
             )
         telemetry.refused(task_id=refused.task_id, reason=refused.reason, error=refused.error)
+        if noted:
+            self._tell_refused(refused, task)
         await delivery.ack()
+
+    def _tell_refused(self, refused: wire.Refused, task: Task | None) -> None:
+        self._worker.tell(
+            TaskUpdate(
+                task_id=refused.task_id or "",
+                task_type=task.task_type if task else "default",
+                status=Status.FAILED,
+                attempt=0,
+                task=task,
+                error=refused.error,
+                error_type=ErrorType.VALIDATION,
+            )
+        )
 
     async def _alarm_then_ack(self, task_id: str, message: Message, delay: float, of: HeldAttempt | Delivery) -> None:
         """The alarm is confirmed before the ack: a crash between gives a duplicate, never a loss."""

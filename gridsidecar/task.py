@@ -69,6 +69,22 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """Whom a producer wants told of its task's end, and what it wants to hear again with it."""
+
+    url: str | None = None
+    type: str = "http"  # http | rabbitmq
+    data: Any = None
+
+    @property
+    def wanted(self) -> bool:
+        return self.url is not None or self.type == "rabbitmq"
+
+
+NO_CALLBACK = Callback()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What a producer asks for. `fields` is the whole decoded object, for the handler."""
 
@@ -77,9 +93,7 @@ class Task:
     task_type: str = "default"
     data: Any = None
     max_retry_count: int | None = None  # retries after the first attempt; None = the handler's policy says
-    callback_url: str | None = None
-    callback_type: str = "http"
-    callback_data: Any = None
+    callback: Callback = NO_CALLBACK
     priority: int = 0  # 0 – 9, larger runs first
     timeout: float | None = None  # seconds; None = the handler's
     defer_by: float | None = None  # seconds
@@ -211,3 +225,50 @@ class Transition:
     last_error_type: str | None = None  # of the last attempt, when error_type is RetryExhausted
     traceback: str | None = None
     beats_cancel: bool = False  # a success wins over a cancel request
+
+
+# -- what others are told ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskUpdate:
+    """Something happened to a task and is stored: the one value that log lines, figures, notices, hooks and the
+    callback sender are derived from.
+
+    `status` is the row's by now: an ended one, `retrying`, or `pending` for a task that was given back.
+    """
+
+    task_id: str
+    task_type: str
+    status: Status
+    attempt: int
+    task: Task | None = None  # None: its message could not be read
+    retry_count: int = 0
+    max_retry_count: int = 0
+    result: Any = None
+    error: str | None = None
+    error_type: str | None = None
+    last_error_type: str | None = None
+    traceback: str | None = None
+    retry_in: float | None = None  # seconds
+    report: Report | None = None  # of the attempt that ended; None: the task ended without one
+
+    @classmethod
+    def of_attempt(cls, claim: Claim, transition: Transition, report: Report) -> TaskUpdate:
+        """An attempt ended, and its transition is stored."""
+        return cls(
+            task_id=claim.task_id,
+            task_type=claim.task.task_type,
+            status=transition.status,
+            attempt=claim.attempt,
+            task=claim.task,
+            retry_count=transition.retry_count,
+            max_retry_count=claim.max_retry_count,
+            result=transition.result,
+            error=transition.error,
+            error_type=transition.error_type,
+            last_error_type=transition.last_error_type,
+            traceback=transition.traceback,
+            retry_in=transition.delay,
+            report=report,
+        )

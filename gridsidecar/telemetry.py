@@ -7,7 +7,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from gridsidecar.task import Claim, Report, Transition
+from gridsidecar.task import Claim, Report, Status, TaskUpdate
 
 _log = logging.getLogger("gridsidecar")
 logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False  # shown nowhere, looked up for each line
@@ -74,27 +74,41 @@ def error(text: str, **fields: object) -> None:
     event(logging.ERROR, text, **fields)
 
 
-def attempt_ended(claim: Claim, report: Report, transition: Transition | None) -> None:
-    """One run of a handler is over and stored; without a transition somebody else owns the task by now."""
-    state = "superseded" if transition is None else transition.status.value
-    level = logging.WARNING if transition is not None and transition.error else logging.INFO
+_STATES = {
+    Status.PENDING: "task pending",
+    Status.RETRYING: "task retrying",
+    Status.SUCCESS: "task success",
+    Status.FAILED: "task failed",
+    Status.CANCELLED: "task cancelled",
+}
+
+
+def task_update(update: TaskUpdate) -> None:
+    """An attempt, or a task without one, came to an end and is stored."""
+    level = logging.WARNING if update.error else logging.INFO
     if _log.isEnabledFor(level):
         event(
             level,
-            f"task {state}",
-            task_id=claim.task_id,
-            type=claim.task.task_type,
-            attempt=claim.attempt,
-            seconds=round(report.duration_s, 3),
-            error_type=transition and transition.error_type,
-            error=transition and transition.error,
-            retry_in=transition and transition.delay,
+            _STATES[update.status],
+            task_id=update.task_id,
+            type=update.task_type,
+            attempt=update.attempt,
+            seconds=update.report and round(update.report.duration_s, 3),
+            error_type=update.error_type and str(update.error_type),
+            error=update.error,
+            retry_in=update.retry_in,
         )
 
 
-def closed(state: str, *, task_id: str, error_type: str, error: str) -> None:
-    """A task ended without another run."""
-    event(logging.WARNING, f"task {state}", task_id=task_id, error_type=str(error_type), error=error)
+def superseded(claim: Claim, report: Report) -> None:
+    """An attempt ended whose task belongs to somebody else by now."""
+    info(
+        "task superseded",
+        task_id=claim.task_id,
+        type=claim.task.task_type,
+        attempt=claim.attempt,
+        seconds=round(report.duration_s, 3),
+    )
 
 
 def duplicate(*, task_id: str, why: str, from_producer: bool) -> None:

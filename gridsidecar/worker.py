@@ -19,7 +19,7 @@ from gridsidecar.handler import Handler, Stop, StopReason
 from gridsidecar.lifecycle import Me
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.store import Leases
-from gridsidecar.task import Claim, Progress
+from gridsidecar.task import Claim, Progress, TaskUpdate
 from gridsidecar.telemetry import Readiness
 
 T = TypeVar("T")
@@ -146,12 +146,19 @@ class Worker:
         self.leaving = False  # start nothing new
         self.interrupting = False  # end what runs
         self.out_of_patience = False  # wait for no server any more
+        self.listeners: list[Callable[[TaskUpdate], None]] = []  # called in turn; they must neither block nor raise
 
-    def me(self, task_id: str) -> Me:
-        """This worker's side of the rules for one task."""
+    def tell(self, update: TaskUpdate) -> None:
+        """Something happened to a task and is stored: pass it on."""
+        for listener in self.listeners:
+            listener(update)
+
+    def me(self, task_id: str, *, redelivered: bool) -> Me:
+        """This worker's side of the rules for one task, and what the broker said of the delivery in our hands."""
         held = self.attempts.get(task_id)
         return Me(
             worker_id=self.id,
+            redelivered=redelivered,
             trusted=self.lease.trusted,
             holds_attempt=held.claim.attempt if held else None,
             holds_live_copy=bool(held and held.delivery and held.delivery.alive),

@@ -92,7 +92,7 @@ async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) ->
                 sidecar.check()
                 display.show(views)
 
-            return await follow(store.tasks, [task.name for task in planned], show, limit=LONGEST)
+            return await follow(store.reading, [task.name for task in planned], show, limit=LONGEST)
     finally:
         await broker.close()
         await store.close()

@@ -12,7 +12,7 @@ from gridsidecar.clock import SystemClock
 from gridsidecar.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from gridsidecar.store import Store
+    from gridsidecar.store import Reading
 
 LOOK_EVERY = 0.15  # seconds
 AWAY_PAUSE = 1.0
@@ -22,7 +22,7 @@ Views = Mapping[str, View | None]  # by task id; None = no row yet
 
 
 async def follow(
-    store: Store, ids: Sequence[str], show: Callable[[Views], None], *, limit: float | None = None
+    store: Reading, ids: Sequence[str], show: Callable[[Views], None], *, limit: float | None = None
 ) -> dict[str, View | None]:
     """Look at the tasks again and again, `show` them each time, until all have ended or `limit` seconds are over.
 

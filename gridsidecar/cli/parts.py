@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from gridsidecar.cli.run import config_file
-from gridsidecar.cli.screen import say
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
@@ -28,7 +27,7 @@ def load_parts(config: str | None, *needed: Part, flags: dict[str, object] | Non
 
     telemetry.configure("WARNING", "console")
     stand_ins = dict(pair for part, pair in _STAND_INS.items() if part not in needed)
-    return load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ, warn=say)
+    return load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ)
 
 
 def place_of(url: str) -> str:

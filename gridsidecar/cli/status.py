@@ -13,7 +13,7 @@ from gridsidecar.errors import EX_FAILED, EX_OK
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
-    from gridsidecar.store import Store
+    from gridsidecar.store import Reading
 
 EPILOG = """
 Exit codes: 0 all succeeded or have not ended yet, 1 one failed, was cancelled or is unknown, 69 the database is away,
@@ -45,8 +45,8 @@ async def _status(settings: Settings, ids: list[str], watch: bool, as_json: bool
     try:
         await store.open(migrate=settings.store.migrate if watch else None)
         if watch:
-            await _watch(store.tasks, ids)
-        return max([await _show(store.tasks, one, settings, as_json) for one in ids])
+            await _watch(store.reading, ids)
+        return max([await _show(store.reading, one, settings, as_json) for one in ids])
     finally:
         await store.close()
 
@@ -67,7 +67,7 @@ def _unknown(ids: list[str], settings: Settings) -> int:
     return EX_FAILED
 
 
-async def _watch(store: Store, ids: list[str]) -> None:
+async def _watch(store: Reading, ids: list[str]) -> None:
     from gridsidecar.cli.bars import make_display
     from gridsidecar.cli.follow import follow
 
@@ -75,7 +75,7 @@ async def _watch(store: Store, ids: list[str]) -> None:
         await follow(store, ids, display.show)
 
 
-async def _show(store: Store, task_id: str, settings: Settings, as_json: bool) -> int:
+async def _show(store: Reading, task_id: str, settings: Settings, as_json: bool) -> int:
     from gridsidecar.cli.screen import json_text
     from gridsidecar.cli.task_view import print_task, read_task, task_object
     from gridsidecar.cli.task_words import ended, succeeded

@@ -188,7 +188,7 @@ async def _wait(settings: Settings, ids: list[str], waiting: Waiting) -> int:
         # The tables may not exist yet: the first worker may start only now.
         await store.open(migrate=settings.store.migrate)
         with make_display() as display:
-            views = await follow(store.tasks, ids, display.show, limit=waiting.limit)
+            views = await follow(store.reading, ids, display.show, limit=waiting.limit)
     except asyncio.CancelledError:
         say("not waiting any longer; the tasks go on")
         raise

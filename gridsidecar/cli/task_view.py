@@ -13,7 +13,7 @@ from gridsidecar.cli.task_words import STYLES, View, due, duration, ended, error
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from gridsidecar.store import Store
+    from gridsidecar.store import Reading
 
 RESULT_SHOWN = 400  # characters
 _LOG_COLUMNS = ("task_id", "log_head", "log_tail", "log_dropped")
@@ -21,7 +21,7 @@ _COLUMNS = ("#", "outcome", "started", "took", "exit", "error")
 Attempts = Sequence[Mapping[str, Any]]
 
 
-async def read_task(store: Store, task_id: str) -> tuple[View, Attempts] | None:
+async def read_task(store: Reading, task_id: str) -> tuple[View, Attempts] | None:
     """A task and its history; None when there is no such task."""
     view = await store.get(task_id)
     return None if view is None else (view, await store.attempts(task_id))

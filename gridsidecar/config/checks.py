@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from gridsidecar.config.settings import HandlerSettings, Settings, retry_policy
+from gridsidecar.config.settings import HandlerSettings, NoticeSettings, Settings, retry_policy
 from gridsidecar.config.unavailable import unavailable_keys
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.config.yaml_tree import KeyPath
@@ -25,6 +27,9 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     yield from _retry(settings)
     for name, handler in settings.handlers.items():
         yield from _handler(("handlers", name), handler)
+    yield from _callbacks(settings)
+    for index, channel in enumerate(settings.notify):
+        yield from _notice(("notify", index), channel)
 
 
 def _urls(settings: Settings) -> Iterator[Problem]:
@@ -107,3 +112,54 @@ def _handler(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]:
             (*at, "exit_codes", "permanent"),
             f"exit code {both[0]} is also in exit_codes.retry: keep it in one of them",
         )
+
+
+def _callbacks(settings: Settings) -> Iterator[Problem]:
+    for index, entry in enumerate(settings.callbacks.allow):
+        problem = allow_problem(entry)
+        if problem is not None:
+            yield ("callbacks", "allow", index), problem
+    if settings.callbacks.queue == settings.broker.queue:
+        yield ("callbacks", "queue"), "must not be the work queue itself: a callback is no task"
+
+
+def allow_problem(entry: str) -> str | None:
+    """What is wrong with an entry of `callbacks.allow`; None when it names a host, *.domain or a network."""
+    if "/" in entry:
+        try:
+            ip_network(entry, strict=True)
+        except ValueError as error:
+            return f"must be a host, *.domain or a network such as 10.0.0.0/8: {error}"
+        return None
+    if not _HOST.fullmatch(entry.removeprefix("*.")):
+        return "must be a host, *.domain or a network such as 10.0.0.0/8, without a scheme or a port"
+    return None
+
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+")
+
+_NEEDED = {"feishu": ("url",), "webhook": ("url",), "email": ("smtp_url", "from", "to")}
+_SCHEMES = {"url": ("http", "https"), "smtp_url": ("smtp", "smtps")}
+
+
+def _notice(at: KeyPath, channel: NoticeSettings) -> Iterator[Problem]:
+    given = channel.model_dump(by_alias=True)
+    for key in _NEEDED[channel.type]:
+        if not given[key]:
+            yield (*at, key), f"is required for type {channel.type}"
+    for key in ("url", "smtp_url", "from", "to", "secret"):
+        unused = key not in _NEEDED[channel.type] and not (key == "secret" and channel.type != "email")
+        if given[key] and unused:
+            yield (*at, key), f"means nothing for type {channel.type}: leave it out"
+    for key, schemes in _SCHEMES.items():
+        if given[key] and (problem := _web_problem(given[key], schemes)) is not None:
+            yield (*at, key), problem
+
+
+def _web_problem(url: str, schemes: tuple[str, ...]) -> str | None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    return None if usable else f"must be a URL that starts with {schemes[0]}:// or {schemes[1]}:// and names a host"

@@ -34,6 +34,10 @@ class Layers:
         self.texts[at] = text
         self._variables.add(at)
 
+    def add_variable_value(self, key: str, name: str, value: object) -> None:
+        """A value that a variable stands for, but does not spell out."""
+        self._put(tuple(key.split(".")), value, Origin(name))
+
     def add_file(self, expanded: Expanded, lines: dict[KeyPath, int]) -> None:
         self._merge(self.values, expanded.values, (), lines)
         self.texts.update(expanded.texts)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from gridsidecar.errors import Fault
 
 _PREFIX = "GRID_ASYNC_TASK_"
+
+FEISHU = "notify.feishu"  # no key of the file: it stands for a channel in the list `notify`
 
 # Own names before the general ones; the first that is set wins.
 VARIABLES: dict[str, tuple[str, ...]] = {
@@ -21,9 +23,9 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "retry.delay": (f"{_PREFIX}RETRY_DELAY",),
     "worker.idle_timeout": (f"{_PREFIX}IDLE_TIMEOUT",),
     "log.level": (f"{_PREFIX}LOG_LEVEL", "LOG_LEVEL"),
+    "log.dir": (f"{_PREFIX}LOG_DIR", "LOG_DIR"),
+    FEISHU: (f"{_PREFIX}FEISHU_WEBHOOK_URL", "FEISHU_WEBHOOK_URL"),
 }
-# Their features are not built yet: delete an entry when its feature comes.
-WITHOUT_EFFECT = (f"{_PREFIX}FEISHU_WEBHOOK_URL", "FEISHU_WEBHOOK_URL", f"{_PREFIX}LOG_DIR", "LOG_DIR")
 EMPTY_COUNTS = frozenset({f"{_PREFIX}TABLE_PREFIX"})  # an empty prefix is a choice; elsewhere empty means not set
 
 
@@ -54,12 +56,6 @@ def read_variables(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Fro
                 found.values[key] = compose(merged, found.faults)
                 found.names[key] = host
     return found
-
-
-def warn_without_effect(variables: Mapping[str, str], warn: Callable[[str], None]) -> None:
-    for name in WITHOUT_EFFECT:
-        if variables.get(name):
-            warn(f"the variable {name} has no effect: its feature is not available in this version")
 
 
 def variables_for(key: str) -> tuple[str, ...]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import io
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gridsidecar.config.checking import check
 from gridsidecar.config.layers import Layers
-from gridsidecar.config.legacy import read_variables, warn_without_effect
+from gridsidecar.config.legacy import FEISHU, read_variables
 from gridsidecar.config.references import expand
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.yaml_tree import Tree, read_tree
 from gridsidecar.errors import ConfigError, Fault
-
-_log = logging.getLogger("gridsidecar")
 
 
 def load(
@@ -25,29 +22,27 @@ def load(
     overrides: dict[str, object] | None = None,
     environ: Mapping[str, str],
     dotenv: str | None = ".env",
-    warn: Callable[[str], None] = _log.warning,
 ) -> Settings:
     """Checked settings. `overrides` are dotted keys (`broker.url`) from flags; None there means: not given.
 
-    Raises ConfigError with every fault found; a file that cannot be read at all is its only fault. `warn` hears of
-    variables that have no effect in this version.
+    Raises ConfigError with every fault found; a file that cannot be read at all is its only fault.
     """
     tree = read_tree(path) if path is not None else Tree()
     from_dotenv = _read_dotenv(dotenv)
-    variables = {**from_dotenv, **environ}
     legacy = read_variables(environ, from_dotenv)
-    expanded = expand(tree.values, variables)
+    expanded = expand(tree.values, {**from_dotenv, **environ})
     layers = Layers(path)
     for key, text in legacy.values.items():
-        layers.add_variable(key, legacy.names[key], text)
+        if key == FEISHU:
+            layers.add_variable_value("notify", legacy.names[key], [{"type": "feishu", "url": text}])
+        else:
+            layers.add_variable(key, legacy.names[key], text)
     layers.add_file(expanded, tree.lines)
     for key, value in (overrides or {}).items():
         if value is not None:
             layers.add_flag(key, value)
     faults = [*tree.faults, *layers.reference_faults(expanded), *_still_used(legacy.faults, layers)]
-    settings = check(layers, faults)
-    warn_without_effect(variables, warn)
-    return settings
+    return check(layers, faults)
 
 
 def _still_used(faults: list[Fault], layers: Layers) -> list[Fault]:

@@ -9,6 +9,7 @@ _SECRET_NAME = re.compile(r"secret|token|passw|pwd|credential|api_?key|private_?
 # Greedy up to the last @: a password with an unencoded / or @ must not be shown in part.
 _LOGIN = re.compile(r"(://[^:/?#@\s]*:).*@", re.DOTALL)
 _PARAMETER = re.compile(r"([?&][^=&\s]*(?:secret|token|passw|pwd|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
+_WEBHOOK = re.compile(r"(://[^/\s]+/(?:\S*/)?(?:hook|services)/)[^?#\s]+")  # of a chat: whoever has it may post
 
 
 def is_secret_name(name: str) -> bool:
@@ -16,8 +17,8 @@ def is_secret_name(name: str) -> bool:
 
 
 def masked_text(text: str) -> str:
-    """The text without the passwords of URLs in it."""
-    return _PARAMETER.sub(rf"\1{HIDDEN}", _LOGIN.sub(rf"\1{HIDDEN}@", text))
+    """The text without the passwords of URLs in it, and without the keys of chat webhooks."""
+    return _WEBHOOK.sub(rf"\1{HIDDEN}", _PARAMETER.sub(rf"\1{HIDDEN}", _LOGIN.sub(rf"\1{HIDDEN}@", text)))
 
 
 def masked_value(name: str, value: object) -> object:

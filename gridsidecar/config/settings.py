@@ -33,6 +33,9 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]*$", max_le
 ExitCode = Annotated[int, Field(ge=1, le=255), _Number]
 QueueName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 TaskType = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Command = Annotated[list[str], Field(min_length=1)]
+SigningSecret = Annotated[str, StringConstraints(min_length=1)]
+NoticeEvent = Literal["failed", "success", "retrying", "cancelled"]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_level_name)]
 
 
@@ -187,9 +190,7 @@ class PersistentSettings(Section):
 class HandlerSettings(Section):
     """The command that runs the tasks of one type."""
 
-    command: Annotated[list[str], Field(min_length=1)] = Field(
-        description="The program and its arguments, as a list; never a shell string."
-    )
+    command: Command = Field(description="The program and its arguments, as a list; never a shell string.")
     mode: Literal["oneshot", "persistent"] = Field(
         default="oneshot", description="oneshot starts the command for every task; persistent keeps it running."
     )
@@ -230,11 +231,54 @@ class CallbackSettings(Section):
     """Reports about finished tasks to whoever asked for them."""
 
     timeout: Positive = Field(default=30, description="Seconds for one HTTP request.")
-    max_retries: Count = Field(default=3, description="Further tries after the first.")
-    signing_secret: str | None = Field(default=None, description="Key of the signature header; null = no signature.")
-    allow: list[str] = Field(default=[], description="Hosts and networks that are allowed although they are internal.")
+    max_retries: Annotated[int, Field(ge=0, le=100), _Number] = Field(
+        default=3, description="Further tries after the first, at growing gaps: 5 s, 30 s, 2 min, 10 min, 1 h."
+    )
+    signing_secret: SigningSecret | None = Field(
+        default=None, description="Key of the signature header (Standard Webhooks); null = no signature."
+    )
+    allow: list[str] = Field(
+        default=[],
+        description="Hosts (name or *.domain) and networks (10.0.0.0/8) that are allowed although they are internal.",
+    )
     block_private: bool = Field(default=False, description="Refuse private addresses too.")
-    queue: str = Field(default="callback_queue", description="Queue for callbacks by RabbitMQ that name none.")
+    queue: QueueName = Field(default="callback_queue", description="Queue for callbacks by RabbitMQ that name none.")
+
+
+class NoticeSettings(Section):
+    """One channel for notices about tasks."""
+
+    type: Literal["feishu", "webhook", "email"] = Field(
+        description="feishu (or Lark) sends a card, webhook a JSON object, email a mail."
+    )
+    url: str | None = Field(default=None, description="Where feishu and webhook send to.")
+    secret: str | None = Field(default=None, description="Key of the signature; null = none.")
+    smtp_url: str | None = Field(
+        default=None, description="smtp:// (STARTTLS where offered) or smtps://user:password@host:port, for email."
+    )
+    sender: str | None = Field(default=None, alias="from", description="The mail's sender, for email.")
+    to: list[str] = Field(default=[], description="The mail's receivers, for email.")
+    on: Annotated[list[NoticeEvent], Field(min_length=1)] = Field(
+        default=["failed"], description="What is told: failed, success, retrying, cancelled."
+    )
+    task_types: list[TaskType] = Field(default=[], description="Only tasks of these types; none = all.")
+    interval: NonNegative = Field(
+        default=60, description="Seconds between two messages; what happens meanwhile comes in one digest."
+    )
+
+
+class HookSettings(Section):
+    """Commands to run when the worker or a task starts or ends. Each is a list, never a shell string."""
+
+    on_startup: Command | None = Field(
+        default=None, description="Before the first task is taken; a failure stops the start."
+    )
+    on_shutdown: Command | None = Field(default=None, description="When the last task has ended.")
+    on_task_start: Command | None = Field(default=None, description="Before each attempt, with the task on stdin.")
+    on_task_end: Command | None = Field(
+        default=None, description="After each attempt is stored, with the task and its end on stdin."
+    )
+    timeout: Positive = Field(default=30, description="Seconds that a hook may take; then it is killed.")
 
 
 class HttpSettings(Section):
@@ -249,7 +293,7 @@ class LogSettings(Section):
 
     level: Level = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR, in any case.")
     format: Literal["console", "json"] = Field(default="console", description="console for people, json for machines.")
-    dir: str | None = Field(default=None, description="Folder for log files; null = stderr only.")
+    dir: str | None = Field(default=None, description="Folder for log files, rotated by size; null = stderr only.")
     language: Literal["en", "zh"] = Field(default="en", description="Language of the log lines.")
     stats_interval: NonNegative = Field(default=60, description="Seconds between two lines of figures; 0 = none.")
 
@@ -268,8 +312,8 @@ class Settings(Section):
         default=1, description="Seconds between two writes of a task's progress to the store, at least."
     )
     callbacks: CallbackSettings = CallbackSettings()
-    notify: list[dict[str, Any]] = Field(default=[], description="Where notices about tasks go.")
-    hooks: dict[str, Any] = Field(default={}, description="Commands to run when the worker or a task starts or ends.")
+    notify: list[NoticeSettings] = Field(default=[], description="Where notices about tasks go.")
+    hooks: HookSettings = HookSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 

@@ -16,13 +16,7 @@ NOT_AVAILABLE: tuple[str, ...] = (
     "store.retention_days",
     "handlers.*.mode",
     "handlers.*.persistent",
-    "callbacks",
-    "notify",
-    "hooks",
     "http",
-    "log.dir",
-    "log.language",
-    "log.stats_interval",
 )
 
 

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.database import Database, RowRejected
 from gridsidecar.store.leases import HeldRow, Leases
+from gridsidecar.store.outbox import Outbox, OwedCallback
 from gridsidecar.store.queries import TableNames, load_queries
+from gridsidecar.store.reading import Reading
 from gridsidecar.store.store import Received, Store
 
-__all__ = ["HeldRow", "Leases", "OpenStore", "Received", "RowRejected", "Store", "make_store"]
+__all__ = [
+    "HeldRow",
+    "Leases",
+    "OpenStore",
+    "Outbox",
+    "OwedCallback",
+    "Reading",
+    "Received",
+    "RowRejected",
+    "Store",
+    "make_store",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
-    """One database and the two views of it: the tasks' rows, and the workers' leases."""
+    """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, and for people."""
 
     database: Database
     tasks: Store
     leases: Leases
+    outbox: Outbox
+    reading: Reading
 
     async def open(self, migrate: bool | None = None) -> None:
         """Connect; with `migrate` bring the tables up to date, with False only check them, with None do neither."""
@@ -32,7 +48,7 @@ class OpenStore:
         await self.database.close()
 
 
-def make_store(settings: StoreSettings, queue: str) -> OpenStore:
+def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) -> OpenStore:
     """The store that `store.url` names, not yet connected. ConfigError when the URL or the names cannot be used."""
     tables = TableNames(settings.table_prefix + settings.table_name)
     if tables.excess > 0:
@@ -43,7 +59,14 @@ def make_store(settings: StoreSettings, queue: str) -> OpenStore:
     except (ValueError, OSError) as error:  # OSError: a certificate file that cannot be read
         raise ConfigError([Fault("store.url", str(error))]) from error
     queries = load_queries(database.dialect, tables)
-    return OpenStore(database, Store(database, queries, queue), Leases(database, queries, queue))
+    clock = clock or SystemClock()
+    return OpenStore(
+        database,
+        Store(database, queries, queue, clock),
+        Leases(database, queries, queue, clock),
+        Outbox(database, queries, queue),
+        Reading(database, queries, queue),
+    )
 
 
 def _database(settings: StoreSettings, tables: TableNames) -> Database:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gridsidecar import lifecycle
-from gridsidecar.store import records
+from gridsidecar.clock import Clock
+from gridsidecar.store import outbox, records
 from gridsidecar.store.database import Connection, Database
 from gridsidecar.store.queries import Query
 from gridsidecar.task import ErrorType, Message
@@ -23,10 +24,11 @@ class HeldRow:
 class Leases:
     """One heartbeat row a worker, by the database's clock. Raises `StoreUnavailable` while that is away."""
 
-    def __init__(self, database: Database, queries: dict[str, Query], queue: str) -> None:
+    def __init__(self, database: Database, queries: dict[str, Query], queue: str, clock: Clock) -> None:
         self._database = database
         self._queries = queries
         self._queue = queue
+        self._clock = clock
 
     async def renew(self, worker_id: str, name: str, lease: float) -> None:
         """Say that this worker lives, for another `lease` seconds."""
@@ -66,9 +68,18 @@ class Leases:
             if not await connection.execute(self._queries["return_row"], params):
                 return False
             await connection.execute(self._queries["attempt_lost"], lost)
+            if status.terminal:
+                await self._owe_callback(connection, row)
             return True
 
         return await self._database.transact(give_back)
+
+    async def _owe_callback(self, connection: Connection, held: HeldRow) -> None:
+        (stored,) = await connection.fetch(self._queries["row_locked"], {"id": held.task_id})
+        row = records.row(stored)
+        end = lifecycle.cancel(row)
+        for query, owed in outbox.owe(self._queries, row.callback, held.task_id, held.attempt, end, self._clock.now()):
+            await connection.execute(query, owed)
 
     async def overdue(self, *, judge_others: bool, limit: int = 100) -> list[Message]:
         """Nudges for tasks of this queue that nobody brought back in time, or (`judge_others`) whose worker died.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-SCHEMA_VERSION = 1  # the newest migration in sql/
+SCHEMA_VERSION = 2  # the newest migration in sql/
 LONGEST_NAME = 64  # characters of a table's name, in MySQL
 _SIDE_TABLES = ("attempts", "callbacks", "workers", "schema_version", "owed_work")
 _NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "mysql": "UTC_TIMESTAMP(3)"}
@@ -91,3 +91,22 @@ def load_migrations(dialect: str, tables: TableNames) -> list[tuple[int, list[st
         )
         for name in numbered
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class AddedColumn:
+    """`ALTER TABLE … ADD COLUMN IF NOT EXISTS …`, which MariaDB alone understands: the others look first, then run
+    `statement`."""
+
+    table: str
+    column: str
+    statement: str
+
+    @classmethod
+    def of(cls, statement: str) -> AddedColumn | None:
+        """None for any other statement."""
+        found = re.fullmatch(r"ALTER TABLE `(\w+)` ADD COLUMN IF NOT EXISTS (\w+) (.*)", statement.strip(), re.DOTALL)
+        if found is None:
+            return None
+        table, column, definition = found.groups()
+        return cls(table, column, f"ALTER TABLE `{table}` ADD COLUMN {column} {definition}")

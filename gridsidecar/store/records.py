@@ -11,7 +11,7 @@ from typing import Any
 from gridsidecar import wire
 from gridsidecar.lifecycle import Row
 from gridsidecar.store.database import RowRejected
-from gridsidecar.task import Claim, Message, Progress, Report, Status, Task, Transition
+from gridsidecar.task import Callback, Claim, Message, Progress, Report, Status, Task, Transition
 
 ERROR_LIMIT = 16_000  # characters kept of an error text: TEXT holds 65,535 bytes
 SHORT = 255
@@ -25,18 +25,40 @@ def time_text(moment: datetime | None) -> str | None:
 
 
 def new_row(task: Task, worker_id: str, max_retry_count: int, queue: str) -> dict[str, Any]:
+    return (
+        {
+            "id": task.task_id,
+            "task_type": task.task_type,
+            "data": _json(task.data),
+            "max_retry_count": max_retry_count,
+            "priority": task.priority,
+            "timeout": task.timeout,
+            "worker_id": worker_id,
+        }
+        | callback_columns(task.callback)
+        | message_columns(task.message, queue)
+    )
+
+
+def callback_columns(callback: Callback) -> dict[str, Any]:
     return {
+        "callback_url": callback.url,
+        "callback_type": callback.type,
+        "callback_data": None if callback.data is None else _json(callback.data),
+    }
+
+
+def take_over(task: Task, max_retry_count: int) -> dict[str, Any]:
+    """What a row that another program wrote lacks, of its task's message."""
+    return callback_columns(task.callback) | {
         "id": task.task_id,
-        "task_type": task.task_type,
         "data": _json(task.data),
+        "asked": task.max_retry_count,
         "max_retry_count": max_retry_count,
-        "callback_url": task.callback_url,
-        "callback_type": task.callback_type,
-        "callback_data": None if task.callback_data is None else _json(task.callback_data),
+        "wants_callback": int(task.callback.wanted),
         "priority": task.priority,
         "timeout": task.timeout,
-        "worker_id": worker_id,
-    } | message_columns(task.message, queue)
+    }
 
 
 def message_columns(message: Message, queue: str) -> dict[str, Any]:
@@ -70,6 +92,12 @@ def row(stored: Mapping[str, Any]) -> Row:
         due_in=float(stored["due_in"] or 0),
         lease_left=None if lease_left is None else float(lease_left),
         checkpoint=stored["checkpoint"],
+        callback=Callback(
+            url=stored["callback_url"],
+            type=stored["callback_type"] or "http",
+            data=decoded(stored["callback_data"]),
+        ),
+        unclaimed=bool(stored["unclaimed"]),
     )
 
 
@@ -135,21 +163,30 @@ def attempt_columns(claim: Claim, transition: Transition, report: Report) -> dic
 
 def view(stored: Mapping[str, Any]) -> dict[str, Any]:
     """One task for people and programs: the columns, JSON decoded, internals left out."""
-    hidden = {"body", "headers", "rev", "next_check_at", "message_id", "due_in", "id"}
+    hidden = {"body", "headers", "rev", "rerun", "next_check_at", "message_id", "due_in", "id"}
     shown = {name: value for name, value in stored.items() if name not in hidden}
     for name in ("data", "result", "callback_data", "checkpoint"):
-        shown[name] = _decoded(shown.get(name))
-    due_in = stored["due_in"]
+        shown[name] = decoded(shown.get(name))
     return {
         "task_id": stored["id"],
         **shown,
         "handed_off": bool(shown["handed_off"]),
         "cancel_requested": bool(shown["cancel_requested"]),
-        "due_in_s": None if due_in is None else round(max(0.0, float(due_in)), 1),
+        "due_in_s": _due(stored["due_in"]),
     }
 
 
-def _decoded(text: str | None) -> Any:
+def summary(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """One task of a list: what `view` has of it, without data and result."""
+    shown = {name: value for name, value in stored.items() if name not in ("id", "due_in")}
+    return {"task_id": stored["id"], **shown, "due_in_s": _due(stored["due_in"])}
+
+
+def _due(seconds: Any) -> float | None:
+    return None if seconds is None else round(max(0.0, float(seconds)), 1)
+
+
+def decoded(text: str | None) -> Any:
     if text is None:
         return None
     try:

@@ -14,7 +14,7 @@ import aiosqlite
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
-from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames, load_migrations, load_queries
+from gridsidecar.store.queries import SCHEMA_VERSION, AddedColumn, Query, TableNames, load_migrations, load_queries
 
 WAL_TRIES, WAL_PAUSE = 250, 0.02  # seconds
 BUSY_TIMEOUT = 30.0  # seconds to wait for another process's write
@@ -112,8 +112,17 @@ class SQLiteDatabase:
             for version, statements in load_migrations(self.dialect, self._tables):
                 if version > have:
                     for statement in statements:
-                        await connection.execute(Query.of("migration", statement), {})
+                        await self._apply(connection, statement)
                     await connection.execute(self._queries["migrated"], {"version": version})
+
+    async def _apply(self, connection: Connection, statement: str) -> None:
+        added = AddedColumn.of(statement)
+        if added is not None:
+            look = Query.of("look", "SELECT name FROM pragma_table_info(:table_name) WHERE name = :column")
+            if await connection.fetch(look, {"table_name": added.table, "column": added.column}):
+                return
+            statement = added.statement
+        await connection.execute(Query.of("migration", statement), {})
 
     async def _version(self, connection: Connection) -> int:
         await connection.execute(self._queries["create_schema_version"], {})

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, assert_never
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 from gridsidecar import lifecycle, wire
+from gridsidecar.clock import Clock
 from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Me, Reception, Reread, Resume, Row, Wait
-from gridsidecar.store import records
+from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement
 from gridsidecar.store.queries import Query
-from gridsidecar.task import Claim, ErrorType, Message, Progress, Report, Status, Task, Transition
+from gridsidecar.task import (
+    NO_CALLBACK,
+    Callback,
+    Claim,
+    ErrorType,
+    Message,
+    Progress,
+    Report,
+    Status,
+    Task,
+    Transition,
+)
 
 LOST = "lost"  # the outcome of an attempt that was taken from its worker
 CHECK_GRACE = 60.0  # seconds after its time until maintenance looks for a task whose alarm did not come
@@ -30,10 +42,11 @@ class Received:
 class Store:
     """The tasks' rows. Raises `StoreUnavailable` while the database is away; every write may then be tried again."""
 
-    def __init__(self, database: Database, queries: dict[str, Query], queue: str) -> None:
+    def __init__(self, database: Database, queries: dict[str, Query], queue: str, clock: Clock) -> None:
         self._database = database
         self._queries = queries
         self._queue = queue
+        self._clock = clock  # for the time that a callback names; all else is timed by the database
         self._batch = Batch(database)
 
     # -- a delivery arrives -------------------------------------------------------------------------------------------
@@ -69,6 +82,8 @@ class Store:
                 return await self._insert(connection, task, me, max_retry_count)
             case Begin():
                 assert row is not None
+                if row.unclaimed:
+                    row = await self._take_over(connection, task, max_retry_count)
                 await self._begin(connection, task, me, row, reception)
                 claim = _claim(task, me, row, attempt=reception.attempt, crashes=reception.crashes)
                 return Received(reception, claim, reception.attempt)
@@ -103,6 +118,13 @@ class Store:
                 return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1)
         return await self._receive(connection, task, me, max_retry_count)  # it is there now, or due already
 
+    async def _take_over(self, connection: Connection, task: Task, max_retry_count: int) -> Row:
+        """Complete a row that another program wrote by what the message says."""
+        await connection.execute(self._queries["take_over"], records.take_over(task, max_retry_count))
+        row = await self._locked_row(connection, task.task_id)
+        assert row is not None
+        return row
+
     async def _begin(self, connection: Connection, task: Task, me: Me, row: Row, begin: Begin) -> None:
         if begin.rescues:
             await self._lost(connection, task.task_id, row)
@@ -125,6 +147,11 @@ class Store:
             "crashes": close.crashes,
         }
         await connection.execute(self._queries["close"], params)
+        for query, owed in self._owed(row.callback, task_id, row.attempt, close):
+            await connection.execute(query, owed)
+
+    def _owed(self, callback: Callback, task_id: str, attempt: int, end: Transition | Close) -> tuple[Statement, ...]:
+        return outbox.owe(self._queries, callback, task_id, attempt, end, self._clock.now())
 
     async def _lost(self, connection: Connection, task_id: str, row: Row) -> None:
         """End a dead worker's attempt in the history, so that its own late entry is refused."""
@@ -149,6 +176,7 @@ class Store:
 
         `task` is what it asks for, where it could be read at all.
         """
+        callback = task.callback if task else NO_CALLBACK
         params = {
             "id": task_id,
             "task_type": task.task_type if task else "default",
@@ -157,8 +185,11 @@ class Store:
             "error_type": ErrorType.VALIDATION.value,
             "queue": self._queue,
             "message_id": message.message_id,
-        }
-        (inserted,) = await self._batch.write(task_id, (self._queries["insert_refused"], params))
+        } | records.callback_columns(callback)
+        refusal = Close(status=Status.FAILED, error=error, error_type=ErrorType.VALIDATION, crashes=0)
+        inserted, *_ = await self._batch.write(
+            task_id, (self._queries["insert_refused"], params), *self._owed(callback, task_id, 0, refusal)
+        )
         return bool(inserted)
 
     # -- an attempt runs and ends -------------------------------------------------------------------------------------
@@ -188,15 +219,17 @@ class Store:
 
     async def _was_taken(self, claim: Claim) -> bool:
         """Read after the row: whoever takes an attempt away writes both in one transaction."""
-        rows = await self._read("outcome_of", {"id": claim.task_id, "attempt": claim.attempt})
+        asked = {"id": claim.task_id, "attempt": claim.attempt}
+        rows = await self._database.fetch(self._queries["outcome_of"], asked)
         return bool(rows) and rows[0]["outcome"] == LOST
 
     async def _write_end(self, claim: Claim, transition: Transition, report: Report, progress: Progress) -> bool:
         statements: tuple[Statement, ...] = (
             (self._queries["commit"], records.end_columns(claim, transition, progress, CHECK_GRACE)),
             (self._queries["attempt_ended"], records.attempt_columns(claim, transition, report)),
+            *self._owed(claim.task.callback, claim.task_id, claim.attempt, transition),
         )
-        changed, _ = await self._batch.write(claim.task_id, *statements)
+        changed, *_ = await self._batch.write(claim.task_id, *statements)
         return bool(changed)
 
     async def progress(self, claim: Claim, progress: Progress) -> bool:
@@ -246,27 +279,10 @@ class Store:
 
         return await self._database.transact(retry)
 
-    # -- for people ---------------------------------------------------------------------------------------------------
-
-    async def get(self, task_id: str) -> dict[str, Any] | None:
-        """One task as `status --json` shows it; None when there is no such row."""
-        rows = await self._read("view", {"id": task_id})
-        return records.view(rows[0]) if rows else None
-
-    async def attempts(self, task_id: str) -> list[dict[str, Any]]:
-        """The history of a task, first attempt first."""
-        return await self._read("attempts_of", {"id": task_id})
-
-    async def counts(self) -> dict[str, int]:
-        """Number of tasks by status."""
-        return {row["status"]: int(row["n"]) for row in await self._read("counts", {})}
-
-    async def owed(self) -> int:
-        """Tasks and callbacks that wait for a worker but not in the queue; what a scaler should count besides it."""
-        return int((await self._read("owed", {}))[0]["owed"])
-
-    async def _read(self, query: str, params: dict[str, Any]) -> list[dict[str, Any]]:
-        return await self._database.fetch(self._queries[query], params)
+    async def reopen_refused(self, task_id: str) -> bool:
+        """A message that was refused comes again: its row waits for it. False where no refusal stands in the way."""
+        (changed,) = await self._batch.write(task_id, (self._queries["reopen_refused"], {"id": task_id}))
+        return bool(changed)
 
 
 def _first_claim(task: Task, me: Me, max_retry_count: int) -> Claim:
@@ -275,7 +291,7 @@ def _first_claim(task: Task, me: Me, max_retry_count: int) -> Claim:
 
 def _claim(task: Task, me: Me, row: Row, *, attempt: int, crashes: int) -> Claim:
     return Claim(
-        task=task,
+        task=replace(task, callback=row.callback),  # the row's: another program may have written it
         attempt=attempt,
         worker_id=me.worker_id,
         max_retry_count=row.max_retry_count,

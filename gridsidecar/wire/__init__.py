@@ -1,5 +1,6 @@
 """The formats at the edges: task messages in, one line of JSON to the handler, its events back, stored properties."""
 
+from gridsidecar.wire.callback_body import encode_callback
 from gridsidecar.wire.events import (
     Channel,
     CheckpointEvent,
@@ -38,6 +39,7 @@ __all__ = [
     "decode_event",
     "decode_properties",
     "decode_task",
+    "encode_callback",
     "encode_input",
     "encode_properties",
 ]

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from gridsidecar.task import Callback
+
 PRIORITY_NAMES = {"low": 1, "normal": 3, "high": 6, "urgent": 9}
 MAX_RETRIES = 1000
 MAX_SECONDS = 3650 * 86400  # ten years: longer waits overflow timers, and nobody means them
@@ -62,7 +64,11 @@ def read_max_retry_count(fields: Mapping[str, Any]) -> int | None:
     return number
 
 
-def read_callback_url(fields: Mapping[str, Any]) -> str | None:
+def read_callback(fields: Mapping[str, Any]) -> Callback:
+    return Callback(url=_callback_url(fields), type=_callback_type(fields), data=fields.get("callback_data"))
+
+
+def _callback_url(fields: Mapping[str, Any]) -> str | None:
     value = fields.get("callback_url")
     if value is None or value == "":
         return None
@@ -71,7 +77,7 @@ def read_callback_url(fields: Mapping[str, Any]) -> str | None:
     return value
 
 
-def read_callback_type(fields: Mapping[str, Any]) -> str:
+def _callback_type(fields: Mapping[str, Any]) -> str:
     value = fields.get("callback_type")
     if value is None or value == "":
         return "http"

@@ -8,8 +8,7 @@ from gridsidecar.task import Message, Task
 from gridsidecar.wire.body import BodyRefused, body_text
 from gridsidecar.wire.fields import (
     FieldRefused,
-    read_callback_type,
-    read_callback_url,
+    read_callback,
     read_defer_by,
     read_defer_until,
     read_max_retry_count,
@@ -52,9 +51,7 @@ def _task(message: Message, fields: dict[str, Any]) -> Task | Refused:
             task_type=read_task_type(fields),
             data=fields.get("data"),
             max_retry_count=read_max_retry_count(fields),
-            callback_url=read_callback_url(fields),
-            callback_type=read_callback_type(fields),
-            callback_data=fields.get("callback_data"),
+            callback=read_callback(fields),
             priority=read_priority(fields, message.priority),
             timeout=read_timeout(fields),
             defer_by=read_defer_by(fields),

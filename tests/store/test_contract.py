@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.lifecycle import Begin, Insert
-from gridsidecar.task import Claim, Message, Progress, Report, Succeeded
+from gridsidecar.task import Callback, Claim, Message, Progress, Report, Succeeded
 from tests.store.direct import TASKS
 from tests.store.workers import BOOM, QUEUE, A, B, Two, decided, end, task
 
@@ -28,7 +28,7 @@ async def started(two: Two, **fields: Any) -> Claim:
 
 async def seen(two: Two, task_id: str = "t") -> dict[str, Any]:
     """The task as another worker's store shows it."""
-    shown = await two.b.tasks.get(task_id)
+    shown = await two.b.reading.get(task_id)
     assert shown is not None
     return shown
 
@@ -41,9 +41,7 @@ async def test_a_new_task_fills_the_promised_columns(two: Two) -> None:
         two,
         task_type="resize",
         data={"n": 1},
-        callback_url="https://example.com/x?a=1&b=%20",
-        callback_type="rabbitmq",
-        callback_data={"queue_name": "done"},
+        callback=Callback(url="https://example.com/x?a=1&b=%20", type="rabbitmq", data={"queue_name": "done"}),
         priority=7,
         timeout=2.5,
     )
@@ -153,7 +151,7 @@ async def test_the_history_tells_each_attempt(two: Two) -> None:
     assert received.reception == Begin(attempt=2, crashes=0)
     assert received.claim is not None
     await end(two.b, received.claim, Succeeded())
-    first, second = await two.b.tasks.attempts("t")
+    first, second = await two.b.reading.attempts("t")
     assert (first["attempt"], first["worker_id"], first["outcome"]) == (1, "A", "failed")
     assert (first["error_message"], first["error_type"]) == ("boom", "RateLimited")
     assert (first["exit_code"], first["signal_number"], first["cpu_seconds"]) == (3, 9, 0.25)
@@ -178,15 +176,15 @@ async def test_retry_exhausted_keeps_the_attempts_own_error_type_in_the_history(
     await end(two.b, received.claim, BOOM)
     shown = await seen(two)
     assert (shown["error_type"], shown["last_error_type"]) == ("RetryExhausted", "RateLimited")
-    assert [attempt["error_type"] for attempt in await two.b.tasks.attempts("t")] == ["RateLimited"] * 2
+    assert [attempt["error_type"] for attempt in await two.b.reading.attempts("t")] == ["RateLimited"] * 2
 
 
 # -- for people -------------------------------------------------------------------------------------------------------
 
 
 async def test_unknown_tasks_have_no_row_and_no_history(two: Two) -> None:
-    assert await two.a.tasks.get("nobody") is None
-    assert await two.a.tasks.attempts("nobody") == []
+    assert await two.a.reading.get("nobody") is None
+    assert await two.a.reading.attempts("nobody") == []
 
 
 async def test_get_leaves_internals_out(two: Two) -> None:
@@ -206,28 +204,28 @@ async def test_get_shows_what_another_program_wrote_there(two: Two) -> None:
 
 
 async def test_counts_by_status(two: Two) -> None:
-    assert await two.a.tasks.counts() == {}
+    assert await two.a.reading.counts() == {}
     await two.ended()
     for name in ("u", "v"):
         await two.a.tasks.claim(task(name), B, 0)
-    assert await two.a.tasks.counts() == {"success": 1, "running": 2}
+    assert await two.a.reading.counts() == {"success": 1, "running": 2}
 
 
 async def test_owed_counts_what_only_the_store_would_bring_back(two: Two) -> None:
-    assert await two.a.tasks.owed() == 0
+    assert await two.a.reading.owed() == 0
     claim = await two.started()
-    assert await two.a.tasks.owed() == 0  # its message is in the queue
+    assert await two.a.reading.owed() == 0  # its message is in the queue
     await two.a.tasks.hand_off(claim)
-    assert await two.a.tasks.owed() == 1
+    assert await two.a.reading.owed() == 1
     await end(two.a, claim, BOOM)
-    assert await two.a.tasks.owed() == 0  # not due
+    assert await two.a.reading.owed() == 0  # not due
     two.rows.make_overdue()
-    assert await two.a.tasks.owed() == 1
+    assert await two.a.reading.owed() == 1
     two.rows.set(status="running", worker_id="A", handed_off=0)
-    assert await two.a.tasks.owed() == 0
+    assert await two.a.reading.owed() == 0
     two.rows.expire("A")
-    assert await two.a.tasks.owed() == 1
-    assert two.rows.run(f"SELECT owed FROM {TASKS}_owed_work") == [{"owed": 1}]
+    assert await two.a.reading.owed() == 1
+    assert two.rows.run(f"SELECT * FROM {TASKS}_owed_work") == [{"queue": QUEUE, "kind": "task", "id": "t"}]
 
 
 async def test_a_refused_message_is_recorded_once(two: Two) -> None:

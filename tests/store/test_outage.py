@@ -78,7 +78,7 @@ async def held_up(server: Server, statement: str) -> list[int]:
 
 async def test_connections_killed_between_operations(two: Two, server: Server) -> None:
     claim = await two.started()
-    await asyncio.gather(*(two.a.tasks.get("t") for _ in range(POOL)))
+    await asyncio.gather(*(two.a.reading.get("t") for _ in range(POOL)))
     doomed = server.others()
     assert len(doomed) >= 2
     server.kill(doomed)
@@ -128,7 +128,7 @@ async def test_a_cancelled_operation_leaves_its_connection_to_nobody(two: Two, s
     claiming.cancel()
     with pytest.raises(asyncio.CancelledError):
         await claiming
-    answers = await asyncio.gather(*(two.b.tasks.get(name) for name in ["t", "u"] * POOL))
+    answers = await asyncio.gather(*(two.b.reading.get(name) for name in ["t", "u"] * POOL))
     assert [answer and answer["task_id"] for answer in answers] == ["t", None] * POOL
     server.run("COMMIT")
     assert (await two.deliver_to_b(alarm(1))).reception == Begin(attempt=2, crashes=0)
@@ -216,7 +216,7 @@ async def test_a_server_that_turns_read_only_is_unavailable_until_it_is_not(ordi
             await ordinary.b.tasks.claim(task("u"), B, 0)
         with pytest.raises(StoreUnavailable, match="is read-only"):
             await ordinary.a.leases.renew("A", "one", 60)
-        assert await ordinary.a.tasks.get("t") is not None
+        assert await ordinary.a.reading.get("t") is not None
     finally:
         server.run("SET GLOBAL read_only = 0")
     assert await end(ordinary.a, claim, Succeeded(1)) is not None
@@ -249,7 +249,7 @@ async def test_a_crowd_of_operations_gets_each_its_own_result(two: Two, server: 
     await asyncio.gather(*(run(number, name) for number, name in enumerate(names)))
     assert len(server.others()) <= 2 * POOL
     for number, name in enumerate(names):
-        shown = await two.b.tasks.get(name)
+        shown = await two.b.reading.get(name)
         assert shown is not None
         assert shown["data"] == number
         assert shown["status"] == (expected(number) or "running")
@@ -270,7 +270,7 @@ async def test_a_server_that_is_killed_and_comes_back(tables_url: str) -> None:
             with pytest.raises(StoreUnavailable):
                 await end(store, claim, Succeeded(1))
             with pytest.raises(StoreUnavailable, match="cannot be reached"):
-                await store.tasks.get("t")
+                await store.reading.get("t")
             server.start()
             assert (await ridden_out(lambda: committed(store, claim))) is Status.SUCCESS
             assert Direct(url).history() == [(1, "success")]

@@ -56,7 +56,7 @@ async def test_concurrent_claims_of_a_new_deferred_id_insert_it_once(two: Two) -
         )
     )
     assert [one.claim for one in received] == [None] * (2 * len(MANY))
-    assert await two.a.tasks.counts() == {"pending": len(MANY)}
+    assert await two.a.reading.counts() == {"pending": len(MANY)}
 
 
 async def test_concurrent_claims_of_a_due_row_begin_one_attempt(two: Two) -> None:

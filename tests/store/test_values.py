@@ -11,7 +11,7 @@ import pytest
 
 from gridsidecar.lifecycle import Insert
 from gridsidecar.store import RowRejected
-from gridsidecar.task import Claim, Failed, Progress, Report, Status, Succeeded
+from gridsidecar.task import Callback, Claim, Failed, Progress, Report, Status, Succeeded
 from tests.store.direct import TASKS
 from tests.store.workers import A, Two, decided, end, task
 
@@ -52,7 +52,7 @@ async def started(two: Two, **fields: Any) -> Claim:
 
 async def seen(two: Two, task_id: str = "t") -> dict[str, Any]:
     """The task as another worker's store shows it."""
-    shown = await two.b.tasks.get(task_id)
+    shown = await two.b.reading.get(task_id)
     assert shown is not None
     return shown
 
@@ -62,7 +62,7 @@ async def seen(two: Two, task_id: str = "t") -> dict[str, Any]:
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
 async def test_data_result_and_callback_data_come_back_as_they_were(two: Two, value: Any) -> None:
-    claim = await started(two, data=value, callback_data=value)
+    claim = await started(two, data=value, callback=Callback(data=value))
     await end(two.a, claim, Succeeded(value))
     shown = await seen(two)
     assert (shown["data"], shown["result"], shown["callback_data"]) == (value, value, value)
@@ -78,7 +78,7 @@ async def test_texts_come_back_as_they_were(two: Two, text: str) -> None:
     await two.a.tasks.commit(claim, decided(claim, failed), report, Progress())
     shown = await seen(two)
     assert (shown["error_message"], shown["error_type"], shown["traceback"]) == (text, text, text)
-    (attempt,) = await two.b.tasks.attempts("t")
+    (attempt,) = await two.b.reading.attempts("t")
     assert [attempt[name] for name in ("error_message", "log_head", "log_tail", "stderr_tail", "notes")] == [text] * 5
 
 
@@ -101,7 +101,7 @@ async def test_a_binary_body_comes_back_byte_for_byte(two: Two, body: bytes) -> 
 
 async def test_values_of_a_mebibyte_pass(two: Two) -> None:
     large = "ü%'" * 350_000
-    claim = await started(two, data=large, callback_data=large)
+    claim = await started(two, data=large, callback=Callback(data=large))
     await end(two.a, claim, Succeeded([large]))
     shown = await seen(two)
     assert (shown["data"], shown["result"], shown["callback_data"]) == (large, [large], large)
@@ -181,7 +181,7 @@ async def test_half_a_surrogate_pair_is_replaced_wherever_it_comes(two: Two, tex
     clean = text.encode("utf-8", "replace").decode()
     assert (shown["status"], shown["data"]) == ("failed", text)
     assert [shown[name] for name in ("error_message", "error_type", "traceback", "progress_message")] == [clean] * 4
-    (attempt,) = await two.b.tasks.attempts("t")
+    (attempt,) = await two.b.reading.attempts("t")
     assert [attempt[name] for name in ("error_message", "log_head", "log_tail", "stderr_tail", "notes")] == [clean] * 5
 
 
@@ -190,7 +190,7 @@ async def test_many_long_notes_are_cut(two: Two) -> None:
     report = Report(notes=("ü" * 1000,) * 100)
     assert await two.a.tasks.commit(claim, decided(claim, Succeeded(1)), report, Progress()) is not None
     assert (await seen(two))["status"] == "success"
-    (attempt,) = await two.b.tasks.attempts("t")
+    (attempt,) = await two.b.reading.attempts("t")
     assert attempt["notes"].startswith("ü" * 1000 + "; ü")
 
 
@@ -220,7 +220,9 @@ async def test_a_result_too_large_for_mysql_fails_the_task_and_says_so(two: Two)
 async def test_one_rejected_write_leaves_the_others_of_its_flush_alone(two: Two) -> None:
     names = [f"t{number}" for number in range(20)]
     bad = [task(f"bad{number}", fields={"max_retry_count": 0, "timeout": 1.0}) for number in range(3)]
-    unstorable = [replace(one, task_type="x" * 100_000, callback_url="y" * 10_000, priority=2**70) for one in bad]
+    unstorable = [
+        replace(one, task_type="x" * 100_000, callback=Callback(url="y" * 10_000), priority=2**70) for one in bad
+    ]
     answers = await asyncio.gather(
         *(two.a.tasks.claim(one, A, 0) for one in [*unstorable, *(task(name) for name in names)]),
         return_exceptions=True,

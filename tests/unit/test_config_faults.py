@@ -237,13 +237,7 @@ CHANGED: dict[str, dict[str, object]] = {
     "store.retention_days": {"store.retention_days": 7},
     "handlers.*.mode": {"handlers.default.mode": "persistent"},
     "handlers.*.persistent": {"handlers.default.persistent.max_tasks": 5},
-    "callbacks": {"callbacks.block_private": True},
-    "notify": {"notify": [{"type": "feishu"}]},
-    "hooks": {"hooks": {"on_startup": ["x"]}},
     "http": {"http.listen": "127.0.0.1:8080"},
-    "log.dir": {"log.dir": "/tmp"},
-    "log.language": {"log.language": "zh"},
-    "log.stats_interval": {"log.stats_interval": 5},
 }
 
 
@@ -255,5 +249,35 @@ def test_a_key_of_a_feature_to_come_is_refused(write: Write, pattern: str) -> No
 
 
 def test_a_key_of_a_feature_to_come_may_hold_its_default(write: Write) -> None:
-    text = LEAST + "callbacks: {timeout: 30.0, allow: []}\nhttp: {listen: null}\nlog: {language: en}\nnotify: []\n"
-    assert settings(write(text)).callbacks.timeout == 30
+    assert settings(write(LEAST + "http: {listen: null, token: null}\n")).http.listen is None
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "problem"),
+    [
+        ("callbacks: {allow: [10.0.0.1/8]}", "callbacks.allow[0]", "must be a host, *.domain or a network"),
+        ("callbacks: {allow: ['https://x']}", "callbacks.allow[0]", "must be a host, *.domain or a network"),
+        ("callbacks: {queue: task_queue}", "callbacks.queue", "must not be the work queue"),
+        ("callbacks: {max_retries: 101}", "callbacks.max_retries", "a whole number from 0 to 100"),
+        ("notify: [{}]", "notify[0].type", "is required"),
+        ("notify: [{type: fax}]", "notify[0].type", "feishu, webhook or email"),
+        ("notify: [{type: feishu}]", "notify[0].url", "is required for type feishu"),
+        ("notify: [{type: email, smtp_url: 'smtp://h', to: [a@b]}]", "notify[0].from", "is required for type email"),
+        (
+            "notify: [{type: email, smtp_url: 'http://h', from: a@b, to: [a@b]}]",
+            "notify[0].smtp_url",
+            "smtp:// or smtps",
+        ),
+        ("notify: [{type: webhook, url: 'http://h', to: [a@b]}]", "notify[0].to", "means nothing for type webhook"),
+        ("notify: [{type: webhook, url: 'http://h', on: [never]}]", "notify[0].on[0]", "failed, success, retrying or"),
+        ("notify: [{type: webhook, url: 'http://h', on: []}]", "notify[0].on", "a list with at least one item"),
+        ("hooks: {on_startup: make}", "hooks.on_startup", "a list"),
+        ("hooks: {on_task_start: []}", "hooks.on_task_start", "a list with at least one item"),
+        ("hooks: {timeout: 0}", "hooks.timeout", "a number above 0"),
+        ("log: {language: de}", "log.language", "en or zh"),
+    ],
+)
+def test_faults_of_callbacks_notices_hooks_and_logs(write: Write, text: str, key: str, problem: str) -> None:
+    fault = the_fault(write(LEAST + text + "\n"))
+    assert fault.key == key
+    assert problem in fault.problem

@@ -169,19 +169,28 @@ def test_a_bad_flag_is_named(write: Write) -> None:
     assert str(fault) == "command line: worker.concurrency = 0: must be a whole number from 1 to 1000"
 
 
-@pytest.mark.parametrize(
-    "name", ["GRID_ASYNC_TASK_FEISHU_WEBHOOK_URL", "FEISHU_WEBHOOK_URL", "GRID_ASYNC_TASK_LOG_DIR", "LOG_DIR"]
-)
-def test_a_variable_without_effect_warns(write: Write, name: str) -> None:
-    warnings: list[str] = []
-    settings(write(LEAST), {name: "https://x/secret"}, warn=warnings.append)
-    assert warnings == [f"the variable {name} has no effect: its feature is not available in this version"]
+@pytest.mark.parametrize("name", ["GRID_ASYNC_TASK_FEISHU_WEBHOOK_URL", "FEISHU_WEBHOOK_URL"])
+def test_a_feishu_variable_stands_for_a_channel(write: Write, name: str) -> None:
+    (channel,) = settings(write(LEAST), {name: "https://open.feishu.cn/open-apis/bot/v2/hook/k"}).notify
+    assert (channel.type, channel.url) == ("feishu", "https://open.feishu.cn/open-apis/bot/v2/hook/k")
+    assert (channel.on, channel.task_types, channel.secret) == (["failed"], [], None)
 
 
-def test_nothing_warns_without_a_reason(write: Write) -> None:
-    warnings: list[str] = []
-    settings(write(LEAST), {"LOG_LEVEL": "info", "LOG_DIR": ""}, warn=warnings.append)
-    assert warnings == []
+def test_channels_in_the_file_win_over_the_variable(write: Write) -> None:
+    text = LEAST + "notify: [{type: webhook, url: https://example.org/x}]\n"
+    assert [one.type for one in settings(write(text), {"FEISHU_WEBHOOK_URL": "https://x/y"}).notify] == ["webhook"]
+    assert settings(write(LEAST + "notify: []\n"), {"FEISHU_WEBHOOK_URL": "https://x/y"}).notify == []
+
+
+def test_a_bad_feishu_variable_is_named(write: Write) -> None:
+    fault = the_fault(write(LEAST), {"FEISHU_WEBHOOK_URL": "no url"})
+    assert str(fault).startswith('FEISHU_WEBHOOK_URL: notify[0].url = "no url": must be a URL that starts with')
+
+
+@pytest.mark.parametrize("name", ["GRID_ASYNC_TASK_LOG_DIR", "LOG_DIR"])
+def test_a_folder_for_logs_comes_from_a_variable(write: Write, name: str) -> None:
+    assert settings(write(LEAST), {name: "/var/log/x"}).log.dir == "/var/log/x"
+    assert settings(write(LEAST), {name: ""}).log.dir is None
 
 
 # -- references -------------------------------------------------------------------------------------------------------

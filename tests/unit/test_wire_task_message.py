@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gridsidecar.task import Message, Task
+from gridsidecar.task import Callback, Message, Task
 from gridsidecar.wire import Refused, decode_task
 
 LIMIT = 1_000_000
@@ -205,7 +205,7 @@ def test_every_field_is_read_and_unknown_ones_are_kept() -> None:
         mine=[1],
     )
     assert (full.task_type, full.data, full.max_retry_count) == ("resize", {"n": 1}, 3)
-    assert (full.callback_url, full.callback_type, full.callback_data) == ("https://x/", "rabbitmq", {"o": 7})
+    assert full.callback == Callback(url="https://x/", type="rabbitmq", data={"o": 7})
     assert (full.priority, full.timeout, full.defer_by) == (5, 1.5, 60)
     assert full.defer_until == datetime(2026, 1, 1, tzinfo=UTC)
     assert full.fields["mine"] == [1]
@@ -227,8 +227,8 @@ def test_every_field_is_read_and_unknown_ones_are_kept() -> None:
         ("timeout", "2.5", "timeout", 2.5),
         ("_defer_by", 5, "defer_by", 5),
         ("defer_by", 0, "defer_by", 0),
-        ("callback_url", "", "callback_url", None),
-        ("callback_type", "", "callback_type", "http"),
+        ("callback_url", "", "callback", Callback()),
+        ("callback_type", "", "callback", Callback()),
         ("_defer_until", "2026-01-01T02:00:00+02:00", "defer_until", datetime(2026, 1, 1, tzinfo=UTC)),
         ("defer_until", "2026-01-01T00:00:00", "defer_until", datetime(2026, 1, 1, tzinfo=UTC)),
         ("defer_until", "2026-01-01T00:00:00.1234567Z", "defer_until", datetime(2026, 1, 1, 0, 0, 0, 123456, UTC)),

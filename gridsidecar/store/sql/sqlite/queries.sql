@@ -20,9 +20,10 @@ VALUES (:id, :task_type, 'pending', :data, :max_retry_count, :callback_url, :cal
 ON CONFLICT (id) DO NOTHING
 
 -- name: insert_refused
-INSERT INTO {tasks} (id, task_type, data, status, error_message, error_type, queue, message_id, created_at,
-  updated_at, completed_at)
-VALUES (:id, :task_type, :data, 'failed', :error, :error_type, :queue, :message_id, {now},
+INSERT INTO {tasks} (id, task_type, data, callback_url, callback_type, callback_data, status, error_message, error_type,
+  queue, message_id, created_at, updated_at, completed_at)
+VALUES (:id, :task_type, :data, :callback_url, :callback_type, :callback_data, 'failed', :error, :error_type,
+  :queue, :message_id, {now},
   {now}, {now})
 ON CONFLICT (id) DO NOTHING
 
@@ -30,20 +31,29 @@ ON CONFLICT (id) DO NOTHING
 SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 
 -- name: row
-SELECT t.status, t.attempt, t.retry_count, t.crashes, t.interruptions, t.max_retry_count, t.worker_id, t.message_id,
-  t.handed_off, t.cancel_requested, t.checkpoint,
+SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested,
+  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
     WHERE w.id = t.worker_id) AS lease_left
 FROM {tasks} t WHERE t.id = :id
 
 -- name: row_locked
-SELECT t.status, t.attempt, t.retry_count, t.crashes, t.interruptions, t.max_retry_count, t.worker_id, t.message_id,
-  t.handed_off, t.cancel_requested, t.checkpoint,
+SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested,
+  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
     WHERE w.id = t.worker_id) AS lease_left
 FROM {tasks} t WHERE t.id = :id
+
+-- name: take_over
+UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0), :max_retry_count),
+  callback_url = COALESCE(callback_url, :callback_url), callback_data = COALESCE(:callback_data, callback_data),
+  callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type ELSE callback_type END,
+  data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = rev + 1
+WHERE id = :id AND body IS NULL
 
 -- name: begin_next
 UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, worker_id = :worker_id,
@@ -68,6 +78,48 @@ UPDATE {tasks} SET status = :status, result = :result, error_message = :error, e
   completed_at = iif(:terminal, {now}, NULL), updated_at = {now}, rev = rev + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
   AND (cancel_requested = 0 OR :beats_cancel)
+
+-- name: owe_callback
+INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, body, next_try_at, created_at)
+SELECT t.id, t.rerun, :callback_id, t.attempt, t.queue, t.callback_type, t.callback_url, :callback_body, {now},
+  {now}
+FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
+ON CONFLICT (task_id, rerun) DO NOTHING
+
+-- name: due_callbacks
+SELECT task_id, rerun, id, attempt, kind, url, body, tries, failures FROM {callbacks}
+WHERE next_try_at <= {now} AND queue = :queue
+ORDER BY next_try_at LIMIT :limit
+
+-- name: try_callback
+UPDATE {callbacks} SET tries = tries + 1, next_try_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :lease || ' seconds')
+WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries
+
+-- name: callback_delivered
+UPDATE {callbacks} SET delivered_at = {now}, next_try_at = NULL, last_error = NULL
+WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
+
+-- name: callback_failed
+UPDATE {callbacks} SET failures = failures + 1, last_error = :error, dead = :dead, next_try_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :gap || ' seconds')
+WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
+
+-- name: next_callback
+SELECT (julianday(MIN(next_try_at)) - julianday('now')) * 86400 AS wait
+FROM {callbacks} WHERE next_try_at IS NOT NULL AND queue = :queue
+
+-- name: callbacks
+SELECT task_id, id, rerun, attempt, queue, kind, url, body, failures, next_try_at, last_error, dead, created_at,
+  delivered_at FROM {callbacks}
+WHERE (:task_id IS NULL OR task_id = :task_id) AND (:dead IS NULL OR dead = :dead)
+  AND (:open IS NULL OR next_try_at IS NOT NULL)
+ORDER BY created_at DESC LIMIT :limit
+
+-- name: replay_callback
+UPDATE {callbacks} SET failures = 0, dead = 0, next_try_at = {now}
+WHERE task_id = :id OR id = :id
+
+-- name: replay_dead_callbacks
+UPDATE {callbacks} SET failures = 0, dead = 0, next_try_at = {now} WHERE dead = 1
 
 -- name: attempt_ended
 INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
@@ -144,11 +196,16 @@ WHERE id = :id
 UPDATE {tasks} SET cancel_requested = 1, updated_at = {now}, rev = rev + 1 WHERE id = :id
 
 -- name: retry_by_hand
-UPDATE {tasks} SET status = 'pending', retry_count = 0, crashes = 0, interruptions = 0, cancel_requested = 0,
-  handed_off = 1, next_run_at = {now},
+UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, retry_count = 0, crashes = 0, interruptions = 0,
+  cancel_requested = 0, handed_off = 1, next_run_at = {now},
   next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :grace || ' seconds'), completed_at = NULL, worker_id = NULL,
   updated_at = {now}, rev = rev + 1
 WHERE id = :id AND status IN ('failed', 'cancelled') AND body IS NOT NULL
+
+-- name: reopen_refused
+UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, error_message = NULL, error_type = NULL,
+  completed_at = NULL, updated_at = {now}, rev = rev + 1
+WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL
 
 -- name: message_of
 SELECT attempt, body, headers FROM {tasks} WHERE id = :id
@@ -160,11 +217,33 @@ FROM {tasks} t WHERE t.id = :id
 -- name: attempts_of
 SELECT * FROM {attempts} WHERE task_id = :id ORDER BY attempt
 
+-- name: tasks
+SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_count, t.max_retry_count, t.attempt,
+  t.error_message, t.error_type, t.last_error_type, t.created_at, t.updated_at, t.started_at, t.completed_at, t.queue,
+  (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in
+FROM {tasks} t
+WHERE (:status IS NULL OR t.status = :status) AND (:task_type IS NULL OR t.task_type = :task_type)
+  AND (:since IS NULL OR t.created_at >= :since)
+ORDER BY t.created_at DESC, t.id LIMIT :limit
+
 -- name: counts
 SELECT status, COUNT(*) AS n FROM {tasks} GROUP BY status
 
+-- name: counts_by_type
+SELECT task_type, status, COUNT(*) AS n, AVG((julianday(completed_at) - julianday(started_at)) * 86400) AS seconds
+FROM {tasks} WHERE (:since IS NULL OR created_at >= :since) GROUP BY task_type, status ORDER BY task_type, status
+
+-- name: workers
+SELECT w.id, w.name, w.queue, w.started_at, w.expires_at, w.expires_at > {now} AS alive,
+  (SELECT COUNT(*) FROM {tasks} t WHERE t.status = 'running' AND t.worker_id = w.id) AS running
+FROM {workers} w ORDER BY w.started_at
+
+-- name: callback_counts
+SELECT SUM(CASE WHEN next_try_at IS NOT NULL THEN 1 ELSE 0 END) AS owed, SUM(dead) AS dead,
+  SUM(CASE WHEN delivered_at IS NOT NULL AND next_try_at IS NULL AND dead = 0 THEN 1 ELSE 0 END) AS delivered FROM {callbacks}
+
 -- name: owed
-SELECT owed FROM {owed_work}
+SELECT COUNT(*) AS owed FROM {owed_work} WHERE queue = :queue
 
 -- name: schema_version
 SELECT MAX(version) AS version FROM {schema_version}

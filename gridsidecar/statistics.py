@@ -1,0 +1,1 @@
+"""Figures of this run: what ended how, and what is left; a line now and then, and at the end."""

@@ -1,0 +1,131 @@
+"""Callbacks owed: written with a task's end, taken by whoever sends them, until they are delivered or given up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from gridsidecar import wire
+from gridsidecar.lifecycle import Close
+from gridsidecar.store.database import Connection, Database, RowRejected, Statement
+from gridsidecar.store.queries import Query
+from gridsidecar.task import Callback, Transition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedCallback:
+    """One callback in the hands of a sender. `id` is the same at every try; `tries` fences what is written about it."""
+
+    task_id: str
+    rerun: int
+    id: str
+    attempt: int
+    kind: str  # http | rabbitmq
+    url: str | None
+    body: str
+    tries: int
+    failures: int  # tries that failed; one that died with its sidecar is none
+
+
+class Outbox:
+    """The callbacks of one queue's tasks. Raises `StoreUnavailable` while the database is away."""
+
+    def __init__(self, database: Database, queries: dict[str, Query], queue: str) -> None:
+        self._database = database
+        self._queries = queries
+        self._queue = queue
+
+    async def take(self, limit: int, lease: float) -> list[OwedCallback]:
+        """Callbacks that are due, for this caller alone until `lease` seconds are over; then they are due again."""
+
+        async def take(connection: Connection) -> list[OwedCallback]:
+            taken = []
+            for row in await connection.fetch(self._queries["due_callbacks"], {"limit": limit, "queue": self._queue}):
+                key = {"task_id": row["task_id"], "rerun": row["rerun"], "tries": row["tries"], "lease": lease}
+                if await connection.execute(self._queries["try_callback"], key):
+                    taken.append(OwedCallback(**{**row, "tries": row["tries"] + 1}))
+            return taken
+
+        return await self._database.transact(take)
+
+    async def wait(self) -> float | None:
+        """Seconds until the next callback is due, 0 or less when one is; None when none is owed."""
+        (row,) = await self._database.fetch(self._queries["next_callback"], {"queue": self._queue})
+        return None if row["wait"] is None else float(row["wait"])
+
+    async def delivered(self, callback: OwedCallback) -> bool:
+        """It arrived. False when another sender has it by now."""
+        return await self._write("callback_delivered", callback)
+
+    async def failed(self, callback: OwedCallback, error: str, retry_in: float | None) -> bool:
+        """It did not arrive: again in so many seconds, or None: given up, and kept for people to see and replay."""
+        told = {"error": error[:2000], "dead": int(retry_in is None), "gap": retry_in}
+        return await self._write("callback_failed", callback, told)
+
+    async def _write(self, query: str, callback: OwedCallback, params: Mapping[str, Any] | None = None) -> bool:
+        key = {"task_id": callback.task_id, "rerun": callback.rerun, "tries": callback.tries}
+        (changed,) = await self._database.batch([(self._queries[query], {**key, **(params or {})})])
+        return bool(changed)
+
+    # -- for people ---------------------------------------------------------------------------------------------------
+
+    async def all(
+        self, *, task_id: str | None = None, dead: bool | None = None, owed: bool = False, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Callbacks, newest first; `dead` and `owed` choose those given up and those still to be sent."""
+        params = {
+            "task_id": task_id,
+            "dead": None if dead is None else int(dead),
+            "open": 1 if owed else None,
+            "limit": limit,
+        }
+        return await self._database.fetch(self._queries["callbacks"], params)
+
+    async def replay(self, task_or_callback_id: str) -> int:
+        """Send again, at once and with new tries, whatever became of it; how many callbacks that are."""
+        (changed,) = await self._database.batch([(self._queries["replay_callback"], {"id": task_or_callback_id})])
+        return changed
+
+    async def replay_dead(self) -> int:
+        """The same for all that were given up."""
+        (changed,) = await self._database.batch([(self._queries["replay_dead_callbacks"], {})])
+        return changed
+
+
+def owe(
+    queries: Mapping[str, Query],
+    callback: Callback,
+    task_id: str,
+    attempt: int,
+    end: Transition | Close,
+    now: datetime,
+) -> tuple[Statement, ...]:
+    """The statement that writes the callback of an end, to run after the end in the same transaction; none where
+    nobody asked for it. It writes nothing unless the row has this end, and one row for each end."""
+    if not (callback.wanted and end.status.terminal):
+        return ()
+    try:
+        body = wire.encode_callback(
+            task_id,
+            end.status,
+            result=end.result if isinstance(end, Transition) else None,
+            error=end.error,
+            error_type=end.error_type,
+            last_error_type=end.last_error_type if isinstance(end, Transition) else None,
+            attempts=attempt,
+            callback_data=callback.data,
+            moment=now,
+        )
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RowRejected(f"no JSON value: {error}") from error
+    params = {
+        "id": task_id,
+        "attempt": attempt,
+        "status": end.status.value,
+        "callback_id": f"cb_{uuid4().hex}",
+        "callback_body": body,
+    }
+    return ((queries["owe_callback"], params),)

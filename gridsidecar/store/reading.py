@@ -1,0 +1,74 @@
+"""What people and programs ask about tasks: one, many, their history, counts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from gridsidecar.store import records
+from gridsidecar.store.database import Database
+from gridsidecar.store.queries import Query
+
+
+class Reading:
+    """Reads the tables and changes nothing. Raises `StoreUnavailable` while the database is away."""
+
+    def __init__(self, database: Database, queries: dict[str, Query], queue: str) -> None:
+        self._database = database
+        self._queries = queries
+        self._queue = queue
+
+    async def get(self, task_id: str) -> dict[str, Any] | None:
+        """One task as `status --json` shows it; None when there is no such row."""
+        rows = await self._read("view", {"id": task_id})
+        return records.view(rows[0]) if rows else None
+
+    async def attempts(self, task_id: str) -> list[dict[str, Any]]:
+        """The history of a task, first attempt first."""
+        return await self._read("attempts_of", {"id": task_id})
+
+    async def tasks(
+        self,
+        *,
+        status: str | None = None,
+        task_type: str | None = None,
+        since: datetime | None = None,
+        limit: int = 20,
+    ) -> list[dict[str, Any]]:
+        """Tasks, newest first, without their data and results."""
+        params = {"status": status, "task_type": task_type, "since": records.time_text(since), "limit": limit}
+        return [records.summary(row) for row in await self._read("tasks", params)]
+
+    async def counts(self) -> dict[str, int]:
+        """Number of tasks by status."""
+        return {row["status"]: int(row["n"]) for row in await self._read("counts", {})}
+
+    async def counts_by_type(self, since: datetime | None = None) -> list[dict[str, Any]]:
+        """`task_type`, `status`, `count` and `seconds` (mean, from start to end) for each pair that occurs."""
+        rows = await self._read("counts_by_type", {"since": records.time_text(since)})
+        return [
+            {
+                "task_type": row["task_type"],
+                "status": row["status"],
+                "count": int(row["n"]),
+                "seconds": None if row["seconds"] is None else round(float(row["seconds"]), 3),
+            }
+            for row in rows
+        ]
+
+    async def callback_counts(self) -> dict[str, int]:
+        """Number of callbacks `owed`, `dead` and `delivered`."""
+        (row,) = await self._read("callback_counts", {})
+        return {name: int(row[name] or 0) for name in ("owed", "dead", "delivered")}
+
+    async def workers(self) -> list[dict[str, Any]]:
+        """Every worker with a heartbeat row: `id`, `name`, `queue`, `started_at`, `expires_at`, `alive`, `running`."""
+        return [{**row, "alive": bool(row["alive"])} for row in await self._read("workers", {})]
+
+    async def owed(self) -> int:
+        """Tasks and callbacks of this queue that wait for a worker but not in the queue itself; what a scaler should
+        count besides it."""
+        return int((await self._read("owed", {"queue": self._queue}))[0]["owed"])
+
+    async def _read(self, query: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        return await self._database.fetch(self._queries[query], params)

@@ -1,0 +1,48 @@
+"""The body of a callback: what whoever asked for it reads about a task's end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from gridsidecar.task import ErrorType, Status
+from gridsidecar.wire.strict_json import data_json
+
+
+def encode_callback(
+    task_id: str,
+    status: Status,
+    *,
+    result: Any = None,
+    error: str | None = None,
+    error_type: str | None = None,
+    last_error_type: str | None = None,
+    attempts: int,
+    callback_data: Any,
+    moment: datetime,
+) -> str:
+    """One JSON object. Of a success it has the result, of any other end the error; never a traceback."""
+    return data_json(
+        {
+            "task_id": task_id,
+            "status": status.value,
+            "result": result
+            if status is Status.SUCCESS
+            else _failure(error, error_type, last_error_type=last_error_type, attempts=attempts),
+            "timestamp": _iso(moment),
+            "callback_data": callback_data,
+        }
+    )
+
+
+def _failure(
+    error: str | None, error_type: str | None, *, last_error_type: str | None, attempts: int
+) -> dict[str, Any]:
+    told: dict[str, Any] = {"error": error, "error_type": None if error_type is None else str(error_type)}
+    if error_type == ErrorType.RETRY_EXHAUSTED:
+        told |= {"last_error_type": last_error_type, "attempts": attempts}
+    return told
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
