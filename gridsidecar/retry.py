@@ -7,6 +7,14 @@ from dataclasses import dataclass
 
 LONGEST_RETRY_AFTER = 24 * 3600.0  # seconds; a handler cannot park a task for longer
 
+CALLBACK_GAPS = (5.0, 30.0, 120.0, 600.0, 3600.0)  # seconds before the 1st, 2nd … retry of a callback; the last repeats
+CALLBACK_JITTER = 0.2  # random extra, as a fraction of the gap
+
+
+def callback_gap(retry: int, rng: random.Random) -> float:
+    """Seconds before the given retry of a callback (1 is the first)."""
+    return CALLBACK_GAPS[min(retry, len(CALLBACK_GAPS)) - 1] * (1.0 + CALLBACK_JITTER * rng.random())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:

@@ -78,7 +78,9 @@ class Leases:
         (stored,) = await connection.fetch(self._queries["row_locked"], {"id": held.task_id})
         row = records.row(stored)
         end = lifecycle.cancel(row)
-        for query, owed in outbox.owe(self._queries, row.callback, held.task_id, held.attempt, end, self._clock.now()):
+        for query, owed in outbox.owe(
+            self._queries, self._queue, row.callback, held.task_id, held.attempt, end, self._clock.now()
+        ):
             await connection.execute(query, owed)
 
     async def overdue(self, *, judge_others: bool, limit: int = 100) -> list[Message]:

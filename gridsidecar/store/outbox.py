@@ -14,6 +14,8 @@ from gridsidecar.store.database import Connection, Database, RowRejected, Statem
 from gridsidecar.store.queries import Query
 from gridsidecar.task import Callback, Transition
 
+ERROR_LIMIT = 2000  # characters
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwedCallback:
@@ -62,7 +64,12 @@ class Outbox:
 
     async def failed(self, callback: OwedCallback, error: str, retry_in: float | None) -> bool:
         """It did not arrive: again in so many seconds, or None: given up, and kept for people to see and replay."""
-        told = {"error": error[:2000], "dead": int(retry_in is None), "gap": retry_in}
+        told = {"error": error[:ERROR_LIMIT], "dead": int(retry_in is None), "gap": retry_in, "spent": 1}
+        return await self._write("callback_failed", callback, told)
+
+    async def postponed(self, callback: OwedCallback, error: str, retry_in: float) -> bool:
+        """It was not tried, for reasons that are not the receiver's: again in so many seconds, no try spent."""
+        told = {"error": error[:ERROR_LIMIT], "dead": 0, "gap": retry_in, "spent": 0}
         return await self._write("callback_failed", callback, told)
 
     async def _write(self, query: str, callback: OwedCallback, params: Mapping[str, Any] | None = None) -> bool:
@@ -97,6 +104,7 @@ class Outbox:
 
 def owe(
     queries: Mapping[str, Query],
+    queue: str,
     callback: Callback,
     task_id: str,
     attempt: int,
@@ -127,5 +135,6 @@ def owe(
         "status": end.status.value,
         "callback_id": f"cb_{uuid4().hex}",
         "callback_body": body,
+        "queue": queue,
     }
     return ((queries["owe_callback"], params),)

@@ -151,7 +151,7 @@ class Store:
             await connection.execute(query, owed)
 
     def _owed(self, callback: Callback, task_id: str, attempt: int, end: Transition | Close) -> tuple[Statement, ...]:
-        return outbox.owe(self._queries, callback, task_id, attempt, end, self._clock.now())
+        return outbox.owe(self._queries, self._queue, callback, task_id, attempt, end, self._clock.now())
 
     async def _lost(self, connection: Connection, task_id: str, row: Row) -> None:
         """End a dead worker's attempt in the history, so that its own late entry is refused."""

@@ -80,8 +80,8 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
 
 -- name: owe_callback
 INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, body, next_try_at, created_at)
-SELECT t.id, t.rerun, :callback_id, t.attempt, t.queue, t.callback_type, t.callback_url, :callback_body, UTC_TIMESTAMP(3),
-  UTC_TIMESTAMP(3)
+SELECT t.id, t.rerun, :callback_id, t.attempt, COALESCE(t.queue, :queue), COALESCE(t.callback_type, 'http'),
+  t.callback_url, :callback_body, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
 ON DUPLICATE KEY UPDATE task_id = {callbacks}.task_id
 
@@ -99,7 +99,8 @@ UPDATE {callbacks} SET delivered_at = UTC_TIMESTAMP(3), next_try_at = NULL, last
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
 
 -- name: callback_failed
-UPDATE {callbacks} SET failures = failures + 1, last_error = :error, dead = :dead, next_try_at = UTC_TIMESTAMP(3) + INTERVAL (:gap * 1000000) MICROSECOND
+UPDATE {callbacks} SET failures = failures + :spent, last_error = :error, dead = :dead,
+  next_try_at = UTC_TIMESTAMP(3) + INTERVAL (:gap * 1000000) MICROSECOND
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
 
 -- name: next_callback

@@ -81,8 +81,8 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
 
 -- name: owe_callback
 INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, body, next_try_at, created_at)
-SELECT t.id, t.rerun, :callback_id, t.attempt, t.queue, t.callback_type, t.callback_url, :callback_body, {now},
-  {now}
+SELECT t.id, t.rerun, :callback_id, t.attempt, COALESCE(t.queue, :queue), COALESCE(t.callback_type, 'http'),
+  t.callback_url, :callback_body, {now}, {now}
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
 ON CONFLICT (task_id, rerun) DO NOTHING
 
@@ -100,7 +100,8 @@ UPDATE {callbacks} SET delivered_at = {now}, next_try_at = NULL, last_error = NU
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
 
 -- name: callback_failed
-UPDATE {callbacks} SET failures = failures + 1, last_error = :error, dead = :dead, next_try_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :gap || ' seconds')
+UPDATE {callbacks} SET failures = failures + :spent, last_error = :error, dead = :dead,
+  next_try_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :gap || ' seconds')
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
 
 -- name: next_callback
