@@ -1,4 +1,4 @@
-"""`gridsidecar config validate | print | schema`."""
+"""`gridsidecar config validate | print | schema | reference`."""
 
 from __future__ import annotations
 
@@ -40,6 +40,14 @@ def print_schema() -> None:
     from gridsidecar.config.show import schema
 
     _print(schema(), as_json=True)
+
+
+@app.command("reference")
+def print_reference() -> None:
+    """Print every key with its default and meaning, as Markdown."""
+    from gridsidecar.config.reference import reference
+
+    typer.echo(reference(), nl=False)
 
 
 def _print(value: dict[str, Any], as_json: bool) -> None:

@@ -26,6 +26,11 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "log.dir": (f"{_PREFIX}LOG_DIR", "LOG_DIR"),
     FEISHU: (f"{_PREFIX}FEISHU_WEBHOOK_URL", "FEISHU_WEBHOOK_URL"),
 }
+# A URL in parts; the first names the host and must be set, or the others mean nothing.
+COMPOSED_FROM: dict[str, tuple[str, ...]] = {
+    "broker.url": tuple(f"RABBITMQ_{part}" for part in ("HOST", "PORT", "USERNAME", "PASSWORD", "VHOST")),
+    "store.url": tuple(f"MYSQL_{part}" for part in ("HOST", "PORT", "DATABASE", "USERNAME", "PASSWORD")),
+}
 EMPTY_COUNTS = frozenset({f"{_PREFIX}TABLE_PREFIX"})  # an empty prefix is a choice; elsewhere empty means not set
 
 
@@ -48,10 +53,8 @@ def read_variables(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Fro
                 if key not in found.values and (source.get(name) or (name in EMPTY_COUNTS and name in source)):
                     found.values[key] = source[name]
                     found.names[key] = name
-        for key, host, compose in (
-            ("broker.url", "RABBITMQ_HOST", _rabbitmq_url),
-            ("store.url", "MYSQL_HOST", _mysql_url),
-        ):
+        for key, compose in (("broker.url", _rabbitmq_url), ("store.url", _mysql_url)):
+            host = COMPOSED_FROM[key][0]
             if key not in found.values and source.get(host):
                 found.values[key] = compose(merged, found.faults)
                 found.names[key] = host
@@ -60,8 +63,7 @@ def read_variables(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Fro
 
 def variables_for(key: str) -> tuple[str, ...]:
     """Names of the variables that can set a key."""
-    by_host = {"broker.url": ("RABBITMQ_HOST",), "store.url": ("MYSQL_HOST",)}
-    return VARIABLES.get(key, ()) + by_host.get(key, ())
+    return VARIABLES.get(key, ()) + COMPOSED_FROM.get(key, ())[:1]
 
 
 def _rabbitmq_url(variables: Mapping[str, str], faults: list[Fault]) -> str:

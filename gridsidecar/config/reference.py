@@ -1,0 +1,103 @@
+"""The reference of every key, as Markdown, out of the settings' own models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from gridsidecar.config.legacy import COMPOSED_FROM, FEISHU, VARIABLES
+from gridsidecar.config.settings import Settings
+from gridsidecar.config.unavailable import NOT_AVAILABLE
+from gridsidecar.config.wording import allowed
+
+INTRODUCTION = """# Configuration
+
+One YAML file, named by `-c` (`config.yaml` in the current folder where there is one), and variables. Flags win over the
+file, the file over the environment, the environment over a `.env` file in the current folder. `${NAME}` and
+`${NAME:-default}` are replaced inside the strings of the file; `$$` is a dollar sign. All times are seconds.
+
+`gridsidecar config validate -c FILE` tells every mistake with its line, `gridsidecar config print -c FILE` shows what
+is in force, and [`config.example.yaml`](../config.example.yaml) is a file to start from. This page is made from the
+program itself: `gridsidecar config reference`."""
+
+COLUMNS = "| key | default | allowed | meaning |\n|---|---|---|---|"
+HANDLERS, NOTIFY = "handlers", "notify"
+
+
+def reference() -> str:
+    """The page, ending with a line end."""
+    parts = [INTRODUCTION, *_section("", Settings), *_variables()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(prefix: str, model: type[BaseModel]) -> Iterator[str]:
+    """A table of the plain keys, then the sections below."""
+    plain, below = [], []
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{field.alias or name}"
+        inner = _model_of(field.annotation)
+        if inner is None:
+            plain.append(_row(key, field))
+        else:
+            below.append((key, field, inner))
+    if plain:
+        yield "\n".join([COLUMNS, *plain])
+    for key, field, inner in below:
+        yield f"{'##' if not prefix else '###'} {_shown(key)}"
+        yield " ".join(text for text in (field.description, inner.__doc__) if text).split("\n")[0]
+        yield from _section(f"{_shown(key)}.", inner)
+
+
+def _shown(key: str) -> str:
+    """A section's name as its keys are written: a mapping's and a list's items have a place of their own."""
+    return {HANDLERS: f"{HANDLERS}.NAME", NOTIFY: f"{NOTIFY}[]"}.get(key, key)
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that a key holds: by itself, as the items of a list, or as the values of a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, (_model_of(argument) for argument in get_args(annotation))), None)
+
+
+def _row(key: str, field: FieldInfo) -> str:
+    path = tuple(key.replace("[]", ".0").replace("NAME", "default").split("."))
+    words = allowed(tuple(int(part) if part.isdigit() else part for part in path))
+    default = "required" if field.is_required() else f"`{json.dumps(field.default, ensure_ascii=False)}`"
+    later = "Not in this version yet. " if _later(path) else ""
+    return f"| `{key}` | {default} | {_cell(words)} | {_cell(later + (field.description or ''))} |"
+
+
+def _later(path: tuple[str, ...]) -> bool:
+    return any(_matches(pattern.split("."), path) for pattern in NOT_AVAILABLE)
+
+
+def _matches(pattern: list[str], path: tuple[str, ...]) -> bool:
+    return len(pattern) <= len(path) and all(one in ("*", part) for one, part in zip(pattern, path, strict=False))
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _variables() -> Iterator[str]:
+    yield "## Variables"
+    yield (
+        "Those of the earlier plugin, read from the environment and from `.env`; a name further left wins. "
+        "`RABBITMQ_PORT` and `MYSQL_PORT` of the form `tcp://…`, as Kubernetes sets them, are ignored."
+    )
+    rows = []
+    for key, names in VARIABLES.items():
+        shown = "`notify`: a channel of type feishu" if key == FEISHU else f"`{key}`"
+        rows.append(f"| {_names(names)} | {shown} |")
+    for key, names in COMPOSED_FROM.items():
+        rows.append(f"| {_names(names)} | `{key}`, put together |")
+    yield "\n".join(["| variable | key |", "|---|---|", *rows])
+
+
+def _names(variables: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in variables)
