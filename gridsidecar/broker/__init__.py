@@ -68,6 +68,13 @@ class Broker(Protocol):
         """Put a message on the work queue. It gets a fresh message id when it has none."""
         ...
 
+    async def send(self, queue: str, message: Message) -> None:
+        """Put a message, with its own id, on any queue by name, found as it is and created durable where it is missing.
+
+        Raises `PublishRefused` also for a name that no queue can have, and for one that we may not create.
+        """
+        ...
+
     async def alarm(self, message: Message, delay: float) -> None:
         """Bring a message back to the work queue in about `delay` seconds, maybe in several steps, never later than
         needed by more than a second; raises `PublishRefused` where the broker will not let us delay."""

@@ -7,6 +7,7 @@ import asyncio
 from gridsidecar import clock
 from gridsidecar.broker import Receive, delays, envelope
 from gridsidecar.broker.connection import Link
+from gridsidecar.broker.names import check_queue_name
 from gridsidecar.broker.publisher import Publisher, Unroutable
 from gridsidecar.broker.subscription import Subscription
 from gridsidecar.broker.topology import Topology
@@ -46,6 +47,14 @@ class AmqpBroker:
 
     async def publish(self, message: Message) -> None:
         await self._publisher.send(message, self._settings.queue, message_id=message.message_id)
+
+    async def send(self, queue: str, message: Message) -> None:
+        check_queue_name(queue)
+        try:
+            await self._publisher.send(message, queue, message_id=message.message_id)
+        except Unroutable:
+            await self._topology.create_plain(self._publishing, queue)
+            await self._publisher.send(message, queue, message_id=message.message_id)
 
     async def alarm(self, message: Message, delay: float) -> None:
         seconds = delays.rung(delay)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from aiormq.abc import AbstractChannel
@@ -44,13 +43,24 @@ class Publisher:
         self, message: Message, queue: str, *, message_id: str | None = None, extra: Mapping[str, Any] | None = None
     ) -> None:
         """Put a message on `queue`. Raises PublishRefused, BrokerUnavailable or AccessRefused."""
-        with translated(self.link.where), self._own_id(message_id) as unique:
+        unique = message_id or fresh_id()
+        with translated(self.link.where):
             async with asyncio.timeout(PUBLISH_TIMEOUT):
+                if unique in self._in_flight:
+                    # On one channel, a returned message is told from the others by its id alone.
+                    return await self._send_alone(message, queue, unique, extra)
                 try:
-                    await _publish(await self._confirming(), message, queue, unique, extra)
+                    await self._send_along(message, queue, unique, extra)
                 except REFUSALS:
                     # The server closed the channel, maybe over another message in flight. Alone it is clear whose.
                     await self._send_alone(message, queue, unique, extra)
+
+    async def _send_along(self, message: Message, queue: str, unique: str, extra: Mapping[str, Any] | None) -> None:
+        self._in_flight.add(unique)
+        try:
+            await _publish(await self._confirming(), message, queue, unique, extra)
+        finally:
+            self._in_flight.discard(unique)
 
     async def _send_alone(self, message: Message, queue: str, unique: str, extra: Mapping[str, Any] | None) -> None:
         async with self.link.scratch(confirms=True) as channel:
@@ -64,16 +74,6 @@ class Publisher:
             if self._channel is None or self._channel.is_closed or not self.link.connected:
                 self._channel = await self.link.channel(confirms=True)
             return self._channel
-
-    @contextmanager
-    def _own_id(self, wanted: str | None) -> Iterator[str]:
-        """An id no other publish in flight has: a returned message is told from the others by its id alone."""
-        unique = wanted if wanted and wanted not in self._in_flight else fresh_id()
-        self._in_flight.add(unique)
-        try:
-            yield unique
-        finally:
-            self._in_flight.discard(unique)
 
 
 async def _publish(

@@ -44,6 +44,17 @@ class Topology:
             # Classic, because merely listing a quorum queue counts as a delivery.
             await self._create(link, self._settings.dead_letters, {"x-queue-type": "classic"})
 
+    async def create_plain(self, link: Link, queue: str) -> None:
+        """Create a missing queue of somebody else's, as a plain consumer would. Raises PublishRefused."""
+        try:
+            await self._create(link, queue, {})
+        except ValueError as error:
+            raise PublishRefused(
+                f"there is no queue {queue!r}, and its name has characters that are not declared from here: create it"
+            ) from error
+        except AccessRefused as error:
+            raise PublishRefused(str(error)) from error
+
     async def declare_rung(self, link: Link, seconds: int) -> str:
         """Declare the wait queue of one rung and say its name. Raises PublishRefused when the server will not."""
         name = delays.queue_name(self._settings.queue, seconds)

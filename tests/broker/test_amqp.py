@@ -118,6 +118,34 @@ async def test_publishing_to_a_deleted_queue_is_refused(settings: BrokerSettings
             await broker.ready_count()
 
 
+async def test_messages_are_sent_to_a_queue_as_it_is_and_as_a_plain_consumer_would_declare_it(
+    settings: BrokerSettings, server: BlockingChannel
+) -> None:
+    async with opened(settings) as broker:
+        for arguments in ({"x-queue-type": "quorum"}, {"x-max-length": 5}, {}):
+            server.queue_declare(settings.dead_letters, durable=True, arguments=arguments)
+            await broker.send(settings.dead_letters, message())
+            server.queue_delete(settings.dead_letters)
+        await broker.send(settings.dead_letters, message(b"made anew"))
+    server.queue_declare(settings.dead_letters, durable=True)
+    _, properties, body = server.basic_get(settings.dead_letters, auto_ack=True)
+    assert (body, properties.delivery_mode) == (b"made anew", 2)
+
+
+async def test_a_queue_whose_name_cannot_be_declared_is_used_when_it_is_there(
+    settings: BrokerSettings, server: BlockingChannel
+) -> None:
+    name = f"{settings.queue}-回调"
+    async with opened(settings) as broker:
+        with pytest.raises(PublishRefused, match="create it"):
+            await broker.send(name, message())
+        server.queue_declare(name, durable=True)
+        try:
+            await broker.send(name, message())
+        finally:
+            server.queue_delete(name)
+
+
 async def test_a_full_queue_refuses(settings: BrokerSettings, server: BlockingChannel) -> None:
     server.queue_declare(settings.queue, durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
     async with opened(settings) as broker:

@@ -10,7 +10,7 @@ import pytest
 
 from gridsidecar.broker import Delivery
 from gridsidecar.config.settings import BrokerSettings
-from gridsidecar.errors import BrokerUnavailable
+from gridsidecar.errors import BrokerUnavailable, PublishRefused
 from tests.broker.bench import Inbox, build, consuming, holder, message, opened
 from tests.support.waiting import eventually
 
@@ -99,6 +99,27 @@ async def test_a_message_without_an_id_gets_a_fresh_one(settings: BrokerSettings
         assert first.message.message_id
         assert second.message.message_id not in (None, first.message.message_id)
         await asyncio.gather(first.ack(), second.ack())
+
+
+async def test_what_is_sent_to_a_queue_by_name_waits_there_with_its_own_id(settings: BrokerSettings) -> None:
+    other = settings.model_copy(update={"queue": settings.dead_letters, "queue_type": "classic"})
+    sent = [message(b"%d" % number, message_id="the same", headers={"mine": 1}) for number in range(5)]
+    async with opened(settings) as broker:
+        await broker.send(other.queue, sent[0])  # there was no such queue
+        await asyncio.gather(*(broker.send(other.queue, one) for one in sent[1:]))
+        assert await broker.ready_count() == 0
+    async with opened(other) as broker, consuming(broker, 5) as inbox:
+        deliveries = await inbox.get(5)
+        assert sorted((one.message for one in deliveries), key=lambda one: one.body) == sent
+        await asyncio.gather(*(one.ack() for one in deliveries))
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256, "é" * 128, "\ud800", "amq.mine"])
+async def test_no_queue_can_have_such_a_name(settings: BrokerSettings, name: str) -> None:
+    async with opened(settings) as broker:
+        with pytest.raises(PublishRefused, match="queue"):
+            await broker.send(name, message())
+        await broker.publish(message())  # the refusal cost nothing else
 
 
 async def test_an_alarm_comes_back_after_its_delay_with_its_stamps(settings: BrokerSettings) -> None:
