@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gridsidecar.cli.run import ConfigFile, config_file
+from gridsidecar.cli.screen import say
 
 app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True)
 
@@ -21,7 +22,7 @@ def validate(config: ConfigFile = None) -> None:
     from gridsidecar.config.load import load
 
     file = config_file(config)
-    load(file, environ=os.environ)
+    load(file, environ=os.environ, warn=lambda name, advice: say(f"{name} has no effect: {advice}"))
     typer.echo(f"{file or 'the environment'} is valid", err=True)
 
 

@@ -73,7 +73,12 @@ def run(
     if once and burst:
         raise UsageError("--once and --burst exclude each other")
     telemetry.configure("INFO", "console")
-    settings = load(config_file(config), overrides=overrides, environ=os.environ)
+    settings = load(
+        config_file(config),
+        overrides=overrides,
+        environ=os.environ,
+        warn=lambda name, advice: telemetry.warning("a variable has no effect", variable=name, hint=advice),
+    )
     telemetry.configure(settings.log.level, settings.log.format)
     code = daemon.run(settings, daemon.RunOptions(once=once, fail_fast=fail_fast))
     raise typer.Exit(code)

@@ -22,6 +22,9 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "retry.max_retries": (f"{_PREFIX}MAX_RETRY_COUNT",),
     "retry.delay": (f"{_PREFIX}RETRY_DELAY",),
     "worker.idle_timeout": (f"{_PREFIX}IDLE_TIMEOUT",),
+    "progress_interval": (f"{_PREFIX}PROGRESS_INTERVAL",),
+    "callbacks.timeout": (f"{_PREFIX}CALLBACK_TIMEOUT",),
+    "callbacks.max_retries": (f"{_PREFIX}CALLBACK_RETRY_COUNT",),
     "log.level": (f"{_PREFIX}LOG_LEVEL", "LOG_LEVEL"),
     "log.dir": (f"{_PREFIX}LOG_DIR", "LOG_DIR"),
     FEISHU: (f"{_PREFIX}FEISHU_WEBHOOK_URL", "FEISHU_WEBHOOK_URL"),
@@ -30,6 +33,20 @@ VARIABLES: dict[str, tuple[str, ...]] = {
 COMPOSED_FROM: dict[str, tuple[str, ...]] = {
     "broker.url": tuple(f"RABBITMQ_{part}" for part in ("HOST", "PORT", "USERNAME", "PASSWORD", "VHOST")),
     "store.url": tuple(f"MYSQL_{part}" for part in ("HOST", "PORT", "DATABASE", "USERNAME", "PASSWORD")),
+}
+# What the earlier plugin also read, and what to do about it.
+WITHOUT_EFFECT = {
+    f"{_PREFIX}TIMEOUT": "set handlers.NAME.timeout",
+    f"{_PREFIX}PREFETCH_COUNT": "set worker.concurrency, the number of tasks that run at the same time",
+    f"{_PREFIX}EXCHANGE": "tasks come from broker.queue; bind it to the exchange in RabbitMQ",
+    f"{_PREFIX}ROUTING_KEY": "tasks come from broker.queue; bind it with the key in RabbitMQ",
+    f"{_PREFIX}DB_POOL_SIZE": "set store.pool_size, if at all",
+    f"{_PREFIX}DB_MAX_OVERFLOW": "set store.pool_size, if at all",
+    f"{_PREFIX}DB_POOL_TIMEOUT": "there is nothing to set",
+    f"{_PREFIX}DB_POOL_RECYCLE": "there is nothing to set",
+    f"{_PREFIX}LOG_MAX_SIZE": "log files are rotated at 20 MiB",
+    f"{_PREFIX}LOG_RETENTION": "five rotated log files are kept",
+    f"{_PREFIX}HEALTH_CHECK_INTERVAL": "there is nothing to set",
 }
 EMPTY_COUNTS = frozenset({f"{_PREFIX}TABLE_PREFIX"})  # an empty prefix is a choice; elsewhere empty means not set
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gridsidecar.config.checking import check
 from gridsidecar.config.layers import Layers
-from gridsidecar.config.legacy import FEISHU, read_variables
+from gridsidecar.config.legacy import FEISHU, WITHOUT_EFFECT, read_variables
 from gridsidecar.config.references import expand
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.yaml_tree import Tree, read_tree
 from gridsidecar.errors import ConfigError, Fault
+
+Warn = Callable[[str, str], None]  # a variable's name, and what to do instead
+
+
+def _say_nothing(_name: str, _advice: str) -> None:
+    pass
 
 
 def load(
@@ -22,10 +28,12 @@ def load(
     overrides: dict[str, object] | None = None,
     environ: Mapping[str, str],
     dotenv: str | None = ".env",
+    warn: Warn = _say_nothing,
 ) -> Settings:
     """Checked settings. `overrides` are dotted keys (`broker.url`) from flags; None there means: not given.
 
-    Raises ConfigError with every fault found; a file that cannot be read at all is its only fault.
+    Raises ConfigError with every fault found; a file that cannot be read at all is its only fault. `warn` hears of
+    variables of the earlier plugin that have no effect, and what to do instead.
     """
     tree = read_tree(path) if path is not None else Tree()
     from_dotenv = _read_dotenv(dotenv)
@@ -42,7 +50,11 @@ def load(
         if value is not None:
             layers.add_flag(key, value)
     faults = [*tree.faults, *layers.reference_faults(expanded), *_still_used(legacy.faults, layers)]
-    return check(layers, faults)
+    settings = check(layers, faults)
+    for name, advice in WITHOUT_EFFECT.items():
+        if from_dotenv.get(name) or environ.get(name):
+            warn(name, advice)
+    return settings
 
 
 def _still_used(faults: list[Fault], layers: Layers) -> list[Fault]:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gridsidecar.config.legacy import COMPOSED_FROM, FEISHU, VARIABLES
+from gridsidecar.config.legacy import COMPOSED_FROM, FEISHU, VARIABLES, WITHOUT_EFFECT
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.unavailable import NOT_AVAILABLE
 from gridsidecar.config.wording import allowed
@@ -97,6 +97,9 @@ def _variables() -> Iterator[str]:
     for key, names in COMPOSED_FROM.items():
         rows.append(f"| {_names(names)} | `{key}`, put together |")
     yield "\n".join(["| variable | key |", "|---|---|", *rows])
+    yield "These have no effect any more; a start that finds them says so:"
+    rows = [f"| `{name}` | {advice} |" for name, advice in WITHOUT_EFFECT.items()]
+    yield "\n".join(["| variable | instead |", "|---|---|", *rows])
 
 
 def _names(variables: tuple[str, ...]) -> str:

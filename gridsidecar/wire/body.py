@@ -11,6 +11,7 @@ _ZLIB = frozenset({"zlib", "deflate"})
 # Several clients put the character set into content_encoding; "binary" is what they say of ready-made bytes.
 _PLAIN = frozenset({"", "identity", "utf-8", "utf8", "us-ascii", "ascii", "binary"})
 _GZIP_MAGIC = b"\x1f\x8b"
+_JAVA_MAGIC = b"\xac\xed\x00\x05"
 
 
 class BodyRefused(ValueError):
@@ -74,6 +75,11 @@ def _inflated(body: bytes, wbits: int, encoding: str, max_bytes: int) -> bytes:
 def _not_text(raw: bytes, error: UnicodeDecodeError) -> BodyRefused:
     if raw.startswith(_GZIP_MAGIC):
         return BodyRefused("not-json", "The body is not JSON; it looks like gzip: set content_encoding to gzip.")
+    if raw.startswith(_JAVA_MAGIC):
+        return BodyRefused(
+            "not-json",
+            "The body is a serialized Java object; send JSON: in Spring, with a Jackson2JsonMessageConverter.",
+        )
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return BodyRefused("bad-utf-8", "The body looks like UTF-16; send JSON in UTF-8.")
     return BodyRefused("bad-utf-8", f"The body is not UTF-8: byte {error.start:,} cannot be decoded.")

@@ -21,7 +21,11 @@ def encode_callback(
     callback_data: Any,
     moment: datetime,
 ) -> str:
-    """One JSON object. Of a success it has the result, of any other end the error; never a traceback."""
+    """One JSON object. Of a success it has the result, of any other end the error; never a traceback.
+
+    The keys, their order and the form of the time (`2026-01-31T12:00:00Z`) are those that receivers of the earlier
+    plugin were promised.
+    """
     return data_json(
         {
             "task_id": task_id,
@@ -30,7 +34,7 @@ def encode_callback(
             if status is Status.SUCCESS
             else _failure(error, error_type, last_error_type=last_error_type, attempts=attempts),
             "timestamp": _iso(moment),
-            "callback_data": callback_data,
+            "callback_data": {} if callback_data is None else callback_data,  # receivers look into it
         }
     )
 
@@ -45,4 +49,4 @@ def _failure(
 
 
 def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -187,6 +187,19 @@ def test_a_bad_feishu_variable_is_named(write: Write) -> None:
     assert str(fault).startswith('FEISHU_WEBHOOK_URL: notify[0].url = "no url": must be a URL that starts with')
 
 
+def test_a_variable_without_effect_is_told_with_what_to_do(write: Write) -> None:
+    told: list[tuple[str, str]] = []
+    variables = {"GRID_ASYNC_TASK_TIMEOUT": "60", "GRID_ASYNC_TASK_EXCHANGE": "", "LOG_LEVEL": "info"}
+    settings(write(LEAST), variables, warn=lambda name, advice: told.append((name, advice)))
+    assert told == [("GRID_ASYNC_TASK_TIMEOUT", "set handlers.NAME.timeout")]
+
+
+def test_the_plugins_other_numbers_are_read(write: Write) -> None:
+    names = ("PROGRESS_INTERVAL", "CALLBACK_TIMEOUT", "CALLBACK_RETRY_COUNT")
+    found = settings(write(LEAST), {f"GRID_ASYNC_TASK_{name}": str(7 + number) for number, name in enumerate(names)})
+    assert (found.progress_interval, found.callbacks.timeout, found.callbacks.max_retries) == (7, 8, 9)
+
+
 @pytest.mark.parametrize("name", ["GRID_ASYNC_TASK_LOG_DIR", "LOG_DIR"])
 def test_a_folder_for_logs_comes_from_a_variable(write: Write, name: str) -> None:
     assert settings(write(LEAST), {name: "/var/log/x"}).log.dir == "/var/log/x"

@@ -100,6 +100,10 @@ def test_a_body_that_is_no_task(body: bytes, reason: str, task_id: str | None) -
     assert (result.reason, result.task_id) == (reason, task_id)
 
 
+def test_a_serialized_java_object_gets_a_hint() -> None:
+    assert "Jackson2JsonMessageConverter" in refused(b"\xac\xed\x00\x05sr\x00\x11java.util.HashMap").error
+
+
 def test_gzip_without_its_property_gets_a_hint() -> None:
     assert "content_encoding" in refused(gzip.compress(b"{}")).error
 

@@ -116,11 +116,11 @@ WHERE (:task_id IS NULL OR task_id = :task_id) AND (:dead IS NULL OR dead = :dea
 ORDER BY created_at DESC LIMIT :limit
 
 -- name: replay_callback
-UPDATE {callbacks} SET failures = 0, dead = 0, next_try_at = {now}
+UPDATE {callbacks} SET tries = tries + 1, failures = 0, dead = 0, next_try_at = {now}
 WHERE task_id = :id OR id = :id
 
 -- name: replay_dead_callbacks
-UPDATE {callbacks} SET failures = 0, dead = 0, next_try_at = {now} WHERE dead = 1
+UPDATE {callbacks} SET tries = tries + 1, failures = 0, dead = 0, next_try_at = {now} WHERE dead = 1
 
 -- name: attempt_ended
 INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
