@@ -1,0 +1,82 @@
+"""The one way by which an HTTP request leaves this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from math import inf
+from typing import TYPE_CHECKING
+
+from gridsidecar.clock import Clock, SystemClock
+from gridsidecar.outbound.lookup import Lookup, Resolve, system_resolve
+from gridsidecar.outbound.progress import Progress
+from gridsidecar.outbound.reply import NotSent, Reply, retry_after
+from gridsidecar.outbound.request import read_request
+from gridsidecar.outbound.targets import Targets
+
+if TYPE_CHECKING:
+    from gridsidecar.outbound.exchange import Exchanges
+
+BODY_GRACE = 2.0  # seconds for the body after the headers, which say what matters
+
+
+class HttpClient:
+    """Posts, each within `timeout` seconds from the look-up of the name to the reply. Connections are kept.
+
+    `targets` None: the URLs are the operator's own and may lead anywhere.
+    """
+
+    def __init__(
+        self,
+        timeout: float,
+        targets: Targets | None,
+        *,
+        clock: Clock | None = None,
+        resolve: Resolve = system_resolve,
+    ) -> None:
+        self._timeout = timeout
+        self._targets = targets
+        self._clock = clock or SystemClock()
+        self._lookup = Lookup(resolve)
+        self._opening: asyncio.Future[Exchanges] | None = None
+        self._closed = False
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """The reply, whatever its status; a redirect is not followed.
+
+        Raises TargetRefused when the URL must not be used, NotSent when there was no reply; neither tells more of the
+        URL than host and port.
+        """
+        request = read_request(url, body, headers)
+        progress = Progress()
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                response = await (await self._opened(request.where)).send(request, progress)
+        except TimeoutError:
+            raise NotSent(f"{request.where} {progress.missing} within {self._timeout:g} s") from None
+        wait = response.header("retry-after")
+        deadline = min(asyncio.get_running_loop().time() + BODY_GRACE, limit.when() or inf)
+        return Reply(
+            status=response.status,
+            retry_after=None if wait is None else retry_after(wait, self._clock.now()),
+            text=await response.start(deadline),
+        )
+
+    async def close(self) -> None:
+        """Close for good. Whoever posts must have ended; nobody waits for a resolver that hangs."""
+        self._closed = True
+        if self._opening is not None:
+            await (await self._opening).close()
+
+    async def _opened(self, where: str) -> Exchanges:
+        if self._closed:
+            raise NotSent(f"{where} was not contacted: this process is about to stop")
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(asyncio.to_thread(self._open))
+        return await asyncio.shield(self._opening)
+
+    def _open(self) -> Exchanges:
+        """In a thread, at the first post: loading the library and the certificates takes a while."""
+        from gridsidecar.outbound.exchange import Exchanges
+
+        return Exchanges(self._lookup, self._targets)

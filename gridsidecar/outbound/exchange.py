@@ -1,0 +1,198 @@
+"""One request and its reply over pooled connections, each made to an address that was checked. Loads httpcore."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpcore
+
+from gridsidecar.outbound.lookup import Lookup
+from gridsidecar.outbound.progress import Progress
+from gridsidecar.outbound.reply import NotSent, TargetRefused
+from gridsidecar.outbound.request import Request
+from gridsidecar.outbound.targets import Targets
+
+BODY_LIMIT = 64 * 1024  # bytes of a reply that are read
+KEPT_IDLE = 4.0  # seconds; the shortest that servers commonly keep a connection is 5
+KEPT_CONNECTIONS = 16
+ADDRESSES_TRIED = 8
+
+# What the client raises when there is no reply; OSError is what TLS raises past it.
+FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError)
+
+
+class Network(httpcore.AsyncNetworkBackend):
+    """Looks a name up once, checks every address, and connects to what was checked."""
+
+    def __init__(self, lookup: Lookup, targets: Targets | None) -> None:
+        self._lookup = lookup
+        self._targets = targets
+        self._sockets = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        addresses = await self._checked(host)
+        share = None if timeout is None else timeout / min(len(addresses), ADDRESSES_TRIED)
+        failure: Exception | None = None
+        for address in addresses[:ADDRESSES_TRIED]:
+            try:
+                return Stream(await self._sockets.connect_tcp(address, port, share, local_address, socket_options))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        assert failure is not None  # there was an address
+        raise failure
+
+    async def sleep(self, seconds: float) -> None:
+        await self._sockets.sleep(seconds)
+
+    async def _checked(self, host: str) -> list[str]:
+        try:
+            addresses = await self._lookup.addresses(host)
+        except OSError as error:
+            raise NotSent(f"{host} cannot be resolved: {error.strerror or error}") from error
+        if not addresses:
+            raise NotSent(f"{host} cannot be resolved: it has no address")
+        refusal = None if self._targets is None else self._targets.refusal(host, addresses)
+        if refusal is not None:
+            raise TargetRefused(refusal)
+        return addresses
+
+
+class Stream(httpcore.AsyncNetworkStream):
+    """A connection that is also closed when its TLS handshake is cancelled: httpcore would leave it open."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            await self._stream.aclose()
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class Exchanges:
+    """The pool. To make one takes a while: it reads the certificates to trust."""
+
+    def __init__(self, lookup: Lookup, targets: Targets | None) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=_trust(),
+            max_connections=None,  # the callers bound themselves; none shall wait here for another's slow receiver
+            max_keepalive_connections=KEPT_CONNECTIONS,
+            keepalive_expiry=KEPT_IDLE,
+            network_backend=Network(lookup, targets),
+        )
+
+    async def send(self, request: Request, progress: Progress) -> Response:
+        """The reply as far as its headers. Raises NotSent and TargetRefused."""
+        try:
+            while True:
+                try:
+                    return Response(await self._pool.handle_async_request(_translated(request, progress)))
+                except FAILURES:
+                    if progress.connected:
+                        raise
+                    # A kept connection had ended by now, which says nothing about the other side.
+        except FAILURES as error:
+            raise NotSent(f"{request.where} {progress.missing}: {_reason(error)}") from error
+
+    async def close(self) -> None:
+        await self._pool.aclose()
+
+
+class Response:
+    """A reply whose headers have come."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+        self.status = response.status
+
+    def header(self, name: str) -> str | None:
+        """The first with this name, which is in lower case."""
+        wanted = name.encode()
+        return next((value.decode("latin-1") for key, value in self._response.headers if key.lower() == wanted), None)
+
+    async def start(self, deadline: float) -> str:
+        """At most BODY_LIMIT bytes of the body, as far as they come by this time of the loop; then no more is read.
+
+        A body that fails or never ends takes nothing away from the headers.
+        """
+        start = bytearray()
+        try:
+            async with asyncio.timeout_at(deadline):
+                async for chunk in self._response.aiter_stream():
+                    start += chunk
+                    if len(start) >= BODY_LIMIT:
+                        break
+        except FAILURES:  # a TimeoutError too
+            pass
+        finally:
+            await self._response.aclose()
+        return start[:BODY_LIMIT].decode(errors="replace")
+
+
+def _translated(request: Request, progress: Progress) -> httpcore.Request:
+    return httpcore.Request(
+        "POST",
+        httpcore.URL(
+            scheme=b"https" if request.secure else b"http",
+            host=request.host.encode(),
+            port=request.port,
+            target=request.path.encode(),
+        ),
+        headers=[(name.encode(), value.encode()) for name, value in request.headers.items()],
+        content=request.body,
+        extensions={"trace": progress, "sni_hostname": request.host.removesuffix(".")},
+    )
+
+
+def _trust() -> ssl.SSLContext:
+    """The authorities of this machine (or SSL_CERT_FILE, SSL_CERT_DIR); where it has none, those of the library."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile or (paths.capath and os.listdir(paths.capath)):
+        return ssl.create_default_context()
+    return httpcore.default_ssl_context()
+
+
+def _reason(failure: BaseException) -> str:
+    """Why, in a few words: the first error in the chain that knows."""
+    for error in _chain(failure):
+        match error:
+            case ssl.SSLCertVerificationError():
+                return f"its certificate is not accepted: {error.verify_message}"
+            case ssl.SSLError():
+                return f"TLS: {error.reason}"
+            case OSError(errno=int(number)):
+                return os.strerror(number)
+    return str(failure)[:200] or "it closed the connection"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,75 @@
+"""From a URL, headers and a body to what is sent."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from yarl import URL
+
+from gridsidecar import __version__
+from gridsidecar.outbound.reply import TargetRefused
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A POST. `host` is ASCII, as it goes to the resolver; `path` has the query."""
+
+    secure: bool
+    host: str
+    port: int
+    path: str = field(repr=False)  # what an error must not tell: it may hold a key
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def where(self) -> str:
+        return f"{_bracketed(self.host)}:{self.port}"
+
+
+def read_request(url: str, body: bytes, headers: Mapping[str, str]) -> Request:
+    """What to send. A user and password in the URL become Basic authentication. Raises TargetRefused."""
+    target = _read(url)
+    assert target.raw_host is not None  # read
+    assert target.port is not None
+    host = _bracketed(target.raw_host.removesuffix("."))
+    own = {
+        "host": host if target.is_default_port() else f"{host}:{target.port}",
+        "user-agent": f"gridsidecar/{__version__}",
+        "accept": "*/*",
+        "accept-encoding": "identity",  # the start of a packed body is no text
+        "content-length": str(len(body)),
+    }
+    if target.user is not None:
+        login = f"{target.user}:{target.password or ''}"
+        own["authorization"] = f"Basic {b64encode(login.encode()).decode()}"
+    return Request(
+        secure=target.scheme == "https",
+        host=target.raw_host,
+        port=target.port,
+        path=target.raw_path_qs or "/",
+        headers=own | {name.lower(): value for name, value in headers.items()},
+        body=body,
+    )
+
+
+def _read(url: str) -> URL:
+    try:
+        target = URL(url)
+    except ValueError:  # its text may quote the URL
+        raise TargetRefused("the URL cannot be read: write http://host/path or https://host/path") from None
+    if target.scheme not in ("http", "https"):
+        raise TargetRefused(f"the URL must start with http:// or https://, not with {target.scheme[:20]!r}")
+    if not target.raw_host:
+        raise TargetRefused(f"the URL names no host: write {target.scheme}://host/path")
+    if _HOST.fullmatch(target.raw_host) is None or len(target.raw_host) > 253:
+        raise TargetRefused(f"the URL's host is no host name: {target.raw_host[:60]!r}")
+    return target
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
