@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from gridsidecar import __version__, telemetry
 from gridsidecar.broker import Broker, make_broker
+from gridsidecar.callbacks import make_senders
+from gridsidecar.callbacks.deliverer import Deliverer
 from gridsidecar.clock import SystemClock, backoff, system_random
 from gridsidecar.config.settings import Settings
 from gridsidecar.consumer import Consumer
@@ -23,7 +25,7 @@ from gridsidecar.telemetry import Readiness
 from gridsidecar.worker import Worker, make_lanes
 
 KILL_MARGIN = 15.0  # seconds beyond a handler's kill grace for its drain, its last write and its message
-FAREWELL = 5.0  # seconds for the lease's goodbye
+FAREWELL = 5.0  # seconds for the lease's goodbye, and for callbacks when a signal ends us
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ class Daemon:
         self._maintenance = Maintenance(
             self._worker, self._broker, self._store.tasks, self._store.leases, settings.broker.longest_hold
         )
+        senders = make_senders(settings.callbacks, self._broker, self._clock)
+        self._deliverer = Deliverer(self._worker, self._store.outbox, senders, settings.callbacks)
+        self._worker.listeners.append(self._deliverer.note)
 
     @property
     def _concurrency(self) -> int:
@@ -81,6 +86,7 @@ class Daemon:
                 raise self._consumer.failure.result()
             return EX_OK
         finally:
+            await self._deliverer.finish(self._time_for_callbacks)
             await self._maintenance.stop()
             await self._say_goodbye()
             await self._broker.close()
@@ -114,6 +120,7 @@ class Daemon:
             if not await self._until_reached(part, step):
                 return False
         self._maintenance.start()
+        self._deliverer.start()
         telemetry.info(
             "consuming",
             version=__version__,
@@ -175,7 +182,7 @@ class Daemon:
             if await self._one_was_taken(min(settings.burst_check_interval, 1.0)):
                 await self._broker.stop_consuming()  # at prefetch 1 nothing else is in hand
                 return self._go("one task was taken", finish_in_hand=True)
-            idle = self._clock.monotonic() - self._consumer.active_at if not self._consumer.busy else 0.0
+            idle = self._clock.monotonic() - self._consumer.active_at if not self._busy else 0.0
             if settings.idle_timeout and idle >= settings.idle_timeout:
                 return self._go(f"idle for {settings.idle_timeout:g} s", finish_in_hand=True)
             if settings.burst and await self._burst_is_over(started):
@@ -195,7 +202,7 @@ class Daemon:
         settings = self._settings.worker
         if settings.burst_timeout and self._clock.monotonic() - started >= settings.burst_timeout:
             self._go(f"burst_timeout of {settings.burst_timeout:g} s is over")
-        elif (not self._consumer.busy or not settings.burst_wait) and await self._queue_is_empty():
+        elif (not self._busy or not settings.burst_wait) and await self._queue_is_empty():
             self._go("the queue is empty", finish_in_hand=settings.burst_wait)
         return self._leave.is_set()
 
@@ -206,7 +213,11 @@ class Daemon:
         except GridSidecarError:  # the broker is away: nobody knows
             return False
         # A message may have left the queue for our hands in between; then this run goes on.
-        return not self._consumer.busy or not self._settings.worker.burst_wait
+        return not self._busy or not self._settings.worker.burst_wait
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._consumer.busy) or self._deliverer.busy
 
     # -- leaving ------------------------------------------------------------------------------------------------------
 
@@ -251,6 +262,13 @@ class Daemon:
         cutting = asyncio.create_task(cut_short.wait())
         await asyncio.wait({drained, cutting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         cutting.cancel()
+
+    @property
+    def _time_for_callbacks(self) -> float:
+        """Seconds: what is due is part of the work that this run finishes; told to leave, we leave it to others."""
+        if self._hurry.is_set():
+            return 0.0
+        return self._settings.callbacks.timeout + FAREWELL if self._finish_in_hand else FAREWELL
 
     async def _say_goodbye(self) -> None:
         with suppress(StoreUnavailable, GridSidecarError, TimeoutError):

@@ -39,7 +39,13 @@ def queue(amqp_url: str) -> Iterator[str]:
     yield name
     with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
         channel = connection.channel()
-        for used in (name, f"{name}.dead", *(f"{name}.delay.{seconds}" for seconds in DELAY_RUNGS_S)):
+        for used in (
+            name,
+            f"{name}.dead",
+            f"{name}.callbacks",
+            f"{name}.answers",
+            *(f"{name}.delay.{seconds}" for seconds in DELAY_RUNGS_S),
+        ):
             channel.queue_delete(used)
 
 

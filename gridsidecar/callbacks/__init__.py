@@ -1,1 +1,61 @@
 """Callbacks: telling whoever asked that a task has ended. The outbox is sent apart from the task slots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gridsidecar.store import OwedCallback
+
+if TYPE_CHECKING:
+    from gridsidecar.broker import Broker
+    from gridsidecar.clock import Clock
+    from gridsidecar.config.settings import CallbackSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotDelivered:
+    """This try failed; `retry_after` is what the receiver asked for, in seconds."""
+
+    error: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hopeless:
+    """No further try can help: a target that may not be contacted, or a receiver that wants no more."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Our own way out is closed (the broker is away); the receiver is not to blame, and no try is spent."""
+
+    error: str
+
+
+Sent = Delivered | NotDelivered | Hopeless | Unavailable
+
+
+class Sender(Protocol):
+    """One way to a receiver."""
+
+    async def send(self, callback: OwedCallback) -> Sent:
+        """Try once. Never raises for what the receiver does; every end is a value."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def make_senders(settings: CallbackSettings, broker: Broker, clock: Clock) -> dict[str, Sender]:
+    """A sender for each `callback_type`. Nothing is connected yet."""
+    from gridsidecar.callbacks.http import HttpSender
+    from gridsidecar.callbacks.rabbitmq import RabbitSender
+
+    return {"http": HttpSender(settings, clock), "rabbitmq": RabbitSender(settings, broker)}

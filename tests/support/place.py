@@ -18,7 +18,7 @@ import pymysql.cursors
 
 from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
-from gridsidecar.store import Store, make_store
+from gridsidecar.store import OpenStore, Store, make_store
 from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
 from tests.support.journal import Journal
@@ -126,20 +126,27 @@ class Place:
 
     def dead_letters(self) -> list[tuple[bytes, dict[str, Any]]]:
         """Takes the dead letters out: body and headers of each."""
+        return [(body, properties.get("headers") or {}) for body, properties in self.take(f"{self.queue}.dead")]
+
+    def take(self, queue: str) -> list[tuple[bytes, dict[str, Any]]]:
+        """Takes the messages of any queue out (embedded: only looks): body and properties of each."""
         if self.embedded:
             sql = "select body, properties from gridsidecar_messages where queue = ? order by id"
-            rows = self._fetch(sql, f"{self.queue}.dead")
-            return [(row["body"], json.loads(row["properties"]).get("headers", {})) for row in rows]
-        letters: list[tuple[bytes, dict[str, Any]]] = []
+            return [(row["body"], json.loads(row["properties"])) for row in self._fetch(sql, queue)]
+        messages: list[tuple[bytes, dict[str, Any]]] = []
         with self.channel() as channel:
             while True:
                 try:
-                    frame, properties, body = channel.basic_get(f"{self.queue}.dead", auto_ack=True)
+                    frame, properties, body = channel.basic_get(queue, auto_ack=True)
                 except pika.exceptions.ChannelClosedByBroker:
                     return []
                 if frame is None:
-                    return letters
-                letters.append((body, properties.headers or {}))
+                    return messages
+                messages.append((body, vars(properties)))
+
+    def count(self, queue: str) -> int:
+        """Messages in any queue."""
+        return len(self.take(queue)) if self.embedded else self._count(queue)
 
     # -- what is in the database --------------------------------------------------------------------------------------
 
@@ -168,6 +175,11 @@ class Place:
     def attempts(self, task_id: str) -> list[dict[str, Any]]:
         """A task's history, first attempt first."""
         return self._fetch(f"select * from {TASKS}_attempts where task_id = ? order by attempt", task_id)
+
+    def callbacks(self, task_id: str | None = None) -> list[dict[str, Any]]:
+        """The outbox, or one task's part of it."""
+        rows = self._fetch(f"select * from {TASKS}_callbacks order by created_at, task_id")
+        return [row for row in rows if task_id in (None, row["task_id"])]
 
     def execute(self, sql: str, *values: Any) -> None:
         """Change something behind everybody's back."""
@@ -212,11 +224,17 @@ class Place:
             return list(cursor.fetchall())
 
     @asynccontextmanager
-    async def store(self) -> AsyncIterator[Store]:
+    async def opened(self) -> AsyncIterator[OpenStore]:
         """The store as a command of ours uses it."""
         opened = make_store(StoreSettings(url=self.store_url), self.queue)
         await opened.open()
         try:
-            yield opened.tasks
+            yield opened
         finally:
             await opened.close()
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[Store]:
+        """Its part for the tasks' rows."""
+        async with self.opened() as opened:
+            yield opened.tasks

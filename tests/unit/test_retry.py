@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from gridsidecar.retry import RetryPolicy
+from gridsidecar.callbacks.deliverer import next_gap
+from gridsidecar.retry import RetryPolicy, callback_gap
 
 
 def rng() -> random.Random:
@@ -53,3 +54,36 @@ def test_jitter_comes_from_the_given_chance() -> None:
 
 def test_no_jitter_means_an_exact_delay() -> None:
     assert {RetryPolicy(delay=3).delay_before(1, random.Random(seed)) for seed in range(20)} == {3}
+
+
+# -- callbacks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("retry", "gap"), [(1, 5), (2, 30), (3, 120), (4, 600), (5, 3600), (50, 3600)])
+def test_gaps_of_a_callback_grow_and_are_a_lower_bound(retry: int, gap: float) -> None:
+    drawn = {callback_gap(retry, random.Random(seed)) for seed in range(50)}
+    assert len(drawn) > 1
+    assert all(gap <= one <= gap * 1.2 for one in drawn)
+
+
+@pytest.mark.parametrize(
+    ("failures", "max_retries", "retry_after", "least", "most"),
+    [
+        (0, 3, None, 5, 6),
+        (2, 3, None, 120, 144),
+        (0, 3, 7.5, 7.5, 7.5),
+        (0, 3, 1.0, 5, 6),
+        (0, 1, 86400.0, 86400, 86400),
+    ],
+)
+def test_a_callback_is_tried_again(
+    failures: int, max_retries: int, retry_after: float | None, least: float, most: float
+) -> None:
+    gap = next_gap(failures, max_retries, retry_after, random.Random(1))
+    assert gap is not None
+    assert least <= gap <= most
+
+
+@pytest.mark.parametrize(("failures", "max_retries"), [(0, 0), (3, 3), (4, 3)])
+def test_a_callback_is_given_up_after_its_retries(failures: int, max_retries: int) -> None:
+    assert next_gap(failures, max_retries, 1.0, random.Random(1)) is None

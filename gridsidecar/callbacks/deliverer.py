@@ -1,0 +1,182 @@
+"""The outbox loop: takes callbacks that are due, sends them side by side, and notes what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import assert_never
+
+from gridsidecar import telemetry
+from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, Sent, Unavailable
+from gridsidecar.clock import backoff
+from gridsidecar.config.settings import CallbackSettings
+from gridsidecar.errors import GridSidecarError, StoreUnavailable
+from gridsidecar.retry import callback_gap
+from gridsidecar.store import Outbox, OwedCallback
+from gridsidecar.task import TaskUpdate
+from gridsidecar.worker import Worker
+
+AT_ONCE = 16  # callbacks under way
+LONGEST_LOOK_GAP = 15.0  # seconds between two looks at the outbox: others write to it, too
+LEASE_MARGIN = 30.0  # seconds beyond a request's time limit, for writing down what became of it
+UNAVAILABLE_PAUSE = 15.0  # seconds
+
+
+class Deliverer:
+    """Sends what is owed. Safe with many sidecars: a callback is in the hands of one sender at a time, and comes back
+    when that one dies. It is sent at least once, with the same id at each try."""
+
+    def __init__(
+        self, worker: Worker, outbox: Outbox, senders: Mapping[str, Sender], settings: CallbackSettings
+    ) -> None:
+        self._worker = worker
+        self._outbox = outbox
+        self._senders = senders
+        self._max_retries = settings.max_retries
+        self._lease = settings.timeout + LEASE_MARGIN
+        self._sending: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+        self._looking = True  # what is due may not be in our hands yet
+        self._quiet = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._loop = asyncio.create_task(self._keep_sending())
+
+    def note(self, update: TaskUpdate) -> None:
+        """Something happened to a task: if a callback is owed for it, do not wait for the next look."""
+        if update.status.terminal and update.task is not None and update.task.callback.wanted:
+            self._wake()
+
+    @property
+    def busy(self) -> bool:
+        """A callback is due or under way. One whose next try lies ahead does not count: the database keeps it."""
+        return self._looking or bool(self._sending)
+
+    async def finish(self, limit: float) -> None:
+        """Send what is due, for at most `limit` seconds, then stop; what is left stays owed."""
+        if self._loop is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self._quiet.wait()
+        for job in (self._loop, *self._sending):
+            job.cancel()
+        await asyncio.gather(self._loop, *self._sending, return_exceptions=True)
+        self._loop = None
+        for sender in self._senders.values():
+            await sender.close()
+
+    def _wake(self) -> None:
+        self._looked(False)
+        self._news.set()
+
+    def _looked(self, everything: bool) -> None:
+        """Whether all that is due is in our hands."""
+        self._looking = not everything
+        if self.busy:
+            self._quiet.clear()
+        else:
+            self._quiet.set()
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    async def _keep_sending(self) -> None:
+        failures = 0
+        while True:
+            self._news.clear()
+            try:
+                pause = await self._look()
+            except GridSidecarError as error:
+                self._looked(True)  # nobody knows; the tasks' own writes wait for the database
+                self._worker.readiness.blocked("callbacks", str(error))
+                failures += 1
+                pause = backoff(failures, base=0.5, limit=LONGEST_LOOK_GAP, rng=self._worker.rng)
+            except Exception as error:
+                self._looked(True)
+                telemetry.stumbled(error)
+                pause = LONGEST_LOOK_GAP
+            else:
+                self._worker.readiness.clear("callbacks")
+                failures = 0
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._news.wait()
+
+    async def _look(self) -> float:
+        """Take what there is room for; how many seconds until looking again makes sense."""
+        room = AT_ONCE - len(self._sending)
+        if room <= 0:
+            return LONGEST_LOOK_GAP  # a callback that is done wakes us
+        taken = await self._outbox.take(room, self._lease)
+        for callback in taken:
+            job = asyncio.create_task(self._deliver(callback))
+            self._sending.add(job)
+            job.add_done_callback(self._sent)
+        if len(taken) == room:  # there may be more
+            return 0.0 if len(self._sending) < AT_ONCE else LONGEST_LOOK_GAP
+        if not self._news.is_set():
+            self._looked(True)
+        wait = await self._outbox.wait()
+        return LONGEST_LOOK_GAP if wait is None else min(LONGEST_LOOK_GAP, max(0.05, wait))
+
+    def _sent(self, job: asyncio.Task[None]) -> None:
+        was_full = len(self._sending) == AT_ONCE
+        self._sending.discard(job)
+        self._looked(not self._looking)
+        if was_full:
+            self._wake()
+        if not job.cancelled() and (error := job.exception()) is not None:
+            telemetry.stumbled(error)
+
+    # -- one callback -------------------------------------------------------------------------------------------------
+
+    async def _deliver(self, callback: OwedCallback) -> None:
+        sender = self._senders.get(callback.kind)
+        if sender is None:
+            known = " or ".join(sorted(self._senders))
+            await self._note(callback, Hopeless(f"callback_type {callback.kind!r} is not known; it is {known}"))
+            return
+        await self._note(callback, await sender.send(callback))
+
+    async def _note(self, callback: OwedCallback, sent: Sent) -> None:
+        with suppress(StoreUnavailable):  # we leave: it is due again when our lease on it is over
+            await self._worker.ride_out(self._written(callback, sent))
+
+    def _written(self, callback: OwedCallback, sent: Sent) -> Callable[[], Awaitable[bool]]:
+        """Tell what became of a try, and how to write it down."""
+        told = {"task_id": callback.task_id, "callback_id": callback.id, "target": _target(callback)}
+        match sent:
+            case Delivered():
+                telemetry.info("callback delivered", **told)
+                return lambda: self._outbox.delivered(callback)
+            case NotDelivered(error, retry_after):
+                gap = next_gap(callback.failures, self._max_retries, retry_after, self._worker.rng)
+                if gap is not None:
+                    telemetry.warning("callback failed, it is tried again", **told, error=error, retry_in=round(gap, 1))
+                else:
+                    telemetry.error("callback given up", **told, error=error, tries=callback.failures + 1)
+                return lambda: self._outbox.failed(callback, error, gap)
+            case Hopeless(error):
+                telemetry.error("callback given up", **told, error=error, tries=callback.failures + 1)
+                return lambda: self._outbox.failed(callback, error, None)
+            case Unavailable(error):
+                telemetry.warning("callback not sent, it is tried again", **told, error=error)
+                return lambda: self._outbox.postponed(callback, error, UNAVAILABLE_PAUSE)
+            case _:
+                assert_never(sent)
+
+
+def next_gap(failures: int, max_retries: int, retry_after: float | None, rng: random.Random) -> float | None:
+    """Seconds until the next try of a callback that had failed `failures` times before it failed again; None: no more.
+    A receiver that names a time is not asked earlier."""
+    if failures >= max_retries:
+        return None
+    return max(callback_gap(failures + 1, rng), retry_after or 0.0)
+
+
+def _target(callback: OwedCallback) -> str:
+    """Where it goes, without what may be secret in a URL."""
+    return callback.kind if callback.url is None else callback.url.partition("?")[0].rpartition("@")[2]
