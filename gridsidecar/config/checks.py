@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from ipaddress import ip_network
 from urllib.parse import urlsplit
@@ -119,6 +120,8 @@ def _callbacks(settings: Settings) -> Iterator[Problem]:
         problem = allow_problem(entry)
         if problem is not None:
             yield ("callbacks", "allow", index), problem
+    if (problem := _secret_problem(settings.callbacks.signing_secret)) is not None:
+        yield ("callbacks", "signing_secret"), problem
     if settings.callbacks.queue == settings.broker.queue:
         yield ("callbacks", "queue"), "must not be the work queue itself: a callback is no task"
 
@@ -133,6 +136,16 @@ def allow_problem(entry: str) -> str | None:
         return None
     if not _HOST.fullmatch(entry.removeprefix("*.")):
         return "must be a host, *.domain or a network such as 10.0.0.0/8, without a scheme or a port"
+    return None
+
+
+def _secret_problem(secret: str | None) -> str | None:
+    """Standard Webhooks writes a key as whsec_ and base64; any other text is a key as it is."""
+    for part in (secret or "").split():
+        try:
+            b64decode(part.removeprefix("whsec_") if part.startswith("whsec_") else "", validate=True)
+        except ValueError:
+            return "a secret that starts with whsec_ must go on in base64"
     return None
 
 
@@ -151,6 +164,8 @@ def _notice(at: KeyPath, channel: NoticeSettings) -> Iterator[Problem]:
         unused = key not in _NEEDED[channel.type] and not (key == "secret" and channel.type != "email")
         if given[key] and unused:
             yield (*at, key), f"means nothing for type {channel.type}: leave it out"
+    if channel.type == "webhook" and (secret_problem := _secret_problem(channel.secret)) is not None:
+        yield (*at, "secret"), secret_problem
     for key, schemes in _SCHEMES.items():
         if given[key] and (problem := _web_problem(given[key], schemes)) is not None:
             yield (*at, key), problem

@@ -258,6 +258,8 @@ def test_a_key_of_a_feature_to_come_may_hold_its_default(write: Write) -> None:
         ("callbacks: {allow: [10.0.0.1/8]}", "callbacks.allow[0]", "must be a host, *.domain or a network"),
         ("callbacks: {allow: ['https://x']}", "callbacks.allow[0]", "must be a host, *.domain or a network"),
         ("callbacks: {queue: task_queue}", "callbacks.queue", "must not be the work queue"),
+        ("callbacks: {signing_secret: 'whsec_no base64!'}", "callbacks.signing_secret", "must go on in base64"),
+        ("notify: [{type: webhook, url: 'http://h', secret: whsec_x}]", "notify[0].secret", "must go on in base64"),
         ("callbacks: {max_retries: 101}", "callbacks.max_retries", "a whole number from 0 to 100"),
         ("notify: [{}]", "notify[0].type", "is required"),
         ("notify: [{type: fax}]", "notify[0].type", "feishu, webhook or email"),
