@@ -79,4 +79,4 @@ class HttpClient:
         """In a thread, at the first post: loading the library and the certificates takes a while."""
         from gridsidecar.outbound.exchange import Exchanges
 
-        return Exchanges(self._lookup, self._targets)
+        return Exchanges(self._lookup, self._targets, self._timeout)

@@ -28,9 +28,10 @@ FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolE
 class Network(httpcore.AsyncNetworkBackend):
     """Looks a name up once, checks every address, and connects to what was checked."""
 
-    def __init__(self, lookup: Lookup, targets: Targets | None) -> None:
+    def __init__(self, lookup: Lookup, targets: Targets | None, timeout: float) -> None:
         self._lookup = lookup
         self._targets = targets
+        self._timeout = timeout  # of the whole request
         self._sockets = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -41,16 +42,15 @@ class Network(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        addresses = await self._checked(host)
-        share = None if timeout is None else timeout / min(len(addresses), ADDRESSES_TRIED)
-        failure: Exception | None = None
-        for address in addresses[:ADDRESSES_TRIED]:
+        addresses = (await self._checked(host))[:ADDRESSES_TRIED]
+        share = self._timeout / (len(addresses) + 1) if len(addresses) > 1 else None
+        failures: list[Exception] = []
+        for address in addresses:
             try:
-                return Stream(await self._sockets.connect_tcp(address, port, share, local_address, socket_options))
+                return Stream(await self._sockets.connect_tcp(address, port, share))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        assert failure is not None  # there was an address
-        raise failure
+                failures.append(error)
+        raise failures[0]  # of the address that is preferred
 
     async def sleep(self, seconds: float) -> None:
         await self._sockets.sleep(seconds)
@@ -99,13 +99,13 @@ class Stream(httpcore.AsyncNetworkStream):
 class Exchanges:
     """The pool. To make one takes a while: it reads the certificates to trust."""
 
-    def __init__(self, lookup: Lookup, targets: Targets | None) -> None:
+    def __init__(self, lookup: Lookup, targets: Targets | None, timeout: float) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=_trust(),
             max_connections=None,  # the callers bound themselves; none shall wait here for another's slow receiver
             max_keepalive_connections=KEPT_CONNECTIONS,
             keepalive_expiry=KEPT_IDLE,
-            network_backend=Network(lookup, targets),
+            network_backend=Network(lookup, targets, timeout),
         )
 
     async def send(self, request: Request, progress: Progress) -> Response:
@@ -187,6 +187,8 @@ def _reason(failure: BaseException) -> str:
                 return f"its certificate is not accepted: {error.verify_message}"
             case ssl.SSLError():
                 return f"TLS: {error.reason}"
+            case httpcore.TimeoutException():
+                return "it does not answer"
             case OSError(errno=int(number)):
                 return os.strerror(number)
     return str(failure)[:200] or "it closed the connection"

@@ -186,7 +186,7 @@ class Web:
         finally:
             writer.close()
             with suppress(OSError, TimeoutError):
-                async with asyncio.timeout(1):  # what was said is sent, to those who still listen
+                async with asyncio.timeout(0.3):  # what was said is sent, to those who still listen
                     await writer.wait_closed()
             writer.transport.abort()
 
