@@ -187,6 +187,8 @@ def _reason(failure: BaseException) -> str:
                 return f"its certificate is not accepted: {error.verify_message}"
             case ssl.SSLError():
                 return f"TLS: {error.reason}"
+            case httpcore.LocalProtocolError():
+                return "a header of the request is not valid"  # the error's text quotes it
             case httpcore.TimeoutException():
                 return "it does not answer"
             case OSError(errno=int(number)):

@@ -198,3 +198,9 @@ async def test_errors_tell_only_host_and_port(connect: Connect, web: Web) -> Non
                 assert f"127.0.0.1:{port} " in str(caught.value)
                 for secret in ("me:", "pa55", "KEY", "T0", "B0DY"):
                     assert secret not in str(caught.value)
+
+
+async def test_a_header_that_cannot_be_sent(connect: Connect, web: Web) -> None:
+    with pytest.raises(NotSent, match=r"did not reply: a header of the request is not valid$"):
+        await connect().post(web.url, b"{}", {"X-Key": "S3CRET\r\nX-Other: 1"})
+    assert web.requests == []
