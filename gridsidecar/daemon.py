@@ -20,6 +20,7 @@ from gridsidecar.executor import Executor
 from gridsidecar.handler import make_handlers
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
 from gridsidecar.maintenance import Maintenance
+from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.telemetry import Readiness
 from gridsidecar.worker import Worker, make_lanes
@@ -64,6 +65,10 @@ class Daemon:
         senders = make_senders(settings.callbacks, self._broker, self._clock)
         self._deliverer = Deliverer(self._worker, self._store.outbox, senders, settings.callbacks)
         self._worker.listeners.append(self._deliverer.note)
+        self._statistics = Statistics(
+            self._clock, settings.log.stats_interval, lambda: len(self._worker.attempts), self._broker.ready_count
+        )
+        self._worker.listeners.append(self._statistics.note)
 
     @property
     def _concurrency(self) -> int:
@@ -82,6 +87,7 @@ class Daemon:
                 await self._until_leaving(consuming)
             finally:
                 await self._drain(consuming)
+                await self._statistics.stop()
             if self._consumer.failure.done():
                 raise self._consumer.failure.result()
             return EX_OK
@@ -121,6 +127,7 @@ class Daemon:
                 return False
         self._maintenance.start()
         self._deliverer.start()
+        self._statistics.start()
         telemetry.info(
             "consuming",
             version=__version__,
