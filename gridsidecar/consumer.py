@@ -123,14 +123,14 @@ class Consumer:
 
     def _warn_of_unmet_wishes(self, task: Task) -> None:
         """Once each: what a message asks for and will not get."""
-        if task.priority and not self._settings.max_priority:
+        if task.priority and not self._settings.max_priority and self._is_new("priority"):
             hint = "create the queue with x-max-priority and set broker.max_priority"
-            self._warn_once("a task asks for a priority, but the queue has none", task, hint)
+            telemetry.warning("a task asks for a priority, but the queue has none", task_id=task.task_id, hint=hint)
 
-    def _warn_once(self, text: str, task: Task, hint: str) -> None:
-        if text not in self._warned:
-            self._warned.add(text)
-            telemetry.warning(text, task_id=task.task_id, hint=hint)
+    def _is_new(self, wish: str) -> bool:
+        known = wish in self._warned
+        self._warned.add(wish)
+        return not known
 
     async def _stumble(self, delivery: Delivery, error: Exception) -> None:
         """Something that no rule covers: nothing is acked, so nothing is lost; the pause keeps it from spinning."""

@@ -168,7 +168,7 @@ class EmbeddedBroker:
             self._held.pop(delivery.held, None)
             self.bell.wake()
         if not ours:
-            telemetry.debug("a delivery outlived its lease; it is handed out again", message=delivery.held.id)
+            telemetry.debug("a delivery outlived its lease; it is handed out again", row=delivery.held.id)
         return ours
 
     async def _round(self, receive: Receive, prefetch: int) -> None:
@@ -227,7 +227,7 @@ class EmbeddedBroker:
     def _lost(self, delivery: EmbeddedDelivery) -> None:
         """A lease that ended is never taken up again: somebody else may have had the message meanwhile."""
         if self._held.pop(delivery.held, None) is not None:
-            telemetry.warning("lost the lease on a message; it is handed out again", message=delivery.held.id)
+            telemetry.warning("lost the lease on a message; it is handed out again", row=delivery.held.id)
             self.bell.wake()
 
     async def _put(self, message: Message, queue: str, delay: float) -> None:

@@ -27,7 +27,9 @@ def load_parts(config: str | None, *needed: Part, flags: dict[str, object] | Non
 
     telemetry.configure("WARNING", "console")
     stand_ins = dict(pair for part, pair in _STAND_INS.items() if part not in needed)
-    return load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ)
+    settings = load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ)
+    telemetry.configure("WARNING", "console", language=settings.log.language)
+    return settings
 
 
 def place_of(url: str) -> str:

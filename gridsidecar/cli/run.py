@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gridsidecar.errors import UsageError
+
+if TYPE_CHECKING:
+    from gridsidecar.config.settings import Settings
 
 DEFAULT_FILE = "config.yaml"
 
@@ -55,8 +58,7 @@ def run(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Exit 69 when a server is away at the start.")] = False,
 ) -> None:
     """Take tasks from the queue and run the handler's command for each, until told to stop."""
-    from gridsidecar import daemon, telemetry
-    from gridsidecar.config.load import load
+    from gridsidecar import daemon
 
     overrides: dict[str, object] = {
         "broker.url": url,
@@ -72,13 +74,24 @@ def run(
     }
     if once and burst:
         raise UsageError("--once and --burst exclude each other")
-    telemetry.configure("INFO", "console")
-    settings = load(
-        config_file(config),
-        overrides=overrides,
-        environ=os.environ,
-        warn=lambda name, advice: telemetry.warning("a variable has no effect", variable=name, hint=advice),
-    )
-    telemetry.configure(settings.log.level, settings.log.format)
+    settings = _load_and_log(config_file(config), overrides)
     code = daemon.run(settings, daemon.RunOptions(once=once, fail_fast=fail_fast))
     raise typer.Exit(code)
+
+
+def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
+    """The settings; from here on the log is as they say."""
+    from gridsidecar import telemetry
+    from gridsidecar.clock import SystemClock
+    from gridsidecar.config.load import load
+    from gridsidecar.telemetry.file import LogFile
+
+    telemetry.configure("INFO", "console")
+    idle: list[tuple[str, str]] = []  # told when the language is known
+    settings = load(path, overrides=overrides, environ=os.environ, warn=lambda *found: idle.append(found))
+    log = settings.log
+    file = LogFile(log.dir, SystemClock()) if log.dir else None
+    telemetry.configure(log.level, log.format, language=log.language, file=file)
+    for name, advice in idle:
+        telemetry.warning("a variable has no effect", variable=name, hint=advice)
+    return settings

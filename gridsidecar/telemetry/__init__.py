@@ -2,60 +2,82 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TextIO
 
 from gridsidecar.task import Claim, Report, Status, TaskUpdate
+from gridsidecar.telemetry.file import Broken, LogFile, Mended
+from gridsidecar.telemetry.lines import ConsoleFormatter, JsonFormatter
 
 _log = logging.getLogger("gridsidecar")
 logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False  # shown nowhere, looked up for each line
 
 
-class _JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        entry = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)
+class _Output(logging.StreamHandler[TextIO]):
+    """Each record as one line on stderr and, where there is one, in the log file."""
+
+    def __init__(self, stream: TextIO, file: LogFile | None) -> None:
+        super().__init__(stream)
+        self._file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record) + "\n"
+        with suppress(OSError, ValueError):  # stderr is closed or its disk is full: nobody is left to tell
+            self.stream.write(line)
+            self.stream.flush()
+        self.keep(line)
+
+    def keep(self, line: str) -> None:
+        """To the file. What is wrong with it is told on stderr: a broken file takes no lines."""
+        match self._file and self._file.keep(line):
+            case Broken(reason):
+                warning("log file cannot be written", reason=reason, hint="stderr has every line; it is tried again")
+            case Mended(lost):
+                info("log file works again", lost_lines=lost)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
 
 
-class _ConsoleFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        stamp = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
-        fields = " ".join(f"{key}={_plain(value)}" for key, value in getattr(record, "fields", {}).items())
-        line = f"{stamp} {record.levelname:<7} {record.getMessage()}{'  ' + fields if fields else ''}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-
-def _plain(value: object) -> str:
-    """One field for the console: control characters escaped, so that text from outside cannot forge a line."""
-    text = str(value)
-    return json.dumps(text, ensure_ascii=False) if not text.isprintable() or " " in text or not text else text
-
-
-def configure(level: str, fmt: str) -> None:
-    """Send log lines of `level` and above to stderr, for people (`console`) or machines (`json`)."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if fmt == "json" else _ConsoleFormatter())
-    _log.handlers[:] = [handler]
+def configure(level: str, fmt: str, *, language: str = "en", file: LogFile | None = None) -> None:
+    """Send log lines of `level` and above to stderr and into `file`, for people (`console`) or machines (`json`)."""
+    output = _Output(sys.stderr, file)
+    output.setFormatter(_formatter(fmt, language))
+    for old in _log.handlers:
+        old.close()
+    _log.handlers[:] = [output]
     _log.setLevel(level)
     _log.propagate = False
+    output.keep("")  # a folder that cannot be used is told at the start
+
+
+def _formatter(fmt: str, language: str) -> logging.Formatter:
+    words: Mapping[str, str] = {}
+    if language == "zh":
+        from gridsidecar.telemetry.catalogue import CHINESE as words  # only whoever reads it pays for it
+    if fmt == "console":
+        return ConsoleFormatter(words)
+    # What a stderr without Unicode makes of a character is not always JSON.
+    return JsonFormatter(words, ascii_only=sys.stderr.encoding.lower().replace("-", "") != "utf8")
 
 
 def event(level: int, text: str, **fields: object) -> None:
     """Something happened; `fields` with the value None are left out."""
     if _log.isEnabledFor(level):
-        # Made by hand: `log` would walk the stack for a file and line that no formatter of ours shows.
-        record = logging.LogRecord(_log.name, level, "", 0, text, None, None)
-        record.fields = {key: value for key, value in fields.items() if value is not None}
-        _log.handle(record)
+        _record(level, text, fields)
+
+
+def _record(level: int, text: str, fields: Mapping[str, object], cause: BaseException | None = None) -> None:
+    # Made by hand: `log` would walk the stack for a file and line that no formatter of ours shows.
+    exc_info = None if cause is None else (type(cause), cause, cause.__traceback__)
+    record = logging.LogRecord(_log.name, level, "", 0, text, None, exc_info)
+    record.fields = {key: value for key, value in fields.items() if value is not None}
+    _log.handle(record)
 
 
 def debug(text: str, **fields: object) -> None:
@@ -128,7 +150,7 @@ def refused(*, task_id: str | None, reason: str, error: str) -> None:
 
 def stumbled(error: BaseException) -> None:
     """An error that no rule covers; the traceback is for the bug report."""
-    _log.error(f"unexpected {type(error).__name__}: {error}", exc_info=error)
+    _record(logging.ERROR, "unexpected error", {"error_type": type(error).__name__, "error": str(error)}, error)
 
 
 class Readiness:

@@ -1,0 +1,43 @@
+"""Every message of the log in English, which is also its stable name, and in Chinese."""
+
+CHINESE = {
+    # The worker
+    "consuming": "开始消费",
+    "leaving": "准备退出",
+    "not ready": "未就绪",
+    "ready again": "恢复就绪",
+    "statistics": "统计",
+    "a variable has no effect": "环境变量不生效",
+    "unexpected error": "意外错误",
+    # A task or an attempt ended
+    "task pending": "任务已退回队列",
+    "task retrying": "任务等待重试",
+    "task success": "任务成功",
+    "task failed": "任务失败",
+    "task cancelled": "任务已取消",
+    "task superseded": "任务已被接管，本次执行作废",
+    # Whose a task is
+    "attempt lost to another worker": "任务已被其他 worker 接管，本次执行终止",
+    "a row without an attempt goes back": "任务没有对应的执行，已退回队列",
+    "task handed off to the store": "任务已移交数据库托管",
+    "progress not stored": "进度未能入库",
+    # Messages
+    "message refused": "消息不合法，已转入死信队列",
+    "duplicate message dropped": "消息重复，已丢弃",
+    "message came again, the attempt goes on": "消息被重复投递，本次执行继续",
+    "waited too long for its turn, sent anew": "排队过久，消息已重新入队",
+    "a task asks for a priority, but the queue has none": "任务指定了优先级，但队列不支持优先级",
+    "a delivery outlived its channel; the broker hands it out again": "channel 已关闭，消息将由 broker 重新投递",
+    "a delivery outlived its lease; it is handed out again": "消息租约已到期，消息将重新投递",
+    "lost the lease on a message; it is handed out again": "消息租约已丢失，消息将重新投递",
+    "left out headers that AMQP cannot carry": "已略去 AMQP 无法携带的消息头",
+    "left out a message property that cannot be read": "已略去无法解析的消息属性",
+    # Wake-ups
+    "alarm refused; the store brings it back": "延迟消息被拒绝，到期后由数据库唤回",
+    "nudge not sent": "唤醒消息未发出",
+    "nudge refused; it is tried again at a doubled gap": "唤醒消息被拒绝，间隔加倍后重试",
+    "nudges not sent; they are tried again at a doubled gap": "唤醒消息未发出，间隔加倍后重试",
+    # The log itself
+    "log file cannot be written": "日志文件无法写入",
+    "log file works again": "日志文件恢复写入",
+}
