@@ -20,13 +20,14 @@ from gridsidecar.executor import Executor
 from gridsidecar.handler import make_handlers
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
 from gridsidecar.maintenance import Maintenance
+from gridsidecar.notify import Origin, make_notifier
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.telemetry import Readiness
 from gridsidecar.worker import Worker, make_lanes
 
 KILL_MARGIN = 15.0  # seconds beyond a handler's kill grace for its drain, its last write and its message
-FAREWELL = 5.0  # seconds for the lease's goodbye, and for callbacks when a signal ends us
+FAREWELL = 5.0  # seconds for the last notices, for the lease's goodbye, and for callbacks when a signal ends us
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,9 @@ class Daemon:
         self._broker: Broker = make_broker(settings.broker, self._readiness)
         self._store: OpenStore = make_store(settings.store, settings.broker.queue)
         self._worker = Worker(settings.worker, self._store.leases, self._readiness, self._clock, self._rng)
+        origin = Origin(queue=settings.broker.queue, worker=self._worker.name)
+        self._notifier = make_notifier(settings.notify, origin, settings.log.language, self._clock, self._rng)
+        self._worker.listeners.append(self._notifier.hear)
         lanes = make_lanes(
             make_handlers(settings.handlers, self._clock), settings.handlers, settings.retry, self._concurrency
         )
@@ -93,6 +97,7 @@ class Daemon:
             return EX_OK
         finally:
             await self._deliverer.finish(self._time_for_callbacks)
+            await self._notifier.close(FAREWELL)
             await self._maintenance.stop()
             await self._say_goodbye()
             await self._broker.close()

@@ -1,1 +1,6 @@
-"""Notices about tasks for people: Feishu or Lark, a webhook, e-mail. At most one message an interval and channel."""
+"""Notices about tasks for people, best effort: a card in Feishu or Lark, a JSON object to a webhook, an e-mail."""
+
+from gridsidecar.notify.digest import Origin
+from gridsidecar.notify.notifier import Notifier, make_notifier
+
+__all__ = ["Notifier", "Origin", "make_notifier"]

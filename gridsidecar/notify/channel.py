@@ -1,0 +1,28 @@
+"""The seam between what is to be told and where it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from gridsidecar.notify.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The other side answered and did not take the message."""
+
+    reason: str
+    retry_after: float | None = None  # seconds
+
+
+class Channel(Protocol):
+    """One place that messages go to."""
+
+    async def send(self, digest: Digest, message_id: str, moment: datetime) -> Refusal | None:
+        """One try, bounded in time; None: taken. `message_id` is the same at every try.
+
+        Raises NotSent when there was no answer.
+        """
+        ...

@@ -1,0 +1,72 @@
+"""A mail in plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from gridsidecar.notify import excerpt, summary
+from gridsidecar.notify.channel import Refusal
+from gridsidecar.notify.digest import Digest, Notice, Origin
+from gridsidecar.notify.words import Words
+from gridsidecar.outbound.mail import Mail, MailClient
+
+SUBJECT = 150  # bytes
+
+
+class Email:
+    """One list of receivers."""
+
+    def __init__(self, client: MailClient, sender: str, to: Iterable[str], origin: Origin, words: Words) -> None:
+        self._client = client
+        self._sender = sender
+        self._to = tuple(to)
+        self._origin = origin
+        self._words = words
+
+    async def send(self, digest: Digest, message_id: str, moment: datetime) -> Refusal | None:
+        mail = Mail(
+            message_id=message_id,
+            moment=moment,
+            sender=self._sender,
+            to=self._to,
+            subject=subject(digest, self._origin, self._words),
+            text=text(digest, self._origin, self._words),
+        )
+        await self._client.send(mail)
+        return None
+
+
+def subject(digest: Digest, origin: Origin, words: Words) -> str:
+    """One line: the queue, and what happened there."""
+    return excerpt.line(f"[{origin.queue}] {summary.headline(digest, words)}", SUBJECT)
+
+
+def text(digest: Digest, origin: Origin, words: Words) -> str:
+    """The mail's body."""
+    blocks = _one(digest.notices[0], origin, words) if digest.count == 1 else _many(digest, origin, words)
+    return "\n\n".join([*blocks, *summary.remarks(digest, words)]) + "\n"
+
+
+def _one(notice: Notice, origin: Origin, words: Words) -> list[str]:
+    error = summary.error(notice, words)
+    trace = summary.trace(notice, words)
+    blocks = [_facts(summary.facts(notice, origin, words), words)]
+    if error:
+        blocks.append(error)
+    if trace:
+        blocks.append(f"{trace[0]}{words.colon.rstrip()}\n{trace[1]}")
+    return blocks
+
+
+def _many(digest: Digest, origin: Origin, words: Words) -> list[str]:
+    return [
+        summary.headline(digest, words),
+        _facts(summary.place(origin, words), words),
+        "\n".join(summary.tally(digest, words)),
+        "\n".join(summary.first_tasks(digest, words)),
+    ]
+
+
+def _facts(facts: list[summary.Fact], words: Words) -> str:
+    return "\n".join(f"{label}{words.colon}{value}" for label, value in facts)

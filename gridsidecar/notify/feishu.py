@@ -1,0 +1,122 @@
+"""A card for the custom bots of Feishu and Lark."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+from gridsidecar.notify import excerpt, summary
+from gridsidecar.notify.channel import Refusal
+from gridsidecar.notify.digest import TRACE, Digest, Notice, Origin
+from gridsidecar.notify.words import Words
+from gridsidecar.outbound import HttpClient, Reply
+from gridsidecar.task import Status
+
+Json = dict[str, Any]
+COLOURS = {Status.FAILED: "red", Status.RETRYING: "orange", Status.CANCELLED: "grey", Status.SUCCESS: "green"}
+GAP = "\u200b"  # has no width; keeps two characters from meaning something together
+
+
+class Feishu:
+    """One bot's webhook."""
+
+    def __init__(self, client: HttpClient, url: str, secret: str | None, origin: Origin, words: Words) -> None:
+        self._client = client
+        self._url = url
+        self._secret = secret
+        self._origin = origin
+        self._words = words
+
+    async def send(self, digest: Digest, message_id: str, moment: datetime) -> Refusal | None:
+        message = signed(card(digest, self._origin, self._words), self._secret, moment)
+        body = json.dumps(message, ensure_ascii=False).encode()
+        return verdict(await self._client.post(self._url, body, {"content-type": "application/json; charset=utf-8"}))
+
+
+def signed(content: Json, secret: str | None, moment: datetime) -> Json:
+    """The whole message; with a secret, Feishu takes it for an hour."""
+    message = {"msg_type": "interactive", "card": content}
+    if not secret:
+        return message
+    timestamp = str(int(moment.timestamp()))
+    return {"timestamp": timestamp, "sign": signature(secret, timestamp), **message}
+
+
+def signature(secret: str, timestamp: str) -> str:
+    """Feishu's scheme: time and secret are the key, and nothing is what they sign."""
+    return base64.b64encode(hmac.digest(f"{timestamp}\n{secret}".encode(), b"", hashlib.sha256)).decode()
+
+
+def verdict(reply: Reply) -> Refusal | None:
+    """Feishu says in the body whether it took the message: also a refused one may come with status 200."""
+    try:
+        said = json.loads(reply.text)
+    except ValueError:
+        said = None
+    said = said if isinstance(said, dict) else {}
+    code = said.get("code", said.get("StatusCode"))
+    if reply.status == 200 and code == 0:
+        return None
+    why = said.get("msg", said.get("StatusMessage")) or reply.text
+    answer = f"HTTP {reply.status}" if code is None else f"HTTP {reply.status}, code {code}"
+    return Refusal(f"{answer}: {excerpt.line(str(why), 200)}", reply.retry_after)
+
+
+def card(digest: Digest, origin: Origin, words: Words) -> Json:
+    """A card of version 1. Text from tasks is plain text, except in the code block, where it is defused."""
+    elements = _one(digest.notices[0], origin, words) if digest.count == 1 else _many(digest, origin, words)
+    remarks = [_text(remark) for remark in summary.remarks(digest, words)]
+    return {
+        "config": {"wide_screen_mode": True},
+        "header": {
+            "title": _plain(summary.headline(digest, words)),
+            "template": COLOURS[next(iter(digest.statuses))],
+        },
+        "elements": [*elements, *remarks],
+    }
+
+
+def _one(notice: Notice, origin: Origin, words: Words) -> list[Json]:
+    elements = [_fields(summary.facts(notice, origin, words))]
+    error = summary.error(notice, words)
+    trace = summary.trace(notice, words)
+    if error:
+        elements += [{"tag": "hr"}, _text(error)]
+    if trace:
+        label, text = trace
+        elements += [_text(label), {"tag": "markdown", "content": f"```\n{_defused(text)}\n```"}]
+    return elements
+
+
+def _many(digest: Digest, origin: Origin, words: Words) -> list[Json]:
+    return [
+        _fields(summary.place(origin, words)),
+        _text("\n".join(summary.tally(digest, words))),
+        {"tag": "hr"},
+        _text("\n".join(summary.first_tasks(digest, words))),
+    ]
+
+
+def _fields(facts: list[summary.Fact]) -> Json:
+    return {
+        "tag": "div",
+        "fields": [{"is_short": True, "text": _plain(f"{label}\n{value}")} for label, value in facts],
+    }
+
+
+def _text(text: str) -> Json:
+    return {"tag": "div", "text": _plain(text)}
+
+
+def _plain(text: str) -> Json:
+    return {"tag": "plain_text", "content": text}
+
+
+def _defused(text: str) -> str:
+    """Inside a code block: nothing closes it, and nothing is a tag such as `<at id=all>`."""
+    return excerpt.tail(re.sub(r"`(?=`)|<(?=[A-Za-z/])", rf"\g<0>{GAP}", text), TRACE)

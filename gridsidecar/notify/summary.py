@@ -1,0 +1,104 @@
+"""What a message for people says, line by line, in either language; how it looks is the channel's affair."""
+
+from __future__ import annotations
+
+from gridsidecar.notify import excerpt
+from gridsidecar.notify.digest import GRAVITY, Digest, Kind, Notice, Origin
+from gridsidecar.notify.words import Words
+
+Fact = tuple[str, str]  # label, value
+LINES = 10  # kinds that are listed
+SHORT = 200  # bytes of an error in a list
+SHORT_ID = 120  # bytes of an id in a list
+
+
+def headline(digest: Digest, words: Words) -> str:
+    """What happened, on one line."""
+    if digest.count == 1:
+        (notice,) = digest.notices
+        return words.one.format(status=words.statuses[notice.status], type=notice.task_type)
+    parts = (
+        words.by_status.format(count=count, status=words.statuses[status]) for status, count in digest.statuses.items()
+    )
+    return words.many.format(count=digest.count, statuses=words.comma.join(parts))
+
+
+def facts(notice: Notice, origin: Origin, words: Words) -> list[Fact]:
+    """One task, without its error."""
+    told = [
+        (words.task, notice.task_id or "–"),
+        (words.type, notice.task_type),
+        *place(origin, words),
+        (words.attempt, _attempts(notice, words)),
+        (words.took, "" if notice.duration is None else _seconds(notice.duration)),
+        (words.retry_in, "" if notice.retry_in is None else _seconds(notice.retry_in)),
+        (words.time, f"{notice.moment:%Y-%m-%d %H:%M:%S} UTC"),
+    ]
+    return [(label, value) for label, value in told if value]
+
+
+def place(origin: Origin, words: Words) -> list[Fact]:
+    """Where it happened."""
+    return [(words.queue, excerpt.line(origin.queue, 400)), (words.worker, excerpt.line(origin.worker, 400))]
+
+
+def error(notice: Notice, words: Words) -> str:
+    """Type and text of the error; empty where there is none."""
+    if notice.error is None and notice.error_type is None:
+        return ""
+    kind = notice.error_type or words.error
+    if notice.last_error_type:
+        kind += f" ({notice.last_error_type})"
+    return f"{kind}: {notice.error or words.no_error}"
+
+
+def trace(notice: Notice, words: Words) -> Fact | None:
+    """The traceback, or what the command wrote last."""
+    if notice.traceback:
+        return words.traceback, notice.traceback
+    return (words.stderr, notice.stderr_tail) if notice.stderr_tail else None
+
+
+def tally(digest: Digest, words: Words) -> list[str]:
+    """How often what happened, the gravest and then the most frequent first."""
+    ranked = sorted(digest.kinds.most_common(), key=lambda entry: GRAVITY.index(entry[0].status))
+    lines = [f"{count:,} × {_kind(kind, words)}" for kind, count in ranked[:LINES]]
+    rest = sum(count for _, count in ranked[LINES:])
+    return [*lines, f"{rest:,} × {words.others}"] if rest else lines
+
+
+def first_tasks(digest: Digest, words: Words) -> list[str]:
+    """The tasks that are known one by one, a line each."""
+    return [_short(notice, words) for notice in digest.notices]
+
+
+def remarks(digest: Digest, words: Words) -> list[str]:
+    """What is missing from this message."""
+    told = []
+    if digest.more:
+        told.append(words.more.format(count=digest.more))
+    if digest.undelivered:
+        told.append(words.undelivered.format(count=digest.undelivered))
+    return told
+
+
+def _attempts(notice: Notice, words: Words) -> str:
+    if not notice.attempt:
+        return ""
+    if notice.attempts_allowed is None:
+        return str(notice.attempt)
+    return words.attempt_of.format(attempt=notice.attempt, allowed=notice.attempts_allowed)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds:,.0f} s"
+
+
+def _kind(kind: Kind, words: Words) -> str:
+    parts = (words.statuses[kind.status], kind.task_type or words.others, kind.error_type)
+    return " · ".join(excerpt.line(part, SHORT_ID) for part in parts if part)
+
+
+def _short(notice: Notice, words: Words) -> str:
+    told = error(notice, words) or words.statuses[notice.status]
+    return f"{excerpt.line(notice.task_id, SHORT_ID) or '–'} · {excerpt.line(told, SHORT)}"

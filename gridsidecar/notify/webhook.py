@@ -1,0 +1,75 @@
+"""A JSON object for programs, signed as Standard Webhooks say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from gridsidecar import wire
+from gridsidecar.notify import excerpt
+from gridsidecar.notify.channel import Refusal
+from gridsidecar.notify.digest import Digest, Notice, Origin
+from gridsidecar.outbound import HttpClient, signed_headers
+
+Json = dict[str, Any]
+
+
+class Webhook:
+    """One URL that takes notices."""
+
+    def __init__(self, client: HttpClient, url: str, secret: str | None, origin: Origin) -> None:
+        self._client = client
+        self._url = url
+        self._secret = secret
+        self._origin = origin
+
+    async def send(self, digest: Digest, message_id: str, moment: datetime) -> Refusal | None:
+        body = wire.data_json(message(digest, self._origin, moment)).encode()
+        try:
+            headers = signed_headers(self._secret, message_id, body, moment)
+        except ValueError as error:
+            return Refusal(str(error))
+        reply = await self._client.post(self._url, body, {"content-type": "application/json", **headers})
+        if 200 <= reply.status < 300:
+            return None
+        return Refusal(f"HTTP {reply.status}: {excerpt.line(reply.text, 200)}".removesuffix(": "), reply.retry_after)
+
+
+def message(digest: Digest, origin: Origin, moment: datetime) -> Json:
+    """One object for one task or many; `type` is `task.digest` where their statuses differ."""
+    statuses = digest.statuses
+    return {
+        "type": f"task.{next(iter(statuses))}" if len(statuses) == 1 else "task.digest",
+        "timestamp": _iso(moment),
+        "queue": origin.queue,
+        "worker": origin.worker,
+        "tasks": [_task(notice) for notice in digest.notices],
+        "more": digest.more,
+        "counts": [
+            {"status": kind.status.value, "task_type": kind.task_type, "error_type": kind.error_type, "count": count}
+            for kind, count in digest.kinds.most_common()
+        ],
+        "undelivered": digest.undelivered,
+    }
+
+
+def _task(notice: Notice) -> Json:
+    return {
+        "task_id": notice.task_id,
+        "task_type": notice.task_type,
+        "status": notice.status.value,
+        "timestamp": _iso(notice.moment),
+        "attempt": notice.attempt,
+        "attempts_allowed": notice.attempts_allowed,
+        "duration_s": None if notice.duration is None else round(notice.duration, 3),
+        "retry_in_s": notice.retry_in,
+        "error": notice.error,
+        "error_type": notice.error_type,
+        "last_error_type": notice.last_error_type,
+        "traceback": notice.traceback,
+        "stderr_tail": notice.stderr_tail,
+    }
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
