@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 
@@ -42,10 +42,10 @@ def mysql_url() -> Iterator[str]:
         yield url
 
 
-def private_rabbitmq() -> RabbitMQ:
-    """A RabbitMQ of one's own, not yet started, for whoever wants to kill it."""
+def private_rabbitmq(conf: Sequence[str] = (), plugins: Sequence[str] = ()) -> RabbitMQ:
+    """A RabbitMQ of one's own, not yet started, for whoever wants to kill it or needs plugins."""
     _make_sure(RabbitMQ.is_here, "rabbitmq-server", AMQP_VARIABLE)
-    return RabbitMQ()
+    return RabbitMQ(conf, plugins)
 
 
 def private_mysql() -> MySQL:
