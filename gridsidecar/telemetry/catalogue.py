@@ -37,6 +37,16 @@ CHINESE = {
     "nudge not sent": "唤醒消息未发出",
     "nudge refused; it is tried again at a doubled gap": "唤醒消息被拒绝，间隔加倍后重试",
     "nudges not sent; they are tried again at a doubled gap": "唤醒消息未发出，间隔加倍后重试",
+    # Callbacks
+    "callback delivered": "回调已送达",
+    "callback failed, it is tried again": "回调失败，稍后重试",
+    "callback not sent, it is tried again": "回调未发出，稍后重试",
+    "callback given up": "回调已放弃",
+    # Notices
+    "notices do not arrive": "通知发送失败",
+    "notices arrive again": "通知恢复发送",
+    "notices lost": "通知丢失",
+    "the mail server refused a receiver": "邮件服务器拒绝收件人",
     # The log itself
     "log file cannot be written": "日志文件无法写入",
     "log file works again": "日志文件恢复写入",
