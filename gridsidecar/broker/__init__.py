@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from gridsidecar.task import Message
@@ -38,6 +41,30 @@ class Delivery(Protocol):
 
 
 Receive = Callable[[Delivery], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueInfo:
+    """What waits where, right now. None is what this broker cannot tell."""
+
+    queue: str
+    exists: bool
+    ready: int = 0
+    consumers: int | None = None
+    delayed: Mapping[int, int] = field(default_factory=dict)  # seconds of a rung: messages that come back within them
+    dead: int = 0
+    unsettled: int | None = None  # in somebody's hands
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message that was put away, and what is known of why; its own headers, without ours."""
+
+    message: Message
+    reason: str | None
+    queue: str | None  # the work queue it was refused on
+    time: datetime | None  # aware, UTC
+    remove: Callable[[], Awaitable[None]] = field(repr=False, compare=False)  # for good; call it last of all
 
 
 class Broker(Protocol):
@@ -86,6 +113,24 @@ class Broker(Protocol):
 
     async def ready_count(self) -> int:
         """Messages waiting on the work queue right now (neither delayed nor in somebody's hands)."""
+        ...
+
+    async def info(self) -> QueueInfo:
+        """How many messages wait where. Creates nothing, and needs no `open`."""
+        ...
+
+    async def purge(self) -> int:
+        """Remove the messages that wait on the work queue, not what is delayed, dead or in somebody's hands; their
+        number. Raises `BrokerUnavailable` for a queue that does not exist. Needs no `open`."""
+        ...
+
+    def dead_letters(self) -> AbstractAsyncContextManager[AsyncIterator[DeadLetter]]:
+        """The dead letters that are there at the start, oldest first, one in memory at a time.
+
+        Looking takes none away: what was not removed is in its place again when the context ends, however it ends.
+        Meanwhile RabbitMQ shows the letters looked at to nobody else. Where the dead-letter queue is a quorum queue
+        with a delivery limit, each look counts. A missing queue has no letters. Needs no `open`.
+        """
         ...
 
     async def close(self) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from aiormq.abc import AbstractChannel
+from aiormq.exceptions import ChannelNotFoundEntity
+from pamqp.commands import Basic
 
 from gridsidecar import clock
-from gridsidecar.broker import Receive, delays, envelope
-from gridsidecar.broker.connection import Link
+from gridsidecar.broker import DeadLetter, QueueInfo, Receive, delays, envelope
+from gridsidecar.broker.connection import Link, translated
+from gridsidecar.broker.dead_letters import label, read_letter
 from gridsidecar.broker.names import check_queue_name
 from gridsidecar.broker.publisher import Publisher, Unroutable
 from gridsidecar.broker.subscription import Subscription
-from gridsidecar.broker.topology import Topology
+from gridsidecar.broker.topology import REPLY_TIMEOUT, Topology
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
-
-REASON_LENGTH = 1000  # characters: headers have to fit into one frame
 
 
 class AmqpBroker:
@@ -69,11 +74,7 @@ class AmqpBroker:
             await self._publisher.send(message, name)
 
     async def dead_letter(self, message: Message, reason: str) -> None:
-        extra = {
-            envelope.REASON: reason[:REASON_LENGTH],
-            envelope.QUEUE: self._settings.queue,
-            envelope.TIME: self._clock.now().isoformat(timespec="milliseconds"),
-        }
+        extra = label(reason, self._settings.queue, self._clock.now())
         try:
             await self._bury(message, extra)
         except Unroutable:
@@ -84,9 +85,47 @@ class AmqpBroker:
         # The publishing connection may be held up by a resource alarm, the other one never is.
         return await self._topology.ready_count(self._consuming if self._consuming.connected else self._publishing)
 
+    async def info(self) -> QueueInfo:
+        return await self._topology.info(self._consuming)
+
+    async def purge(self) -> int:
+        return await self._topology.purge(self._consuming)
+
+    @asynccontextmanager
+    async def dead_letters(self) -> AsyncIterator[AsyncIterator[DeadLetter]]:
+        # What was not acked when the channel closes goes back to its place.
+        async with self._consuming.scratch() as channel, aclosing(self._buried(channel)) as letters:
+            yield letters
+
     async def close(self) -> None:
         await self._subscription.stop()
         await asyncio.gather(self._consuming.close(), self._publishing.close())
+
+    async def _buried(self, channel: AbstractChannel) -> AsyncGenerator[DeadLetter]:
+        """As many as there were at the first look: one that is replayed and refused again comes back meanwhile."""
+        left: int | None = None
+        while left != 0 and (got := await self._next_letter(channel)) is not None:
+            letter, behind = got
+            left = behind if left is None else left - 1
+            yield letter
+
+    async def _next_letter(self, channel: AbstractChannel) -> tuple[DeadLetter, int] | None:
+        """The next letter that nobody holds, and how many are behind it."""
+        with translated(self._consuming.where):
+            try:
+                raw = await channel.basic_get(self._settings.dead_letters, timeout=REPLY_TIMEOUT)
+            except ChannelNotFoundEntity:
+                return None
+        got = raw.delivery
+        if not isinstance(got, Basic.GetOk):
+            return None
+
+        async def remove() -> None:
+            with translated(self._consuming.where):
+                await channel.basic_ack(got.delivery_tag or 0)
+
+        letter = read_letter(envelope.decode(raw), raw.header.properties.headers or {}, remove)
+        return letter, got.message_count or 0
 
     async def _declare_rung(self, seconds: int) -> None:
         await self._topology.declare_rung(self._publishing, seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Any, Literal
 
 MINUTE, HOUR = 60, 3600
@@ -17,6 +17,11 @@ RUNGS = (
 def rung(delay: float) -> int:
     """The longest rung, in seconds, that does not overshoot `delay`; the shortest one below a second."""
     return RUNGS[max(0, bisect_right(RUNGS, delay) - 1)]
+
+
+def rung_within(delay: float) -> int:
+    """The shortest rung, in seconds, that is not over before `delay`; the longest one above all of them."""
+    return RUNGS[min(len(RUNGS) - 1, bisect_left(RUNGS, delay))]
 
 
 def queue_name(queue: str, seconds: int) -> str:

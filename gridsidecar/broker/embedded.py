@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
 from gridsidecar import clock, telemetry
-from gridsidecar.broker import Receive
+from gridsidecar.broker import DeadLetter, QueueInfo, Receive
 from gridsidecar.broker.bell import Bell
+from gridsidecar.broker.dead_letters import label, read_letter
 from gridsidecar.broker.names import RESERVED, check_queue_name
 from gridsidecar.broker.spool import Held, Spool, Taken
 from gridsidecar.config.settings import BrokerSettings
@@ -26,7 +28,6 @@ from gridsidecar.telemetry import Readiness
 LEASE = 15.0  # seconds; renewed three times as often
 CLOSE_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-REASON_LENGTH = 1000  # characters
 
 # SQLite's names for what no waiting mends: not a database, damaged, not ours to open or to write.
 HOPELESS = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_READONLY")
@@ -125,17 +126,43 @@ class EmbeddedBroker:
         await self._put(replace(message, message_id=None), self._settings.queue, delay)
 
     async def dead_letter(self, message: Message, reason: str) -> None:
-        headers = {
-            **message.headers,
-            "x-gridsidecar-reason": reason[:REASON_LENGTH],
-            "x-gridsidecar-queue": self._settings.queue,
-            "x-gridsidecar-time": self._clock.now().isoformat(timespec="milliseconds"),
-        }
-        dead = replace(message, headers=headers, attempt=0, nudge=False, busy=0)
-        await self._put(dead, self._settings.dead_letters, 0.0)
+        headers = {**message.headers, **label(reason, self._settings.queue, self._clock.now())}
+        await self._put(replace(message, headers=headers), self._settings.dead_letters, 0.0)
 
     async def ready_count(self) -> int:
         return await self._run(lambda spool: spool.ready_count(self._wall()))
+
+    async def info(self) -> QueueInfo:
+        if not self._exists:
+            return QueueInfo(queue=self._settings.queue, exists=False)
+        return await self._run(lambda spool: spool.info(self._settings.dead_letters, self._wall()))
+
+    async def purge(self) -> int:
+        if not self._exists:
+            raise BrokerUnavailable(f"queue {self._settings.queue!r} does not exist: there is no file {self._path}")
+        return await self._run(lambda spool: spool.purge(self._wall()))
+
+    @property
+    def _exists(self) -> bool:
+        """Whoever only asks must not make the file."""
+        return os.path.exists(self._path)
+
+    @asynccontextmanager
+    async def dead_letters(self) -> AsyncIterator[AsyncIterator[DeadLetter]]:
+        async with aclosing(self._buried()) as letters:
+            yield letters
+
+    async def _buried(self) -> AsyncGenerator[DeadLetter]:
+        if not self._exists:
+            return
+        dead = self._settings.dead_letters
+        for id_ in await self._run(lambda spool: spool.ready_ids(dead, self._wall())):
+            message = await self._run(partial(Spool.read, id_=id_, now=self._wall()))
+            if message is not None:
+                yield read_letter(message, message.headers, partial(self._forget, id_))
+
+    async def _forget(self, id_: int) -> None:
+        await self._run(lambda spool: spool.forget(id_))
 
     async def close(self) -> None:
         if self._closed:

@@ -16,7 +16,6 @@ from gridsidecar.task import Message
 
 OURS = "x-gridsidecar-"
 ATTEMPT, NUDGE, BUSY = f"{OURS}attempt", f"{OURS}nudge", f"{OURS}busy"
-REASON, QUEUE, TIME = f"{OURS}reason", f"{OURS}queue", f"{OURS}time"
 
 # What the broker wrote about one journey would mislead it, or send copies elsewhere, on the next.
 BROKERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")

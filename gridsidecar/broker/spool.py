@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gridsidecar import wire
+from gridsidecar.broker import QueueInfo, delays
 from gridsidecar.task import Message
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's write
@@ -124,10 +126,64 @@ class Spool:
             return sum(self._changed(GIVE_BACK, *self._fence(one)) for one in held)
 
     def ready_count(self, now: float) -> int:
+        return self._ready_in(self._queue, now)
+
+    def info(self, dead_letters: str, now: float) -> QueueInfo:
+        """Everything but the consumers, of whom the file knows nothing."""
+        hidden = self._db.execute(
+            "select visible_at - ?2, lease_owner is not null from gridsidecar_messages"
+            " where queue = ?1 and ready = 0 and visible_at > ?2",
+            (self._queue, now),
+        )
+        delayed: Counter[int] = Counter()
+        unsettled = 0
+        for left, leased in hidden:
+            if leased:
+                unsettled += 1
+            else:
+                delayed[delays.rung_within(left)] += 1
+        return QueueInfo(
+            queue=self._queue,
+            exists=True,
+            ready=self.ready_count(now),
+            delayed=dict(sorted(delayed.items())),
+            dead=self._ready_in(dead_letters, now),
+            unsettled=unsettled,
+        )
+
+    def purge(self, now: float) -> int:
+        """Remove what is ready; the number of messages."""
+        with self._writing():
+            self._uncover(now)
+            gone = self._db.execute("delete from gridsidecar_messages where queue = ? and ready = 1", (self._queue,))
+            return gone.rowcount
+
+    def ready_ids(self, queue: str, now: float) -> list[int]:
+        """What nobody holds in any queue of the file, oldest first."""
+        rows = self._db.execute(
+            "select id from gridsidecar_messages where queue = ? and (ready = 1 or visible_at <= ?) order by id",
+            (queue, now),
+        )
+        return [id_ for (id_,) in rows]
+
+    def read(self, id_: int, now: float) -> Message | None:
+        """A message without a lease; None when it is gone or somebody holds it."""
+        row = self._db.execute(
+            "select properties, body from gridsidecar_messages where id = ? and (ready = 1 or visible_at <= ?)",
+            (id_, now),
+        ).fetchone()
+        return None if row is None else wire.decode_properties(row[0], row[1])
+
+    def forget(self, id_: int) -> None:
+        """Remove a message, whoever may hold it."""
+        with self._writing():
+            self._db.execute("delete from gridsidecar_messages where id = ?", (id_,))
+
+    def _ready_in(self, queue: str, now: float) -> int:
         row = self._db.execute(
             "select (select count(*) from gridsidecar_messages where queue = ?1 and ready = 1)"
             " + (select count(*) from gridsidecar_messages where queue = ?1 and ready = 0 and visible_at <= ?2)",
-            (self._queue, now),
+            (queue, now),
         ).fetchone()
         return int(row[0])
 

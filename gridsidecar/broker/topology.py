@@ -6,8 +6,9 @@ import asyncio
 from typing import Any, Literal
 
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
+from pamqp.commands import Queue
 
-from gridsidecar.broker import delays
+from gridsidecar.broker import QueueInfo, delays
 from gridsidecar.broker.connection import Link, translated
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
@@ -73,17 +74,48 @@ class Topology:
         """Messages ready on the work queue. Raises QueueMissing."""
         count = await self._count(link, self._settings.queue)
         if count is None:
-            raise QueueMissing(f"queue {self._settings.queue!r} does not exist at {link.where}")
+            raise self._missing(link)
         return count
 
-    async def _count(self, link: Link, queue: str) -> int | None:
-        """Ready messages of a queue, or None where there is no such queue."""
+    async def info(self, link: Link) -> QueueInfo:
+        """Everything that can be counted over AMQP."""
+        queue = self._settings.queue
+        work = await self._look(link, queue)
+        # One after the other: the client may open a channel under the number of one that is just being refused.
+        counts = {seconds: await self._count(link, delays.queue_name(queue, seconds)) for seconds in delays.RUNGS}
+        return QueueInfo(
+            queue=queue,
+            exists=work is not None,
+            ready=work.message_count or 0 if work else 0,
+            consumers=work.consumer_count or 0 if work else None,
+            delayed={seconds: count for seconds, count in counts.items() if count is not None},
+            dead=await self._count(link, self._settings.dead_letters) or 0,
+        )
+
+    async def purge(self, link: Link) -> int:
+        """Remove what is ready on the work queue. Raises QueueMissing."""
         with translated(link.where):
             async with asyncio.timeout(REPLY_TIMEOUT), link.scratch() as channel:
                 try:
-                    return (await channel.queue_declare(queue, passive=True)).message_count or 0
+                    return (await channel.queue_purge(self._settings.queue)).message_count or 0
+                except ChannelNotFoundEntity:
+                    raise self._missing(link) from None
+
+    async def _count(self, link: Link, queue: str) -> int | None:
+        """Ready messages of a queue, or None where there is no such queue."""
+        found = await self._look(link, queue)
+        return None if found is None else found.message_count or 0
+
+    async def _look(self, link: Link, queue: str) -> Queue.DeclareOk | None:
+        with translated(link.where):
+            async with asyncio.timeout(REPLY_TIMEOUT), link.scratch() as channel:
+                try:
+                    return await channel.queue_declare(queue, passive=True)
                 except ChannelNotFoundEntity:
                     return None
+
+    def _missing(self, link: Link) -> QueueMissing:
+        return QueueMissing(f"queue {self._settings.queue!r} does not exist at {link.where}")
 
     async def _create(self, link: Link, queue: str, arguments: dict[str, Any]) -> None:
         try:

@@ -14,22 +14,7 @@ from gridsidecar.errors import BrokerUnavailable, PublishRefused
 from tests.broker.bench import Inbox, build, consuming, holder, message, opened
 from tests.support.waiting import eventually
 
-EVERY_BROKER = ["amqp-classic", "amqp-quorum", "embedded"]
 WITH_PRIORITIES = ["amqp-classic", "embedded"]  # quorum queues have them from RabbitMQ 4.3 on, and coarse ones from 4.0
-
-
-@pytest.fixture(params=EVERY_BROKER)
-def settings(request: pytest.FixtureRequest) -> BrokerSettings:
-    """A fresh queue of each kind in turn."""
-    values: dict[str, Any]
-    match request.param:
-        case "amqp-classic":
-            values = {"url": request.getfixturevalue("amqp_url"), "max_priority": 9}
-        case "amqp-quorum":
-            values = {"url": request.getfixturevalue("amqp_url"), "queue_type": "quorum"}
-        case _:
-            return BrokerSettings(url=request.getfixturevalue("sqlite_url"), queue="work")
-    return BrokerSettings(queue=request.getfixturevalue("queue"), **values)
 
 
 async def test_what_was_published_is_consumed_and_gone_after_the_ack(settings: BrokerSettings) -> None:

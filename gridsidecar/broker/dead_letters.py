@@ -1,0 +1,58 @@
+"""What is written on a dead letter when it is put away, and what can be read from it later."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from gridsidecar.broker import DeadLetter
+from gridsidecar.task import Message
+
+REASON, QUEUE, TIME = "x-gridsidecar-reason", "x-gridsidecar-queue", "x-gridsidecar-time"
+REASON_LENGTH = 1000  # characters: headers have to fit into one frame
+
+# What RabbitMQ writes itself where a queue's own policy sends messages to the dead letters.
+BROKERS_REASON, BROKERS_QUEUE, BROKERS_DEATHS = "x-first-death-reason", "x-first-death-queue", "x-death"
+
+
+def label(reason: str, queue: str, now: datetime) -> dict[str, str]:
+    """The headers that say why, from where and when."""
+    return {REASON: reason[:REASON_LENGTH], QUEUE: queue, TIME: now.isoformat(timespec="milliseconds")}
+
+
+def read_letter(message: Message, headers: Mapping[str, Any], remove: Callable[[], Awaitable[None]]) -> DeadLetter:
+    """A dead letter by the headers it was found with: anybody may have put it there, so they may say nothing at all."""
+    own = {key: value for key, value in message.headers.items() if key not in (REASON, QUEUE, TIME)}
+    return DeadLetter(
+        message=replace(message, headers=own),
+        reason=_text(headers.get(REASON)) or _text(headers.get(BROKERS_REASON)),
+        queue=_text(headers.get(QUEUE)) or _text(headers.get(BROKERS_QUEUE)),
+        time=_moment(headers.get(TIME)) or _time_of_death(headers.get(BROKERS_DEATHS)),
+        remove=remove,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _moment(value: object) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def _time_of_death(deaths: object) -> datetime | None:
+    if isinstance(deaths, list) and deaths and isinstance(deaths[-1], Mapping):
+        return _moment(deaths[-1].get("time"))
+    return None
