@@ -172,7 +172,8 @@ class Store:
         return records.row(rows[0]) if rows else None
 
     async def record_refused(self, message: Message, task_id: str, error: str, task: Task | None = None) -> bool:
-        """Note an unusable message as `failed`, unless the id has a row: rubbish never touches a live task.
+        """Note an unusable message as `failed`, unless the id has a row: rubbish never touches a live task. A row that
+        was reopened for this message, and has seen no other, is closed again.
 
         `task` is what it asks for, where it could be read at all.
         """
@@ -187,10 +188,14 @@ class Store:
             "message_id": message.message_id,
         } | records.callback_columns(callback)
         refusal = Close(status=Status.FAILED, error=error, error_type=ErrorType.VALIDATION, crashes=0)
-        inserted, *_ = await self._batch.write(
-            task_id, (self._queries["insert_refused"], params), *self._owed(callback, task_id, 0, refusal)
+        again = {name: params[name] for name in ("id", "error", "error_type")}
+        inserted, closed, *_ = await self._batch.write(
+            task_id,
+            (self._queries["insert_refused"], params),
+            (self._queries["refuse_again"], again),
+            *self._owed(callback, task_id, 0, refusal),
         )
-        return bool(inserted)
+        return bool(inserted or closed)
 
     # -- an attempt runs and ends -------------------------------------------------------------------------------------
 

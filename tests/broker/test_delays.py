@@ -50,3 +50,10 @@ def test_a_quorum_rung_loses_nothing_when_it_moves_a_message_on() -> None:
         "x-overflow": "reject-publish",
     }
     assert delays.queue_name("work", 30) == "work.delay.30"
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"), [(0, 1), (1, 1), (1.01, 2), (59.9, 60), (61, 120), (86_400, 86_400), (10**9, 86_400)]
+)
+def test_the_rung_within_is_the_shortest_that_is_long_enough(delay: float, seconds: int) -> None:
+    assert delays.rung_within(delay) == seconds

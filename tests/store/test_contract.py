@@ -244,3 +244,17 @@ async def test_a_refused_message_never_touches_a_row(two: Two) -> None:
     before = two.rows.row()
     assert not await two.b.tasks.record_refused(Message(body=b"rubbish"), "t", "no")
     assert two.rows.row() == before
+
+
+async def test_a_message_that_comes_again_and_is_refused_again_ends_again(two: Two) -> None:
+    message = Message(body=b"{}", message_id="m")
+    assert await two.a.tasks.record_refused(message, "bad", "first")
+    assert await two.a.tasks.reopen_refused("bad")
+    assert two.rows.row("bad")["status"] == "pending"
+    assert await two.b.tasks.record_refused(message, "bad", "second")
+    row = two.rows.row("bad")
+    assert (row["status"], row["error_type"], row["error_message"]) == ("failed", "ValidationError", "second")
+    assert row["completed_at"] is not None
+    assert not await two.b.tasks.record_refused(message, "bad", "third")
+    assert two.rows.row("bad") == row
+    assert await two.a.tasks.reopen_refused("bad")

@@ -203,6 +203,11 @@ UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, retry_count = 0, crash
   updated_at = {now}, rev = rev + 1
 WHERE id = :id AND status IN ('failed', 'cancelled') AND body IS NOT NULL
 
+-- name: refuse_again
+UPDATE {tasks} SET status = 'failed', error_message = :error, error_type = :error_type, completed_at = {now},
+  updated_at = {now}, rev = rev + 1
+WHERE id = :id AND status = 'pending' AND attempt = 0 AND body IS NULL AND rerun > 0
+
 -- name: reopen_refused
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, error_message = NULL, error_type = NULL,
   completed_at = NULL, updated_at = {now}, rev = rev + 1
