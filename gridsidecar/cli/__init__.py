@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gridsidecar import __version__
-from gridsidecar.cli import config, demo, execute, run, status, submit, tables
+from gridsidecar.cli import config, dead, demo, execute, queue, run, status, submit, tables
 from gridsidecar.errors import EX_INTERRUPTED, EX_USAGE, GridSidecarError
 
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -41,6 +41,9 @@ _add("demo", demo.demo)
 _add("submit", submit.submit, submit.EPILOG)
 _add("status", status.status, status.EPILOG)
 _add("exec", execute.execute, execute.EPILOG, allow_interspersed_args=False)
+_add("queue-info", queue.queue_info, queue.INFO_EPILOG)
+_add("purge-queue", queue.purge_queue, queue.PURGE_EPILOG)
+app.add_typer(dead.app, name="dead")
 app.add_typer(config.app, name="config")
 _add("migrate", tables.migrate)
 _add("version", tables.version)

@@ -1,14 +1,17 @@
-"""Settings for commands that need only a part of the configuration."""
+"""What commands use of the product that is not a whole sidecar: a part of its settings, a broker for one errand."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
 from gridsidecar.cli.run import config_file
 
 if TYPE_CHECKING:
-    from gridsidecar.config.settings import Settings
+    from gridsidecar.broker import Broker
+    from gridsidecar.config.settings import BrokerSettings, Settings
 
 Part = Literal["broker", "store", "handlers"]
 
@@ -30,6 +33,19 @@ def load_parts(config: str | None, *needed: Part, flags: dict[str, object] | Non
     settings = load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ)
     telemetry.configure("WARNING", "console", language=settings.log.language)
     return settings
+
+
+@asynccontextmanager
+async def connected(settings: BrokerSettings) -> AsyncIterator[Broker]:
+    """A broker for one errand; it connects when it is first asked."""
+    from gridsidecar.broker import make_broker
+    from gridsidecar.telemetry import Readiness
+
+    broker = make_broker(settings, Readiness())
+    try:
+        yield broker
+    finally:
+        await broker.close()
 
 
 def place_of(url: str) -> str:

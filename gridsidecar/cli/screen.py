@@ -8,6 +8,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from gridsidecar.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -29,6 +31,20 @@ def console(stream: TextIO) -> Console:
 def say(text: str) -> None:
     """Words for people, on stderr; they may contain texts of tasks."""
     print("\n".join(clean(line) for line in text.split("\n")), file=sys.stderr, flush=True)
+
+
+def must_ask(yes: bool, command: str) -> bool:
+    """Whether a person is to be asked first. UsageError where nobody said yes and nobody can be asked."""
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"{command} removes messages for good: without a terminal to ask on, it needs --yes")
+    return not yes
+
+
+def agreed(question: str) -> bool:
+    """The person's answer; no is the default."""
+    import typer
+
+    return typer.confirm(clean(question), err=True)
 
 
 def clean(text: str) -> str:

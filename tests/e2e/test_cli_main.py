@@ -10,7 +10,19 @@ import pytest
 from gridsidecar import __version__
 from tests.support.cli import command, environment, gridsidecar
 
-COMMANDS = ("run", "demo", "submit", "status", "exec", "config", "migrate", "version")
+COMMANDS = (
+    "run",
+    "demo",
+    "submit",
+    "status",
+    "exec",
+    "queue-info",
+    "purge-queue",
+    "dead",
+    "config",
+    "migrate",
+    "version",
+)
 
 
 @pytest.mark.parametrize("arguments", [["version"], ["--version"]])

@@ -50,12 +50,19 @@ def environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[st
 
 
 def on_terminal(
-    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, interrupt_at: str | None = None
+    folder: Path,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    interrupt_at: str | None = None,
+    answers: Mapping[str, str] | None = None,
 ) -> tuple[int, str]:
     """One run with everything on a terminal of 80 x 24; exit code and all that was written.
 
-    `interrupt_at` presses Ctrl-C as soon as these words appear.
+    `interrupt_at` presses Ctrl-C as soon as these words appear; `answers` types a line as soon as its words appear.
     """
+    typed = {words: f"{line}\r" for words, line in (answers or {}).items()}
+    if interrupt_at is not None:
+        typed[interrupt_at] = "\x03"
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
 
@@ -74,7 +81,7 @@ def on_terminal(
     )
     os.close(follower)
     try:
-        written = _read(leader, interrupt_at)
+        written = _read(leader, typed)
         return process.wait(LIMIT), written
     finally:
         os.close(leader)
@@ -83,7 +90,7 @@ def on_terminal(
             process.wait()
 
 
-def _read(leader: int, interrupt_at: str | None) -> str:
+def _read(leader: int, typed: dict[str, str]) -> str:
     written = b""
     while True:
         ready, _, _ = select.select([leader], [], [], LIMIT)
@@ -93,9 +100,8 @@ def _read(leader: int, interrupt_at: str | None) -> str:
         except OSError:  # how Linux tells that nobody writes any more
             return written.decode()
         written += chunk
-        if interrupt_at is not None and interrupt_at.encode() in written:
-            os.write(leader, b"\x03")
-            interrupt_at = None
+        for words in [words for words in typed if words.encode() in written]:
+            os.write(leader, typed.pop(words).encode())
 
 
 def write_config(folder: Path, handlers: Mapping[str, Any], **sections: Any) -> Path:

@@ -1,0 +1,180 @@
+"""`gridsidecar dead list | show | replay | drop`: what can never run, and another chance for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gridsidecar.cli.queue import Queue, Url, Yes
+from gridsidecar.cli.run import ConfigFile
+from gridsidecar.errors import EX_FAILED, EX_OK, UsageError
+
+if TYPE_CHECKING:
+    from gridsidecar.cli.parts import Part
+    from gridsidecar.config.settings import BrokerSettings, Settings
+
+app = typer.Typer(help="Messages that were refused: look at them, give them another chance.", no_args_is_help=True)
+
+Ids = Annotated[list[str] | None, typer.Argument(help="task_id or message_id of letters.", metavar="ID")]
+All = Annotated[bool, typer.Option("--all", help="All letters of this queue.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a letter.")]
+
+
+@app.command("list")
+def list_letters(
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="Show no more than this.")] = 20,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    url: Url = None,
+    queue: Queue = None,
+) -> None:
+    """List the dead letters, oldest first: id, time, size, reason."""
+    settings = _settings(config, url, queue, "broker")
+    asyncio.run(_list(settings.broker, limit, as_json))
+
+
+@app.command("show")
+def show(
+    id_: Annotated[str, typer.Argument(help="task_id or message_id.", metavar="ID")],
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    url: Url = None,
+    queue: Queue = None,
+) -> None:
+    """Show one letter whole: reason, properties, headers, body. Exit code 1 when there is none of that id."""
+    settings = _settings(config, url, queue, "broker")
+    raise typer.Exit(asyncio.run(_show(settings.broker, id_, as_json)))
+
+
+@app.command("replay")
+def replay(
+    ids: Ids = None,
+    everything: All = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    url: Url = None,
+    queue: Queue = None,
+) -> None:
+    """Put letters back on the work queue, as their producers sent them, and print their ids.
+
+    One whose replay would be in vain stays where it is, and stderr says why; then the exit code is 1.
+    """
+    from gridsidecar.cli.replaying import replay_letters
+
+    _some(ids, everything)
+    settings = _settings(config, url, queue, "broker", "store")
+    raise typer.Exit(asyncio.run(replay_letters(settings, set(ids or ()), as_json)))
+
+
+@app.command("drop")
+def drop(
+    ids: Ids = None,
+    everything: All = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    url: Url = None,
+    queue: Queue = None,
+) -> None:
+    """Remove letters for good and print their ids. With --all it asks first, or needs --yes without a terminal."""
+    from gridsidecar.cli.screen import must_ask
+
+    _some(ids, everything)
+    ask = everything and must_ask(yes, "dead drop --all")
+    settings = _settings(config, url, queue, "broker").broker
+    if ask and not _agreed(settings):
+        raise typer.Exit(EX_FAILED)
+    raise typer.Exit(asyncio.run(_drop(settings, set(ids or ()), as_json)))
+
+
+def _agreed(settings: BrokerSettings) -> bool:
+    from gridsidecar.cli.screen import agreed
+
+    count = asyncio.run(_dead(settings))
+    question = f"{count:,} dead letters in {settings.dead_letters}: remove those of queue {settings.queue} for good?"
+    return not count or agreed(question)
+
+
+def _some(ids: list[str] | None, everything: bool) -> None:
+    if bool(ids) == everything:
+        raise UsageError("give ids of letters, or --all" if not ids else "ids and --all exclude each other")
+
+
+def _settings(config: str | None, url: str | None, queue: str | None, *parts: Part) -> Settings:
+    from gridsidecar.cli.parts import load_parts
+
+    return load_parts(config, *parts, flags={"broker.url": url, "broker.queue": queue})
+
+
+async def _list(settings: BrokerSettings, limit: int, as_json: bool) -> None:
+    from gridsidecar.cli.letter_view import local_time, reason, summary
+    from gridsidecar.cli.letters import letters_of
+    from gridsidecar.cli.listing import print_rows
+    from gridsidecar.cli.parts import connected
+    from gridsidecar.cli.screen import clean, json_text, say
+
+    rows: list[tuple[str, ...]] = []
+    more = False
+    async with connected(settings) as broker, letters_of(broker, settings) as letters:
+        async for letter in letters:
+            more = len(rows) == limit
+            if more:
+                break
+            row = (clean(letter.id), local_time(letter.dead.time), f"{len(letter.dead.message.body):,}", reason(letter))
+            rows.append(row)
+            if as_json:
+                print(json_text(summary(letter)), flush=True)
+    if rows and not as_json:
+        print_rows(("id", "refused", "bytes", "reason"), rows)
+    if not rows:
+        say(f"no dead letters in {settings.dead_letters}")
+    if more:
+        say(f"there are more than these {limit}; --limit shows more")
+
+
+async def _show(settings: BrokerSettings, id_: str, as_json: bool) -> int:
+    from gridsidecar.cli.letter_view import facts, whole
+    from gridsidecar.cli.letters import letters_of, say_unknown
+    from gridsidecar.cli.listing import print_facts
+    from gridsidecar.cli.parts import connected
+    from gridsidecar.cli.screen import json_text
+
+    shown = 0
+    async with connected(settings) as broker, letters_of(broker, settings) as letters:
+        async for letter in letters:
+            if id_ not in letter.ids:
+                continue
+            if as_json:
+                print(json_text(whole(letter)), flush=True)
+            else:
+                print("\n" if shown else "", end="", flush=True)
+                print_facts(list(facts(letter)))
+            shown += 1
+    return EX_OK if shown else say_unknown({id_}, settings)
+
+
+async def _dead(settings: BrokerSettings) -> int:
+    from gridsidecar.cli.parts import connected
+
+    async with connected(settings) as broker:
+        return (await broker.info()).dead
+
+
+async def _drop(settings: BrokerSettings, ids: set[str], as_json: bool) -> int:
+    from gridsidecar.cli.letter_view import summary
+    from gridsidecar.cli.letters import letters_of, say_unknown, wanted
+    from gridsidecar.cli.parts import connected
+    from gridsidecar.cli.screen import clean, json_text, say
+
+    dropped, unknown = 0, set(ids)
+    async with connected(settings) as broker, letters_of(broker, settings) as letters:
+        async for letter in letters:
+            if wanted(letter, ids, settings):
+                await letter.dead.remove()
+                unknown -= letter.ids
+                dropped += 1
+                print(json_text(summary(letter)) if as_json else clean(letter.id), flush=True)
+    say(f"{dropped:,} dropped")
+    return say_unknown(unknown, settings) if unknown else EX_OK

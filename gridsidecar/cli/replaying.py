@@ -1,0 +1,79 @@
+"""Dead letters back to the work queue: reopened in the store, confirmed by the broker, and only then removed."""
+
+from __future__ import annotations
+
+from gridsidecar import wire
+from gridsidecar.broker import Broker
+from gridsidecar.cli.letter_view import summary
+from gridsidecar.cli.letters import Letter, letters_of, say_unknown, wanted
+from gridsidecar.cli.parts import connected
+from gridsidecar.cli.screen import clean, json_text, say
+from gridsidecar.cli.task_words import ended
+from gridsidecar.config.settings import BrokerSettings, Settings
+from gridsidecar.errors import EX_FAILED, EX_OK
+from gridsidecar.store import OpenStore, make_store
+
+
+async def replay_letters(settings: Settings, ids: set[str], as_json: bool) -> int:
+    """Replay the letters of these ids, or without ids all of this queue; the exit code."""
+    store = make_store(settings.store, settings.broker.queue)
+    try:
+        await store.open(migrate=settings.store.migrate)
+        async with connected(settings.broker) as broker:
+            await broker.open()
+            return await Replay(broker, store, settings.broker, as_json).run(ids)
+    finally:
+        await store.close()
+
+
+class Replay:
+    """One walk through the dead letters."""
+
+    def __init__(self, broker: Broker, store: OpenStore, settings: BrokerSettings, as_json: bool) -> None:
+        self._broker = broker
+        self._store = store
+        self._settings = settings
+        self._as_json = as_json
+        self._done = 0
+        self._left = 0
+
+    async def run(self, ids: set[str]) -> int:
+        unknown = set(ids)
+        try:
+            async with letters_of(self._broker, self._settings) as letters:
+                async for letter in letters:
+                    if wanted(letter, ids, self._settings):
+                        unknown -= letter.ids
+                        await self._replay(letter)
+        finally:
+            say(f"{self._done:,} replayed" + (f", {self._left:,} left where they are" if self._left else ""))
+        if unknown:
+            return say_unknown(unknown, self._settings)
+        return EX_FAILED if self._left else EX_OK
+
+    async def _replay(self, letter: Letter) -> None:
+        obstacle = await self._obstacle(letter)
+        if obstacle is not None:
+            self._left += 1
+            say(f"{letter.id or 'a letter without an id'}: {obstacle}")
+            return
+        await self._broker.publish(letter.dead.message)
+        await letter.dead.remove()
+        self._done += 1
+        print(json_text(summary(letter)) if self._as_json else clean(letter.id), flush=True)
+
+    async def _obstacle(self, letter: Letter) -> str | None:
+        """Why a replay would be in vain, in words; None when the way is free, and its row waits for the message."""
+        queue = letter.dead.queue
+        if queue not in (None, self._settings.queue):
+            return f"it was refused on queue {queue}; name that queue with --queue"
+        match letter.content:
+            case wire.Refused(reason=reason, error=error):
+                return f"it would be refused again: {reason}: {error}"
+        task_id = letter.content.task_id
+        if await self._store.tasks.reopen_refused(task_id):
+            return None
+        view = await self._store.reading.get(task_id)
+        if view is None or not ended(view):
+            return None
+        return f"a task of this id has ended as {view['status']}, so another message for it would be dropped"
