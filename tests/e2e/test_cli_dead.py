@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli import Finished, gridsidecar, on_terminal
+from tests.support.cli import Finished, gridsidecar, on_terminal, start
 from tests.support.place import Place
+from tests.support.waiting import eventually
 
 HOSTILE = rb'{"task_id": "hostile", "timeout": "\u001b]0;owned\u0007"}'
 BAD: dict[str, bytes] = {
@@ -115,6 +116,30 @@ async def test_a_replay_in_vain_leaves_the_letter_and_says_why(place: Place) -> 
     work(place)  # still nobody for `stranger`: refused again, and failed again
     assert [letter["task_id"] for letter in listed(place)] == ["wrong", None, "ended", "stranger"]
     assert place.status("stranger") == "failed"
+
+
+async def test_a_replay_that_dies_half_way_loses_and_doubles_nothing(place: Place) -> None:
+    ids = {f"t{number}" for number in range(60)}
+    await place.publish(*({"task_id": id_, "task_type": "later"} for id_ in sorted(ids)))
+    work(place)
+    configure(place, ["later"])
+    dying = start(place.folder, "dead", "replay", "--all")
+    assert dying.stdout is not None
+    assert dying.stdout.readline().strip() in ids
+    dying.kill()
+    dying.communicate()
+    await eventually(lambda: _whole(place, ids))
+    done = dead(place, "replay", "--all")
+    assert done.returncode == 0
+    work(place)
+    assert place.statuses() == {"success": len(ids)}
+    assert sorted(place.journal.started) == sorted(ids)
+    assert listed(place) == []
+
+
+def _whole(place: Place, ids: set[str]) -> bool:
+    """Whether every message is in its queue again: RabbitMQ sees only after a moment that a program is gone."""
+    return place.waiting() + len(listed(place, "-n", "100")) >= len(ids)
 
 
 async def test_an_unknown_id_is_told(place: Place) -> None:
