@@ -94,19 +94,21 @@ def load_migrations(dialect: str, tables: TableNames) -> list[tuple[int, list[st
 
 
 @dataclass(frozen=True, slots=True)
-class AddedColumn:
-    """`ALTER TABLE … ADD COLUMN IF NOT EXISTS …`, which MariaDB alone understands: the others look first, then run
-    `statement`."""
+class Addition:
+    """`ALTER TABLE … ADD COLUMN IF NOT EXISTS …`, or `ADD KEY`, which MariaDB alone understands: look whether it is
+    there, then run `statement`."""
 
+    kind: str  # column | key
     table: str
-    column: str
+    name: str
     statement: str
 
     @classmethod
-    def of(cls, statement: str) -> AddedColumn | None:
+    def of(cls, statement: str) -> Addition | None:
         """None for any other statement."""
-        found = re.fullmatch(r"ALTER TABLE `(\w+)` ADD COLUMN IF NOT EXISTS (\w+) (.*)", statement.strip(), re.DOTALL)
+        pattern = r"ALTER TABLE `(\w+)` ADD (COLUMN|KEY) IF NOT EXISTS (\w+) (.*)"
+        found = re.fullmatch(pattern, statement.strip(), re.DOTALL)
         if found is None:
             return None
-        table, column, definition = found.groups()
-        return cls(table, column, f"ALTER TABLE `{table}` ADD COLUMN {column} {definition}")
+        table, kind, name, definition = found.groups()
+        return cls(kind.lower(), table, name, f"ALTER TABLE `{table}` ADD {kind} {name} {definition}")

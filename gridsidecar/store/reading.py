@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +42,10 @@ class Reading:
 
     async def counts(self) -> dict[str, int]:
         """Number of tasks by status."""
-        return {row["status"]: int(row["n"]) for row in await self._read("counts", {})}
+        counts: Counter[str] = Counter()
+        for row in await self._read("counts", {}):
+            counts[row["status"] or "pending"] += int(row["n"])
+        return dict(counts)
 
     async def counts_by_type(self, since: datetime | None = None) -> list[dict[str, Any]]:
         """`task_type`, `status`, `count` and `seconds` (mean, from start to end) for each pair that occurs."""

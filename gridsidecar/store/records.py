@@ -15,6 +15,8 @@ from gridsidecar.task import Callback, Claim, Message, Progress, Report, Status,
 
 ERROR_LIMIT = 16_000  # characters kept of an error text: TEXT holds 65,535 bytes
 SHORT = 255
+_DEFAULTS = {"status": "pending", "progress": 0, "retry_count": 0, "max_retry_count": 0, "callback_type": "http"}
+_ZERO_TIME = "0000-00-00 00:00:00"  # how MySQL tells a time that was never set, where it cannot be NULL
 
 
 def time_text(moment: datetime | None) -> str | None:
@@ -79,7 +81,7 @@ def _as_produced(message: Message) -> Message:
 def row(stored: Mapping[str, Any]) -> Row:
     lease_left = stored["lease_left"]
     return Row(
-        status=Status(stored["status"]),
+        status=_status(stored["status"]),
         attempt=stored["attempt"],
         retry_count=stored["retry_count"],
         crashes=stored["crashes"],
@@ -93,12 +95,20 @@ def row(stored: Mapping[str, Any]) -> Row:
         lease_left=None if lease_left is None else float(lease_left),
         checkpoint=stored["checkpoint"],
         callback=Callback(
-            url=stored["callback_url"],
+            url=stored["callback_url"] or None,
             type=stored["callback_type"] or "http",
             data=decoded(stored["callback_data"]),
         ),
         unclaimed=bool(stored["unclaimed"]),
     )
+
+
+def _status(stored: str | None) -> Status:
+    """No value, and the empty one that MySQL makes of an unknown value of an enum, are a row that nobody has begun."""
+    try:
+        return Status(stored or Status.PENDING)
+    except ValueError:
+        raise RowRejected(f"its row has the status {stored!r}, which no task of ours has") from None
 
 
 def nudge(stored: Mapping[str, Any]) -> Message:
@@ -163,8 +173,7 @@ def attempt_columns(claim: Claim, transition: Transition, report: Report) -> dic
 
 def view(stored: Mapping[str, Any]) -> dict[str, Any]:
     """One task for people and programs: the columns, JSON decoded, internals left out."""
-    hidden = {"body", "headers", "rev", "rerun", "next_check_at", "message_id", "due_in", "id"}
-    shown = {name: value for name, value in stored.items() if name not in hidden}
+    shown = _shown(stored)
     for name in ("data", "result", "callback_data", "checkpoint"):
         shown[name] = decoded(shown.get(name))
     return {
@@ -178,8 +187,19 @@ def view(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def summary(stored: Mapping[str, Any]) -> dict[str, Any]:
     """One task of a list: what `view` has of it, without data and result."""
+    return {"task_id": stored["id"], **_shown(stored), "due_in_s": _due(stored["due_in"])}
+
+
+def _shown(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns, with the defaults of those that another program left empty."""
     shown = {name: value for name, value in stored.items() if name not in ("id", "due_in")}
-    return {"task_id": stored["id"], **shown, "due_in_s": _due(stored["due_in"])}
+    for name, default in _DEFAULTS.items():
+        if name in shown:
+            shown[name] = shown[name] or default
+    for name in ("created_at", "updated_at"):
+        if shown[name] == _ZERO_TIME:
+            shown[name] = None
+    return shown
 
 
 def _due(seconds: Any) -> float | None:

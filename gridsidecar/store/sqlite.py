@@ -14,7 +14,7 @@ import aiosqlite
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
-from gridsidecar.store.queries import SCHEMA_VERSION, AddedColumn, Query, TableNames, load_migrations, load_queries
+from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
 
 WAL_TRIES, WAL_PAUSE = 250, 0.02  # seconds
 BUSY_TIMEOUT = 30.0  # seconds to wait for another process's write
@@ -116,12 +116,12 @@ class SQLiteDatabase:
                     await connection.execute(self._queries["migrated"], {"version": version})
 
     async def _apply(self, connection: Connection, statement: str) -> None:
-        added = AddedColumn.of(statement)
-        if added is not None:
+        addition = Addition.of(statement)
+        if addition is not None:
             look = Query.of("look", "SELECT name FROM pragma_table_info(:table_name) WHERE name = :column")
-            if await connection.fetch(look, {"table_name": added.table, "column": added.column}):
+            if await connection.fetch(look, {"table_name": addition.table, "column": addition.name}):
                 return
-            statement = added.statement
+            statement = addition.statement
         await connection.execute(Query.of("migration", statement), {})
 
     async def _version(self, connection: Connection) -> int:

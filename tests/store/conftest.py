@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,12 +13,8 @@ import pytest
 
 from tests.conftest import execute_on_server
 from tests.store.direct import Direct
-from tests.store.workers import Two, open_store
-
-
-async def _migrate(url: str) -> None:
-    store = await open_store(url)
-    await store.close()
+from tests.store.plugin import SHAPES, Plugin
+from tests.store.workers import Two, migrate, open_store
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +23,7 @@ def migrated_mysql(mysql_server_url: str) -> Iterator[str]:
     name = f"gs_{secrets.token_hex(4)}"
     execute_on_server(mysql_server_url, f"create database {name} character set utf8mb4")
     url = urlunsplit(urlsplit(mysql_server_url)._replace(path=f"/{name}"))
-    asyncio.run(_migrate(url))
+    asyncio.run(migrate(url))
     yield url
     execute_on_server(mysql_server_url, f"drop database {name}")
 
@@ -36,7 +33,7 @@ def tables_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database with empty tables, of each kind in turn."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/gridsidecar.db"
-        asyncio.run(_migrate(url))
+        asyncio.run(migrate(url))
         return url
     url = str(request.getfixturevalue("migrated_mysql"))
     Direct(url).empty()
@@ -54,3 +51,21 @@ async def two(tables_url: str) -> AsyncIterator[Two]:
     finally:
         await workers.a.close()
         await workers.b.close()
+
+
+@pytest.fixture
+def stranger(mysql_server_url: str) -> Iterator[str]:
+    """A user of the server with the password `right/p@ss` and no rights."""
+    name = f"gs_{secrets.token_hex(4)}"
+    execute_on_server(mysql_server_url, f"create user '{name}'@'%' identified by 'right/p@ss'")
+    yield name
+    execute_on_server(mysql_server_url, f"drop user '{name}'@'%'")
+
+
+@pytest.fixture(params=list(SHAPES))
+def plugin(request: pytest.FixtureRequest, mysql_url: str) -> Iterator[Plugin]:
+    """The earlier plugin with its table, full, for each way in which that was made."""
+    with closing(Plugin(mysql_url, SHAPES[request.param])) as plugin:
+        plugin.create()
+        plugin.fill()
+        yield plugin

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pymysql
 import pymysql.cursors
@@ -90,3 +90,9 @@ def mysql_session(url: str, **options: Any) -> Any:
         connect_timeout=10,
         **options,
     )
+
+
+def changed(url: str, *, netloc: str | None = None, path: str | None = None, query: str = "") -> str:
+    """The URL with another host and user, database or options."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=netloc or parts.netloc, path=path or parts.path, query=query))

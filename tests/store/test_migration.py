@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,11 +14,11 @@ from gridsidecar.store import make_store
 from gridsidecar.store.queries import SCHEMA_VERSION
 from tests.conftest import execute_on_server
 from tests.store.adversary import ClearTextServer
-from tests.store.direct import TASKS, Direct, Row
+from tests.store.direct import TASKS, Direct, Row, changed
+from tests.store.migrating import migrate_at_once
 from tests.store.workers import BOOM, A, end, open_store, task
 
 OURS = {TASKS} | {f"{TASKS}_{side}" for side in ("attempts", "callbacks", "workers", "schema_version", "owed_work")}
-ROOT = Path(__file__).parents[2]
 
 
 def schema(url: str) -> list[Row]:
@@ -38,31 +33,7 @@ def schema(url: str) -> list[Row]:
 
 
 async def test_ten_processes_at_once_create_one_schema(store_url: str) -> None:
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-m", "tests.store.migrating", store_url],
-                    cwd=ROOT,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            for _ in range(10)
-        ]
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        answers = [process.communicate(timeout=60) for process in processes]
-    assert [(process.returncode, *answer) for process, answer in zip(processes, answers, strict=True)] == [
-        (0, "done\n", "")
-    ] * 10
+    assert migrate_at_once(store_url, 10) == [(0, "done\n", "")] * 10
     direct = Direct(store_url)
     assert direct.tables() == OURS
     assert direct.run(f"SELECT version FROM {TASKS}_schema_version") == [{"version": 1}, {"version": 2}]
@@ -155,20 +126,6 @@ async def test_two_installations_share_a_database_and_no_task(store_url: str) ->
 
 
 # -- databases that cannot be used ------------------------------------------------------------------------------------
-
-
-def changed(url: str, *, netloc: str | None = None, path: str | None = None, query: str = "") -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=netloc or parts.netloc, path=path or parts.path, query=query))
-
-
-@pytest.fixture
-def stranger(mysql_server_url: str) -> Iterator[str]:
-    """A user of the server with the password `right/p@ss` and no rights."""
-    name = f"gs_{secrets.token_hex(4)}"
-    execute_on_server(mysql_server_url, f"create user '{name}'@'%' identified by 'right/p@ss'")
-    yield name
-    execute_on_server(mysql_server_url, f"drop user '{name}'@'%'")
 
 
 async def test_a_wrong_password_is_refused(mysql_url: str, stranger: str) -> None:

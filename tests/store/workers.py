@@ -27,6 +27,10 @@ async def open_store(url: str, *, migrate: bool | None = True, queue: str = QUEU
     return store
 
 
+async def migrate(url: str, **settings: Any) -> None:
+    await (await open_store(url, **settings)).close()
+
+
 def task(task_id: str = "t", *, fields: dict[str, Any] | None = None, **properties: Any) -> Task:
     """A task whose message has these properties; its own fields go into `fields`."""
     known: dict[str, Any] = {"body": b'{"task_id": "t"}', "message_id": "first"} | properties

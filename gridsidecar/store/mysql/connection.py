@@ -19,9 +19,10 @@ from gridsidecar.store.queries import Query
 
 CONNECT_TIMEOUT = 10.0  # seconds, for TCP, TLS and login together
 REPLY_TIMEOUT = 30.0  # seconds for one statement or batch
+# The comment is for MySQL alone, which would round a time to the next second, where a column holds whole seconds.
 _SESSION = (
-    "SET time_zone = '+00:00', innodb_lock_wait_timeout = 5, "
-    "sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
+    "SET time_zone = '+00:00', innodb_lock_wait_timeout = 5, sql_mode = CONCAT("
+    "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO' /*!80001 , ',TIME_TRUNCATE_FRACTIONAL' */)"
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _CLEAR = ("mysql_clear_password", "mysql_old_password", "dialog")
@@ -101,10 +102,10 @@ class Session:
             await cursor.execute(query.render(params, literal))
             return [_plain(row) for row in await cursor.fetchall()]
 
-    async def run(self, sql: str) -> int:
-        """One statement as it stands; rows changed."""
+    async def run(self, sql: str, timeout: float = REPLY_TIMEOUT) -> int:
+        """One statement as it stands, within so many seconds; rows changed."""
         packet = self._packet(sql)
-        async with asyncio.timeout(REPLY_TIMEOUT):
+        async with asyncio.timeout(timeout):
             self.used_at = self._connection.loop.time()
             return int(await self._connection.query(packet))
 

@@ -45,6 +45,11 @@ def meaning(error: BaseException) -> Meaning:
     return Meaning.REFUSED if isinstance(error, pymysql.err.ProgrammingError) else Meaning.GONE
 
 
+def passes(error: pymysql.err.MySQLError) -> bool:
+    """Whether it comes of the moment, so that the same statement may succeed later. An unknown error does not."""
+    return _BY_CODE.get(error.args[0]) in (Meaning.RETRY, Meaning.GONE, Meaning.READ_ONLY, Meaning.FULL)
+
+
 def translated(error: BaseException, place: str) -> GridSidecarError | RowRejected:
     """The error in the store's words; `place` says which database."""
     text = f"{error.args[1]} (error {error.args[0]})" if len(error.args) > 1 else str(error) or type(error).__name__

@@ -1,5 +1,5 @@
 -- The outbox of callbacks gets its shape; nothing was ever written to the old one. One row for each end of a task.
--- ADD COLUMN IF NOT EXISTS is MariaDB's; for MySQL the column is looked up first.
+-- ADD … IF NOT EXISTS is no SQL of MySQL: columns and keys are looked up first.
 
 ALTER TABLE {tasks} ADD COLUMN IF NOT EXISTS rerun INT NOT NULL DEFAULT 0;
 

@@ -49,7 +49,7 @@ FROM {tasks} t WHERE t.id = :id FOR UPDATE
 
 -- name: take_over
 UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0), :max_retry_count),
-  callback_url = COALESCE(callback_url, :callback_url), callback_data = COALESCE(:callback_data, callback_data),
+  callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(:callback_data, callback_data),
   callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type ELSE callback_type END,
   data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = rev + 1
 WHERE id = :id AND body IS NULL
@@ -216,7 +216,11 @@ WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL
 SELECT attempt, body, headers FROM {tasks} WHERE id = :id
 
 -- name: view
-SELECT t.*, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in
+SELECT t.id, t.task_type, t.status, t.data, t.result, t.error_message, t.progress, t.retry_count, t.max_retry_count,
+  t.callback_url, t.callback_type, t.created_at, t.updated_at, t.started_at, t.completed_at, t.progress_message,
+  t.callback_data, t.error_type, t.last_error_type, t.traceback, t.priority, t.timeout, t.attempt, t.crashes,
+  t.interruptions, t.worker_id, t.handed_off, t.next_run_at, t.cancel_requested, t.checkpoint, t.queue,
+  TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in
 FROM {tasks} t WHERE t.id = :id
 
 -- name: attempts_of
@@ -227,16 +231,17 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
   t.error_message, t.error_type, t.last_error_type, t.created_at, t.updated_at, t.started_at, t.completed_at, t.queue,
   TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in
 FROM {tasks} t
-WHERE (:status IS NULL OR t.status = :status) AND (:task_type IS NULL OR t.task_type = :task_type)
-  AND (:since IS NULL OR t.created_at >= :since)
+WHERE (:status IS NULL OR t.status = :status OR (:status = 'pending' AND (t.status IS NULL OR t.status = '')))
+  AND (:task_type IS NULL OR t.task_type = :task_type) AND (:since IS NULL OR t.created_at >= :since)
 ORDER BY t.created_at DESC, t.id LIMIT :limit
 
 -- name: counts
 SELECT status, COUNT(*) AS n FROM {tasks} GROUP BY status
 
 -- name: counts_by_type
-SELECT task_type, status, COUNT(*) AS n, AVG(TIMESTAMPDIFF(MICROSECOND, started_at, completed_at) / 1000000) AS seconds
-FROM {tasks} WHERE (:since IS NULL OR created_at >= :since) GROUP BY task_type, status ORDER BY task_type, status
+SELECT task_type, COALESCE(NULLIF(status, ''), 'pending') AS status, COUNT(*) AS n,
+  AVG(TIMESTAMPDIFF(MICROSECOND, started_at, completed_at) / 1000000) AS seconds
+FROM {tasks} WHERE (:since IS NULL OR created_at >= :since) GROUP BY 1, 2 ORDER BY 1, 2
 
 -- name: workers
 SELECT w.id, w.name, w.queue, w.started_at, w.expires_at, w.expires_at > UTC_TIMESTAMP(3) AS alive,

@@ -217,7 +217,11 @@ WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL
 SELECT attempt, body, headers FROM {tasks} WHERE id = :id
 
 -- name: view
-SELECT t.*, (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in
+SELECT t.id, t.task_type, t.status, t.data, t.result, t.error_message, t.progress, t.retry_count, t.max_retry_count,
+  t.callback_url, t.callback_type, t.created_at, t.updated_at, t.started_at, t.completed_at, t.progress_message,
+  t.callback_data, t.error_type, t.last_error_type, t.traceback, t.priority, t.timeout, t.attempt, t.crashes,
+  t.interruptions, t.worker_id, t.handed_off, t.next_run_at, t.cancel_requested, t.checkpoint, t.queue,
+  (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in
 FROM {tasks} t WHERE t.id = :id
 
 -- name: attempts_of

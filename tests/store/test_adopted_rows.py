@@ -1,0 +1,221 @@
+"""The rows of the earlier plugin: what a delivery, a clock tick and a person's question mean for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gridsidecar.lifecycle import Begin, Close, Drop, Wait
+from gridsidecar.store import RowRejected
+from gridsidecar.task import Callback, Status, Succeeded
+from tests.store.direct import LONG_AGO, TASKS
+from tests.store.plugin import HUGE, SHAPES, Plugin
+from tests.store.workers import BOOM, Two, alarm, end, open_store, task
+from tests.support.cli import gridsidecar
+
+URL, OTHER_URL = "https://example.test/row", "https://example.test/message"
+
+
+@pytest.fixture(params=["new server", "old server"])
+def plugin(request: pytest.FixtureRequest, mysql_url: str) -> Iterator[Plugin]:
+    with closing(Plugin(mysql_url, SHAPES[request.param])) as plugin:
+        plugin.create()
+        plugin.fill()
+        yield plugin
+
+
+@pytest.fixture
+async def two(mysql_url: str, plugin: Plugin) -> AsyncIterator[Two]:
+    """Workers A and B on the adopted table."""
+    workers = Two(await open_store(mysql_url), await open_store(mysql_url, migrate=None), mysql_url)
+    try:
+        await workers.a.leases.renew("A", "one", 60)
+        await workers.b.leases.renew("B", "two", 60)
+        yield workers
+    finally:
+        await workers.a.close()
+        await workers.b.close()
+
+
+# -- a delivery arrives -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task_id", ["waiting", "nothing", "emoji", "huge"])
+async def test_pending_is_started_as_attempt_1(two: Two, task_id: str) -> None:
+    received = await two.deliver_to_a(task(task_id))
+    assert received.reception == Begin(attempt=1, crashes=0)
+    claim = received.claim
+    assert claim is not None
+    assert (claim.attempt, claim.retry_count, claim.checkpoint) == (1, 0, None)
+    row = two.rows.row(task_id)
+    assert (row["status"], row["attempt"], row["worker_id"], row["queue"]) == ("running", 1, "A", "q")
+    assert row["body"] == b'{"task_id": "t"}'
+    assert await end(two.a, claim, Succeeded({"w": 1})) is not None
+    row = two.rows.row(task_id)
+    assert (row["status"], row["progress"], json.loads(row["result"])) == ("success", 100, {"w": 1})
+    assert two.rows.history(task_id) == [(1, "success")]
+    assert (await two.deliver_to_b(task(task_id))).reception == Drop("already ended")
+
+
+@pytest.mark.parametrize("task_id", ["good-0", "bad-0", "null"])
+async def test_an_ended_one_is_a_duplicate(two: Two, plugin: Plugin, task_id: str) -> None:
+    before = plugin.row(task_id)
+    assert (await two.deliver_to_a(task(task_id))).reception == Drop("already ended")
+    assert plugin.row(task_id) == before
+
+
+async def test_retrying_is_run_and_its_retries_go_on(two: Two) -> None:
+    claim = (await two.deliver_to_a(task("again"))).claim
+    assert claim is not None
+    assert (claim.attempt, claim.retry_count, claim.max_retry_count) == (1, 1, 3)
+    for attempt, retries in ((1, 2), (2, 3)):
+        transition = await end(two.a, claim, BOOM)
+        assert transition is not None
+        assert (transition.status, transition.retry_count) == (Status.RETRYING, retries)
+        two.rows.make_due("again")
+        claim = (await two.deliver_to_a(task("again", attempt=attempt, message_id=f"alarm-{attempt}"))).claim
+        assert claim is not None
+    transition = await end(two.a, claim, BOOM)
+    assert transition is not None
+    assert (transition.status, transition.error_type) == (Status.FAILED, "RetryExhausted")
+
+
+async def test_running_waits_for_a_first_delivery(two: Two, plugin: Plugin) -> None:
+    before = plugin.row("busy")
+    reception = (await two.deliver_to_a(task("busy"))).reception
+    assert isinstance(reception, Wait)
+    assert reception.busy
+    assert plugin.row("busy") == before
+
+
+async def test_running_is_taken_over_by_a_redelivery(two: Two) -> None:
+    received = await two.deliver_to_a(task("busy"), redelivered=True)
+    assert received.reception == Begin(attempt=1, crashes=1, rescues=True)
+    row = two.rows.row("busy")
+    assert (row["status"], row["attempt"], row["crashes"], row["worker_id"]) == ("running", 1, 1, "A")
+
+
+async def test_running_of_the_plugin_that_ends_meanwhile_is_a_duplicate(two: Two, plugin: Plugin) -> None:
+    assert isinstance((await two.deliver_to_a(task("busy"))).reception, Wait)
+    plugin.run("UPDATE {table} SET status = 'success', completed_at = NOW() WHERE id = 'busy'")
+    assert (await two.deliver_to_a(task("busy"))).reception == Drop("already ended")
+
+
+async def test_pending_deferred_by_its_message_is_not_started_early(two: Two) -> None:
+    """The plugin wrote the row before it sent the message, so the row knows nothing of a delay."""
+    received = await two.deliver_to_a(task("waiting", fields={"defer_by": 60.0}))
+    assert received.reception in (Begin(attempt=1, crashes=0), Wait(delay=60.0))
+
+
+# -- what the row lacks, the message has ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("in_row", "in_message", "limit"),
+    [(2, None, 2), (2, 5, 5), (2, 0, 0), (0, None, 9), (0, 4, 4), (None, None, 9), (None, 1, 1)],
+)
+async def test_the_limit_of_retries(
+    two: Two, plugin: Plugin, in_row: int | None, in_message: int | None, limit: int
+) -> None:
+    plugin.insert("t", max_retry_count=in_row)
+    claim = (await two.a.tasks.claim(task(fields={"max_retry_count": in_message}), A, 9)).claim
+    assert claim is not None
+    assert claim.max_retry_count == limit
+    assert two.rows.row()["max_retry_count"] == limit
+
+
+NOBODY = Callback()
+
+
+@pytest.mark.parametrize(
+    ("in_row", "in_message", "owed"),
+    [
+        ({}, NOBODY, None),
+        ({"callback_url": ""}, NOBODY, None),
+        ({"callback_url": URL}, NOBODY, ("http", URL)),
+        ({"callback_url": URL, "callback_type": None}, NOBODY, ("http", URL)),
+        ({"callback_type": "rabbitmq"}, NOBODY, ("rabbitmq", None)),
+        ({}, Callback(url=OTHER_URL), ("http", OTHER_URL)),
+        ({"callback_url": ""}, Callback(url=OTHER_URL), ("http", OTHER_URL)),
+        ({}, Callback(type="rabbitmq", data={"queue_name": "x"}), ("rabbitmq", None)),
+        ({"callback_url": URL}, Callback(url=OTHER_URL), ("http", URL)),
+    ],
+)
+async def test_the_callback(
+    two: Two, plugin: Plugin, in_row: dict[str, Any], in_message: Callback, owed: tuple[str, str | None] | None
+) -> None:
+    plugin.insert("t", **in_row)
+    claim = (await two.deliver_to_a(task(fields={"callback": in_message}))).claim
+    assert claim is not None
+    await end(two.a, claim, Succeeded({"w": 1}))
+    callbacks = await two.a.outbox.take(10, 60)
+    assert [(callback.kind, callback.url) for callback in callbacks] == ([owed] if owed else [])
+    for callback in callbacks:
+        assert json.loads(callback.body)["callback_data"] == in_message.data
+
+
+@pytest.mark.parametrize(("in_row", "kept"), [('{"n": 1}', {"n": 1}), (None, {"m": 2}), ("null", None)])
+async def test_the_data(two: Two, plugin: Plugin, in_row: str | None, kept: Any) -> None:
+    plugin.insert("t", data=in_row)
+    await two.deliver_to_a(task(fields={"data": {"m": 2}, "priority": 7, "timeout": 1.5}))
+    row = two.rows.row()
+    assert json.loads(row["data"]) == kept
+    assert (row["priority"], row["timeout"]) == (7, 1.5)
+
+
+async def test_a_row_that_somebody_gave_a_word_of_their_own_is_not_touched(two: Two, plugin: Plugin) -> None:
+    plugin.run("ALTER TABLE {table} MODIFY status VARCHAR(20)")
+    plugin.insert("t", "on hold")
+    with pytest.raises(RowRejected, match="'on hold', which no task of ours has"):
+        await two.deliver_to_a(task())
+    assert plugin.row("t")["status"] == "on hold"
+
+
+# -- on a clock, and by hand ------------------------------------------------------------------------------------------
+
+
+async def test_no_row_of_the_plugin_is_nudged_rescued_or_counted_as_owed(two: Two, plugin: Plugin) -> None:
+    plugin.run(f"UPDATE {{table}} SET created_at = '{LONG_AGO[:19]}', updated_at = '{LONG_AGO[:19]}'")
+    before = plugin.answers()
+    for queue in ("q", "another"):
+        store = await open_store(two.url, migrate=None, queue=queue)
+        try:
+            assert await store.leases.overdue(judge_others=True) == []
+            assert await store.reading.owed() == 0
+        finally:
+            await store.close()
+    assert two.rows.run(f"SELECT * FROM {TASKS}_owed_work") == []
+    assert plugin.answers() == before
+
+
+async def test_a_row_that_we_took_over_is_rescued_as_any_other(two: Two) -> None:
+    await two.deliver_to_a(task("busy"), redelivered=True)
+    two.rows.expire("A")
+    received = await two.deliver_to_b(task("busy", attempt=1, message_id="alarm"))
+    assert received.reception == Begin(attempt=2, crashes=2, rescues=True)
+
+
+async def test_cancel_ends_what_waits_and_its_message_is_a_duplicate(two: Two) -> None:
+    for task_id in ("waiting", "nothing", "again"):
+        assert await two.a.tasks.request_cancel(task_id) is Status.CANCELLED
+        assert (await two.deliver_to_a(task(task_id))).reception == Drop("already ended")
+
+
+async def test_cancel_of_what_the_plugin_runs_is_kept_until_somebody_takes_it_over(two: Two) -> None:
+    assert await two.a.tasks.request_cancel("busy") is Status.RUNNING
+    reception = (await two.deliver_to_a(task("busy"), redelivered=True)).reception
+    assert isinstance(reception, Close)
+    assert two.rows.row("busy")["status"] == "cancelled"
+
+
+async def test_what_the_plugin_ended_is_not_retried_by_hand(two: Two, plugin: Plugin) -> None:
+    """Its message is gone, and the row does not hold it."""
+    before = plugin.row("bad-0")
+    assert await two.a.tasks.retry_by_hand("bad-0") is None
+    assert await two.a.tasks.reopen_refused("bad-0") in (True, False)
+    assert plugin.row("bad-0")["id"] == before["id"]
