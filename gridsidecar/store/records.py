@@ -63,6 +63,11 @@ def take_over(task: Task, max_retry_count: int) -> dict[str, Any]:
     }
 
 
+def deferral(task: Task, grace: float) -> dict[str, Any]:
+    """When a task wants to run, and how long after that somebody looks for it."""
+    return {"delay": task.defer_by, "until": time_text(task.defer_until), "grace": grace}
+
+
 def message_columns(message: Message, queue: str) -> dict[str, Any]:
     return {
         "message_id": message.message_id,

@@ -84,6 +84,8 @@ class Store:
                 assert row is not None
                 if row.unclaimed:
                     row = await self._take_over(connection, task, max_retry_count)
+                    if row.due_in > 0:
+                        return Received(Wait(delay=row.due_in), attempt=row.attempt)
                 await self._begin(connection, task, me, row, reception)
                 claim = _claim(task, me, row, attempt=reception.attempt, crashes=reception.crashes)
                 return Received(reception, claim, reception.attempt)
@@ -103,11 +105,7 @@ class Store:
     async def _insert(self, connection: Connection, task: Task, me: Me, max_retry_count: int) -> Received:
         params = records.new_row(task, me.worker_id, max_retry_count, self._queue)
         if task.defer_by or task.defer_until:
-            deferred = params | {
-                "delay": task.defer_by,
-                "until": records.time_text(task.defer_until),
-                "grace": CHECK_GRACE,
-            }
+            deferred = params | records.deferral(task, CHECK_GRACE)
             inserted = await connection.execute(self._queries["insert_deferred"], deferred)
             row = await self._locked_row(connection, task.task_id)
             assert row is not None
@@ -119,8 +117,11 @@ class Store:
         return await self._receive(connection, task, me, max_retry_count)  # it is there now, or due already
 
     async def _take_over(self, connection: Connection, task: Task, max_retry_count: int) -> Row:
-        """Complete a row that another program wrote by what the message says."""
+        """Complete a row that another program wrote by what the message says, also by the time when it wants to run."""
         await connection.execute(self._queries["take_over"], records.take_over(task, max_retry_count))
+        if task.defer_by or task.defer_until:
+            params = records.message_columns(task.message, self._queue) | records.deferral(task, CHECK_GRACE)
+            await connection.execute(self._queries["defer"], params | {"id": task.task_id})
         row = await self._locked_row(connection, task.task_id)
         assert row is not None
         return row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from gridsidecar.store import RowRejected
 from gridsidecar.task import Callback, Status, Succeeded
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.plugin import HUGE, SHAPES, Plugin
-from tests.store.workers import BOOM, Two, alarm, end, open_store, task
-from tests.support.cli import gridsidecar
+from tests.store.workers import BOOM, A, Two, end, open_store, task
+from tests.support.cli import gridsidecar, write_config
 
 URL, OTHER_URL = "https://example.test/row", "https://example.test/message"
 
@@ -106,10 +107,26 @@ async def test_running_of_the_plugin_that_ends_meanwhile_is_a_duplicate(two: Two
     assert (await two.deliver_to_a(task("busy"))).reception == Drop("already ended")
 
 
-async def test_pending_deferred_by_its_message_is_not_started_early(two: Two) -> None:
-    """The plugin wrote the row before it sent the message, so the row knows nothing of a delay."""
-    received = await two.deliver_to_a(task("waiting", fields={"defer_by": 60.0}))
-    assert received.reception in (Begin(attempt=1, crashes=0), Wait(delay=60.0))
+@pytest.mark.parametrize("task_id", ["waiting", "nothing", "again"])
+async def test_a_message_that_wants_to_run_later_is_not_started_early(two: Two, task_id: str) -> None:
+    """The plugin's producer wrote the row, and its message has the delay."""
+    deferred = task(task_id, fields={"defer_by": 60.0, "max_retry_count": 7})
+    received = await two.deliver_to_a(deferred)
+    assert isinstance(received.reception, Wait)
+    assert 55 < received.reception.delay <= 60.1
+    row = two.rows.row(task_id)
+    assert (row["attempt"], row["worker_id"], row["max_retry_count"], row["queue"]) == (0, None, 7, "q")
+    assert row["status"] == ("retrying" if task_id == "again" else "pending")
+    assert isinstance((await two.deliver_to_b(deferred)).reception, Wait)
+    two.rows.make_overdue(task_id)
+    (message,) = await two.a.leases.overdue(judge_others=True)
+    assert (message.body, message.nudge, message.attempt) == (b'{"task_id": "t"}', True, 0)
+    assert (await two.deliver_to_b(deferred)).reception == Begin(attempt=1, crashes=0)
+
+
+async def test_running_with_a_message_that_wanted_to_run_later_is_taken_over_at_once(two: Two) -> None:
+    received = await two.deliver_to_a(task("busy", fields={"defer_by": 60.0}), redelivered=True)
+    assert received.reception == Begin(attempt=1, crashes=1, rescues=True)
 
 
 # -- what the row lacks, the message has ------------------------------------------------------------------------------
@@ -213,9 +230,87 @@ async def test_cancel_of_what_the_plugin_runs_is_kept_until_somebody_takes_it_ov
     assert two.rows.row("busy")["status"] == "cancelled"
 
 
-async def test_what_the_plugin_ended_is_not_retried_by_hand(two: Two, plugin: Plugin) -> None:
+async def test_what_the_plugin_ended_is_not_run_again(two: Two, plugin: Plugin) -> None:
     """Its message is gone, and the row does not hold it."""
     before = plugin.row("bad-0")
     assert await two.a.tasks.retry_by_hand("bad-0") is None
-    assert await two.a.tasks.reopen_refused("bad-0") in (True, False)
-    assert plugin.row("bad-0")["id"] == before["id"]
+    assert not await two.a.tasks.reopen_refused("bad-0")
+    assert plugin.row("bad-0") == before
+
+
+# -- people and programs ask ------------------------------------------------------------------------------------------
+
+
+async def test_one_task_as_people_see_it(two: Two) -> None:
+    view = await two.a.reading.get("good-0")
+    assert view is not None
+    assert (view["status"], view["progress"], view["data"], view["result"]) == ("success", 100, {"n": 1}, {"w": 640})
+    assert (view["attempt"], view["next_run_at"], view["due_in_s"]) == (0, None, None)
+    for name in ("created_at", "updated_at", "started_at", "completed_at"):
+        assert view[name].endswith(".000")
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(view["created_at"] + "+00:00")) < timedelta(minutes=5)
+    assert await two.a.reading.attempts("good-0") == []
+
+
+async def test_odd_rows_as_people_see_them(two: Two, plugin: Plugin) -> None:
+    nothing = await two.a.reading.get("nothing")
+    assert nothing is not None
+    assert {name: nothing[name] for name in ("status", "progress", "retry_count", "max_retry_count")} == {
+        "status": "pending",
+        "progress": 0,
+        "retry_count": 0,
+        "max_retry_count": 0,
+    }
+    assert (nothing["callback_type"], nothing["started_at"], nothing["completed_at"]) == ("http", None, None)
+    emoji, null, huge = [await two.a.reading.get(task_id) for task_id in ("emoji", "null", "huge")]
+    assert emoji is not None
+    assert emoji["data"] == {"name": "Zoë 🦜", "tab": "\t\\"}
+    assert null is not None
+    assert (null["data"], null["result"]) == (None, None)
+    assert huge is not None
+    assert huge["data"] == {"text": "x" * HUGE}
+
+
+async def test_a_time_that_was_never_set_is_none(two: Two, plugin: Plugin) -> None:
+    if plugin.shape.explicit_defaults:
+        plugin.run("UPDATE {table} SET created_at = NULL WHERE id = 'waiting'")
+    else:
+        plugin.run("UPDATE {table} SET created_at = 0 WHERE id = 'waiting'")
+    view = await two.a.reading.get("waiting")
+    assert view is not None
+    assert view["created_at"] is None
+    (listed,) = [row for row in await two.a.reading.tasks(limit=100) if row["task_id"] == "waiting"]
+    assert listed["created_at"] is None
+
+
+async def test_lists_and_counts(two: Two) -> None:
+    listed = await two.a.reading.tasks(limit=100)
+    assert len(listed) == 14
+    assert listed[-1]["task_id"] == "last-year"
+    assert {row["status"] for row in listed} == {"pending", "running", "retrying", "success", "failed"}
+    pending = await two.a.reading.tasks(status="pending")
+    assert {row["task_id"] for row in pending} == {"waiting", "nothing", "emoji", "huge"}
+    recent = await two.a.reading.tasks(since=datetime.now(UTC) - timedelta(minutes=30), task_type="mail")
+    assert [row["task_id"] for row in recent] == ["bad-0"]
+    counts = {"pending": 4, "running": 1, "retrying": 1, "success": 5, "failed": 3}
+    assert await two.a.reading.counts() == counts
+    assert {(row["task_type"], row["status"]): row["count"] for row in await two.a.reading.counts_by_type()} == {
+        ("resize", "pending"): 4,
+        ("resize", "running"): 1,
+        ("resize", "retrying"): 1,
+        ("resize", "success"): 5,
+        ("mail", "failed"): 3,
+    }
+
+
+def test_the_commands(mysql_url: str, plugin: Plugin, tmp_path: Path) -> None:
+    write_config(tmp_path, {"default": {"command": ["true"]}}, store={"url": mysql_url})
+    migrated = gridsidecar(tmp_path, "migrate")
+    assert (migrated.returncode, migrated.stderr) == (0, f"the tables {TASKS}* are up to date\n")
+    for task_id in ("good-0", "nothing", "again"):
+        shown = gridsidecar(tmp_path, "status", task_id, "--json")
+        assert json.loads(shown.stdout)["task_id"] == task_id
+        assert json.loads(shown.stdout)["created_at"].endswith(".000Z")
+        plain = gridsidecar(tmp_path, "status", task_id)
+        assert plain.stdout.startswith(f"task      {task_id}\nstatus    ")
+    assert "took      60.0 s\n" in gridsidecar(tmp_path, "status", "good-0").stdout

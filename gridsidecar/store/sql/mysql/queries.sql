@@ -54,6 +54,14 @@ UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0)
   data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = rev + 1
 WHERE id = :id AND body IS NULL
 
+-- name: defer
+UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pending' END,
+  next_run_at = COALESCE(:until, UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND),
+  next_check_at = COALESCE(:until, UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND)
+    + INTERVAL (:grace * 1000000) MICROSECOND,
+  message_id = :message_id, queue = :queue, body = :body, headers = :headers, updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+WHERE id = :id AND body IS NULL AND COALESCE(status, 'pending') <> 'running'
+
 -- name: begin_next
 UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, worker_id = :worker_id,
   message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
@@ -210,7 +218,7 @@ WHERE id = :id AND status = 'pending' AND attempt = 0 AND body IS NULL AND rerun
 -- name: reopen_refused
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, error_message = NULL, error_type = NULL,
   completed_at = NULL, updated_at = UTC_TIMESTAMP(3), rev = rev + 1
-WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL
+WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL AND queue IS NOT NULL
 
 -- name: message_of
 SELECT attempt, body, headers FROM {tasks} WHERE id = :id

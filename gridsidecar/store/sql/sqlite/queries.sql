@@ -50,10 +50,18 @@ FROM {tasks} t WHERE t.id = :id
 
 -- name: take_over
 UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0), :max_retry_count),
-  callback_url = COALESCE(callback_url, :callback_url), callback_data = COALESCE(:callback_data, callback_data),
+  callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(:callback_data, callback_data),
   callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type ELSE callback_type END,
   data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = rev + 1
 WHERE id = :id AND body IS NULL
+
+-- name: defer
+UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pending' END,
+  next_run_at = COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')),
+  next_check_at = strftime('%Y-%m-%d %H:%M:%f',
+    COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')), :grace || ' seconds'),
+  message_id = :message_id, queue = :queue, body = :body, headers = :headers, updated_at = {now}, rev = rev + 1
+WHERE id = :id AND body IS NULL AND COALESCE(status, 'pending') <> 'running'
 
 -- name: begin_next
 UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, worker_id = :worker_id,
@@ -211,7 +219,7 @@ WHERE id = :id AND status = 'pending' AND attempt = 0 AND body IS NULL AND rerun
 -- name: reopen_refused
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, error_message = NULL, error_type = NULL,
   completed_at = NULL, updated_at = {now}, rev = rev + 1
-WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL
+WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL AND queue IS NOT NULL
 
 -- name: message_of
 SELECT attempt, body, headers FROM {tasks} WHERE id = :id
