@@ -17,8 +17,9 @@ from gridsidecar.config.settings import Settings
 from gridsidecar.consumer import Consumer
 from gridsidecar.errors import EX_OK, GridSidecarError, StoreUnavailable, Unavailable
 from gridsidecar.executor import Executor
-from gridsidecar.handler import make_handlers
+from gridsidecar.handler import make_handlers, reaper
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
+from gridsidecar.hooks import Hooks
 from gridsidecar.maintenance import Maintenance
 from gridsidecar.notify import Origin, make_notifier
 from gridsidecar.statistics import Statistics
@@ -61,7 +62,10 @@ class Daemon:
         lanes = make_lanes(
             make_handlers(settings.handlers, self._clock), settings.handlers, settings.retry, self._concurrency
         )
-        executor = Executor(self._worker, self._store.tasks, settings.progress_interval)
+        self._hooks = Hooks(settings.hooks, self._worker, settings.broker.queue)
+        executor = Executor(
+            self._worker, self._store.tasks, settings.progress_interval, before=self._hooks.before_attempt
+        )
         self._consumer = Consumer(self._worker, lanes, self._broker, self._store.tasks, executor, settings.broker)
         self._maintenance = Maintenance(
             self._worker, self._broker, self._store.tasks, self._store.leases, settings.broker.longest_hold
@@ -96,12 +100,12 @@ class Daemon:
                 raise self._consumer.failure.result()
             return EX_OK
         finally:
-            await self._deliverer.finish(self._time_for_callbacks)
-            await self._notifier.close(FAREWELL)
+            await self._finish()
             await self._maintenance.stop()
             await self._say_goodbye()
             await self._broker.close()
             await self._store.close()
+            reaper.sweep(asyncio.get_running_loop())  # what escaped from the last handlers and hooks
 
     # -- starting -----------------------------------------------------------------------------------------------------
 
@@ -125,6 +129,7 @@ class Daemon:
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("store", lambda: self._store.open(migrate=self._settings.store.migrate)),
             ("broker", self._broker.open),
+            ("on_startup", lambda: self._hooks.start(self._leave)),
             ("store", self._worker.lease.renew),
         ]
         for part, step in steps:
@@ -281,6 +286,19 @@ class Daemon:
         if self._hurry.is_set():
             return 0.0
         return self._settings.callbacks.timeout + FAREWELL if self._finish_in_hand else FAREWELL
+
+    async def _finish(self) -> None:
+        """The last callbacks, notices and hooks, side by side; then the hook that comes when all is over. Each has its
+        own limit; being told to leave once more ends what runs."""
+        time_for_callbacks = self._time_for_callbacks
+        self._hurry.clear()
+        await asyncio.gather(
+            self._deliverer.finish(time_for_callbacks),
+            self._notifier.close(FAREWELL),
+            self._hooks.finish_tasks(self._hurry),
+        )
+        self._hurry.clear()
+        await self._hooks.shut_down(self._hurry)
 
     async def _say_goodbye(self) -> None:
         with suppress(StoreUnavailable, GridSidecarError, TimeoutError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from gridsidecar import lifecycle, telemetry
 from gridsidecar.clock import Clock
@@ -11,17 +12,24 @@ from gridsidecar.store import Store
 from gridsidecar.task import Claim, Ended, Progress, Transition
 from gridsidecar.worker import HeldAttempt, Lane, Worker
 
+BeforeAttempt = Callable[[HeldAttempt, Lane], Awaitable[None]]  # must not raise, and obeys the attempt's stop
+
 
 class Executor:
     """Runs attempts. What comes of one is a value; nothing is written here but progress."""
 
-    def __init__(self, worker: Worker, store: Store, progress_interval: float) -> None:
+    def __init__(
+        self, worker: Worker, store: Store, progress_interval: float, before: BeforeAttempt | None = None
+    ) -> None:
         self._worker = worker
+        self._before = before
         self._store = store
         self._progress_interval = progress_interval
 
     async def execute(self, held: HeldAttempt, lane: Lane) -> tuple[Ended, Transition | None]:
         """How the attempt ended, and what that does to its row (None: it is not ours any more)."""
+        if self._before is not None:
+            await self._before(held, lane)
         note = ProgressNote(self._store, held, self._progress_interval, self._worker.clock)
         try:
             ended = await lane.handler.run(held.claim, note.update, held.stop)

@@ -1,8 +1,9 @@
-"""The handler seam: one attempt of a user's command, from its JSON on stdin to how it ended."""
+"""The handler seam: one attempt of a user's command, from its JSON on stdin to how it ended; and plain commands."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,7 @@ from gridsidecar.task import Claim, Ended, Progress
 
 if TYPE_CHECKING:
     from gridsidecar.handler.capture import OnText
+    from gridsidecar.handler.command import Command
 
 
 class StopReason(StrEnum):
@@ -67,6 +69,11 @@ class Handler(Protocol):
         ...
 
 
+def timeout_of(claim: Claim, settings: HandlerSettings) -> float:
+    """Seconds that an attempt may take; 0 is no limit. What the task says wins."""
+    return settings.timeout if claim.task.timeout is None else claim.task.timeout
+
+
 def make_handlers(
     settings: Mapping[str, HandlerSettings], clock: Clock, on_text: OnText | None = None
 ) -> dict[str, Handler]:
@@ -77,3 +84,25 @@ def make_handlers(
     from gridsidecar.handler.oneshot import OneshotHandler
 
     return {name: OneshotHandler(name, handler, clock, on_text) for name, handler in settings.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandEnd:
+    """How a command that is no handler ended. All is well with exit code 0."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    timed_out: bool = False  # we ended it when its time was up
+    stopped: bool = False  # we ended it because we were asked to, or did not even start it
+    stderr_line: str = ""  # the last that it said there, or the one that names an error
+    cannot_start: str | None = None  # one sentence: what is wrong and what to do
+
+
+async def run_command(command: Command, stdin: bytes, timeout: float, stop: Stop) -> CommandEnd:
+    """Run a command that is no handler, for `timeout` seconds at most; its output is read and forgotten.
+
+    Nothing that it started outlives it.
+    """
+    from gridsidecar.handler.errand import run
+
+    return await run(command, stdin, timeout, stop)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 _SHEBANG_BYTES = 256  # what the kernel reads of a script's first line
 _WORD = re.compile(rb"[^ \t]+")  # to the kernel a CR belongs to the name
@@ -32,12 +33,13 @@ class NotStartable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a handler runs, and where. `env` decides which PATH is searched."""
+    """What a handler or a hook runs, and where. `env` decides which PATH is searched."""
 
-    handler: str  # the handler's name, for messages
+    name: str  # of the handler or hook, for messages
     argv: tuple[str, ...]
     cwd: str | None
     env: Mapping[str, str]
+    kind: Literal["handler", "hook"] = "handler"
 
     def locate(self) -> str:
         """The program to execute; `NotStartable` when it is not there or not executable."""
@@ -61,11 +63,16 @@ class Command:
             return str(known)
         number = error.errno if isinstance(error, OSError) else None
         what = os.strerror(number) if number else str(error)
-        advice = _ADVICE.get(number or 0, "check `command`, `cwd` and `env` of this handler")
-        return f"handler {self.handler}: cannot start {self.argv[0]} ({what}): {advice}"
+        advice = _ADVICE.get(number or 0, f"check {self._key}, its folder and its environment")
+        return f"{self.kind} {self.name}: cannot start {self.argv[0]} ({what}): {advice}"
+
+    @property
+    def _key(self) -> str:
+        """Where it stands in the configuration."""
+        return "`command`" if self.kind == "handler" else f"`hooks.{self.name}`"
 
     def _refuse(self, problem: str) -> NotStartable:
-        return NotStartable(f"handler {self.handler}: {problem}")
+        return NotStartable(f"{self.kind} {self.name}: {problem}")
 
     def _candidates(self) -> list[Path]:
         program = Path(self.argv[0])
@@ -76,9 +83,9 @@ class Command:
 
     def _not_found(self) -> str:
         if "/" in self.argv[0]:
-            return f"{self._candidates()[0]} does not exist; create it or correct `command`"
+            return f"{self._candidates()[0]} does not exist; create it or correct {self._key}"
         searched = os.pathsep.join(os.get_exec_path(self.env))
-        return f"{self.argv[0]} is not in PATH ({searched}); install it or give its full path in `command`"
+        return f"{self.argv[0]} is not in PATH ({searched}); install it or give its full path in {self._key}"
 
 
 def _bad_interpreter(script: Path, cwd: str | None) -> str | None:

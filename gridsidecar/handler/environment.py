@@ -1,9 +1,9 @@
-"""The environment a handler sees: a short list of harmless variables, what its owner names, and ours."""
+"""The environment a handler or hook sees: a short list of harmless variables, what its owner names, and ours."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.task import Claim
@@ -15,17 +15,27 @@ _SAFE = re.compile(r"[A-Za-z0-9._:@/-]{1,255}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+def hook_environment(name: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The part that is the same for every run of a hook."""
+    return {**_passed(inherited, _ALLOWED), "GRIDSIDECAR": "1", "GRIDSIDECAR_HOOK": name}
+
+
 def handler_environment(settings: HandlerSettings, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The part that is the same for every attempt of a handler. Credentials of ours are never in it."""
-    wanted = _ALLOWED.union(settings.pass_env)
-    passed = {name: value for name, value in inherited.items() if name in wanted or name.startswith("LC_")}
+    """The part that is the same for every attempt of a handler."""
     return {
-        "PYTHONUNBUFFERED": "1",  # else the output of a Python handler that gets killed is lost
-        **passed,
+        **_passed(inherited, _ALLOWED.union(settings.pass_env)),
         **settings.env,
         "GRIDSIDECAR": "1",
         "GRIDSIDECAR_PROTOCOL": str(PROTOCOL_VERSION),
         "GRIDSIDECAR_MODE": settings.mode,
+    }
+
+
+def _passed(inherited: Mapping[str, str], wanted: Set[str]) -> dict[str, str]:
+    """What a child gets of our own environment. Credentials of ours are never in it."""
+    return {
+        "PYTHONUNBUFFERED": "1",  # else the output of a Python program that gets killed is lost
+        **{name: value for name, value in inherited.items() if name in wanted or name.startswith("LC_")},
     }
 
 

@@ -10,7 +10,7 @@ from typing import assert_never
 from gridsidecar import wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import HandlerSettings
-from gridsidecar.handler import Stop, StopReason
+from gridsidecar.handler import Stop, StopReason, timeout_of
 from gridsidecar.handler.capture import OnText, text_of
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.conversation import Conversation, OnProgress
@@ -94,7 +94,7 @@ class _Attempt:
     def __init__(
         self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, on_text: OnText | None
     ) -> None:
-        self.timeout = _timeout(claim, settings)
+        self.timeout = timeout_of(claim, settings)
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._talk = Conversation(settings, claim, on_progress, on_text)
@@ -201,11 +201,6 @@ class _Attempt:
             ignored_events=self._talk.ignored,
             notes=self._process.notes + notes,
         )
-
-
-def _timeout(claim: Claim, settings: HandlerSettings) -> float:
-    """Seconds; 0 is none."""
-    return settings.timeout if claim.task.timeout is None else claim.task.timeout
 
 
 def _cause(reason: StopReason) -> Cause:

@@ -15,7 +15,7 @@ from gridsidecar.wire.events import (
     Text,
     decode_event,
 )
-from gridsidecar.wire.handler_input import PROTOCOL_VERSION, encode_input
+from gridsidecar.wire.handler_input import PROTOCOL_VERSION, encode_input, encode_task_end, encode_worker_event
 from gridsidecar.wire.properties import decode_properties, encode_properties
 from gridsidecar.wire.refused import Refused
 from gridsidecar.wire.strict_json import data_json
@@ -42,4 +42,6 @@ __all__ = [
     "encode_callback",
     "encode_input",
     "encode_properties",
+    "encode_task_end",
+    "encode_worker_event",
 ]

@@ -1,8 +1,9 @@
-"""The one line of JSON that a handler reads on stdin."""
+"""The one line of JSON that a handler or a hook reads on stdin."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from gridsidecar.task import Claim
 from gridsidecar.wire.strict_json import data_json
@@ -26,17 +27,8 @@ def encode_input(
     """One line of ASCII JSON with its LF; `mode` is `task` or `data`. `deadline_ms` is milliseconds since 1970."""
     if mode == "data":
         return _line(claim.task.data)
-    task = claim.task
     return _line(
-        {
-            "gs": PROTOCOL_VERSION,
-            "type": "task",
-            "task_id": task.task_id,
-            "task_type": task.task_type,
-            "data": task.data,
-            "max_retry_count": claim.max_retry_count,
-        }
-        | {name: value for name, value in task.fields.items() if name not in _WRITTEN}
+        _task(claim)
         | {
             "run": {
                 "attempt": claim.attempt,
@@ -53,6 +45,29 @@ def encode_input(
 
 
 _WRITTEN = _WITHHELD | {"task_id", "task_type", "data", "max_retry_count"}
+
+
+def encode_task_end(claim: Claim, end: Mapping[str, Any]) -> bytes:
+    """The task's line once more, for a hook: with what came of it in place of what it may use."""
+    run = {"attempt": claim.attempt, "idempotency_key": _idempotency_key(claim)}
+    return _line(_task(claim) | {"run": run, "end": end})
+
+
+def encode_worker_event(kind: Literal["startup", "shutdown"], *, worker: str, queue: str) -> bytes:
+    """One line about the worker itself, for a hook."""
+    return _line({"gs": PROTOCOL_VERSION, "type": kind, "worker": worker, "queue": queue})
+
+
+def _task(claim: Claim) -> dict[str, Any]:
+    task = claim.task
+    return {
+        "gs": PROTOCOL_VERSION,
+        "type": "task",
+        "task_id": task.task_id,
+        "task_type": task.task_type,
+        "data": task.data,
+        "max_retry_count": claim.max_retry_count,
+    } | {name: value for name, value in task.fields.items() if name not in _WRITTEN}
 
 
 def _line(value: Any) -> bytes:
