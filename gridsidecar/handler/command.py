@@ -43,9 +43,11 @@ class Command:
 
     def locate(self) -> str:
         """The program to execute; `NotStartable` when it is not there or not executable."""
-        if self.cwd is not None and not Path(self.cwd).is_dir():
+        if self.cwd is not None and not os.path.isdir(self.cwd):
             raise self._refuse(f"the directory {self.cwd} does not exist; create it or correct `cwd`")
-        candidates = [path for path in self._candidates() if path.is_file()]
+        candidates = [
+            path for path in self._candidates() if os.path.isfile(path)
+        ]  # is_file raises where it may not look
         if not candidates:
             raise self._refuse(self._not_found())
         program = next((path for path in candidates if os.access(path, os.X_OK)), None)

@@ -47,6 +47,12 @@ CHINESE = {
     "notices arrive again": "通知恢复发送",
     "notices lost": "通知丢失",
     "the mail server refused a receiver": "邮件服务器拒绝收件人",
+    # Hooks
+    "running a hook": "运行 hook",
+    "a hook failed": "hook 执行失败",
+    "on_task_end is slower than the tasks, some ends get none": "on_task_end 跟不上任务速度，部分任务结束时未调用",
+    "ends of tasks had no on_task_end": "部分任务结束时未调用 on_task_end",
+    "waiting for on_task_end": "等待 on_task_end 完成",
     # The log itself
     "log file cannot be written": "日志文件无法写入",
     "log file works again": "日志文件恢复写入",
