@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Start
+from tests.store.direct import TASKS, Direct
+from tests.store.plugin import SHAPES
 from tests.support.place import Place
 from tests.support.waiting import eventually
 from tests.support.web import web_server
@@ -40,8 +42,26 @@ def bodies(url: str, queue: str) -> list[tuple[str, bytes, dict[str, Any]]]:
     return found
 
 
+def ended(place: Place) -> int:
+    return sum(row["status"] in ("success", "failed") for row in place.rows().values() if row["task_type"] != "old")
+
+
+def make_old_table(place: Place) -> None:
+    """As the earlier plugin made it, with a row of each status, one of them for a message that is still to come."""
+    shape = SHAPES["written out"]
+    direct = Direct(place.store_url)
+    direct.run(shape.create())
+    for status in ("pending", "running", "success", "failed", "retrying"):
+        direct.run(f"INSERT INTO {TASKS} (id, task_type, status, data) VALUES (?, 'old', ?, '{{}}')", status, status)
+    direct.run(f"INSERT INTO {TASKS} (id, task_type, data) VALUES ('go-5f0c2b1e', 'data_processing', NULL)")
+
+
 @pytest.mark.timeout(180)
-async def test_messages_of_five_languages(place: Place, start: Start, queue: str) -> None:
+@pytest.mark.parametrize("table", ["our own table", "the plugin's table"])
+async def test_messages_of_five_languages(place: Place, start: Start, queue: str, table: str) -> None:
+    if table == "the plugin's table":
+        make_old_table(place)
+    before = {row["id"]: row["status"] for row in place.rows().values() if row["task_type"] == "old"}
     answers, default = f"{queue}.answers", f"{queue}.callbacks"
     async with web_server() as web:
         sent = bodies(web.url, answers)
@@ -49,7 +69,7 @@ async def test_messages_of_five_languages(place: Place, start: Start, queue: str
             await place.publish_bodies(body, **properties)
         handlers = {"default": place.job("say", RESULT), "failing": place.job("say", ERROR)}
         start(place.config(handlers, worker={"concurrency": 4}, callbacks={"allow": ["127.0.0.1"], "queue": default}))
-        await eventually(lambda: place.all_ended(len(sent)), timeout=60)
+        await eventually(lambda: ended(place) == len(sent), timeout=60)
         await web.wait_for(10, timeout=60)
         for language, name in [(one["language"], json.loads(one["body"])["task_id"].split("-")[0]) for one in RECORDED]:
             requests = [request for request in web.requests if request.path == f"/{language}"]
@@ -79,4 +99,5 @@ async def test_messages_of_five_languages(place: Place, start: Start, queue: str
             assert json.loads(body)["callback_data"] == data
             assert (properties["delivery_mode"], properties["content_type"]) == (2, "application/json")
             assert properties["message_id"].startswith("cb_")
+    assert {row["id"]: row["status"] for row in place.rows().values() if row["task_type"] == "old"} == before
     assert b"secret" not in b"".join(request.body for request in web.requests)
