@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from gridsidecar import __version__
-from gridsidecar.cli import config, dead, demo, execute, queue, run, status, submit, tables
+from gridsidecar.cli import (
+    callbacks,
+    config,
+    dead,
+    demo,
+    execute,
+    logs,
+    queue,
+    run,
+    stats,
+    status,
+    submit,
+    tables,
+    tasks,
+)
+from gridsidecar.cli.registering import add
 from gridsidecar.errors import EX_INTERRUPTED, EX_USAGE, GridSidecarError
 
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -26,27 +39,21 @@ app = typer.Typer(
 )
 
 
-def _add(name: str, command: Callable[..., None], epilog: str = "", **context: object) -> None:
-    text = inspect.getdoc(command) or ""
-    app.command(name, help=_reflowed(text), epilog=_reflowed(epilog), context_settings=context)(command)
-
-
-def _reflowed(text: str) -> str:
-    """Paragraphs as one line each: help is as wide as its terminal."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
-
-
-_add("run", run.run, run.EPILOG, allow_interspersed_args=False)
-_add("demo", demo.demo)
-_add("submit", submit.submit, submit.EPILOG)
-_add("status", status.status, status.EPILOG)
-_add("exec", execute.execute, execute.EPILOG, allow_interspersed_args=False)
-_add("queue-info", queue.queue_info, queue.INFO_EPILOG)
-_add("purge-queue", queue.purge_queue, queue.PURGE_EPILOG)
+add(app, "run", run.run, run.EPILOG, allow_interspersed_args=False)
+add(app, "demo", demo.demo)
+add(app, "submit", submit.submit, submit.EPILOG)
+add(app, "status", status.status, status.EPILOG)
+app.add_typer(tasks.app, name="tasks")
+add(app, "logs", logs.logs, logs.EPILOG)
+add(app, "stats", stats.stats)
+app.add_typer(callbacks.app, name="callbacks")
+add(app, "queue-info", queue.queue_info, queue.INFO_EPILOG)
+add(app, "purge-queue", queue.purge_queue, queue.PURGE_EPILOG)
 app.add_typer(dead.app, name="dead")
+add(app, "exec", execute.execute, execute.EPILOG, allow_interspersed_args=False)
 app.add_typer(config.app, name="config")
-_add("migrate", tables.migrate)
-_add("version", tables.version)
+add(app, "migrate", tables.migrate)
+add(app, "version", tables.version)
 
 
 def _print_version(asked: bool) -> None:

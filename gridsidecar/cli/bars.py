@@ -131,7 +131,7 @@ class Bars:
                 Text(_name(names[task_id], name_width), no_wrap=True),
                 ProgressBar(100, percent(view), width=bar_width, complete_style=style, finished_style=style),
                 Text(f"{percent(view):3d}%", style=style),
-                Text(_fitted(words(view), rest), style=style, no_wrap=True, overflow="crop"),
+                Text(fitted(words(view), rest), style=style, no_wrap=True, overflow="crop"),
             )
         return table
 
@@ -146,7 +146,7 @@ def _name(text: str, width: int) -> str:
     return set_cell_size(text, width - 3 - tail) + "..." + set_cell_size(text[::-1], tail)[::-1]
 
 
-def _fitted(text: str, width: int) -> str:
+def fitted(text: str, width: int) -> str:
     """Cut to so many columns of a terminal, of which some characters take two."""
     from rich.cells import cell_len, set_cell_size
 

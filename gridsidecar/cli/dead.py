@@ -111,7 +111,7 @@ def _settings(config: str | None, url: str | None, queue: str | None, *parts: Pa
 async def _list(settings: BrokerSettings, limit: int, as_json: bool) -> None:
     from gridsidecar.cli.letter_view import local_time, reason, summary
     from gridsidecar.cli.letters import letters_of
-    from gridsidecar.cli.listing import print_rows
+    from gridsidecar.cli.listing import print_listing
     from gridsidecar.cli.parts import connected
     from gridsidecar.cli.screen import clean, json_text, say
 
@@ -127,7 +127,7 @@ async def _list(settings: BrokerSettings, limit: int, as_json: bool) -> None:
             if as_json:
                 print(json_text(summary(letter)), flush=True)
     if rows and not as_json:
-        print_rows(("id", "refused", "bytes", "reason"), rows)
+        print_listing(("id", "refused", "bytes", "reason"), rows)
     if not rows:
         say(f"no dead letters in {settings.dead_letters}")
     if more:

@@ -124,7 +124,7 @@ def _rows(planned: Sequence[DemoTask], views: Views) -> list[tuple[str, ...]]:
 
 
 def _cells(view: View | None) -> tuple[str, str, str, str]:
-    from gridsidecar.cli.task_view import seconds_between
+    from gridsidecar.cli.times import seconds_between
 
     if view is None:
         return "queued", "0", "", ""

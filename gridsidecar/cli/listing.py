@@ -1,25 +1,30 @@
-"""Rows and facts on stdout: a table on a terminal, plain aligned lines elsewhere. All texts must be safe to show."""
+"""Rows and facts on stdout: columns on a terminal, plain aligned lines elsewhere. All texts must be safe to show."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from gridsidecar.cli.screen import console, interactive
 
-Row = Sequence[str]
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Rows = Sequence[Sequence[str]]
+GAP = 2  # columns of the terminal between two columns
+NARROWEST_REST = 8
+_COLOURED = ("status", "state")
 
 
-def print_rows(columns: Row, rows: Sequence[Row]) -> None:
-    """One line a row under the names of the columns; the last column may be of any length."""
+def print_listing(columns: Sequence[str], rows: Rows, styles: Mapping[str, str] | None = None) -> None:
+    """One line a row under the names of the columns. On a terminal the last column is cut to the room that is left, and
+    a status or state has its style."""
     if interactive(sys.stdout):
-        _print_table(columns, rows)
-        return
-    lines = [columns, *rows]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
-    for line in lines:
-        cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
-        print("  ".join(cells).rstrip())
+        out = console(sys.stdout)
+        out.print(_table(columns, rows, styles or {}, out.width))
+    else:
+        print("\n".join(aligned([columns, *rows])))
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:
@@ -32,15 +37,31 @@ def print_facts(facts: Sequence[tuple[str, str]]) -> None:
         print(f"{label:<{width}}  {text}".rstrip())
 
 
-def _print_table(columns: Row, rows: Sequence[Row]) -> None:
-    from rich import box
+def aligned(rows: Rows) -> Iterator[str]:
+    """A line for each row, its cells under one another."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        yield (" " * GAP).join(cells).rstrip()
+
+
+def _table(columns: Sequence[str], rows: Rows, styles: Mapping[str, str], width: int) -> Table:
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=box.SIMPLE, pad_edge=False, header_style="dim")
-    for row in rows:
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    console(sys.stdout).print(table)
+    from gridsidecar.cli.bars import fitted
+
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+    taken = [max(map(cell_len, cells)) + GAP for cells in zip(columns, *rows, strict=True)]
+    rest = max(NARROWEST_REST, width - sum(taken[:-1]))
+    for *cells, last in rows:
+        coloured = [
+            Text(cell, style=styles.get(cell, "") if name in _COLOURED else "", overflow="fold")
+            for name, cell in zip(columns, cells, strict=False)
+        ]
+        table.add_row(*coloured, Text(fitted(last, rest), no_wrap=True, overflow="crop"))
+    return table
 
 
 def _print_grid(facts: Sequence[tuple[str, str]]) -> None:

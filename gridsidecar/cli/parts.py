@@ -1,17 +1,21 @@
-"""What commands use of the product that is not a whole sidecar: a part of its settings, a broker for one errand."""
+"""What commands use of the product: a part of its settings, a broker or a store for one errand."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gridsidecar.cli.run import config_file
+from gridsidecar.cli.screen import say
+from gridsidecar.errors import EX_FAILED, UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.broker import Broker
     from gridsidecar.config.settings import BrokerSettings, Settings
+    from gridsidecar.store import OpenStore
 
 Part = Literal["broker", "store", "handlers"]
 
@@ -46,6 +50,39 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[Broker]:
         yield broker
     finally:
         await broker.close()
+
+
+@asynccontextmanager
+async def existing_store(settings: Settings) -> AsyncIterator[OpenStore | None]:
+    """The store as it stands, to look and to change single rows: nothing is created. None: no SQLite file yet."""
+    from gridsidecar.store import RowRejected, make_store
+
+    if _no_file_yet(settings):
+        yield None
+        return
+    store = make_store(settings.store, settings.broker.queue)
+    try:
+        await store.open()
+        yield store
+    except RowRejected as error:  # a command line may hold any bytes
+        raise UsageError(f"no database holds such a value: {error}") from error
+    finally:
+        await store.close()
+
+
+def _no_file_yet(settings: Settings) -> bool:
+    """An SQLite file that no worker has made yet: looking must not make it."""
+    from gridsidecar.config.urls import sqlite_path
+
+    url = settings.store.url
+    return url.startswith("sqlite:") and not Path(sqlite_path(url)).exists()
+
+
+def unknown_tasks(ids: list[str], settings: Settings) -> int:
+    """Say that there are no such tasks; the exit code."""
+    for task_id in ids:
+        say(f"no task {task_id} in {place_of(settings.store.url)}; a task appears there when a worker takes it up")
+    return EX_FAILED
 
 
 def place_of(url: str) -> str:

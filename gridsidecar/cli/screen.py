@@ -54,6 +54,13 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def clean_text(text: str) -> str:
+    """The same for text of several lines, whose line ends and tabs stay."""
+    if text.isprintable():
+        return text
+    return "\n".join("\t".join(map(clean, line.split("\t"))) for line in text.replace("\r\n", "\n").split("\n"))
+
+
 def cut(text: str, width: int) -> str:
     """At most `width` characters, with a mark where something is left out."""
     return text if len(text) <= width else text[: max(0, width - 3)] + "..."

@@ -4,60 +4,54 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from gridsidecar.cli.callback_view import callback_object, callback_words
+from gridsidecar.cli.listing import aligned
 from gridsidecar.cli.screen import clean, console, cut, interactive, json_text
 from gridsidecar.cli.task_words import STYLES, View, due, duration, ended, error_line, percent, status_of
+from gridsidecar.cli.times import in_utc, local_time, seconds_between
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from gridsidecar.store import Reading
+    from gridsidecar.store import OpenStore
 
 RESULT_SHOWN = 400  # characters
 _LOG_COLUMNS = ("task_id", "log_head", "log_tail", "log_dropped")
 _COLUMNS = ("#", "outcome", "started", "took", "exit", "error")
 Attempts = Sequence[Mapping[str, Any]]
+Callbacks = Sequence[Mapping[str, Any]]
+Facts = Sequence[tuple[str, str]]  # label and text
 
 
-async def read_task(store: Reading, task_id: str) -> tuple[View, Attempts] | None:
-    """A task and its history; None when there is no such task."""
-    view = await store.get(task_id)
-    return None if view is None else (view, await store.attempts(task_id))
+async def read_task(store: OpenStore, task_id: str) -> tuple[View, Attempts, Callbacks] | None:
+    """A task, its history, and the callbacks about it, newest first; None when there is no such task."""
+    view = await store.reading.get(task_id)
+    if view is None:
+        return None
+    return view, await store.reading.attempts(task_id), await store.outbox.all(task_id=task_id)
 
 
-def task_object(view: View, attempts: Attempts | None = None) -> dict[str, Any]:
+def task_object(view: View, attempts: Attempts | None = None, callbacks: Callbacks | None = None) -> dict[str, Any]:
     """The task for `--json`: times in ISO 8601, UTC."""
-    shown = {name: _iso(name, value) for name, value in view.items()}
+    shown = in_utc(view)
     if attempts is not None:
         shown["attempts"] = [
-            {name: _iso(name, value) for name, value in row.items() if name not in _LOG_COLUMNS} for row in attempts
+            {name: value for name, value in in_utc(row).items() if name not in _LOG_COLUMNS} for row in attempts
         ]
+    if callbacks is not None:
+        shown["callbacks"] = [callback_object(row) for row in callbacks]
     return shown
 
 
-def _iso(name: str, value: Any) -> Any:
-    if name.endswith("_at") and isinstance(value, str):
-        return _moment(value).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return value
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def local_time(text: str) -> str:
-    """A stored time as the person's own clock shows it, with its zone."""
-    return _moment(text).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
-
-
-def print_task(view: View, attempts: Attempts) -> None:
+def print_task(view: View, attempts: Attempts, callbacks: Callbacks) -> None:
     """The task on stdout: a panel on a terminal, plain lines elsewhere."""
+    facts = [*_facts(view), *(("callback", callback_words(row)) for row in callbacks)]
     if not interactive(sys.stdout):
-        print("\n".join(_plain(view, attempts)))
+        print("\n".join(_plain(view, facts, attempts)))
         return
-    console(sys.stdout).print(_panel(view, attempts))
+    console(sys.stdout).print(_panel(view, facts, attempts))
 
 
 # -- the facts --------------------------------------------------------------------------------------------------------
@@ -70,8 +64,8 @@ def _facts(view: View) -> Iterator[tuple[str, str]]:
     for label, name in (("created", "created_at"), ("started", "started_at"), ("ended", "completed_at")):
         if view[name] is not None:
             yield label, local_time(view[name])
-    if view["started_at"] and view["completed_at"]:
-        yield "took", duration(seconds_between(view["started_at"], view["completed_at"]))
+    if time := took(view):
+        yield "took", time
     if view["next_run_at"] is not None and not ended(view):
         yield "next run", f"{due(view)}, at {local_time(view['next_run_at'])}"
     if view["cancel_requested"] and not ended(view):
@@ -81,6 +75,12 @@ def _facts(view: View) -> Iterator[tuple[str, str]]:
     if view["status"] == "success":
         yield "result", _shortened(view["result"])
     yield "data", _shortened(view["data"])
+
+
+def took(view: View) -> str:
+    """From its first start to its end; empty while it has not come to one."""
+    start, end = view["started_at"], view["completed_at"]
+    return duration(seconds_between(start, end)) if start and end else ""
 
 
 def _attempt_words(view: View) -> str:
@@ -93,11 +93,6 @@ def _attempt_words(view: View) -> str:
 def _shortened(value: Any) -> str:
     text = json_text(value)
     return text if len(text) <= RESULT_SHOWN else f"{cut(text, RESULT_SHOWN)} ({len(text):,} characters; see --json)"
-
-
-def seconds_between(start: str, end: str) -> float:
-    """Between two stored times."""
-    return (_moment(end) - _moment(start)).total_seconds()
 
 
 def _history(attempts: Attempts) -> list[tuple[str, ...]]:
@@ -123,23 +118,19 @@ def _exit_words(row: Mapping[str, Any]) -> str:
 # -- on paper, and on a terminal --------------------------------------------------------------------------------------
 
 
-def _plain(view: View, attempts: Attempts) -> Iterator[str]:
+def _plain(view: View, facts: Facts, attempts: Attempts) -> Iterator[str]:
     message = clean(view["progress_message"] or "")
     yield f"{'task':<9} {clean(view['task_id'])}"
     yield f"{'status':<9} {status_of(view)}"
     yield f"{'progress':<9} {percent(view)} %{f' {message}' if message else ''}"
-    for label, text in _facts(view):
+    for label, text in facts:
         yield f"{label:<9} {text}"
     if attempts:
-        rows = [_COLUMNS, *_history(attempts)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
         yield "attempts"
-        for row in rows:
-            cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-            yield f"  {'  '.join(cells)}".rstrip()
+        yield from (f"  {line}" for line in aligned([_COLUMNS, *_history(attempts)]))
 
 
-def _panel(view: View, attempts: Attempts) -> RenderableType:
+def _panel(view: View, facts: Facts, attempts: Attempts) -> RenderableType:
     from rich import box
     from rich.console import Group
     from rich.panel import Panel
@@ -152,12 +143,12 @@ def _panel(view: View, attempts: Attempts) -> RenderableType:
     message = Text(clean(view["progress_message"] or ""))
     figure = Text(f"{percent(view)}%", style=style)
     bar.add_row(ProgressBar(100, percent(view), width=30, complete_style=style, finished_style=style), figure, message)
-    facts = Table.grid(padding=(0, 2, 0, 0))
-    facts.add_row(Text("status", style="dim"), Text(status_of(view), style=f"bold {style}"))
-    facts.add_row(Text("progress", style="dim"), bar)
-    for label, text in _facts(view):
-        facts.add_row(Text(label, style="dim"), Text(text, style="red" if label == "error" else "", overflow="fold"))
-    parts: list[RenderableType] = [facts]
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_row(Text("status", style="dim"), Text(status_of(view), style=f"bold {style}"))
+    table.add_row(Text("progress", style="dim"), bar)
+    for label, text in facts:
+        table.add_row(Text(label, style="dim"), Text(text, style="red" if label == "error" else "", overflow="fold"))
+    parts: list[RenderableType] = [table]
     if attempts:
         history = Table(*_COLUMNS, box=box.SIMPLE, pad_edge=False, header_style="dim")
         for row in _history(attempts):

@@ -117,7 +117,7 @@ SELECT (julianday(MIN(next_try_at)) - julianday('now')) * 86400 AS wait
 FROM {callbacks} WHERE next_try_at IS NOT NULL AND queue = :queue
 
 -- name: callbacks
-SELECT task_id, id, rerun, attempt, queue, kind, url, body, failures, next_try_at, last_error, dead, created_at,
+SELECT task_id, id, rerun, attempt, queue, kind, url, body, tries, failures, next_try_at, last_error, dead, created_at,
   delivered_at FROM {callbacks}
 WHERE (:task_id IS NULL OR task_id = :task_id) AND (:dead IS NULL OR dead = :dead)
   AND (:open IS NULL OR next_try_at IS NOT NULL)

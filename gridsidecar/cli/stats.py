@@ -1,0 +1,138 @@
+"""`gridsidecar stats`: how many tasks are where, and who works on them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.screen import clean, console, interactive, json_text
+from gridsidecar.cli.since import Since, moment
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.console import RenderableType
+
+    from gridsidecar.config.settings import Settings
+
+BAR = 40  # columns of the terminal
+
+Figures = dict[str, Any]
+_NONE: Figures = {"tasks": [], "callbacks": {"owed": 0, "dead": 0, "delivered": 0}, "workers": []}
+
+
+def stats(
+    since: Since = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, times in UTC.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Count tasks by type and status, callbacks that are owed, and the workers that live."""
+    from gridsidecar.cli.parts import load_parts
+    from gridsidecar.clock import SystemClock
+
+    start = moment(since, SystemClock().now())
+    figures = asyncio.run(_read(load_parts(config, "store"), start))
+    if as_json:
+        print(json_text({"since": start and start.isoformat(timespec="seconds").replace("+00:00", "Z"), **figures}))
+    else:
+        _print(figures)
+
+
+async def _read(settings: Settings, since: datetime | None) -> Figures:
+    from gridsidecar.cli.parts import existing_store
+    from gridsidecar.cli.times import in_utc
+
+    async with existing_store(settings) as store:
+        if store is None:
+            return _NONE | {"statuses": {}}
+        tasks = await store.reading.counts_by_type(since)
+        return {
+            "tasks": tasks,
+            "statuses": _by_status(tasks),
+            "callbacks": await store.reading.callback_counts(),
+            "workers": [in_utc(worker) for worker in await store.reading.workers()],
+        }
+
+
+def _by_status(tasks: list[dict[str, Any]]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for entry in tasks:
+        counts[entry["status"]] += entry["count"]
+    return dict(counts)
+
+
+# -- for people -------------------------------------------------------------------------------------------------------
+
+
+def _print(figures: Figures) -> None:
+    from gridsidecar.cli.listing import print_listing
+    from gridsidecar.cli.task_words import STYLES
+
+    statuses = {status: figures["statuses"][status] for status in STYLES if status in figures["statuses"]}
+    if statuses and interactive(sys.stdout):
+        console(sys.stdout).print(_bars(statuses))
+    elif statuses:
+        print_listing(("status", "tasks"), [(status, f"{count}") for status, count in statuses.items()], STYLES)
+    else:
+        print("no tasks")
+    if types := _types(figures["tasks"]):
+        print()
+        print_listing(("type", "status", "tasks", "mean time"), types, STYLES)
+    print()
+    print("callbacks  " + ", ".join(f"{figures['callbacks'][word]} {word}" for word in ("owed", "dead", "delivered")))
+    alive = [worker for worker in figures["workers"] if worker["alive"]]
+    print(f"workers    {len(alive)} alive")
+    for line in _workers(alive):
+        print(f"  {line}")
+
+
+def _types(tasks: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    from gridsidecar.cli.task_words import duration
+
+    return [
+        (
+            clean(entry["task_type"]),
+            entry["status"],
+            str(entry["count"]),
+            "" if entry["seconds"] is None else duration(entry["seconds"]),
+        )
+        for entry in tasks
+    ]
+
+
+def _workers(alive: list[dict[str, Any]]) -> Iterator[str]:
+    from gridsidecar.cli.listing import aligned
+    from gridsidecar.cli.times import local_time
+
+    rows = [
+        (
+            clean(one["name"]),
+            f"queue {clean(one['queue'])}",
+            f"{one['running']} running",
+            f"since {local_time(one['started_at'])}",
+        )
+        for one in alive
+    ]
+    yield from aligned(rows) if rows else ()
+
+
+def _bars(statuses: Mapping[str, int]) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    from gridsidecar.cli.task_words import STYLES
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    most = max(statuses.values())
+    for status, count in statuses.items():
+        style = STYLES[status]
+        bar = ProgressBar(most, count, width=BAR, complete_style=style, finished_style=style)
+        table.add_row(Text(status, style=style), Text(f"{count:,}", justify="right"), bar)
+    return table
