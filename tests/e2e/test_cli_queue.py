@@ -34,7 +34,7 @@ async def filled(place: Place) -> None:
     """Three messages that wait, one delayed, one dead."""
     rubbish = b"\x00"
     await place.publish_bodies(rubbish)
-    await place.publish({"task_id": "later", "defer_by": 3600})
+    await place.publish({"task_id": "later", "defer_by": 3000})
     done = run(place, "run", "--burst", "--burst-check-interval", "0.1")
     assert done.returncode == 0, done.stderr
     await place.publish({"task_id": "a"}, {"task_id": "b"}, {"task_id": "c"})
@@ -101,7 +101,7 @@ async def test_purge_without_a_terminal_needs_yes(place: Place) -> None:
 async def test_purge_on_a_terminal_asks(place: Place) -> None:
     await filled(place)
     code, shown = on_terminal(place.folder, "purge-queue", answers={"for good?": ""})
-    assert (code, "3 messages wait" in shown) == (1, True)
+    assert (code, "3 messages wait" in shown) == (1, True), shown
     code, _ = on_terminal(place.folder, "purge-queue", interrupt_at="for good?")
     assert code == 130
     assert info(place)["ready"] == 3
