@@ -10,6 +10,7 @@ from gridsidecar.store.queries import Query
 T = TypeVar("T")
 Params = Mapping[str, Any]
 Statement = tuple[Query, Params]
+MIGRATE = "; `gridsidecar migrate` creates the tables and brings them up to date"
 
 
 class Connection(Protocol):

@@ -13,7 +13,7 @@ import aiosqlite
 
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, StoreUnavailable
-from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
+from gridsidecar.store.database import MIGRATE, Connection, Params, RowRejected, Statement, T
 from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
 
 WAL_TRIES, WAL_PAUSE = 250, 0.02  # seconds
@@ -171,7 +171,8 @@ class _translated:
             if any(
                 sign in text for sign in ("no such table", "no such column", "readonly", "unable to open", "syntax")
             ):
-                raise AccessRefused(f"cannot use {self._path}: {text}") from error
+                hint = MIGRATE if text.startswith(("no such table", "no such column")) else ""
+                raise AccessRefused(f"cannot use {self._path}: {text}{hint}") from error
             raise StoreUnavailable(f"{self._path}: {text}") from error
         if isinstance(error, sqlite3.DatabaseError):
             raise AccessRefused(f"cannot use {self._path}: {error}") from error

@@ -7,7 +7,7 @@ from enum import StrEnum
 import pymysql.err
 
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
-from gridsidecar.store.database import RowRejected
+from gridsidecar.store.database import MIGRATE, RowRejected
 
 
 class Meaning(StrEnum):
@@ -29,6 +29,7 @@ _MEANINGS = {
     Meaning.REJECTED: {1048, 1062, 1153, 1264, 1265, 1292, 1366, 1406, 1525, 3140, 3156, 3157, 3819, 4025},
     Meaning.REFUSED: {1044, 1045, 1049, 1054, 1064, 1142, 1143, 1146, 1227, 1356, 1370, 1698, 2059, 2061, 3118, 3159},
 }
+MISSING = {1054, 1146}  # no such column, no such table
 _BY_CODE = {code: meaning for meaning, codes in _MEANINGS.items() for code in codes}
 
 
@@ -57,7 +58,8 @@ def translated(error: BaseException, place: str) -> GridSidecarError | RowReject
         case Meaning.REJECTED:
             return RowRejected(text)
         case Meaning.REFUSED:
-            return AccessRefused(f"the database {place} refused: {text}")
+            hint = MIGRATE if error.args[0] in MISSING else ""
+            return AccessRefused(f"the database {place} refused: {text}{hint}")
         case Meaning.READ_ONLY:
             return StoreUnavailable(f"the database {place} is read-only: {text}")
         case Meaning.FULL:
