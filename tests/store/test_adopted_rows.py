@@ -185,6 +185,22 @@ async def test_the_data(two: Two, plugin: Plugin, in_row: str | None, kept: Any)
     assert (row["priority"], row["timeout"]) == (7, 1.5)
 
 
+async def test_json_that_the_server_will_not_take_is_told(two: Two) -> None:
+    """The columns are of the type JSON, or checked to be; a table of ours takes all that a producer may send."""
+    deep: Any = 1
+    for _ in range(120):
+        deep = [deep]
+    with pytest.raises(RowRejected):
+        await two.deliver_to_a(task("new", fields={"data": deep}))
+    claim = (await two.deliver_to_a(task("waiting"))).claim
+    assert claim is not None
+    transition = await end(two.a, claim, Succeeded(deep))
+    assert transition is not None
+    assert transition.status is Status.FAILED
+    assert str(transition.error).startswith("the database cannot store what the handler sent: ")
+    assert two.rows.row("waiting")["error_message"] == transition.error
+
+
 async def test_a_row_that_somebody_gave_a_word_of_their_own_is_not_touched(two: Two, plugin: Plugin) -> None:
     plugin.run("ALTER TABLE {table} MODIFY status VARCHAR(20)")
     plugin.insert("t", "on hold")
@@ -303,6 +319,7 @@ async def test_lists_and_counts(two: Two) -> None:
     }
 
 
+@pytest.mark.parametrize("plugin", ["old server"], indirect=True)
 def test_the_commands(mysql_url: str, plugin: Plugin, tmp_path: Path) -> None:
     write_config(tmp_path, {"default": {"command": ["true"]}}, store={"url": mysql_url})
     migrated = gridsidecar(tmp_path, "migrate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -11,7 +12,8 @@ from gridsidecar.store.mysql.adoption import changes
 from gridsidecar.store.mysql.definition import Table
 from gridsidecar.store.queries import SCHEMA_VERSION, TableNames, load_migrations
 from gridsidecar.task import Failed, Progress, Succeeded
-from tests.store.direct import TASKS, Direct, Row
+from tests.conftest import execute_on_server
+from tests.store.direct import TASKS, Direct, Row, changed
 from tests.store.plugin import SHAPES, Plugin, numbers, without
 from tests.store.test_migration import OURS
 from tests.store.workers import A, end, migrate, open_store, task
@@ -171,6 +173,19 @@ async def test_another_installation_beside_it_is_left_alone(mysql_url: str, plug
     before = definition(mysql_url)
     await migrate(mysql_url, table_prefix="own_")
     assert definition(mysql_url) == before
+
+
+@pytest.mark.parametrize("plugin", ["new server", "old server"], indirect=True)
+async def test_the_rights_that_are_asked_for_are_enough(
+    mysql_url: str, mysql_server_url: str, plugin: Plugin, stranger: str
+) -> None:
+    database, host = urlsplit(mysql_url).path[1:], urlsplit(mysql_url).netloc.rpartition("@")[2]
+    rights = "select, insert, update, delete, alter, create, drop, create view"
+    execute_on_server(mysql_server_url, f"grant {rights} on {database}.* to '{stranger}'@'%'")
+    before = plugin.answers()
+    await migrate(changed(mysql_url, netloc=f"{stranger}:right%2Fp%40ss@{host}"))
+    assert plugin.answers() == before
+    assert Direct(mysql_url).tables() == OURS
 
 
 # -- tables that somebody changed -------------------------------------------------------------------------------------

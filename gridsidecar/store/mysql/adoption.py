@@ -16,7 +16,7 @@ from gridsidecar.store.mysql.literal import literal
 from gridsidecar.store.queries import Query
 from gridsidecar.task import Status
 
-LONGEST_CHANGE = 6 * 3600.0  # seconds that the server may take to rewrite a table
+LONGEST_CHANGE = 6 * 3600.0  # seconds that the server may take to rewrite or read a whole table
 LONGEST_ID = 768  # characters of utf8mb4 that an index of InnoDB holds
 ZERO = "'0000-00-00 00:00:00'"
 ZERO_TIMES_AT_ONCE = 500  # rows; while they are locked, their writers wait
@@ -91,7 +91,7 @@ class Adoption:
         words = {"table": f"`{self._name}`", "zero": ZERO}
         look = Query.of("zero_times", _ZERO_TIMES.format(**words, many=ZERO_TIMES_AT_ONCE))
         last = ""
-        while rows := await self._session.fetch(look, {"last": last}):
+        while rows := await self._session.fetch(look, {"last": last}, LONGEST_CHANGE):
             ids = ", ".join(literal(row["id"]) for row in rows)
             await self._session.run(_FORGET_ZERO_TIMES.format(**words, ids=ids))
             last = rows[-1]["id"]

@@ -97,8 +97,8 @@ class Session:
     async def execute(self, query: Query, params: Params) -> int:
         return await self.run(query.render(params, literal))
 
-    async def fetch(self, query: Query, params: Params) -> list[dict[str, Any]]:
-        async with asyncio.timeout(REPLY_TIMEOUT), self._connection.cursor(aiomysql.DictCursor) as cursor:
+    async def fetch(self, query: Query, params: Params, timeout: float = REPLY_TIMEOUT) -> list[dict[str, Any]]:
+        async with asyncio.timeout(timeout), self._connection.cursor(aiomysql.DictCursor) as cursor:
             await cursor.execute(query.render(params, literal))
             return [_plain(row) for row in await cursor.fetchall()]
 
