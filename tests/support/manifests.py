@@ -84,5 +84,5 @@ def longest_exit(settings: Settings) -> int:
     """Seconds from SIGTERM to the end, at the very worst."""
     kill_grace = max(handler.kill_grace for handler in settings.handlers.values())
     drain = settings.worker.shutdown_grace + kill_grace + KILL_MARGIN / 3 + KILL_MARGIN
-    hook = settings.hooks.timeout if settings.hooks.on_shutdown else 0
-    return math.ceil(2 * FAREWELL + drain + hook)
+    hooks = sum(settings.hooks.timeout for hook in (settings.hooks.on_task_end, settings.hooks.on_shutdown) if hook)
+    return math.ceil(2 * FAREWELL + drain + hooks)

@@ -1,0 +1,130 @@
+"""README.md and README.zh-CN.md say the same, and name every command and every top-level key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from gridsidecar.cli import app
+from gridsidecar.config.settings import Settings
+from tests.support.markdown import Section, sections, words
+
+ROOT = Path(__file__).parents[2]
+ENGLISH, CHINESE = "README.md", "README.zh-CN.md"
+COMMANDS = {ENGLISH: "Commands", CHINESE: "命令"}
+OF_THE_PAGE = {ENGLISH: CHINESE, CHINESE: ENGLISH}  # each leads to the other
+
+
+def read(name: str) -> list[Section]:
+    return sections((ROOT / name).read_text())
+
+
+def title(value: object) -> str:
+    return value.title if isinstance(value, Section) else ""
+
+
+PAIRS = list(zip(read(ENGLISH), read(CHINESE), strict=False))  # as many as both have: the first test counts them
+section_by_section = pytest.mark.parametrize(("english", "chinese"), PAIRS, ids=title)
+each_readme = pytest.mark.parametrize("name", [ENGLISH, CHINESE])
+
+
+# -- the two say the same ---------------------------------------------------------------------------------------------
+
+
+def test_the_same_headings_in_the_same_order() -> None:
+    english, chinese = ([section.level for section in read(name)] for name in (ENGLISH, CHINESE))
+    assert len(english) > 10
+    assert chinese == english
+
+
+@section_by_section
+def test_the_same_code_line_by_line(english: Section, chinese: Section) -> None:
+    assert [block.language for block in chinese.blocks] == [block.language for block in english.blocks]
+    for ours, theirs in zip(english.blocks, chinese.blocks, strict=True):
+        assert [line.code for line in theirs.lines] == [line.code for line in ours.lines]
+        for one, other in zip(ours.lines, theirs.lines, strict=True):
+            assert (other.comment is None) == (one.comment is None), other
+            assert words(other.comment or "") == words(one.comment or "")
+
+
+@section_by_section
+def test_the_same_tables_cell_by_cell(english: Section, chinese: Section) -> None:
+    def shape(section: Section) -> list[list[list[set[str]]]]:
+        return [[[words(cell) for cell in row] for row in table] for table in section.tables]
+
+    assert shape(chinese) == shape(english)
+
+
+@section_by_section
+def test_the_same_words_in_backticks(english: Section, chinese: Section) -> None:
+    assert chinese.words == english.words
+
+
+@section_by_section
+def test_the_same_links(english: Section, chinese: Section) -> None:
+    assert sorted(targets(CHINESE, chinese)) == sorted(targets(ENGLISH, english))
+
+
+def targets(name: str, section: Section) -> Iterator[str]:
+    """Where the links lead; one within the page becomes the number of its heading."""
+    anchors = [each.anchor for each in read(name)]
+    for link in section.links:
+        if link.startswith("#"):
+            assert link[1:] in anchors, f"{name}: no heading makes the anchor {link}"
+            yield f"#{anchors.index(link[1:])}"
+        elif link == OF_THE_PAGE[name]:
+            yield "the other language"
+        else:
+            yield link
+
+
+@each_readme
+def test_a_link_to_a_file_leads_somewhere(name: str) -> None:
+    found = [link for section in read(name) for link in section.links if not re.match(r"https?://|#", link)]
+    assert OF_THE_PAGE[name] in found
+    assert [link for link in found if not (ROOT / link.partition("#")[0]).is_file()] == []
+
+
+def test_the_chinese_is_chinese() -> None:
+    assert [chinese.title for _, chinese in PAIRS if not re.search("[\u4e00-\u9fff]", chinese.text)] == []
+
+
+# -- nothing is left out ----------------------------------------------------------------------------------------------
+
+
+@each_readme
+def test_every_command_is_in_the_table_and_every_entry_is_a_command(name: str) -> None:
+    (section,) = (each for each in read(name) if each.title == COMMANDS[name])
+    (table,) = section.tables
+    told = [command for row in table[1:] for command in named(row[0])]
+    assert sorted(told) == sorted(commands())
+
+
+def named(cell: str) -> tuple[str, ...]:
+    """The commands of a cell: `tasks list`, `show ID` are `tasks list` and `tasks show`."""
+    first, *more = re.findall(r"`([^`]+)`", cell)
+    group, *rest = first.split()
+    if group not in GROUPS:
+        assert not more, cell
+        return (group,)
+    return tuple(f"{group} {word.split()[0]}" for word in (" ".join(rest), *more))
+
+
+GROUPS = {group.name for group in app.registered_groups}
+
+
+def commands() -> Iterator[str]:
+    """What `gridsidecar --help` offers, groups with each of their commands."""
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        below = getattr(command, "commands", None)
+        yield from [name] if below is None else (f"{name} {each}" for each in below)
+
+
+@each_readme
+def test_every_top_level_key_is_named(name: str) -> None:
+    told = {word for section in read(name) for word in section.words}
+    assert {field.alias or key for key, field in Settings.model_fields.items()} - told == set()
