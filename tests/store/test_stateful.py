@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -24,6 +25,7 @@ from hypothesis.stateful import (
 from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Me, Resume, Wait
 from gridsidecar.store import OpenStore
 from gridsidecar.task import (
+    Callback,
     Cancelled,
     CannotStart,
     Claim,
@@ -48,6 +50,7 @@ RETRIES = 6
 
 names = st.sampled_from(NAMES)
 workers = st.sampled_from(WORKERS)
+ASKED = Callback(url="https://example.com/done")
 BOOM = Failed(error="boom", error_type="RateLimited")
 NO_RETRY = Failed(error="no", error_type="Broken", retryable=False)
 # Mostly what keeps a task going: an ended one teaches little.
@@ -70,7 +73,7 @@ class TwoWorkers(RuleBasedStateMachine):
         self.held: dict[tuple[str, str], Claim] = {}  # attempts in memory, by worker and task
         self.forgotten: list[tuple[str, Claim]] = []  # of workers that crashed, or that were told they lost it
         # Messages somewhere in the broker. Delivering one does not use it up, so duplicates come for free.
-        self.copies = {name: [task(name, body=name.encode())] for name in NAMES}
+        self.copies = {name: [task(name, body=name.encode(), fields={"callback": ASKED})] for name in NAMES}
         self.alive = dict.fromkeys(WORKERS, True)
         self.seen: dict[str, Row] = {}
         self.runs = dict.fromkeys(NAMES, 1)  # one, and one more for each retry by hand
@@ -324,7 +327,16 @@ class TwoWorkers(RuleBasedStateMachine):
             attempts = [attempt for attempt, _ in self.direct.history(name)]
             assert attempts == sorted(set(attempts))
             assert all(attempt <= row["attempt"] for attempt in attempts)
+        self._one_callback_for_each_end(rows)
         self.seen = rows
+
+    def _one_callback_for_each_end(self, rows: dict[str, Row]) -> None:
+        callbacks = self.direct.run(f"SELECT task_id, rerun, body FROM {TASKS}_callbacks")
+        for name, row in rows.items():
+            of_run = {one["rerun"]: json.loads(one["body"])["status"] for one in callbacks if one["task_id"] == name}
+            ended = row["status"] in ENDED
+            assert sorted(of_run) == list(range(row["rerun"] + ended))
+            assert not ended or of_run[row["rerun"]] == row["status"]
 
     def _holds_current(self, worker: str, row: Row) -> bool:
         held = self.held.get((worker, row["id"]))
