@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import assert_never
@@ -18,8 +19,11 @@ from gridsidecar.store import Outbox, OwedCallback
 from gridsidecar.task import TaskUpdate
 from gridsidecar.worker import Worker
 
-AT_ONCE = 16  # callbacks under way
+AT_ONCE = 64  # callbacks under way
+AT_ONCE_EACH = 8  # … to one receiver: one that hangs holds up itself
 LONGEST_LOOK_GAP = 15.0  # seconds between two looks at the outbox: others write to it, too
+SHORTEST_LOOK_GAP = 0.05
+BUSY_LOOK_GAP = 1.0  # … while what is due is for a receiver that has all its share under way
 LEASE_MARGIN = 30.0  # seconds beyond a request's time limit, for writing down what became of it
 UNAVAILABLE_PAUSE = 15.0  # seconds
 
@@ -37,6 +41,7 @@ class Deliverer:
         self._max_retries = settings.max_retries
         self._lease = settings.timeout + LEASE_MARGIN
         self._sending: set[asyncio.Task[None]] = set()
+        self._under_way: Counter[str] = Counter()  # by receiver
         self._news = asyncio.Event()
         self._looking = True  # what is due may not be in our hands yet
         self._quiet = asyncio.Event()
@@ -110,21 +115,33 @@ class Deliverer:
         room = AT_ONCE - len(self._sending)
         if room <= 0:
             return LONGEST_LOOK_GAP  # a callback that is done wakes us
-        taken = await self._outbox.take(room, self._lease)
-        for callback in taken:
-            job = asyncio.create_task(self._deliver(callback))
-            self._sending.add(job)
-            job.add_done_callback(self._sent)
-        if len(taken) == room:  # there may be more
-            return 0.0 if len(self._sending) < AT_ONCE else LONGEST_LOOK_GAP
-        if not self._news.is_set():
+        busy = [receiver for receiver in self._under_way if not self._room_of(receiver)]
+        taken = await self._outbox.take(room, self._lease, self._room_of, busy)
+        for callback in taken.callbacks:
+            self._send(callback)
+        if taken.callbacks and taken.more:
+            return 0.0
+        if not (self._news.is_set() or busy):
             self._looked(True)
         wait = await self._outbox.wait()
-        return LONGEST_LOOK_GAP if wait is None else min(LONGEST_LOOK_GAP, max(0.05, wait))
+        least = BUSY_LOOK_GAP if busy else SHORTEST_LOOK_GAP
+        return LONGEST_LOOK_GAP if wait is None else min(LONGEST_LOOK_GAP, max(least, wait))
 
-    def _sent(self, job: asyncio.Task[None]) -> None:
-        was_full = len(self._sending) == AT_ONCE
+    def _room_of(self, receiver: str) -> int:
+        return AT_ONCE_EACH - self._under_way[receiver]
+
+    def _send(self, callback: OwedCallback) -> None:
+        self._under_way[callback.receiver] += 1
+        job = asyncio.create_task(self._deliver(callback))
+        self._sending.add(job)
+        job.add_done_callback(lambda job: self._sent(job, callback.receiver))
+
+    def _sent(self, job: asyncio.Task[None], receiver: str) -> None:
+        was_full = len(self._sending) == AT_ONCE or not self._room_of(receiver)
         self._sending.discard(job)
+        self._under_way[receiver] -= 1
+        if not self._under_way[receiver]:
+            del self._under_way[receiver]
         self._looked(not self._looking)
         if was_full:
             self._wake()
@@ -134,16 +151,22 @@ class Deliverer:
     # -- one callback -------------------------------------------------------------------------------------------------
 
     async def _deliver(self, callback: OwedCallback) -> None:
+        sent = await self._tried(callback)
+        with suppress(StoreUnavailable):  # we leave: it is due again when our lease on it is over
+            await self._worker.ride_out(self._written(callback, sent))
+        if not isinstance(sent, Delivered):
+            self._news.set()  # its next try may come before the next look
+
+    async def _tried(self, callback: OwedCallback) -> Sent:
         sender = self._senders.get(callback.kind)
         if sender is None:
             known = " or ".join(sorted(self._senders))
-            await self._note(callback, Hopeless(f"callback_type {callback.kind!r} is not known; it is {known}"))
-            return
-        await self._note(callback, await sender.send(callback))
-
-    async def _note(self, callback: OwedCallback, sent: Sent) -> None:
-        with suppress(StoreUnavailable):  # we leave: it is due again when our lease on it is over
-            await self._worker.ride_out(self._written(callback, sent))
+            return Hopeless(f"callback_type {callback.kind!r} is not known; it is {known}")
+        try:
+            return await sender.send(callback)
+        except Exception as error:  # a bug of ours; written down like any other failure, or it would be tried for ever
+            telemetry.stumbled(error)
+            return NotDelivered(f"unexpected {type(error).__name__}: {error}")
 
     def _written(self, callback: OwedCallback, sent: Sent) -> Callable[[], Awaitable[bool]]:
         """Tell what became of a try, and how to write it down."""

@@ -48,6 +48,8 @@ WITHOUT_EFFECT = {
     f"{_PREFIX}LOG_RETENTION": "five rotated log files are kept",
     f"{_PREFIX}HEALTH_CHECK_INTERVAL": "there is nothing to set",
 }
+PORTS = ("RABBITMQ_PORT", "MYSQL_PORT")
+KUBERNETES = "tcp://"  # how it sets NAME_PORT for a service of that name
 EMPTY_COUNTS = frozenset({f"{_PREFIX}TABLE_PREFIX"})  # an empty prefix is a choice; elsewhere empty means not set
 
 
@@ -62,7 +64,7 @@ class FromVariables:
 
 def read_variables(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> FromVariables:
     """What the variables say; those of the environment win over those of the `.env` file."""
-    merged = {**dotenv, **{name: value for name, value in environ.items() if value or name not in dotenv}}
+    merged = {**dotenv, **{name: value for name, value in environ.items() if _means_something(name, value, dotenv)}}
     found = FromVariables()
     for source in (environ, dotenv):
         for key, names in VARIABLES.items():
@@ -76,6 +78,11 @@ def read_variables(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Fro
                 found.values[key] = compose(merged, found.faults)
                 found.names[key] = host
     return found
+
+
+def _means_something(name: str, value: str, dotenv: Mapping[str, str]) -> bool:
+    """An empty variable hides nothing that `.env` says, and neither does a port as Kubernetes sets it."""
+    return name not in dotenv or (bool(value) and not (name in PORTS and value.startswith(KUBERNETES)))
 
 
 def variables_for(key: str) -> tuple[str, ...]:
@@ -97,6 +104,7 @@ def _rabbitmq_url(variables: Mapping[str, str], faults: list[Fault]) -> str:
 
 def _mysql_url(variables: Mapping[str, str], faults: list[Fault]) -> str:
     database = variables.get("MYSQL_DATABASE") or ""
+    password = variables.get("MYSQL_PASSWORD")
     if not database:
         problem = "MYSQL_HOST is set, so this must name the database"
         faults.append(Fault(key="store.url", problem=problem, source="MYSQL_DATABASE"))
@@ -104,8 +112,8 @@ def _mysql_url(variables: Mapping[str, str], faults: list[Fault]) -> str:
         "mysql",
         variables["MYSQL_HOST"],
         _port(variables, "MYSQL_PORT", 3306, "store.url", faults),
-        variables.get("MYSQL_USERNAME") or variables.get("MYSQL_USER"),
-        variables.get("MYSQL_PASSWORD"),
+        variables.get("MYSQL_USERNAME") or variables.get("MYSQL_USER") or ("root" if password else None),
+        password,
         database,
     )
 
@@ -113,7 +121,7 @@ def _mysql_url(variables: Mapping[str, str], faults: list[Fault]) -> str:
 def _port(variables: Mapping[str, str], name: str, default: int, key: str, faults: list[Fault]) -> int:
     """Kubernetes sets NAME_PORT to `tcp://address:port` for a service of that name; that one is not meant."""
     text = variables.get(name) or ""
-    if not text or text.startswith("tcp://"):
+    if not text or text.startswith(KUBERNETES):
         return default
     if text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 65535:
         return int(text)

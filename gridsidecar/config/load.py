@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from gridsidecar.config.checking import check
 from gridsidecar.config.layers import Layers
@@ -36,7 +35,7 @@ def load(
     variables of the earlier plugin that have no effect, and what to do instead.
     """
     tree = read_tree(path) if path is not None else Tree()
-    from_dotenv = _read_dotenv(dotenv)
+    from_dotenv = _read_dotenv(dotenv, warn)
     legacy = read_variables(environ, from_dotenv)
     expanded = expand(tree.values, {**from_dotenv, **environ})
     layers = Layers(path)
@@ -62,16 +61,24 @@ def _still_used(faults: list[Fault], layers: Layers) -> list[Fault]:
     return [fault for fault in faults if layers.comes_from_variable(fault.key)]
 
 
-def _read_dotenv(name: str | None) -> dict[str, str]:
+def _read_dotenv(name: str | None, warn: Warn) -> dict[str, str]:
     if name is None or not Path(name).is_file():
         return {}
-    from dotenv import dotenv_values
-
     try:
         text = Path(name).read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([Fault("file", f"cannot read the file: {error.strerror or error}", None, name)]) from None
     except UnicodeDecodeError:
         raise ConfigError([Fault("file", "the file is not UTF-8: save it as UTF-8", None, name)]) from None
-    values: dict[str, Any] = dotenv_values(stream=io.StringIO(text))
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
+    good = []
+    for line in parse_stream(io.StringIO(text)):
+        if line.error:
+            blank = len(line.original.string) - len(line.original.string.lstrip("\n"))
+            warn(f"{name}:{line.original.line + blank}", "the line is no NAME=value, and is left out")
+        else:
+            good.append(line.original.string)
+    values = dotenv_values(stream=io.StringIO("".join(good)))
     return {key: value for key, value in values.items() if value is not None}

@@ -60,7 +60,7 @@ def read_request(url: str, body: bytes, headers: Mapping[str, str]) -> Request:
 def _read(url: str) -> URL:
     try:
         target = URL(url)
-    except ValueError:  # its text may quote the URL
+    except (ValueError, IndexError):  # its text may quote the URL; the second is how the library meets `][`
         raise TargetRefused("the URL cannot be read: write http://host/path or https://host/path") from None
     if target.scheme not in ("http", "https"):
         raise TargetRefused(f"the URL must start with http:// or https://, not with {target.scheme[:20]!r}")

@@ -21,7 +21,7 @@ _ALWAYS: dict[str, tuple[Network, ...]] = {
     "a loopback address": _networks("127.0.0.0/8 ::1/128"),
     "a cloud's metadata service": _networks(
         "169.254.169.254/32 100.100.100.200/32 168.63.129.16/32 192.0.0.192/32"
-        " fd00:ec2::254/128 fd20:ce::254/128 fd00:c1::a9fe:a9fe/128 fe80::a9fe:a9fe/128 fd00:42::42/128"
+        " fd00:ec2::/32 fd20:ce::254/128 fd00:c1::a9fe:a9fe/128 fe80::a9fe:a9fe/128 fd00:42::42/128"
     ),
     "a link-local address": _networks("169.254.0.0/16 fe80::/10"),
     "an unspecified address": _networks("0.0.0.0/8 ::/128"),

@@ -9,7 +9,7 @@ from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.database import Database, RowRejected
 from gridsidecar.store.leases import HeldRow, Leases
-from gridsidecar.store.outbox import Outbox, OwedCallback
+from gridsidecar.store.outbox import Outbox, OwedCallback, Taken
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
 from gridsidecar.store.store import Received, Store
@@ -24,6 +24,7 @@ __all__ = [
     "Received",
     "RowRejected",
     "Store",
+    "Taken",
     "make_store",
 ]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from gridsidecar import wire
@@ -27,9 +29,18 @@ class OwedCallback:
     attempt: int
     kind: str  # http | rabbitmq
     url: str | None
+    receiver: str  # who is at the other end, as far as slowness goes: a host and port, or RabbitMQ
     body: str
     tries: int
     failures: int  # tries that failed; one that died with its sidecar is none
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a look at the outbox gave; `more`: others are due as well."""
+
+    callbacks: list[OwedCallback]
+    more: bool
 
 
 class Outbox:
@@ -40,16 +51,29 @@ class Outbox:
         self._queries = queries
         self._queue = queue
 
-    async def take(self, limit: int, lease: float) -> list[OwedCallback]:
-        """Callbacks that are due, for this caller alone until `lease` seconds are over; then they are due again."""
+    async def take(self, limit: int, lease: float, room: Callable[[str], int], busy: Iterable[str] = ()) -> Taken:
+        """Callbacks that are due, for this caller alone until `lease` seconds are over; then they are due again.
 
-        async def take(connection: Connection) -> list[OwedCallback]:
-            taken = []
-            for row in await connection.fetch(self._queries["due_callbacks"], {"limit": limit, "queue": self._queue}):
-                key = {"task_id": row["task_id"], "rerun": row["rerun"], "tries": row["tries"], "lease": lease}
-                if await connection.execute(self._queries["try_callback"], key):
-                    taken.append(OwedCallback(**{**row, "tries": row["tries"] + 1}))
-            return taken
+        `room` says how many a receiver may still get, `busy` names those that may get none: one that is slow must
+        not keep the others from theirs.
+        """
+        asked = {"limit": limit, "queue": self._queue, "busy": ",".join(busy)}
+
+        async def take(connection: Connection) -> Taken:
+            due = await connection.fetch(self._queries["due_callbacks"], asked)
+            taken: list[OwedCallback] = []
+            given: Counter[str] = Counter()
+            for row in due:
+                if given[row["receiver"]] >= room(row["receiver"]):
+                    continue
+                key = {"task_id": row["task_id"], "rerun": row["rerun"]}
+                if await connection.execute(
+                    self._queries["try_callback"], {**key, "tries": row["tries"], "lease": lease}
+                ):
+                    given[row["receiver"]] += 1
+                    (whole,) = await connection.fetch(self._queries["callback"], key)
+                    taken.append(OwedCallback(**whole))
+            return Taken(taken, more=len(due) == limit or len(taken) < len(due))
 
         return await self._database.transact(take)
 
@@ -102,6 +126,18 @@ class Outbox:
         return changed
 
 
+def receiver_of(callback: Callback) -> str:
+    """Without a comma: lists of receivers are joined by it."""
+    if callback.type != "http":
+        return callback.type
+    try:
+        parts = urlsplit(callback.url or "")
+        receiver = f"{parts.hostname or ''}:{parts.port or parts.scheme}"
+    except ValueError:
+        receiver = "?"  # it can be sent to nobody
+    return receiver.replace(",", ".")[:255]
+
+
 def owe(
     queries: Mapping[str, Query],
     queue: str,
@@ -136,5 +172,6 @@ def owe(
         "callback_id": f"cb_{uuid4().hex}",
         "callback_body": body,
         "queue": queue,
+        "receiver": receiver_of(callback),
     }
     return ((queries["owe_callback"], params),)

@@ -170,7 +170,7 @@ async def test_the_callback(
     claim = (await two.deliver_to_a(task(fields={"callback": in_message}))).claim
     assert claim is not None
     await end(two.a, claim, Succeeded({"w": 1}))
-    callbacks = await two.a.outbox.take(10, 60)
+    callbacks = (await two.a.outbox.take(10, 60, lambda receiver: 9)).callbacks
     assert [(callback.kind, callback.url) for callback in callbacks] == ([owed] if owed else [])
     for callback in callbacks:
         assert json.loads(callback.body)["callback_data"] == in_message.data

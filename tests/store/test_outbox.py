@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.lifecycle import Close
-from gridsidecar.store import OwedCallback
+from gridsidecar.store import OpenStore, OwedCallback
 from gridsidecar.task import (
     Callback,
     Cancelled,
@@ -45,6 +45,10 @@ def make_due(two: Two) -> None:
     two.rows.run(f"UPDATE {TASKS}_callbacks SET next_try_at = ? WHERE next_try_at IS NOT NULL", LONG_AGO)
 
 
+async def take(store: OpenStore, limit: int = 10) -> list[OwedCallback]:
+    return (await store.outbox.take(limit, 60, lambda receiver: 99)).callbacks
+
+
 async def started(two: Two, *, retries: int = 0, callback: Callback = ASKED) -> Claim:
     return await two.started(retries=retries, message=task(fields={"callback": callback}))
 
@@ -52,7 +56,7 @@ async def started(two: Two, *, retries: int = 0, callback: Callback = ASKED) -> 
 async def owed(two: Two) -> OwedCallback:
     """One callback, just taken by a sender."""
     await end(two.a, await started(two), Succeeded())
-    (callback,) = await two.a.outbox.take(10, 60)
+    (callback,) = await take(two.a, 10)
     return callback
 
 
@@ -237,9 +241,9 @@ async def test_what_the_database_cannot_store_owes_the_failure_that_is_stored(tw
 async def test_a_taken_callback_is_nobody_elses_until_its_lease_is_over(two: Two) -> None:
     callback = await owed(two)
     assert (callback.kind, callback.url, callback.tries, callback.failures) == ("http", ASKED.url, 1, 0)
-    assert await two.b.outbox.take(10, 60) == []
+    assert await take(two.b, 10) == []
     make_due(two)  # its sender died
-    (again,) = await two.b.outbox.take(10, 60)
+    (again,) = await take(two.b, 10)
     assert (again.id, again.body, again.tries, again.failures) == (callback.id, callback.body, 2, 0)
     assert not await two.a.outbox.delivered(callback)
     assert await two.b.outbox.delivered(again)
@@ -251,10 +255,10 @@ async def test_many_senders_share_the_work(two: Two) -> None:
         assert received.claim is not None
         await end(two.a, received.claim, Succeeded(number))
     stores = [two.a, two.b]
-    rounds = await asyncio.gather(*(stores[number % 2].outbox.take(5, 60) for number in range(12)))
+    rounds = await asyncio.gather(*(take(stores[number % 2], 5) for number in range(12)))
     taken = [callback.task_id for batch in rounds for callback in batch]
     for store in stores:
-        taken += [callback.task_id for callback in await store.outbox.take(100, 60)]
+        taken += [callback.task_id for callback in await take(store, 100)]
     assert sorted(taken) == sorted({f"t{number:02}" for number in range(40)})
 
 
@@ -264,7 +268,7 @@ async def test_a_delivered_callback_is_done(two: Two) -> None:
     assert not await two.a.outbox.delivered(callback)
     assert not await two.a.outbox.failed(callback, "late", 5)
     make_due(two)
-    assert await two.a.outbox.take(10, 60) == []
+    assert await take(two.a, 10) == []
     assert await two.a.outbox.wait() is None
     assert await two.a.reading.callback_counts() == {"owed": 0, "dead": 0, "delivered": 1}
 
@@ -275,9 +279,9 @@ async def test_a_failed_callback_comes_again_after_its_gap(two: Two) -> None:
     wait = await two.a.outbox.wait()
     assert wait is not None
     assert 25 < wait <= 30
-    assert await two.a.outbox.take(10, 60) == []
+    assert await take(two.a, 10) == []
     make_due(two)
-    (again,) = await two.b.outbox.take(10, 60)
+    (again,) = await take(two.b, 10)
     assert (again.id, again.failures) == (callback.id, 1)
 
 
@@ -285,7 +289,7 @@ async def test_a_postponed_callback_spends_no_try(two: Two) -> None:
     callback = await owed(two)
     assert await two.a.outbox.postponed(callback, "the broker is away", 15)
     make_due(two)
-    (again,) = await two.a.outbox.take(10, 60)
+    (again,) = await take(two.a, 10)
     assert (again.failures, again.tries) == (0, 2)
 
 
@@ -293,25 +297,25 @@ async def test_a_dead_callback_stays_to_be_seen_and_replayed(two: Two) -> None:
     callback = await owed(two)
     assert await two.a.outbox.failed(callback, "gone", None)
     make_due(two)
-    assert await two.a.outbox.take(10, 60) == []
+    assert await take(two.a, 10) == []
     (shown,) = await two.b.outbox.all(dead=True)
     assert (shown["id"], shown["task_id"], shown["dead"], shown["last_error"]) == (callback.id, "t", 1, "gone")
     assert await two.b.outbox.all(owed=True) == []
     assert await two.b.outbox.replay("nobody") == 0
     assert await two.b.outbox.replay(callback.id) == 1
-    (again,) = await two.a.outbox.take(10, 60)
+    (again,) = await take(two.a, 10)
     assert (again.id, again.body, again.failures) == (callback.id, callback.body, 0)
     await two.a.outbox.failed(again, "gone", None)
     assert await two.b.outbox.replay_dead() == 1
     assert await two.b.outbox.replay("t") == 1
-    assert [one.id for one in await two.a.outbox.take(10, 60)] == [callback.id]
+    assert [one.id for one in await take(two.a, 10)] == [callback.id]
 
 
 async def test_each_queue_sends_its_own(two: Two) -> None:
     await end(two.a, await started(two), Succeeded())
     other = await open_store(two.url, migrate=None, queue="another")
     try:
-        assert await other.outbox.take(10, 60) == []
+        assert await take(other, 10) == []
         assert await other.outbox.wait() is None
         assert await other.reading.owed() == 0
     finally:
@@ -323,7 +327,42 @@ async def test_owed_work_counts_callbacks_that_are_due(two: Two) -> None:
     await end(two.a, await started(two), Succeeded())
     assert await two.a.reading.owed() == 1
     assert two.rows.run(f"SELECT * FROM {TASKS}_owed_work") == [{"queue": "q", "kind": "callback", "id": "t"}]
-    (callback,) = await two.a.outbox.take(10, 60)
+    (callback,) = await take(two.a, 10)
     assert await two.a.reading.owed() == 0
     await two.a.outbox.failed(callback, "no", None)
     assert await two.a.reading.owed() == 0
+
+
+# -- one receiver does not keep the others from theirs ----------------------------------------------------------------
+
+
+async def finished(two: Two, task_id: str, callback: Callback) -> None:
+    received = await two.a.tasks.claim(task(task_id, fields={"callback": callback}), A, 0)
+    assert received.claim is not None
+    await end(two.a, received.claim, Succeeded())
+
+
+async def test_a_receiver_gets_no_more_than_its_share(two: Two) -> None:
+    for number in range(6):
+        await finished(two, f"slow{number}", Callback(url="https://slow.example.com/x"))
+    await finished(two, "other", Callback(url="http://other.example.com:8080/"))
+    await finished(two, "queue", Callback(type="rabbitmq"))
+    share = {"slow.example.com:https": 2}
+    first = await two.a.outbox.take(4, 60, lambda receiver: share.get(receiver, 9))
+    assert [one.task_id for one in first.callbacks] == ["slow0", "slow1"]
+    assert first.more
+    second = await two.a.outbox.take(4, 60, lambda receiver: 9, busy=["slow.example.com:https", "nobody:http"])
+    assert {(one.task_id, one.receiver) for one in second.callbacks} == {
+        ("other", "other.example.com:8080"),
+        ("queue", "rabbitmq"),
+    }
+    assert not second.more
+    assert [one.task_id for one in await take(two.b)] == ["slow2", "slow3", "slow4", "slow5"]
+
+
+@pytest.mark.parametrize("url", ["http://][@", "http://a,b/", "", "http://h:99999/", "x" * 500, "http://ü/"])
+async def test_any_url_has_a_receiver(two: Two, url: str) -> None:
+    await finished(two, "t", Callback(url=url))
+    (callback,) = await take(two.a)
+    assert "," not in callback.receiver
+    assert await two.a.outbox.failed(callback, "no", None)

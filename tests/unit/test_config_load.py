@@ -187,6 +187,32 @@ def test_a_bad_feishu_variable_is_named(write: Write) -> None:
     assert str(fault).startswith('FEISHU_WEBHOOK_URL: notify[0].url = "no url": must be a URL that starts with')
 
 
+def test_ports_as_kubernetes_sets_them_hide_nothing(write: Write, tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("RABBITMQ_HOST=mq\nRABBITMQ_PORT=5673\nMYSQL_HOST=db\nMYSQL_PORT=3307\nMYSQL_DATABASE=d\n")
+    kubernetes = {"RABBITMQ_PORT": "tcp://10.0.0.7:5672", "MYSQL_PORT": "tcp://10.0.0.8:3306"}
+    found = settings(write("handlers: {default: {command: [cat]}}"), kubernetes, dotenv=str(dotenv))
+    assert (found.broker.url, found.store.url) == ("amqp://guest:guest@mq:5673/", "mysql://db:3307/d")
+
+
+def test_a_password_without_a_user_is_not_lost(write: Write) -> None:
+    variables = {"RABBITMQ_HOST": "mq", "MYSQL_HOST": "db", "MYSQL_DATABASE": "d", "MYSQL_PASSWORD": "p@ss"}
+    found = settings(write("handlers: {default: {command: [cat]}}"), variables)
+    assert found.store.url == "mysql://root:p%40ss@db:3306/d"
+
+
+def test_a_line_of_the_dotenv_file_that_cannot_be_read_is_told(
+    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("LOG_LEVEL=error\n\nno variable at all\nLOG_DIR=logs\n")
+    told: list[tuple[str, str]] = []
+    found = settings(write(LEAST), dotenv=str(dotenv), warn=lambda name, advice: told.append((name, advice)))
+    assert (found.log.level, found.log.dir) == ("ERROR", "logs")
+    assert [name for name, _ in told] == [f"{dotenv}:3"]
+    assert caplog.records == []
+
+
 def test_a_variable_without_effect_is_told_with_what_to_do(write: Write) -> None:
     told: list[tuple[str, str]] = []
     variables = {"GRID_ASYNC_TASK_TIMEOUT": "60", "GRID_ASYNC_TASK_EXCHANGE": "", "LOG_LEVEL": "info"}

@@ -15,6 +15,7 @@ CREATE TABLE {callbacks} (
   queue        VARCHAR(255) NULL,
   kind         VARCHAR(10) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   url          VARCHAR(500) NULL,
+  receiver     VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   body         LONGTEXT NOT NULL,
   tries        INT NOT NULL DEFAULT 0,
   failures     INT NOT NULL DEFAULT 0,
@@ -25,6 +26,7 @@ CREATE TABLE {callbacks} (
   delivered_at DATETIME(3) NULL,
   PRIMARY KEY (task_id, rerun),
   KEY ix_due (next_try_at),
+  KEY ix_next (queue, next_try_at, receiver),
   KEY ix_dead (dead, created_at)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4;
 

@@ -50,7 +50,8 @@ FROM {tasks} t WHERE t.id = :id FOR UPDATE
 -- name: take_over
 UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0), :max_retry_count),
   callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(:callback_data, callback_data),
-  callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type ELSE callback_type END,
+  callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type
+    ELSE COALESCE(NULLIF(callback_type, ''), 'http') END,
   data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = rev + 1
 WHERE id = :id AND body IS NULL
 
@@ -87,16 +88,20 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
   AND (cancel_requested = 0 OR :beats_cancel)
 
 -- name: owe_callback
-INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, body, next_try_at, created_at)
+INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, receiver, body, next_try_at, created_at)
 SELECT t.id, t.rerun, :callback_id, t.attempt, COALESCE(t.queue, :queue), COALESCE(t.callback_type, 'http'),
-  t.callback_url, :callback_body, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)
+  t.callback_url, :receiver, :callback_body, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
 ON DUPLICATE KEY UPDATE task_id = {callbacks}.task_id
 
 -- name: due_callbacks
-SELECT task_id, rerun, id, attempt, kind, url, body, tries, failures FROM {callbacks}
-WHERE next_try_at <= UTC_TIMESTAMP(3) AND queue = :queue
+SELECT task_id, rerun, receiver, tries FROM {callbacks}
+WHERE queue = :queue AND next_try_at <= UTC_TIMESTAMP(3) AND FIND_IN_SET(receiver, :busy) = 0
 ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED
+
+-- name: callback
+SELECT task_id, rerun, id, attempt, kind, url, receiver, body, tries, failures FROM {callbacks}
+WHERE task_id = :task_id AND rerun = :rerun
 
 -- name: try_callback
 UPDATE {callbacks} SET tries = tries + 1, next_try_at = UTC_TIMESTAMP(3) + INTERVAL (:lease * 1000000) MICROSECOND

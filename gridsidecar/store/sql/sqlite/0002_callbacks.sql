@@ -17,6 +17,7 @@ CREATE TABLE {callbacks} (
   queue        TEXT NULL,
   kind         TEXT NOT NULL,
   url          TEXT NULL,
+  receiver     TEXT NOT NULL,
   body         TEXT NOT NULL,
   tries        INTEGER NOT NULL DEFAULT 0,
   failures     INTEGER NOT NULL DEFAULT 0,
@@ -29,6 +30,8 @@ CREATE TABLE {callbacks} (
 );
 
 CREATE INDEX IF NOT EXISTS `{name}_callbacks_due` ON {callbacks} (next_try_at);
+
+CREATE INDEX IF NOT EXISTS `{name}_callbacks_next` ON {callbacks} (queue, next_try_at, receiver);
 
 CREATE INDEX IF NOT EXISTS `{name}_callbacks_dead` ON {callbacks} (dead, created_at);
 
