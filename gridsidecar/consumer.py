@@ -134,11 +134,11 @@ class Consumer:
 
     async def _stumble(self, delivery: Delivery, error: Exception) -> None:
         """Something that no rule covers: nothing is acked, so nothing is lost; the pause keeps it from spinning."""
-        telemetry.stumbled(error)
-        if isinstance(error, AccessRefused):
+        if isinstance(error, AccessRefused):  # told when the run ends for it
             if not self.failure.done():
                 self.failure.set_result(error)
         else:
+            telemetry.stumbled(error)
             await self._worker.clock.sleep(STUMBLE_PAUSE)
         await delivery.give_back()
 

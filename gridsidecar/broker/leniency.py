@@ -1,11 +1,16 @@
-"""Message properties that cannot be read are left out, instead of costing the connection.
+"""Message properties that cannot be read are left out, instead of costing the connection; queues may have any name.
 
 The client ends its connection when one property does not decode: a timestamp in nanoseconds, a text that is not
 UTF-8. The broker would then hand out the same message again, and again, and nothing behind it would ever run.
+
+It also takes only some of the names that RabbitMQ takes: none in Chinese, none with an apostrophe.
 """
 
 from __future__ import annotations
 
+import re
+
+import pamqp.constants
 import pamqp.decode
 from pamqp.base import BasicProperties
 
@@ -15,8 +20,9 @@ FIXED_SIZES = {"octet": 1, "timestamp": 8}  # bytes
 
 
 def install() -> None:
-    """Make the client's decoder lenient, for the whole process."""
+    """Make the client lenient, for the whole process."""
     BasicProperties.unmarshal = _unmarshal  # type: ignore[method-assign]
+    pamqp.constants.DOMAIN_REGEX["queue-name"] = re.compile(".*", re.DOTALL)
 
 
 def _unmarshal(self: BasicProperties, flags: int, data: bytes) -> None:

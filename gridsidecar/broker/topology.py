@@ -49,10 +49,6 @@ class Topology:
         """Create a missing queue of somebody else's, as a plain consumer would. Raises PublishRefused."""
         try:
             await self._create(link, queue, {})
-        except ValueError as error:
-            raise PublishRefused(
-                f"there is no queue {queue!r}, and its name has characters that are not declared from here: create it"
-            ) from error
         except AccessRefused as error:
             raise PublishRefused(str(error)) from error
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -25,9 +26,10 @@ from gridsidecar.cli import (
     tasks,
 )
 from gridsidecar.cli.registering import add
-from gridsidecar.errors import EX_INTERRUPTED, EX_USAGE, GridSidecarError
+from gridsidecar.errors import EX_FAILED, EX_INTERRUPTED, EX_USAGE, GridSidecarError
 
 PIPE_CLOSED = 141  # 128 + SIGPIPE
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="gridsidecar",
@@ -84,13 +86,23 @@ def main() -> None:
     except (BrokenPipeError, SystemExit) as error:  # `gridsidecar … | head`, of which Typer makes an exit
         if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         code = PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"gridsidecar: cannot write to stdout: {error.strerror}", file=sys.stderr)
+        _discard(sys.stdout)
+        code = EX_FAILED
     try:
         sys.stderr.flush()
     except OSError:  # its disk is full or its reader is gone: Python would make that the exit code
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        _discard(sys.stderr)
     sys.exit(code)
+
+
+def _discard(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _code() -> int:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.errors import UsageError
+from gridsidecar.errors import GridSidecarError, UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
+    from gridsidecar.daemon import RunOptions
 
 DEFAULT_FILE = "config.yaml"
 
@@ -75,8 +76,18 @@ def run(
     if once and burst:
         raise UsageError("--once and --burst exclude each other")
     settings = _load_and_log(config_file(config), overrides)
-    code = daemon.run(settings, daemon.RunOptions(once=once, fail_fast=fail_fast))
-    raise typer.Exit(code)
+    raise typer.Exit(_run(settings, daemon.RunOptions(once=once, fail_fast=fail_fast)))
+
+
+def _run(settings: Settings, options: RunOptions) -> int:
+    """The exit code; what ended the run stands in the log, where its readers look for it."""
+    from gridsidecar import daemon, telemetry
+
+    try:
+        return daemon.run(settings, options)
+    except GridSidecarError as error:
+        telemetry.error("cannot go on", reason=str(error))
+        return error.exit_code
 
 
 def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:

@@ -56,7 +56,7 @@ def verdict(reply: Reply) -> Refusal | None:
     """Feishu says in the body whether it took the message: also a refused one may come with status 200."""
     try:
         said = json.loads(reply.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     said = said if isinstance(said, dict) else {}
     code = said.get("code", said.get("StatusCode"))

@@ -17,6 +17,8 @@ from gridsidecar.outbound.request import Request
 from gridsidecar.outbound.targets import Targets
 
 BODY_LIMIT = 64 * 1024  # bytes of a reply that are read
+REPLY_LIMIT = 256 * 1024  # … with all that comes before it: interim replies, headers
+READ_AT_ONCE = 8 * 1024  # bytes: what is read at once is parsed at once
 KEPT_IDLE = 4.0  # seconds; the shortest that servers commonly keep a connection is 5
 KEPT_CONNECTIONS = 16
 ADDRESSES_TRIED = 8
@@ -69,15 +71,23 @@ class Network(httpcore.AsyncNetworkBackend):
 
 
 class Stream(httpcore.AsyncNetworkStream):
-    """A connection that is also closed when its TLS handshake is cancelled: httpcore would leave it open."""
+    """A connection that is also closed when its TLS handshake is cancelled: httpcore would leave it open. And one that
+    nobody can keep us busy with: httpcore reads interim replies without end."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
+        self._read = 0  # bytes since the last request
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._stream.read(max_bytes, timeout)
+        data = await self._stream.read(min(max_bytes, READ_AT_ONCE), timeout)
+        self._read += len(data)
+        if self._read > REPLY_LIMIT:
+            raise httpcore.RemoteProtocolError(f"it sent more than {REPLY_LIMIT // 1024} KiB and no end of a reply")
+        await asyncio.sleep(0)  # others have their turn, however fast it sends
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._read = 0
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -87,7 +97,7 @@ class Stream(httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         try:
-            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+            return Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
         except BaseException:
             await self._stream.aclose()
             raise

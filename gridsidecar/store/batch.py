@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gridsidecar.store.database import Database, RowRejected, Statement
 
 LARGEST_FLUSH = 64  # operations
+HEAVIEST_FLUSH = 4 * 1024 * 1024  # characters, about; one operation alone may be heavier
 FLUSHERS = 2  # flushes under way at once, each on its own connection
 
 
@@ -16,6 +17,7 @@ FLUSHERS = 2  # flushes under way at once, each on its own connection
 class _Operation:
     key: str
     statements: Sequence[Statement]
+    weight: int
     done: asyncio.Future[list[int]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -33,7 +35,7 @@ class Batch:
 
         `key` (the task's id) orders operations within a flush, so that two flushes lock rows in the same order.
         """
-        operation = _Operation(key, statements)
+        operation = _Operation(key, statements, _weight(statements))
         self._pending.append(operation)
         if self._idle_flushers:
             self._idle_flushers -= 1
@@ -45,12 +47,23 @@ class Batch:
     async def _keep_flushing(self) -> None:
         try:
             while self._pending:
-                operations = self._pending[:LARGEST_FLUSH]
-                del self._pending[:LARGEST_FLUSH]
+                operations = self._next()
                 operations.sort(key=lambda operation: operation.key)
                 await self._flush(operations)
         finally:
             self._idle_flushers += 1
+
+    def _next(self) -> list[_Operation]:
+        """What may travel together: in a flush, every text is in memory several times over."""
+        weight, count = 0, 0
+        for operation in self._pending[:LARGEST_FLUSH]:
+            weight += operation.weight
+            if count and weight > HEAVIEST_FLUSH:
+                break
+            count += 1
+        operations = self._pending[:count]
+        del self._pending[:count]
+        return operations
 
     async def _flush(self, operations: list[_Operation]) -> None:
         statements = [statement for operation in operations for statement in operation.statements]
@@ -69,6 +82,10 @@ class Batch:
             _fail(operations, error)
         else:
             _resolve(operations, counts)
+
+
+def _weight(statements: Sequence[Statement]) -> int:
+    return sum(len(value) for _, params in statements for value in params.values() if isinstance(value, (str, bytes)))
 
 
 def _resolve(operations: list[_Operation], counts: list[int]) -> None:

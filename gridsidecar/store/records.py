@@ -16,7 +16,7 @@ from gridsidecar.task import Callback, Claim, Message, Progress, Report, Status,
 ERROR_LIMIT = 16_000  # characters kept of an error text: TEXT holds 65,535 bytes
 SHORT = 255
 _DEFAULTS = {"status": "pending", "progress": 0, "retry_count": 0, "max_retry_count": 0, "callback_type": "http"}
-_ZERO_TIME = "0000-00-00 00:00:00"  # how MySQL tells a time that was never set, where it cannot be NULL
+_ZERO_DATE = "0000-00-00"  # how MySQL tells a time that was never set, where it cannot be NULL
 
 
 def time_text(moment: datetime | None) -> str | None:
@@ -201,8 +201,8 @@ def _shown(stored: Mapping[str, Any]) -> dict[str, Any]:
     for name, default in _DEFAULTS.items():
         if name in shown:
             shown[name] = shown[name] or default
-    for name in ("created_at", "updated_at"):
-        if shown[name] == _ZERO_TIME:
+    for name in ("created_at", "updated_at", "started_at", "completed_at"):
+        if (shown[name] or "").startswith(_ZERO_DATE):
             shown[name] = None
     return shown
 

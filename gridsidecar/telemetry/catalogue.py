@@ -4,6 +4,7 @@ CHINESE = {
     # The worker
     "consuming": "开始消费",
     "leaving": "准备退出",
+    "cannot go on": "无法继续运行",
     "not ready": "未就绪",
     "ready again": "恢复就绪",
     "statistics": "统计",

@@ -47,6 +47,12 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def _plain(value: object) -> str:
-    """One field for the console: control characters escaped, so that text from outside cannot forge a line."""
+    """One field for the console: what is not printable is escaped, so that text from outside can neither forge a line
+    nor steer a terminal."""
     text = str(value)
-    return json.dumps(text, ensure_ascii=False) if not text.isprintable() or " " in text or not text else text
+    if text.isprintable() and text and " " not in text:
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    if quoted.isprintable():
+        return quoted
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in quoted)

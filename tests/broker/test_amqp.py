@@ -132,17 +132,22 @@ async def test_messages_are_sent_to_a_queue_as_it_is_and_as_a_plain_consumer_wou
     assert (body, properties.delivery_mode) == (b"made anew", 2)
 
 
-async def test_a_queue_whose_name_cannot_be_declared_is_used_when_it_is_there(
-    settings: BrokerSettings, server: BlockingChannel
-) -> None:
-    name = f"{settings.queue}-回调"
-    async with opened(settings) as broker:
-        with pytest.raises(PublishRefused, match="create it"):
-            await broker.send(name, message())
-        server.queue_declare(name, durable=True)
-        try:
-            await broker.send(name, message())
-        finally:
+async def test_a_queue_may_have_any_name(settings: BrokerSettings, server: BlockingChannel) -> None:
+    """What the client itself would take for no name at all: other alphabets, spaces, quotes."""
+    named = changed(settings, queue=f"{settings.queue} 任务 'é' %")
+    answers = f"{settings.queue} 回调"
+    try:
+        async with opened(named) as broker, consuming(broker) as inbox:
+            await broker.publish(message(b"one"))
+            await (await inbox.one()).ack()
+            await broker.alarm(message(b"two"), 1.0)
+            await (await inbox.get(2))[1].ack()
+            await broker.dead_letter(message(b"three"), "no")
+            await broker.send(answers, message(b"four"))
+            assert (await broker.info()).dead == 1
+        assert server.basic_get(answers, auto_ack=True)[2] == b"four"
+    finally:
+        for name in (named.queue, f"{named.queue}.delay.1", f"{named.queue}.dead", answers):
             server.queue_delete(name)
 
 

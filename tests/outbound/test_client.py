@@ -14,7 +14,7 @@ from gridsidecar import __version__
 from gridsidecar.outbound import NotSent, Reply
 from tests.outbound.conftest import Connect
 from tests.support.waiting import eventually
-from tests.support.web import Web, endless_body, in_turn, raw, reply, silence, slow_headers
+from tests.support.web import Web, endless_body, endless_interim, in_turn, raw, reply, silence, slow_headers
 
 
 async def test_a_post_arrives_as_it_was_given(connect: Connect, web: Web) -> None:
@@ -115,6 +115,27 @@ async def test_nobody_listens(connect: Connect, web: Web) -> None:
 async def test_no_such_name(connect: Connect) -> None:
     with pytest.raises(NotSent, match=r"^nobody\.invalid cannot be resolved: "):
         await connect().post("http://nobody.invalid/", b"{}", {})
+
+
+async def test_interim_replies_without_end_keep_nobody_busy(connect: Connect, web: Web) -> None:
+    web.answer = endless_interim()
+    client = connect(timeout=20)
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - before)
+
+    watching = asyncio.create_task(watch())
+    began = time.monotonic()
+    with pytest.raises(NotSent, match="no end of a reply"):
+        await client.post(web.url, b"{}", {})
+    watching.cancel()
+    assert time.monotonic() - began < 15
+    assert longest < 1.0
 
 
 @pytest.mark.parametrize("answer", [silence(), silence(b"HTTP/1.1 200 OK\r\n"), slow_headers(0.05)])

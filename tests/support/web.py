@@ -109,6 +109,16 @@ def endless_body(status: int = 200, chunk: bytes = b"x" * 4096, gap: float = 0.0
     return answer
 
 
+def endless_interim(data: bytes = b"HTTP/1.1 100 Continue\r\n\r\n" * 2000) -> Answer:
+    """Interim replies as fast as the client takes them, until it goes."""
+
+    async def answer(request: Request, connection: Connection) -> None:
+        while not connection.gone:
+            await connection.send(data)
+
+    return answer
+
+
 def in_turn(*answers: Answer) -> Answer:
     """One after the other; the last one for all that follow."""
     left = list(answers)
