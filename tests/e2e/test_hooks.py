@@ -181,7 +181,8 @@ async def test_a_startup_that_fails_stops_the_start(
     hooks = {"on_startup": hook(place, script), "on_shutdown": hook(place), "timeout": 0.5}
     sidecar = start(place.config({"default": place.job("done")}, hooks=hooks))
     assert await sidecar.ended() == code
-    assert sidecar.text.splitlines()[-1] == f"gridsidecar: the hook on_startup failed, nothing was started: {words}"
+    reason = f"the hook on_startup failed, nothing was started: {words}"
+    assert sidecar.text.splitlines()[-1].endswith(f'ERROR   cannot go on  reason="{reason}"')
     assert (place.left(), place.rows(), place.journal.started) == (1, {}, [])
     assert not told(place, "on_shutdown")
     assert nothing_left(place)
@@ -191,8 +192,8 @@ async def test_a_startup_whose_command_is_missing(place: Place, start: Start) ->
     await place.publish({"task_id": "t"})
     sidecar = start(place.config({"default": place.job("done")}, hooks={"on_startup": ["/no/such/hook"]}))
     assert await sidecar.ended() == 78
-    expected = "gridsidecar: hook on_startup: /no/such/hook does not exist; create it or correct `hooks.on_startup`"
-    assert sidecar.text.splitlines()[-1] == expected
+    reason = "hook on_startup: /no/such/hook does not exist; create it or correct `hooks.on_startup`"
+    assert sidecar.text.splitlines()[-1].endswith(f'ERROR   cannot go on  reason="{reason}"')
     assert (place.left(), place.rows()) == (1, {})
 
 

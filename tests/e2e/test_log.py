@@ -232,3 +232,17 @@ async def test_lines_come_while_it_runs(any_place: Place, start: Start) -> None:
     assert await sidecar.ended() == 0
     last = figures(sidecar)[-1]
     assert (last["done"], last["given_back"], last["running"], last["left"]) == (1, 1, 0, 3)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_ends_a_run_stands_in_the_log(tmp_path: Path, language: str) -> None:
+    """In its form, its language and its file, and not as a line of another kind."""
+    log = {"format": "json", "dir": str(tmp_path / "logs"), "language": language}
+    cli.write_config(tmp_path, {"default": {"command": ["cat"]}}, hooks={"on_startup": ["false"]}, log=log)
+    done = cli.gridsidecar(tmp_path, "run")
+    assert done.returncode == 1
+    for text in (done.stderr, (tmp_path / "logs" / NAME).read_text()):
+        last = json.loads(text.splitlines()[-1])
+        assert (last["event"], last["level"]) == ("cannot go on", "error")
+        assert "on_startup failed" in last["reason"]
+        assert last.get("message") == (CHINESE["cannot go on"] if language == "zh" else None)
