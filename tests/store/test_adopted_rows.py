@@ -173,7 +173,18 @@ async def test_the_callback(
     callbacks = (await two.a.outbox.take(10, 60, lambda receiver: 9)).callbacks
     assert [(callback.kind, callback.url) for callback in callbacks] == ([owed] if owed else [])
     for callback in callbacks:
-        assert json.loads(callback.body)["callback_data"] == in_message.data
+        assert json.loads(callback.body)["callback_data"] == (in_message.data or {})
+
+
+async def test_an_empty_callback_type_is_http(two: Two, plugin: Plugin) -> None:
+    """What a server that is not strict makes of a value that it does not know."""
+    plugin.run("SET sql_mode = ''")
+    plugin.insert("t", callback_url=URL, callback_type="")
+    claim = (await two.deliver_to_a(task())).claim
+    assert claim is not None
+    await end(two.a, claim, Succeeded())
+    (callback,) = (await two.a.outbox.take(10, 60, lambda receiver: 9)).callbacks
+    assert (callback.kind, callback.url) == ("http", URL)
 
 
 @pytest.mark.parametrize(("in_row", "kept"), [('{"n": 1}', {"n": 1}), (None, {"m": 2}), ("null", None)])
