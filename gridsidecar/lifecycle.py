@@ -1,8 +1,7 @@
 """The whole state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
 
-Three tables, one function each: `receive` (a delivery arrived), `decide` (an attempt ended), `reread` (our write
-changed nothing). A model of the rules was checked over all interleavings of two workers; `tests/store/test_stateful.py`
-walks through them at random on real stores.
+Three tables, one function each: `receive`, `decide` (an attempt ended), `reread` (our write changed nothing). A model
+of the rules was checked over all interleavings; `tests/store/test_stateful.py` walks through them on real stores.
 """
 
 from __future__ import annotations
@@ -110,7 +109,8 @@ class Wait:
     """Not now: an alarm after `delay` seconds, then ack."""
 
     delay: float
-    busy: bool = False  # the task runs elsewhere
+    busy: bool = False  # the task runs elsewhere …
+    leaseless: bool = False  # … in an earlier system: nobody can see whether it lives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +157,14 @@ def receive(row: Row | None, message: Message, me: Me) -> Reception:
 def _receive_running(row: Row, message: Message, me: Me) -> Reception:
     if row.worker_id == me.worker_id:
         return _receive_mine(row, message, me)
-    alive = row.lease_left is not None and row.lease_left > 0
-    if row.worker_id is None:  # an earlier system runs it, and keeps no lease: only its broker can say that it died
-        alive = not me.redelivered
+    if row.worker_id is None and me.redelivered:
+        return _rescue(row, me)  # an earlier system ran it, and keeps no lease: only the broker can say that it died
+    alive = row.worker_id is None or (row.lease_left is not None and row.lease_left > 0)
     if alive or not me.trusted:
         if row.handed_off or leftover(row, message):
             return Drop("runs elsewhere")
-        return Wait(delay=_busy_wait(row.lease_left or 0.0, message.busy), busy=True)
+        delay = _busy_wait(row.lease_left or 0.0, message.busy)
+        return Wait(delay=delay, busy=True, leaseless=row.worker_id is None)
     return _rescue(row, me)
 
 

@@ -52,7 +52,9 @@ class Settlement:
                     task_id=task.task_id, why=why, from_producer=not (task.message.attempt or task.message.nudge)
                 )
                 await delivery.ack()
-            case Wait(delay=delay, busy=busy):
+            case Wait(delay=delay, busy=busy, leaseless=leaseless):
+                if leaseless:
+                    telemetry.leaseless(task_id=task.task_id, looks_again_in=delay)
                 seen = task.message.busy + 1 if busy else 0
                 message = replace(task.message, attempt=received.attempt, busy=seen)
                 await self._alarm_then_ack(task.task_id, message, delay, delivery)

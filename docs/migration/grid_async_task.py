@@ -5,6 +5,7 @@ Put this file beside the script. `from grid_async_task import TaskHandler, TaskP
 """
 
 import json
+import logging
 import os
 import sys
 import traceback
@@ -14,6 +15,7 @@ class TaskHandler:
     """The class that a script derives its own from."""
 
     task_id = None
+    logger = logging.getLogger("grid_async_task")
 
     def execute(self, task_data):
         """What the task is; its return value is the result, an exception is a failed attempt."""
@@ -21,7 +23,7 @@ class TaskHandler:
 
     def report_progress(self, progress, message=""):
         """How far the task is: 0 - 100, and words for people."""
-        _say(type="progress", progress=max(0, min(100, progress)), progress_message=str(message))
+        _say(type="progress", progress=max(0, min(100, float(progress))), progress_message=str(message))
 
     def get_task_id(self):
         return self.task_id
@@ -34,6 +36,10 @@ class TaskProcessor:
         self.handler = handler
 
     def start(self):
+        if "GRIDSIDECAR_EVENTS" not in os.environ:
+            sys.exit(
+                "this script is run by gridsidecar now; try one task: gridsidecar exec --data '{}' -- python3 SCRIPT"
+            )
         task = json.loads(sys.stdin.readline())
         self.handler.task_id = task["task_id"]
         try:
@@ -47,6 +53,6 @@ class TaskProcessor:
 
 
 def _say(**event):
-    line = json.dumps({"gs": 1, **event}) + "\n"
+    line = json.dumps({"gs": 1, **event}, default=str) + "\n"
     with open(os.environ["GRIDSIDECAR_EVENTS"], "a") as events:
         events.write(line)

@@ -202,4 +202,6 @@ def next_gap(failures: int, max_retries: int, retry_after: float | None, rng: ra
 
 def _target(callback: OwedCallback) -> str:
     """Where it goes, without what may be secret in a URL."""
-    return callback.kind if callback.url is None else callback.url.partition("?")[0].rpartition("@")[2]
+    if callback.kind != "http" or callback.url is None:
+        return callback.kind
+    return callback.url.partition("?")[0].rpartition("@")[2]

@@ -26,8 +26,8 @@ def callback_object(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def target(row: Mapping[str, Any]) -> str:
-    """Where it goes, without a password."""
-    return clean(place_of(row["url"])) if row["url"] else str(row["kind"])
+    """Where it goes, without a password. (A callback by RabbitMQ does not look at a URL.)"""
+    return clean(place_of(row["url"])) if row["url"] and row["kind"] == "http" else str(row["kind"])
 
 
 def callback_words(row: Mapping[str, Any]) -> str:

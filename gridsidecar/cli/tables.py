@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import typer
 
@@ -16,16 +17,30 @@ def migrate(config: ConfigFile = None) -> None:
     from gridsidecar.store import make_store
 
     settings = load_parts(config, "store")
+    name = settings.store.table_prefix + settings.store.table_name
 
-    async def apply() -> None:
+    async def apply() -> str:
         store = make_store(settings.store, settings.broker.queue)
         try:
-            await store.open(migrate=True)
+            await store.open()
+            before = await store.reading.tables()
+            await store.database.migrate(apply=True)
+            return _done(name, before, sum((await store.reading.counts()).values()))
         finally:
             await store.close()
 
-    asyncio.run(apply())
-    typer.echo(f"the tables {settings.store.table_prefix}{settings.store.table_name}* are up to date", err=True)
+    typer.echo(asyncio.run(apply()), err=True)
+
+
+def _done(name: str, before: Mapping[str, bool], rows: int) -> str:
+    """What a migration did, by the tables that there were before."""
+    if f"{name}_schema_version" in before:
+        return f"the tables {name}* are up to date"
+    if name in before:
+        return f"the table {name} is adopted, with {rows:,} rows"
+    others = sorted(other for other, of_tasks in before.items() if of_tasks)
+    hint = f"; {', '.join(others)} was there before: store.table_prefix and store.table_name say which is meant"
+    return f"the tables {name}* are created{hint if others else ''}"
 
 
 def version() -> None:

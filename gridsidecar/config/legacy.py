@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -83,6 +84,17 @@ def read_variables(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Fro
 def _means_something(name: str, value: str, dotenv: Mapping[str, str]) -> bool:
     """An empty variable hides nothing that `.env` says, and neither does a port as Kubernetes sets it."""
     return name not in dotenv or (bool(value) and not (name in PORTS and value.startswith(KUBERNETES)))
+
+
+def without_effect(variables: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The variables that do nothing, each with what to do instead: those of features gone by, and misspelt ones."""
+    known = {name for names in VARIABLES.values() for name in names}
+    for name in variables:
+        if name in WITHOUT_EFFECT:
+            yield name, WITHOUT_EFFECT[name]
+        elif name.startswith(_PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+            yield name, f"it is not known; did you mean {near[0]}?" if near else "it is not known"
 
 
 def variables_for(key: str) -> tuple[str, ...]:

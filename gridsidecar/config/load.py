@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gridsidecar.config.checking import check
 from gridsidecar.config.layers import Layers
-from gridsidecar.config.legacy import FEISHU, WITHOUT_EFFECT, read_variables
+from gridsidecar.config.legacy import FEISHU, read_variables, without_effect
 from gridsidecar.config.references import expand
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.yaml_tree import Tree, read_tree
@@ -50,9 +50,9 @@ def load(
             layers.add_flag(key, value)
     faults = [*tree.faults, *layers.reference_faults(expanded), *_still_used(legacy.faults, layers)]
     settings = check(layers, faults)
-    for name, advice in WITHOUT_EFFECT.items():
-        if from_dotenv.get(name) or environ.get(name):
-            warn(name, advice)
+    given = {**from_dotenv, **environ}
+    for name, advice in without_effect(name for name, value in given.items() if value):
+        warn(name, advice)
     return settings
 
 

@@ -74,5 +74,9 @@ class Reading:
         count besides it."""
         return int((await self._read("owed", {"queue": self._queue}))[0]["owed"])
 
+    async def tables(self) -> dict[str, bool]:
+        """The tables of the database, and whether each looks like one of tasks. Needs no tables of ours."""
+        return {row["name"]: bool(row["of_tasks"]) for row in await self._read("tables", {})}
+
     async def _read(self, query: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         return await self._database.fetch(self._queries[query], params)

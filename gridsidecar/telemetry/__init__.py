@@ -138,6 +138,16 @@ def duplicate(*, task_id: str, why: str, from_producer: bool) -> None:
     event(logging.INFO if from_producer else logging.DEBUG, "duplicate message dropped", task_id=task_id, why=why)
 
 
+def leaseless(*, task_id: str, looks_again_in: float) -> None:
+    """A task's row says that it runs, in an earlier system that keeps no lease."""
+    warning(
+        "a task is said to run in an earlier system",
+        task_id=task_id,
+        hint="if its worker is gone, set the row's status to pending",
+        looks_again_in=looks_again_in,
+    )
+
+
 def adopted(*, task_id: str, attempt: int) -> None:
     """The broker handed out a running task's message again, to us."""
     info("message came again, the attempt goes on", task_id=task_id, attempt=attempt)

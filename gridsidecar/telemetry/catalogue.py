@@ -22,6 +22,7 @@ CHINESE = {
     "a row without an attempt goes back": "任务没有对应的执行，已退回队列",
     "task handed off to the store": "任务已移交数据库托管",
     "progress not stored": "进度未能入库",
+    "a task is said to run in an earlier system": "任务显示仍在旧系统中执行",
     # Messages
     "message refused": "消息不合法，已转入死信队列",
     "duplicate message dropped": "消息重复，已丢弃",

@@ -331,10 +331,21 @@ async def test_lists_and_counts(two: Two) -> None:
 
 
 @pytest.mark.parametrize("plugin", ["old server"], indirect=True)
+def test_a_wrong_name_is_told(mysql_url: str, plugin: Plugin, tmp_path: Path) -> None:
+    write_config(tmp_path, {"default": {"command": ["true"]}}, store={"url": mysql_url, "table_name": "jobs"})
+    other = gridsidecar(tmp_path, "migrate").stderr
+    assert other.startswith(
+        f"the tables grid_async_task_jobs* are created; {TASKS} was there before: store.table_prefix"
+    )
+
+
+@pytest.mark.parametrize("plugin", ["old server"], indirect=True)
 def test_the_commands(mysql_url: str, plugin: Plugin, tmp_path: Path) -> None:
     write_config(tmp_path, {"default": {"command": ["true"]}}, store={"url": mysql_url})
     migrated = gridsidecar(tmp_path, "migrate")
-    assert (migrated.returncode, migrated.stderr) == (0, f"the tables {TASKS}* are up to date\n")
+    assert (migrated.returncode, migrated.stderr) == (0, f"the table {TASKS} is adopted, with 14 rows\n")
+    again = gridsidecar(tmp_path, "migrate")
+    assert (again.returncode, again.stderr) == (0, f"the tables {TASKS}* are up to date\n")
     for task_id in ("good-0", "nothing", "again"):
         shown = gridsidecar(tmp_path, "status", task_id, "--json")
         assert json.loads(shown.stdout)["task_id"] == task_id

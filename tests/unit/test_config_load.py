@@ -216,8 +216,13 @@ def test_a_line_of_the_dotenv_file_that_cannot_be_read_is_told(
 def test_a_variable_without_effect_is_told_with_what_to_do(write: Write) -> None:
     told: list[tuple[str, str]] = []
     variables = {"GRID_ASYNC_TASK_TIMEOUT": "60", "GRID_ASYNC_TASK_EXCHANGE": "", "LOG_LEVEL": "info"}
+    variables |= {"GRID_ASYNC_TASK_QUEU": "q", "GRID_ASYNC_TASK_ZZZ": "1", "GRID_ASYNC_TASK_QUEUE": "good"}
     settings(write(LEAST), variables, warn=lambda name, advice: told.append((name, advice)))
-    assert told == [("GRID_ASYNC_TASK_TIMEOUT", "set handlers.NAME.timeout")]
+    assert told == [
+        ("GRID_ASYNC_TASK_TIMEOUT", "set handlers.NAME.timeout"),
+        ("GRID_ASYNC_TASK_QUEU", "it is not known; did you mean GRID_ASYNC_TASK_QUEUE?"),
+        ("GRID_ASYNC_TASK_ZZZ", "it is not known"),
+    ]
 
 
 def test_the_plugins_other_numbers_are_read(write: Write) -> None:

@@ -257,3 +257,18 @@ def test_looks_at_a_row_that_nobody_brings_back_come_at_doubling_gaps() -> None:
 
 def test_cancel_keeps_the_crashes() -> None:
     assert cancel(waiting(crashes=2)) == ends_cancelled(crashes=2)
+
+
+# -- rows that an earlier system runs ---------------------------------------------------------------------------------
+
+
+def test_a_row_without_a_lease_waits_for_its_earlier_system() -> None:
+    found = receive(row(Status.RUNNING, attempt=0, worker_id=None), message(), me())
+    assert found == Wait(delay=1.0, busy=True, leaseless=True)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_row_without_a_lease_is_taken_over_when_the_broker_says_that_its_worker_is_gone(trusted: bool) -> None:
+    """Also right after a start: there is no lease that could look expired by mistake."""
+    found = receive(row(Status.RUNNING, attempt=0, worker_id=None), message(), me(redelivered=True, trusted=trusted))
+    assert found == Begin(attempt=1, crashes=1, rescues=True)

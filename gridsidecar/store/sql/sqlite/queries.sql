@@ -268,6 +268,10 @@ SELECT SUM(CASE WHEN next_try_at IS NOT NULL THEN 1 ELSE 0 END) AS owed, SUM(dea
 -- name: owed
 SELECT COUNT(*) AS owed FROM {owed_work} WHERE queue = :queue
 
+-- name: tables
+SELECT name, (sql LIKE '%task_type%' AND sql LIKE '%callback_url%' AND sql LIKE '%max_retry_count%') AS of_tasks
+FROM sqlite_master WHERE type = 'table'
+
 -- name: schema_version
 SELECT MAX(version) AS version FROM {schema_version}
 
