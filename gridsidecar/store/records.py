@@ -222,7 +222,7 @@ def decoded(text: str | None) -> Any:
 
 def _json(value: Any) -> str:
     try:
-        return wire.data_json(value)
+        return wire.readable_json(value)
     except (ValueError, TypeError, RecursionError) as error:
         raise RowRejected(f"no JSON value: {error}") from error
 

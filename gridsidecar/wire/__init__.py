@@ -18,7 +18,7 @@ from gridsidecar.wire.events import (
 from gridsidecar.wire.handler_input import PROTOCOL_VERSION, encode_input, encode_task_end, encode_worker_event
 from gridsidecar.wire.properties import decode_properties, encode_properties
 from gridsidecar.wire.refused import Refused
-from gridsidecar.wire.strict_json import data_json
+from gridsidecar.wire.strict_json import data_json, readable_json
 from gridsidecar.wire.task_message import decode_task
 
 __all__ = [
@@ -44,4 +44,5 @@ __all__ = [
     "encode_properties",
     "encode_task_end",
     "encode_worker_event",
+    "readable_json",
 ]

@@ -26,6 +26,18 @@ def data_json(value: Any) -> str:
     return "".join(_chunks(value, 0))
 
 
+def readable_json(value: Any) -> str:
+    """The same, with every character as it is: for people who look for a word in a database. Half a surrogate pair
+    has no form of its own, so a text with one stays ASCII."""
+    text = "".join(_readable_chunks(value, 0))
+    try:
+        if not text.isascii():
+            text.encode()
+        return text
+    except UnicodeEncodeError:
+        return data_json(value)
+
+
 def json_size(value: Any) -> int:
     """Bytes of the value as compact JSON in UTF-8."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
@@ -111,16 +123,18 @@ _DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_const
 _ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), check_circular=False)
 
 
-def _encoder_of_chunks() -> Callable[[Any, int], Iterable[str]]:
+def _encoder_of_chunks(*, ascii_only: bool) -> Callable[[Any, int], Iterable[str]]:
     """`JSONEncoder.encode` builds its C encoder anew at each call, which takes longer than a small task's encoding."""
     make = getattr(json.encoder, "c_make_encoder", None)
     if make is None:  # an interpreter without it
-        return lambda value, _: (_ENCODER.encode(value),)
-    quote = json.encoder.encode_basestring_ascii
+        plain = json.JSONEncoder(ensure_ascii=ascii_only, allow_nan=False, separators=(",", ":"), check_circular=False)
+        return lambda value, _: (plain.encode(value),)
+    quote = json.encoder.encode_basestring_ascii if ascii_only else json.encoder.encode_basestring
     encoder: Callable[[Any, int], Iterable[str]] = make(
         None, _ENCODER.default, quote, None, ":", ",", False, False, False
     )
     return encoder
 
 
-_chunks = _encoder_of_chunks()
+_chunks = _encoder_of_chunks(ascii_only=True)
+_readable_chunks = _encoder_of_chunks(ascii_only=False)

@@ -56,6 +56,13 @@ async def test_a_new_task_fills_the_promised_columns(two: Two) -> None:
     assert row["completed_at"] is None
 
 
+async def test_json_is_stored_so_that_words_can_be_found(two: Two) -> None:
+    claim = await started(two, data={"名": "图片"})
+    await end(two.a, claim, Succeeded({"结果": "✓"}))
+    found = two.rows.run(f"SELECT id FROM {TASKS} WHERE data LIKE ? AND result LIKE ?", "%图片%", "%结果%")
+    assert found == [{"id": "t"}]
+
+
 async def test_a_bare_task_has_the_defaults(two: Two) -> None:
     await started(two)
     row = two.rows.row()
