@@ -1,4 +1,4 @@
-"""README.md and README.zh-CN.md say the same, and name every command and every top-level key."""
+"""The pages in English and in Chinese say the same; the READMEs name every command and every top-level key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tests.support.markdown import Section, sections, words
 ROOT = Path(__file__).parents[2]
 ENGLISH, CHINESE = "README.md", "README.zh-CN.md"
 COMMANDS = {ENGLISH: "Commands", CHINESE: "命令"}
-OF_THE_PAGE = {ENGLISH: CHINESE, CHINESE: ENGLISH}  # each leads to the other
+PAGES = {ENGLISH: CHINESE, "docs/migration.md": "docs/migration.zh-CN.md"}
+OTHER = PAGES | {chinese: english for english, chinese in PAGES.items()}  # each leads to the other
 
 
 def read(name: str) -> list[Section]:
@@ -27,22 +28,26 @@ def title(value: object) -> str:
     return value.title if isinstance(value, Section) else ""
 
 
-PAIRS = list(zip(read(ENGLISH), read(CHINESE), strict=False))  # as many as both have: the first test counts them
-section_by_section = pytest.mark.parametrize(("english", "chinese"), PAIRS, ids=title)
+PAIRS = [  # as many sections as both have: the first test counts them
+    (page, *pair) for page, chinese in PAGES.items() for pair in zip(read(page), read(chinese), strict=False)
+]
+section_by_section = pytest.mark.parametrize(("page", "english", "chinese"), PAIRS, ids=title)
+each_page = pytest.mark.parametrize("name", list(OTHER))
 each_readme = pytest.mark.parametrize("name", [ENGLISH, CHINESE])
 
 
 # -- the two say the same ---------------------------------------------------------------------------------------------
 
 
-def test_the_same_headings_in_the_same_order() -> None:
-    english, chinese = ([section.level for section in read(name)] for name in (ENGLISH, CHINESE))
+@pytest.mark.parametrize("page", list(PAGES))
+def test_the_same_headings_in_the_same_order(page: str) -> None:
+    english, chinese = ([section.level for section in read(name)] for name in (page, PAGES[page]))
     assert len(english) > 10
     assert chinese == english
 
 
 @section_by_section
-def test_the_same_code_line_by_line(english: Section, chinese: Section) -> None:
+def test_the_same_code_line_by_line(page: str, english: Section, chinese: Section) -> None:
     assert [block.language for block in chinese.blocks] == [block.language for block in english.blocks]
     for ours, theirs in zip(english.blocks, chinese.blocks, strict=True):
         assert [line.code for line in theirs.lines] == [line.code for line in ours.lines]
@@ -52,7 +57,7 @@ def test_the_same_code_line_by_line(english: Section, chinese: Section) -> None:
 
 
 @section_by_section
-def test_the_same_tables_cell_by_cell(english: Section, chinese: Section) -> None:
+def test_the_same_tables_cell_by_cell(page: str, english: Section, chinese: Section) -> None:
     def shape(section: Section) -> list[list[list[set[str]]]]:
         return [[[words(cell) for cell in row] for row in table] for table in section.tables]
 
@@ -60,13 +65,13 @@ def test_the_same_tables_cell_by_cell(english: Section, chinese: Section) -> Non
 
 
 @section_by_section
-def test_the_same_words_in_backticks(english: Section, chinese: Section) -> None:
+def test_the_same_words_in_backticks(page: str, english: Section, chinese: Section) -> None:
     assert chinese.words == english.words
 
 
 @section_by_section
-def test_the_same_links(english: Section, chinese: Section) -> None:
-    assert sorted(targets(CHINESE, chinese)) == sorted(targets(ENGLISH, english))
+def test_the_same_links(page: str, english: Section, chinese: Section) -> None:
+    assert sorted(targets(PAGES[page], chinese)) == sorted(targets(page, english))
 
 
 def targets(name: str, section: Section) -> Iterator[str]:
@@ -76,21 +81,22 @@ def targets(name: str, section: Section) -> Iterator[str]:
         if link.startswith("#"):
             assert link[1:] in anchors, f"{name}: no heading makes the anchor {link}"
             yield f"#{anchors.index(link[1:])}"
-        elif link == OF_THE_PAGE[name]:
+        elif link == Path(OTHER[name]).name:
             yield "the other language"
         else:
-            yield link
+            yield link.replace(".zh-CN.md", ".md")  # a page leads to pages in its own language
 
 
-@each_readme
+@each_page
 def test_a_link_to_a_file_leads_somewhere(name: str) -> None:
     found = [link for section in read(name) for link in section.links if not re.match(r"https?://|#", link)]
-    assert OF_THE_PAGE[name] in found
-    assert [link for link in found if not (ROOT / link.partition("#")[0]).is_file()] == []
+    assert Path(OTHER[name]).name in found
+    folder = (ROOT / name).parent
+    assert [link for link in found if not (folder / link.partition("#")[0]).is_file()] == []
 
 
 def test_the_chinese_is_chinese() -> None:
-    assert [chinese.title for _, chinese in PAIRS if not re.search("[\u4e00-\u9fff]", chinese.text)] == []
+    assert [chinese.title for _, _, chinese in PAIRS if not re.search("[\u4e00-\u9fff]", chinese.text)] == []
 
 
 # -- nothing is left out ----------------------------------------------------------------------------------------------
