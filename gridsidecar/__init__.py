@@ -10,6 +10,10 @@ The path of one task, in the order of the files:
     store/       one fenced commit, called by the consumer
     settlement   an alarm (broker) if there is a next time, then the ack
 
+The commit also writes down the callback that is owed (store/outbox); `callbacks` sends it, apart from all this. What
+happened to a task is one value, `TaskUpdate`, that `worker.tell` passes to those who want to hear of it: `callbacks`,
+`notify`, `hooks` and `statistics`, which do not know each other.
+
 `lifecycle` says what a delivery, an end or a clock tick means: `receive` for the store's claim, `decide` for the
 executor, `reread` for the store's commit. It is pure and has all the rules.
 
