@@ -70,6 +70,15 @@ async def existing_store(settings: Settings) -> AsyncIterator[OpenStore | None]:
         await store.close()
 
 
+async def open_to_wait(store: OpenStore, settings: Settings) -> None:
+    """Open a store whose first worker may start only now: tables that are missing are made, those that are there stay
+    as they are."""
+    await store.open()
+    name = settings.store.table_prefix + settings.store.table_name
+    if settings.store.migrate and name not in await store.reading.tables():
+        await store.database.migrate(apply=True)
+
+
 def _no_file_yet(settings: Settings) -> bool:
     """An SQLite file that no worker has made yet: looking must not make it."""
     from gridsidecar.config.urls import sqlite_path

@@ -6,7 +6,7 @@ from gridsidecar import wire
 from gridsidecar.broker import Broker
 from gridsidecar.cli.letter_view import summary
 from gridsidecar.cli.letters import Letter, letters_of, say_unknown, wanted
-from gridsidecar.cli.parts import connected
+from gridsidecar.cli.parts import connected, open_to_wait
 from gridsidecar.cli.screen import clean, json_text, say
 from gridsidecar.cli.task_words import ended
 from gridsidecar.config.settings import BrokerSettings, Settings
@@ -18,7 +18,7 @@ async def replay_letters(settings: Settings, ids: set[str], as_json: bool) -> in
     """Replay the letters of these ids, or without ids all of this queue; the exit code."""
     store = make_store(settings.store, settings.broker.queue)
     try:
-        await store.open(migrate=settings.store.migrate)
+        await open_to_wait(store, settings)
         async with connected(settings.broker) as broker:
             await broker.open()
             return await Replay(broker, store, settings.broker, as_json).run(ids)

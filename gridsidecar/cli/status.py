@@ -49,11 +49,12 @@ async def _status(settings: Settings, ids: list[str], watch: bool, as_json: bool
 async def _watch(settings: Settings, ids: list[str]) -> None:
     from gridsidecar.cli.bars import make_display
     from gridsidecar.cli.follow import follow
+    from gridsidecar.cli.parts import open_to_wait
     from gridsidecar.store import make_store
 
     store = make_store(settings.store, settings.broker.queue)
     try:
-        await store.open(migrate=settings.store.migrate)
+        await open_to_wait(store, settings)
         with make_display() as display:
             await follow(store.reading, ids, display.show)
     finally:

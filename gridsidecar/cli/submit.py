@@ -180,13 +180,13 @@ async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[lis
 async def _wait(settings: Settings, ids: list[str], waiting: Waiting) -> int:
     from gridsidecar.cli.bars import make_display
     from gridsidecar.cli.follow import follow
+    from gridsidecar.cli.parts import open_to_wait
     from gridsidecar.cli.screen import say
     from gridsidecar.store import make_store
 
     store = make_store(settings.store, settings.broker.queue)
     try:
-        # The tables may not exist yet: the first worker may start only now.
-        await store.open(migrate=settings.store.migrate)
+        await open_to_wait(store, settings)
         with make_display() as display:
             views = await follow(store.reading, ids, display.show, limit=waiting.limit)
     except asyncio.CancelledError:
