@@ -14,7 +14,7 @@ from gridsidecar import wire
 from gridsidecar.lifecycle import Close
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement
 from gridsidecar.store.queries import Query
-from gridsidecar.task import Callback, Transition
+from gridsidecar.task import Callback, ErrorType, Transition
 
 ERROR_LIMIT = 2000  # characters
 
@@ -173,5 +173,7 @@ def owe(
         "callback_body": body,
         "queue": queue,
         "receiver": receiver_of(callback),
+        # A refusal ends only a row of ours: one that another program failed looks the same, but has no queue.
+        "refused": int(attempt == 0 and end.error_type == ErrorType.VALIDATION),
     }
     return ((queries["owe_callback"], params),)

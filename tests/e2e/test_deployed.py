@@ -100,12 +100,13 @@ def test_the_query_counts_what_only_the_database_knows(
     now = "UTC_TIMESTAMP(3)"
     task = f"INSERT INTO {TASKS} (id, status, queue, next_check_at, created_at, updated_at) VALUES (?, ?, ?, "
     callback = (
-        f"INSERT INTO {TASKS}_callbacks (task_id, rerun, id, attempt, queue, kind, body, next_try_at, created_at) "
+        f"INSERT INTO {TASKS}_callbacks "
+        "(task_id, rerun, id, attempt, queue, kind, receiver, body, next_try_at, created_at) "
     )
     assert owed(deployed, place, keda.url) == 0
     rows.run(f"{task}{now}, {now}, {now})", "overdue", "retrying", place.queue)
     assert owed(deployed, place, keda.url) == 1
-    rows.run(f"{callback} VALUES (?, 0, 'c', 1, ?, 'http', '', {now}, {now})", "ended", place.queue)
+    rows.run(f"{callback} VALUES (?, 0, 'c', 1, ?, 'http', 'h:443', '', {now}, {now})", "ended", place.queue)
     assert owed(deployed, place, keda.url) == 2
     rows.run(f"{task}{now} + INTERVAL 1 HOUR, {now}, {now})", "not-yet", "retrying", place.queue)
     rows.run(f"{task}{now}, {now}, {now})", "elsewhere", "retrying", "another")

@@ -176,6 +176,13 @@ async def test_the_callback(
         assert json.loads(callback.body)["callback_data"] == (in_message.data or {})
 
 
+async def test_a_refused_duplicate_of_a_row_that_the_plugin_failed_owes_nothing(two: Two, plugin: Plugin) -> None:
+    plugin.insert("t", "failed", callback_url=URL)
+    asked = task(fields={"callback": Callback(url=URL)})
+    assert not await two.a.tasks.record_refused(asked.message, "t", "no handler", asked)
+    assert (await two.a.outbox.take(10, 60, lambda receiver: 9)).callbacks == []
+
+
 async def test_an_empty_callback_type_is_http(two: Two, plugin: Plugin) -> None:
     """What a server that is not strict makes of a value that it does not know."""
     plugin.run("SET sql_mode = ''")

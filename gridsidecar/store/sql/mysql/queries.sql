@@ -92,6 +92,7 @@ INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, receiver
 SELECT t.id, t.rerun, :callback_id, t.attempt, COALESCE(t.queue, :queue), COALESCE(t.callback_type, 'http'),
   t.callback_url, :receiver, :callback_body, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
+  AND (:refused = 0 OR t.queue IS NOT NULL)
 ON DUPLICATE KEY UPDATE task_id = {callbacks}.task_id
 
 -- name: due_callbacks

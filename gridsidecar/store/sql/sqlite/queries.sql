@@ -93,6 +93,7 @@ INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, receiver
 SELECT t.id, t.rerun, :callback_id, t.attempt, COALESCE(t.queue, :queue), COALESCE(t.callback_type, 'http'),
   t.callback_url, :receiver, :callback_body, {now}, {now}
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
+  AND (:refused = 0 OR t.queue IS NOT NULL)
 ON CONFLICT (task_id, rerun) DO NOTHING
 
 -- name: due_callbacks
