@@ -52,6 +52,11 @@ class Notice:
     retry_in: float | None = None  # seconds
     duration: float | None = None  # seconds
 
+    @property
+    def refused(self) -> bool:
+        """A message without a usable id: it never became a task."""
+        return not self.task_id and not self.attempt
+
     @classmethod
     def of(cls, update: TaskUpdate, moment: datetime) -> Notice:
         report = update.report

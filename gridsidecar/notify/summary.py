@@ -16,6 +16,8 @@ def headline(digest: Digest, words: Words) -> str:
     """What happened, on one line."""
     if digest.count == 1:
         (notice,) = digest.notices
+        if notice.refused:
+            return words.refused
         return words.one.format(status=words.statuses[notice.status], type=notice.task_type)
     parts = (
         words.by_status.format(count=count, status=words.statuses[status]) for status, count in digest.statuses.items()
@@ -24,10 +26,10 @@ def headline(digest: Digest, words: Words) -> str:
 
 
 def facts(notice: Notice, origin: Origin, words: Words) -> list[Fact]:
-    """One task, without its error."""
+    """One task, without its error; a refused message has neither an id nor a type."""
     told = [
-        (words.task, notice.task_id or "–"),
-        (words.type, notice.task_type),
+        (words.task, "" if notice.refused else notice.task_id or "–"),
+        (words.type, "" if notice.refused else notice.task_type),
         *place(origin, words),
         (words.attempt, _attempts(notice, words)),
         (words.took, "" if notice.duration is None else _seconds(notice.duration)),
@@ -101,4 +103,5 @@ def _kind(kind: Kind, words: Words) -> str:
 
 def _short(notice: Notice, words: Words) -> str:
     told = error(notice, words) or words.statuses[notice.status]
-    return f"{excerpt.line(notice.task_id, SHORT_ID) or '–'} · {excerpt.line(told, SHORT)}"
+    name = words.refused if notice.refused else excerpt.line(notice.task_id, SHORT_ID) or "–"
+    return f"{name} · {excerpt.line(told, SHORT)}"

@@ -14,6 +14,7 @@ class Words:
 
     statuses: Mapping[Status, str]
     one: str
+    refused: str
     many: str
     by_status: str
     comma: str
@@ -45,6 +46,7 @@ ENGLISH = Words(
         Status.SUCCESS: "success",
     },
     one="Task {status}: {type}",
+    refused="Message refused",
     many="{count:,} tasks: {statuses}",
     by_status="{count:,} {status}",
     comma=", ",
@@ -76,6 +78,7 @@ CHINESE = Words(
         Status.SUCCESS: "成功",
     },
     one="任务{status}：{type}",
+    refused="消息被拒绝",
     many="{count:,} 个任务：{statuses}",
     by_status="{count:,} 个{status}",
     comma="，",

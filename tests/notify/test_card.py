@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gridsidecar.notify.digest import Digest, Origin
 from gridsidecar.notify.feishu import card, signature, signed, verdict
-from gridsidecar.notify.words import CHINESE, ENGLISH
+from gridsidecar.notify.words import CHINESE, ENGLISH, Words
 from gridsidecar.outbound import Reply
 from gridsidecar.task import Report, Status
 from tests.notify.bot import MOST_BYTES, shown, title
@@ -90,9 +90,23 @@ def test_attempts_that_cost_no_retry_come_on_top(fields: dict[str, Any], expecte
 
 
 def test_a_task_that_never_ran_shows_no_attempt() -> None:
-    text = shown(card(digest(update("", attempt=0, report=None, error_type="ValidationError")), ORIGIN, ENGLISH))
+    text = shown(card(digest(update(attempt=0, report=None, error_type="ValidationError")), ORIGIN, ENGLISH))
     assert "Attempt" not in text
-    assert "Task\n–" in text
+    assert "Task\nr-1" in text
+
+
+@pytest.mark.parametrize(("words", "expected"), [(ENGLISH, "Message refused"), (CHINESE, "消息被拒绝")])
+def test_a_message_without_an_id_is_told_as_refused_with_the_reason(words: Words, expected: str) -> None:
+    fields = {"task_type": "default", "attempt": 0, "report": None, "error_type": "ValidationError"}
+    refused = update("", error="task_id is missing", **fields)
+    one = card(digest(refused), ORIGIN, words)
+    assert title(one) == expected
+    assert shown(one).splitlines() == [
+        *(words.queue, "task_queue", words.worker, "pod-1", words.time, "2026-01-02 03:04:05 UTC"),
+        "--",
+        "ValidationError: task_id is missing",
+    ]
+    assert f"{expected} · ValidationError: task_id is missing" in shown(card(digest(refused, update()), ORIGIN, words))
 
 
 def test_many_tasks_are_counted_and_the_first_ten_listed() -> None:

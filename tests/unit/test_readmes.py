@@ -84,7 +84,14 @@ def targets(name: str, section: Section) -> Iterator[str]:
         elif link == Path(OTHER[name]).name:
             yield "the other language"
         else:
-            yield link.replace(".zh-CN.md", ".md")  # a page leads to pages in its own language
+            yield own_language(link, (ROOT / name).parent) if name in PAGES else link
+
+
+def own_language(link: str, folder: Path) -> str:
+    """Where the Chinese page leads in place of this link: to the Chinese page, if there is one."""
+    path, hash_sign, anchor = link.partition("#")
+    chinese = path.removesuffix(".md") + ".zh-CN.md"
+    return f"{chinese}{hash_sign}{anchor}" if (folder / chinese).is_file() else link
 
 
 @each_page
