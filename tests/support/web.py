@@ -193,6 +193,9 @@ class Web:
                 await self.answer(request, connection)
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client went
+        except RuntimeError:
+            if not writer.transport.is_closing():  # uvloop's word for a write to a client that went
+                raise
         finally:
             writer.close()
             with suppress(OSError, TimeoutError):
