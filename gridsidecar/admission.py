@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from gridsidecar import failpoints
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.handler import StopReason
@@ -106,6 +107,7 @@ class Admission:
             if received.claim is None:
                 await self._settlement.unstarted(task, delivery, received)
                 return None
+            await failpoints.reached("claimed")
             await self._end_superseded(task.task_id)
             held = HeldAttempt(received.claim, delivery, received_at)
             self._worker.hold(held)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gridsidecar import telemetry, wire
+from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.admission import Admission
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.config.settings import BrokerSettings
@@ -83,6 +83,10 @@ class Consumer:
             self.first_attempt.set()
             ended, transition = await self._executor.execute(held, lane)
             await self._commit_and_settle(held, lane, ended, transition)
+        except BaseException:
+            if held.delivery is not None and held.delivery is not delivery:  # it adopted this one meanwhile
+                await held.delivery.give_back()
+            raise
         finally:
             self._admission.dismiss(held, lane)
 
@@ -98,6 +102,7 @@ class Consumer:
             except StoreUnavailable:  # we leave and the database stays away: its row becomes a rescue
                 await self._settlement.give_back(held)
                 return
+            await failpoints.reached("committed")
         self._tell(held, lane, ended, transition)
         await self._settlement.ended(held, transition)
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gridsidecar import __version__, telemetry
+from gridsidecar import __version__, failpoints, telemetry
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.callbacks import make_senders
 from gridsidecar.callbacks.deliverer import Deliverer
@@ -242,6 +242,7 @@ class Daemon:
         """Stop taking, let running attempts finish, end the rest as interrupted. Every wait has a limit."""
         telemetry.info("leaving", reason=self._why or "an error", running=len(self._worker.attempts))
         self._readiness.reasons["worker"] = "draining"
+        await failpoints.reached("draining")
         with suppress(GridSidecarError, TimeoutError):
             async with asyncio.timeout(FAREWELL):
                 await self._broker.stop_consuming()
@@ -263,6 +264,7 @@ class Daemon:
         if not drained.done():
             await self._consumer.abandon()
         await drained
+        await failpoints.reached("drained")
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
 

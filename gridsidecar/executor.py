@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gridsidecar import lifecycle, telemetry
+from gridsidecar import failpoints, lifecycle, telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.store import Store
@@ -36,6 +36,7 @@ class Executor:
         finally:
             held.ended = True
             await note.close()
+        await failpoints.reached("exited")
         transition = lifecycle.decide(
             held.claim,
             ended.outcome,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gridsidecar import telemetry
+from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Broker
 from gridsidecar.errors import BrokerUnavailable, GridSidecarError, PublishRefused
 from gridsidecar.handler import StopReason, reaper
@@ -57,6 +57,7 @@ class Maintenance:
         """One heartbeat. Raises `StoreUnavailable`."""
         reaper.sweep(asyncio.get_running_loop())  # as PID 1 we inherit zombies even while idle
         await self._worker.lease.renew()
+        await failpoints.reached("lease_renewed")
         await self._reconcile()
         for held in list(self._worker.attempts.values()):
             if self._worker.clock.monotonic() - held.received_at > self._longest_hold:
@@ -81,6 +82,7 @@ class Maintenance:
         self._worker.returning.add(row.task_id)
         try:
             if await self._leases.return_row(self._worker.id, row):
+                await failpoints.reached("row_returned")
                 telemetry.warning("a row without an attempt goes back", task_id=row.task_id, attempt=row.attempt)
         finally:
             self._worker.returning.discard(row.task_id)
@@ -99,15 +101,19 @@ class Maintenance:
         """The broker would take this delivery back soon: the store owns the task from now on. Mark first, then ack."""
         if held.delivery is None or held.ended or not await self._store.hand_off(held.claim) or held.ended:
             return  # what has ended settles its delivery itself
+        await failpoints.reached("hand_off_marked")
         delivery, held.delivery = held.delivery, None
         await delivery.ack()
+        await failpoints.reached("handed_off")
         telemetry.info("task handed off to the store", task_id=held.claim.task_id, attempt=held.claim.attempt)
 
     async def nudge_overdue(self) -> None:
         """Bring back what nobody brought back. Raises `StoreUnavailable`."""
         for message in await self._leases.overdue(judge_others=self._worker.lease.trusted):
+            await failpoints.reached("next_look_moved")
             try:
                 await self._broker.publish(message)
+                await failpoints.reached("nudge_published")
             except PublishRefused as error:  # this one; the others have a right to theirs
                 telemetry.warning("nudge refused; it is tried again at a doubled gap", reason=str(error))
             except BrokerUnavailable as error:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import assert_never
 
-from gridsidecar import telemetry, wire
+from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.errors import BrokerUnavailable, PublishRefused
@@ -86,6 +86,7 @@ class Settlement:
             return
         held.delivery = delivery
         held.received_at = self._worker.clock.monotonic()
+        await failpoints.reached("adopted")
         telemetry.adopted(task_id=task.task_id, attempt=held.claim.attempt)
 
     async def give_back(self, held: HeldAttempt) -> None:
@@ -93,6 +94,7 @@ class Settlement:
         held.settled = True
         if held.delivery is not None:
             await held.delivery.give_back()
+            await failpoints.reached("given_back")
             return
         nudge = replace(held.claim.task.message, message_id=None, attempt=held.claim.attempt, nudge=True, busy=0)
         try:
@@ -112,6 +114,7 @@ class Settlement:
         except (PublishRefused, BrokerUnavailable):
             await delivery.give_back()
         else:
+            await failpoints.reached("sent_anew")
             await delivery.ack()
 
     async def refuse(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
@@ -124,11 +127,13 @@ class Settlement:
             await self._worker.clock.sleep(REFUSED_PAUSE)
             raise GiveBack from None
         self._worker.readiness.clear("dead letters")
+        await failpoints.reached("dead_lettered")
         noted = refused.task_id is None
         if refused.task_id is not None:
             noted = await self._worker.ride_out(
                 lambda: self._store.record_refused(message, str(refused.task_id), refused.error, task), starting=True
             )
+            await failpoints.reached("refusal_recorded")
         telemetry.refused(task_id=refused.task_id, reason=refused.reason, error=refused.error)
         if noted:
             self._tell_refused(refused, task)
@@ -152,9 +157,11 @@ class Settlement:
         alarm = replace(message, message_id=None, nudge=False)
         try:
             await self._until_sent(lambda: self._broker.alarm(alarm, delay))
+            await failpoints.reached("alarm_published")
         except PublishRefused as error:
             telemetry.warning("alarm refused; the store brings it back", task_id=task_id, reason=str(error))
             entrusted = await self._worker.ride_out(lambda: self._store.entrust(task_id, message.attempt))
+            await failpoints.reached("entrusted")
             if not entrusted and not isinstance(of, HeldAttempt):
                 await of.give_back()  # the row has moved on, so this message may mean something else by now
                 return
@@ -185,3 +192,4 @@ async def _ack(of: HeldAttempt | Delivery) -> None:
         delivery = of
     if delivery is not None:
         await delivery.ack()
+        await failpoints.reached("acked")

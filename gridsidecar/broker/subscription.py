@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -31,11 +31,12 @@ T = TypeVar("T")
 class AmqpDelivery:
     """A message from RabbitMQ, settled on the channel it came on and on no other."""
 
-    __slots__ = ("_channel", "_tag", "message", "redelivered")
+    __slots__ = ("_channel", "_settled", "_tag", "message", "redelivered")
 
     def __init__(self, raw: DeliveredMessage, channel: AbstractChannel) -> None:
         self._channel = channel
         self._tag: int = raw.delivery.delivery_tag  # type: ignore[assignment, union-attr]
+        self._settled = False
         self.message = decode(raw)
         self.redelivered: bool = bool(raw.delivery.redelivered)  # type: ignore[union-attr]
 
@@ -44,19 +45,22 @@ class AmqpDelivery:
         return not self._channel.is_closed and self._channel.connection.is_opened
 
     async def ack(self) -> None:
-        await self._settle(self._channel.basic_ack(self._tag, wait=False))
+        await self._settle(lambda: self._channel.basic_ack(self._tag, wait=False))
 
     async def give_back(self) -> None:
         # nack, not reject: a reject counts against the delivery limit of a quorum queue.
-        await self._settle(self._channel.basic_nack(self._tag, requeue=True, wait=False))
+        await self._settle(lambda: self._channel.basic_nack(self._tag, requeue=True, wait=False))
 
-    async def _settle(self, sending: Awaitable[None]) -> None:
+    async def _settle(self, send: Callable[[], Awaitable[None]]) -> None:
+        """Once: RabbitMQ closes the channel on a tag that it knows no more, and all that is on it comes again."""
+        if self._settled:
+            return
+        self._settled = True
+        # The client's write queue has no reader left once the connection died: putting to it could block.
+        limit = SETTLE_TIMEOUT if self._channel.connection.write_queue.full() else None
         try:
-            if not self._channel.connection.write_queue.full():
-                return await sending
-            # The client's write queue has no reader left once the connection died: putting to it could block.
-            async with asyncio.timeout(SETTLE_TIMEOUT):
-                await sending
+            async with asyncio.timeout(limit):
+                await send()
         except (ChannelInvalidStateError, TimeoutError):
             telemetry.debug("a delivery outlived its channel; the broker hands it out again", tag=self._tag)
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import assert_never
 
-from gridsidecar import telemetry
+from gridsidecar import failpoints, telemetry
 from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, Sent, Unavailable
 from gridsidecar.clock import backoff
 from gridsidecar.config.settings import CallbackSettings
@@ -151,9 +151,12 @@ class Deliverer:
     # -- one callback -------------------------------------------------------------------------------------------------
 
     async def _deliver(self, callback: OwedCallback) -> None:
+        await failpoints.reached("callback_claimed")
         sent = await self._tried(callback)
+        await failpoints.reached("callback_sent")
         with suppress(StoreUnavailable):  # we leave: it is due again when our lease on it is over
             await self._worker.ride_out(self._written(callback, sent))
+            await failpoints.reached("callback_cleared")
         if not isinstance(sent, Delivered):
             self._news.set()  # its next try may come before the next look
 

@@ -59,8 +59,9 @@ def run(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Exit 69 when a server is away at the start.")] = False,
 ) -> None:
     """Take tasks from the queue and run the handler's command for each, until told to stop."""
-    from gridsidecar import daemon
+    from gridsidecar import daemon, failpoints
 
+    failpoints.refuse(os.environ)
     overrides: dict[str, object] = {
         "broker.url": url,
         "broker.queue": queue,

@@ -7,7 +7,7 @@ import os
 from functools import cache, partial
 from typing import assert_never
 
-from gridsidecar import wire
+from gridsidecar import failpoints, wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.handler import Stop, StopReason, timeout_of
@@ -120,6 +120,7 @@ class _Attempt:
     async def until_end(self, stop: Stop) -> Ended:
         stop.listen(partial(self._obey, stop))
         try:
+            await failpoints.reached("spawned")
             end = await self._process.ended
         finally:
             for timer in self._timers.values():

@@ -10,6 +10,7 @@ CHINESE = {
     "statistics": "统计",
     "a variable has no effect": "环境变量不生效",
     "unexpected error": "意外错误",
+    "failpoint reached": "到达故障注入点",
     # A task or an attempt ended
     "task pending": "任务已退回队列",
     "task retrying": "任务等待重试",

@@ -43,8 +43,8 @@ def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Start]:
     """Starts a sidecar: `start(config, *flags)`."""
     sidecars: list[Sidecar] = []
 
-    def start(config: Mapping[str, Any], *flags: str) -> Sidecar:
-        sidecar = Sidecar(tmp_path / f"sidecar{len(sidecars)}", config, *flags)
+    def start(config: Mapping[str, Any], *flags: str, failpoints: str = "") -> Sidecar:
+        sidecar = Sidecar(tmp_path / f"sidecar{len(sidecars)}", config, *flags, failpoints=failpoints)
         sidecars.append(sidecar)
         return sidecar
 

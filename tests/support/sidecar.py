@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gridsidecar.failpoints import VARIABLE
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -20,13 +21,16 @@ ROOT = Path(__file__).parents[2]
 class Sidecar:
     """`gridsidecar run` with a configuration; its stderr is kept in `log`."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], *flags: str) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], *flags: str, failpoints: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
         file = folder / "config.yaml"
         file.write_text(json.dumps(config))  # JSON is YAML
-        command = [sys.executable, "-m", "gridsidecar", "run", "-c", str(file), *flags]
+        program = "tests.support.armed" if failpoints else "gridsidecar"
+        command = [sys.executable, "-m", program, "run", "-c", str(file), *flags]
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+        if failpoints:
+            environment[VARIABLE] = failpoints
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,

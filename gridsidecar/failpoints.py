@@ -1,0 +1,142 @@
+"""Named points after each side effect, where this project's own tests kill, pause or break a sidecar.
+
+`GRIDSIDECAR_FAILPOINTS="committed:kill, acked:pause=2.5@3"` kills it at the first commit, or lets what was acked third
+wait for 2.5 seconds. Only the tests' own launcher obeys the variable; `gridsidecar run` refuses to start with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from gridsidecar import telemetry
+from gridsidecar.clock import SystemClock
+from gridsidecar.errors import UsageError
+
+VARIABLE = "GRIDSIDECAR_FAILPOINTS"
+POINTS = (
+    # a delivery that starts an attempt, in its order
+    "claimed",
+    "spawned",
+    "exited",
+    "committed",
+    "alarm_published",
+    "entrusted",
+    "acked",
+    "given_back",
+    # a delivery that does not
+    "adopted",
+    "sent_anew",
+    "dead_lettered",
+    "refusal_recorded",
+    # the heartbeat, and what maintenance does
+    "lease_renewed",
+    "row_returned",
+    "hand_off_marked",
+    "handed_off",
+    "next_look_moved",
+    "nudge_published",
+    # callbacks
+    "callback_claimed",
+    "callback_sent",
+    "callback_cleared",
+    # leaving
+    "draining",
+    "drained",
+)
+
+
+class FailpointHit(Exception):
+    """What a failpoint raises: an error that no rule covers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL to this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Whoever comes here waits; everything else goes on."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """`FailpointHit`."""
+
+
+Action = Kill | Pause | Raise
+
+
+@dataclass(slots=True)
+class Failpoint:
+    """An action, and how many times the point is passed before it happens, once."""
+
+    action: Action
+    passes_left: int
+
+
+_armed: dict[str, Failpoint] = {}
+
+
+async def reached(point: str) -> None:
+    """A side effect has happened. Does nothing unless a test armed this point."""
+    if _armed:
+        await _act(point)
+
+
+def arm(specification: str) -> None:
+    """Set the points of `name:kill|pause=SECONDS|raise[@N]`, separated by commas. Raises `UsageError`."""
+    for part in filter(None, (part.strip() for part in specification.split(","))):
+        name, _, rest = part.partition(":")
+        action, _, nth = rest.partition("@")
+        if name not in POINTS:
+            raise UsageError(f"{VARIABLE}: no failpoint {name!r}; known are {', '.join(POINTS)}")
+        try:
+            _armed[name] = Failpoint(_action(action), int(nth or 1) - 1)
+        except ValueError:
+            raise UsageError(
+                f"{VARIABLE}: {part!r} is not name:kill, name:pause=SECONDS or name:raise, with @N"
+            ) from None
+
+
+def refuse(environ: Mapping[str, str]) -> None:
+    """`UsageError` where somebody tries to arm failpoints outside the tests."""
+    if environ.get(VARIABLE):
+        raise UsageError(f"{VARIABLE} is set, which breaks a sidecar on purpose: it is for its own tests; unset it")
+
+
+def _action(text: str) -> Action:
+    match text.partition("="):
+        case ("kill", "", ""):
+            return Kill()
+        case ("raise", "", ""):
+            return Raise()
+        case ("pause", "=", seconds):
+            return Pause(float(seconds))
+    raise ValueError(text)
+
+
+async def _act(point: str) -> None:
+    failpoint = _armed.get(point)
+    if failpoint is None:
+        return
+    if failpoint.passes_left:
+        failpoint.passes_left -= 1
+        return
+    del _armed[point]
+    telemetry.warning("failpoint reached", point=point)
+    match failpoint.action:
+        case Kill():
+            os.kill(os.getpid(), signal.SIGKILL)
+        case Pause(seconds):
+            await SystemClock().sleep(seconds)
+        case Raise():
+            raise FailpointHit(point)
+        case _:
+            assert_never(failpoint.action)
