@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -34,6 +37,13 @@ class Journal:
         with self.path.open("a") as file:
             for pid in pids:
                 file.write(f"killed - 0 {pid} {time.time():.6f}\n")
+
+    def kill(self, pids: Iterable[int]) -> None:
+        """End these processes, as the end of their pod does, and note it."""
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            self.note_killed([pid])
 
     def words(self, word: str) -> list[str]:
         """The tasks that wrote this word, in order."""

@@ -115,14 +115,11 @@ class Place:
         """Messages in the work queue and in the wait queues behind it."""
         if self.embedded:
             return self.waiting()
-        return self.waiting() + sum(self._count(f"{self.queue}.delay.{seconds}") for seconds in RUNGS)
+        return self._count(self.queue, *(f"{self.queue}.delay.{seconds}" for seconds in RUNGS))
 
-    def _count(self, queue: str) -> int:
+    def _count(self, *queues: str) -> int:
         with self.channel() as channel:
-            try:
-                return int(channel.queue_declare(queue, passive=True).method.message_count)
-            except pika.exceptions.ChannelClosedByBroker:  # no such queue
-                return 0
+            return sum(_messages(channel.connection, queue) for queue in queues)
 
     def dead_letters(self) -> list[tuple[bytes, dict[str, Any]]]:
         """Takes the dead letters out: body and headers of each."""
@@ -175,6 +172,12 @@ class Place:
     def attempts(self, task_id: str) -> list[dict[str, Any]]:
         """A task's history, first attempt first."""
         return self._fetch(f"select * from {TASKS}_attempts where task_id = ? order by attempt", task_id)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The attempts of all tasks, in order."""
+        return self._fetch(
+            f"select task_id, attempt, outcome, ended_at from {TASKS}_attempts order by task_id, attempt"
+        )
 
     def callbacks(self, task_id: str | None = None) -> list[dict[str, Any]]:
         """The outbox, or one task's part of it."""
@@ -238,3 +241,13 @@ class Place:
         """Its part for the tasks' rows."""
         async with self.opened() as opened:
             yield opened.tasks
+
+
+def _messages(connection: Any, queue: str) -> int:
+    channel = connection.channel()
+    try:
+        count = int(channel.queue_declare(queue, passive=True).method.message_count)
+    except pika.exceptions.ChannelClosedByBroker:  # no such queue
+        return 0
+    channel.close()
+    return count

@@ -3,6 +3,8 @@
 # write a line. Nothing is flushed to disk: in these tests processes die, machines do not.
 note() { echo "$1 $GRIDSIDECAR_TASK_ID $GRIDSIDECAR_ATTEMPT $$ $EPOCHREALTIME" >>"$JOURNAL"; }
 
+# Told to end it does, and says so: by that we know when this run was over.
+trap 'note killed; trap - TERM; kill -TERM $$' TERM
 note start
 case $1 in
   done) ;;

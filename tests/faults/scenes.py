@@ -1,0 +1,120 @@
+"""Short plays that bring a sidecar to a point of its work, and what is to come of the tasks in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+
+from tests.faults.history import History, Sent
+from tests.faults.stage import RETRY_DELAY, Stage
+from tests.support.place import TASKS, Place
+from tests.support.sidecar import Sidecar
+from tests.support.waiting import eventually
+
+OVERDUE = "2001-01-01 00:00:00.000"
+
+
+Scene = Callable[[Stage], Awaitable[tuple[Sidecar, History]]]
+OK = Sent(task_id="ok", end="success", told=True)
+FLAKY = Sent(task_id="flaky", end="success", told=True, retries=2, retry_delay=RETRY_DELAY)
+BAD = Sent(task_id="bad", end="failed", told=True)
+
+
+async def every_end(stage: Stage) -> tuple[Sidecar, History]:
+    """A success, a retry, a failure, a message that is no task, each with its callback."""
+    sidecar = stage.start(stage.config(), failpoints=stage.armed)
+    await stage.place.publish(stage.task(OK), stage.task(FLAKY, "flaky"), stage.task(BAD, "bad"))
+    refused = {"task_id": "refused", "timeout": "soon", "callback_url": stage.web.url}
+    await stage.place.publish_bodies(json.dumps(refused).encode())
+    history = History.of(stage.place, OK, FLAKY, BAD, Sent(task_id="refused", end="failed"))
+    return sidecar, history
+
+
+async def told_to_leave(stage: Stage) -> tuple[Sidecar, History]:
+    """SIGTERM while a task runs, without time for it to end."""
+    sidecar = stage.start(stage.config(worker={"shutdown_grace": 0}), failpoints=stage.armed)
+    await stage.place.publish(stage.task(OK, "until"))
+    await eventually(lambda: stage.place.journal.started)
+    sidecar.terminate()
+    return sidecar, History.of(stage.place, OK)
+
+
+async def handed_off(stage: Stage) -> tuple[Sidecar, History]:
+    """A task that runs for longer than the broker waits for its ack."""
+    sidecar = stage.start(stage.config(broker={"consumer_timeout": 2}), failpoints=stage.armed)
+    await stage.place.publish(stage.task(OK, "until"))
+    return sidecar, History.of(stage.place, OK)
+
+
+async def lost_alarm(stage: Stage) -> tuple[Sidecar, History]:
+    """A task waits, and what was to bring it back is gone."""
+    await stage.place.publish(stage.task(OK, defer_by=30))
+    first = stage.start(stage.config())
+    await eventually(lambda: stage.place.status("ok") == "pending" and _waits_for_its_alarm(stage.place))
+    first.terminate()
+    assert await first.ended() == 0
+    _lose_alarm(stage.place)
+    look_now(stage.place)
+    return stage.start(stage.config(), failpoints=stage.armed), History.of(stage.place, OK)
+
+
+def look_now(place: Place) -> None:
+    """As if the time until maintenance looks for a task that waits were over, and that until its run as well."""
+    place.execute(f"update {TASKS} set next_run_at = ?, next_check_at = ?", OVERDUE, OVERDUE)
+
+
+def send_callbacks_now(place: Place) -> None:
+    """As if the lease of whoever was to send them were over."""
+    place.execute(f"update {TASKS}_callbacks set next_try_at = ? where next_try_at is not null", OVERDUE)
+
+
+def _waits_for_its_alarm(place: Place) -> bool:
+    return place.left() == 1 and (place.embedded or place.waiting() == 0)
+
+
+def _lose_alarm(place: Place) -> None:
+    if place.embedded:
+        place.execute("delete from gridsidecar_messages")
+        return
+    with place.channel() as channel:
+        for seconds in (1, 2, 5, 10, 30):
+            channel.queue_delete(f"{place.queue}.delay.{seconds}")
+
+
+async def row_without_attempt(stage: Stage) -> tuple[Sidecar, History]:
+    """A claim that nobody stands behind: an error came between it and its attempt."""
+    sidecar = stage.start(stage.config(), failpoints=f"claimed:raise,{stage.armed}")
+    await stage.place.publish(stage.task(OK))
+    return sidecar, History.of(stage.place, OK)
+
+
+async def no_slot(stage: Stage) -> tuple[Sidecar, History]:
+    """A message that waits for a slot for longer than the broker waits for its ack."""
+    config = stage.config(broker={"consumer_timeout": 2})
+    config["handlers"]["until"]["concurrency"] = 1
+    sidecar = stage.start(config, failpoints=stage.armed)
+    await stage.place.publish(stage.task(OK, "until"))
+    await eventually(lambda: stage.place.journal.started)
+    waits = Sent(task_id="waits", end="success", told=True)
+    await stage.place.publish(stage.task(waits, "until"))
+    return sidecar, History.of(stage.place, OK, waits)
+
+
+async def no_delays(stage: Stage) -> tuple[Sidecar, History]:
+    """A retry where the broker lets nobody make a wait queue: somebody else's queue stands there."""
+    with stage.place.channel() as channel:
+        for seconds in (1, 2, 5):
+            channel.queue_declare(f"{stage.place.queue}.delay.{seconds}", durable=True, arguments={"x-max-length": 7})
+    sidecar = stage.start(stage.config(), failpoints=stage.armed)
+    await stage.place.publish(stage.task(FLAKY, "flaky"))
+    return sidecar, History.of(stage.place, FLAKY)
+
+
+async def second_copy(stage: Stage) -> tuple[Sidecar, History]:
+    """The connection dies while a task runs, and its message comes again to the same sidecar."""
+    sidecar = stage.start(stage.config(), failpoints=stage.armed)
+    await stage.place.publish(stage.task(OK, "until"))
+    await eventually(lambda: stage.place.journal.started)
+    assert stage.proxy is not None
+    stage.proxy.cut()
+    return sidecar, History.of(stage.place, OK)

@@ -1,0 +1,57 @@
+"""An error that no rule covers, or SIGTERM, comes right after a side effect: nothing is lost, nothing overlaps."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.conftest import Start
+from tests.faults import scenes
+from tests.faults.history import assert_kept
+from tests.faults.stage import all_is_quiet, finish, staged
+from tests.support.place import Place
+from tests.support.waiting import eventually
+
+LINE = (
+    "claimed",
+    "spawned",
+    "exited",
+    "committed",
+    "alarm_published",
+    "acked",
+    "dead_lettered",
+    "refusal_recorded",
+    "lease_renewed",
+    "callback_claimed",
+    "callback_sent",
+    "callback_cleared",
+)
+
+
+@pytest.mark.parametrize("point", LINE)
+async def test_an_error_costs_time_and_no_task(point: str, any_place: Place, start: Start) -> None:
+    """The same sidecar goes on."""
+    async with staged(any_place, start, f"{point}:raise") as stage:
+        sidecar, history = await scenes.every_end(stage)
+        history.listen(stage.web)
+        await sidecar.said(f"point={point}")
+        await eventually(lambda: any_place.all_ended(len(history.sent)), timeout=60, interval=0.1)
+        if point.startswith("callback_"):
+            scenes.send_callbacks_now(any_place)
+        await eventually(lambda: all_is_quiet(history), timeout=60, interval=0.1)
+        assert not sidecar.says("not ready"), "an error of ours is no outage"
+        sidecar.terminate()
+        assert await sidecar.ended() == 0
+        assert_kept(history)
+
+
+@pytest.mark.parametrize("point", LINE)
+async def test_told_to_leave_in_the_middle(point: str, place: Place, start: Start) -> None:
+    """SIGTERM while something is between two steps: exit code 0 within the grace, and another one does the rest."""
+    async with staged(place, start, f"{point}:pause=1.5") as stage:
+        sidecar, history = await scenes.every_end(stage)
+        history.listen(stage.web)
+        await sidecar.said(f"point={point}")
+        sidecar.terminate()
+        assert await sidecar.ended(timeout=30) == 0
+        assert all(row["status"] != "running" for row in place.rows().values())
+        await finish(stage, history)

@@ -1,0 +1,68 @@
+"""A sidecar dies after each of its side effects, with all that runs in it; another one finds everything in order."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from gridsidecar.failpoints import POINTS
+from tests.e2e.conftest import Start
+from tests.faults import scenes
+from tests.faults.history import left_running
+from tests.faults.scenes import Scene
+from tests.faults.stage import finish, staged
+from tests.support.place import Place
+
+SCENES: dict[str, Scene] = {
+    "claimed": scenes.every_end,
+    "spawned": scenes.every_end,
+    "exited": scenes.every_end,
+    "committed": scenes.every_end,
+    "alarm_published": scenes.every_end,
+    "acked": scenes.every_end,
+    "dead_lettered": scenes.every_end,
+    "refusal_recorded": scenes.every_end,
+    "lease_renewed": scenes.every_end,
+    "callback_claimed": scenes.every_end,
+    "callback_sent": scenes.every_end,
+    "callback_cleared": scenes.every_end,
+    "given_back": scenes.told_to_leave,
+    "draining": scenes.told_to_leave,
+    "drained": scenes.told_to_leave,
+    "hand_off_marked": scenes.handed_off,
+    "handed_off": scenes.handed_off,
+    "next_look_moved": scenes.lost_alarm,
+    "nudge_published": scenes.lost_alarm,
+    "row_returned": scenes.row_without_attempt,
+    "sent_anew": scenes.no_slot,
+    "entrusted": scenes.no_delays,
+    "adopted": scenes.second_copy,
+}
+SERVERS_ONLY = {"entrusted", "adopted"}  # what brings them about is a matter of RabbitMQ
+
+
+def test_every_failpoint_has_its_scene() -> None:
+    assert sorted(SCENES) == sorted(POINTS)
+
+
+CASES = [
+    pytest.param(point, where, id=f"{point}-{where}")
+    for point in POINTS
+    for where in ("place", "embedded_place")
+    if where == "place" or point not in SERVERS_ONLY
+]
+
+
+@pytest.mark.parametrize(("point", "where"), CASES)
+async def test_killed_at(point: str, where: str, request: pytest.FixtureRequest, start: Start) -> None:
+    place: Place = request.getfixturevalue(where)
+    async with staged(place, start, f"{point}:kill") as stage:
+        sidecar, history = await SCENES[point](stage)
+        history.listen(stage.web)
+        assert await sidecar.ended(timeout=40) == -signal.SIGKILL
+        assert sidecar.says(f"point={point}")
+        place.journal.kill(left_running(place.journal))
+        if point == "next_look_moved":  # a nudge that was never sent costs the time until the next look
+            scenes.look_now(place)
+        await finish(stage, history)
