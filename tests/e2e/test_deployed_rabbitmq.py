@@ -26,8 +26,6 @@ from tests.support.servers import free_port
 from tests.support.services import private_rabbitmq
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("management")  # they share a server
-
 
 class Management:
     """The API as somebody who is logged in sees it."""

@@ -16,8 +16,6 @@ from tests.support.servers import MySQL, RabbitMQ, free_port
 from tests.support.services import private_mysql, private_rabbitmq
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("outages")  # they share the servers below
-
 
 @pytest.fixture(scope="module")
 def own_mysql() -> Iterator[MySQL]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.image import Image, built_image
 
-pytestmark = [pytest.mark.timeout(1500), pytest.mark.xdist_group("image")]
+pytestmark = pytest.mark.timeout(1500)
 
 MOST_BYTES_ADDED = 120 * 1024 * 1024
 SETTINGS = """
