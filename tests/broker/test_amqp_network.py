@@ -66,6 +66,7 @@ async def test_an_outage_is_waited_out(settings: BrokerSettings) -> None:
         await inbox.deliveries[1].ack()
 
 
+@pytest.mark.alone
 async def test_consuming_may_begin_during_an_outage_and_stop_in_it(settings: BrokerSettings) -> None:
     readiness = Readiness()
     broker = build(settings.model_copy(update={"url": "amqp://guest:guest@127.0.0.1:1/"}), readiness)

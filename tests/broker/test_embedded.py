@@ -39,6 +39,7 @@ async def test_another_process_gets_other_messages(settings: BrokerSettings) -> 
                 await asyncio.gather(*(one.ack() for one in inbox.deliveries))
 
 
+@pytest.mark.alone
 async def test_a_publish_in_another_process_wakes_us_at_once(settings: BrokerSettings) -> None:
     arguments = [sys.executable, "-m", "tests.broker.ring", settings.model_dump_json(by_alias=True)]
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.e2e.conftest import Start
 from tests.support.place import Place
 
@@ -13,6 +15,7 @@ RESIDENT_BYTES = 64 * 1024 * 1024
 TRIES = 3
 
 
+@pytest.mark.alone
 async def test_it_starts_fast_and_idles_small(place: Place, start: Start) -> None:
     config = place.config({"default": place.job("done")}, log={"level": "INFO"})
     seconds: list[float] = []

@@ -71,6 +71,7 @@ async def test_the_last_digest_is_sent_on_the_way_out(embedded_place: Place, sta
     assert len(counts) == 2
 
 
+@pytest.mark.alone
 async def test_a_bot_that_hangs_holds_no_task_and_no_exit_up(embedded_place: Place, start: Start, web: Web) -> None:
     web.answer = silence()
     place = embedded_place

@@ -65,6 +65,7 @@ def test_its_time_is_limited(on_loop: OnLoop) -> None:
     assert 1 < time.monotonic() - began < 5
 
 
+@pytest.mark.alone
 def test_a_stop_ends_it(on_loop: OnLoop, tmp_path: Path) -> None:
     async def stopped(script: str, *, hurry: bool = False) -> CommandEnd:
         stop, mark = Stop(), tmp_path / "started"
@@ -123,6 +124,7 @@ def test_a_grandchild_does_not_outlive_it(on_loop: OnLoop, tmp_path: Path, strea
     on_loop(eventually(lambda: dead(grandchild)))
 
 
+@pytest.mark.alone
 def test_time_that_is_up_while_a_grandchild_holds_the_pipes_is_no_failure(on_loop: OnLoop) -> None:
     began = time.monotonic()
     assert on_loop(ended(shell("sleep 1000 & exit 0"), timeout=0.5)) == CommandEnd(exit_code=0)

@@ -57,6 +57,7 @@ def test_the_tasks_own_timeout_comes_first(run: Run) -> None:
     assert run("chatty", task={"timeout": 0}, timeout=0.2).outcome == Succeeded(None)
 
 
+@pytest.mark.alone
 def test_a_handler_that_ignores_sigterm_is_killed_after_its_grace(on_loop: OnLoop) -> None:
     running = Running("ignore-term", timeout=0.3, kill_grace=0.3)
     ended = on_loop(running.result())
@@ -240,6 +241,7 @@ def test_stdout_closed_early(run: Run) -> None:
 # -- left behind ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_a_leaked_stdout_costs_two_seconds_and_its_holder_dies(on_loop: OnLoop) -> None:
     running = Running("leak-stdout")
     ended = on_loop(running.result())
@@ -248,6 +250,7 @@ def test_a_leaked_stdout_costs_two_seconds_and_its_holder_dies(on_loop: OnLoop) 
     on_loop(eventually(lambda: dead(int(log(ended).split()[-1]))))
 
 
+@pytest.mark.alone
 def test_a_quiet_child_left_in_the_group_dies_at_once(on_loop: OnLoop) -> None:
     running = Running("leave-quiet-child", channel="stdout")  # else it holds the events pipe, unknowingly
     ended = on_loop(running.result())

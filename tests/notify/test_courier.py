@@ -37,6 +37,7 @@ async def test_the_first_at_once_and_the_rest_in_one_digest_at_the_intervals_end
     assert all(later - sooner >= 1.4 for sooner, later in pairwise(bot.arrivals))
 
 
+@pytest.mark.alone
 async def test_after_a_quiet_interval_the_next_goes_at_once(web: Web) -> None:
     bot = Bot()
     web.answer = bot.answer
@@ -164,6 +165,7 @@ async def test_a_message_is_given_up_and_the_next_one_says_so(web: Web, monkeypa
     assert ([task["task_id"] for task in message["tasks"]], message["undelivered"]) == (["later"], 7)
 
 
+@pytest.mark.alone
 async def test_an_endpoint_that_hangs_holds_nobody_up(web: Web, told: Told) -> None:
     web.answer = silence()
     bot = Bot()
@@ -216,6 +218,7 @@ async def test_the_log_does_not_tell_the_urls_key(web: Web, told: Told) -> None:
 # -- the end -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 async def test_at_the_end_what_waits_is_sent_at_once(web: Web, told: Told) -> None:
     async with notifier(webhook(web, interval=LONG)) as tells:
         tells.hear(update("first"))

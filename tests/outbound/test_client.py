@@ -117,6 +117,7 @@ async def test_no_such_name(connect: Connect) -> None:
         await connect().post("http://nobody.invalid/", b"{}", {})
 
 
+@pytest.mark.alone
 async def test_interim_replies_without_end_keep_nobody_busy(connect: Connect, web: Web) -> None:
     web.answer = endless_interim()
     client = connect(timeout=20)

@@ -206,6 +206,7 @@ async def ordinary(two: Two, mysql_server_url: str) -> AsyncIterator[Two]:
     execute_on_server(mysql_server_url, f"drop user '{name}'@'%'")
 
 
+@pytest.mark.alone  # read-only for everybody
 async def test_a_server_that_turns_read_only_is_unavailable_until_it_is_not(ordinary: Two, server: Server) -> None:
     claim = await ordinary.started()
     server.run("SET GLOBAL read_only = 1")

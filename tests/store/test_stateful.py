@@ -353,6 +353,7 @@ class TwoWorkers(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "mysql"])
+@pytest.mark.timeout(300)  # hundreds of small transactions, beside busy neighbours
 def test_two_workers_in_any_order(kind: str, request: pytest.FixtureRequest) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         url = f"sqlite:///{folder}/x.db" if kind == "sqlite" else str(request.getfixturevalue("migrated_mysql"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -121,6 +122,8 @@ def main(arguments: list[str]) -> int:
             MYSQL_VARIABLE: stack.enter_context(mysql_url()),
         }
         print(f"{AMQP_VARIABLE}={urls[AMQP_VARIABLE]} {MYSQL_VARIABLE}={urls[MYSQL_VARIABLE]}", file=sys.stderr)
+        # Ctrl-C reaches the command too, which then ends by itself; the servers stay until it has.
+        signal.signal(signal.SIGINT, lambda *_: None)
         return subprocess.run(command, env=os.environ | urls).returncode
 
 

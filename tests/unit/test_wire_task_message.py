@@ -175,6 +175,7 @@ def test_a_body_that_is_not_what_its_property_says(encoding: str, body: bytes, r
     assert refused(body, content_encoding=encoding).reason == reason
 
 
+@pytest.mark.alone
 def test_a_bomb_is_refused_without_inflating_it() -> None:
     bomb = gzip.compress(b"0" * 200_000_000)
     tracemalloc.start()
