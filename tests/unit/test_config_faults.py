@@ -234,7 +234,6 @@ def test_fixed_delays_need_no_highest_delay(write: Write) -> None:
 
 CHANGED: dict[str, dict[str, object]] = {
     "broker.management_url": {"broker.management_url": "http://h:15672"},
-    "store.retention_days": {"store.retention_days": 7},
     "handlers.*.mode": {"handlers.default.mode": "persistent"},
     "handlers.*.persistent": {"handlers.default.persistent.max_tasks": 5},
     "http": {"http.listen": "127.0.0.1:8080"},
