@@ -9,6 +9,7 @@ CHINESE = {
     "ready again": "恢复就绪",
     "statistics": "统计",
     "a variable has no effect": "环境变量不生效",
+    "a setting is unusual": "配置取值不寻常",
     "unexpected error": "意外错误",
     # A task or an attempt ended
     "task pending": "任务已退回队列",
