@@ -14,7 +14,6 @@ from tests.support.place import Place
 from tests.support.sidecar import Sidecar
 from tests.support.waiting import eventually
 
-
 NEW_IDENTITY = "declared dead by another worker; going on under a new identity"
 
 
