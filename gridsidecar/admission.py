@@ -99,7 +99,7 @@ class Admission:
             await self._postpone(task, delivery)
             return None
         held: HeldAttempt | None = None
-        self._worker.claiming.add(task.task_id)
+        self._worker.claiming[task.task_id] = self._worker.lease_for(task.task_id)
         try:
             received = await self._claim(task, delivery, lane)
             if task.task_id in self._worker.returning:
@@ -113,7 +113,7 @@ class Admission:
             self._worker.hold(held)
             return held
         finally:
-            self._worker.claiming.discard(task.task_id)
+            self._worker.claiming.pop(task.task_id, None)
             if held is None:
                 self._release_slot(lane)
 
@@ -170,8 +170,9 @@ class Admission:
         limit = lane.policy.max_retries if task.max_retry_count is None else task.max_retry_count
 
         async def claim() -> Received:
-            if not self._worker.lease.live:  # judged dead, we could be rescued in the middle of our own claim
-                await self._worker.lease.renew()
+            lease = self._worker.lease_for(task.task_id)
+            if not lease.live:  # judged dead, we could be rescued in the middle of our own claim
+                await lease.renew()
             me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
             return await self._store.claim(task, me, limit)
 

@@ -115,6 +115,7 @@ class Consumer:
             self._worker.readiness.clear(part)
             lane.rest.over()
         if transition is None:
+            self._worker.lost(held.claim)
             telemetry.superseded(held.claim, ended.report)
             return
         update = TaskUpdate.of_attempt(held.claim, transition, ended.report)

@@ -67,9 +67,7 @@ class Daemon:
             self._worker, self._store.tasks, settings.progress_interval, before=self._hooks.before_attempt
         )
         self._consumer = Consumer(self._worker, lanes, self._broker, self._store.tasks, executor, settings.broker)
-        self._maintenance = Maintenance(
-            self._worker, self._broker, self._store.tasks, self._store.leases, settings.broker.longest_hold
-        )
+        self._maintenance = Maintenance(self._worker, self._broker, self._store, settings.broker.longest_hold)
         senders = make_senders(settings.callbacks, self._broker, self._clock)
         self._deliverer = Deliverer(self._worker, self._store.outbox, senders, settings.callbacks)
         self._worker.listeners.append(self._deliverer.note)
@@ -305,8 +303,9 @@ class Daemon:
     async def _say_goodbye(self) -> None:
         with suppress(StoreUnavailable, GridSidecarError, TimeoutError):
             async with asyncio.timeout(FAREWELL):
-                if self._worker.lease.live:
-                    await self._worker.lease.leave()
+                for lease in self._worker.leases:
+                    if lease.live:
+                        await lease.leave()
 
 
 def run(settings: Settings, options: RunOptions) -> int:

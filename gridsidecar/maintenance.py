@@ -1,4 +1,4 @@
-"""The clock's part of the rules: renew the lease, compare rows with memory, hand off, bring back what got lost."""
+"""The clock's part of the rules: renew leases, compare rows with memory, hand off, bring back what got lost, delete."""
 
 from __future__ import annotations
 
@@ -9,30 +9,35 @@ from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Broker
 from gridsidecar.errors import BrokerUnavailable, GridSidecarError, PublishRefused
 from gridsidecar.handler import StopReason, reaper
-from gridsidecar.store import HeldRow, Leases, Store
-from gridsidecar.worker import HeldAttempt, Worker
+from gridsidecar.store import HeldRow, OpenStore
+from gridsidecar.store.retention import BATCH
+from gridsidecar.worker import HeldAttempt, Lease, Worker
 
 RENEWALS_PER_LEASE = 3
-LONGEST_LOOK_GAP = 15.0  # seconds between two looks for overdue tasks
+LONGEST_LOOK_GAP = 15.0  # seconds between two looks for overdue tasks, and for old ones
+PRUNES_PER_LOOK = 20  # batches
+PRUNE_PAUSE = 0.2  # seconds, about, between two batches: others want to use the database, too
 
 
 class Maintenance:
-    """Two loops, safe with many sidecars on one database. It never claims a task: it sends nudges."""
+    """Three loops, safe with many sidecars on one database. It never claims a task: it sends nudges."""
 
-    def __init__(self, worker: Worker, broker: Broker, store: Store, leases: Leases, longest_hold: float) -> None:
+    def __init__(self, worker: Worker, broker: Broker, store: OpenStore, longest_hold: float) -> None:
         self._worker = worker
         self._broker = broker
-        self._store = store
-        self._leases = leases
+        self._store = store.tasks
+        self._leases = store.leases
+        self._retention = store.retention
         self._longest_hold = longest_hold  # seconds
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         lease = self._worker.lease.seconds
         beat = min(lease / RENEWALS_PER_LEASE, self._longest_hold / 4)
+        look = min(lease, LONGEST_LOOK_GAP)
         self._loops = [
-            asyncio.create_task(self._every(beat, self.beat)),
-            asyncio.create_task(self._every(min(lease, LONGEST_LOOK_GAP), self.nudge_overdue)),
+            asyncio.create_task(self._every(seconds, work))
+            for seconds, work in ((beat, self.beat), (look, self.nudge_overdue), (look, self.prune))
         ]
 
     async def stop(self) -> None:
@@ -56,44 +61,64 @@ class Maintenance:
     async def beat(self) -> None:
         """One heartbeat. Raises `StoreUnavailable`."""
         reaper.sweep(asyncio.get_running_loop())  # as PID 1 we inherit zombies even while idle
-        await self._worker.lease.renew()
+        for lease in list(self._worker.leases):
+            await lease.renew()
         await failpoints.reached("lease_renewed")
-        await self._reconcile()
+        for lease in list(self._worker.leases):
+            await self._reconcile(lease)
+        await self._take_new_identity()
         for held in list(self._worker.attempts.values()):
             if self._worker.clock.monotonic() - held.received_at > self._longest_hold:
                 await self._hand_off(held)
 
-    async def _reconcile(self) -> None:
+    async def _reconcile(self, lease: Lease) -> None:
         """Rows and memory must name the same attempts: one that no row names is killed, a row without one goes back."""
         before = self._in_memory()
-        running = [held for held in self._worker.attempts.values() if not held.ended]
-        rows = {row.task_id: row for row in await self._leases.rows_of(self._worker.id)}
+        running = [held for held in self._worker.attempts_of(lease) if not held.ended]
+        rows = {row.task_id: row for row in await self._leases.rows_of(lease.worker_id)}
         for held in running:
             if self._worker.attempts.get(held.claim.task_id) is held and not held.ended:
                 self._compare(held, rows.get(held.claim.task_id))
         for row in rows.values():
             if row.task_id not in before:
-                await self._return(row)
+                await self._return(lease, row)
+        if not rows and self._worker.is_done_with(lease):
+            await lease.leave()
+            self._worker.leases.remove(lease)
 
-    async def _return(self, row: HeldRow) -> None:
+    async def _take_new_identity(self) -> None:
+        """Whoever counts as dead does not claim under the same name. What others left to us keeps the old one, which
+        lives on until all of it has ended."""
+        if self._worker.declared_dead:
+            former = self._worker.lease.worker_id
+            self._worker.begin_anew()
+            telemetry.warning(
+                "declared dead by another worker; going on under a new identity",
+                worker_id=self._worker.lease.worker_id,
+                former=former,
+            )
+            await self._worker.lease.renew()
+
+    async def _return(self, lease: Lease, row: HeldRow) -> None:
         """A row that no attempt of ours stands behind. Nobody may resume it while it is on its way back."""
         if row.task_id in self._in_memory():
             return
         self._worker.returning.add(row.task_id)
         try:
-            if await self._leases.return_row(self._worker.id, row):
+            if await self._leases.return_row(lease.worker_id, row):
                 await failpoints.reached("row_returned")
                 telemetry.warning("a row without an attempt goes back", task_id=row.task_id, attempt=row.attempt)
         finally:
             self._worker.returning.discard(row.task_id)
 
     def _in_memory(self) -> set[str]:
-        return self._worker.attempts.keys() | self._worker.claiming
+        return self._worker.attempts.keys() | self._worker.claiming.keys()
 
     def _compare(self, held: HeldAttempt, row: HeldRow | None) -> None:
         if row is None or row.attempt != held.claim.attempt:
             telemetry.warning("attempt lost to another worker", task_id=held.claim.task_id, attempt=held.claim.attempt)
             held.stop.request(StopReason.DISOWNED)
+            self._worker.lost(held.claim)
         elif row.cancel_requested:
             held.stop.request(StopReason.CANCEL)
 
@@ -119,3 +144,16 @@ class Maintenance:
             except BrokerUnavailable as error:
                 telemetry.warning("nudges not sent; they are tried again at a doubled gap", reason=str(error))
                 return
+
+    async def prune(self) -> None:
+        """Delete a bounded share of what ended long ago. Raises `StoreUnavailable`."""
+        await self._leases.forget_gone()
+        tasks = 0
+        for _ in range(PRUNES_PER_LOOK):
+            pruned = await self._retention.prune()
+            tasks += pruned
+            if pruned < BATCH:
+                break
+            await self._worker.clock.sleep(PRUNE_PAUSE * self._worker.rng.uniform(0.5, 1.5))
+        if tasks:
+            telemetry.info("old tasks deleted", tasks=tasks)

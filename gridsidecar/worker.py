@@ -9,6 +9,7 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from gridsidecar.broker import Delivery
@@ -92,11 +93,11 @@ def make_lanes(
 
 
 class Lease:
-    """This worker's heartbeat row, and how far its own renewals can be trusted."""
+    """One identity of this worker: its heartbeat row, and how far its own renewals can be trusted."""
 
-    def __init__(self, leases: Leases, worker_id: str, name: str, seconds: float, clock: Clock) -> None:
+    def __init__(self, leases: Leases, name: str, seconds: float, clock: Clock) -> None:
+        self.worker_id = uuid.uuid4().hex
         self._leases = leases
-        self._worker_id = worker_id
         self._name = name
         self._clock = clock
         self._renewed_at: float | None = None
@@ -116,13 +117,13 @@ class Lease:
         """Raises `StoreUnavailable`."""
         asked_at = self._clock.monotonic()
         was_live = self.live
-        await self._leases.renew(self._worker_id, self._name, self.seconds)
+        await self._leases.renew(self.worker_id, self._name, self.seconds)
         self._on_time = self._on_time + 1 if was_live else 0
         self._renewed_at = asked_at
 
     async def leave(self) -> None:
         """A clean goodbye. Raises `StoreUnavailable`."""
-        await self._leases.leave(self._worker_id)
+        await self._leases.leave(self.worker_id)
         self._renewed_at = None
 
 
@@ -132,21 +133,52 @@ class Worker:
     def __init__(
         self, settings: WorkerSettings, leases: Leases, readiness: Readiness, clock: Clock, rng: random.Random
     ) -> None:
-        self.id = uuid.uuid4().hex
         self.name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self.settings = settings
         self.readiness = readiness
         self.clock = clock
         self.rng = rng
-        self.lease = Lease(leases, self.id, self.name, settings.lease, clock)
+        self._new_lease = partial(Lease, leases, self.name, settings.lease, clock)
+        self.leases = [self._new_lease()]  # the newest is the one that claims; others live on for attempts of theirs
         self.slots = asyncio.Semaphore(settings.concurrency)
         self.attempts: dict[str, HeldAttempt] = {}
-        self.claiming: set[str] = set()  # tasks with a claim on its way to the store
+        self.declared_dead = False  # others took an attempt of the newest identity
+        self.claiming: dict[str, Lease] = {}  # tasks with a claim on its way to the store, and under which identity
         self.returning: set[str] = set()  # tasks whose rows we are giving up
         self.leaving = False  # start nothing new
         self.interrupting = False  # end what runs
         self.out_of_patience = False  # wait for no server any more
         self.listeners: list[Callable[[TaskUpdate], None]] = []  # called in turn; they must neither block nor raise
+
+    @property
+    def lease(self) -> Lease:
+        return self.leases[-1]
+
+    def lost(self, claim: Claim) -> None:
+        """Others took this attempt: they think that we are dead."""
+        if claim.worker_id == self.lease.worker_id:
+            self.declared_dead = True
+
+    def begin_anew(self) -> None:
+        """From now on claims are made under another identity."""
+        self.leases.append(self._new_lease())
+        self.declared_dead = False
+
+    def attempts_of(self, lease: Lease) -> list[HeldAttempt]:
+        """What we hold under this identity."""
+        return [held for held in self.attempts.values() if held.claim.worker_id == lease.worker_id]
+
+    def is_done_with(self, lease: Lease) -> bool:
+        """Whether this identity is a former one, and nothing of it is left or on its way."""
+        claims = lease in self.claiming.values()
+        return lease is not self.lease and not claims and not self.attempts_of(lease)
+
+    def lease_for(self, task_id: str) -> Lease:
+        """The identity that speaks for this task: that of its claim or of its attempt in memory, else the newest."""
+        if task_id in self.claiming:
+            return self.claiming[task_id]  # also when its reply was lost: the row names it
+        held = self.attempts.get(task_id)
+        return next((lease for lease in self.leases if held and lease.worker_id == held.claim.worker_id), self.lease)
 
     def tell(self, update: TaskUpdate) -> None:
         """Something happened to a task and is stored: pass it on."""
@@ -157,7 +189,7 @@ class Worker:
         """This worker's side of the rules for one task, and what the broker said of the delivery in our hands."""
         held = self.attempts.get(task_id)
         return Me(
-            worker_id=self.id,
+            worker_id=self.lease_for(task_id).worker_id,
             redelivered=redelivered,
             trusted=self.lease.trusted,
             holds_attempt=held.claim.attempt if held else None,

@@ -22,7 +22,12 @@ def validate(config: ConfigFile = None) -> None:
     from gridsidecar.config.load import load
 
     file = config_file(config)
-    load(file, environ=os.environ, warn=lambda name, advice: say(f"{name} has no effect: {advice}"))
+    load(
+        file,
+        environ=os.environ,
+        warn=lambda name, advice: say(f"{name} has no effect: {advice}"),
+        doubt=lambda key, hint: say(f"{key} is unusual: {hint}"),
+    )
     typer.echo(f"{file or 'the environment'} is valid", err=True)
 
 

@@ -100,10 +100,19 @@ def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
 
     telemetry.configure("INFO", "console")
     idle: list[tuple[str, str]] = []  # told when the language is known
-    settings = load(path, overrides=overrides, environ=os.environ, warn=lambda *found: idle.append(found))
+    doubtful: list[tuple[str, str]] = []
+    settings = load(
+        path,
+        overrides=overrides,
+        environ=os.environ,
+        warn=lambda *found: idle.append(found),
+        doubt=lambda *found: doubtful.append(found),
+    )
     log = settings.log
     file = LogFile(log.dir, SystemClock()) if log.dir else None
     telemetry.configure(log.level, log.format, language=log.language, file=file)
     for name, advice in idle:
         telemetry.warning("a variable has no effect", variable=name, hint=advice)
+    for key, hint in doubtful:
+        telemetry.warning("a setting is unusual", key=key, hint=hint)
     return settings

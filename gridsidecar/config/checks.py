@@ -6,7 +6,10 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator
 from ipaddress import ip_network
+from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel
 
 from gridsidecar.config.settings import HandlerSettings, NoticeSettings, Settings, retry_policy
 from gridsidecar.config.unavailable import unavailable_keys
@@ -17,6 +20,11 @@ Problem = tuple[KeyPath, str]
 
 BROKER_SCHEMES = ("amqp", "amqps", "sqlite")
 STORE_SCHEMES = ("mysql", "mysql+pymysql", "mysql+aiomysql", "sqlite")
+LONGEST_QUEUE_NAME = 255  # bytes
+LONGEST_ENDING = ".delay.86400"
+SHORTEST_RETENTION = 2.0  # days: the longest wait queue, and a day for what stands in the queue then
+LONGEST_LEASE = 86400.0  # seconds
+LONGEST_TIME = 10 * 365 * 86400.0  # seconds
 
 
 def contradictions(settings: Settings) -> Iterator[Problem]:
@@ -25,6 +33,8 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
         yield path, "not available in this version: leave the key out"
     yield from _urls(settings)
     yield from _broker(settings)
+    yield from _queues(settings)
+    yield from _times(settings)
     yield from _retry(settings)
     for name, handler in settings.handlers.items():
         yield from _handler(("handlers", name), handler)
@@ -82,8 +92,62 @@ def _broker(settings: Settings) -> Iterator[Problem]:
             ("broker", "max_priority"),
             "quorum queues ignore a highest priority: set it to 0, or broker.queue_type to classic",
         )
+
+
+def _queues(settings: Settings) -> Iterator[Problem]:
+    """Each queue has one purpose, and a name that a broker takes."""
+    broker, callbacks = settings.broker, settings.callbacks
     if broker.dead_letter_queue == broker.queue:
         yield ("broker", "dead_letter_queue"), "must not be the work queue itself: a message would come back for ever"
+    if callbacks.queue == broker.queue:
+        yield ("callbacks", "queue"), "must not be the work queue itself: a callback is no task"
+    if callbacks.queue == broker.dead_letters:
+        yield ("callbacks", "queue"), "must not be the queue of the dead letters: a callback is no refused message"
+    for path, name in (
+        (("broker", "dead_letter_queue"), broker.dead_letters),
+        (("callbacks", "queue"), callbacks.queue),
+    ):
+        if re.fullmatch(re.escape(broker.queue) + r"\.delay\.\d+", name):
+            yield path, "must not be a wait queue of the work queue: what is put there comes back as a task"
+    for path, name, ending in (
+        (("broker", "queue"), broker.queue, LONGEST_ENDING),
+        (("broker", "dead_letter_queue"), broker.dead_letter_queue or "", ""),
+        (("callbacks", "queue"), callbacks.queue, ""),
+    ):
+        spare = LONGEST_QUEUE_NAME - len((name + ending).encode("utf-8", "surrogatepass"))
+        if spare < 0:
+            reason = f" with {ending}, the name of a wait queue," if ending else ""
+            yield path, f"is {-spare} bytes too long:{reason} a queue's name has at most {LONGEST_QUEUE_NAME} of UTF-8"
+
+
+def _times(settings: Settings) -> Iterator[Problem]:
+    if 0 < settings.store.retention_days < SHORTEST_RETENTION:
+        yield (
+            ("store", "retention_days"),
+            f"must be 0, which keeps everything, or at least {SHORTEST_RETENTION:g}: a message may be delayed by 24 "
+            "hours, and would run again what it does not find",
+        )
+    if settings.worker.lease > LONGEST_LEASE:
+        yield (
+            ("worker", "lease"),
+            f"must not be more than {LONGEST_LEASE:g}, a day: nobody would take over a dead worker's tasks before",
+        )
+    for path, seconds in _seconds(settings, ()):
+        if seconds > LONGEST_TIME:
+            yield path, f"must not be more than {LONGEST_TIME:g}, ten years: clocks and calendars end there"
+
+
+def _seconds(value: Any, at: KeyPath) -> Iterator[tuple[KeyPath, float]]:
+    """Every number that is a time; those that count something are whole."""
+    match value:
+        case BaseModel():
+            for name, field in type(value).model_fields.items():
+                yield from _seconds(getattr(value, name), (*at, field.alias or name))
+        case dict() | list():
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from _seconds(item, (*at, key))
+        case float():
+            yield at, value
 
 
 def _retry(settings: Settings) -> Iterator[Problem]:
@@ -122,8 +186,6 @@ def _callbacks(settings: Settings) -> Iterator[Problem]:
             yield ("callbacks", "allow", index), problem
     if (problem := _secret_problem(settings.callbacks.signing_secret)) is not None:
         yield ("callbacks", "signing_secret"), problem
-    if settings.callbacks.queue == settings.broker.queue:
-        yield ("callbacks", "queue"), "must not be the work queue itself: a callback is no task"
 
 
 def allow_problem(entry: str) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gridsidecar.config.checking import check
+from gridsidecar.config.doubts import doubts
 from gridsidecar.config.layers import Layers
 from gridsidecar.config.legacy import FEISHU, read_variables, without_effect
 from gridsidecar.config.references import expand
@@ -28,11 +29,13 @@ def load(
     environ: Mapping[str, str],
     dotenv: str | None = ".env",
     warn: Warn = _say_nothing,
+    doubt: Warn = _say_nothing,
 ) -> Settings:
     """Checked settings. `overrides` are dotted keys (`broker.url`) from flags; None there means: not given.
 
     Raises ConfigError with every fault found; a file that cannot be read at all is its only fault. `warn` hears of
-    variables of the earlier plugin that have no effect, and what to do instead.
+    variables of the earlier plugin that have no effect, and what to do instead; `doubt` of keys whose values work, but
+    hardly as they are meant.
     """
     tree = read_tree(path) if path is not None else Tree()
     from_dotenv = _read_dotenv(dotenv, warn)
@@ -53,6 +56,8 @@ def load(
     given = {**from_dotenv, **environ}
     for name, advice in without_effect(name for name, value in given.items() if value):
         warn(name, advice)
+    for key, hint in doubts(settings):
+        doubt(key, hint)
     return settings
 
 

@@ -108,7 +108,10 @@ class StoreSettings(Section):
     migrate: bool = Field(
         default=True, description="Create and update the tables at the start; false only checks them."
     )
-    retention_days: NonNegative = Field(default=0, description="Days to keep finished tasks; 0 keeps everything.")
+    retention_days: Annotated[float, Field(ge=0, le=36500), _Number] = Field(
+        default=0,
+        description="Days to keep tasks after their end, with all that belongs to them; 0 = for ever, else 2 or more.",
+    )
 
 
 class WorkerSettings(Section):

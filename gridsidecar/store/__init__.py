@@ -12,6 +12,7 @@ from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.outbox import Outbox, OwedCallback, Taken
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
+from gridsidecar.store.retention import Retention
 from gridsidecar.store.store import Received, Store
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "OwedCallback",
     "Reading",
     "Received",
+    "Retention",
     "RowRejected",
     "Store",
     "Taken",
@@ -31,12 +33,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
-    """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, and for people."""
+    """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, what is too old, and
+    for people."""
 
     database: Database
     tasks: Store
     leases: Leases
     outbox: Outbox
+    retention: Retention
     reading: Reading
 
     async def open(self, migrate: bool | None = None) -> None:
@@ -66,6 +70,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) 
         Store(database, queries, queue, clock),
         Leases(database, queries, queue, clock),
         Outbox(database, queries, queue),
+        Retention(database, queries, queue, settings.retention_days),
         Reading(database, queries, queue),
     )
 

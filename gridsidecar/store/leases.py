@@ -37,7 +37,14 @@ class Leases:
 
     async def leave(self, worker_id: str) -> None:
         """A clean goodbye: whatever still names this worker may be taken over at once."""
-        await self._database.batch([(self._queries["leave"], {"id": worker_id}), (self._queries["forget_workers"], {})])
+        await self._database.batch([(self._queries["leave"], {"id": worker_id})])
+        await self.forget_gone()
+
+    async def forget_gone(self) -> None:
+        """Delete the rows of workers that have been gone for a day, unless a task still names them."""
+        # Looked up first: a DELETE that reads the tasks would lock them.
+        if gone := tuple(row["id"] for row in await self._database.fetch(self._queries["gone_workers"], {})):
+            await self._database.batch([(self._queries["forget_workers"], {"ids": gone})])
 
     async def rows_of(self, worker_id: str) -> list[HeldRow]:
         """The running rows that name this worker."""

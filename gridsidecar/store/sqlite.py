@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -33,16 +34,21 @@ async def _use_wal(connection: aiosqlite.Connection) -> None:
         await asyncio.sleep(WAL_PAUSE)
 
 
+def _bound(params: Params) -> dict[str, Any]:
+    """A list is bound as JSON, for `IN (SELECT value FROM json_each(…))`."""
+    return {name: json.dumps(value) if isinstance(value, tuple) else value for name, value in params.items()}
+
+
 class _SQLiteConnection:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
     async def execute(self, query: Query, params: Params) -> int:
-        async with self._connection.execute(query.text, dict(params)) as cursor:
+        async with self._connection.execute(query.text, _bound(params)) as cursor:
             return cursor.rowcount
 
     async def fetch(self, query: Query, params: Params) -> list[dict[str, Any]]:
-        async with self._connection.execute(query.text, dict(params)) as cursor:
+        async with self._connection.execute(query.text, _bound(params)) as cursor:
             return [dict(row) for row in await cursor.fetchall()]
 
 

@@ -9,6 +9,7 @@ CHINESE = {
     "ready again": "恢复就绪",
     "statistics": "统计",
     "a variable has no effect": "环境变量不生效",
+    "a setting is unusual": "配置取值不寻常",
     "unexpected error": "意外错误",
     "failpoint reached": "到达故障注入点",
     # A task or an attempt ended
@@ -21,6 +22,8 @@ CHINESE = {
     # Whose a task is
     "attempt lost to another worker": "任务已被其他 worker 接管，本次执行终止",
     "a row without an attempt goes back": "任务没有对应的执行，已退回队列",
+    "declared dead by another worker; going on under a new identity": "已被其他 worker 判定失联，改用新身份继续运行",
+    "old tasks deleted": "已删除过期的任务",
     "task handed off to the store": "任务已移交数据库托管",
     "progress not stored": "进度未能入库",
     "a task is said to run in an earlier system": "任务显示仍在旧系统中执行",

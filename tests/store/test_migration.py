@@ -36,7 +36,8 @@ async def test_ten_processes_at_once_create_one_schema(store_url: str) -> None:
     assert migrate_at_once(store_url, 10) == [(0, "done\n", "")] * 10
     direct = Direct(store_url)
     assert direct.tables() == OURS
-    assert direct.run(f"SELECT version FROM {TASKS}_schema_version") == [{"version": 1}, {"version": 2}]
+    versions = [row["version"] for row in direct.run(f"SELECT version FROM {TASKS}_schema_version")]
+    assert versions == list(range(1, SCHEMA_VERSION + 1))
     assert direct.run(f"SELECT id, attempt FROM {TASKS}") == [{"id": "first of all", "attempt": 1}]
 
 

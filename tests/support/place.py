@@ -188,6 +188,10 @@ class Place:
         """Change something behind everybody's back."""
         self._fetch(sql, *values)
 
+    def query(self, sql: str, *values: Any) -> list[dict[str, Any]]:
+        """Ask the database anything."""
+        return self._fetch(sql, *values)
+
     def _fetch(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         if self.store_url.startswith("sqlite:"):
             return self._fetch_sqlite(sql, values)

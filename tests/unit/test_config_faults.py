@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gridsidecar.broker import delays
+from gridsidecar.config import checks
 from gridsidecar.config.unavailable import NOT_AVAILABLE
 from tests.unit.test_config_load import LEAST, Write, faults, settings, the_fault, write
 
@@ -218,12 +220,74 @@ def test_a_password_is_never_told(write: Write, url: str) -> None:
         ({"handlers": {"": {"command": ["cat"]}}}, "handlers.", "1 – 100 characters"),
         ({"handlers": {}}, "handlers", "name a handler"),
         ({"store.table_prefix": "a-b"}, "store.table_prefix", "^[A-Za-z0-9_]*$"),
+        ({"store.retention_days": 1.5}, "store.retention_days", "at least 2: a message may be delayed by 24 hours"),
+        ({"store.retention_days": 36501}, "store.retention_days", "a number from 0 to 36500"),
+        ({"worker.lease": 86401}, "worker.lease", "nobody would take over"),
+        ({"worker.lease": 0.5}, "worker.lease", "at least 1"),
+        ({"broker.consumer_timeout": 1}, "broker.consumer_timeout", "at least 2"),
+        ({"retry.delay": 1e12}, "retry.delay", "ten years"),
+        ({"handlers.default.timeout": 1e12}, "handlers.default.timeout", "ten years"),
+        ({"handlers.default.retry.max_delay": 1e12}, "handlers.default.retry.max_delay", "ten years"),
+        ({"callbacks.queue": "task_queue.dead"}, "callbacks.queue", "dead letters"),
+        ({"callbacks.queue": "task_queue.delay.60"}, "callbacks.queue", "comes back as a task"),
+        ({"broker.dead_letter_queue": "task_queue.delay.60"}, "broker.dead_letter_queue", "comes back as a task"),
+        ({"broker.queue": "队" * 82}, "broker.queue", "3 bytes too long: with .delay.86400"),
+        ({"broker.dead_letter_queue": "队" * 86}, "broker.dead_letter_queue", "at most 255 of UTF-8"),
+        ({"callbacks.queue": "队" * 86}, "callbacks.queue", "at most 255 of UTF-8"),
     ],
 )
 def test_a_contradiction(write: Write, overrides: dict[str, object], key: str, word: str) -> None:
     fault = the_fault(write(LEAST), overrides=overrides)
     assert fault.key == key
     assert word in fault.problem
+
+
+def test_the_checks_know_the_names_of_the_wait_queues() -> None:
+    assert delays.queue_name("", delays.RUNGS[-1]) == checks.LONGEST_ENDING
+    assert delays.RUNGS[-1] < checks.SHORTEST_RETENTION * 86400
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"store.retention_days": 2},
+        {"store.retention_days": 0},
+        {"worker.lease": 1, "broker.consumer_timeout": 2, "broker.heartbeat": 1},
+        {"worker.lease": 86400, "handlers.default.timeout": 86400},
+        {"worker.concurrency": 1000, "store.pool_size": 2},
+        {"worker.shutdown_grace": 0, "handlers.default.kill_grace": 3600, "progress_interval": 0},
+        {"broker.queue": "队" * 81},
+    ],
+)
+def test_what_works_is_allowed(write: Write, overrides: dict[str, object]) -> None:
+    assert settings(write(LEAST), overrides=overrides)
+
+
+# -- values that work, but hardly as they are meant -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "word"),
+    [
+        ({"broker.url": "amqp://h", "broker.consumer_timeout": 59}, "broker.consumer_timeout", "half of this"),
+        ({"worker.lease": 9}, "worker.lease", "take over tasks that still run"),
+        ({"handlers.default.concurrency": 2}, "handlers.default.concurrency", "worker.concurrency, 1,"),
+        ({"handlers.default.stall_timeout": 300}, "handlers.default.stall_timeout", "300 s, always comes first"),
+        ({"handlers.default.max_result_bytes": 5_000_000}, "handlers.default.max_result_bytes", "discarded"),
+    ],
+)
+def test_a_doubt(write: Write, overrides: dict[str, object], key: str, word: str) -> None:
+    told: list[tuple[str, str]] = []
+    settings(write(LEAST), overrides=overrides, doubt=lambda *found: told.append(found))
+    ((about, hint),) = told
+    assert about == key
+    assert word in hint
+
+
+def test_no_doubt_about_the_defaults(write: Write) -> None:
+    told: list[tuple[str, str]] = []
+    settings(write(LEAST), overrides={"broker.url": "amqp://h"}, doubt=lambda *found: told.append(found))
+    assert told == []
 
 
 def test_fixed_delays_need_no_highest_delay(write: Write) -> None:
@@ -234,7 +298,6 @@ def test_fixed_delays_need_no_highest_delay(write: Write) -> None:
 
 CHANGED: dict[str, dict[str, object]] = {
     "broker.management_url": {"broker.management_url": "http://h:15672"},
-    "store.retention_days": {"store.retention_days": 7},
     "handlers.*.mode": {"handlers.default.mode": "persistent"},
     "handlers.*.persistent": {"handlers.default.persistent.max_tasks": 5},
     "http": {"http.listen": "127.0.0.1:8080"},

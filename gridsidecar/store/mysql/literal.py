@@ -49,4 +49,5 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     bool: lambda value: "1" if value else "0",
     bytes: _bytes,
     float: _float,
+    tuple: lambda values: f"({', '.join(map(literal, values))})",  # for IN; not empty
 }

@@ -171,9 +171,33 @@ ON DUPLICATE KEY UPDATE expires_at = UTC_TIMESTAMP(3) + INTERVAL (:lease * 10000
 -- name: leave
 UPDATE {workers} SET expires_at = UTC_TIMESTAMP(3) WHERE id = :id
 
+-- name: gone_workers
+SELECT w.id FROM {workers} w WHERE w.expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 DAY
+  AND NOT EXISTS (SELECT 1 FROM {tasks} t WHERE t.status = 'running' AND t.worker_id = w.id) LIMIT 1000
+
 -- name: forget_workers
-DELETE FROM {workers} WHERE expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 DAY
-  AND NOT EXISTS (SELECT 1 FROM {tasks} t WHERE t.status = 'running' AND t.worker_id = {workers}.id)
+DELETE FROM {workers} WHERE id IN :ids AND expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 DAY
+
+-- name: ended_long_ago
+-- Counted, because MySQL would read all callbacks beforehand where it is asked whether one EXISTS.
+SELECT t.id FROM {tasks} t FORCE INDEX (ix_queue)
+WHERE t.queue <=> :queue AND t.created_at < UTC_TIMESTAMP(3) - INTERVAL (:age * 1000000) MICROSECOND
+  AND t.status IN ('success', 'failed', 'cancelled')
+  AND COALESCE(t.completed_at, t.updated_at) < UTC_TIMESTAMP(3) - INTERVAL (:age * 1000000) MICROSECOND
+  AND (SELECT COUNT(*) FROM {callbacks} c WHERE c.task_id = t.id AND c.next_try_at IS NOT NULL) = 0
+ORDER BY t.created_at LIMIT :limit FOR UPDATE SKIP LOCKED
+
+-- name: prune_callbacks
+DELETE FROM {callbacks} WHERE task_id IN :ids AND next_try_at IS NULL
+
+-- name: owed_after_all
+SELECT DISTINCT task_id FROM {callbacks} WHERE task_id IN :ids
+
+-- name: prune_attempts
+DELETE FROM {attempts} WHERE task_id IN :ids
+
+-- name: prune_tasks
+DELETE FROM {tasks} WHERE id IN :ids
 
 -- name: rows_of_worker
 SELECT id, attempt, cancel_requested FROM {tasks} WHERE status = 'running' AND worker_id = :worker_id

@@ -172,9 +172,32 @@ ON CONFLICT (id) DO UPDATE SET expires_at = strftime('%Y-%m-%d %H:%M:%f', 'now',
 -- name: leave
 UPDATE {workers} SET expires_at = {now} WHERE id = :id
 
+-- name: gone_workers
+SELECT w.id FROM {workers} w WHERE w.expires_at < strftime('%Y-%m-%d %H:%M:%f', 'now', '-1 day')
+  AND NOT EXISTS (SELECT 1 FROM {tasks} t WHERE t.status = 'running' AND t.worker_id = w.id) LIMIT 1000
+
 -- name: forget_workers
-DELETE FROM {workers} WHERE expires_at < strftime('%Y-%m-%d %H:%M:%f', 'now', '-1 day')
-  AND NOT EXISTS (SELECT 1 FROM {tasks} t WHERE t.status = 'running' AND t.worker_id = {workers}.id)
+DELETE FROM {workers} WHERE id IN (SELECT value FROM json_each(:ids)) AND expires_at < strftime('%Y-%m-%d %H:%M:%f', 'now', '-1 day')
+
+-- name: ended_long_ago
+SELECT t.id FROM {tasks} t
+WHERE t.queue IS :queue AND t.created_at < strftime('%Y-%m-%d %H:%M:%f', 'now', -:age || ' seconds')
+  AND t.status IN ('success', 'failed', 'cancelled')
+  AND COALESCE(t.completed_at, t.updated_at) < strftime('%Y-%m-%d %H:%M:%f', 'now', -:age || ' seconds')
+  AND NOT EXISTS (SELECT 1 FROM {callbacks} c WHERE c.task_id = t.id AND c.next_try_at IS NOT NULL)
+ORDER BY t.created_at LIMIT :limit
+
+-- name: prune_callbacks
+DELETE FROM {callbacks} WHERE task_id IN (SELECT value FROM json_each(:ids)) AND next_try_at IS NULL
+
+-- name: owed_after_all
+SELECT DISTINCT task_id FROM {callbacks} WHERE task_id IN (SELECT value FROM json_each(:ids))
+
+-- name: prune_attempts
+DELETE FROM {attempts} WHERE task_id IN (SELECT value FROM json_each(:ids))
+
+-- name: prune_tasks
+DELETE FROM {tasks} WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: rows_of_worker
 SELECT id, attempt, cancel_requested FROM {tasks} WHERE status = 'running' AND worker_id = :worker_id

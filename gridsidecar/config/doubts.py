@@ -1,0 +1,38 @@
+"""What works, but hardly as it is meant: told at the start, and by `config validate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gridsidecar.config.settings import HandlerSettings, Settings
+
+SHORTEST_CONSUMER_TIMEOUT = 60.0  # seconds: what RabbitMQ supports
+SHORT_LEASE = 10.0  # seconds
+LONGEST_EVENT = 4 * 1024 * 1024  # bytes
+
+
+def doubts(settings: Settings) -> Iterator[tuple[str, str]]:
+    """A key, and what to know about its value."""
+    if settings.broker.url.startswith("amqp") and settings.broker.consumer_timeout < SHORTEST_CONSUMER_TIMEOUT:
+        yield (
+            "broker.consumer_timeout",
+            "no RabbitMQ takes a message back within a minute; tasks that run for longer than half of this leave the "
+            "queue early, so that a scaler sees them in the database only",
+        )
+    if settings.worker.lease < SHORT_LEASE:
+        yield (
+            "worker.lease",
+            "a database that is slow for so long lets other workers take over tasks that still run; 60 is usual",
+        )
+    for name, handler in settings.handlers.items():
+        for key, hint in _handler(handler, settings.worker.concurrency):
+            yield f"handlers.{name}.{key}", hint
+
+
+def _handler(handler: HandlerSettings, concurrency: int) -> Iterator[tuple[str, str]]:
+    if handler.concurrency > concurrency:
+        yield "concurrency", f"no more than worker.concurrency, {concurrency}, run at the same time"
+    if 0 < handler.timeout <= handler.stall_timeout:
+        yield "stall_timeout", f"the timeout, {handler.timeout:g} s, always comes first"
+    if handler.result_from == "events" and handler.max_result_bytes > LONGEST_EVENT:
+        yield "max_result_bytes", f"an event of more than {LONGEST_EVENT} bytes is discarded, and its result with it"
