@@ -18,15 +18,18 @@ ROOT = Path(__file__).parents[2]
 
 
 class Sidecar:
-    """`gridsidecar run` with a configuration; its stderr is kept in `log`."""
+    """`gridsidecar run` with a configuration; its stderr is kept in `log`. `variables` are added to its environment."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], *flags: str) -> None:
+    def __init__(
+        self, folder: Path, config: Mapping[str, Any], *flags: str, variables: Mapping[str, str] | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
         file = folder / "config.yaml"
         file.write_text(json.dumps(config))  # JSON is YAML
         command = [sys.executable, "-m", "gridsidecar", "run", "-c", str(file), *flags]
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+        environment |= variables or {}
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
