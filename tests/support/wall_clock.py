@@ -32,6 +32,7 @@ class WallClock:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",  # its name in other releases
+            "NO_FAKE_STAT": "1",
         }
         self.jump(0)
 
