@@ -25,6 +25,7 @@ class Settlement:
         self._worker = worker
         self._broker = broker
         self._store = store
+        self._told_duplicate = ("", "")  # task and reason, of the last that a producer sent
 
     async def ended(self, held: HeldAttempt, transition: Transition | None) -> None:
         """An attempt's end is stored; None: the task belongs to somebody else by now."""
@@ -48,9 +49,7 @@ class Settlement:
             case Adopt():
                 await self._adopt(task, delivery)
             case Drop(why):
-                telemetry.duplicate(
-                    task_id=task.task_id, why=why, from_producer=not (task.message.attempt or task.message.nudge)
-                )
+                self._tell_duplicate(task, why)
                 await delivery.ack()
             case Wait(delay=delay, busy=busy, leaseless=leaseless):
                 if leaseless:
@@ -65,6 +64,15 @@ class Settlement:
                 raise AssertionError("a delivery that starts an attempt has a claim")
             case _:
                 assert_never(received.reception)
+
+    def _tell_duplicate(self, task: Task, why: str) -> None:
+        """A producer that sends one task over and over is told of it once, not with every copy."""
+        from_producer = not (task.message.attempt or task.message.nudge)
+        duplicate = (task.task_id, why)
+        news = from_producer and duplicate != self._told_duplicate
+        telemetry.duplicate(task_id=task.task_id, why=why, news=news)
+        if from_producer:
+            self._told_duplicate = duplicate
 
     def _tell_closed(self, task: Task, close: Close, attempt: int) -> None:
         update = TaskUpdate(

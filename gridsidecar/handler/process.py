@@ -24,6 +24,7 @@ from gridsidecar.handler.watch import watcher_of
 DRAIN_S = 2.0  # how long output is awaited after the end, when something else holds a pipe open
 _CHUNK = 65536
 _PIPE_CAPACITY = 4096  # what every fresh pipe takes without a reader: a user with many pipes gets one page each
+_PIPE_MODE = 0o666  # a handler that runs as another user may open its pipes by path; nobody else can reach them
 _FINAL_READS = 64  # chunks still read from each pipe at the end; more than any pipe holds
 _OOM_SCORE_RAISE = 500
 _OOM_SCORE_AFTER_S = 0.02  # a child that is gone by then cannot have taken much memory, and need not pay for this
@@ -100,6 +101,7 @@ class Process:
         """The child's end of its stdin. What fits the pipe is there before the child is."""
         theirs, ours = os.pipe2(os.O_CLOEXEC)
         try:
+            os.fchmod(theirs, _PIPE_MODE)
             if len(data) <= _PIPE_CAPACITY:
                 os.write(ours, data)
                 os.close(ours)
@@ -115,6 +117,7 @@ class Process:
     def _output(self, sink: Sink) -> int:
         """The child's end of a pipe that `sink` reads."""
         ours, theirs = os.pipe2(os.O_CLOEXEC)
+        os.fchmod(theirs, _PIPE_MODE)
         fcntl.fcntl(ours, fcntl.F_SETFL, os.O_NONBLOCK)
         self._readers[ours] = sink
         return theirs

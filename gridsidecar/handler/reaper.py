@@ -47,7 +47,8 @@ def become_subreaper() -> bool:
 
 
 def hide_from_children() -> None:
-    """Handlers of the same user cannot read our environment, arguments or memory in /proc. (Root's still can.)"""
+    """Handlers of the same user cannot read our environment, memory or open files in /proc. (Root's still can, and
+    everybody can read our arguments.)"""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 

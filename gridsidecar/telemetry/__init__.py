@@ -133,9 +133,9 @@ def superseded(claim: Claim, report: Report) -> None:
     )
 
 
-def duplicate(*, task_id: str, why: str, from_producer: bool) -> None:
-    """A message that its task does not need was acked; a producer may wonder where it went."""
-    event(logging.INFO if from_producer else logging.DEBUG, "duplicate message dropped", task_id=task_id, why=why)
+def duplicate(*, task_id: str, why: str, news: bool) -> None:
+    """A message that its task does not need was acked; `news`: its producer may wonder where it went."""
+    event(logging.INFO if news else logging.DEBUG, "duplicate message dropped", task_id=task_id, why=why)
 
 
 def leaseless(*, task_id: str, looks_again_in: float) -> None:

@@ -40,11 +40,11 @@ def any_place(request: pytest.FixtureRequest) -> Place:
 
 @pytest.fixture
 def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Start]:
-    """Starts a sidecar: `start(config, *flags)`."""
+    """Starts a sidecar: `start(config, *flags, failpoints=…, variables={…})`."""
     sidecars: list[Sidecar] = []
 
-    def start(config: Mapping[str, Any], *flags: str, failpoints: str = "") -> Sidecar:
-        sidecar = Sidecar(tmp_path / f"sidecar{len(sidecars)}", config, *flags, failpoints=failpoints)
+    def start(config: Mapping[str, Any], *flags: str, **options: Any) -> Sidecar:
+        sidecar = Sidecar(tmp_path / f"sidecar{len(sidecars)}", config, *flags, **options)
         sidecars.append(sidecar)
         return sidecar
 

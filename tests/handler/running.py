@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +17,10 @@ from gridsidecar.task import Claim, Ended, Message, Progress, Task
 PROGRAMS = Path(__file__).parent / "programs"
 SHELL = ["/bin/sh", str(PROGRAMS / "child.sh")]
 PYTHON = [sys.executable, "-I", "-S", str(PROGRAMS / "child.py")]
-IN_PYTHON = {"flood", "long-line", "deaf", "slow-reader", "binary", "daemon", "memory", "used-memory"}
+IN_PYTHON = {
+    *("flood", "long-line", "deaf", "slow-reader", "binary", "memory", "used-memory"),
+    *("daemon", "own-group", "late-words"),
+}
 
 Run = Callable[..., Any]  # an Ended, whose outcome a test names by comparing it
 
@@ -50,3 +54,20 @@ class Running:
 
 def log(ended: Ended) -> str:
     return ended.report.log_head + ended.report.log_tail
+
+
+def state(pid: int) -> str | None:
+    """The process state's letter; None when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def dead(pid: int) -> bool:
+    return state(pid) in (None, "Z")
+
+
+def children() -> list[int]:
+    """Of this process."""
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]

@@ -14,8 +14,10 @@ from gridsidecar.handler import CommandEnd, Stop, StopReason, run_command
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import hook_environment
 from tests.handler.conftest import OnLoop
-from tests.handler.test_misbehaving import MEBIBYTE, dead
+from tests.handler.running import dead
 from tests.support.waiting import eventually
+
+MEBIBYTE = 1024 * 1024
 
 LONG = "exec sleep 1000"
 DEAF = "trap '' TERM; while :; do sleep 0.02; done"

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gridsidecar.handler import StopReason, reaper
+from gridsidecar.handler import StopReason
 from gridsidecar.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Progress, Succeeded
 from tests.handler.conftest import OnLoop
-from tests.handler.running import Run, Running, claim, handler, log
+from tests.handler.running import Run, Running, children, log
 from tests.support.waiting import eventually
 
 MEBIBYTE = 1024 * 1024
-
-
-def state(pid: int) -> str | None:
-    """The process state's letter; None when there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-
-
-def dead(pid: int) -> bool:
-    return state(pid) in (None, "Z")
 
 
 async def stopped(running: Running, reason: StopReason, *, hurry: bool = False) -> Any:
@@ -238,105 +223,17 @@ def test_stdout_closed_early(run: Run) -> None:
     assert run("close-stdout").outcome == Succeeded("still here")
 
 
-# -- left behind ------------------------------------------------------------------------------------------------------
+def test_every_descriptor_closed(run: Run) -> None:
+    ended = run("close-everything")
+    assert ended.outcome == Failed(error="exit status 4", error_type=ErrorType.HANDLER_EXIT)
+    assert ended.report.exit_code == 4
 
 
-@pytest.mark.alone
-def test_a_leaked_stdout_costs_two_seconds_and_its_holder_dies(on_loop: OnLoop) -> None:
-    running = Running("leak-stdout")
+def test_a_handler_that_stops_itself_is_ended(on_loop: OnLoop) -> None:
+    running = Running("stop-itself", timeout=0.3, kill_grace=0.3)
     ended = on_loop(running.result())
-    assert ended.outcome == Succeeded(None)
-    assert 1.9 < running.seconds < 4
-    on_loop(eventually(lambda: dead(int(log(ended).split()[-1]))))
-
-
-@pytest.mark.alone
-def test_a_quiet_child_left_in_the_group_dies_at_once(on_loop: OnLoop) -> None:
-    running = Running("leave-quiet-child", channel="stdout")  # else it holds the events pipe, unknowingly
-    ended = on_loop(running.result())
-    assert running.seconds < 1.5
-    on_loop(eventually(lambda: dead(int(log(ended)))))
-
-
-def test_a_grandchild_may_still_speak_while_output_is_drained(run: Run) -> None:
-    assert run("late-writer").outcome == Succeeded("from a grandchild")
-
-
-@pytest.fixture
-def adopting() -> None:
-    assert reaper.become_subreaper()
-
-
-@pytest.mark.usefixtures("adopting")
-@pytest.mark.parametrize("stdout", ["held", "closed"])
-def test_a_daemon_that_escaped_is_killed_and_reaped(on_loop: OnLoop, tmp_path: Path, stdout: str) -> None:
-    running = Running("daemon", str(tmp_path / "pid"), stdout)
-    ended = on_loop(running.result())
-    assert ended.outcome == Succeeded(None)
-    assert running.seconds < 4
-    pid = int((tmp_path / "pid").read_text())
-    on_loop(eventually(lambda: state(pid) is None))
-
-
-@pytest.mark.usefixtures("adopting")
-def test_a_daemon_of_a_running_attempt_is_left_alone(on_loop: OnLoop, tmp_path: Path) -> None:
-    async def both() -> None:
-        first = asyncio.create_task(Running("daemon", str(tmp_path / "pid"), "held").result())
-        await eventually(lambda: (tmp_path / "pid").exists())
-        pid = int((tmp_path / "pid").read_text())
-        await eventually(lambda: pid in children())
-        await Running("exit", "0").result()
-        assert not dead(pid)
-        await first
-        await eventually(lambda: state(pid) is None)
-
-    on_loop(both())
-
-
-@pytest.mark.usefixtures("adopting")
-def test_zombies_are_reaped_and_other_peoples_children_are_not(on_loop: OnLoop) -> None:
-    other = subprocess.Popen(["/bin/sh", "-c", "exit 7"])
-    orphan = subprocess.Popen(
-        ["/bin/sh", "-c", "setsid sh -c 'echo $$; exec sleep 0.1' & exit 0"], stdout=subprocess.PIPE
-    )
-    assert orphan.stdout is not None
-    pid = int(orphan.stdout.readline())
-    orphan.communicate()
-
-    async def swept() -> None:
-        await eventually(lambda: state(pid) == "Z" and state(other.pid) == "Z")
-        await Running("exit", "0").result()
-        await eventually(lambda: state(pid) is None)
-
-    on_loop(swept())
-    assert other.wait() == 7
-
-
-def children() -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-
-
-def test_nothing_is_left_after_200_runs(on_loop: OnLoop) -> None:
-    made = handler(["cat"])
-
-    async def many(count: int) -> None:
-        running = [Running("exit", "0") for _ in range(4)]
-
-        async def lane(one: Running) -> None:
-            for _ in range(count // 4):
-                ended = await made.run(claim(data="x" * 1000), one.progress.append, one.stop)
-                assert ended.outcome == Succeeded(None)
-
-        await asyncio.gather(*(lane(one) for one in running))
-        await asyncio.sleep(0)
-
-    on_loop(many(8))
-    gc.collect()  # what earlier loops held
-    before = sorted(os.listdir("/proc/self/fd"))
-    held = set(children())
-    on_loop(many(200))
-    assert sorted(os.listdir("/proc/self/fd")) == before
-    assert set(children()) <= held
+    assert ended.outcome.error_type == ErrorType.TIMEOUT
+    assert running.seconds < 2
 
 
 # -- limits -----------------------------------------------------------------------------------------------------------

@@ -116,30 +116,6 @@ def test_a_message_outranks_the_exit(run: Run, argv: tuple[str, ...], note: str)
     assert ended.report.notes == (note,)
 
 
-def test_stdout_cannot_forge_a_result_while_the_pipe_is_used(run: Run) -> None:
-    ended = run("forged")
-    assert ended.outcome == Failed(error="exit status 3", error_type=ErrorType.HANDLER_EXIT)
-    assert ended.report.ignored_events == 1
-
-
-def test_the_pipe_wins_even_when_stdout_was_first(run: Run) -> None:
-    ended = run("forged-first")
-    assert ended.outcome == Succeeded("true")
-    assert ended.report.ignored_events == 1
-
-
-def test_channel_events_takes_stdout_for_text(run: Run) -> None:
-    ended = run("stdout-events", channel="events")
-    assert ended.outcome == Succeeded(None)
-    assert log(ended).count('"gs":1') == 2
-
-
-def test_channel_stdout_offers_no_pipe(run: Run) -> None:
-    assert log(run("has-pipe", channel="stdout")) == "no\n"
-    assert run("stdout-events", channel="stdout").outcome == Succeeded({"w": 640})
-    assert log(run("has-pipe")) == "yes\n"
-
-
 def test_a_last_line_without_its_end_counts_when_it_is_whole(run: Run) -> None:
     assert run("half-line").outcome == Succeeded("half")
     half = run("half-message")

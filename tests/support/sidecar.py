@@ -19,9 +19,16 @@ ROOT = Path(__file__).parents[2]
 
 
 class Sidecar:
-    """`gridsidecar run` with a configuration; its stderr is kept in `log`."""
+    """`gridsidecar run` with a configuration; its stderr is kept in `log`. `variables` are added to its environment."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], *flags: str, failpoints: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        *flags: str,
+        failpoints: str = "",
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
         file = folder / "config.yaml"
@@ -29,6 +36,7 @@ class Sidecar:
         program = "tests.support.armed" if failpoints else "gridsidecar"
         command = [sys.executable, "-m", program, "run", "-c", str(file), *flags]
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+        environment |= variables or {}
         if failpoints:
             environment[VARIABLE] = failpoints
         with self.log.open("ab") as output:

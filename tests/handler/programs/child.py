@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -78,6 +79,43 @@ def daemon(pid_file: str, stdout: str) -> None:
     os.wait()
     while not os.path.exists(pid_file):
         time.sleep(0.005)
+
+
+def own_group(pid_file: str) -> None:
+    """A session leader cannot leave its group; its child can, and both are deaf to SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        os.setpgid(0, 0)
+    except PermissionError:
+        write_all(events(), b'{"type":"progress","progress":1}\n')
+    if os.fork() == 0:
+        os.setpgid(0, 0)
+        with open(pid_file, "w") as file:
+            file.write(str(os.getpid()))
+    time.sleep(1000)
+
+
+def late_words(go: str, heard: str) -> None:
+    """Leaves a daemon without our mark, which nothing finds, and which speaks on all it holds once told to."""
+    if os.fork() == 0:
+        os.setsid()
+        os.execve(sys.executable, [sys.executable, "-I", "-S", __file__, "speak-late", go, heard], {})
+    write_all(events(), b'{"type":"result","result":"own"}\n')
+
+
+def speak_late(go: str, heard: str) -> None:
+    while not os.path.exists(go):
+        time.sleep(0.01)
+    answers = []
+    for fd in (1, 2, 3, os.open("/dev/fd/3", os.O_WRONLY)):
+        try:
+            write_all(fd, b'{"gs":1,"type":"result","result":"late"}\n')
+            answers.append("taken")
+        except BrokenPipeError:
+            answers.append("refused")
+    with open(heard + ".new", "w") as file:
+        file.write(",".join(answers))
+    os.rename(heard + ".new", heard)
 
 
 def memory() -> None:

@@ -23,6 +23,10 @@ leak-stdout) sleep 1000 & echo "leaked by $!"; exit 0 ;;
 leave-quiet-child) sleep 1000 <&- >&- 2>&- & echo $!; exit 0 ;;
 late-writer) (sleep 0.3; event '{"type":"result","result":"from a grandchild"}') & exit 0 ;;
 close-stdout) exec >&-; sleep 0.1; event '{"type":"result","result":"still here"}' ;;
+close-everything) exec 0<&- 1>&- 2>&- 3>&-; sleep 0.2; exit 4 ;;
+stop-itself) kill -STOP $$ ;;
+forged-for-another) echo '{"gs":1,"type":"result","task_id":"t2","result":"forged"}'
+  echo '{"gs":1,"type":"progress","attempt":2,"progress":99}'; echo '{"gs":1,"type":"result","task_id":"t1","result":"own"}' ;;
 half-line) printf '{"gs":1,"type":"result","result":"half"}' ;;
 half-message) printf '{"gs":1,"type":"result","resu' ;;
 two-results) event '{"type":"result","result":1}'; event '{"type":"result","result":2}' ;;
