@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -31,6 +31,7 @@ class _Pair:
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
+    forgotten: bool = False  # nothing gets through any more
     swallowed: bool = False  # bytes are missing, so it can never work again
 
     def reset(self) -> None:
@@ -98,6 +99,11 @@ class Proxy:
         for direction in directions or BOTH:
             self._ways[direction].swallowing = True
 
+    def forget(self) -> None:
+        """Swallow both ways what is on the connections of now; new ones work. So does a firewall that restarts."""
+        for pair in self._pairs:
+            pair.forgotten = pair.swallowed = True
+
     def half_close(self, direction: Direction) -> None:
         """Say in one direction that no more bytes will come; the other one goes on."""
         for pair in self._pairs:
@@ -155,20 +161,25 @@ class Proxy:
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, direction: Direction, pair: _Pair
     ) -> None:
         way = self._ways[direction]
+        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(100)
+        reading = asyncio.ensure_future(_read(source, under_way, lambda: self.delay))
         try:
-            while chunk := await source.read(65536):
-                await asyncio.sleep(self.delay)
+            while (arrives := await under_way.get())[1]:
+                await asyncio.sleep(arrives[0] - asyncio.get_running_loop().time())
                 await way.flowing.wait()
-                await self._forward(chunk, sink, way, pair)
-            while way.swallowing:  # the goodbye vanishes as well
+                await self._forward(arrives[1], sink, way, pair)
+            await reading
+            while way.swallowing or pair.forgotten:  # the goodbye vanishes as well
                 await asyncio.sleep(0.02)
             await way.flowing.wait()
             sink.write_eof()
         except (OSError, RuntimeError):
             pair.reset()
+        finally:
+            await _ended([reading])
 
     async def _forward(self, chunk: bytes, sink: asyncio.StreamWriter, way: _Way, pair: _Pair) -> None:
-        if way.swallowing:
+        if way.swallowing or pair.forgotten:
             pair.swallowed = True
             return
         if way.bytes_left is not None:
@@ -180,6 +191,20 @@ class Proxy:
             way.bytes_left = None
             await _sent(sink)
             self.cut()
+
+
+async def _read(
+    source: asyncio.StreamReader, under_way: asyncio.Queue[tuple[float, bytes]], delay: Callable[[], float]
+) -> None:
+    """Chunks, each with the time of its arrival; an empty one at the end, and the error if it was none."""
+    chunk = b"."
+    try:
+        while chunk:
+            chunk = await source.read(65536)
+            await under_way.put((asyncio.get_running_loop().time() + delay(), chunk))
+    except OSError:
+        await under_way.put((0.0, b""))
+        raise
 
 
 async def _sent(sink: asyncio.StreamWriter) -> None:

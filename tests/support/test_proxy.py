@@ -166,6 +166,19 @@ async def test_what_was_swallowed_is_gone_and_so_is_its_connection(
         assert await idle.hear(3) == b"two"
 
 
+async def test_a_forgotten_connection_is_silent_and_a_new_one_is_not(echo: tuple[Echo, Proxy]) -> None:
+    server, proxy = echo
+    async with talking(proxy) as client:
+        proxy.forget()
+        client.send(b"one")
+        async with talking(proxy):
+            assert await client.hears_nothing()
+        assert server.heard == b"hellohello"
+        proxy.heal()
+        with pytest.raises(ConnectionResetError):
+            await client.reader.read()
+
+
 async def test_a_goodbye_is_swallowed_too(echo: tuple[Echo, Proxy]) -> None:
     server, proxy = echo
     async with talking(proxy) as client:
