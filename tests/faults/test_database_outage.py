@@ -137,6 +137,18 @@ async def test_it_is_slow(place: Place, start: Start) -> None:
     assert_untouched(place)
 
 
+async def test_a_lease_is_renewed_as_soon_as_it_is_back(place: Place, start: Start) -> None:
+    """Row 11: a renewal that failed is not put off until the next one would be due, 10 s later."""
+    async with proxied(place.store_url) as (proxy, url):
+        sidecar = start(place.config({"default": place.job("done")}, store={"url": url}, worker={"lease": 30}))
+        await sidecar.ready()
+        await proxy.refuse()
+        await sidecar.said("part=maintenance")
+        await proxy.listen()
+        await eventually(lambda: ready_in_the_end(sidecar), timeout=6)
+        await kept(place, sidecar, tasks=0)
+
+
 @pytest.mark.timeout(120)
 async def test_one_sidecar_is_cut_off_beyond_its_lease(place: Place, start: Start) -> None:
     """Row 14: what another one took meanwhile is killed here, its result refused; what nobody took goes on."""

@@ -79,7 +79,7 @@ async def test_the_work_queue_was_made_in_another_way(place: Place, start: Start
     """Row 27: found at the start with arguments that the configuration does not name."""
     place.arguments = OTHER
     await place.publish({"task_id": "t0"})
-    sidecar = start(place.config({"default": place.job("done")}, broker={"max_priority": 9, "queue_type": "quorum"}))
+    sidecar = start(place.config({"default": place.job("done")}, broker={"max_priority": 9}))
     await kept(place, sidecar, tasks=1)
     assert_untouched(place)
     assert not_ready(sidecar, "broker") == 0
