@@ -22,7 +22,7 @@ from gridsidecar.telemetry import Readiness
 SETUP_TIMEOUT = 15.0  # seconds
 CANCEL_TIMEOUT = 5.0
 SETTLE_TIMEOUT = 5.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 STEADY_AFTER = 10.0  # a consumer that lived shorter than this failed again
 
 T = TypeVar("T")

@@ -85,7 +85,7 @@ async def test_it_is_out_of_order_for_a_while(place: Place, start: Start, fault:
             proxy.swallow("upstream")
         sidecar = start(config(place))
         await sidecar.ready()
-        plain, told = await seconds(place, 40, "plain"), await seconds(place, 40, "told", callback_url=url)
+        plain, told = await seconds(place, 20, "plain"), await seconds(place, 20, "told", callback_url=url)
         assert told < 3 * plain + 2, "tasks waited for the receiver"
         await eventually(lambda: any(row["failures"] for row in place.callbacks()))
         web.requests.clear()
@@ -94,7 +94,7 @@ async def test_it_is_out_of_order_for_a_while(place: Place, start: Start, fault:
         if fault == "refuses":
             await proxy.listen()
         await eventually(lambda: all_told(place), timeout=60, interval=0.5)
-        await kept(place, sidecar, tasks=80, web=web)
+        await kept(place, sidecar, tasks=40, web=web)
     assert_untouched(place)
 
 

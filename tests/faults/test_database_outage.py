@@ -145,7 +145,7 @@ async def test_a_lease_is_renewed_as_soon_as_it_is_back(place: Place, start: Sta
         await proxy.refuse()
         await sidecar.said("part=maintenance")
         await proxy.listen()
-        await eventually(lambda: ready_in_the_end(sidecar), timeout=6)
+        await sidecar.said("ready again  part=maintenance", timeout=6)
         await kept(place, sidecar, tasks=0)
 
 
