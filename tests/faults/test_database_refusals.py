@@ -48,7 +48,7 @@ def transaction(place: Place) -> Iterator[Any]:
 def waiting_statements(place: Place, words: str) -> int:
     """Statements with these words that are under way; what is under way is waiting."""
     sql = "select count(*) as n from information_schema.processlist where db = database() and info like ? and id <> "
-    return int(place._fetch(sql + "connection_id()", f"%{words}%")[0]["n"])
+    return int(place.fetch(sql + "connection_id()", f"%{words}%")[0]["n"])
 
 
 @pytest.mark.timeout(120)
@@ -63,6 +63,7 @@ async def test_it_turns_read_only_for_a_while(
         worker={"concurrency": 2, "lease": 2},
     )
     sidecar = start(config)
+    await sidecar.ready()
     await place.publish(*({"task_id": f"t{number}"} for number in range(6)))
     await eventually(lambda: len(place.journal.started) == 2)
     execute_on_server(own_mysql.url, "set global read_only = 1")
@@ -73,11 +74,15 @@ async def test_it_turns_read_only_for_a_while(
         assert len(place.journal.started) == 2
         assert len(sidecar.handlers()) == 1
         assert place.statuses() == {"running": 2}
+        late = start(config)
+        await late.said("is read-only")
+        assert late.exit_code is None
     finally:
         execute_on_server(own_mysql.url, "set global read_only = 0")
     gate.touch()
+    await late.ready()
     await eventually(lambda: ready_in_the_end(sidecar))
-    await kept(place, sidecar, tasks=6)
+    await kept(place, sidecar, late, tasks=6)
     assert_untouched(place)
 
 

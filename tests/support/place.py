@@ -185,6 +185,10 @@ class Place:
         """Change something behind everybody's back."""
         self._fetch(sql, *values)
 
+    def fetch(self, sql: str, *values: Any) -> list[dict[str, Any]]:
+        """Rows of any table; none while it is missing."""
+        return self._fetch(sql, *values)
+
     def _fetch(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         if self.store_url.startswith("sqlite:"):
             return self._fetch_sqlite(sql, values)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 
 import pymysql.err
 
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import MIGRATE, RowRejected
+
+# What a server, or the way to it, does to us; RuntimeError is uvloop's word for a socket that is closed.
+BROKEN = (pymysql.err.MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)
 
 
 class Meaning(StrEnum):

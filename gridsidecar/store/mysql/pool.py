@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gridsidecar.store.mysql.connection import Session
-from gridsidecar.store.mysql.errors import Meaning, meaning
+from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning
 from gridsidecar.store.mysql.url import MySQLAddress
 
 PING_AFTER = 10.0  # seconds of idling, then the session is tried before it is used
@@ -32,13 +32,10 @@ class Pool:
         try:
             try:
                 yield session
-            except Exception as error:
-                if meaning(error) in (Meaning.GONE, Meaning.READ_ONLY):
+            except BaseException as error:
+                if isinstance(error, BROKEN) and meaning(error) in (Meaning.GONE, Meaning.READ_ONLY):
                     self.purge()  # the others lead to the same server; to find that out from each takes its time
-                session.close()
-                raise
-            except BaseException:  # cancelled in the middle of a reply: nobody can use it again
-                session.close()
+                session.close()  # also when cancelled in the middle of a reply: nobody can use it again
                 raise
             if session.usable:
                 self._idle.append(session)
