@@ -18,6 +18,37 @@ from tests.support.servers import RabbitMQ
 from tests.support.waiting import eventually
 
 
+@pytest.mark.timeout(120)
+async def test_it_refuses_us_for_a_while(on_own_rabbitmq: Place, own_rabbitmq: RabbitMQ, start: Start) -> None:
+    """Row 5: what a node that comes up, or an administrator's slip, looks like from here."""
+    place, gate, failing = on_own_rabbitmq, on_own_rabbitmq.folder / "gate", on_own_rabbitmq.folder / "failing"
+    fail = place.handler("sh", "-c", f"until [ -e {failing} ]; do sleep 0.05; done; exit 1")
+    sidecar = start(
+        place.config(
+            {"default": place.job("until", gate), "fail": fail},
+            broker={"heartbeat": 1},
+            worker={"concurrency": 2},
+            retry={"max_retries": 1, "delay": 1},
+        )
+    )
+    await place.publish({"task_id": "long"}, {"task_id": "fails", "task_type": "fail"})
+    await eventually(lambda: place.statuses() == {"running": 2})
+    own_rabbitmq.control("clear_permissions", "guest")
+    own_rabbitmq.control("close_all_connections", "as if it had restarted")
+    failing.touch()
+    try:
+        await eventually(lambda: not_ready(sidecar, "broker", "refused the virtual host"))
+        await eventually(lambda: not_ready(sidecar, "publishing", "refused the virtual host"), timeout=40)
+        assert sidecar.exit_code is None
+        assert len(sidecar.handlers()) == 1
+    finally:
+        own_rabbitmq.control("set_permissions", "guest", ".*", ".*", ".*")
+    await eventually(lambda: ready_in_the_end(sidecar), timeout=40)
+    gate.touch()
+    await kept(place, sidecar, tasks=2)
+    assert place.statuses() == {"success": 1, "failed": 1}
+
+
 def publish_durably(place: Place, count: int) -> None:
     """Tasks that the broker has on its disk."""
     with place.channel() as channel:
