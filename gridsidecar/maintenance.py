@@ -17,6 +17,7 @@ RENEWALS_PER_LEASE = 3
 LONGEST_LOOK_GAP = 15.0  # seconds between two looks for overdue tasks, and for old ones
 PRUNES_PER_LOOK = 20  # batches
 PRUNE_PAUSE = 0.2  # seconds, about, between two batches: others want to use the database, too
+FAILED_PAUSE = 2.0  # seconds, at most, after which a failed try is made again: a lease does not wait
 
 
 class Maintenance:
@@ -47,12 +48,15 @@ class Maintenance:
         self._loops = []
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        pause = seconds
         while True:
-            await self._worker.clock.sleep(seconds * self._worker.rng.uniform(0.9, 1.0))
+            await self._worker.clock.sleep(pause * self._worker.rng.uniform(0.9, 1.0))
+            pause = seconds
             try:
                 await work()
             except GridSidecarError as error:
                 self._worker.readiness.blocked("maintenance", str(error))
+                pause = min(seconds, FAILED_PAUSE)
             except Exception as error:
                 telemetry.stumbled(error)
             else:

@@ -9,7 +9,7 @@ from typing import assert_never
 from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
-from gridsidecar.errors import BrokerUnavailable, PublishRefused
+from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Resume, Wait
 from gridsidecar.store import Received, Store
 from gridsidecar.task import ErrorType, Message, Settle, Status, Task, TaskUpdate, Transition
@@ -107,7 +107,7 @@ class Settlement:
         nudge = replace(held.claim.task.message, message_id=None, attempt=held.claim.attempt, nudge=True, busy=0)
         try:
             await self._broker.publish(nudge)
-        except (BrokerUnavailable, PublishRefused) as error:  # the row is handed off: maintenance finds it
+        except (BrokerUnavailable, AccessRefused, PublishRefused) as error:  # handed off: maintenance finds the row
             telemetry.warning("nudge not sent", task_id=held.claim.task_id, reason=str(error))
 
     async def send_anew(self, task: Task, delivery: Delivery, attempt: int) -> None:
@@ -178,14 +178,15 @@ class Settlement:
         await _ack(of)
 
     async def _until_sent(self, send: Callable[[], Awaitable[None]]) -> None:
+        """A login that is refused is waited out, too: it worked before, and a broker that comes up refuses at first."""
         failures = 0
         while True:
             try:
                 await send()
                 return self._worker.readiness.clear("publishing")
-            except BrokerUnavailable as error:
+            except (BrokerUnavailable, AccessRefused) as error:
                 if self._worker.out_of_patience:
-                    raise
+                    raise BrokerUnavailable(str(error)) from error
                 self._worker.readiness.blocked("publishing", str(error))
             failures += 1
             await self._worker.clock.sleep(backoff(failures, base=0.2, limit=5.0, rng=self._worker.rng))

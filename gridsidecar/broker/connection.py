@@ -28,6 +28,7 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fa
 
 CONNECT_TIMEOUT = 10.0  # seconds
 CLOSE_TIMEOUT = 5.0
+BLOCKED_TIMEOUT = 5.0
 
 # The client reports in its own words what we raise or log in ours.
 logging.getLogger("aiormq").addHandler(logging.NullHandler())
@@ -75,6 +76,17 @@ class Link:
         with translated(self.where):
             connection = await self._connected()
             return await connection.channel(publisher_confirms=confirms)
+
+    async def unblocked(self) -> None:
+        """Wait until the broker reads what we publish. Raises BrokerUnavailable when it says that it does not."""
+        connection = await self._connected()
+        try:
+            async with asyncio.timeout(BLOCKED_TIMEOUT):
+                await connection.ready()
+        except TimeoutError:
+            raise BrokerUnavailable(
+                f"RabbitMQ at {self.where} takes no messages at the moment: it is short of memory or disk space"
+            ) from None
 
     @asynccontextmanager
     async def scratch(self, *, confirms: bool = False) -> AsyncIterator[AbstractChannel]:

@@ -46,6 +46,7 @@ class Publisher:
         unique = message_id or fresh_id()
         with translated(self.link.where):
             async with asyncio.timeout(PUBLISH_TIMEOUT):
+                await self.link.unblocked()  # or each try would wait in the socket, and all be published in the end
                 if unique in self._in_flight:
                     # On one channel, a returned message is told from the others by its id alone.
                     return await self._send_alone(message, queue, unique, extra)

@@ -22,7 +22,7 @@ from gridsidecar.telemetry import Readiness
 SETUP_TIMEOUT = 15.0  # seconds
 CANCEL_TIMEOUT = 5.0
 SETTLE_TIMEOUT = 5.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 STEADY_AFTER = 10.0  # a consumer that lived shorter than this failed again
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class ChannelConsumer:
             # The client runs this as an asyncio task that dies with the channel, so nothing may wait in here.
             receive(AmqpDelivery(raw, channel))
 
-        channel.closing.add_done_callback(lambda _: self._end("the channel was closed"))
+        channel.closing.add_done_callback(self._closed)
         channel.on_consumer_cancel_callbacks.add(self._cancelled)
         reply = await channel.basic_consume(self._queue, hand_over)
         self._tag = reply.consumer_tag or ""
@@ -95,6 +95,10 @@ class ChannelConsumer:
         self._channel.on_consumer_cancel_callbacks.discard(self._cancelled)
         if not self._channel.is_closed:
             await self._channel.basic_cancel(self._tag, timeout=CANCEL_TIMEOUT)
+
+    def _closed(self, closing: asyncio.Future[Any]) -> None:
+        error = None if closing.cancelled() else closing.exception()
+        self._end(str(error or "") or "the channel was closed")
 
     def _cancelled(self, _: object) -> None:
         self._end(f"RabbitMQ cancelled the consumer: queue {self._queue!r} was deleted or moved")

@@ -12,7 +12,7 @@ from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import BrokerUnavailable
 from gridsidecar.telemetry import Readiness
 from tests.broker.bench import Inbox, build, consuming, message, opened
-from tests.broker.proxy import proxied
+from tests.support.proxy import proxied
 from tests.support.waiting import eventually
 
 
@@ -88,7 +88,7 @@ async def test_a_half_open_connection_is_noticed(settings: BrokerSettings) -> No
         held = await inbox.one()
         proxy.freeze()
         await eventually(lambda: not held.alive, timeout=20)
-        proxy.thaw()
+        proxy.heal()
         again = (await inbox.get(2, timeout=30))[1]
         assert (again.message.body, again.redelivered) == (b"one", True)
         await again.ack()
@@ -103,7 +103,7 @@ async def test_a_publish_that_is_not_confirmed_in_time_fails(
         proxy.freeze()
         with pytest.raises(BrokerUnavailable, match="in time"):
             await broker.publish(message())
-        proxy.thaw()
+        proxy.heal()
         await broker.publish(message())
 
 
@@ -120,7 +120,7 @@ async def test_closing_is_bounded_when_the_broker_does_not_answer(settings: Brok
         await broker.close()
         assert time.monotonic() - begin < 12
         await running
-        proxy.thaw()
+        proxy.heal()
 
 
 async def test_a_cancelled_publish_is_cancelled(settings: BrokerSettings) -> None:
@@ -132,7 +132,7 @@ async def test_a_cancelled_publish_is_cancelled(settings: BrokerSettings) -> Non
         publishing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await publishing
-        proxy.thaw()
+        proxy.heal()
 
 
 async def test_a_consumer_can_be_cancelled_when_the_broker_does_not_answer(settings: BrokerSettings) -> None:
@@ -145,4 +145,4 @@ async def test_a_consumer_can_be_cancelled_when_the_broker_does_not_answer(setti
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(running, 10)
-        proxy.thaw()
+        proxy.heal()

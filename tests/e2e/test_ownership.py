@@ -9,9 +9,9 @@ from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.task import Message, Status
 from gridsidecar.telemetry import Readiness
-from tests.broker.proxy import proxied
 from tests.e2e.conftest import Start
 from tests.support.place import Place
+from tests.support.proxy import proxied
 from tests.support.waiting import eventually
 
 # -- hand-off: the broker would take the message back before the task is done -----------------------------------------

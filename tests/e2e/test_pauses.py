@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.broker.proxy import proxied
 from tests.e2e.conftest import Start
 from tests.support.place import Place
+from tests.support.proxy import proxied
 from tests.support.sidecar import Sidecar
 from tests.support.waiting import eventually
 
@@ -116,7 +116,7 @@ async def test_a_broker_that_falls_silent_is_noticed(place: Place, start: Start)
         proxy.freeze()
         await sidecar.said("part=broker", timeout=40)
         assert len(sidecar.handlers()) == 1
-        proxy.thaw()
+        proxy.heal()
         gate.touch()
         await eventually(lambda: place.all_ended(2), timeout=40)
         await eventually(lambda: place.left() == 0)
@@ -136,7 +136,7 @@ async def test_a_database_that_falls_silent_holds_nothing_up_for_good(place: Pla
         gate.touch()
         await sidecar.said("part=store", timeout=60)
         proxy.cut()
-        proxy.thaw()
+        proxy.heal()
         await eventually(lambda: place.all_ended(2), timeout=40)
         sidecar.terminate()
         assert await sidecar.ended() == 0

@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from gridsidecar.failpoints import POINTS
-from tests.broker.proxy import Proxy, proxied
 from tests.faults.history import Absence, History, left_running
 from tests.faults.producer import RETRY_DELAY
 from tests.support.place import Place
+from tests.support.proxy import Proxy, proxied
 from tests.support.sidecar import Sidecar
 from tests.support.waiting import eventually
 

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.broker.proxy import Proxy, proxied
 from tests.e2e.conftest import Start
 from tests.faults.history import History, Sent, assert_kept
 from tests.support.place import Place
+from tests.support.proxy import Proxy, proxied
 from tests.support.waiting import eventually
 from tests.support.web import Web, web_server
 

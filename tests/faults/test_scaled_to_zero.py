@@ -17,7 +17,7 @@ LONG_AGO = "2001-01-01 00:00:00.000"
 def owed(place: Place) -> set[tuple[str, str]]:
     """What the scaler counts, as rows."""
     sql = f"select kind, id from {TASKS}_owed_work where queue = ?"
-    return {(row["kind"], row["id"]) for row in place.query(sql, place.queue)}
+    return {(row["kind"], row["id"]) for row in place.fetch(sql, place.queue)}
 
 
 def lose_messages(place: Place) -> None:

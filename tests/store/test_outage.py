@@ -13,12 +13,15 @@ import pytest
 
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.lifecycle import Begin, Insert
+from gridsidecar.store import records
 from gridsidecar.store.database import Connection
+from gridsidecar.store.mysql import connection
 from gridsidecar.task import Claim, Failed, Progress, Report, Status, Succeeded
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS, Direct, mysql_session
 from tests.store.workers import A, B, Two, alarm, decided, end, open_store, task
 from tests.support import services
+from tests.support.proxy import proxied
 from tests.support.waiting import eventually
 
 T = TypeVar("T")
@@ -151,9 +154,9 @@ async def test_a_deadlocked_transaction_is_run_again(two: Two, server: Server) -
     query = two.a.tasks._queries["row_locked"]
     runs = []
 
-    async def both_rows(connection: Connection) -> str:
+    async def both_rows(session: Connection) -> str:
         runs.append(1)
-        return "".join([str((await connection.fetch(query, {"id": name}))[0]["status"]) for name in ("a", "b")])
+        return "".join([str((await session.fetch(query, {"id": name}))[0]["status"]) for name in ("a", "b")])
 
     reading = asyncio.create_task(two.a.database.transact(both_rows))
     await held_up(server, "'b' FOR UPDATE")
@@ -189,6 +192,53 @@ async def test_a_lock_held_for_long_is_waited_for(two: Two, server: Server) -> N
     server.run("COMMIT")
     assert await committing is not None
     assert (two.rows.row()["status"], two.rows.row()["priority"]) == ("success", 1)
+
+
+async def test_a_batch_that_waits_for_a_lock_writes_all_or_nothing(two: Two, server: Server) -> None:
+    """A lock wait undoes one statement and not its transaction; nothing before it may be committed by that."""
+    names = ("a", "b", "c")
+    claims = [(await two.a.tasks.claim(task(name), A, 0)).claim for name in names]
+    server.run("BEGIN")
+    server.run(f"UPDATE {TASKS} SET priority = 1 WHERE id = 'b'")
+    query = two.a.tasks._queries["progress"]
+    params = [records.fence(claim) | records.progress_columns(Progress(7)) for claim in claims if claim]
+    writing = asyncio.create_task(two.a.database.batch([(query, values) for values in params]))
+    (first,) = await held_up(server, "progress = ")
+    await eventually(lambda: first not in server.others("progress = "), timeout=15)
+    await held_up(server, "progress = ")
+    assert two.rows.run(f"SELECT id FROM {TASKS} WHERE progress = 7") == []
+    server.run("COMMIT")
+    assert await writing == [1, 1, 1]
+    assert two.rows.run(f"SELECT progress FROM {TASKS}") == [{"progress": 7}] * 3
+
+
+async def test_connections_that_fell_silent_are_left_together(
+    two: Two, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A firewall forgot them all; only the first one to find out costs its time."""
+    monkeypatch.setattr(connection, "REPLY_TIMEOUT", 1.0)
+    claim = await two.started()
+    async with proxied(two.url) as (proxy, url):
+        store = await open_store(url, migrate=None)
+        await asyncio.gather(*(store.reading.get("t") for _ in range(POOL)))
+        assert proxy.open >= 2
+        proxy.forget()
+        with pytest.raises(StoreUnavailable):
+            await store.tasks.progress(claim, Progress(50))
+        assert await store.tasks.progress(claim, Progress(60))
+        await store.close()
+    assert two.rows.row()["progress"] == 60
+
+
+async def test_a_connection_that_was_reset_while_idle_is_not_used(two: Two, server: Server) -> None:
+    claim = await two.started()
+    async with proxied(two.url) as (proxy, url):
+        store = await open_store(url, migrate=None)
+        assert await store.tasks.progress(claim, Progress(50))
+        proxy.cut()
+        await eventually(lambda: proxy.open == 0)
+        assert await store.tasks.progress(claim, Progress(60))
+        await store.close()
 
 
 @pytest.fixture

@@ -188,8 +188,8 @@ class Place:
         """Change something behind everybody's back."""
         self._fetch(sql, *values)
 
-    def query(self, sql: str, *values: Any) -> list[dict[str, Any]]:
-        """Ask the database anything."""
+    def fetch(self, sql: str, *values: Any) -> list[dict[str, Any]]:
+        """Rows of any table; none while it is missing."""
         return self._fetch(sql, *values)
 
     def _fetch(self, sql: str, *values: Any) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 RABBITMQ_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the wrapper on the PATH drops the environment
+CONTROL_TIMEOUT_S = 60.0
 
 
 class ServerFailed(Exception):
@@ -246,6 +247,19 @@ class RabbitMQ(LocalServer):
             self.names = LocalProcess([epmd], environment, self.folder, self.folder / "epmd.log")
             wait(lambda: answers(self.name_port, b"\x00\x01n"), START_TIMEOUT_S)
         return LocalProcess([str(RABBITMQ_SCRIPT)], environment, self.folder, self.folder / "server.log")
+
+    def control(self, *words: str) -> str:
+        """What `rabbitmqctl` prints: `control("set_vm_memory_high_watermark", "0.4")`."""
+        answer = subprocess.run(
+            [str(RABBITMQ_SCRIPT.with_name("rabbitmqctl")), "--node", f"gs{self.port}@localhost", "--quiet", *words],
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=CONTROL_TIMEOUT_S,
+        )
+        if answer.returncode != 0:
+            raise ServerFailed(f"rabbitmqctl {words[0]}:\n{answer.stdout}{answer.stderr}"[-4000:])
+        return answer.stdout
 
     def close(self) -> None:
         names, self.names = self.names, None

@@ -49,10 +49,10 @@ def private_rabbitmq(conf: Sequence[str] = (), plugins: Sequence[str] = ()) -> R
     return RabbitMQ(conf, plugins)
 
 
-def private_mysql() -> MySQL:
-    """A MariaDB or MySQL of one's own, not yet started, for whoever wants to kill it."""
+def private_mysql(options: Sequence[str] = ()) -> MySQL:
+    """A MariaDB or MySQL of one's own, not yet started, for whoever wants to kill it or needs `options`."""
     _make_sure(MySQL.is_here, "mariadb-server", MYSQL_VARIABLE)
-    return MySQL()
+    return MySQL(options)
 
 
 @contextmanager

@@ -92,7 +92,8 @@ class Session:
 
     @property
     def usable(self) -> bool:
-        return not self._connection.closed and not self._connection._reader.eof_received
+        reader = self._connection._reader
+        return not (self._connection.closed or reader.eof_received or reader.exception())
 
     async def execute(self, query: Query, params: Params) -> int:
         return await self.run(query.render(params, literal))

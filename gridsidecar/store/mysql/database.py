@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
-
-import pymysql.err
 
 from gridsidecar.clock import Clock, SystemClock, backoff, system_random
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
 from gridsidecar.store.mysql.connection import Session
-from gridsidecar.store.mysql.errors import Meaning, meaning, translated
+from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning, translated
 from gridsidecar.store.mysql.migration import Migration
 from gridsidecar.store.mysql.pool import Pool
 from gridsidecar.store.mysql.url import parse_mysql_url
 from gridsidecar.store.queries import Query, TableNames
 
 DEADLOCK_TRIES = 6
-_BROKEN = (pymysql.err.MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)
 
 
 class MySQLDatabase:
@@ -63,7 +59,7 @@ class MySQLDatabase:
                     return await use(session)
             except (GridSidecarError, RowRejected):
                 raise
-            except _BROKEN as error:
+            except BROKEN as error:
                 if meaning(error) is not Meaning.RETRY:
                     raise translated(error, self._address.place) from error
                 last: Exception = error

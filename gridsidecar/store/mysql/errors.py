@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 
 import pymysql.err
 
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import MIGRATE, RowRejected
+
+# What a server, or the way to it, does to us; RuntimeError is uvloop's word for a socket that is closed.
+BROKEN = (pymysql.err.MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)
 
 
 class Meaning(StrEnum):
@@ -16,7 +20,8 @@ class Meaning(StrEnum):
     RETRY = "retry"  # deadlock or lock wait: run the transaction again
     GONE = "gone"  # this connection is lost: use another
     READ_ONLY = "read-only"  # a demoted primary: drop every connection, resolve the name again
-    FULL = "full"  # disk, table or connections are full: wait
+    FULL = "full"  # disk or table are full: wait
+    CROWDED = "crowded"  # no more connections for us: make do with those that there are
     REJECTED = "rejected"  # the values cannot be stored
     REFUSED = "refused"  # password, rights, missing database or table: no use in waiting
 
@@ -25,7 +30,8 @@ _MEANINGS = {
     Meaning.RETRY: {1205, 1213},
     Meaning.GONE: {0, 1053, 1158, 1159, 1160, 1161, 1317, 1927, 2002, 2003, 2006, 2013, 2014, 2026, 2055, 4031},
     Meaning.READ_ONLY: {1290, 1792, 1836},
-    Meaning.FULL: {28, 1021, 1030, 1040, 1041, 1114, 1203, 1226},
+    Meaning.FULL: {28, 1021, 1030, 1041, 1114},
+    Meaning.CROWDED: {1040, 1203, 1226},
     Meaning.REJECTED: {1048, 1062, 1153, 1264, 1265, 1292, 1366, 1406, 1525, 3140, 3156, 3157, 3819, 4025},
     Meaning.REFUSED: {1044, 1045, 1049, 1054, 1064, 1142, 1143, 1146, 1227, 1356, 1370, 1698, 2059, 2061, 3118, 3159},
 }
@@ -48,7 +54,7 @@ def meaning(error: BaseException) -> Meaning:
 
 def passes(error: pymysql.err.MySQLError) -> bool:
     """Whether it comes of the moment, so that the same statement may succeed later. An unknown error does not."""
-    return _BY_CODE.get(error.args[0]) in (Meaning.RETRY, Meaning.GONE, Meaning.READ_ONLY, Meaning.FULL)
+    return _BY_CODE.get(error.args[0]) not in (None, Meaning.REJECTED, Meaning.REFUSED)
 
 
 def translated(error: BaseException, place: str) -> GridSidecarError | RowRejected:
@@ -64,5 +70,7 @@ def translated(error: BaseException, place: str) -> GridSidecarError | RowReject
             return StoreUnavailable(f"the database {place} is read-only: {text}")
         case Meaning.FULL:
             return StoreUnavailable(f"the database {place} is full: {text}")
+        case Meaning.CROWDED:
+            return StoreUnavailable(f"the database {place} allows no more connections: {text}")
         case _:
             return StoreUnavailable(f"the database {place} cannot be reached: {text}")

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gridsidecar.store.mysql.connection import Session
-from gridsidecar.store.mysql.errors import Meaning, meaning
+from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning
 from gridsidecar.store.mysql.url import MySQLAddress
 
 PING_AFTER = 10.0  # seconds of idling, then the session is tried before it is used
 LONGEST_LIFE = 1800.0  # seconds, so that a changed address or a demoted server is noticed
+CROWDED_PAUSE = 30.0  # seconds for which a session that the server does not allow us is missing from the pool
 
 
 class Pool:
@@ -21,24 +22,38 @@ class Pool:
         self._address = address
         self._idle: list[Session] = []
         self._free = asyncio.Semaphore(size)
+        self._in_use = 0
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """A session of one's own. It goes back to the pool only if nothing went wrong with it."""
-        async with self._free:
-            session = await self._take()
+        session = await self._get()
+        self._in_use += 1
+        try:
             try:
                 yield session
-            except Exception as error:
-                if meaning(error) is Meaning.READ_ONLY:
-                    self.purge()
-                session.close()
-                raise
-            except BaseException:  # cancelled in the middle of a reply: nobody can use it again
-                session.close()
+            except BaseException as error:
+                if isinstance(error, BROKEN) and meaning(error) in (Meaning.GONE, Meaning.READ_ONLY):
+                    self.purge()  # the others lead to the same server; to find that out from each takes its time
+                session.close()  # also when cancelled in the middle of a reply: nobody can use it again
                 raise
             if session.usable:
                 self._idle.append(session)
+        finally:
+            self._in_use -= 1
+            self._free.release()
+
+    async def _get(self) -> Session:
+        """A session, and a place taken in the pool. Where the server allows us no more, wait for one that is in use."""
+        while True:
+            await self._free.acquire()
+            try:
+                return await self._take()
+            except BaseException as error:
+                if not (self._in_use and meaning(error) is Meaning.CROWDED):
+                    self._free.release()
+                    raise
+            asyncio.get_running_loop().call_later(CROWDED_PAUSE, self._free.release)
 
     async def _take(self) -> Session:
         now = asyncio.get_running_loop().time()
@@ -48,6 +63,8 @@ class Pool:
                 session.close()
             elif now - session.used_at < PING_AFTER or await _answers(session):
                 return session
+            else:
+                self.purge()
         return await Session.open(self._address)
 
     def purge(self) -> None:
