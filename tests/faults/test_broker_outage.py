@@ -70,7 +70,7 @@ async def test_it_restarts_under_load(on_own_rabbitmq: Place, own_rabbitmq: Rabb
         for _ in range(2)
     ]
     await asyncio.gather(*(sidecar.ready() for sidecar in sidecars))
-    publish_durably(place, 80)
+    publish_durably(place, 60)
     await eventually(lambda: len(place.journal.ended) > 20)
     before = [len(sidecar.handlers()) for sidecar in sidecars]
     getattr(own_rabbitmq, how)()
@@ -80,7 +80,7 @@ async def test_it_restarts_under_load(on_own_rabbitmq: Place, own_rabbitmq: Rabb
     back = time.monotonic()
     await asyncio.gather(*(eventually(lambda s=s: ready_in_the_end(s), timeout=30) for s in sidecars))  # type: ignore[misc]
     assert time.monotonic() - back < 30
-    await kept(place, *sidecars, tasks=80)
+    await kept(place, *sidecars, tasks=60)
     assert_untouched(place)
 
 
@@ -93,13 +93,13 @@ async def test_it_is_cut_off_while_acks_are_on_their_way(place: Place, start: St
         cut_off = start(place.config(job, broker={"url": url, "heartbeat": 1}, worker=worker))
         other = start(place.config(job, broker={"heartbeat": 1}, worker=worker))
         await asyncio.gather(cut_off.ready(), other.ready())
-        await place.publish(*({"task_id": f"t{number}"} for number in range(150)))
+        await place.publish(*({"task_id": f"t{number}"} for number in range(100)))
         await eventually(lambda: len(place.journal.ended) > 30)
         proxy.swallow()
         await cut_off.said("part=broker", timeout=30)
         proxy.heal()
         await eventually(lambda: ready_in_the_end(cut_off), timeout=30)
-        await kept(place, cut_off, other, tasks=150)
+        await kept(place, cut_off, other, tasks=100)
     assert_untouched(place)
 
 

@@ -19,7 +19,7 @@ from tests.support.web import web_server
 
 @pytest.mark.timeout(180)
 async def test_it_is_away_for_a_while_under_load(on_own_mysql: Place, own_mysql: MySQL, start: Start) -> None:
-    """Row 11: killed among claims and commits, and back after ten seconds."""
+    """Row 11: killed among claims and commits, and back after twice the lease."""
     place = on_own_mysql
     async with web_server() as web:
         config = place.config(
@@ -29,18 +29,18 @@ async def test_it_is_away_for_a_while_under_load(on_own_mysql: Place, own_mysql:
         )
         sidecars = [start(config) for _ in range(2)]
         await asyncio.gather(*(sidecar.ready() for sidecar in sidecars))
-        await place.publish(*({"task_id": f"t{number}", "callback_url": web.url} for number in range(100)))
+        await place.publish(*({"task_id": f"t{number}", "callback_url": web.url} for number in range(60)))
         await eventually(lambda: len(place.journal.ended) > 20)
         own_mysql.kill()
         await asyncio.gather(*(sidecar.said("part=store") for sidecar in sidecars))
-        await asyncio.sleep(10)
-        assert len(place.journal.started) < 100, "nothing starts without a claim"
+        await asyncio.sleep(6)
+        assert len(place.journal.started) < 60, "nothing starts without a claim"
         own_mysql.start()
         await asyncio.gather(
             *(eventually(lambda s=s: ready_in_the_end(s), timeout=30) for s in sidecars)  # type: ignore[misc]
         )
-        await kept(place, *sidecars, tasks=100, web=web)
-    assert place.statuses() == {"success": 100}
+        await kept(place, *sidecars, tasks=60, web=web)
+    assert place.statuses() == {"success": 60}
 
 
 @pytest.mark.timeout(120)
@@ -93,16 +93,18 @@ async def test_the_reply_of_a_retrys_commit_is_lost(place: Place, start: Start) 
 async def test_the_reply_of_a_claim_is_lost(place: Place, start: Start) -> None:
     """Row 11: the row names this worker, which asks again and starts the same attempt."""
     async with proxied(place.store_url) as (proxy, url):
-        config = place.config({"default": place.job("done")}, store={"url": url}, worker={"concurrency": 2})
+        # With more slots than tasks, and connections that wait for the next task: the claim is all that is sent.
+        config = place.config({"default": place.job("done")}, store={"url": url}, worker={"concurrency": 8})
         sidecar = start(config)
-        await sidecar.ready()
+        await place.publish(*({"task_id": f"t{number}"} for number in range(4)))
+        await eventually(lambda: place.all_ended(4))
         proxy.swallow("downstream")
-        await place.publish({"task_id": "t0"}, {"task_id": "t1"})
-        await eventually(lambda: place.statuses().get("running") == 2)
-        assert place.journal.started == []
+        await place.publish({"task_id": "next"})
+        await eventually(lambda: place.status("next") == "running")
+        assert "next" not in place.journal.started
         proxy.cut()
         proxy.heal()
-        await kept(place, sidecar, tasks=2)
+        await kept(place, sidecar, tasks=5)
     assert_untouched(place)
 
 
@@ -132,8 +134,8 @@ async def test_it_is_slow(place: Place, start: Start) -> None:
         sidecar = start(config)
         await sidecar.ready()
         proxy.delay = 0.5
-        await place.publish(*({"task_id": f"t{number}"} for number in range(24)))
-        await kept(place, sidecar, tasks=24)
+        await place.publish(*({"task_id": f"t{number}"} for number in range(16)))
+        await kept(place, sidecar, tasks=16)
         assert not_ready(sidecar, "store") == 0
     assert_untouched(place)
 

@@ -59,7 +59,7 @@ def passes(error: pymysql.err.MySQLError) -> bool:
 
 def translated(error: BaseException, place: str) -> GridSidecarError | RowRejected:
     """The error in the store's words; `place` says which database."""
-    text = f"{error.args[1]} (error {error.args[0]})" if len(error.args) > 1 else str(error) or type(error).__name__
+    text = _words(error)
     match meaning(error):
         case Meaning.REJECTED:
             return RowRejected(text)
@@ -74,3 +74,15 @@ def translated(error: BaseException, place: str) -> GridSidecarError | RowReject
             return StoreUnavailable(f"the database {place} allows no more connections: {text}")
         case _:
             return StoreUnavailable(f"the database {place} cannot be reached: {text}")
+
+
+def _words(error: BaseException) -> str:
+    match error:
+        case TimeoutError():
+            return "it did not answer in time"
+        case RuntimeError():  # its text is about the transport's insides
+            return "the connection was lost"
+        case _ if len(error.args) > 1:
+            return f"{error.args[1]} (error {error.args[0]})"
+        case _:
+            return str(error) or type(error).__name__
