@@ -13,12 +13,13 @@ from gridsidecar.errors import BrokerUnavailable
 from gridsidecar.telemetry import Readiness
 from tests.broker.bench import Inbox, build, consuming, message, opened
 from tests.broker.proxy import proxied
+from tests.support import services
 from tests.support.waiting import eventually
 
 
 @pytest.fixture
 def settings(amqp_url: str, queue: str) -> BrokerSettings:
-    return BrokerSettings(url=amqp_url, queue=queue)
+    return BrokerSettings(url=amqp_url, queue=queue, queue_type=services.queue_type())
 
 
 def through(settings: BrokerSettings, url: str, **values: object) -> BrokerSettings:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import pika  # type: ignore[import-untyped]
@@ -21,6 +21,7 @@ from gridsidecar.config.settings import BrokerSettings, StoreSettings
 from gridsidecar.store import OpenStore, Store, make_store
 from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
+from tests.support import services
 from tests.support.journal import Journal
 
 HANDLERS = Path(__file__).parent / "handlers"
@@ -39,9 +40,12 @@ class Place:
     queue: str
     folder: Path
     arguments: dict[str, Any] = field(default_factory=dict)
+    queue_type: Literal["classic", "quorum"] = field(default_factory=services.queue_type)
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.folder / "journal")
+        if self.queue_type == "quorum":
+            self.arguments.setdefault("x-queue-type", "quorum")
 
     @property
     def embedded(self) -> bool:
@@ -52,7 +56,7 @@ class Place:
     def config(self, handlers: Mapping[str, Any], **sections: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration for this place; `sections` add keys to it."""
         config: dict[str, Any] = {
-            "broker": {"url": self.broker_url, "queue": self.queue},
+            "broker": {"url": self.broker_url, "queue": self.queue, "queue_type": self.queue_type},
             "store": {"url": self.store_url},
             "worker": {},
             "log": {"level": "DEBUG"},
