@@ -1,4 +1,4 @@
-"""Runs the suites that need servers against newer ones: `python -m tests.support.matrix [SUITE...]`."""
+"""Runs the suites that need servers against newer ones: `python -m tests.support.matrix [SUITE|classic|quorum...]`."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ SUITES = {
     "faults": ["tests/faults"],
     "store": ["tests/store"],
 }
+QUEUE_TYPES = ("classic", "quorum")
 WITHOUT_A_QUEUE = ("store", "integration")  # once is enough
 
 
@@ -81,8 +82,8 @@ def run(suite: str, servers: str, environment: dict[str, str], folder: Path) -> 
     return Line(suite, servers, tests - failed - skipped, failed or int(code != 0), skipped, seconds)
 
 
-def lines(suites: Sequence[str]) -> Iterator[Line]:
-    """Each suite in turn, with both types of work queue where that matters."""
+def lines(suites: Sequence[str], queue_types: Sequence[str]) -> Iterator[Line]:
+    """Each suite in turn, with each type of work queue where that matters."""
     with (
         newer.NewerRabbitMQ() as rabbitmq,
         newer.NewerMySQL() as mysql,
@@ -90,19 +91,21 @@ def lines(suites: Sequence[str]) -> Iterator[Line]:
     ):
         broker, database = rabbitmq_version(rabbitmq.url), mysql_version(mysql.url)
         environment = {AMQP_VARIABLE: rabbitmq.url, MYSQL_VARIABLE: mysql.url, newer.VARIABLE: "yes"}
-        for queue_type in ("classic", "quorum"):
+        for queue_type in queue_types:
             for suite in suites:
-                if suite in WITHOUT_A_QUEUE and queue_type != "classic":
+                if suite in WITHOUT_A_QUEUE and queue_type != queue_types[0]:
                     continue
                 servers = f"{broker} {queue_type}, {database}"
                 yield run(suite, servers, environment | {QUEUE_TYPE_VARIABLE: queue_type}, Path(folder))
 
 
 def main(arguments: list[str]) -> int:
-    if unknown := [name for name in arguments if name not in SUITES]:
-        print(f"unknown: {' '.join(unknown)}; the suites are {' '.join(SUITES)}", file=sys.stderr)
+    if unknown := [name for name in arguments if name not in (*SUITES, *QUEUE_TYPES)]:
+        print(f"unknown: {' '.join(unknown)}; there are {' '.join((*SUITES, *QUEUE_TYPES))}", file=sys.stderr)
         return 2
-    results = list(lines(arguments or list(SUITES)))
+    suites = [name for name in SUITES if name in arguments] or list(SUITES)
+    queue_types = [name for name in QUEUE_TYPES if name in arguments] or list(QUEUE_TYPES)
+    results = list(lines(suites, queue_types))
     width = max(len(line.servers) for line in results)
     print(f"\n{'servers':{width}}  {'suite':11}  passed  failed  skipped  seconds")
     for line in results:
