@@ -143,6 +143,20 @@ async def test_what_the_broker_puts_away_for_its_limit_is_a_dead_letter(limited:
     assert found == {b'{"task_id": "%b"}' % name: ("delivery_limit", place.queue) for name in (b"runs", b"waits")}
 
 
+# -- priorities -------------------------------------------------------------------------------------------------------
+
+
+async def test_priorities_are_left_to_the_broker(limited: Limited, start: Start) -> None:
+    """Quorum queues have had them, without being asked, since RabbitMQ 4.0, and all levels since 4.3."""
+    place = limited({})
+    for priority in (1, 5, 9, 2):
+        await place.publish({"task_id": f"p{priority}", "priority": priority}, priority=priority)
+    sidecar = start(place.config({"default": place.job("done")}))
+    await finished(place, sidecar, 4)
+    assert place.journal.started == (["p9", "p5", "p2", "p1"] if newer.wanted() else ["p1", "p5", "p9", "p2"])
+    assert not sidecar.says("asks for a priority")
+
+
 # -- a message that is held for longer than the server allows ----------------------------------------------------------
 
 

@@ -44,8 +44,6 @@ class Place:
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.folder / "journal")
-        if self.queue_type == "quorum":
-            self.arguments.setdefault("x-queue-type", "quorum")
 
     @property
     def embedded(self) -> bool:
@@ -86,7 +84,8 @@ class Place:
             await self._publish_embedded(bodies, properties)
             return
         with self.channel() as channel:
-            channel.queue_declare(self.queue, durable=True, arguments=self.arguments)
+            quorum = {"x-queue-type": "quorum"} if self.queue_type == "quorum" else {}
+            channel.queue_declare(self.queue, durable=True, arguments=self.arguments | quorum)
             for body in bodies:
                 channel.basic_publish("", self.queue, body, pika.BasicProperties(**{"delivery_mode": 2, **properties}))
 
