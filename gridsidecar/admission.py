@@ -9,7 +9,7 @@ from gridsidecar import failpoints
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.handler import StopReason
-from gridsidecar.lifecycle import Unstarted
+from gridsidecar.lifecycle import Begin, Insert, Unstarted
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import Received, Store
 from gridsidecar.task import Task
@@ -48,7 +48,7 @@ class Admission:
                 await self._postpone(task, delivery)
                 return None
             try:
-                if await self._settled_early(task, delivery, lane):
+                if await self._settled_early(task, delivery, lane) or await self._renewed(task, delivery):
                     return None
                 return await self._enter(task, delivery, lane)
             finally:
@@ -91,6 +91,19 @@ class Admission:
         await self._settlement.unstarted(task, delivery, received)
         return True
 
+    async def _renewed(self, task: Task, delivery: Delivery) -> bool:
+        """A quorum queue throws away what came back too often, with whatever took its worker down. A task that ever
+        started has a row, and maintenance to bring it back; of any other, nothing but its message is known."""
+        if not delivery.returns:
+            return False
+        me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
+        received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True)
+        match received.reception:
+            case Insert() | Begin(attempt=1, rescues=False):
+                return await self._settlement.renew(task, delivery)
+            case _:
+                return False
+
     async def _enter(self, task: Task, delivery: Delivery, lane: Lane) -> HeldAttempt | None:
         received_at = self._worker.clock.monotonic()
         try:
@@ -126,7 +139,9 @@ class Admission:
         )
 
     async def _wait_for_slot(self, lane: Lane) -> None:
-        """Raises `TimeoutError` when that takes longer than this worker may hold a delivery."""
+        """Raises `TimeoutError` when that takes longer than this worker may hold a delivery, `GiveBack` on leaving."""
+        if self._worker.leaving:  # too late for `stop_waiting` to find us
+            raise GiveBack
         job = asyncio.current_task()
         assert job is not None
         self._waiting.add(job)

@@ -129,7 +129,8 @@ class Consumer:
 
     def _warn_of_unmet_wishes(self, task: Task) -> None:
         """Once each: what a message asks for and will not get."""
-        if task.priority and not self._settings.max_priority and self._is_new("priority"):
+        plain = self._settings.queue_type == "classic" and not self._settings.max_priority
+        if task.priority and plain and self._is_new("priority"):
             hint = "create the queue with x-max-priority and set broker.max_priority"
             telemetry.warning("a task asks for a priority, but the queue has none", task_id=task.task_id, hint=hint)
 

@@ -197,7 +197,7 @@ class Daemon:
             if await self._one_was_taken(min(settings.burst_check_interval, 1.0)):
                 await self._broker.stop_consuming()  # at prefetch 1 nothing else is in hand
                 return self._go("one task was taken", finish_in_hand=True)
-            idle = self._clock.monotonic() - self._consumer.active_at if not self._busy else 0.0
+            idle = self._clock.monotonic() - max(started, self._consumer.active_at) if not self._busy else 0.0
             if settings.idle_timeout and idle >= settings.idle_timeout:
                 return self._go(f"idle for {settings.idle_timeout:g} s", finish_in_hand=True)
             if settings.burst and await self._burst_is_over(started):

@@ -125,6 +125,17 @@ class Settlement:
             await failpoints.reached("sent_anew")
             await delivery.ack()
 
+    async def renew(self, task: Task, delivery: Delivery) -> bool:
+        """Put a message that came back in the place of itself, at the end of the queue and with no returns counted.
+        False when the broker does not take it now."""
+        try:
+            await self._broker.publish(task.message)
+        except (PublishRefused, BrokerUnavailable):
+            return False
+        telemetry.debug("came back without a start, sent anew", task_id=task.task_id, returns=delivery.returns)
+        await delivery.ack()
+        return True
+
     async def refuse(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
         """Dead-letter with the reason, note it where the id is usable and free, ack."""
         message = delivery.message

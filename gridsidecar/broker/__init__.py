@@ -27,6 +27,11 @@ class Delivery(Protocol):
         ...
 
     @property
+    def returns(self) -> int:
+        """How often it came back, by the count of a broker that throws a message away once it is too high; else 0."""
+        ...
+
+    @property
     def alive(self) -> bool:
         """Still ours: the channel it came on is open (amqp), its lease is held (embedded)."""
         ...

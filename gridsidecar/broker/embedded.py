@@ -39,6 +39,7 @@ class EmbeddedDelivery:
     """A message on lease."""
 
     __slots__ = ("_broker", "held", "lease_ends", "message", "redelivered")
+    returns = 0  # no number of returns costs a message here
 
     def __init__(self, broker: EmbeddedBroker, taken: Taken, lease_ends: float) -> None:
         self._broker = broker

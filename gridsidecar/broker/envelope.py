@@ -18,7 +18,8 @@ OURS = "x-gridsidecar-"
 ATTEMPT, NUDGE, BUSY = f"{OURS}attempt", f"{OURS}nudge", f"{OURS}busy"
 
 # What the broker wrote about one journey would mislead it, or send copies elsewhere, on the next.
-BROKERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+RETURNS = "x-delivery-count"  # of quorum queues; at a limit (20 by default in 4.x) they throw the message away
+BROKERS = ("x-death", "x-first-death-", "x-last-death-", RETURNS, "x-acquired-count")
 ROUTING = ("CC", "BCC")
 
 PERSISTENT = 2
@@ -50,6 +51,11 @@ def decode(raw: DeliveredMessage) -> Message:
         nudge=_count(headers.get(NUDGE)) == 1,
         busy=_count(headers.get(BUSY)),
     )
+
+
+def returns(raw: DeliveredMessage) -> int:
+    """How often a quorum queue counted this message as handed out in vain."""
+    return _count((raw.header.properties.headers or {}).get(RETURNS))
 
 
 def encode(message: Message, message_id: str, extra: Mapping[str, Any] | None = None) -> Basic.Properties:

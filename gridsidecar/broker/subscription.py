@@ -14,7 +14,7 @@ from aiormq.exceptions import ChannelInvalidStateError
 from gridsidecar import clock, telemetry
 from gridsidecar.broker import Receive
 from gridsidecar.broker.connection import Link, close_quietly, translated
-from gridsidecar.broker.envelope import decode
+from gridsidecar.broker.envelope import decode, returns
 from gridsidecar.broker.topology import Topology
 from gridsidecar.errors import AccessRefused, BrokerUnavailable
 from gridsidecar.telemetry import Readiness
@@ -31,7 +31,7 @@ T = TypeVar("T")
 class AmqpDelivery:
     """A message from RabbitMQ, settled on the channel it came on and on no other."""
 
-    __slots__ = ("_channel", "_settled", "_tag", "message", "redelivered")
+    __slots__ = ("_channel", "_settled", "_tag", "message", "redelivered", "returns")
 
     def __init__(self, raw: DeliveredMessage, channel: AbstractChannel) -> None:
         self._channel = channel
@@ -39,6 +39,7 @@ class AmqpDelivery:
         self._settled = False
         self.message = decode(raw)
         self.redelivered: bool = bool(raw.delivery.redelivered)  # type: ignore[union-attr]
+        self.returns = returns(raw)
 
     @property
     def alive(self) -> bool:
@@ -48,7 +49,7 @@ class AmqpDelivery:
         await self._settle(lambda: self._channel.basic_ack(self._tag, wait=False))
 
     async def give_back(self) -> None:
-        # nack, not reject: a reject counts against the delivery limit of a quorum queue.
+        # nack, not reject: a reject counts against the delivery limit of a quorum queue, a nack only up to 4.2.
         await self._settle(lambda: self._channel.basic_nack(self._tag, requeue=True, wait=False))
 
     async def _settle(self, send: Callable[[], Awaitable[None]]) -> None:
@@ -101,7 +102,10 @@ class ChannelConsumer:
         self._end(str(error or "") or "the channel was closed")
 
     def _cancelled(self, _: object) -> None:
-        self._end(f"RabbitMQ cancelled the consumer: queue {self._queue!r} was deleted or moved")
+        self._end(
+            f"RabbitMQ cancelled the consumer: queue {self._queue!r} was deleted or moved, or a message was held for "
+            "longer than the server allows (then broker.consumer_timeout must say how long that is)"
+        )
 
     def _end(self, reason: str) -> None:
         if not self._ended.done():

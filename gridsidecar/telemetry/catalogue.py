@@ -32,6 +32,7 @@ CHINESE = {
     "duplicate message dropped": "消息重复，已丢弃",
     "message came again, the attempt goes on": "消息被重复投递，本次执行继续",
     "waited too long for its turn, sent anew": "排队过久，消息已重新入队",
+    "came back without a start, sent anew": "消息未及执行即被退回，已重新入队",
     "a task asks for a priority, but the queue has none": "任务指定了优先级，但队列不支持优先级",
     "a delivery outlived its channel; the broker hands it out again": "channel 已关闭，消息将由 broker 重新投递",
     "a delivery outlived its lease; it is handed out again": "消息租约已到期，消息将重新投递",

@@ -15,12 +15,13 @@ from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, PublishRefused
 from gridsidecar.telemetry import Readiness
 from tests.broker.bench import build, consuming, message, opened
+from tests.support import services
 from tests.support.waiting import eventually
 
 
 @pytest.fixture
 def settings(amqp_url: str, queue: str) -> BrokerSettings:
-    return BrokerSettings(url=amqp_url, queue=queue)
+    return BrokerSettings(url=amqp_url, queue=queue, queue_type=services.queue_type())
 
 
 @pytest.fixture
@@ -43,14 +44,14 @@ async def test_an_existing_queue_is_used_as_it_is(settings: BrokerSettings, serv
 
 
 async def test_a_queue_is_created_as_configured(settings: BrokerSettings, server: BlockingChannel) -> None:
-    async with opened(changed(settings, max_priority=9)):
+    async with opened(changed(settings, queue_type="classic", max_priority=9)):
         server.queue_declare(settings.queue, durable=True, arguments={"x-max-priority": 9})
 
 
 async def test_a_plain_queue_is_created_as_plain_producers_declare_it(
     settings: BrokerSettings, server: BlockingChannel
 ) -> None:
-    async with opened(settings):
+    async with opened(changed(settings, queue_type="classic")):
         server.queue_declare(settings.queue, durable=True)
 
 

@@ -14,12 +14,13 @@ from gridsidecar.broker import Broker
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import BrokerUnavailable
 from tests.broker.bench import build, message, opened
+from tests.support import services
 from tests.support.waiting import eventually
 
 
 @pytest.fixture
 def settings(amqp_url: str, queue: str) -> BrokerSettings:
-    return BrokerSettings(url=amqp_url, queue=queue)
+    return BrokerSettings(url=amqp_url, queue=queue, queue_type=services.queue_type())
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import BrokerUnavailable
 from gridsidecar.telemetry import Readiness
 from tests.broker.bench import Inbox, build, consuming, message, opened
+from tests.support import services
 from tests.support.proxy import proxied
 from tests.support.waiting import eventually
 
 
 @pytest.fixture
 def settings(amqp_url: str, queue: str) -> BrokerSettings:
-    return BrokerSettings(url=amqp_url, queue=queue)
+    return BrokerSettings(url=amqp_url, queue=queue, queue_type=services.queue_type())
 
 
 def through(settings: BrokerSettings, url: str, **values: object) -> BrokerSettings:

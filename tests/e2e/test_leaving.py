@@ -243,6 +243,7 @@ async def test_a_message_that_arrives_while_leaving_is_never_lost(place: Place, 
         done = place.statuses().get("success", 0)
         assert set(place.statuses()) <= {"success"}
         await eventually(lambda rest=sent - done: place.waiting() == rest)  # type: ignore[misc]
-    assert await start(config, "--burst").ended() == 0
+    rest = place.config({"default": place.job("done")}, worker={"concurrency": 2})
+    assert await start(rest, "--burst").ended() == 0
     assert place.statuses() == {"success": sent}
     assert len(place.journal.started) == sent

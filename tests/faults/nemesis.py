@@ -103,7 +103,7 @@ class Nemesis:
         member.broker.freeze()
         await asyncio.sleep(self._rng.uniform(1, 10))
         member.broker.cut()
-        member.broker.thaw()
+        member.broker.heal()
 
     async def _cut_database(self) -> None:
         self._someone().database.cut()
@@ -114,7 +114,7 @@ class Nemesis:
         member.database.freeze()
         await asyncio.sleep(self._rng.uniform(1, 3 * LEASE))
         member.database.cut()
-        member.database.thaw()
+        member.database.heal()
         self._crew.absent(member, since, time.time())
 
     # -- servers ------------------------------------------------------------------------------------------------------

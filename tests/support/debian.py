@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,39 @@ def _apt(arguments: Sequence[str], log: IO[str]) -> int:
         env=environment,
         timeout=INSTALL_TIMEOUT_S,
     ).returncode
+
+
+def bootstrap(suite: str, packages: str, folder: Path) -> None:
+    """Makes a minimal Debian with `packages` (comma-separated) in a new folder, from this machine's mirror."""
+    answer = subprocess.run(
+        ["debootstrap", "--variant=minbase", f"--include={packages}", suite, folder, *_mirror()],
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_TIMEOUT_S,
+        env=os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"} | _proxy(),
+    )
+    if answer.returncode != 0:
+        raise CannotInstall(f"debootstrap could not make {suite} in {folder}:\n{answer.stdout}{answer.stderr}"[-4000:])
+    shutil.rmtree(folder / "var/cache/apt/archives")
+
+
+def _mirror() -> list[str]:
+    """The Debian mirror that this machine uses, or nothing."""
+    files = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
+    text = "\n".join(file.read_text(errors="replace") for file in files if file.is_file())
+    return re.findall(r"^(?:deb |URIs:)[^#\n]*?(https?://\S+/debian)/?(?:\s|$)", text, re.MULTILINE)[:1]
+
+
+def apt_settings() -> dict[str, str]:
+    """apt's settings about how to reach its sources: proxies and certificates."""
+    dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
+    return dict(re.findall(r'^(Acquire::https?::(?:\S+::)?(?:Proxy|CAInfo)) "(.+)";$', dump, re.MULTILINE))
+
+
+def _proxy() -> dict[str, str]:
+    settings = apt_settings()
+    names = {"http_proxy": "Acquire::http::Proxy", "https_proxy": "Acquire::https::Proxy"}
+    return {variable: settings[name] for variable, name in names.items() if name in settings}
 
 
 @contextmanager

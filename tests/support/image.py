@@ -7,8 +7,6 @@ import ast
 import hashlib
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support import debian
 from tests.support.servers import find_program
 from tests.support.services import docker_answers
 
@@ -147,33 +146,10 @@ def base_system() -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gs-base-") as folder:
         root, new = Path(folder) / "root", tar.with_suffix(f".{os.getpid()}")
-        options = ["--variant=minbase", f"--include={BASE_PACKAGES}"]
-        run("debootstrap", *options, SUITE, root, *debian_mirror(), environment=apt_proxy())
-        shutil.rmtree(root / "var/cache/apt/archives")
+        debian.bootstrap(SUITE, BASE_PACKAGES, root)
         run("tar", "-C", root, "-cf", new, ".")
         new.rename(tar)
     return tar
-
-
-def debian_mirror() -> list[str]:
-    """The Debian mirror that this machine uses, or nothing."""
-    files = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
-    text = "\n".join(file.read_text(errors="replace") for file in files if file.is_file())
-    return re.findall(r"^(?:deb |URIs:)[^#\n]*?(https?://\S+/debian)/?(?:\s|$)", text, re.MULTILINE)[:1]
-
-
-def apt_settings() -> dict[str, str]:
-    """apt's settings about how to reach its sources: proxies and certificates."""
-    found = re.findall(
-        r'^(Acquire::https?::(?:\S+::)?(?:Proxy|CAInfo)) "(.+)";$', run("apt-config", "dump"), re.MULTILINE
-    )
-    return dict(found)
-
-
-def apt_proxy() -> dict[str, str]:
-    settings = apt_settings()
-    names = {"http_proxy": "Acquire::http::Proxy", "https_proxy": "Acquire::https::Proxy"}
-    return {variable: settings[name] for variable, name in names.items() if name in settings}
 
 
 def pip_settings() -> dict[str, str]:
@@ -193,7 +169,7 @@ def host_access(folder: Path) -> list[str]:
     pip, apt = folder / "pip.conf", folder / "apt.conf"
     settings = pip_settings()
     pip.write_text("\n".join(["[global]", *(f"{key} = {value}" for key, value in settings.items()), ""]))
-    apt.write_text("".join(f'{key} "{value}";\n' for key, value in apt_settings().items()))
+    apt.write_text("".join(f'{key} "{value}";\n' for key, value in debian.apt_settings().items()))
     shared = {CA_BUNDLE, *(path for value in settings.values() for path in _local_folders(value))}
     volumes = [f"{path}:{path}:ro" for path in sorted(shared) if path.exists()]
     return [f"{pip}:/etc/pip.conf:ro", f"{apt}:/etc/apt/apt.conf.d/99-this-machine:ro", *volumes]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import pika  # type: ignore[import-untyped]
@@ -21,6 +21,7 @@ from gridsidecar.config.settings import BrokerSettings, StoreSettings
 from gridsidecar.store import OpenStore, Store, make_store
 from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
+from tests.support import services
 from tests.support.journal import Journal
 
 HANDLERS = Path(__file__).parent / "handlers"
@@ -39,6 +40,7 @@ class Place:
     queue: str
     folder: Path
     arguments: dict[str, Any] = field(default_factory=dict)
+    queue_type: Literal["classic", "quorum"] = field(default_factory=services.queue_type)
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.folder / "journal")
@@ -52,7 +54,7 @@ class Place:
     def config(self, handlers: Mapping[str, Any], **sections: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration for this place; `sections` add keys to it."""
         config: dict[str, Any] = {
-            "broker": {"url": self.broker_url, "queue": self.queue},
+            "broker": {"url": self.broker_url, "queue": self.queue, "queue_type": self.queue_type},
             "store": {"url": self.store_url},
             "worker": {},
             "log": {"level": "DEBUG"},
@@ -82,7 +84,8 @@ class Place:
             await self._publish_embedded(bodies, properties)
             return
         with self.channel() as channel:
-            channel.queue_declare(self.queue, durable=True, arguments=self.arguments)
+            quorum = {"x-queue-type": "quorum"} if self.queue_type == "quorum" else {}
+            channel.queue_declare(self.queue, durable=True, arguments=self.arguments | quorum)
             for body in bodies:
                 channel.basic_publish("", self.queue, body, pika.BasicProperties(**{"delivery_mode": 2, **properties}))
 

@@ -233,7 +233,9 @@ class RabbitMQ(LocalServer):
             "RABBITMQ_CONF_ENV_FILE": f"{folder}/no-environment-file",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
             "RABBITMQ_PID_FILE": f"{folder}/pid",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            # Otherwise a channel looks only once a minute for messages that are held too long.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}"
+            " -rabbit channel_tick_interval 500",
             "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the server instead of watching over it
             "ERL_EPMD_PORT": str(self.name_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",

@@ -14,19 +14,27 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from typing import Literal
 
+from tests.support import newer
 from tests.support.container import Container
 from tests.support.debian import CannotInstall, install
 from tests.support.servers import MySQL, RabbitMQ, Server
 
 AMQP_VARIABLE = "GRIDSIDECAR_TEST_AMQP_URL"
 MYSQL_VARIABLE = "GRIDSIDECAR_TEST_MYSQL_URL"
+QUEUE_TYPE_VARIABLE = "GRIDSIDECAR_TEST_QUEUE_TYPE"
 RABBITMQ_IMAGE = "rabbitmq:4"
 MYSQL_IMAGE = "mysql:8.4"
 
 
 class NoService(Exception):
     """No real server can be had on this machine; the message names every way to get one."""
+
+
+def queue_type() -> Literal["classic", "quorum"]:
+    """The type of work queue that tests use where they do not try both."""
+    return "quorum" if os.environ.get(QUEUE_TYPE_VARIABLE) == "quorum" else "classic"
 
 
 @contextmanager
@@ -45,12 +53,16 @@ def mysql_url() -> Iterator[str]:
 
 def private_rabbitmq(conf: Sequence[str] = (), plugins: Sequence[str] = ()) -> RabbitMQ:
     """A RabbitMQ of one's own, not yet started, for whoever wants to kill it or needs plugins."""
+    if newer.wanted():
+        return newer.NewerRabbitMQ(conf, plugins)
     _make_sure(RabbitMQ.is_here, "rabbitmq-server", AMQP_VARIABLE)
     return RabbitMQ(conf, plugins)
 
 
 def private_mysql(options: Sequence[str] = ()) -> MySQL:
     """A MariaDB or MySQL of one's own, not yet started, for whoever wants to kill it or needs `options`."""
+    if newer.wanted():
+        return newer.NewerMySQL(options)
     _make_sure(MySQL.is_here, "mariadb-server", MYSQL_VARIABLE)
     return MySQL(options)
 
@@ -60,7 +72,7 @@ def _service(variable: str, in_docker: Callable[[], Server], private: Callable[[
     if given := os.environ.get(variable):
         yield given
         return
-    with in_docker() if docker_answers() else private() as server:
+    with in_docker() if docker_answers() and not newer.wanted() else private() as server:
         yield server.url
 
 
