@@ -1,0 +1,1 @@
+"""Whether a handler keeps to the specification in `protocol/`, and what its author has to mend."""
