@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # One process for many tasks, one after the other; the end of stdin is the end of the work.
-import json, os, sys
+import json
+import os
+import sys
 
 events = open(os.environ["GRIDSIDECAR_EVENTS"], "ab", buffering=0)
 
