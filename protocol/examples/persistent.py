@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-events = open(os.environ["GRIDSIDECAR_EVENTS"], "ab", buffering=0)
+events = open(os.environ.get("GRIDSIDECAR_EVENTS", "/dev/stdout"), "ab", buffering=0)
 
 
 def say(**message):
