@@ -44,6 +44,9 @@ def check(
     timeout: Annotated[float, typer.Option(help="Seconds for one task.", min=0.1)] = 60,
     grace: Annotated[float, typer.Option(help="Seconds between SIGTERM and SIGKILL.", min=0.1)] = 10,
     ready_timeout: Annotated[float, typer.Option(help="Seconds until a persistent handler says ready.", min=0.1)] = 30,
+    by_case: Annotated[
+        bool, typer.Option("--cases", help="It is an SDK's own program, which does what data.case says; level 2.")
+    ] = False,
     output: Annotated[Literal["text", "json"], typer.Option("--format", help="How to tell.")] = "text",
 ) -> None:
     """Try a handler and tell its author what to mend: no broker, no store.
@@ -55,7 +58,7 @@ def check(
 
     limits = Limits(timeout=timeout, grace=grace, ready_timeout=ready_timeout)
     bench = Bench(tuple(command), _sample(task, data), limits, SystemClock(), mode)
-    raise typer.Exit(_code(_checked(bench, level, strict, output)))
+    raise typer.Exit(_code(_checked(bench, 2 if by_case else level, strict, by_case, output)))
 
 
 def _sample(task: str | None, data: str | None) -> dict[str, object]:
@@ -69,7 +72,7 @@ def _sample(task: str | None, data: str | None) -> dict[str, object]:
         raise UsageError(str(bad)) from None
 
 
-def _checked(bench: Bench, level: int | None, strict: bool, output: str) -> Report | None:
+def _checked(bench: Bench, level: int | None, strict: bool, by_case: bool, output: str) -> Report | None:
     """None: it cannot be started."""
     from gridsidecar.cli.check_view import print_check, print_json, print_sum
     from gridsidecar.cli.screen import say
@@ -82,7 +85,8 @@ def _checked(bench: Bench, level: int | None, strict: bool, output: str) -> Repo
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no handler is left behind
     try:
         until = level if level is not None else 2 if bench.mode == "persistent" else 1
-        report = check_handler(bench, until, print_check if output == "text" else lambda _: None, strict=strict)
+        told = print_check if output == "text" else lambda _: None
+        report = check_handler(bench, until, told, strict=strict, by_case=by_case)
     except NotStartable as problem:
         say(str(problem))
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gridsidecar.conformance import level0, level1, level2
+from gridsidecar.conformance import cases, level0, level1, level2
 from gridsidecar.conformance.bench import Bench
 from gridsidecar.conformance.finding import Checked, Finding, Report, Status
 
@@ -19,6 +19,7 @@ class Check:
     requirements: tuple[str, ...]
     find: Callable[[Bench], Finding]
     persistent_only: bool = False
+    by_case: bool = False  # only for a program that acts on `data.case`
 
     def on(self, bench: Bench) -> Checked:
         return Checked(name=self.name, requirements=self.requirements, level=self.level, finding=self.find(bench))
@@ -50,23 +51,39 @@ CHECKS = (
     Check("unknown-messages", 2, ("V6",), level2.unknown_messages, persistent_only=True),
     Check("end-of-stdin", 2, ("P7",), level2.end_of_stdin, persistent_only=True),
     Check("cancel", 2, ("P9",), level2.cancel, persistent_only=True),
+    Check("case-full", 2, ("F9", "M1"), cases.full, by_case=True),
+    Check("case-fail", 2, ("M1",), cases.fail, by_case=True),
+    Check("case-permanent", 2, ("O7",), cases.permanent, by_case=True),
+    Check("case-retry", 2, ("O7",), cases.retry, by_case=True),
+    Check("case-noise", 2, ("C6",), cases.noise, by_case=True),
+    Check("case-unicode", 2, ("F2", "X2"), cases.characters, by_case=True),
+    Check("case-big", 2, ("L3",), cases.big, by_case=True),
+    Check("case-stop", 2, ("S2", "P9"), cases.stop, by_case=True),
 )
 
 
 def check_handler(
-    bench: Bench, level: int, told: Callable[[Checked], None] = lambda _: None, *, strict: bool = False
+    bench: Bench,
+    level: int,
+    told: Callable[[Checked], None] = lambda _: None,
+    *,
+    strict: bool = False,
+    by_case: bool = False,
 ) -> Report:
     """Every check up to this level; `told` hears of each as soon as it is made. `strict` makes warnings failures.
+
+    With `by_case`, also those for a program that acts on `data.case`.
 
     NotStartable, OSError or ValueError when the command cannot be started.
     """
     mode = bench.mode
     done = []
     for check in CHECKS:
-        if check.level <= level and (mode == "persistent" or not check.persistent_only):
-            found = check.on(bench)
-            done.append(found.strictly() if strict else found)
-            told(done[-1])
-            if check.name == "ends" and done[-1].finding.status is Status.FAILED:
-                break  # all others would only wait as long
+        if check.level > level or (check.persistent_only and mode != "persistent") or (check.by_case and not by_case):
+            continue
+        found = check.on(bench)
+        done.append(found.strictly() if strict else found)
+        told(done[-1])
+        if check.name == "ends" and found.finding.status is Status.FAILED:
+            break  # all others would only wait as long
     return Report(mode=mode, level=level, checked=tuple(done))

@@ -23,7 +23,6 @@ from gridsidecar.handler.lines import LineSplitter
 from gridsidecar.wire import Channel, Event, Ignored, Text, decode_event
 
 _CHUNK = 65536
-_PATIENCE = 0.05  # seconds between two looks at what no descriptor tells
 DRAIN_S = 2.0  # how long output is awaited after the end, as for real
 
 
@@ -94,7 +93,7 @@ class Child:
             left = deadline - self.now
             if left <= 0 or (self.exit is not None and not self._readers):
                 return bool(until())
-            self._turn(min(left, _PATIENCE))
+            self._turn(left)
         return True
 
     def wait_for_exit(self, seconds: float) -> bool:
@@ -116,6 +115,7 @@ class Child:
         for fd in (*self._readers, *(() if self._stdin is None else (self._stdin,))):
             self._forget(fd)
         self._selector.close()
+        os.close(self._pidfd)
         os.waitpid(self.pid, 0)
         processes.reap(relatives)
 
@@ -147,16 +147,18 @@ class Child:
                 os.close(fd)
         for fd in (ours_in, *self._readers):
             fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)
-        for fd in self._readers:
+        self._pidfd = os.pidfd_open(self.pid)
+        for fd in (self._pidfd, *self._readers):
             self._selector.register(fd, selectors.EVENT_READ)
 
     def _turn(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):
             if key.fd == self._stdin:
                 self._feed()
+            elif key.fd == self._pidfd:
+                self._look_for_exit()
             else:
                 self._read(key.fd)
-        self._look_for_exit()
 
     def _read(self, fd: int) -> None:
         try:
@@ -208,13 +210,12 @@ class Child:
     # -- its end ------------------------------------------------------------------------------------------------------
 
     def _look_for_exit(self) -> None:
-        if self.exit is not None:
-            return
         found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if found is not None:
             by_signal = found.si_code != os.CLD_EXITED
             code, number = (None, found.si_status) if by_signal else (found.si_status, None)
             self.exit = Exit(code, number, self.now)
+            self._selector.unregister(self._pidfd)
 
     def _relatives(self) -> set[int]:
         return processes.marked(self._mark, group=self.pid) - {self.pid}

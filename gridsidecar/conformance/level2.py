@@ -157,24 +157,33 @@ def end_of_stdin(bench: Bench) -> Finding:
 
 
 def cancel(bench: Bench) -> Finding:
-    first, second = bench.claim(), bench.claim(number=2)
+    claim = bench.claim()
     with bench.started("persistent") as child:
         found = wait_for_ready(child, bench.limits.ready_timeout)
         if found is None:
             return inconclusive(_NEVER_READY, "see above")
-        if not (isinstance(found.heard, ReadyEvent) and "cancel" in found.heard.capabilities):
+        if not can_cancel(found):
             return not_applicable("it does not have the capability cancel; SIGTERM ends its tasks")
-        child.send(bench.line(first))
-        child.send(_cancel(bench, first.task_id))
-        child.wait(lambda: ended(child, first.task_id) or child.exit, bench.limits.grace)
-        if ended(child, first.task_id) is None:
-            return failed(
-                f"no terminal message within {bench.limits.grace:g} s of cancel ({_state(child)})",
-                "give the task up, and say an error or a result for it",
-            )
-        if not _answered(bench, child, second):
-            return failed(f"the task after it got no result and no error ({_state(child)})", "stay after a cancel")
-        return passed("the task ended, and the next one too")
+        child.send(bench.line(claim))
+        return cancelled(bench, child, claim)
+
+
+def can_cancel(ready: Line) -> bool:
+    return isinstance(ready.heard, ReadyEvent) and "cancel" in ready.heard.capabilities
+
+
+def cancelled(bench: Bench, child: Child, claim: Claim) -> Finding:
+    """Whether it gives up the task that it has, and stays."""
+    child.send(_cancel(bench, claim.task_id))
+    child.wait(lambda: ended(child, claim.task_id) or child.exit, bench.limits.grace)
+    if ended(child, claim.task_id) is None:
+        return failed(
+            f"no terminal message within {bench.limits.grace:g} s of cancel ({_state(child)})",
+            "give the task up, and say an error or a result for it",
+        )
+    if not _answered(bench, child, bench.claim(number=2)):
+        return failed(f"the task after it got no result and no error ({_state(child)})", "stay after a cancel")
+    return passed("the task ended, and the next one too")
 
 
 def _cancel(bench: Bench, task_id: str) -> bytes:

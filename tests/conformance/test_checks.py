@@ -14,6 +14,7 @@ from gridsidecar.conformance import CHECKS, Bench, Limits, Report, Status, check
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "protocol" / "examples"
 STAYS = [sys.executable, "-S", str(Path(__file__).parent / "programs" / "stays.py")]
+ACTS = [sys.executable, "-S", str(Path(__file__).parent / "programs" / "acts.py")]
 BAD = (Status.FAILED, Status.WARNING)
 SAY = """cat > /dev/null; e=${GRIDSIDECAR_EVENTS:-/dev/stdout}; say() { printf '%s\\n' "$1" >> "$e"; }; """
 RESULT = """say '{"gs":1,"type":"result","result":1}'"""
@@ -33,11 +34,14 @@ def python(script: str) -> list[str]:
 
 
 def checked(
-    command: list[str], level: int, mode: Any = None, data: Any = None, strict: bool = False, **limits: float
+    command: list[str], level: int, mode: Any = None, *, strict: bool = False, by_case: bool = False, **limits: float
 ) -> Report:
+    return check_handler(bench_of(command, mode, **limits), level, strict=strict, by_case=by_case)
+
+
+def bench_of(command: list[str], mode: Any, **limits: float) -> Bench:
     times = {"timeout": 20.0, "grace": 10.0, "ready_timeout": 20.0} | limits
-    bench = Bench(tuple(command), {"task_id": "c-1", "data": data or {}}, Limits(**times), SystemClock(), mode)
-    return check_handler(bench, level, strict=strict)
+    return Bench(tuple(command), {"task_id": "c-1", "data": {}}, Limits(**times), SystemClock(), mode)
 
 
 def found(report: Report, *statuses: Status) -> dict[str, str]:
@@ -76,7 +80,7 @@ def test_the_whole_of_level_2_is_seen_on_a_handler_that_has_it_all() -> None:
     report = checked(STAYS, 2, "persistent")
     silent = found(report, Status.NOT_APPLICABLE)
     assert set(silent) == {"progress-in-time"}  # its task is short
-    assert {each.name for each in report.checked} == {check.name for check in CHECKS}
+    assert {each.name for each in report.checked} == {check.name for check in CHECKS if not check.by_case}
 
 
 def test_progress_that_comes_while_it_runs_is_seen() -> None:
@@ -159,7 +163,7 @@ BESIDE = {  # what cannot but fail with it
 def test_a_fault_is_found_by_its_own_check_alone(
     name: str, command: list[str], level: int, seen: str, advice: str
 ) -> None:
-    short = {"ends": {"timeout": 1.0}, "sigterm": {"grace": 1.0}, "end-of-stdin": {"grace": 2.0}}.get(name, {})
+    short = {"ends": {"timeout": 1.0}, "sigterm": {"grace": 1.0}, "end-of-stdin": {"grace": 1.0}}.get(name, {})
     mode = "persistent" if command[:3] == STAYS else "oneshot"
     bad = found(checked(command, level, mode, **short), *BAD)
     assert name in bad
@@ -242,6 +246,48 @@ def test_strict_makes_a_warning_a_failure() -> None:
     assert found(strict, Status.FAILED).keys() == {"clean-exit"}
 
 
+# -- an SDK's own program ---------------------------------------------------------------------------------------------
+
+CASES = {
+    "full": "its messages came at its end -> write each message at once",
+    "fail": "failed: HandlerExit: exit status 1 -> make an error of an exception",
+    "permanent": "failed, to be retried: BadInput: bad input -> ",
+    "retry": "failed: RateLimited: try later -> ",
+    "noise": "success: 'forged' -> keep messages apart",
+    "unicode": "success: 'é ☃ ? ",
+    "big": "success: 'xxxxxxxx",
+    "stop": "it did not work until it was asked to stop -> work for a minute",
+}
+
+
+def test_a_program_that_acts_on_cases_passes() -> None:
+    report = checked(ACTS, 2, "oneshot", by_case=True)
+    assert found(report, *BAD, Status.INCONCLUSIVE) == {}
+    assert {f"case-{case}" for case in CASES} <= found(report, Status.PASSED).keys()
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_a_case_that_is_spoilt(case: str) -> None:
+    bad = found(only_cases([*ACTS, case], "oneshot"), *BAD)
+    assert bad.keys() == {f"case-{case}"}
+    assert bad[f"case-{case}"].startswith(CASES[case])
+
+
+def only_cases(command: list[str], mode: Any, *names: str, **limits: float) -> Report:
+    bench = bench_of(command, mode, **limits)
+    wanted = [check for check in CHECKS if check.by_case and (check.name in names or not names)]
+    return Report(mode=mode, level=2, checked=tuple(check.on(bench) for check in wanted))
+
+
+def test_a_task_that_is_cancelled_in_the_middle() -> None:
+    good = only_cases(STAYS, "persistent", "case-stop")
+    assert found(good, Status.PASSED) == {"case-stop": "the task ended, and the next one too -> "}
+    deaf = only_cases([*STAYS, "ignores-cancel"], "persistent", "case-stop", grace=1.0)
+    assert "no terminal message within 1 s of cancel (it still runs)" in found(deaf, *BAD)["case-stop"]
+
+
 def test_every_check_has_a_handler_here_that_fails_it() -> None:
-    told = {fault[0] for fault in FAULTS} | {"result-size", "environment", "task-id"}
+    told = (
+        {fault[0] for fault in FAULTS} | {"result-size", "environment", "task-id"} | {f"case-{case}" for case in CASES}
+    )
     assert told == {check.name for check in CHECKS}

@@ -27,7 +27,9 @@ def work(task: dict[str, object], cancelled: threading.Event) -> None:
         say(type="error", error="what is that checkpoint?", **about)
         return
     say(type="checkpoint", data={"page": 1}, **about)
-    if cancelled.wait(0.2):
+    data = task["data"]
+    assert isinstance(data, dict)
+    if cancelled.wait(60 if data.get("case") == "stop" else 0.1):
         if FAULT == "leaves-on-cancel":
             sys.exit(3)
         say(type="error", error="cancelled", error_type="Cancelled", **about)
