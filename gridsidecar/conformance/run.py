@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,6 @@ class Run:
     discarded: int = 0  # lines over the limit
     stderr: str = ""  # its last words there
     ready: Line | None = None  # persistent mode
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def seconds(self) -> float:
