@@ -12,6 +12,7 @@ import typer
 from gridsidecar import __version__
 from gridsidecar.cli import (
     callbacks,
+    check,
     config,
     dead,
     demo,
@@ -53,6 +54,7 @@ add(app, "queue-info", queue.queue_info, queue.INFO_EPILOG)
 add(app, "purge-queue", queue.purge_queue, queue.PURGE_EPILOG)
 app.add_typer(dead.app, name="dead")
 add(app, "exec", execute.execute, execute.EPILOG, allow_interspersed_args=False)
+add(app, "check", check.check, check.EPILOG, allow_interspersed_args=False)
 app.add_typer(config.app, name="config")
 add(app, "migrate", tables.migrate)
 add(app, "version", tables.version)

@@ -56,7 +56,7 @@ def execute(
     from gridsidecar.cli.outgoing import BadTask, make_task
     from gridsidecar.cli.parts import load_parts
 
-    fields = _fields(task, task_type, data)
+    fields = task_fields("exec", task, task_type, data)
     flags: dict[str, object] = {"handlers.default.command": command} if command else {}
     settings = load_parts(config, "handlers", flags=flags)
     try:
@@ -69,13 +69,14 @@ def execute(
     raise typer.Exit(asyncio.run(_Run(settings, name, made, attempt, as_json).run()))
 
 
-def _fields(task: str | None, task_type: str | None, data: str | None) -> dict[str, Any]:
+def task_fields(task_id: str, task: str | None, task_type: str | None, data: str | None) -> dict[str, Any]:
+    """What the options say of a task; `task_id` is for one that has none."""
     from gridsidecar.cli.submit import read_data
     from gridsidecar.cli.task_sources import read_all
     from gridsidecar.wire.fields import shown
     from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
-    fields: Mapping[str, Any] = {"task_id": "exec"}
+    fields: Mapping[str, Any] = {"task_id": task_id}
     if task is not None:
         try:
             fields = parse_json(read_all(task))
@@ -83,7 +84,7 @@ def _fields(task: str | None, task_type: str | None, data: str | None) -> dict[s
             raise UsageError(f"--task is not JSON: {refused.detail}") from None
         if not isinstance(fields, dict):
             raise UsageError(f"--task must be a JSON object, not {shown(fields)}")
-        fields = {"task_id": "exec", **fields}
+        fields = {"task_id": task_id, **fields}
     given = {"task_type": task_type, "data": None if data is None else read_data(data)}
     return {**fields, **{name: value for name, value in given.items() if value is not None}}
 

@@ -1,0 +1,103 @@
+"""`gridsidecar check`: a handler against the specification of the protocol."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
+
+if TYPE_CHECKING:
+    from gridsidecar.conformance import Bench, Report
+
+EPILOG = """
+Examples:
+
+gridsidecar check -- ./handler.sh
+
+gridsidecar check --level 2 --mode persistent --task sample.json -- python3 worker.py
+
+gridsidecar check --strict --format json -- ./handler.sh > report.json
+
+Levels: 0 it ends; 1 its messages are valid, and it bears what a worker may send it; 2 nothing that it prints can spoil
+its messages, and it keeps to persistent mode. The ids in the table are those of protocol/README.md.
+
+Exit codes: 0 all is well, 1 a check failed, 64 usage, 75 it could not be found out: the handler asked for a retry of
+the sample task, or cannot be started, 130 Ctrl-C.
+"""
+
+
+def check(
+    command: Annotated[list[str], typer.Argument(help="The handler: -- CMD ARGS...", metavar="CMD")],
+    level: Annotated[
+        int | None, typer.Option(help="How far to check; else 1, and 2 for a persistent handler.", min=0, max=2)
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings are failures.")] = False,
+    task: Annotated[str | None, typer.Option(help="A file with the task to try, or - for stdin.")] = None,
+    data: Annotated[str | None, typer.Option(help="The task's data: JSON, @FILE, or - for stdin.")] = None,
+    mode: Annotated[
+        Literal["oneshot", "persistent"] | None,
+        typer.Option(help="How it is run; else persistent if it says ready although its stdin has ended."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for one task.", min=0.1)] = 60,
+    grace: Annotated[float, typer.Option(help="Seconds between SIGTERM and SIGKILL.", min=0.1)] = 10,
+    ready_timeout: Annotated[float, typer.Option(help="Seconds until a persistent handler says ready.", min=0.1)] = 30,
+    by_case: Annotated[
+        bool, typer.Option("--cases", help="It is an SDK's own program, which does what data.case says; level 2.")
+    ] = False,
+    output: Annotated[Literal["text", "json"], typer.Option("--format", help="How to tell.")] = "text",
+) -> None:
+    """Try a handler and tell its author what to mend: no broker, no store.
+
+    The handler is run several times, each time with the sample task or something close to it; let it do no harm.
+    """
+    from gridsidecar.clock import SystemClock
+    from gridsidecar.conformance import Bench, Limits
+
+    limits = Limits(timeout=timeout, grace=grace, ready_timeout=ready_timeout)
+    bench = Bench(tuple(command), _sample(task, data), limits, SystemClock(), mode)
+    raise typer.Exit(_code(_checked(bench, 2 if by_case else level, strict, by_case, output)))
+
+
+def _sample(task: str | None, data: str | None) -> dict[str, object]:
+    from gridsidecar.cli.execute import task_fields
+    from gridsidecar.cli.outgoing import BadTask, make_task
+
+    fields = {"data": {}, **task_fields("check-1", task, None, data)}
+    try:
+        return dict(make_task(fields, 16 * 1024 * 1024).fields)
+    except BadTask as bad:
+        raise UsageError(str(bad)) from None
+
+
+def _checked(bench: Bench, level: int | None, strict: bool, by_case: bool, output: str) -> Report | None:
+    """None: it cannot be started."""
+    from gridsidecar.cli.check_view import print_check, print_json, print_sum
+    from gridsidecar.cli.screen import say
+    from gridsidecar.conformance import check_handler
+    from gridsidecar.handler.command import NotStartable
+    from gridsidecar.handler.reaper import become_subreaper, hide_from_children
+
+    become_subreaper()
+    hide_from_children()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no handler is left behind
+    try:
+        until = level if level is not None else 2 if bench.mode == "persistent" else 1
+        told = print_check if output == "text" else lambda _: None
+        report = check_handler(bench, until, told, strict=strict, by_case=by_case)
+    except NotStartable as problem:
+        say(str(problem))
+        return None
+    except (OSError, ValueError) as error:
+        say(f"the handler cannot be started: {error}")
+        return None
+    print_sum(report) if output == "text" else print_json(report)
+    return report
+
+
+def _code(report: Report | None) -> int:
+    if report is None or report.inconclusive:
+        return EX_RETRY
+    return EX_FAILED if report.failed else EX_OK

@@ -1,0 +1,68 @@
+"""How the findings of `gridsidecar check` are shown: a line each, with what to do under it; or JSON."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from gridsidecar.cli.screen import clean, console, interactive, json_text
+
+if TYPE_CHECKING:
+    from gridsidecar.conformance import Checked, Report
+
+_NAME = 17  # columns
+_WORDS = {
+    "passed": ("ok", "green"),
+    "failed": ("FAILED", "bold red"),
+    "warning": ("warning", "yellow"),
+    "not applicable": ("-", "dim"),
+    "inconclusive": ("?", "magenta"),
+}
+
+
+def print_check(checked: Checked) -> None:
+    """One finding, as soon as it is there."""
+    finding = checked.finding
+    word, style = _WORDS[finding.status]
+    before = f"  {checked.name:<{_NAME}}"
+    _print(f"{word:<7}", style, f"{before}  {clean(finding.seen)}  [{', '.join(checked.requirements)}]")
+    if finding.advice and finding.status != "passed":
+        _print(" " * 7, "", f"  {'':<{_NAME}}  -> {clean(finding.advice)}")
+
+
+def print_sum(report: Report) -> None:
+    from gridsidecar.conformance import Status
+
+    counts = ((status.value, report.count(status)) for status in Status)
+    told = ", ".join(f"{count} {word}" for word, count in counts if count)
+    print(f"\n{report.mode}, level {report.level}: {told}", flush=True)
+
+
+def print_json(report: Report) -> None:
+    value = {
+        "protocol": 1,
+        "mode": report.mode,
+        "level": report.level,
+        "passed": not (report.failed or report.inconclusive),
+        "checks": [
+            {
+                "name": checked.name,
+                "requirements": checked.requirements,
+                "level": checked.level,
+                "status": checked.finding.status,
+                "seen": checked.finding.seen,
+                "advice": checked.finding.advice,
+            }
+            for checked in report.checked
+        ],
+    }
+    print(json_text(value), flush=True)
+
+
+def _print(word: str, style: str, rest: str) -> None:
+    if not interactive(sys.stdout):
+        print(word + rest, flush=True)
+        return
+    from rich.text import Text
+
+    console(sys.stdout).print(Text.assemble((word, style), rest))

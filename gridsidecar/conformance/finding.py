@@ -1,0 +1,77 @@
+"""What a check found, and what all of them come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    WARNING = "warning"  # it SHOULD be otherwise
+    NOT_APPLICABLE = "not applicable"
+    INCONCLUSIVE = "inconclusive"  # it could not be found out
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`seen` is what happened, `advice` what the author is to do; both in plain words."""
+
+    status: Status
+    seen: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A check with what it found."""
+
+    name: str
+    requirements: tuple[str, ...]
+    level: int
+    finding: Finding
+
+    def strictly(self) -> Checked:
+        """A warning is a failure."""
+        if self.finding.status is not Status.WARNING:
+            return self
+        return replace(self, finding=replace(self.finding, status=Status.FAILED))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    mode: str  # oneshot | persistent
+    level: int
+    checked: tuple[Checked, ...]
+
+    def count(self, status: Status) -> int:
+        return sum(each.finding.status is status for each in self.checked)
+
+    @property
+    def failed(self) -> bool:
+        return self.count(Status.FAILED) > 0
+
+    @property
+    def inconclusive(self) -> bool:
+        return not self.failed and self.count(Status.INCONCLUSIVE) > 0
+
+
+def passed(seen: str) -> Finding:
+    return Finding(Status.PASSED, seen)
+
+
+def failed(seen: str, advice: str) -> Finding:
+    return Finding(Status.FAILED, seen, advice)
+
+
+def warning(seen: str, advice: str) -> Finding:
+    return Finding(Status.WARNING, seen, advice)
+
+
+def not_applicable(why: str, advice: str = "") -> Finding:
+    return Finding(Status.NOT_APPLICABLE, why, advice)
+
+
+def inconclusive(why: str, advice: str) -> Finding:
+    return Finding(Status.INCONCLUSIVE, why, advice)

@@ -1,0 +1,179 @@
+"""Level 1: a handler that says messages, and bears what a sidecar may send it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gridsidecar.conformance.bench import Bench, wait_for_ready
+from gridsidecar.conformance.child import Child, Line
+from gridsidecar.conformance.details import problems
+from gridsidecar.conformance.finding import Finding, failed, inconclusive, not_applicable, passed, warning
+from gridsidecar.conformance.level0 import alike, told
+from gridsidecar.conformance.lines import TYPES, near_miss
+from gridsidecar.conformance.run import Run, fields_of, reason, shown
+from gridsidecar.task import Succeeded
+from gridsidecar.wire import Channel, Ignored, ProgressEvent, ResultEvent
+
+_TELLING_S = 0.5  # a run that is shorter says nothing about buffers
+_AT_THE_END = 0.2  # of the run: what came there, all at once, was held back
+_AT_ONCE_S = 0.05
+_SOON_S = 0.3  # how long a handler gets to be at work, or to read its stdin
+_NO_MESSAGES = "it says no messages"
+
+
+def valid_messages(bench: Bench) -> Finding:
+    run = bench.sample
+    if run.discarded:
+        return failed("a line of more than 4 MiB was discarded", "send a reference to what is large")
+    wrong = [(line, reason(line)) for line in run.violations()]
+    wrong += [(line, problem) for line in run.events for problem in problems(fields_of(line))]
+    if wrong:
+        line, why = wrong[0]
+        return failed(f"{len(wrong)} wrong, the first: {why}: {shown(line)}", "see protocol/schema/v1 for its form")
+    return passed(f"{len(run.events)} valid") if run.events else not_applicable(_NO_MESSAGES)
+
+
+def near_misses(bench: Bench) -> Finding:
+    missed = [(line, why) for line in bench.sample.text() if (why := near_miss(line.raw.decode("utf-8", "replace")))]
+    if not missed:
+        return passed("no text looks like a message")
+    line, why = missed[0]
+    return failed(
+        f"{len(missed)} taken for log text, the first: {why}: {shown(line)}",
+        'a message on stdout is one line that starts with { and has "gs": 1 and a "type"',
+    )
+
+
+def own_types(bench: Bench) -> Finding:
+    kinds = {str(fields_of(line).get("type")) for line in bench.sample.lines if isinstance(line.heard, Ignored)}
+    strange = sorted(kind for kind in kinds - TYPES.keys() - {"task", "None"} if "." not in kind)
+    if strange:
+        return failed(f"unknown: {', '.join(strange)}", "put a dot into the name of a type of your own: acme.note")
+    return passed("no unknown types")
+
+
+def one_outcome(bench: Bench) -> Finding:
+    terminal = bench.sample.terminal
+    if len(terminal) > 1:
+        return failed(
+            f"{len(terminal)} terminal messages; the second: {shown(terminal[1])}",
+            "say one result or one error for a task, and nothing after it",
+        )
+    return passed("one terminal message") if terminal else not_applicable("no result and no error; the exit decides")
+
+
+def clean_exit(bench: Bench) -> Finding:
+    run = bench.sample
+    if not run.terminal or run.exit is None:
+        return not_applicable("no terminal message")
+    if run.exit.code == 0:
+        return passed("exit 0")
+    return warning(f"{run.exit} after its terminal message, which decides", "exit 0 where the message says it all")
+
+
+def progress_in_time(bench: Bench) -> Finding:
+    run = bench.sample
+    progress = run.of(ProgressEvent)
+    if len(progress) < 2 or run.seconds < _TELLING_S:
+        return not_applicable(
+            f"{len(progress)} progress messages in {run.seconds:.2f} s do not tell",
+            "to have it checked, give it a task that takes longer",
+        )
+    first, spread = progress[0].at - run.began, progress[-1].at - progress[0].at
+    if first < run.seconds * (1 - _AT_THE_END) or spread > _AT_ONCE_S:
+        return passed(f"the first of {len(progress)} came after {first:.2f} of {run.seconds:.2f} s")
+    return failed(
+        f"all {len(progress)} came at the end, after {first:.2f} of {run.seconds:.2f} s: they were held in a buffer",
+        "flush after each line (print(..., flush=True), fflush, $| = 1, jq --unbuffered), or use the events pipe",
+    )
+
+
+def unknown_fields(bench: Bench) -> Finding:
+    advice = "ignore fields that you do not know"
+    return _like_the_sample(bench, bench.with_unknown_fields, "with unknown fields", advice)
+
+
+def large_task(bench: Bench) -> Finding:
+    advice = "read the whole line, whatever its length: many readers of lines stop at 64 KiB"
+    return _like_the_sample(bench, bench.with_large_task, "with a task of 1 MiB", advice)
+
+
+def _like_the_sample(bench: Bench, run: Run, what: str, advice: str) -> Finding:
+    expected, found = bench.sample.outcome, run.outcome
+    if expected is None:
+        return inconclusive("the sample task has no outcome", "see above")
+    if isinstance(found, Succeeded) or alike(found, expected):
+        return passed(f"{what}: {told(found)}")
+    return failed(f"{what}: {told(found)}; without: {told(expected)}", advice)
+
+
+def result_size(bench: Bench) -> Finding:
+    sizes = [line.heard.size for line in bench.sample.terminal if isinstance(line.heard, ResultEvent)]
+    if not sizes:
+        return not_applicable("it says no result")
+    limit = bench.settings.max_result_bytes
+    if sizes[0] <= limit:
+        return passed(f"{sizes[0]:,} bytes of {limit:,}")
+    return failed(f"{sizes[0]:,} bytes; {limit:,} are stored", "store it elsewhere and send a reference")
+
+
+def stops(bench: Bench) -> Finding:
+    """A handler that is at work, where its task takes long enough; else one that waits for its task."""
+    claim, busy = bench.claim(), bench.sample.seconds > 2 * _SOON_S
+    with bench.started(bench.mode, claim) as child:
+        if bench.mode == "persistent":
+            wait_for_ready(child, bench.limits.ready_timeout)
+        if busy:
+            child.send(bench.line(claim))
+        if busy and bench.mode == "oneshot":
+            child.close_stdin()
+        if child.wait(lambda: child.exit, _SOON_S):
+            return not_applicable(f"it ended before it was asked to ({child.exit})", "give it a task that takes longer")
+        return _stopped(bench, child)
+
+
+def _stopped(bench: Bench, child: Child) -> Finding:
+    asked = child.now
+    child.terminate()
+    if not child.wait_for_exit(bench.limits.grace):
+        return failed(
+            f"it was still there {bench.limits.grace:g} s after SIGTERM",
+            "end on SIGTERM: it is followed by SIGKILL; in a shell, `exec` the last command or pass the signal on",
+        )
+    return passed(f"gone {max(0.0, child.now - asked):.2f} s after SIGTERM")
+
+
+def leftovers(bench: Bench) -> Finding:
+    left = bench.sample.leftovers
+    if not left:
+        return passed("none")
+    return warning(f"it left running: {', '.join(left)}", "end or await what you start: the sidecar kills what is left")
+
+
+def environment(bench: Bench) -> Finding:
+    if isinstance(bench.sample.outcome, Succeeded):
+        return passed("the short environment is enough")
+    with_all = bench.run(bench.claim(), inherit=True)
+    if isinstance(with_all.outcome, Succeeded):
+        return failed(
+            "it succeeds only with all variables of this shell",
+            "name what it needs in `pass_env` or `env` of its configuration; here, set it in its command",
+        )
+    return passed("more variables would not help it")
+
+
+def stray_output(bench: Bench) -> Finding:
+    run = bench.sample
+    if not _on_stdout(run.events):
+        return passed("stdout carries no messages")
+    stray = [line for line in run.text() if line.channel is Channel.STDOUT and line.raw.strip()]
+    if not stray:
+        return passed("stdout carries messages alone")
+    return warning(
+        f"{len(stray)} lines of other text between the messages on stdout, the first: {shown(stray[0])}",
+        "send messages to the path in GRIDSIDECAR_EVENTS: then nothing that is printed can pass for one",
+    )
+
+
+def _on_stdout(events: Sequence[Line]) -> bool:
+    return any(line.channel is Channel.STDOUT for line in events)

@@ -1,0 +1,195 @@
+"""Level 2: a handler whose messages nothing that it prints can spoil, and one that stays for many tasks."""
+
+from __future__ import annotations
+
+import json
+
+from gridsidecar import wire
+from gridsidecar.conformance.bench import Bench, ended, wait_for_ready
+from gridsidecar.conformance.child import Child, Line
+from gridsidecar.conformance.finding import Finding, failed, inconclusive, not_applicable, passed, warning
+from gridsidecar.conformance.level0 import alike, told
+from gridsidecar.conformance.run import fields_of, shown
+from gridsidecar.task import Claim, Succeeded
+from gridsidecar.wire import Channel, CheckpointEvent, ReadyEvent
+
+_QUIET_S = 0.3  # how long a handler is listened to that should say nothing
+_NEVER_READY = "it never said ready"
+
+
+def events_pipe(bench: Bench) -> Finding:
+    on_stdout = [line for line in bench.sample.events if line.channel is Channel.STDOUT]
+    if on_stdout:
+        return failed(
+            f"{len(on_stdout)} messages on stdout, the first: {shown(on_stdout[0])}",
+            "send messages to the path in GRIDSIDECAR_EVENTS: then no print of yours, or of others, can spoil them",
+        )
+    return passed("every message went there") if bench.sample.events else not_applicable("it says no messages")
+
+
+def without_pipe(bench: Bench) -> Finding:
+    if not bench.sample.events:
+        return not_applicable("it says no messages")
+    run = bench.run(bench.claim(), offer_events=False)
+    if not run.events:
+        return warning(
+            f"where no events pipe is offered, it says no messages: {told(run.outcome)}",
+            'send them to stdout then, each with "gs": 1: a container or ssh passes no pipe on',
+        )
+    return passed(f"{len(run.events)} messages on stdout")
+
+
+def checkpoints(bench: Bench) -> Finding:
+    said = bench.sample.of(CheckpointEvent)
+    if not said:
+        return not_applicable("it says no checkpoints")
+    heard = said[-1].heard
+    assert isinstance(heard, CheckpointEvent)
+    run = bench.run(bench.claim(checkpoint=heard.data))
+    if isinstance(run.outcome, Succeeded) or alike(run.outcome, bench.sample.outcome):
+        return passed(f"with the last of {len(said)} in run.checkpoint: {told(run.outcome)}")
+    return failed(
+        f"with its own last checkpoint in run.checkpoint: {told(run.outcome)}", "take up again what you said before"
+    )
+
+
+# -- persistent mode --------------------------------------------------------------------------------------------------
+
+
+def ready(bench: Bench) -> Finding:
+    run = bench.sample
+    if run.ready is None:
+        return failed(_NEVER_READY, "say ready once tasks can come")
+    if run.events[0] is not run.ready:
+        return failed(f"before it came: {shown(run.events[0])}", "let ready be the first message")
+    return passed(f"after {run.ready.at:.2f} s")
+
+
+def task_ids(bench: Bench) -> Finding:
+    run = bench.sample
+    said = [line for line in run.events if not isinstance(line.heard, ReadyEvent)]
+    wrong = [line for line in said if not _addressed(line, run.task_id)]
+    if wrong:
+        return failed(
+            f"{len(wrong)} of {len(said)} messages, the first: {shown(wrong[0])}",
+            f"put the task's own task_id ({json.dumps(run.task_id)}) into every progress, checkpoint, result and error",
+        )
+    return passed(f"in all of {len(said)}") if said else inconclusive("it said nothing about its task", "see above")
+
+
+def _addressed(line: Line, task_id: str) -> bool:
+    """Logs and heartbeats may leave it out."""
+    return bool(fields_of(line).get("task_id", task_id if _aside(line) else None) == task_id)
+
+
+def _aside(line: Line) -> bool:
+    return isinstance(line.heard, (wire.LogEvent, wire.HeartbeatEvent))
+
+
+def one_channel(bench: Bench) -> Finding:
+    run = bench.sample
+    if run.ready is None:
+        return inconclusive(_NEVER_READY, "see above")
+    other = [line for line in run.events if line.channel is not run.ready.channel]
+    if other:
+        return failed(f"ready came on {run.ready.channel.value}, this not: {shown(other[0])}", "stay on one channel")
+    return passed(f"all on {run.ready.channel.value}")
+
+
+def two_tasks(bench: Bench) -> Finding:
+    first, second = bench.claim(), bench.claim(number=2)
+    with bench.started("persistent") as child:
+        if wait_for_ready(child, bench.limits.ready_timeout) is None:
+            return inconclusive(_NEVER_READY, "see above")
+        for which, claim in (("first", first), ("second", second)):
+            said = len(child.lines)
+            if not _answered(bench, child, claim):
+                unanswered = f"the {which} task got no result and no error ({_state(child)})"
+                return failed(unanswered, "answer every task, and stay")
+            child.wait(lambda: None, _QUIET_S)
+            stray = _after_its_end(child.lines[said:], claim.task_id)
+            if stray is not None:
+                return failed(f"after the end of its task: {shown(stray)}", "say nothing more about a task that ended")
+        return passed("both ended, with nothing after their ends")
+
+
+def _answered(bench: Bench, child: Child, claim: Claim) -> bool:
+    child.send(bench.line(claim))
+    child.wait(lambda: ended(child, claim.task_id) or child.exit, bench.limits.timeout)
+    return ended(child, claim.task_id) is not None
+
+
+def _after_its_end(lines: list[Line], task_id: str) -> Line | None:
+    end = next(i for i, line in enumerate(lines) if _ends(line, task_id))
+    return next((line for line in lines[end + 1 :] if isinstance(line.heard, wire.Event) and not _aside(line)), None)
+
+
+def _ends(line: Line, task_id: str) -> bool:
+    return isinstance(line.heard, (wire.ResultEvent, wire.ErrorEvent)) and fields_of(line).get("task_id") == task_id
+
+
+def unknown_messages(bench: Bench) -> Finding:
+    claim = bench.claim()
+    with bench.started("persistent") as child:
+        if wait_for_ready(child, bench.limits.ready_timeout) is None:
+            return inconclusive(_NEVER_READY, "see above")
+        child.send(b'{"gs":1,"type":"later.message","value":1}\n')
+        if not _answered(bench, child, claim):
+            return failed(
+                f"after a message of an unknown type, its task got no result and no error ({_state(child)})",
+                "pass over every line whose type is not task or cancel",
+            )
+        return passed("passed over")
+
+
+def end_of_stdin(bench: Bench) -> Finding:
+    with bench.started("persistent") as child:
+        if wait_for_ready(child, bench.limits.ready_timeout) is None:
+            return inconclusive(_NEVER_READY, "see above")
+        child.close_stdin()
+        closed = child.now
+        if not child.wait_for_exit(bench.limits.grace):
+            return failed(f"it was still there {bench.limits.grace:g} s later", "exit when stdin is at its end")
+        assert child.exit is not None
+        if child.exit.code != 0:
+            return warning(f"{child.exit}: {child.stderr.last_line()}", "exit 0 when stdin is at its end")
+        return passed(f"exit 0 after {child.exit.at - closed:.2f} s")
+
+
+def cancel(bench: Bench) -> Finding:
+    claim = bench.claim()
+    with bench.started("persistent") as child:
+        found = wait_for_ready(child, bench.limits.ready_timeout)
+        if found is None:
+            return inconclusive(_NEVER_READY, "see above")
+        if not can_cancel(found):
+            return not_applicable("it does not have the capability cancel; SIGTERM ends its tasks")
+        child.send(bench.line(claim))
+        return cancelled(bench, child, claim)
+
+
+def can_cancel(ready: Line) -> bool:
+    return isinstance(ready.heard, ReadyEvent) and "cancel" in ready.heard.capabilities
+
+
+def cancelled(bench: Bench, child: Child, claim: Claim) -> Finding:
+    """Whether it gives up the task that it has, and stays."""
+    child.send(_cancel(bench, claim.task_id))
+    child.wait(lambda: ended(child, claim.task_id) or child.exit, bench.limits.grace)
+    if ended(child, claim.task_id) is None:
+        return failed(
+            f"no terminal message within {bench.limits.grace:g} s of cancel ({_state(child)})",
+            "give the task up, and say an error or a result for it",
+        )
+    if not _answered(bench, child, bench.claim(number=2)):
+        return failed(f"the task after it got no result and no error ({_state(child)})", "stay after a cancel")
+    return passed("the task ended, and the next one too")
+
+
+def _cancel(bench: Bench, task_id: str) -> bytes:
+    message = {"gs": 1, "type": "cancel", "task_id": task_id, "attempt": 1, "reason": "cancel"}
+    return json.dumps({**message, "grace_s": bench.limits.grace}).encode() + b"\n"
+
+
+def _state(child: Child) -> str:
+    return "it still runs" if child.exit is None else f"{child.exit}: {child.stderr.last_line()}"

@@ -1,0 +1,80 @@
+"""One task through a handler, from its line to its end, with all that was seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from gridsidecar.conformance.child import Exit, Line
+from gridsidecar.conformance.lines import Kind, kind_of
+from gridsidecar.task import Outcome
+from gridsidecar.wire import Channel, ErrorEvent, Event, Ignored, ResultEvent, Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """`ended` and `exit.at` are seconds since the start of the process, as `Line.at` is."""
+
+    task_id: str
+    lines: tuple[Line, ...]
+    outcome: Outcome | None  # None: it did not end in time
+    began: float  # when the task was sent
+    ended: float
+    exit: Exit | None
+    leftovers: tuple[str, ...] = ()
+    discarded: int = 0  # lines over the limit
+    stderr: str = ""  # its last words there
+    ready: Line | None = None  # persistent mode
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
+
+    @cached_property
+    def events(self) -> tuple[Line, ...]:
+        """Valid messages, on whichever channel."""
+        return tuple(line for line in self.lines if kind_of(line.heard) is Kind.EVENT)
+
+    @cached_property
+    def terminal(self) -> tuple[Line, ...]:
+        """Messages that end a task, on the channel that decides."""
+        return deciding(self.events)
+
+    def of(self, kind: type[Event]) -> tuple[Line, ...]:
+        return tuple(line for line in self.events if isinstance(line.heard, kind))
+
+    def text(self) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if isinstance(line.heard, Text))
+
+    def violations(self) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if kind_of(line.heard) is Kind.VIOLATION)
+
+
+def deciding(events: Sequence[Line]) -> tuple[Line, ...]:
+    """The terminal messages among these; on the events pipe alone, where it was used at all."""
+    channel = next((Channel.EVENTS for line in events if line.channel is Channel.EVENTS), Channel.STDOUT)
+    return tuple(
+        line for line in events if line.channel is channel and isinstance(line.heard, (ResultEvent, ErrorEvent))
+    )
+
+
+def fields_of(line: Line) -> dict[str, Any]:
+    """The JSON object of a message; empty where it is none."""
+    try:
+        value = json.loads(line.raw)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def shown(line: Line, width: int = 100) -> str:
+    """A line for a report: short, on one line."""
+    text = line.raw.decode("utf-8", "replace")
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def reason(line: Line) -> str:
+    return line.heard.reason if isinstance(line.heard, Ignored) else ""
