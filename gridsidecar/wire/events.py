@@ -17,6 +17,7 @@ MAX_PROGRESS_MESSAGE = 1024  # bytes, like the next two
 MAX_ERROR = 4096
 MAX_TRACEBACK = 65536
 MAX_ERROR_TYPE = 255  # characters
+MAX_CHECKPOINT = 65536  # bytes as JSON; a larger one is refused, and the one before stands
 
 
 class Channel(Enum):
@@ -164,7 +165,12 @@ def _heartbeat(_: dict[str, Any]) -> HeartbeatEvent:
 
 
 def _checkpoint(value: dict[str, Any]) -> CheckpointEvent | Ignored:
-    return CheckpointEvent(value["data"]) if "data" in value else Ignored("checkpoint without data")
+    if "data" not in value:
+        return Ignored("checkpoint without data")
+    size = json_size(value["data"])
+    if size > MAX_CHECKPOINT:
+        return Ignored(f"the checkpoint has {size} bytes, more than {MAX_CHECKPOINT}: keep a reference in it")
+    return CheckpointEvent(value["data"])
 
 
 def _result(value: dict[str, Any]) -> ResultEvent:
