@@ -14,8 +14,6 @@ from gridsidecar.config.yaml_tree import KeyPath
 NOT_AVAILABLE: tuple[str, ...] = (
     "broker.management_url",
     "store.retention_days",
-    "handlers.*.mode",
-    "handlers.*.persistent",
     "http",
 )
 
