@@ -77,7 +77,7 @@ class WarmProcess:
         """Give it a task, and wait until that is over; what came of it is in `turn`."""
         self._read_all()  # what it has said until now is not about this task
         if self.spent or self._process.exited:
-            turn.untouched = True
+            self.spent = turn.untouched = True
             return
         if not self._between.silent:
             self._between.pass_on(turn)

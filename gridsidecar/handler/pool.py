@@ -185,23 +185,31 @@ class PersistentHandler:
         self._coming += 1
         seat = asyncio.create_task(self._fill())
         self._seats.add(seat)
-        seat.add_done_callback(self._seats.discard)
+        seat.add_done_callback(self._close_seat)
+
+    def _close_seat(self, seat: asyncio.Task[None]) -> None:
+        self._seats.discard(seat)
+        if not self._closing and self._coming < sum(not waiter.done() for waiter in self._waiting):
+            self._open_seat()
 
     async def _fill(self) -> None:
-        """One process after the other, until one cannot start, or leaves without having a task and is not missed."""
+        """One process after the other, until one cannot start, or leaves by itself without having a task."""
         while (process := await self._started()) is not None:
             self._coming -= 1
             self._give(process)
             if self._settings.persistent.max_age:
                 asyncio.get_running_loop().call_later(self._settings.persistent.max_age, self._grow_old, process)
             await self._until_gone(process)
-            if self._closing or (process.deserted and self._coming >= len(self._waiting)):
+            if self._closing or process.deserted:
                 return
             self._coming += 1
 
     async def _started(self) -> WarmProcess | None:
         """A process that is ready; None when there is none, and somebody knows why."""
         await self._rest()
+        if self._closing:
+            self._coming -= 1
+            return None
         try:
             process = WarmProcess(self._prepared(), self._settings)
         except NotStartable as problem:
