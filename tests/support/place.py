@@ -176,6 +176,9 @@ class Place:
         """A task's history, first attempt first."""
         return self._fetch(f"select * from {TASKS}_attempts where task_id = ? order by attempt", task_id)
 
+    def all_attempts(self) -> list[dict[str, Any]]:
+        return self._fetch(f"select * from {TASKS}_attempts")
+
     def callbacks(self, task_id: str | None = None) -> list[dict[str, Any]]:
         """The outbox, or one task's part of it."""
         rows = self._fetch(f"select * from {TASKS}_callbacks order by created_at, task_id")
