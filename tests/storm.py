@@ -58,7 +58,6 @@ async def storm(place: Place, folder: Path, tasks: int, trouble: float, processe
     await publish(place, tasks)
     sidecar = Sidecar(folder / "sidecar", config(place, trouble, processes))
     try:
-        await sidecar.ready()
         began = time.monotonic()
         most = 0
         while not place.all_ended(tasks):
