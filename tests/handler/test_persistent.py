@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import time
@@ -38,6 +39,7 @@ from tests.handler.conftest import OnLoop
 from tests.handler.running import PROGRAMS, log
 from tests.support.waiting import eventually
 
+ROOT = Path(__file__).parents[2]
 WARM = [sys.executable, "-I", "-S", str(PROGRAMS / "warm.py")]
 SHELL_LOOP = """
 answer='{"gs":1,"type":"result","task_id":"\\1","result":\\2}'
@@ -128,6 +130,17 @@ def test_a_loop_in_shell_on_stdout(on_loop: OnLoop) -> None:
     async def scene() -> None:
         async with pool(command=["/bin/sh", "-c", SHELL_LOOP]) as warm:
             assert [(await warm.run(n=n)).outcome for n in (5, 6, 7)] == [Succeeded(5), Succeeded(6), Succeeded(7)]
+
+    on_loop(scene())
+
+
+def test_the_loop_of_the_readme(on_loop: OnLoop) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (loop,) = [block for block in blocks if '"type":"ready"' in block]
+
+    async def scene() -> None:
+        async with pool(command=[sys.executable, "-c", loop]) as warm:
+            assert [(await warm.run(n=n)).outcome for n in (5, 6, 7)] == [Succeeded(10), Succeeded(12), Succeeded(14)]
 
     on_loop(scene())
 
