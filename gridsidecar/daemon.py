@@ -59,9 +59,9 @@ class Daemon:
         origin = Origin(queue=settings.broker.queue, worker=self._worker.name)
         self._notifier = make_notifier(settings.notify, origin, settings.log.language, self._clock, self._rng)
         self._worker.listeners.append(self._notifier.hear)
-        lanes = make_lanes(
-            make_handlers(settings.handlers, self._clock), settings.handlers, settings.retry, self._concurrency
-        )
+        handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)
+        self._handlers = list(handlers.values())
+        lanes = make_lanes(handlers, settings.handlers, settings.retry, self._concurrency)
         self._hooks = Hooks(settings.hooks, self._worker, settings.broker.queue)
         executor = Executor(
             self._worker, self._store.tasks, settings.progress_interval, before=self._hooks.before_attempt
@@ -133,6 +133,8 @@ class Daemon:
         for part, step in steps:
             if not await self._until_reached(part, step):
                 return False
+        for handler in self._handlers:
+            handler.start()
         self._maintenance.start()
         self._deliverer.start()
         self._statistics.start()
@@ -288,14 +290,15 @@ class Daemon:
         return self._settings.callbacks.timeout + FAREWELL if self._finish_in_hand else FAREWELL
 
     async def _finish(self) -> None:
-        """The last callbacks, notices and hooks, side by side; then the hook that comes when all is over. Each has its
-        own limit; being told to leave once more ends what runs."""
+        """The last callbacks, notices, hooks and handlers that stay, side by side; then the hook that comes when
+        all is over. Each has its own limit; being told to leave once more ends what runs."""
         time_for_callbacks = self._time_for_callbacks
         self._hurry.clear()
         await asyncio.gather(
             self._deliverer.finish(time_for_callbacks),
             self._notifier.close(FAREWELL),
             self._hooks.finish_tasks(self._hurry),
+            *(handler.close(self._hurry) for handler in self._handlers),
         )
         self._hurry.clear()
         await self._hooks.shut_down(self._hurry)

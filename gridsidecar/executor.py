@@ -1,4 +1,4 @@
-"""One attempt: run the handler, note its progress, decide what its end means."""
+"""One attempt: run the handler, note its progress and checkpoints, decide what its end means."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from gridsidecar import failpoints, lifecycle, telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import StoreUnavailable
-from gridsidecar.store import Store
+from gridsidecar.store import RowRejected, Store
 from gridsidecar.task import Claim, Ended, Progress, Transition
 from gridsidecar.worker import HeldAttempt, Lane, Worker
 
@@ -65,9 +65,9 @@ class ProgressNote:
         old = self._held.progress
         percent = old.percent if progress.percent is None else progress.percent
         message = old.message if progress.message is None else progress.message
-        if (percent, message) == (old.percent, old.message):
+        if progress.checkpoint is None and (percent, message) == (old.percent, old.message):
             return
-        self._held.progress = Progress(percent, message)
+        self._held.progress = Progress(percent, message, progress.checkpoint or old.checkpoint)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(self._held.claim))
 
@@ -77,7 +77,7 @@ class ProgressNote:
             written = self._held.progress
             try:
                 await self._store.progress(claim, written)
-            except StoreUnavailable as error:
+            except (StoreUnavailable, RowRejected) as error:
                 telemetry.debug("progress not stored", task_id=claim.task_id, reason=str(error))
             await self._clock.sleep(self._interval)
         self._writer = None

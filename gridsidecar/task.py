@@ -190,11 +190,19 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where the next attempt of a task may go on: any JSON value of the handler's own."""
+
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
-    """0 – 100, or None to leave the figure as it is; the message likewise."""
+    """0 – 100, or None to leave the figure as it is; message and checkpoint likewise."""
 
     percent: float | None = None
     message: str | None = None
+    checkpoint: Checkpoint | None = None
 
 
 # -- what an end does to the row --------------------------------------------------------------------------------------

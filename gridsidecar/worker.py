@@ -16,7 +16,7 @@ from gridsidecar.broker import Delivery
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.settings import HandlerSettings, RetrySettings, WorkerSettings, retry_policy
 from gridsidecar.errors import StoreUnavailable
-from gridsidecar.handler import Handler, Stop, StopReason
+from gridsidecar.handler import Handler, Stop, StopReason, width_of
 from gridsidecar.lifecycle import Me
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.store import Leases
@@ -85,7 +85,7 @@ def make_lanes(
             settings[name],
             handler,
             retry_policy(retry, settings[name]),
-            asyncio.Semaphore(settings[name].concurrency or concurrency),
+            asyncio.Semaphore(width_of(settings[name], concurrency)),
             Rest(),
         )
         for name, handler in handlers.items()

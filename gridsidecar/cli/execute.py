@@ -117,6 +117,7 @@ class _Run:
         self._listen(stop)
         handler = make_handlers({self._name: self._handler}, SystemClock(), self._tell_text)[self._name]
         ended = await handler.run(claim, _tell_progress, stop)
+        await handler.close(asyncio.Event())
         self._tell_rest()
         max_crashes = self._settings.worker.max_crashes
         return self._conclude(ended, decide(claim, ended.outcome, policy, system_random(), max_crashes=max_crashes))

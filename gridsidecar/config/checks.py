@@ -171,6 +171,13 @@ def _handler(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]:
     for name, value in handler.env.items():
         if not name or "=" in name or "\0" in name + value:
             yield (*at, "env", name), "the name must not be empty or contain =, and neither part a NUL character"
+    if handler.mode == "persistent":
+        for key, needed in (("input", "task"), ("result_from", "events")):
+            if getattr(handler, key) != needed:
+                yield (
+                    (*at, key),
+                    f"must be {needed} with mode: persistent, where each message says which task it is about",
+                )
     both = sorted(set(handler.exit_codes.retry) & set(handler.exit_codes.permanent))
     if both:
         yield (

@@ -166,7 +166,7 @@ class RetryOverrides(Section):
 
 
 class LimitSettings(Section):
-    """Limits of the child process; 0 sets none."""
+    """Limits of the child process, also of one that stays, over its whole life; 0 sets none."""
 
     open_files: Count = Field(default=0, description="Most open files.")
     cpu_seconds: Count = Field(default=0, description="Most seconds of CPU time.")
@@ -183,10 +183,16 @@ class ExitCodeSettings(Section):
 class PersistentSettings(Section):
     """Handler processes that stay and take one task after the other."""
 
-    processes: Count = Field(default=0, description="Processes to keep; 0 = as many as run at the same time.")
+    processes: Count = Field(
+        default=0,
+        description="Most processes, all started with the worker; 0 = one at the start, more with the work, as many as "
+        "tasks run at the same time.",
+    )
     max_tasks: Count = Field(default=0, description="Replace a process after so many tasks; 0 = never.")
     max_age: NonNegative = Field(default=0, description="Replace a process after so many seconds; 0 = never.")
-    max_rss_mb: Count = Field(default=0, description="Replace a process that holds more MiB of memory; 0 = never.")
+    max_rss_mb: Count = Field(
+        default=0, description="Replace a process that holds more MiB of memory after a task; 0 = never."
+    )
     ready_timeout: Positive = Field(default=30, description="Seconds that a new process has to say that it is ready.")
 
 
@@ -195,7 +201,9 @@ class HandlerSettings(Section):
 
     command: Command = Field(description="The program and its arguments, as a list; never a shell string.")
     mode: Literal["oneshot", "persistent"] = Field(
-        default="oneshot", description="oneshot starts the command for every task; persistent keeps it running."
+        default="oneshot",
+        description="oneshot starts the command for every task; persistent keeps it running, for a command that takes "
+        "one task after the other.",
     )
     timeout: NonNegative = Field(
         default=300, description="Seconds that one attempt may take; 0 = no limit. timeout in a message wins over it."

@@ -13,8 +13,6 @@ from gridsidecar.config.yaml_tree import KeyPath
 # Delete an entry when its feature comes; nothing else has to change.
 NOT_AVAILABLE: tuple[str, ...] = (
     "broker.management_url",
-    "handlers.*.mode",
-    "handlers.*.persistent",
     "http",
 )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from gridsidecar.clock import Clock
+from gridsidecar.clock import Clock, system_random
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.task import Claim, Ended, Progress
 
@@ -61,6 +63,14 @@ class Handler(Protocol):
         """None when the command is there and executable, else one sentence: what is wrong and what to do."""
         ...
 
+    def start(self) -> None:
+        """Get ready ahead of the first attempt, in the background; what goes wrong is told by that attempt, too."""
+        ...
+
+    async def close(self, cut_short: asyncio.Event) -> None:
+        """No attempt will follow: end what waits for one, in good order until `cut_short` is set."""
+        ...
+
     async def run(self, claim: Claim, on_progress: Callable[[Progress], None], stop: Stop) -> Ended:
         """Run the command once for this claim. Never raises for what the command does; every end is an outcome.
 
@@ -74,8 +84,21 @@ def timeout_of(claim: Claim, settings: HandlerSettings) -> float:
     return settings.timeout if claim.task.timeout is None else claim.task.timeout
 
 
+def width_of(settings: HandlerSettings, concurrency: int) -> int:
+    """Attempts that run at the same time, in a worker of this concurrency."""
+    width = min(settings.concurrency or concurrency, concurrency)
+    if settings.mode == "persistent":
+        width = min(settings.persistent.processes or width, width)
+    return width
+
+
 def make_handlers(
-    settings: Mapping[str, HandlerSettings], clock: Clock, on_text: OnText | None = None
+    settings: Mapping[str, HandlerSettings],
+    clock: Clock,
+    on_text: OnText | None = None,
+    *,
+    concurrency: int = 1,
+    rng: random.Random | None = None,
 ) -> dict[str, Handler]:
     """A handler for each task type that the configuration names. Nothing is started.
 
@@ -83,7 +106,15 @@ def make_handlers(
     """
     from gridsidecar.handler.oneshot import OneshotHandler
 
-    return {name: OneshotHandler(name, handler, clock, on_text) for name, handler in settings.items()}
+    def make(name: str, handler: HandlerSettings) -> Handler:
+        if handler.mode == "oneshot":
+            return OneshotHandler(name, handler, clock, on_text)
+        from gridsidecar.handler.pool import PersistentHandler
+
+        width = width_of(handler, concurrency)
+        return PersistentHandler(name, handler, clock, rng or system_random(), width, on_text)
+
+    return {name: make(name, handler) for name, handler in settings.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

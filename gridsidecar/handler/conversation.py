@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import assert_never
 
 from gridsidecar import wire
 from gridsidecar.config.settings import HandlerSettings
-from gridsidecar.handler.capture import STDERR_BYTES, LogText, OnText, Tail, text_of
+from gridsidecar.handler.capture import OnText, text_of
+from gridsidecar.handler.hearing import Hearing, OnProgress, noted
 from gridsidecar.handler.lines import LineSplitter, MessageScanner
 from gridsidecar.handler.verdict import Output, Said
-from gridsidecar.task import Claim, Progress
-from gridsidecar.wire.strict_json import JsonRefused, data_json, parse_json
+from gridsidecar.task import Claim
+from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
 _MARKED = re.compile(rb'\s*\{\s*"(gs|type)"')
-
-OnProgress = Callable[[Progress], None]
 
 
 class _Voice:
@@ -28,7 +26,7 @@ class _Voice:
         self.lost = False  # a message over the line limit was discarded here
 
 
-class Conversation:
+class Conversation(Hearing):
     """Takes the three output streams of one attempt. A terminal message is provisional until the process is gone.
 
     One valid message on the events pipe, and stdout decides nothing: text from elsewhere that a handler prints can
@@ -38,23 +36,17 @@ class Conversation:
     def __init__(
         self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, on_text: OnText | None = None
     ) -> None:
-        self._claim = claim
-        self.log = LogText(on_text=on_text)
-        self.stderr_tail = Tail(STDERR_BYTES)
-        self.ignored = 0
-        self.stopping = False  # set once we asked the handler to end: what it says from then on is late
-        self._on_progress = on_progress
-        self._limit = settings.max_result_bytes
+        super().__init__(settings, claim, on_progress, on_text)
         self._events = _Voice()
         self._stdout = _Voice()
-        self._splitter = LineSplitter(on_discard=lambda head: self._discarded(self._events, head))
-        self._scanner = MessageScanner(self._text, self._stdout_line, lambda head: self._discarded(self._stdout, head))
+        self._splitter = LineSplitter(on_discard=lambda head: self._lose(self._events, head))
+        self._scanner = MessageScanner(self.take_text, self._stdout_line, lambda head: self._lose(self._stdout, head))
         self._output = bytearray()
         self._output_size = 0
         if settings.result_from == "stdout":
             self.take_stdout = self._keep_output
         elif settings.channel == "events":
-            self.take_stdout = self._text
+            self.take_stdout = self.take_text
         else:
             self.take_stdout = self._scanner.feed
 
@@ -63,10 +55,6 @@ class Conversation:
     def take_events(self, data: bytes) -> None:
         for line in self._splitter.feed(data):
             self._event_line(line)
-
-    def take_stderr(self, data: bytes) -> None:
-        self.stderr_tail.write(data)
-        self.log.write(data, "stderr")
 
     def finish(self) -> None:
         """All output is here; a last line may lack its LF."""
@@ -114,35 +102,32 @@ class Conversation:
     def _stdout_line(self, line: bytes) -> None:
         # Programs that log JSON would cost a parse for each line. An encoder may write the marker with escapes.
         if b'"gs"' not in line and b"\\u00" not in line:
-            self._text(line + b"\n")
+            self.take_text(line + b"\n")
             return
         heard = self._decode(line, wire.Channel.STDOUT)
         if self._events.valid and not isinstance(heard, wire.Text):
             self.ignored += 1
-            self._text(line + b"\n")
+            self.take_text(line + b"\n")
             return
         self._hear(self._stdout, heard, line)
 
     def _decode(self, line: bytes, channel: wire.Channel) -> wire.Event | wire.Text | wire.Ignored:
-        return wire.decode_event(line, channel, task_id=self._claim.task_id, attempt=self._claim.attempt)
+        return wire.decode_event(line, channel, task_id=self.claim.task_id, attempt=self.claim.attempt)
 
     def _hear(self, voice: _Voice, heard: wire.Event | wire.Text | wire.Ignored, line: bytes) -> None:
         match heard:
             case wire.Text():
-                self._text(line + b"\n")
+                self.take_text(line + b"\n")
                 return
             case wire.Ignored(reason):
-                self.ignored += 1
-                self.log.write(f"[ignored: {reason}]\n".encode(), "log")
+                self.ignore(reason)
                 return
             case wire.ResultEvent() | wire.ErrorEvent():
                 self._terminal(voice, heard)
-            case wire.ProgressEvent(percent, message):
-                self._progress(voice, Progress(percent, message))
+            case wire.ProgressEvent() | wire.CheckpointEvent():
+                self._progress(voice, heard)
             case wire.LogEvent():
-                self._log_event(heard)
-            case wire.CheckpointEvent():
-                self.ignored += 1
+                self.log_event(heard)
             case wire.HeartbeatEvent() | wire.ReadyEvent():
                 pass
             case _:
@@ -153,30 +138,20 @@ class Conversation:
         if voice.said is not None:
             self.ignored += 1
             return
-        if isinstance(event, wire.ResultEvent) and event.size > self._limit:
-            event = wire.ResultEvent(None, event.size)  # only the size is needed to refuse it
-        voice.said = Said(event, late=self.stopping)
+        voice.said = Said(self.trimmed(event), late=self.stopping)
 
-    def _progress(self, voice: _Voice, progress: Progress) -> None:
+    def _progress(self, voice: _Voice, event: wire.ProgressEvent | wire.CheckpointEvent) -> None:
         if voice.said is None:
-            self._on_progress(progress)
+            self.on_progress(noted(event))
         else:
             self.ignored += 1
-
-    def _log_event(self, event: wire.LogEvent) -> None:
-        fields = f" {data_json(event.fields)}" if event.fields else ""
-        self.log.write(f"{event.level}: {event.message}{fields}\n".encode("utf-8", "replace"), "log")
-
-    def _text(self, data: bytes) -> None:
-        self.log.write(data, "stdout")
 
     def _keep_output(self, data: bytes) -> None:
         self._output_size += len(data)
         if self._output_size <= self._limit:
             self._output += data
-        self._text(data)
+        self.take_text(data)
 
-    def _discarded(self, voice: _Voice, head: bytes) -> None:
-        self.ignored += 1
+    def _lose(self, voice: _Voice, head: bytes) -> None:
         voice.lost = voice.lost or voice is self._events or _MARKED.match(head) is not None
-        self.log.write(b"[line over 4 MiB discarded] " + head + b"\n", "log")
+        self.discarded(head)

@@ -23,7 +23,7 @@ class Start:
     argv: tuple[str, ...]
     cwd: str | None
     env: Mapping[str, str]
-    stdin: bytes
+    stdin: bytes | None  # None: it stays open, for `Process.send`
     limits: LimitSettings
 
 

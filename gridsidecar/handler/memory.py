@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 _KILLS = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
@@ -48,3 +49,8 @@ class OomCounter:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+@cache
+def own_oom_counter() -> OomCounter:
+    return OomCounter(own_memory_events())

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from functools import cache, partial
-from typing import assert_never
+from functools import partial
 
 from gridsidecar import failpoints, wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import HandlerSettings
-from gridsidecar.handler import Stop, StopReason, timeout_of
+from gridsidecar.handler import Stop, timeout_of
 from gridsidecar.handler.capture import OnText, text_of
 from gridsidecar.handler.command import Command, NotStartable
-from gridsidecar.handler.conversation import Conversation, OnProgress
+from gridsidecar.handler.conversation import Conversation
+from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.environment import attempt_environment, handler_environment, traceparent_of
+from gridsidecar.handler.hearing import OnProgress
 from gridsidecar.handler.launch import Start
-from gridsidecar.handler.memory import OomCounter, own_memory_events
+from gridsidecar.handler.memory import own_oom_counter
 from gridsidecar.handler.process import Exit, Process, Sink, Sinks
-from gridsidecar.handler.verdict import Cause, End, judge
-from gridsidecar.task import Cancelled, CannotStart, Claim, Disowned, Ended, Interrupted, Outcome, Report
+from gridsidecar.handler.verdict import Cause, End, judge, unstarted
+from gridsidecar.task import CannotStart, Claim, Ended, Report
 
 _FOUND_FOR_S = 1.0  # how long a command that was found counts as found
 
@@ -43,13 +44,19 @@ class OneshotHandler:
             return str(problem)
         return None
 
+    def start(self) -> None:
+        """See the seam: nothing waits for a task here."""
+
+    async def close(self, cut_short: asyncio.Event) -> None:
+        """See the seam."""
+
     async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop) -> Ended:
         """See the seam."""
         if stop.reason is not None:
-            return Ended(_stopped(stop.reason))
+            return Ended(unstarted(stop.reason))
         attempt = _Attempt(self._settings, claim, on_progress, self._on_text)
         try:
-            attempt.start(self._prepared(claim, attempt.timeout))
+            attempt.start(self._prepared(claim, timeout_of(claim, self._settings)))
         except NotStartable as problem:
             return Ended(CannotStart(str(problem)))
         except (OSError, ValueError) as error:
@@ -94,14 +101,11 @@ class _Attempt:
     def __init__(
         self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, on_text: OnText | None
     ) -> None:
-        self.timeout = timeout_of(claim, settings)
         self._settings = settings
-        self._loop = asyncio.get_running_loop()
         self._talk = Conversation(settings, claim, on_progress, on_text)
         self._cause: Cause | None = None
-        self._timers: dict[Cause, asyncio.TimerHandle] = {}
-        self._heard_at = 0.0  # loop time of the last byte; kept only where a stall matters
-        self._oom = _oom_counter()
+        self._deadlines = Deadlines(timeout_of(claim, settings), settings.stall_timeout, self._end_for)
+        self._oom = own_oom_counter()
         self._oom_kills = self._oom.kills()
 
     def start(self, start: Start) -> None:
@@ -111,11 +115,7 @@ class _Attempt:
         if self._settings.stall_timeout:
             sinks = self._timed(sinks)
         self._process = Process(start, sinks)
-        if self.timeout:
-            self._timers[Cause.TIMEOUT] = self._loop.call_later(self.timeout, self._end_for, Cause.TIMEOUT)
-        if self._settings.stall_timeout:
-            self._heard_at = self._loop.time()
-            self._check_stall()
+        self._deadlines.start()
 
     async def until_end(self, stop: Stop) -> Ended:
         stop.listen(partial(self._obey, stop))
@@ -123,8 +123,7 @@ class _Attempt:
             await failpoints.reached("spawned")
             end = await self._process.ended
         finally:
-            for timer in self._timers.values():
-                timer.cancel()
+            self._deadlines.clear()
             if not self._process.ended.done() or self._process.ended.cancelled():
                 self._process.abandon()
         return self._judged(end)
@@ -133,7 +132,7 @@ class _Attempt:
 
     def _obey(self, stop: Stop) -> None:
         assert stop.reason is not None
-        self._end_for(_cause(stop.reason))
+        self._end_for(Cause.of(stop.reason))
         if stop.hurried:
             self._process.kill()
 
@@ -145,17 +144,10 @@ class _Attempt:
         self._talk.stopping = True
         self._process.stop(self._settings.kill_grace)
 
-    def _check_stall(self) -> None:
-        left = self._heard_at + self._settings.stall_timeout - self._loop.time()
-        if left <= 0:
-            self._end_for(Cause.STALL)
-        else:
-            self._timers[Cause.STALL] = self._loop.call_later(left, self._check_stall)
-
     def _timed(self, sinks: Sinks) -> Sinks:
         def timed(sink: Sink) -> Sink:
             def take(data: bytes) -> None:
-                self._heard_at = self._loop.time()
+                self._deadlines.heard()
                 sink(data)
 
             return take
@@ -181,7 +173,7 @@ class _Attempt:
                 stderr_line=self._talk.stderr_tail.last_line() if exit_.code != 0 else "",
                 lost_message=self._talk.lost_message,
                 out_of_memory=killed and self._oom.kills() > self._oom_kills,
-                timeout=self.timeout,
+                timeout=self._deadlines.timeout,
             ),
             self._settings,
         )
@@ -202,33 +194,3 @@ class _Attempt:
             ignored_events=self._talk.ignored,
             notes=self._process.notes + notes,
         )
-
-
-def _cause(reason: StopReason) -> Cause:
-    match reason:
-        case StopReason.CANCEL:
-            return Cause.CANCEL
-        case StopReason.SHUTDOWN:
-            return Cause.SHUTDOWN
-        case StopReason.DISOWNED:
-            return Cause.DISOWNED
-        case _:
-            assert_never(reason)
-
-
-def _stopped(reason: StopReason) -> Outcome:
-    """The outcome of an attempt that was stopped before its start."""
-    match reason:
-        case StopReason.CANCEL:
-            return Cancelled()
-        case StopReason.SHUTDOWN:
-            return Interrupted()
-        case StopReason.DISOWNED:
-            return Disowned()
-        case _:
-            assert_never(reason)
-
-
-@cache
-def _oom_counter() -> OomCounter:
-    return OomCounter(own_memory_events())

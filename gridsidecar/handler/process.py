@@ -19,12 +19,11 @@ from functools import partial
 from gridsidecar.config.settings import LimitSettings
 from gridsidecar.handler import reaper
 from gridsidecar.handler.launch import Start, launch
+from gridsidecar.handler.stdin import PIPE_MODE, Stdin
 from gridsidecar.handler.watch import watcher_of
 
 DRAIN_S = 2.0  # how long output is awaited after the end, when something else holds a pipe open
 _CHUNK = 65536
-_PIPE_CAPACITY = 4096  # what every fresh pipe takes without a reader: a user with many pipes gets one page each
-_PIPE_MODE = 0o666  # a handler that runs as another user may open its pipes by path; nobody else can reach them
 _FINAL_READS = 64  # chunks still read from each pipe at the end; more than any pipe holds
 _OOM_SCORE_RAISE = 500
 _OOM_SCORE_AFTER_S = 0.02  # a child that is gone by then cannot have taken much memory, and need not pay for this
@@ -39,6 +38,7 @@ class Sinks:
     stdout: Sink
     stderr: Sink
     events: Sink | None
+    closed: Callable[[Sink | None], None] | None = None  # it lives, but has closed this one's pipe, or (None) its stdin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +64,10 @@ class Process:
         self._watcher = watcher_of(self._loop)
         self.ended: asyncio.Future[Exit] = self._loop.create_future()
         self.exited = False
+        self.unread = 0  # bytes of a stdin kept open that it never took; known once it has exited
+        self._closed = sinks.closed or (lambda _: None)
         self._readers: dict[int, Sink] = {}
-        self._writer: int | None = None
-        self._unsent = memoryview(b"")
+        self._stdin: Stdin | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._kill_at = 0.0  # loop time
         self._token = reaper.new_token()
@@ -86,7 +87,8 @@ class Process:
     def _spawn(self, start: Start, sinks: Sinks) -> tuple[int, int]:
         theirs: list[int] = []
         try:
-            theirs.append(self._input(start.stdin))
+            self._stdin = Stdin(start.stdin, self._watcher, lambda: self._closed(None))
+            theirs.append(self._stdin.theirs)
             theirs.append(self._output(sinks.stdout))
             theirs.append(self._output(sinks.stderr))
             if sinks.events is not None:
@@ -97,27 +99,10 @@ class Process:
                 os.close(fd)
         return pid, _open_pidfd(pid)
 
-    def _input(self, data: bytes) -> int:
-        """The child's end of its stdin. What fits the pipe is there before the child is."""
-        theirs, ours = os.pipe2(os.O_CLOEXEC)
-        try:
-            os.fchmod(theirs, _PIPE_MODE)
-            if len(data) <= _PIPE_CAPACITY:
-                os.write(ours, data)
-                os.close(ours)
-            else:
-                fcntl.fcntl(ours, fcntl.F_SETFL, os.O_NONBLOCK)
-                self._writer, self._unsent = ours, memoryview(data)
-        except OSError:
-            os.close(theirs)
-            os.close(ours)
-            raise
-        return theirs
-
     def _output(self, sink: Sink) -> int:
         """The child's end of a pipe that `sink` reads."""
         ours, theirs = os.pipe2(os.O_CLOEXEC)
-        os.fchmod(theirs, _PIPE_MODE)
+        os.fchmod(theirs, PIPE_MODE)
         fcntl.fcntl(ours, fcntl.F_SETFL, os.O_NONBLOCK)
         self._readers[ours] = sink
         return theirs
@@ -125,8 +110,8 @@ class Process:
     def _watch(self) -> None:
         for fd, sink in self._readers.items():
             self._watcher.readable(fd, partial(self._readable, fd, sink))
-        if self._writer is not None:
-            self._watcher.writable(self._writer, self._writable)
+        if self._stdin is not None:
+            self._stdin.watch()
         self._watcher.readable(self._pidfd, self._on_exit)
         self._oom_timer = self._loop.call_later(_OOM_SCORE_AFTER_S, self._raise_oom_score)
 
@@ -138,6 +123,8 @@ class Process:
 
     def _readable(self, fd: int, sink: Sink) -> bool:
         """Pass one chunk on; False when there is nothing more to read now."""
+        if fd not in self._readers:  # a sink that was called meanwhile had it read to its end
+            return False
         try:
             data = os.read(fd, _CHUNK)
         except (BlockingIOError, InterruptedError):
@@ -153,30 +140,31 @@ class Process:
         return True
 
     def _close_reader(self, fd: int) -> None:
-        if self._readers.pop(fd, None) is not None:
+        sink = self._readers.pop(fd, None)
+        if sink is not None:
             self._watcher.forget(fd)
             os.close(fd)
         if self.exited and not self._readers:
             self._finish()
+        elif sink is not None and not self.exited:
+            self._closed(sink)
 
-    def _writable(self) -> None:
-        if self._writer is None:
-            return
-        try:
-            self._unsent = self._unsent[os.write(self._writer, self._unsent) :]
-        except (BlockingIOError, InterruptedError):
-            return
-        except BrokenPipeError:  # it did not want all of its input, which is its right
-            self._unsent = memoryview(b"")
-        if not self._unsent:
-            self._close_writer()
+    def read_now(self, sink: Sink) -> None:
+        """Pass on what is in this sink's pipe already."""
+        for fd in [fd for fd, taker in self._readers.items() if taker == sink]:
+            for _ in range(_FINAL_READS):
+                if not self._readable(fd, sink):
+                    break
 
-    def _close_writer(self) -> None:
-        if self._writer is not None:
-            self._watcher.forget(self._writer)
-            os.close(self._writer)
-            self._writer = None
-            self._unsent = memoryview(b"")
+    def send(self, data: bytes) -> None:
+        """More input for a child whose stdin stays open."""
+        if self._stdin is not None:
+            self._stdin.send(data)
+
+    def close_stdin(self) -> None:
+        """Nothing more will come: it may finish and exit."""
+        if self._stdin is not None:
+            self._stdin.close()
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -218,7 +206,9 @@ class Process:
         self.exited = True
         self._oom_timer.cancel()
         self._finished = self._loop.time()
-        self._close_writer()
+        if self._stdin is not None:
+            self.unread = self._stdin.unread()
+        self.close_stdin()
         self._read_rest()
         if self._readers:
             self._drain_until(max(DRAIN_S, self._kill_at - self._finished))
@@ -266,7 +256,7 @@ class Process:
         )
 
     def _close_pipes(self) -> None:
-        self._close_writer()
+        self.close_stdin()
         while self._readers:
             fd, _ = self._readers.popitem()
             self._watcher.forget(fd)

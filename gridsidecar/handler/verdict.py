@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 
 from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.handler import StopReason
 from gridsidecar.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Outcome, Succeeded
 from gridsidecar.wire import ErrorEvent, ResultEvent
 
@@ -20,6 +21,32 @@ class Cause(StrEnum):
     CANCEL = "cancel"
     SHUTDOWN = "shutdown"
     DISOWNED = "disowned"
+    CLOSED = "closed"  # it can be heard or reached no more
+
+    @classmethod
+    def of(cls, reason: StopReason) -> Cause:
+        match reason:
+            case StopReason.CANCEL:
+                return cls.CANCEL
+            case StopReason.SHUTDOWN:
+                return cls.SHUTDOWN
+            case StopReason.DISOWNED:
+                return cls.DISOWNED
+            case _:
+                assert_never(reason)
+
+
+def unstarted(reason: StopReason) -> Outcome:
+    """The outcome of an attempt that was stopped before its start."""
+    match reason:
+        case StopReason.CANCEL:
+            return Cancelled()
+        case StopReason.SHUTDOWN:
+            return Interrupted()
+        case StopReason.DISOWNED:
+            return Disowned()
+        case _:
+            assert_never(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +67,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """All that is known of a process that is gone. Exactly one of `exit_code` and `signal` is set."""
+    """All that is known of a process that is gone. Exactly one of `exit_code` and `signal` is set.
+
+    Of a process that stays, which has said how its task ended, neither is.
+    """
 
     exit_code: int | None = None
     signal: int | None = None
@@ -51,6 +81,8 @@ class End:
     lost_message: bool = False  # a message was too long to be read
     out_of_memory: bool = False  # the kernel counted a kill for lack of memory meanwhile
     timeout: float = 0.0  # seconds, of this attempt
+    stays: bool = False  # it should have stayed: to exit is no success, whatever the code
+    asked: bool = False  # it was asked by a message to give up, before any signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +98,16 @@ def judge(end: End, settings: HandlerSettings) -> Verdict:
         return Verdict(Disowned())
     if end.cause is Cause.CANCEL and not (isinstance(said, ResultEvent) and said.size <= settings.max_result_bytes):
         return Verdict(Cancelled())
+    if end.cause is Cause.SHUTDOWN and end.asked and isinstance(said, ErrorEvent):
+        return Verdict(Interrupted())  # it gave up because we asked it to
     if end.said is not None:
         return Verdict(_by_message(end.said.event, settings), _remarks(end, end.said))
     if end.cause is Cause.SHUTDOWN:
         return Verdict(Interrupted())
     if end.cause is Cause.TIMEOUT:
         return Verdict(_failed(f"timed out after {end.timeout:g} s", ErrorType.TIMEOUT))
+    if end.cause is Cause.CLOSED:
+        return Verdict(_failed("it closed its end of a pipe before it sent a result", ErrorType.HANDLER_EXIT))
     if end.cause is Cause.STALL:
         silence = f"no message and no output for {settings.stall_timeout:g} s"
         return Verdict(_failed(silence, ErrorType.STALLED))
@@ -105,16 +141,17 @@ def _remarks(end: End, said: Said) -> tuple[str, ...]:
 
 
 def _by_exit_code(end: End, settings: HandlerSettings) -> Outcome:
-    if end.exit_code == 0:
+    if end.exit_code == 0 and not end.stays:
         return _silent_success(end, settings)
     retryable = None
     if end.exit_code in settings.exit_codes.retry:
         retryable = True
     elif end.exit_code in settings.exit_codes.permanent:
         retryable = False
-    return Failed(
-        error=end.stderr_line or f"exit status {end.exit_code}", error_type=ErrorType.HANDLER_EXIT, retryable=retryable
-    )
+    error = end.stderr_line or f"exit status {end.exit_code}"
+    if end.exit_code == 0:
+        error = "it ended (exit status 0) before it sent a result"
+    return Failed(error=error, error_type=ErrorType.HANDLER_EXIT, retryable=retryable)
 
 
 def _silent_success(end: End, settings: HandlerSettings) -> Outcome:

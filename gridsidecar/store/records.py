@@ -131,12 +131,13 @@ def progress_columns(progress: Progress) -> dict[str, Any]:
     return {
         "progress": None if progress.percent is None else int(progress.percent),
         "progress_message": _cut(progress.message, 1024),
+        "checkpoint": None if progress.checkpoint is None else _json(progress.checkpoint.data),
     }
 
 
 def end_columns(claim: Claim, transition: Transition, progress: Progress, grace: float) -> dict[str, Any]:
     succeeded = transition.status is Status.SUCCESS
-    last = Progress(100, progress.message) if succeeded else progress
+    last = Progress(100, progress.message) if succeeded else progress  # nobody goes on from a success
     return (
         fence(claim)
         | progress_columns(last)
@@ -154,6 +155,7 @@ def end_columns(claim: Claim, transition: Transition, progress: Progress, grace:
             "grace": grace,
             "terminal": int(transition.status.terminal),
             "beats_cancel": int(transition.beats_cancel),
+            "succeeded": int(succeeded),
         }
     )
 

@@ -27,6 +27,10 @@ CHINESE = {
     "task handed off to the store": "任务已移交数据库托管",
     "progress not stored": "进度未能入库",
     "a task is said to run in an earlier system": "任务显示仍在旧系统中执行",
+    # Handlers that stay
+    "handler process cannot start": "常驻处理进程无法启动",
+    "handler process ended while it had no task": "常驻处理进程在空闲时退出",
+    "handler process is replaced": "常驻处理进程被替换",
     # Messages
     "message refused": "消息不合法，已转入死信队列",
     "duplicate message dropped": "消息重复，已丢弃",

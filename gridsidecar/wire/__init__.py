@@ -15,7 +15,13 @@ from gridsidecar.wire.events import (
     Text,
     decode_event,
 )
-from gridsidecar.wire.handler_input import PROTOCOL_VERSION, encode_input, encode_task_end, encode_worker_event
+from gridsidecar.wire.handler_input import (
+    PROTOCOL_VERSION,
+    encode_cancel,
+    encode_input,
+    encode_task_end,
+    encode_worker_event,
+)
 from gridsidecar.wire.properties import decode_properties, encode_properties
 from gridsidecar.wire.refused import Refused
 from gridsidecar.wire.strict_json import data_json, readable_json
@@ -40,6 +46,7 @@ __all__ = [
     "decode_properties",
     "decode_task",
     "encode_callback",
+    "encode_cancel",
     "encode_input",
     "encode_properties",
     "encode_task_end",

@@ -17,6 +17,7 @@ MAX_PROGRESS_MESSAGE = 1024  # bytes, like the next two
 MAX_ERROR = 4096
 MAX_TRACEBACK = 65536
 MAX_ERROR_TYPE = 255  # characters
+MAX_CHECKPOINT = 65536  # bytes as JSON; a larger one is refused, and the one before stands
 
 
 class Channel(Enum):
@@ -82,15 +83,22 @@ class Ignored:
     """Counted, never fatal."""
 
     reason: str
+    unaddressed_end: bool = False  # a result or an error that does not say of which task
 
 
 Event = ProgressEvent | LogEvent | HeartbeatEvent | CheckpointEvent | ResultEvent | ErrorEvent | ReadyEvent
 
 
 def decode_event(
-    line: bytes, channel: Channel, *, task_id: str | None = None, attempt: int | None = None
+    line: bytes,
+    channel: Channel,
+    *,
+    task_id: str | None = None,
+    attempt: int | None = None,
+    addressed: bool = False,
 ) -> Event | Text | Ignored:
-    """Never raises. `line` comes without its LF. An event of another task or attempt than the given one is ignored."""
+    """Never raises. `line` comes without its LF. An event of another task or attempt than the given one is ignored,
+    and so is, with `addressed`, one that decides something and names no task."""
     if line.startswith(TASK_PREFIX):  # `cat` is a handler, too: its task needs no parsing
         return Ignored("task echoed")
     raw = line[:-1] if line.endswith(b"\r") else line
@@ -107,7 +115,7 @@ def decode_event(
         return Text(text) if on_stdout and not _claims_to_be_event(text, refused) else Ignored(refused.detail)
     if on_stdout and not _is_marked(value):
         return Text(text)
-    return _checked(value, task_id, attempt)
+    return _checked(value, task_id, attempt, addressed)
 
 
 def _claims_to_be_event(text: str, refused: JsonRefused) -> bool:
@@ -121,7 +129,7 @@ def _is_marked(value: dict[str, Any]) -> bool:
     return _is_integer(value.get("gs")) and isinstance(value.get("type"), str)
 
 
-def _checked(value: Any, task_id: str | None, attempt: int | None) -> Event | Ignored:
+def _checked(value: Any, task_id: str | None, attempt: int | None, addressed: bool) -> Event | Ignored:
     if not isinstance(value, dict):
         return Ignored("not a JSON object")
     version = value.get("gs", PROTOCOL_VERSION)
@@ -134,6 +142,8 @@ def _checked(value: Any, task_id: str | None, attempt: int | None) -> Event | Ig
         return Ignored("task echoed")
     if task_id is not None and value.get("task_id", task_id) != task_id:
         return Ignored("it names another task")
+    if addressed and kind in _ADDRESSED and "task_id" not in value:
+        return Ignored(f"a {kind} that names no task", unaddressed_end=kind in ("result", "error"))
     if attempt is not None and value.get("attempt", attempt) != attempt:
         return Ignored("it names another attempt")
     read = _READERS.get(kind)
@@ -164,7 +174,12 @@ def _heartbeat(_: dict[str, Any]) -> HeartbeatEvent:
 
 
 def _checkpoint(value: dict[str, Any]) -> CheckpointEvent | Ignored:
-    return CheckpointEvent(value["data"]) if "data" in value else Ignored("checkpoint without data")
+    if "data" not in value:
+        return Ignored("checkpoint without data")
+    size = json_size(value["data"])
+    if size > MAX_CHECKPOINT:
+        return Ignored(f"the checkpoint has {size} bytes, more than {MAX_CHECKPOINT}: keep a reference in it")
+    return CheckpointEvent(value["data"])
 
 
 def _result(value: dict[str, Any]) -> ResultEvent:
@@ -213,6 +228,9 @@ _READERS: dict[str, Callable[[dict[str, Any]], Event | Ignored]] = {
     "error": _error,
     "ready": _ready,
 }
+
+
+_ADDRESSED = frozenset({"progress", "checkpoint", "result", "error"})
 
 
 def _is_integer(value: Any) -> bool:

@@ -44,6 +44,12 @@ def encode_input(
     )
 
 
+def encode_cancel(claim: Claim, *, reason: str, grace_s: float) -> bytes:
+    """One line that asks a handler which stays to give up its task."""
+    about = {"task_id": claim.task_id, "attempt": claim.attempt, "reason": reason, "grace_s": grace_s}
+    return _line({"gs": PROTOCOL_VERSION, "type": "cancel"} | about)
+
+
 _WRITTEN = _WITHHELD | {"task_id", "task_type", "data", "max_retry_count"}
 
 

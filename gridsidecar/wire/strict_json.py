@@ -40,7 +40,7 @@ def readable_json(value: Any) -> str:
 
 def json_size(value: Any) -> int:
     """Bytes of the value as compact JSON in UTF-8."""
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    return len("".join(_readable_chunks(value, 0)).encode())
 
 
 def parse_json(text: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.task import CannotStart, ErrorType, Failed, Progress, Succeeded
+from gridsidecar.task import CannotStart, Checkpoint, ErrorType, Failed, Progress, Succeeded
 from tests.handler.conftest import OnLoop
 from tests.handler.running import Run, Running, claim, handler, log
 
@@ -78,9 +78,9 @@ def test_every_event_on_the_private_pipe(on_loop: OnLoop) -> None:
     running = Running("all-events")
     ended = on_loop(running.result())
     assert ended.outcome == Succeeded([1])
-    assert running.progress == [Progress(None, "words only")]
+    assert running.progress == [Progress(checkpoint=Checkpoint({"page": 1})), Progress(None, "words only")]
     assert 'warning: slow disk {"ms":812}\n' in log(ended)
-    assert ended.report.ignored_events == 3  # the checkpoint, the rubbish, the other task's result
+    assert ended.report.ignored_events == 2  # the rubbish, the other task's result
 
 
 def test_an_error_message_keeps_its_hints(run: Run) -> None:

@@ -26,7 +26,7 @@ worker:
 handlers:
   default:
     command: [sleep, 5]
-    mode: persistent
+    mode: sometimes
     env:
       API_TOKEN: 5
   b:
@@ -50,7 +50,7 @@ def test_all_faults_at_once_each_with_its_line(write: Write) -> None:
         ":8: worker.burst_timeout = -1: must be a number of at least 0",
         ":9: worker.lease = inf: must be a number of at least 1",
         ":12: handlers.default.command[1] = 5: must be text: put it in quotes",
-        ':13: handlers.default.mode = "persistent": not available in this version: leave the key out',
+        ':13: handlers.default.mode = "sometimes": must be oneshot or persistent',
         ":15: handlers.default.env.API_TOKEN = ***: must be text: put it in quotes",
         ":16: handlers.b.command: is required: it must be a list with at least one item",
         ':17: handlers.b.timeout = "soon": must be a number of at least 0',
@@ -294,12 +294,19 @@ def test_fixed_delays_need_no_highest_delay(write: Write) -> None:
     assert settings(write(LEAST), overrides={"retry.delay": 7200}).retry.delay == 7200
 
 
+@pytest.mark.parametrize(("key", "value"), [("input", "data"), ("result_from", "stdout")])
+def test_a_handler_that_stays_speaks_the_protocol(write: Write, key: str, value: str) -> None:
+    persistent: dict[str, object] = {"handlers.default.mode": "persistent"}
+    assert settings(write(LEAST), overrides=persistent).handlers["default"].mode == "persistent"
+    fault = the_fault(write(LEAST), overrides=persistent | {f"handlers.default.{key}": value})
+    assert fault.key == f"handlers.default.{key}"
+    assert "mode: persistent" in fault.problem
+
+
 # -- features to come -------------------------------------------------------------------------------------------------
 
 CHANGED: dict[str, dict[str, object]] = {
     "broker.management_url": {"broker.management_url": "http://h:15672"},
-    "handlers.*.mode": {"handlers.default.mode": "persistent"},
-    "handlers.*.persistent": {"handlers.default.persistent.max_tasks": 5},
     "http": {"http.listen": "127.0.0.1:8080"},
 }
 

@@ -81,6 +81,7 @@ UPDATE {tasks} SET status = :status, result = :result, error_message = :error, e
   last_error_type = :last_error_type, traceback = :traceback, progress = COALESCE(:progress, progress),
   progress_message = COALESCE(:progress_message, progress_message), retry_count = :retry_count, crashes = :crashes,
   interruptions = :interruptions, worker_id = NULL,
+  checkpoint = IF(:succeeded, NULL, COALESCE(:checkpoint, checkpoint)),
   next_run_at = UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND,
   next_check_at = UTC_TIMESTAMP(3) + INTERVAL ((:delay + IF(handed_off = 1, 0, :grace)) * 1000000) MICROSECOND,
   completed_at = IF(:terminal, UTC_TIMESTAMP(3), NULL), updated_at = UTC_TIMESTAMP(3), rev = rev + 1
@@ -151,7 +152,8 @@ ON DUPLICATE KEY UPDATE task_id = {attempts}.task_id
 
 -- name: progress
 UPDATE {tasks} SET progress = COALESCE(:progress, progress),
-  progress_message = COALESCE(:progress_message, progress_message), updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+  progress_message = COALESCE(:progress_message, progress_message),
+  checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = UTC_TIMESTAMP(3), rev = rev + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 -- name: hand_off

@@ -82,6 +82,7 @@ UPDATE {tasks} SET status = :status, result = :result, error_message = :error, e
   last_error_type = :last_error_type, traceback = :traceback, progress = COALESCE(:progress, progress),
   progress_message = COALESCE(:progress_message, progress_message), retry_count = :retry_count, crashes = :crashes,
   interruptions = :interruptions, worker_id = NULL,
+  checkpoint = CASE WHEN :succeeded THEN NULL ELSE COALESCE(:checkpoint, checkpoint) END,
   next_run_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds'),
   next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + iif(handed_off = 1, 0, :grace)) || ' seconds'),
   completed_at = iif(:terminal, {now}, NULL), updated_at = {now}, rev = rev + 1
@@ -152,7 +153,8 @@ ON CONFLICT (task_id, attempt) DO NOTHING
 
 -- name: progress
 UPDATE {tasks} SET progress = COALESCE(:progress, progress),
-  progress_message = COALESCE(:progress_message, progress_message), updated_at = {now}, rev = rev + 1
+  progress_message = COALESCE(:progress_message, progress_message),
+  checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = {now}, rev = rev + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 -- name: hand_off

@@ -1,0 +1,68 @@
+"""What a process that stays says while it has no task: kept for the next one's log, and never taken for its own."""
+
+from __future__ import annotations
+
+from gridsidecar import wire
+from gridsidecar.handler.capture import STDERR_BYTES, Tail
+from gridsidecar.handler.turn import Turn
+
+_KEPT_BYTES = 8 * 1024
+
+
+class Between:
+    """Hears what a `Turn` hears, and lets none of it decide anything."""
+
+    def __init__(self) -> None:
+        self._text = Tail(_KEPT_BYTES)
+        self._stderr = Tail(STDERR_BYTES)
+        self._ignored = 0
+        self.silent = True
+
+    @property
+    def last_words(self) -> str:
+        """The last line on stderr that tells something."""
+        return self._stderr.last_line()
+
+    def heard(self) -> None:
+        pass
+
+    def take_text(self, data: bytes) -> None:
+        self.silent = False
+        self._text.write(data)
+
+    def take_stderr(self, data: bytes) -> None:
+        self.take_text(data)
+        self._stderr.write(data)
+
+    def hear(self, event: wire.Event | wire.Ignored) -> None:
+        match event:
+            case wire.LogEvent(level, message):
+                self.take_text(f"{level}: {message}\n".encode("utf-8", "replace"))
+            case wire.HeartbeatEvent():
+                pass
+            case wire.Ignored(reason):
+                self.ignore(reason)
+            case _:
+                self.ignore(f"{_WORDS.get(type(event), 'an event')} while it had no task")
+
+    def ignore(self, reason: str) -> None:
+        self._ignored += 1
+        self.take_text(f"[ignored: {reason}]\n".encode("utf-8", "replace"))
+
+    def miss(self, head: bytes) -> None:
+        self.ignore(f"a line over 4 MiB: {head!r}")
+
+    def pass_on(self, turn: Turn) -> None:
+        """The next task is there: what was said until now stands at the start of its log, and is marked."""
+        turn.log.write(b"[before this task]\n" + self._text.bytes(), "between")
+        turn.log.write(b"[this task]\n", "log")
+        turn.ignored += self._ignored
+
+
+_WORDS: dict[type, str] = {
+    wire.ResultEvent: "a result",
+    wire.ErrorEvent: "an error",
+    wire.ProgressEvent: "progress",
+    wire.CheckpointEvent: "a checkpoint",
+    wire.ReadyEvent: "ready",
+}

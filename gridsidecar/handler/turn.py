@@ -1,0 +1,124 @@
+"""One attempt on a process that stays: what that says meanwhile, and what it comes to."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import assert_never
+
+from gridsidecar import wire
+from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.handler import timeout_of
+from gridsidecar.handler.capture import OnText, text_of
+from gridsidecar.handler.deadlines import Deadlines
+from gridsidecar.handler.hearing import Hearing, OnProgress, noted
+from gridsidecar.handler.memory import own_oom_counter
+from gridsidecar.handler.process import Exit
+from gridsidecar.handler.verdict import Cause, End, Said, judge
+from gridsidecar.task import Claim, Ended, ErrorType, Report
+from gridsidecar.wire import ErrorEvent
+
+_TERMINAL = re.compile(rb'"type"\s*:\s*"(result|error)"')
+_UNADDRESSED = (
+    "it sent a result or an error without task_id: a process that takes one task after the other must say in each "
+    "message which task it is about"
+)
+_TOO_LONG = "its result or error was a line of more than 4 MiB: store large results elsewhere and send a reference"
+
+
+class Turn(Hearing):
+    """The first terminal message ends it at once; without one, the end of the process does."""
+
+    def __init__(
+        self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, on_text: OnText | None = None
+    ) -> None:
+        super().__init__(settings, claim, on_progress, on_text)
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self.timeout = timeout_of(claim, settings)
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        self.said: Said | None = None
+        self.exit: Exit | None = None  # of the process, when it went before it had said how the task ended
+        self.untouched = False  # … and before it had read any of the task
+        self.lawless = False  # nobody can tell any more which task this process speaks of
+        self.cause: Cause | None = None
+        self.asked = False  # by a message, to give up
+        self._deadlines: Deadlines | None = None
+        self._oom = own_oom_counter()
+        self._oom_kills = self._oom.kills()
+        self._started = self._loop.time()
+
+    def begin(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+        self._started = self._loop.time()
+        deadlines.start()
+
+    # -- what is said -------------------------------------------------------------------------------------------------
+
+    def heard(self) -> None:
+        """A sign of life."""
+        if self._deadlines is not None:
+            self._deadlines.heard()
+
+    def hear(self, event: wire.Event | wire.Ignored) -> None:
+        match event:
+            case wire.Ignored(reason, unaddressed_end):
+                self.ignore(reason)
+                if unaddressed_end:
+                    self.lawless = True
+                    self._end(ErrorEvent(_UNADDRESSED, ErrorType.HANDLER_ERROR))
+            case wire.ResultEvent() | wire.ErrorEvent():
+                self._end(self.trimmed(event))
+            case wire.ProgressEvent() | wire.CheckpointEvent():
+                self.on_progress(noted(event))
+            case wire.LogEvent():
+                self.log_event(event)
+            case wire.HeartbeatEvent():
+                pass
+            case wire.ReadyEvent():
+                self.ignore("ready, in the middle of a task")
+            case _:
+                assert_never(event)
+
+    def miss(self, head: bytes) -> None:
+        """A line on its channel was too long to be read; `head` is its beginning."""
+        self.discarded(head)
+        if _TERMINAL.search(head):
+            self._end(ErrorEvent(_TOO_LONG, ErrorType.HANDLER_ERROR))
+
+    def _end(self, event: wire.ResultEvent | wire.ErrorEvent) -> None:
+        if self.said is None:
+            self.said = Said(event, late=self.stopping)
+
+    # -- what it comes to ---------------------------------------------------------------------------------------------
+
+    def ended(self, notes: tuple[str, ...]) -> Ended:
+        """`notes` are those on the process."""
+        code, number = (self.exit.code, self.exit.signal) if self.exit else (None, None)
+        killed = number is not None and self.cause is None
+        verdict = judge(
+            End(
+                exit_code=code,
+                signal=number,
+                cause=self.cause,
+                said=self.said,
+                stderr_line=self.stderr_tail.last_line() if self.exit else "",
+                out_of_memory=killed and self._oom.kills() > self._oom_kills,
+                timeout=self.timeout,
+                stays=True,
+                asked=self.asked,
+            ),
+            self._settings,
+        )
+        report = Report(
+            exit_code=code,
+            signal=number,
+            duration_s=self._loop.time() - self._started,
+            log_head=self.log.head,
+            log_tail=self.log.tail,
+            log_dropped_bytes=self.log.dropped_bytes,
+            stderr_tail=text_of(self.stderr_tail.bytes()),
+            ignored_events=self.ignored,
+            notes=notes + verdict.notes,
+        )
+        return Ended(verdict.outcome, report)
