@@ -174,7 +174,7 @@ def can_cancel(ready: Line) -> bool:
 
 def cancelled(bench: Bench, child: Child, claim: Claim) -> Finding:
     """Whether it gives up the task that it has, and stays."""
-    child.send(_cancel(bench, claim.task_id))
+    child.send(wire.encode_cancel(claim, reason="cancel", grace_s=bench.limits.grace))
     child.wait(lambda: ended(child, claim.task_id) or child.exit, bench.limits.grace)
     if ended(child, claim.task_id) is None:
         return failed(
@@ -184,11 +184,6 @@ def cancelled(bench: Bench, child: Child, claim: Claim) -> Finding:
     if not _answered(bench, child, bench.claim(number=2)):
         return failed(f"the task after it got no result and no error ({_state(child)})", "stay after a cancel")
     return passed("the task ended, and the next one too")
-
-
-def _cancel(bench: Bench, task_id: str) -> bytes:
-    message = {"gs": 1, "type": "cancel", "task_id": task_id, "attempt": 1, "reason": "cancel"}
-    return json.dumps({**message, "grace_s": bench.limits.grace}).encode() + b"\n"
 
 
 def _state(child: Child) -> str:

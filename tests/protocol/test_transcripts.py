@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -81,6 +82,29 @@ async def test_what_the_sidecar_makes_of_it(name: str) -> None:
     ended = await handler.run(claim, lambda _: None, Stop())
     found = told(ended.outcome)
     assert {key: found[key] for key in transcript["outcome"]} == transcript["outcome"], ended
+
+
+@pytest.mark.parametrize("name", ["persistent", "persistent-stdout"])
+async def test_what_the_sidecar_makes_of_one_that_stays(name: str) -> None:
+    """One process answers all its tasks as the transcript says."""
+    transcript = TRANSCRIPTS[name]
+    handler = make_handlers({"default": settings_of(transcript)}, SystemClock())["default"]
+    messages = [message for step in transcript["steps"] for kind, message in step.items() if kind != "exit" and message]
+    try:
+        for task in (message for message in messages if message["type"] == "task"):
+            ended = await handler.run(claim_of(task), lambda _: None, Stop())
+            told_of_it = messages[messages.index(task) :]
+            end = next(message for message in told_of_it if message["type"] in ("result", "error"))
+            check_end(ended.outcome, end)
+    finally:
+        await handler.close(asyncio.Event())
+
+
+def check_end(outcome: Outcome, end: dict[str, Any]) -> None:
+    found = told(outcome)
+    assert found["outcome"] == ("success" if end["type"] == "result" else "failed")
+    for name in end.keys() & found.keys():
+        assert found[name] == end[name]
 
 
 @pytest.mark.parametrize("name", list(TRANSCRIPTS))

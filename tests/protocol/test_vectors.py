@@ -55,7 +55,8 @@ def given(case: dict[str, Any], name: str) -> bytes:
 def test_a_line(case: dict[str, Any]) -> None:
     channels = [Channel(case["channel"])] if "channel" in case else list(Channel)
     for channel in channels:
-        heard = split_and_decoded(given(case, "line"), channel, case.get("current", {}))
+        current = {"addressed": case.get("mode") == "persistent", **case.get("current", {})}
+        heard = split_and_decoded(given(case, "line"), channel, current)
         kind = Kind.VIOLATION if heard is None else kind_of(heard)
         assert kind.value == case["expect"], channel
         if "event" in case:
@@ -117,6 +118,8 @@ def end_of(case: dict[str, Any]) -> End:
         lost_message=case.get("lost_message", False),
         out_of_memory=case.get("out_of_memory", False),
         timeout=300.0,
+        stays=case.get("mode") == "persistent",
+        asked=case.get("asked", False),
     )
 
 
