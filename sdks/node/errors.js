@@ -1,5 +1,7 @@
 // What a handler throws to say what shall happen next, and any error as an error event.
 
+const MAX_TEXT = 65536; // characters; the sidecar keeps less
+
 /** The task failed for a reason that passes: try again, after `afterSeconds` if given, else as the policy says. */
 export class Retry extends Error {
   constructor(message, options) {
@@ -50,11 +52,12 @@ export function exitCodeOf(thrown) {
 
 function described(thrown) {
   if (!(thrown instanceof Error)) {
-    return { error: typeof thrown === "object" ? JSON.stringify(thrown) : String(thrown), error_type: "Error" };
+    const text = typeof thrown === "object" ? JSON.stringify(thrown) : String(thrown);
+    return { error: text.slice(0, MAX_TEXT), error_type: "Error" };
   }
   const type = thrown.type ?? (thrown instanceof Retry || thrown instanceof Permanent ? thrown.cause?.name : undefined);
   return {
-    error: String(thrown.message || thrown.name),
+    error: String(thrown.message || thrown.name).slice(0, MAX_TEXT),
     error_type: String(type ?? thrown.name ?? "Error"),
     traceback: traceback(thrown),
   };
@@ -74,5 +77,5 @@ function traceback(error) {
   for (let at = error; at !== undefined && at !== null && stacks.length < 10; at = at.cause) {
     stacks.push(String(at.stack ?? at));
   }
-  return stacks.join("\ncaused by: ");
+  return stacks.join("\ncaused by: ").slice(-MAX_TEXT);
 }

@@ -43,6 +43,7 @@ test("what a handler throws is the error", () => {
   for (const [thrown, code, wanted] of [
     ["new RangeError('it broke')", 1, { error: "it broke", error_type: "RangeError" }],
     ["new Error('')", 1, { error: "Error", error_type: "Error" }],
+    ["new Error('x'.repeat(5e6))", 1, { error: "x".repeat(65536) }],
     ["'a string'", 1, { error: "a string", error_type: "Error" }],
     ["null", 1, { error: "null", error_type: "Error" }],
     ["{ code: 5 }", 1, { error: '{"code":5}', error_type: "Error" }],
