@@ -2,6 +2,7 @@ package gridsidecar
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -9,7 +10,11 @@ import (
 	"sync"
 )
 
-const maxLineBytes = 4 << 20
+const (
+	maxLineBytes       = 4 << 20
+	maxCheckpointBytes = 64 << 10
+	maxDepth           = 100
+)
 
 type event map[string]any
 
@@ -52,6 +57,12 @@ func (channel *channel) send(event event) error {
 		return fmt.Errorf("the %s has %d bytes, more than the 4 MiB of a message: store it elsewhere and send a reference",
 			event["type"], len(text))
 	}
+	if event["type"] == "checkpoint" && len(text) > maxCheckpointBytes {
+		return errors.New("a checkpoint may have 64 KiB as JSON: store the rest elsewhere and save a reference")
+	}
+	if deeper(text) {
+		return fmt.Errorf("it is nested deeper than %d levels", maxDepth)
+	}
 	channel.mutex.Lock()
 	defer channel.mutex.Unlock()
 	_, _ = channel.file.Write(append(text, '\n'))
@@ -64,4 +75,26 @@ func (e event) with(name string, value any) event {
 		copied[key] = old
 	}
 	return copied
+}
+
+// deeper finds what the sidecar would pass over: it is nested too deep for its database.
+func deeper(text []byte) bool {
+	depth, quoted := 0, false
+	for index := 0; index < len(text); index++ {
+		switch at := text[index]; {
+		case quoted && at == '\\':
+			index++
+		case at == '"':
+			quoted = !quoted
+		case quoted:
+		case at == '[' || at == '{':
+			depth++
+		case at == ']' || at == '}':
+			depth--
+		}
+		if depth > maxDepth {
+			return true
+		}
+	}
+	return false
 }

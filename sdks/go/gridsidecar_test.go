@@ -49,6 +49,11 @@ var handlers = map[string]Handler{
 	"nan":     constant([]float64{1, math.NaN()}),
 	"channel": constant(make(chan int)),
 	"long":    constant(strings.Repeat("x", 5_000_000)),
+	"deep":    constant(json.RawMessage(strings.Repeat("[", 100) + strings.Repeat("]", 100))),
+	"quoted":  constant(strings.Repeat("[{\"", 99)),
+	"large": func(_ context.Context, task *Task) (any, error) {
+		return nil, task.Checkpoint(strings.Repeat("x", 65536))
+	},
 	"plain":   failing(errors.New("it broke")),
 	"path":    failing(&fs.PathError{Op: "open", Path: "/x", Err: fs.ErrNotExist}),
 	"nil":     failing((*nilError)(nil)),
@@ -134,7 +139,8 @@ func expect(t *testing.T, what string, got, want any) {
 
 func TestWhatAHandlerReturnsIsTheResult(t *testing.T) {
 	for name, result := range map[string]any{
-		"value": map[string]any{"a": []any{1.0, "é <&>"}}, "nothing": nil, "half": "half \ufffd, whole 𝄞",
+		"quoted": strings.Repeat("[{\"", 99),
+		"value":  map[string]any{"a": []any{1.0, "é <&>"}}, "nothing": nil, "half": "half \ufffd, whole 𝄞",
 	} {
 		done := handle(t, name, task(""))
 		want := []event{{"gs": 1.0, "type": "result", "result": result, "task_id": "t1"}}
@@ -145,7 +151,7 @@ func TestWhatAHandlerReturnsIsTheResult(t *testing.T) {
 }
 
 func TestWhatIsNoJSONIsAnErrorThatSaysSo(t *testing.T) {
-	for name, words := range map[string]string{"nan": "NaN", "channel": "chan int", "long": "4 MiB"} {
+	for name, words := range map[string]string{"nan": "NaN", "channel": "chan int", "long": "4 MiB", "deep": "deeper than 100"} {
 		done := handle(t, name, task(""))
 		expect(t, name, []any{done.code, len(done.events)}, []any{65, 1})
 		if text := fmt.Sprint(done.events[0]["error"]); !strings.Contains(text, words) {
@@ -208,6 +214,9 @@ func TestEvents(t *testing.T) {
 	}
 	if !reflect.DeepEqual(done.events, want) {
 		t.Errorf("got %v", done.events)
+	}
+	if text := fmt.Sprint(handle(t, "large", task("")).events[0]["error"]); !strings.Contains(text, "64 KiB") {
+		t.Error(text)
 	}
 	expect(t, "none yet", handle(t, "events", task(`,"run":{"checkpoint":null}`)).events[7]["result"], false)
 }

@@ -4,6 +4,8 @@ import fs from "node:fs";
 import { takeOver } from "./input.js";
 
 const MAX_LINE_BYTES = 4 * 1024 * 1024;
+const MAX_CHECKPOINT_BYTES = 64 * 1024;
+const MAX_DEPTH = 100;
 
 export class Channel {
   #fd;
@@ -20,6 +22,9 @@ export class Channel {
         `the ${event.type} has ${line.length} bytes, more than the 4 MiB of a message: ` +
           "store it elsewhere and send a reference",
       );
+    }
+    if (event.type === "checkpoint" && Buffer.byteLength(toJson(event.data)) > MAX_CHECKPOINT_BYTES) {
+      throw new RangeError("a checkpoint may have 64 KiB as JSON: store the rest elsewhere and save a reference");
     }
     this.#write(line);
   }
@@ -52,7 +57,19 @@ function openPipe() {
 export function toJson(value) {
   const text = JSON.stringify(value, onlyFinite);
   if (text === undefined) throw new TypeError(`a ${typeof value} is no JSON value`);
+  if (deeper(text)) throw new RangeError(`it is nested deeper than ${MAX_DEPTH} levels`);
   return text.includes("\\ud") ? text.replace(/\\(ud[89a-f][0-9a-f]{2}|.)/g, wholeCharacter) : text;
+}
+
+/** The sidecar passes over what is nested too deep for its database. */
+function deeper(text) {
+  let depth = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[{\]}]/g)) {
+    if (token === "[" || token === "{") depth += 1;
+    else if (token === "]" || token === "}") depth -= 1;
+    if (depth > MAX_DEPTH) return true;
+  }
+  return false;
 }
 
 function onlyFinite(key, value) {

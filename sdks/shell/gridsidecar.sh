@@ -285,12 +285,12 @@ gs_log() {
 
 gs_heartbeat() { _gs_send heartbeat ''; }
 
-# JSON: where a next attempt can go on. 2 when it is no JSON.
+# JSON of up to 64 KiB: where a next attempt can go on. 2 when it is none.
 gs_checkpoint() {
-  if _gs_json "${1-}"; then
+  if _gs_json "${1-}" && [ ${#_gs_out} -le 65536 ]; then
     _gs_send checkpoint ",\"data\":$_gs_out"
   else
-    printf 'gs_checkpoint: not JSON: %.200s\n' "${1-}" >&2
+    printf 'gs_checkpoint: not JSON, or more than 64 KiB: %.200s\n' "${1-}" >&2
     return 2
   fi
 }

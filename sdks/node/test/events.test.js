@@ -40,8 +40,10 @@ test("checkpoints go out and come back", () => {
     { type: "heartbeat" },
     { type: "checkpoint", data: null },
   ]);
-  const { events: [refused] } = handle("await run((task, ctx) => ctx.checkpoint(1n))", [task()]);
-  assert.match(refused.error, /BigInt/);
+  for (const [data, words] of [["1n", /BigInt/], ["'x'.repeat(65536)", /64 KiB/]]) {
+    const { events: [refused] } = handle(`await run((task, ctx) => ctx.checkpoint(${data}))`, [task()]);
+    assert.match(refused.error, words);
+  }
 });
 
 test("nothing goes out after the end", () => {

@@ -12,6 +12,7 @@ test("what a handler returns is the result", () => {
     ["{ a: [1, 'é'] }", { a: [1, "é"] }],
     ["undefined", null],
     ["0", 0],
+    ["'[{'.repeat(99)", "[{".repeat(99)],
     ["new Date(0)", "1970-01-01T00:00:00.000Z"],
     ["'half \\ud800, whole \\u{1d11e}, typed \\\\ud800'", "half \ufffd, whole \u{1d11e}, typed \\ud800"],
   ]) {
@@ -26,6 +27,7 @@ test("what is no JSON is an error that says so, and no retry", () => {
     ["({ n: 1n })", "TypeError", /BigInt/],
     ["(() => { const a = {}; a.a = a; return a })()", "TypeError", /circular/],
     ["[1, NaN]", "TypeError", /JSON has no NaN/],
+    ["JSON.parse('['.repeat(100) + ']'.repeat(100))", "RangeError", /deeper than 100/],
     ["() => 1", "TypeError", /a function/],
     ["'x'.repeat(5e6)", "RangeError", /more than the 4 MiB/],
     ["({ toJSON() { throw new SyntaxError('not me') } })", "SyntaxError", /not me/],

@@ -87,6 +87,9 @@ same 'the id, once it is known' "$events" '{"gs":1,"type":"progress","task_id":"
 handle 'gs_checkpoint "[1,]" || exit 7'
 same 'a checkpoint that is no JSON' "$code $events" '7 '
 
+handle 'gs_checkpoint "\"$(head -c 70000 /dev/zero | tr "\0" x)\"" || exit 7'
+same 'too long a checkpoint' "$code $events" '7 '
+
 # -- lengths --
 
 handle 'gs_result_string "$(head -c 3000000 /dev/zero | tr "\0" x)"'
