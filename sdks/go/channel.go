@@ -2,7 +2,6 @@ package gridsidecar
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -11,9 +10,8 @@ import (
 )
 
 const (
-	maxLineBytes       = 4 << 20
-	maxCheckpointBytes = 64 << 10
-	maxDepth           = 100
+	maxLineBytes = 4 << 20
+	maxDepth     = 100
 )
 
 type event map[string]any
@@ -56,9 +54,6 @@ func (channel *channel) send(event event) error {
 	if len(text) >= maxLineBytes {
 		return fmt.Errorf("the %s has %d bytes, more than the 4 MiB of a message: store it elsewhere and send a reference",
 			event["type"], len(text))
-	}
-	if event["type"] == "checkpoint" && len(text) > maxCheckpointBytes {
-		return errors.New("a checkpoint may have 64 KiB as JSON: store the rest elsewhere and save a reference")
 	}
 	if deeper(text) {
 		return fmt.Errorf("it is nested deeper than %d levels", maxDepth)

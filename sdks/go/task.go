@@ -2,6 +2,7 @@ package gridsidecar
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -99,9 +100,18 @@ func (task *Task) Log(level, message string, fields map[string]any) {
 	}
 }
 
-// Checkpoint saves where a next attempt can go on. It fails when the data is no JSON.
+const maxCheckpointBytes = 64 << 10
+
+// Checkpoint saves where a next attempt can go on. It fails when the data is no JSON of at most 64 KiB.
 func (task *Task) Checkpoint(data any) error {
-	return task.send(event{"type": "checkpoint", "data": data})
+	text, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxCheckpointBytes {
+		return errors.New("a checkpoint may have 64 KiB as JSON: store the rest elsewhere and save a reference")
+	}
+	return task.send(event{"type": "checkpoint", "data": json.RawMessage(text)})
 }
 
 // Heartbeat says that the handler lives, where it has nothing else to say.

@@ -134,7 +134,7 @@ func (worker *worker) call(ctx context.Context, task *Task) error {
 		return err
 	}
 	if err := task.end(event{"type": "result", "result": result}); err != nil {
-		return Permanent(fmt.Errorf("the result cannot be sent: %w", err))
+		return Permanent(fmt.Errorf("the result cannot be sent as JSON: %w", err))
 	}
 	return nil
 }

@@ -39,14 +39,9 @@ const cases = {
   unserialisable() {
     return { n: 10n };
   },
-  async stop(task, ctx) {
-    await sleep(60_000, null, { signal: ctx.signal });
-  },
-  async finish(task, ctx) {
-    await sleep(60_000, null, { signal: ctx.signal }).catch(() => {});
-    return "finished early";
-  },
-  deaf: () => sleep(60_000),
+  stop: (task, ctx) => waiting(ctx, { signal: ctx.signal }),
+  finish: (task, ctx) => waiting(ctx, { signal: ctx.signal }).catch(() => "finished early"),
+  deaf: (task, ctx) => waiting(ctx),
   exit(task) {
     process.exit(task.data.code);
   },
@@ -59,6 +54,11 @@ const cases = {
     return new Promise((done) => child.on("close", () => done(text)));
   },
 };
+
+function waiting(ctx, options) {
+  ctx.progress(null, "waiting");
+  return sleep(60_000, "never stopped", options);
+}
 
 function echo(task, ctx) {
   ctx.progress(50, "half");

@@ -106,7 +106,7 @@ function sendResult(context, result) {
   try {
     context.end({ type: "result", result: typeof result === "undefined" ? null : checked(result) });
   } catch (error) {
-    throw new Permanent(`the result cannot be sent: ${error.message}`, { type: error.name, cause: error });
+    throw new Permanent(`the result cannot be sent as JSON: ${error.message}`, { type: error.name, cause: error });
   }
 }
 

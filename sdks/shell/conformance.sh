@@ -28,10 +28,14 @@ handle() {
     unicode) gs_result_string "$(printf 'é ☃ 𝄞 \342\200\250 \302\205 "quoted" \\ \n \001')" ;;
     big) gs_result_string "$(head -c "$(gs_field bytes)" /dev/zero | tr '\0' x)" ;;
     unserialisable) gs_result '{"n": 10n}' ;;
-    stop | deaf) sleep 60 ;;
+    stop | deaf)
+      gs_progress '' waiting
+      sleep 60
+      ;;
     finish)
       trap 'gs_result_string "finished early"; kill $!; exit' TERM
       sleep 60 &
+      gs_progress '' waiting
       wait
       ;;
     exit) exit "$(gs_field code)" ;;

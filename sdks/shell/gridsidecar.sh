@@ -396,22 +396,25 @@ _gs_serve() {
     _gs_parse || continue
     (
       _gs_said=
-      trap '_gs_conclude $?; exit 0' EXIT
+      trap '_gs_conclude $?' EXIT
       eval "$_gs_errexit"
       "$@"
     ) </dev/null
     _gs_status=$?
-    [ "$_gs_status" -eq 0 ] || gs_error "ended with status $_gs_status" HandlerExit
+    [ "$_gs_status" -eq 0 ] || gs_error "exit status $_gs_status" HandlerExit
   done
 }
 
-# The last word of a task whose command said none: as its exit code has it.
+# The last word of a task whose command said none: as its exit code has it. After a signal that is left to the loop: bash
+# comes here, too, when the whole group is told to go, and then there is nothing to say.
 _gs_conclude() {
-  [ -z "$_gs_said" ] || return 0
+  [ -z "$_gs_said" ] || exit 0
+  [ "$1" -le 128 ] || exit "$1"
   case $1 in
     0) _gs_send result '' ;;
     65) gs_permanent "exit status 65" HandlerExit ;;
     75) gs_retry '' "exit status 75" HandlerExit ;;
     *) gs_error "exit status $1" HandlerExit ;;
   esac
+  exit 0
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -84,20 +83,16 @@ var cases = map[string]func(context.Context, *gridsidecar.Task, input) (any, err
 	"unserialisable": func(context.Context, *gridsidecar.Task, input) (any, error) {
 		return math.NaN(), nil
 	},
-	"stop": func(ctx context.Context, _ *gridsidecar.Task, _ input) (any, error) {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(time.Minute):
-			return nil, errors.New("never stopped")
-		}
+	"stop": func(ctx context.Context, task *gridsidecar.Task, _ input) (any, error) {
+		waiting(task, ctx.Done())
+		return nil, ctx.Err()
 	},
-	"finish": func(ctx context.Context, _ *gridsidecar.Task, _ input) (any, error) {
-		<-ctx.Done()
+	"finish": func(ctx context.Context, task *gridsidecar.Task, _ input) (any, error) {
+		waiting(task, ctx.Done())
 		return "finished early", nil
 	},
-	"deaf": func(context.Context, *gridsidecar.Task, input) (any, error) {
-		time.Sleep(time.Minute)
+	"deaf": func(_ context.Context, task *gridsidecar.Task, _ input) (any, error) {
+		waiting(task, nil)
 		return nil, nil
 	},
 	"exit": func(_ context.Context, _ *gridsidecar.Task, in input) (any, error) {
@@ -110,6 +105,14 @@ var cases = map[string]func(context.Context, *gridsidecar.Task, input) (any, err
 		text, err := child.Output()
 		return string(text), err
 	},
+}
+
+func waiting(task *gridsidecar.Task, done <-chan struct{}) {
+	task.Progress(math.NaN(), "waiting")
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+	}
 }
 
 func full(_ context.Context, task *gridsidecar.Task, in input) (any, error) {

@@ -127,7 +127,7 @@ same persistent "$code $events" "0 $ready
 {\"gs\":1,\"type\":\"error\",\"task_id\":\"2\",\"error\":\"exit status 3\",\"error_type\":\"HandlerExit\"}
 {\"gs\":1,\"type\":\"error\",\"task_id\":\"3\",\"error\":\"exit status 1\",\"error_type\":\"HandlerExit\"}
 {\"gs\":1,\"type\":\"error\",\"task_id\":\"4\",\"error\":\"no\",\"error_type\":\"Error\"}
-{\"gs\":1,\"type\":\"error\",\"task_id\":\"5\",\"error\":\"ended with status 137\",\"error_type\":\"HandlerExit\"}
+{\"gs\":1,\"type\":\"error\",\"task_id\":\"5\",\"error\":\"exit status 137\",\"error_type\":\"HandlerExit\"}
 {\"gs\":1,\"type\":\"error\",\"task_id\":\"6\",\"error\":\"exit status 75\",\"retryable\":true,\"error_type\":\"HandlerExit\"}
 {\"gs\":1,\"type\":\"error\",\"task_id\":\"7\",\"error\":\"exit status 65\",\"retryable\":false,\"error_type\":\"HandlerExit\"}
 {\"gs\":1,\"type\":\"result\",\"task_id\":\"8\"}"
