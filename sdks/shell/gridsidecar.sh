@@ -215,6 +215,7 @@ function quoted(s,    n, part, i, q, whole) {
 '
 
 _gs_id=
+_gs_said=
 
 # Without the pipe, events are marked lines on stdout, and what else is printed goes to stderr.
 if [ -z "${GRIDSIDECAR_EVENTS-}" ] || ! { true >>"$GRIDSIDECAR_EVENTS"; } 2>/dev/null; then
@@ -379,42 +380,40 @@ _gs_send() {
       TooLarge ',"retryable":false'
     return
   fi
-  case $1 in result | error) _gs_said=1 ;; esac
   if [ -n "$GRIDSIDECAR_EVENTS" ]; then
     printf '{"gs":1,"type":"%s"%s%s}\n' "$1" "$_gs_id" "$2" >>"$GRIDSIDECAR_EVENTS"
   else
     printf '{"gs":1,"type":"%s"%s%s}\n' "$1" "$_gs_id" "$2" >&9
   fi
+  case $1 in result | error) [ -z "$_gs_said" ] || printf x >"$_gs_said" ;; esac
 }
 
-# Each task has a subshell of its own: what it sets, and where it exits, stays there.
+# Each task has a subshell of its own: what it sets, and where it exits, stays there. A file without a name tells whether
+# it said a last word (a trap on EXIT would keep bash from ending at once when it is told to).
 _gs_serve() {
+  _gs_said=$(mktemp) && exec 8<>"$_gs_said" && rm -f "$_gs_said" || exit
+  _gs_said=/dev/fd/8
   case $- in *e*) _gs_errexit='set -e' ;; *) _gs_errexit= ;; esac
   set +e
   _gs_send ready ',"sdk":"shell/0.1.0","capabilities":[]'
   while IFS= read -r gs_task || [ -n "$gs_task" ]; do
     _gs_parse || continue
+    true >"$_gs_said"
     (
-      _gs_said=
-      trap '_gs_conclude $?' EXIT
       eval "$_gs_errexit"
       "$@"
     ) </dev/null
-    _gs_status=$?
-    [ "$_gs_status" -eq 0 ] || gs_error "exit status $_gs_status" HandlerExit
+    _gs_conclude $?
   done
 }
 
-# The last word of a task whose command said none: as its exit code has it. After a signal that is left to the loop: bash
-# comes here, too, when the whole group is told to go, and then there is nothing to say.
+# The last word of a task that said none: as its exit status has it.
 _gs_conclude() {
-  [ -z "$_gs_said" ] || exit 0
-  [ "$1" -le 128 ] || exit "$1"
+  [ ! -s "$_gs_said" ] || return 0
   case $1 in
     0) _gs_send result '' ;;
     65) gs_permanent "exit status 65" HandlerExit ;;
     75) gs_retry '' "exit status 75" HandlerExit ;;
     *) gs_error "exit status $1" HandlerExit ;;
   esac
-  exit 0
 }
