@@ -19,10 +19,9 @@ TEXT = {"text": "to be or not to be"}
 
 
 def attempt(folder: str, data: Any, *command: str) -> tuple[str, Any]:
-    """Its status; and its result, or its error's type. Without a command, what config.yaml says."""
-    how = ("--", *command) if command else ()
-    flags = () if command else ("-c", "config.yaml")
-    done = gridsidecar(EXAMPLES / folder, "exec", *flags, "--json", "--data", json.dumps(data), *how)
+    """Its status; and its result, or its error's type. Without a command, what the folder's config.yaml says."""
+    how = ("--", *command) if command else ("-c", "config.yaml")
+    done = gridsidecar(EXAMPLES / folder, "exec", "--json", "--data", json.dumps(data), *how)
     assert done.stdout, done.stderr
     outcome = json.loads(done.stdout)
     return outcome["status"], outcome["result"] if outcome["status"] == "success" else outcome["error_type"]
@@ -52,9 +51,10 @@ def test_plain_shell(tmp_path: Path) -> None:
 
 
 def test_node() -> None:
+    handler = ("node", "node/oneshot.js")
     counts = {"words": 6, "counts": {"to": 2, "be": 2, "or": 1, "not": 1}}
-    assert attempt("node", TEXT, "node", "oneshot.js") == ("success", counts)
-    assert attempt("node", {}, "node", "oneshot.js") == ("failed", "BadInput")
+    assert attempt(".", TEXT, *handler) == ("success", counts)
+    assert attempt(".", {}, *handler) == ("failed", "BadInput")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.timeout(300)
 def test_go(built: Path) -> None:
-    assert attempt("go", TEXT, str(built / "oneshot")) == ("success", {"words": 6, "lines": 1})
+    assert attempt(".", TEXT, str(built / "oneshot")) == ("success", {"words": 6, "lines": 1})
 
 
 def results(command: Sequence[str], folder: Path, *data: Any) -> list[Any]:
