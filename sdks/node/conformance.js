@@ -10,7 +10,7 @@ const cases = {
     ctx.log("warning", "slow disk", { ms: 812 });
     ctx.heartbeat();
     ctx.checkpoint({ page: 17 });
-    await sleep(task.data.seconds * 1000 || 50);
+    await sleep(task.data.seconds * 1000 || 50, null, { signal: ctx.signal });
     ctx.progress(90.5);
     return { attempt: ctx.attempt, checkpoint: ctx.lastCheckpoint, task_id: ctx.task_id };
   },

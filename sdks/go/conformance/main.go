@@ -115,14 +115,18 @@ func waiting(task *gridsidecar.Task, done <-chan struct{}) {
 	}
 }
 
-func full(_ context.Context, task *gridsidecar.Task, in input) (any, error) {
+func full(ctx context.Context, task *gridsidecar.Task, in input) (any, error) {
 	task.Progress(10, "started")
 	task.Log("warning", "slow disk", map[string]any{"ms": 812})
 	task.Heartbeat()
 	if err := task.Checkpoint(map[string]int{"page": 17}); err != nil {
 		return nil, err
 	}
-	time.Sleep(time.Duration(math.Max(in.Seconds, 0.05) * float64(time.Second)))
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(time.Duration(math.Max(in.Seconds, 0.05) * float64(time.Second))):
+	}
 	task.Progress(90.5, "")
 	return map[string]any{"attempt": task.Attempt, "checkpoint": task.LastCheckpoint, "task_id": task.ID}, nil
 }
