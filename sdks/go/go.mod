@@ -1,0 +1,3 @@
+module github.com/gridsidecar/gridsidecar/sdks/go
+
+go 1.19

@@ -1,0 +1,80 @@
+/** Any value that JSON can carry. */
+export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+
+/** What a handler may return: `undefined` means null, `toJSON` is honoured. */
+export type Result = unknown;
+
+export interface Task<Data = any> {
+  task_id: string;
+  task_type: string;
+  data: Data;
+  max_retry_count?: number;
+  callback_data?: Json;
+  run: {
+    /** Counts from 1. */
+    attempt: number;
+    /** The same on every attempt. */
+    idempotency_key: string;
+    redelivered?: boolean;
+    timeout_s?: number | null;
+    grace_s?: number;
+    /** Milliseconds since 1970. */
+    deadline_ms?: number | null;
+    traceparent?: string | null;
+    checkpoint?: any;
+  };
+  /** Further fields, as the producer sent them. */
+  [field: string]: any;
+}
+
+export type Level = "debug" | "info" | "warning" | "error";
+
+export interface Context<Data = any> {
+  readonly task: Task<Data>;
+  readonly task_id: string;
+  readonly task_type: string;
+  readonly attempt: number;
+  /** What an earlier attempt saved with `checkpoint`, else null. */
+  readonly lastCheckpoint: any;
+  /** Fires when the task is to stop. A handler that never asks for it is ended at once. */
+  readonly signal: AbortSignal;
+  /** 0 to 100; a message, or both. */
+  progress(percent: number | null | undefined, message?: string): void;
+  log(level: Level, message: string, fields?: Record<string, unknown>): void;
+  /** Save where a next attempt can go on. Throws when the data is no JSON. */
+  checkpoint(data: unknown): void;
+  /** Say that the handler lives, where it has nothing else to say. */
+  heartbeat(): void;
+}
+
+export type Handler<Data = any> = (task: Task<Data>, context: Context<Data>) => Result | Promise<Result>;
+
+export interface FailureOptions {
+  /** Stable name of the error; that of `cause` by default. */
+  type?: string;
+  cause?: unknown;
+}
+
+export interface RetryOptions extends FailureOptions {
+  /** Not before so many seconds; as the retry policy says by default. */
+  afterSeconds?: number;
+}
+
+/** The task failed for a reason that passes: try again. */
+export class Retry extends Error {
+  constructor(message?: string, options?: RetryOptions);
+  constructor(options: RetryOptions);
+  readonly afterSeconds?: number;
+  readonly type?: string;
+}
+
+/** The task failed for good: no further attempt. */
+export class Permanent extends Error {
+  constructor(message?: string, options?: FailureOptions);
+  constructor(options: FailureOptions);
+  readonly type?: string;
+}
+
+/** Serve this process's tasks with one function, or with one for each task type (`default` takes the others).
+ * Ends the process when there is no more to do. */
+export function run(handlers: Handler | Record<string, Handler>): Promise<never>;

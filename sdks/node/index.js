@@ -1,0 +1,146 @@
+// Task handlers for gridsidecar: one function, or one for each task type, in oneshot and in persistent mode.
+
+import tty from "node:tty";
+import { Channel } from "./channel.js";
+import { Context } from "./context.js";
+import { errorEvent, exitCodeOf, Permanent, Retry } from "./errors.js";
+import { messages, parse } from "./input.js";
+
+export { Permanent, Retry };
+
+const SDK = "node/0.1.0";
+const NEVER_FINISHED = "the handler never finished: its promise is pending and there is nothing left to wait for";
+const NO_TASK = "stdin holds no task message; the SDK needs `input: task` in the handler's configuration";
+
+let worker;
+
+/** Take one task (or one after the other, as the sidecar says), run its handler, report, and end the process. */
+export async function run(handlers) {
+  const choose = chooser(handlers);
+  if (worker !== undefined) throw new Error("run() serves all tasks of this process and may be called once");
+  if (process.env.GRIDSIDECAR === undefined && tty.isatty(0)) {
+    console.error(`This is a gridsidecar handler. Try it: gridsidecar exec --data '{}' -- node ${process.argv[1]}`);
+    process.exit(64);
+  }
+  worker = new Worker(choose);
+  await leave(process.env.GRIDSIDECAR_MODE === "persistent" ? await worker.serve() : await worker.once());
+}
+
+class Worker {
+  #choose;
+  #channel = new Channel();
+  #current; // the attempt that runs
+
+  constructor(choose) {
+    this.#choose = choose;
+    process.on("beforeExit", () => this.#finishUnfinished());
+  }
+
+  async once() {
+    process.on("uncaughtException", (error) => this.#crash(error));
+    for await (const text of messages(false)) {
+      const task = parse(text);
+      if (task?.type === "task") return this.#attempt(task);
+    }
+    return this.#fail(new Context(this.#channel, {}), new Permanent(NO_TASK, { type: "ProtocolError" }));
+  }
+
+  /** A stray exception ends a persistent process as Node does by itself, with no event: after one, the sidecar would
+   * give the next task to a process that is about to go. */
+  async serve() {
+    let running = Promise.resolve();
+    this.#channel.send({ type: "ready", sdk: SDK, capabilities: ["cancel"] });
+    for await (const line of messages(true)) {
+      const message = parse(line);
+      if (message?.type === "task") running = running.then(() => this.#attempt(message));
+      else if (message?.type === "cancel") this.#cancel(message);
+    }
+    await running;
+    return 0;
+  }
+
+  #cancel({ task_id, attempt, reason }) {
+    const current = this.#current;
+    if (current?.task_id === task_id && (attempt ?? current.attempt) === current.attempt) current.cancel(reason);
+  }
+
+  /** Run one task to its last event; the exit code for it. */
+  async #attempt(task) {
+    const context = new Context(this.#channel, task);
+    this.#current = context;
+    let code = 0;
+    try {
+      const result = await this.#choose(task)(task, context);
+      sendResult(context, result);
+    } catch (error) {
+      code = this.#fail(context, error);
+    }
+    this.#current = undefined;
+    if (context.terminated) await leave(code);
+    return code;
+  }
+
+  #fail(context, error) {
+    if (context.terminated && !(error instanceof Retry || error instanceof Permanent)) {
+      console.error(error);
+      context.close();
+      return 143;
+    }
+    context.end(errorEvent(error));
+    return exitCodeOf(error);
+  }
+
+  #crash(error) {
+    if (process.listenerCount("uncaughtException") > 1) return; // somebody else deals with it
+    console.error(error);
+    if (this.#current !== undefined) this.#fail(this.#current, error);
+    process.exit(1);
+  }
+
+  #finishUnfinished() {
+    if (this.#current !== undefined) process.exit(this.#fail(this.#current, new Error(NEVER_FINISHED)));
+  }
+}
+
+function sendResult(context, result) {
+  try {
+    context.end({ type: "result", result: typeof result === "undefined" ? null : checked(result) });
+  } catch (error) {
+    throw new Permanent(`the result cannot be sent as JSON: ${error.message}`, { type: error.name, cause: error });
+  }
+}
+
+/** JSON.stringify leaves functions and symbols out, which would make the result null. */
+function checked(result) {
+  if (typeof result === "function" || typeof result === "symbol") throw new TypeError(`a ${typeof result} is no JSON`);
+  return result;
+}
+
+function chooser(handlers) {
+  if (typeof handlers === "function") return () => handlers;
+  const table = new Map(Object.entries(handlers ?? {}));
+  if (table.size === 0 || [...table.values()].some((handler) => typeof handler !== "function")) {
+    throw new TypeError("run() takes a function, or an object with one for each task type");
+  }
+  return (task) => {
+    const handler = table.get(task.task_type) ?? table.get("default");
+    if (handler === undefined) {
+      const known = [...table.keys()].join(", ");
+      throw new Permanent(`no handler for task type ${task.task_type}; there are ${known}`, { type: "NoHandler" });
+    }
+    return handler;
+  };
+}
+
+/** End the process once its output is out: process.exit alone would cut it off. Open handles do not hold it. */
+async function leave(code) {
+  await Promise.all([process.stdout, process.stderr].map(drained));
+  process.exit(code);
+}
+
+function drained(stream) {
+  return new Promise((done) => {
+    stream.on("error", done);
+    stream.write("", () => done());
+  });
+}
