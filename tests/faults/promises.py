@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
-from itertools import pairwise
 
-from tests.support.place import ENDED, Place
+from tests.faults.history import Absence, History, Sent, Told, assert_kept
+from tests.support.place import Place
 from tests.support.sidecar import Sidecar
 from tests.support.waiting import eventually
 from tests.support.web import Web
-
-REPEATED = ("failed", "cannot_start", "interrupted", "lost")  # outcomes of an attempt that another one may follow
 
 
 async def kept(
@@ -23,57 +22,42 @@ async def kept(
     overlapping: bool = False,
     timeout: float = 60.0,
 ) -> None:
-    """Every task ended, once; nothing is left anywhere; all who serve leave with 0.
+    """Every task ended, all who serve leave with 0, and the history of it all keeps every promise.
 
-    `gap`: seconds between a task's attempts, at least. `overlapping`: two runs of a task may have gone on at once.
+    `gap`: seconds until a retry, at least. `overlapping`: two runs of a task may have gone on at once.
     """
     await eventually(lambda: place.all_ended(tasks), timeout, interval=0.1)
     await eventually(lambda: place.left() == 0, timeout, interval=0.1)
     if web is not None:
         await eventually(lambda: all(row["delivered_at"] for row in place.callbacks()), timeout, interval=0.1)
-        assert_told(place, web)
     for sidecar in sidecars:
         sidecar.terminate()
     for sidecar in sidecars:
         assert await sidecar.ended() == 0
         assert not sidecar.says("unexpected error")
-    assert place.left() == 0
-    assert_ended_once(place)
-    if not overlapping:
-        assert place.journal.overlaps() == []
-    assert_apart(place, gap)
+    history = _history(place, web, gap)
+    if overlapping:
+        history.absences.append(Absence(place.journal.path, 0.0, math.inf))
+    assert_kept(history)
 
 
-def assert_ended_once(place: Place) -> None:
-    """Attempts count up, the last one alone made the end, and that is what the row says."""
-    for task_id, row in place.rows().items():
-        assert row["status"] in ENDED
-        attempts = place.attempts(task_id)
-        numbers = [attempt["attempt"] for attempt in attempts]
-        assert numbers == list(range(1, row["attempt"] + 1)), task_id
-        outcomes = [attempt["outcome"] for attempt in attempts]
-        assert all(outcome in REPEATED for outcome in outcomes[:-1]), (task_id, outcomes)
-        assert outcomes[-1:] in ([row["status"]], ["lost"] if row["error_type"] == "WorkerLost" else []), task_id
-
-
-def assert_told(place: Place, web: Web) -> None:
-    """Each end that owes a callback was told, under one id and with one body."""
-    ids, bodies = defaultdict(set), defaultdict(set)
-    for request in web.requests:
-        ids[request.json["task_id"]].add(request.headers["webhook-id"])
-        bodies[request.json["task_id"]].add(request.body)
-    owed = {row["task_id"]: {row["id"]} for row in place.callbacks()}
-    assert owed == ids
-    assert all(len(told) == 1 for told in bodies.values())
-
-
-def assert_apart(place: Place, gap: float) -> None:
-    runs = defaultdict(list)
-    for run in place.journal.runs():
-        runs[run.task_id].append(run)
-    for of_task in runs.values():
-        for first, second in pairwise(of_task):
-            assert second.started - (first.ended or first.started) >= gap
+def _history(place: Place, web: Web | None, gap: float) -> History:
+    """What can be seen when all is over: whatever has a row was sent."""
+    owed = {row["task_id"]: row["id"] for row in place.callbacks()}
+    history = History.of(
+        place,
+        *(
+            Sent(task_id=task_id, told=task_id in owed, retries=row["max_retry_count"], retry_delay=gap)
+            for task_id, row in place.rows().items()
+        ),
+    )
+    bodies = defaultdict(set)
+    for request in web.requests if web else ():
+        told = request.json
+        bodies[told["task_id"]].add(request.body)
+        history.told.append(Told(told["task_id"], told["status"], request.headers["webhook-id"], math.inf))
+    assert all(len(of_task) == 1 for of_task in bodies.values()), "a callback changed between two tries"
+    return history
 
 
 def assert_untouched(place: Place) -> None:

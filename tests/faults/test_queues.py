@@ -27,11 +27,11 @@ def overdue(place: Place, task_id: str) -> None:
 
 async def test_a_wait_queue_is_deleted_with_a_retry_in_it(place: Place, start: Start) -> None:
     """Row 10: the message is gone for good, the row is not; the next retry declares the queue again."""
-    config = place.config({"default": place.job("flaky", 3)}, retry={"max_retries": 2, "delay": 2}, worker={"lease": 2})
+    config = place.config({"default": place.job("flaky", 3)}, retry={"max_retries": 2, "delay": 5}, worker={"lease": 2})
     sidecar = start(config)
     await place.publish({"task_id": "t"})
-    await eventually(lambda: place.left() == 1 and place.waiting() == 0)
-    delete(place, f"{place.queue}.delay.2")
+    await eventually(lambda: place.count(f"{place.queue}.delay.5") == 1)
+    delete(place, f"{place.queue}.delay.5")
     assert place.left() == 0
     overdue(place, "t")
     await kept(place, sidecar, tasks=1)

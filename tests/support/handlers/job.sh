@@ -27,6 +27,10 @@ case $1 in
     note end
     exit "$2"
     ;;
+  deadly) # takes its sidecar along
+    note killed
+    kill -9 "$PPID" $$
+    ;;
   say) echo "$2" ;;
   *)
     echo "job.sh: no such word: $1" >&2
