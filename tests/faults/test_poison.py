@@ -13,6 +13,7 @@ from tests.support.place import Place
 from tests.support.waiting import eventually
 from tests.support.web import web_server
 
+
 @pytest.mark.timeout(180)
 async def test_it_ends_after_max_crashes_and_the_others_run_once(any_place: Place, start: Start) -> None:
     place = any_place
