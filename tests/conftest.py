@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,8 +22,27 @@ DELAY_RUNGS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28
 TOGETHER = (  # modules whose tests share a server or an image, which is made once when one process runs them all
     "tests/e2e/test_deployed_rabbitmq.py",
     "tests/e2e/test_outages.py",
+    "tests/examples/test_handlers.py",
+    "tests/faults/test_broker_alarm.py",
+    "tests/faults/test_broker_outage.py",
+    "tests/faults/test_database_outage.py",
+    "tests/faults/test_database_refusals.py",
+    "tests/faults/test_delivery_timeout.py",
     "tests/integration/test_image.py",
 )
+
+
+def _scope(nodeid: str) -> str:
+    """What one process runs by itself: a module of those, or a single test."""
+    module = nodeid.partition("::")[0]
+    return module if module in TOGETHER else nodeid
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, tests that wait and tests that work should meet: shuffled, in the same way each time."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: zlib.crc32(_scope(item.nodeid).encode()))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -31,8 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            module = nodeid.partition("::")[0]
-            return module if module in TOGETHER else nodeid
+            return _scope(nodeid)
 
     return Scheduling(config, log)
 
