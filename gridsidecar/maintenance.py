@@ -37,8 +37,12 @@ class Maintenance:
         beat = min(lease / RENEWALS_PER_LEASE, self._longest_hold / 4)
         look = min(lease, LONGEST_LOOK_GAP)
         self._loops = [
-            asyncio.create_task(self._every(seconds, work))
-            for seconds, work in ((beat, self.beat), (look, self.nudge_overdue), (look, self.prune))
+            asyncio.create_task(self._every(seconds, work, part))
+            for seconds, work, part in (
+                (beat, self.beat, "lease"),
+                (look, self.nudge_overdue, "maintenance"),
+                (look, self.prune, "retention"),
+            )
         ]
 
     async def stop(self) -> None:
@@ -47,7 +51,7 @@ class Maintenance:
         await asyncio.gather(*self._loops, return_exceptions=True)
         self._loops = []
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], part: str) -> None:
         pause = seconds
         while True:
             await self._worker.clock.sleep(pause * self._worker.rng.uniform(0.9, 1.0))
@@ -55,12 +59,12 @@ class Maintenance:
             try:
                 await work()
             except GridSidecarError as error:
-                self._worker.readiness.blocked("maintenance", str(error))
+                self._worker.readiness.blocked(part, str(error))
                 pause = min(seconds, FAILED_PAUSE)
             except Exception as error:
                 telemetry.stumbled(error)
             else:
-                self._worker.readiness.clear("maintenance")
+                self._worker.readiness.clear(part)
 
     async def beat(self) -> None:
         """One heartbeat. Raises `StoreUnavailable`."""

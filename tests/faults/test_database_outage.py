@@ -151,7 +151,7 @@ async def test_a_lease_is_renewed_as_soon_as_it_is_back(place: Place, start: Sta
         sidecar = start(place.config({"default": place.job("done")}, store={"url": url}, worker={"lease": 30}))
         await sidecar.ready()
         await proxy.refuse()
-        await sidecar.said("part=maintenance")
+        await sidecar.said("part=lease")
         before = leases(place)
         await proxy.listen()
         await eventually(lambda: leases(place) > before, timeout=6)
@@ -170,7 +170,7 @@ async def test_one_sidecar_is_cut_off_beyond_its_lease(place: Place, start: Star
         await eventually(lambda: len(place.journal.started) == 2)
         handlers = set(first.handlers())
         await proxy.refuse()
-        await first.said("part=maintenance")
+        await first.said("part=lease")
         second = start(place.config(job, broker=broker, worker={"concurrency": 1, "lease": 2}))
         await eventually(lambda: len(place.journal.started) == 3, timeout=40)  # it has no room for the other one
         taken = place.journal.started[2]
