@@ -30,8 +30,10 @@ class Consumer:
         store: Store,
         executor: Executor,
         settings: BrokerSettings,
+        once: bool = False,
     ) -> None:
         self._worker = worker
+        self._once = once  # nothing is taken after the first attempt has begun
         self._lanes = lanes
         self._store = store
         self._executor = executor
@@ -70,6 +72,8 @@ class Consumer:
         if lane is None:
             await self._settlement.refuse(delivery, self._no_handler(task), task)
             return
+        if self._once and self.first_attempt.is_set() and task.task_id not in self._worker.attempts:
+            raise GiveBack  # it was on its way while we said that we want no more
         self._warn_of_unmet_wishes(task)
         try:
             held = await self._admission.admit(task, delivery, lane)

@@ -66,7 +66,9 @@ class Daemon:
         executor = Executor(
             self._worker, self._store.tasks, settings.progress_interval, before=self._hooks.before_attempt
         )
-        self._consumer = Consumer(self._worker, lanes, self._broker, self._store.tasks, executor, settings.broker)
+        self._consumer = Consumer(
+            self._worker, lanes, self._broker, self._store.tasks, executor, settings.broker, once=options.once
+        )
         self._maintenance = Maintenance(self._worker, self._broker, self._store, settings.broker.longest_hold)
         senders = make_senders(settings.callbacks, self._broker, self._clock)
         self._deliverer = Deliverer(self._worker, self._store.outbox, senders, settings.callbacks)
