@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.handler.test_misbehaving import MEBIBYTE, dead
+from tests.handler.running import dead
 from tests.support.place import Place
 from tests.support.sidecar import Sidecar
 from tests.support.waiting import eventually
 
+MEBIBYTE = 1024 * 1024
 DEAF = "trap '' TERM; while :; do sleep 0.02; done"
 HANG = "exec sleep 1000"
 UNTIL = 'until [ -e "$1/gate" ]; do sleep 0.02; done; echo done >> "$1/gone-through"'

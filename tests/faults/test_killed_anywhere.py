@@ -63,6 +63,7 @@ async def test_killed_at(point: str, where: str, request: pytest.FixtureRequest,
         assert await sidecar.ended(timeout=40) == -signal.SIGKILL
         assert sidecar.says(f"point={point}")
         place.journal.kill(left_running(place.journal))
+        scenes.send_callbacks_now(place)  # what it had in its hands is due again when its lease is over
         if point == "next_look_moved":  # a nudge that was never sent costs the time until the next look
             scenes.look_now(place)
         await finish(stage, history)

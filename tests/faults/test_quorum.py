@@ -182,7 +182,9 @@ async def test_an_attempt_goes_on_when_the_server_takes_its_message_back(
     await eventually(lambda: len(place.journal.started) == 4)
     if queue_type == "quorum" or not newer.wanted():
         for sidecar in sidecars:
-            await sidecar.said("cancelled the consumer" if newer.wanted() else "the channel was closed", timeout=60)
+            await sidecar.said(
+                "cancelled the consumer" if newer.wanted() else "acknowledgement on channel 1 timed out", timeout=60
+            )
             await sidecar.said("ready again", timeout=60)
     gate.touch()
     await eventually(lambda: place.all_ended(4), timeout=60)

@@ -178,9 +178,7 @@ class Place:
 
     def history(self) -> list[dict[str, Any]]:
         """The attempts of all tasks, in order."""
-        return self._fetch(
-            f"select task_id, attempt, outcome, ended_at from {TASKS}_attempts order by task_id, attempt"
-        )
+        return self._fetch(f"select * from {TASKS}_attempts order by task_id, attempt")
 
     def callbacks(self, task_id: str | None = None) -> list[dict[str, Any]]:
         """The outbox, or one task's part of it."""

@@ -315,6 +315,7 @@ class MySQL(LocalServer):
     def _create_data(self, command: Sequence[str], account: Sequence[str]) -> None:
         answer = subprocess.run(
             [*command, *account, f"--datadir={self.folder}/data"],
+            env=os.environ | {"TMPDIR": str(self.folder)},  # two that are made at once take the same names there
             capture_output=True,
             text=True,
             timeout=START_TIMEOUT_S,
