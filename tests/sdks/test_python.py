@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -36,3 +37,8 @@ def test_its_own_tests() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "OK" in done.stderr
     assert "Ran 0" not in done.stderr
+
+
+def test_it_is_written_for_old_versions() -> None:
+    for file in (SDK / "gridsidecar_sdk").glob("*.py"):
+        ast.parse(file.read_text(), file.name, feature_version=(3, 9))
