@@ -108,16 +108,16 @@ def retry_from(ctx: Context, data):
 
 
 def stopped_but_says_permanent(ctx: Context, data):
-    ctx.report_progress(1)
     try:
+        ctx.report_progress(1)
         time.sleep(60)
     finally:
         raise Permanent("no use", error_type="Gone")
 
 
 def error_after_stop(ctx: Context, data):
-    ctx.report_progress(1)
     try:
+        ctx.report_progress(1)
         time.sleep(60)
     finally:
         raise RuntimeError("cleaning up went wrong")
