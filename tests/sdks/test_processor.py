@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import any_place, embedded_place, place  # noqa: F401
+from tests.e2e.conftest import Start, any_place, embedded_place, place, start  # noqa: F401
 from tests.support.cli import LIMIT, ROOT
 from tests.support.place import Place
 from tests.support.waiting import eventually
@@ -56,16 +56,23 @@ def variables(at: Place, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    """Starts `python worker.py` in the folder `old`, as its users do."""
+def old(tmp_path: Path) -> Path:
+    """The folder of the script."""
     folder = tmp_path / "old"
     folder.mkdir()
     (folder / "worker.py").write_text(SCRIPT)
+    return folder
+
+
+@pytest.fixture
+def run(old: Path) -> Iterator[Run]:
+    """Starts `python worker.py`, as its users do."""
+    folder = old
     paths = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'sdks' / 'python'}", "HOME": str(folder)}
     search = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     started: list[subprocess.Popen[str]] = []
 
-    def start(environment: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
+    def begin(environment: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, *(arguments or ("worker.py",))],
@@ -79,7 +86,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
         started.append(process)
         return process
 
-    yield start
+    yield begin
     for process in started:
         process.kill()
         process.wait()
@@ -123,16 +130,16 @@ async def test_it_leaves_when_idle(embedded_place: Place, run: Run) -> None:  # 
     assert rows(embedded_place)["t0"]["status"] == "success"
 
 
-def test_a_configuration_that_cannot_work_is_the_exit_code(run: Run, tmp_path: Path) -> None:
+def test_a_configuration_that_cannot_work_is_the_exit_code(run: Run, old: Path) -> None:
     process = run({"GRID_ASYNC_TASK_AMQP_URL": "nonsense", "OWN_SETTING": ""})
     assert process.wait(LIMIT) == 78
-    assert "GRID_ASYNC_TASK_AMQP_URL" in (tmp_path / "old" / "log").read_text()
+    assert "GRID_ASYNC_TASK_AMQP_URL" in (old / "log").read_text()
 
 
-def test_without_a_sidecar_it_says_what_to_do(run: Run, tmp_path: Path) -> None:
+def test_without_a_sidecar_it_says_what_to_do(run: Run, old: Path) -> None:
     process = run({"GRIDSIDECAR_BIN": "/nowhere/gridsidecar", "OWN_SETTING": ""})
     assert process.wait(LIMIT) == 78
-    text = (tmp_path / "old" / "log").read_text()
+    text = (old / "log").read_text()
     assert "GRIDSIDECAR_BIN" in text
     assert "Traceback" not in text
 
@@ -145,3 +152,20 @@ async def test_a_configuration_of_ones_own(embedded_place: Place, run: Run, tmp_
     await at.publish({"task_id": "t0", "data": {}})
     assert run({"GRIDSIDECAR_CONFIG": str(own), "OWN_SETTING": "x"}).wait(LIMIT) == 0
     assert at.status("t0") == "success"
+
+
+@pytest.mark.parametrize("mode", ["oneshot", "persistent"])
+async def test_it_is_a_handler_like_any_other(
+    embedded_place: Place,  # noqa: F811
+    old: Path,
+    start: Start,  # noqa: F811
+    mode: str,
+) -> None:
+    at = embedded_place
+    settings = {"mode": mode, "cwd": str(old), "kill_grace": 5}
+    environment = {"PYTHONPATH": str(ROOT / "sdks" / "python"), "OWN_SETTING": "x"}
+    handler = {"command": [sys.executable, "worker.py"], "env": environment, **settings}
+    await at.publish({"task_id": "good", "data": {"n": 1}}, {"task_id": "bad", "data": {"bad": "一"}})
+    assert await start(at.config({"default": handler}, worker={"burst": True})).ended() == 0
+    assert json.loads(at.row("good")["result"])["result"] == {"n": 1}
+    assert (at.row("bad")["error_type"], "worker.py" in at.row("bad")["traceback"]) == ("ValueError", True)
