@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,12 @@ def test_node() -> None:
     assert attempt(".", {}, *handler) == ("failed", "BadInput")
 
 
+def test_python() -> None:
+    counts = {"words": 6, "counts": {"to": 2, "be": 2, "or": 1, "not": 1}}
+    assert attempt("python", TEXT) == ("success", counts)
+    assert attempt("python", {}) == ("failed", "BadInput")
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("go")
@@ -90,6 +97,13 @@ def test_node_persistent(tmp_path: Path) -> None:
     assert results(command, tmp_path, *tasks) == [{"language": "de"}, "BadInput", {"language": "en"}]
 
 
+def test_python_persistent(tmp_path: Path) -> None:
+    sdk = EXAMPLES.parent / "sdks" / "python"
+    command = ["env", f"PYTHONPATH={sdk}", sys.executable, str(EXAMPLES / "python" / "persistent.py")]
+    tasks = [{"text": "der Hund und die Katze"}, {}, {"text": "the dog and the cat"}]
+    assert results(command, tmp_path, *tasks) == [{"language": "de"}, "BadInput", {"language": "en"}]
+
+
 @pytest.mark.timeout(300)
 def test_go_persistent(tmp_path: Path, built: Path) -> None:
     tasks = [{"limit": 100}, {"limit": 10}]
@@ -99,6 +113,6 @@ def test_go_persistent(tmp_path: Path, built: Path) -> None:
 
 def test_the_index_names_every_folder() -> None:
     index = (EXAMPLES / "README.md").read_text()
-    for folder in ("sh", "bash-jq", "perl", "php", "node", "go", "adopted"):
+    for folder in ("sh", "bash-jq", "perl", "php", "node", "python", "go", "adopted"):
         assert f"({folder})" in index
         assert (EXAMPLES / folder / "config.yaml").exists()

@@ -1,0 +1,47 @@
+"""Task handlers for gridsidecar in Python, and producers that send it tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gridsidecar_sdk.context import Context
+from gridsidecar_sdk.errors import Permanent, Retry, Stopped
+from gridsidecar_sdk.functions import run, task
+from gridsidecar_sdk.processor import TaskHandler, TaskProcessor
+
+if TYPE_CHECKING:
+    from gridsidecar_sdk.async_producer import AsyncTaskProducer
+    from gridsidecar_sdk.messages import NotSent
+    from gridsidecar_sdk.producer import TaskProducer
+
+__version__ = "0.1.0"
+__all__ = [
+    "AsyncTaskProducer",
+    "Context",
+    "NotSent",
+    "Permanent",
+    "Retry",
+    "Stopped",
+    "TaskHandler",
+    "TaskProcessor",
+    "TaskProducer",
+    "run",
+    "task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The producers are loaded when they are asked for: they need a client of RabbitMQ, handlers do not."""
+    if name == "TaskProducer":
+        from gridsidecar_sdk.producer import TaskProducer
+
+        return TaskProducer
+    if name == "AsyncTaskProducer":
+        from gridsidecar_sdk.async_producer import AsyncTaskProducer
+
+        return AsyncTaskProducer
+    if name == "NotSent":
+        from gridsidecar_sdk.messages import NotSent
+
+        return NotSent
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

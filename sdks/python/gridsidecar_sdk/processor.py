@@ -1,0 +1,61 @@
+"""The classes that users of the earlier plugin know: their scripts change the import line only."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any, Optional, Union
+
+from gridsidecar_sdk.context import Context
+from gridsidecar_sdk.functions import run
+from gridsidecar_sdk.sidecar import Options, become_sidecar
+
+
+class TaskHandler:
+    """The class that a script derives its own from."""
+
+    logger = logging.getLogger("gridsidecar_sdk")
+    _context: Optional[Context] = None  # of the task that runs
+
+    def execute(self, task_data: Any) -> Any:
+        """What the task is; its return value is the result, an exception is a failed attempt."""
+        raise NotImplementedError(f"{type(self).__name__} has no execute(task_data)")
+
+    def report_progress(self, progress: Union[float, str], message: str = "") -> None:
+        """How far the task is, 0 - 100, and words for people. Outside of a task it does nothing."""
+        if self._context is not None:
+            self._context.report_progress(float(progress), message or None)
+
+    def get_task_id(self) -> Optional[str]:
+        return None if self._context is None else self._context.task_id
+
+
+class TaskProcessor:
+    """Serves a handler: the script becomes the sidecar, which starts it again to run the tasks."""
+
+    def __init__(
+        self,
+        handler: TaskHandler,
+        max_retry_count: int = 3,
+        retry_delay: float = 60,
+        progress_interval: float = 10,
+        enable_auto_ack: bool = True,
+        prefetch_count: int = 1,
+    ) -> None:
+        """`enable_auto_ack` has no effect: a message is acked when its task's end is stored."""
+        self.handler = handler
+        self._options = Options(max_retry_count, retry_delay, progress_interval, prefetch_count)
+
+    def start(self) -> None:
+        """Run the sidecar in place of this process; its exit code is the script's. Never returns there."""
+        if os.environ.get("GRIDSIDECAR") == "1":
+            run(self._work, default=str)
+        else:
+            become_sidecar(self._options)
+
+    def _work(self, context: Context, data: Any) -> Any:
+        self.handler._context = context
+        try:
+            return self.handler.execute(data)
+        finally:
+            self.handler._context = None

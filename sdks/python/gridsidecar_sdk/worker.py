@@ -1,0 +1,175 @@
+"""Runs tasks: one, or one after the other, as the sidecar says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, NoReturn, Optional
+
+from gridsidecar_sdk.channel import Channel
+from gridsidecar_sdk.context import Context
+from gridsidecar_sdk.encoding import Default
+from gridsidecar_sdk.errors import Permanent, Retry, Stopped, error_event
+from gridsidecar_sdk.incoming import messages, one_task
+from gridsidecar_sdk.stopping import Stopper
+
+if TYPE_CHECKING:
+    from gridsidecar_sdk.loop import Loop
+
+SDK = "python/0.1.0"
+NO_TASK = "stdin holds no task message; the SDK needs `input: task` in the handler's configuration"
+TERMINATED = 143  # the exit code of what SIGTERM ended
+
+Function = Callable[[Context, Any], Any]
+Hook = Optional[Callable[[Any], Any]]
+Message = dict[str, Any]
+
+
+class Hooks(NamedTuple):
+    """Functions around the tasks; each gets the state that all share."""
+
+    on_startup: Hook = None
+    on_shutdown: Hook = None
+    on_job_start: Hook = None
+    on_job_end: Hook = None
+
+
+class Worker:
+    """All tasks of this process, which is the main thread's."""
+
+    def __init__(self, choose: Callable[[str], Function], hooks: Hooks, default: Default = None) -> None:
+        self._choose = choose
+        self._hooks = hooks
+        self._default = default
+        self._stopper = Stopper()
+        self._channel = Channel(self._stopper)
+        self._shared: dict[str, Any] = {}
+        self._loop: Optional[Loop] = None
+        self._current: Optional[Context] = None
+        self._tasks: queue.SimpleQueue[Optional[Message]] = queue.SimpleQueue()
+        self._stopper.install()
+
+    def once(self) -> None:
+        """Run the one task of this process."""
+        task = one_task()
+        if not task:
+            Context(self._channel, {}, {}).end(error_event(Permanent(NO_TASK, error_type="ProtocolError")))
+            return
+        try:
+            self._attempt(task, self._hooks.on_startup)
+        finally:
+            self._leave()
+
+    def serve(self) -> None:
+        """Run tasks until stdin ends."""
+        try:
+            with self._stopper.armed():
+                self._call(self._hooks.on_startup, self._shared)
+        except Exception as error:
+            self._channel.send(error_event(error))
+            sys.exit(1)
+        except Stopped:
+            self._leave()
+        self._channel.send({"type": "ready", "sdk": SDK, "capabilities": ["cancel"]})
+        threading.Thread(target=self._listen, name="gridsidecar", daemon=True).start()
+        try:
+            for task in iter(self._next, None):
+                self._attempt(task)
+        finally:
+            self._leave()
+
+    def _listen(self) -> None:
+        for message in messages():
+            if message.get("type") == "task":
+                self._tasks.put(message)
+            elif message.get("type") == "cancel":
+                self._cancel(message)
+        self._tasks.put(None)
+
+    def _cancel(self, message: Message) -> None:
+        current = self._current
+        if current is None or message.get("task_id") != current.task_id:
+            return
+        if message.get("attempt", current.attempt) == current.attempt:
+            self._stopper.cancel(str(message.get("reason") or "cancel"))
+
+    def _next(self) -> Optional[Message]:
+        if self._stopper.terminated:
+            return None
+        try:
+            with self._stopper.armed(cancels=False):
+                return self._tasks.get()
+        except Stopped:
+            return None
+
+    def _attempt(self, task: Message, before: Hook = None) -> None:
+        """From its message to its last event."""
+        context = Context(self._channel, task, self._shared)
+        self._current = context
+        try:
+            event = self._outcome(context, before)
+        finally:
+            self._current = None
+            self._quietly(self._hooks.on_job_end, context)
+        if event is None:
+            context.close()
+            return
+        try:
+            context.end(event, self._default)
+        except (TypeError, ValueError) as error:
+            wrong = Permanent(f"the result cannot be sent as JSON: {error}", error_type=type(error).__name__)
+            context.end(error_event(wrong))
+
+    def _outcome(self, context: Context, before: Hook) -> Optional[Message]:
+        """Its last event. None after a SIGTERM: the sidecar knows why, and says so better than an error of ours."""
+        try:
+            with self._stopper.armed():
+                self._call(before, self._shared)
+                context.update({**self._shared, **context})
+                self._call(self._hooks.on_job_start, context)
+                result = self._call(self._choose(context.task_type), context, context.data)
+            return {"type": "result", "result": result}
+        except (Retry, Permanent) as error:
+            return error_event(error)
+        except (Exception, Stopped) as error:
+            traceback.print_exc()
+            return None if self._stopper.terminated else error_event(error)
+
+    def _call(self, function: Optional[Callable[..., Any]], *arguments: Any) -> Any:
+        """Its result, also of one that is asynchronous: all of those share one event loop."""
+        if function is None:
+            return None
+        found = function(*arguments)
+        if not hasattr(found, "__await__"):
+            return found
+        if self._loop is None:
+            from gridsidecar_sdk.loop import Loop  # takes a while to load, and many handlers need none
+
+            self._loop = Loop(self._stopper)
+        return self._loop.run(found)
+
+    def _quietly(self, hook: Hook, argument: Any) -> None:
+        """A hook after the fact changes nothing any more."""
+        try:
+            self._call(hook, argument)
+        except Exception:
+            traceback.print_exc()
+
+    def _leave(self) -> None:
+        """Hooks, and the end of the loop. After SIGTERM threads of the user's must not hold up the end."""
+        self._quietly(self._hooks.on_shutdown, self._shared)
+        if self._stopper.terminated:
+            _exit_at_once()
+        if self._loop is not None:
+            self._quietly(lambda loop: loop.close(), self._loop)
+
+
+def _exit_at_once() -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(TERMINATED)
