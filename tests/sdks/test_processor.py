@@ -125,7 +125,9 @@ async def test_it_works_on_a_queue(any_place: Place, run: Run) -> None:  # noqa:
 
 async def test_it_leaves_when_idle(embedded_place: Place, run: Run) -> None:  # noqa: F811
     await embedded_place.publish({"task_id": "t0", "data": {}})
-    process = run(variables(embedded_place, GRID_ASYNC_TASK_IDLE_TIMEOUT="1"), "-m", "worker")
+    more = {"IDLE_TIMEOUT": "1", "PREFETCH_COUNT": "2", "TIMEOUT": "100"}
+    named = {f"GRID_ASYNC_TASK_{name}": value for name, value in more.items()}
+    process = run(variables(embedded_place, **named), "-m", "worker")
     assert process.wait(LIMIT) == 0
     assert rows(embedded_place)["t0"]["status"] == "success"
 
@@ -134,6 +136,14 @@ def test_a_configuration_that_cannot_work_is_the_exit_code(run: Run, old: Path) 
     process = run({"GRID_ASYNC_TASK_AMQP_URL": "nonsense", "OWN_SETTING": ""})
     assert process.wait(LIMIT) == 78
     assert "GRID_ASYNC_TASK_AMQP_URL" in (old / "log").read_text()
+
+
+def test_a_variable_that_cannot_work_is_told(run: Run, old: Path) -> None:
+    url = {"GRID_ASYNC_TASK_AMQP_URL": "sqlite:///q.db", "GRID_ASYNC_TASK_MYSQL_URL": "sqlite:///q.db"}
+    assert run({**url, "GRID_ASYNC_TASK_PREFETCH_COUNT": "many", "OWN_SETTING": ""}).wait(LIMIT) == 78
+    text = (old / "log").read_text()
+    assert "worker.concurrency" in text
+    assert "Traceback" not in text
 
 
 def test_without_a_sidecar_it_says_what_to_do(run: Run, old: Path) -> None:

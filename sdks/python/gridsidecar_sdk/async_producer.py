@@ -14,7 +14,7 @@ try:
     from aio_pika import exceptions
     from aiormq.exceptions import ChannelAccessRefused
 except ImportError as error:
-    raise ImportError("AsyncTaskProducer needs aio-pika: pip install 'gridsidecar-sdk[async-producer]'") from error
+    raise ImportError("AsyncTaskProducer needs aio-pika: pip install 'gridsidecar-sdk[producer]'") from error
 
 from gridsidecar_sdk.errors import Seconds
 from gridsidecar_sdk.messages import (

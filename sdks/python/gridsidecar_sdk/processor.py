@@ -15,7 +15,7 @@ class TaskHandler:
     """The class that a script derives its own from."""
 
     logger = logging.getLogger("gridsidecar_sdk")
-    _context: Optional[Context] = None  # of the task that runs
+    _context: Optional[Context] = None  # of the latest task
 
     def execute(self, task_data: Any) -> Any:
         """What the task is; its return value is the result, an exception is a failed attempt."""
@@ -54,8 +54,5 @@ class TaskProcessor:
             become_sidecar(self._options)
 
     def _work(self, context: Context, data: Any) -> Any:
-        self.handler._context = context
-        try:
-            return self.handler.execute(data)
-        finally:
-            self.handler._context = None
+        self.handler._context = context  # closed at the end of the task: it then says nothing any more
+        return self.handler.execute(data)

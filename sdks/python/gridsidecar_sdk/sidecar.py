@@ -55,10 +55,12 @@ def configuration(options: Options, variables: Mapping[str, str]) -> dict[str, A
     config: dict[str, dict[str, Any]] = {
         "store": {},
         "retry": {},
-        "worker": {"concurrency": int(variables.get(_PREFETCH) or options.prefetch_count)},
+        "worker": {"concurrency": options.prefetch_count},
         "handlers": {"default": _handler(variables)},
     }
     defaults = Options()
+    if _PREFETCH in variables and options.prefetch_count == defaults.prefetch_count:
+        config["worker"]["concurrency"] = variables[_PREFETCH]  # as a text: the sidecar checks it
     if f"{PREFIX}MAX_RETRY_COUNT" not in variables or options.max_retry_count != defaults.max_retry_count:
         config["retry"]["max_retries"] = options.max_retry_count
     if f"{PREFIX}RETRY_DELAY" not in variables or options.retry_delay != defaults.retry_delay:
@@ -78,7 +80,7 @@ def _handler(variables: Mapping[str, str]) -> dict[str, Any]:
         "command": this_command(),
         "cwd": os.getcwd(),
         "mode": "persistent",
-        "timeout": float(variables.get(_TIMEOUT) or TIMEOUT),
+        "timeout": variables.get(_TIMEOUT) or TIMEOUT,
         "pass_env": sorted(name for name in os.environ if _may_pass(name)),
         "persistent": {"ready_timeout": 300},  # what such scripts load at their start was never under a limit
     }

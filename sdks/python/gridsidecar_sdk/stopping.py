@@ -35,8 +35,10 @@ class Stopper:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     @contextmanager
-    def armed(self, *, cancels: bool = True) -> Iterator[None]:
-        """What is inside can be stopped. A cancel before or after it finds nothing to stop."""
+    def armed(self, *, cancels: bool = True, anew: bool = False) -> Iterator[None]:
+        """What is inside can be stopped: also, unless `anew`, by a SIGTERM of before."""
+        if anew:
+            self._pending = None
         self._armed, self._cancels = True, cancels
         try:
             self._deliver()

@@ -15,12 +15,14 @@ _LINE = re.compile(rf"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*{_VALUE}\s
 
 def read_variables(environ: Mapping[str, str] = os.environ, dotenv: str = ".env") -> dict[str, str]:
     """Those that are set to something; the environment wins. A port as Kubernetes sets it (`tcp://…`) is none."""
-    found = _read_dotenv(dotenv)
-    found.update({name: value for name, value in environ.items() if value})
-    for name in ("RABBITMQ_PORT", "MYSQL_PORT"):
-        if found.get(name, "").startswith("tcp://"):
-            del found[name]
-    return found
+    return {
+        **{name: value for name, value in _read_dotenv(dotenv).items() if value},
+        **{name: value for name, value in environ.items() if value and not _is_kubernetes_port(name, value)},
+    }
+
+
+def _is_kubernetes_port(name: str, value: str) -> bool:
+    return name in ("RABBITMQ_PORT", "MYSQL_PORT") and value.startswith("tcp://")
 
 
 def _read_dotenv(path: str) -> dict[str, str]:

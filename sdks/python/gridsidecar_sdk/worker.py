@@ -55,7 +55,11 @@ class Worker:
 
     def once(self) -> None:
         """Run the one task of this process."""
-        task = one_task()
+        try:
+            with self._stopper.armed(cancels=False):
+                task = one_task()
+        except Stopped:
+            _exit_at_once()
         if not task:
             Context(self._channel, {}, {}).end(error_event(Permanent(NO_TASK, error_type="ProtocolError")))
             return
@@ -153,10 +157,11 @@ class Worker:
         return self._loop.run(found)
 
     def _quietly(self, hook: Hook, argument: Any) -> None:
-        """A hook after the fact changes nothing any more."""
+        """A hook after the fact changes nothing any more. It runs also when the process is to end, until told again."""
         try:
-            self._call(hook, argument)
-        except Exception:
+            with self._stopper.armed(cancels=False, anew=True):
+                self._call(hook, argument)
+        except (Exception, Stopped):
             traceback.print_exc()
 
     def _leave(self) -> None:

@@ -30,7 +30,7 @@ class Handler:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=[writer],
-            env={**os.environ, **variables, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **variables, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(HANDLERS.parents[1])},
         )
         os.close(writer)
         self.events = os.fdopen(reader, "rb")

@@ -129,6 +129,22 @@ def late(ctx: Context, data):
     return 1
 
 
+def sleeps(ctx: Context, data):
+    ctx.report_progress(1)
+    time.sleep(60)
+
+
+def ends_slowly() -> None:
+    async def on_job_end(ctx):
+        ctx.report_progress(2)
+        await asyncio.sleep(60)
+
+    def on_shutdown(state):
+        print("shut down", file=sys.stderr)
+
+    run(lambda ctx, data: None, on_job_end=on_job_end, on_shutdown=on_shutdown)
+
+
 class Plugin(TaskHandler):
     def execute(self, task_data):
         self.report_progress("20", "开始")
@@ -143,7 +159,7 @@ def plugin() -> None:
     TaskProcessor(handler=Plugin(), max_retry_count=3, retry_delay=60).start()
 
 
-PROGRAMS = {each.__name__: each for each in (by_type, hooks, broken_start, plugin)}
+PROGRAMS = {each.__name__: each for each in (by_type, hooks, broken_start, ends_slowly, plugin)}
 
 if __name__ == "__main__":
     name = sys.argv[1]

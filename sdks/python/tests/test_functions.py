@@ -72,6 +72,39 @@ class Stops(unittest.TestCase):
         code, [event] = self.stopped("stopped_but_says_permanent")
         self.assertEqual((code, event["error_type"]), (143, "Gone"))
 
+    def test_before_there_is_a_task(self) -> None:
+        for mode in ("oneshot", "persistent"):
+            with Handler("sleeps", mode) as handler:
+                if mode == "persistent":
+                    handler.event()
+                handler.terminate()
+                self.assertIn(handler.process.wait(30), (143, -15))
+                self.assertEqual(handler.rest(), [])
+
+    def test_a_hook_that_hangs(self) -> None:
+        with Handler("ends_slowly", "persistent") as handler:
+            handler.event()
+            handler.send(task())
+            handler.event()
+            handler.terminate()
+            self.assertEqual([event["type"] for event in handler.rest()], ["result"])
+            code, errors = handler.finish()
+            self.assertEqual(code, 143)
+            self.assertIn("shut down", errors)
+
+    def test_cancels_of_a_function_that_sleeps(self) -> None:
+        with Handler("sleeps", "persistent") as handler:
+            handler.event()
+            for name in "abc":
+                handler.send(task(None, name))
+                handler.event()
+                handler.send({"gs": 1, "type": "cancel", "task_id": name, "attempt": 2})
+                handler.send({"gs": 1, "type": "cancel", "task_id": name, "attempt": 1, "reason": "timeout"})
+                error = handler.event()
+                self.assertEqual((error["task_id"], error["error_type"]), (name, "Stopped"))
+                self.assertIn("timeout", error["error"])
+            self.assertEqual(handler.finish()[0], 0)
+
 
 class EarlierClasses(unittest.TestCase):
     def test_in_both_modes(self) -> None:
