@@ -37,6 +37,7 @@ class Admission:
         self._patience = patience  # seconds that a delivery may wait for its turn
         self._turns: dict[str, _Turn] = {}
         self._waiting: set[asyncio.Task[None]] = set()  # jobs that hold nothing but a delivery
+        self._watches: dict[str, asyncio.Task[None]] = {}  # for commands that are missing, by lane
 
     async def admit(self, task: Task, delivery: Delivery, lane: Lane) -> HeldAttempt | None:
         """The attempt that this delivery starts, in memory and in a slot until `dismiss`; None when it starts none, and
@@ -77,7 +78,7 @@ class Admission:
 
     def stop_waiting(self) -> None:
         """Whatever waits for a command or a slot is cancelled."""
-        for job in list(self._waiting):
+        for job in (*self._waiting, *self._watches.values()):
             job.cancel()
 
     async def _settled_early(self, task: Task, delivery: Delivery, lane: Lane) -> bool:
@@ -85,7 +86,7 @@ class Admission:
         if not self._must_wait(lane) and task.task_id not in self._worker.attempts:
             return False
         me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
-        received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True)
+        received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True, reading=True)
         if not isinstance(received.reception, Unstarted):
             return False
         await self._settlement.unstarted(task, delivery, received)
@@ -97,7 +98,7 @@ class Admission:
         if not delivery.returns:
             return False
         me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
-        received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True)
+        received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True, reading=True)
         match received.reception:
             case Insert() | Begin(attempt=1, rescues=False):
                 return await self._settlement.renew(task, delivery)
@@ -155,7 +156,7 @@ class Admission:
     async def _postpone(self, task: Task, delivery: Delivery) -> None:
         """The broker's patience with this delivery ends before its turn comes."""
         me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
-        received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True)
+        received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True, reading=True)
         if isinstance(received.reception, Unstarted):
             await self._settlement.unstarted(task, delivery, received)
         else:
@@ -171,10 +172,19 @@ class Admission:
 
     async def _until_startable(self, lane: Lane) -> None:
         """No attempt is spent on a command that is not there; it goes on when the command appears."""
-        part = f"handler {lane.name}"
-        looks = 0
         while (rest := lane.rest.until - self._worker.clock.monotonic()) > 0:
             await self._worker.clock.sleep(rest)
+        if lane.handler.cannot_start() is None:
+            return
+        watch = self._watches.get(lane.name)
+        if watch is None or watch.done():
+            watch = self._watches[lane.name] = asyncio.create_task(self._watch_command(lane))
+        await asyncio.shield(watch)
+
+    async def _watch_command(self, lane: Lane) -> None:
+        """Until the command is there. Others may take the task that waits for it: ours is still missing then."""
+        part = f"handler {lane.name}"
+        looks = 0
         while (problem := lane.handler.cannot_start()) is not None:
             self._worker.readiness.blocked(part, problem)
             looks += 1

@@ -209,12 +209,15 @@ class Worker:
         for held in self.attempts.values():
             held.stop.request(StopReason.SHUTDOWN)
 
-    async def ride_out(self, operation: Callable[[], Awaitable[T]], *, starting: bool = False) -> T:
+    async def ride_out(
+        self, operation: Callable[[], Awaitable[T]], *, starting: bool = False, reading: bool = False
+    ) -> T:
         """Run a store operation, again and again while the database is away; it must be safe to repeat.
 
         With `starting` (nothing has begun yet) it raises `GiveBack` once this worker shuts down; otherwise it raises
-        `StoreUnavailable` only when patience has run out.
+        `StoreUnavailable` only when patience has run out. `reading`: its success says nothing of writes.
         """
+        part = "store (reading)" if reading else "store"
         failures = 0
         while True:
             if starting and self.leaving:
@@ -224,9 +227,9 @@ class Worker:
             except StoreUnavailable as error:
                 if self.out_of_patience:
                     raise
-                self.readiness.blocked("store", str(error))
+                self.readiness.blocked(part, str(error))
                 failures += 1
                 await self.clock.sleep(backoff(failures, base=0.1, limit=5.0, rng=self.rng))
             else:
-                self.readiness.clear("store")
+                self.readiness.clear(part)
                 return result

@@ -21,7 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +207,7 @@ def _overlaps(history: History) -> Iterator[tuple[str, bool]]:
         by_task[run.task_id].append((journal, run))
     for task_id, runs in by_task.items():
         runs.sort(key=lambda pair: pair[1].started)
-        for (journal, first), (_, second) in pairwise(runs):
+        for (journal, first), (_, second) in combinations(runs, 2):
             if first.ended is not None and second.started >= first.ended:
                 continue
             excused = any(

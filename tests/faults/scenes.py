@@ -30,6 +30,13 @@ async def every_end(stage: Stage) -> tuple[Sidecar, History]:
     return sidecar, history
 
 
+async def one_retry(stage: Stage) -> tuple[Sidecar, History]:
+    """A failure whose alarm is the only thing that brings it back in time."""
+    sidecar = stage.start(stage.config(), failpoints=stage.armed)
+    await stage.place.publish(stage.task(FLAKY, "flaky"))
+    return sidecar, History.of(stage.place, FLAKY)
+
+
 async def told_to_leave(stage: Stage) -> tuple[Sidecar, History]:
     """SIGTERM while a task runs, without time for it to end."""
     sidecar = stage.start(stage.config(worker={"shutdown_grace": 0}), failpoints=stage.armed)

@@ -19,8 +19,8 @@ SCENES: dict[str, Scene] = {
     "spawned": scenes.every_end,
     "exited": scenes.every_end,
     "committed": scenes.every_end,
-    "alarm_published": scenes.every_end,
-    "acked": scenes.every_end,
+    "alarm_published": scenes.one_retry,
+    "acked": scenes.one_retry,
     "dead_lettered": scenes.every_end,
     "refusal_recorded": scenes.every_end,
     "lease_renewed": scenes.every_end,
@@ -62,6 +62,8 @@ async def test_killed_at(point: str, where: str, request: pytest.FixtureRequest,
         history.listen(stage.web)
         assert await sidecar.ended(timeout=40) == -signal.SIGKILL
         assert sidecar.says(f"point={point}")
+        if point in ("hand_off_marked", "handed_off"):
+            assert place.row("ok")["handed_off"] == 1, "acked before the store was told"
         place.journal.kill(left_running(place.journal))
         scenes.send_callbacks_now(place)  # what it had in its hands is due again when its lease is over
         if point == "next_look_moved":  # a nudge that was never sent costs the time until the next look

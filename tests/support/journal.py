@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 
 
@@ -86,7 +86,7 @@ class Journal:
         return [
             (first, second)
             for runs in by_task.values()
-            for first, second in pairwise(runs)
+            for first, second in combinations(runs, 2)
             if first.ended is None or second.started < first.ended
         ]
 
