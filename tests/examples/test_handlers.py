@@ -15,6 +15,7 @@ import pytest
 from tests.sdks.driver import converse, task
 from tests.support.cli import gridsidecar
 
+pytestmark = pytest.mark.timeout(900)  # the first build of a machine takes a while
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TEXT = {"text": "to be or not to be"}
 
@@ -69,7 +70,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("go")
     environment = os.environ | {"GOPROXY": "off", "GOFLAGS": "-mod=mod"}
     command = ["go", "build", "-o", f"{folder}/", "./..."]
-    done = subprocess.run(command, cwd=EXAMPLES / "go", env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=EXAMPLES / "go", env=environment, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -16,7 +16,7 @@ from tests.support.place import Place
 from tests.support.waiting import eventually
 
 PRODUCERS = Path(__file__).parents[2] / "examples" / "producers"
-LIMIT = 200  # seconds: the first build of a machine takes a while
+LIMIT = 600  # seconds: the first build of a machine takes a while
 Prepared = tuple[list[str], dict[str, str]]  # the command, and variables for it
 
 
@@ -42,7 +42,7 @@ def php(folder: Path) -> Prepared:
     return ["php", "producer.php"], {}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("prepare", [python, node, go, java, php], ids=lambda each: each.__name__)
 async def test_it_sends_a_task(
     place: Place,  # noqa: F811

@@ -181,7 +181,7 @@ async def test_one_sidecar_is_cut_off_beyond_its_lease(place: Place, start: Star
         assert place.journal.ended == []
         Path(f"{gate}.{kept_on}").touch()
         await eventually(lambda: place.status(kept_on) == "success")
-        assert first.says(f"task success  task_id={kept_on}")
+        await first.said(f"task success  task_id={kept_on}")
         gate.touch()
         await kept(place, first, second, tasks=2, overlapping=True)
     assert (place.row(taken)["attempt"], place.row(kept_on)["attempt"]) == (2, 1)
