@@ -29,6 +29,7 @@ TOGETHER = (  # modules whose tests share a server or an image, which is made on
     "tests/faults/test_database_refusals.py",
     "tests/faults/test_delivery_timeout.py",
     "tests/integration/test_image.py",
+    "tests/sdks/test_go.py",
 )
 
 

@@ -75,7 +75,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.timeout(300)
 def test_go(built: Path) -> None:
     assert attempt(".", TEXT, str(built / "oneshot")) == ("success", {"words": 6, "lines": 1})
 
@@ -105,7 +104,6 @@ def test_python_persistent(tmp_path: Path) -> None:
     assert results(command, tmp_path, *tasks) == [{"language": "de"}, "BadInput", {"language": "en"}]
 
 
-@pytest.mark.timeout(300)
 def test_go_persistent(tmp_path: Path, built: Path) -> None:
     tasks = [{"limit": 100}, {"limit": 10}]
     wanted = [{"count": 25, "largest": 97}, {"count": 4, "largest": 7}]

@@ -47,7 +47,12 @@ def _history(place: Place, web: Web | None, gap: float) -> History:
     history = History.of(
         place,
         *(
-            Sent(task_id=task_id, told=web is not None and task_id in owed, retries=row["max_retry_count"], retry_delay=gap)
+            Sent(
+                task_id=task_id,
+                told=web is not None and task_id in owed,
+                retries=row["max_retry_count"],
+                retry_delay=gap,
+            )
             for task_id, row in place.rows().items()
         ),
     )
