@@ -14,8 +14,8 @@ The commit also writes down the callback that is owed (store/outbox); `callbacks
 happened to a task is one value, `TaskUpdate`, that `worker.tell` passes to those who want to hear of it: `callbacks`,
 `notify`, `hooks` and `statistics`, which do not know each other.
 
-`lifecycle` says what a delivery, an end or a clock tick means: `receive` for the store's claim, `decide` for the
-executor, `reread` for the store's commit. It is pure and has all the rules.
+`lifecycle` says what a delivery, an end or a lost reply means: `receive` for the store's claim, `decide` for the
+executor, `reread` for the store's commit; `returned` and `next_look` serve the clock. It is pure.
 
 `daemon` builds and stops all of it, `maintenance` holds the lease and brings back what got lost, `worker` is what this
 process holds in memory. `task` has the values, `wire` the formats, `config` the settings, `telemetry` the log.

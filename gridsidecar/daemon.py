@@ -15,7 +15,7 @@ from gridsidecar.callbacks.deliverer import Deliverer
 from gridsidecar.clock import SystemClock, backoff, system_random
 from gridsidecar.config.settings import Settings
 from gridsidecar.consumer import Consumer
-from gridsidecar.errors import EX_OK, GridSidecarError, StoreUnavailable, Unavailable
+from gridsidecar.errors import EX_OK, GridSidecarError, Unavailable
 from gridsidecar.executor import Executor
 from gridsidecar.handler import make_handlers, reaper
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
@@ -191,7 +191,7 @@ class Daemon:
 
     async def _until_failure(self) -> None:
         await asyncio.wait({self._consumer.failure})
-        self._go("the store refused us")
+        self._go("a server refused us")
 
     async def _until_idle(self) -> None:
         """Return when this run is over by its own rules: once, burst, idle."""
@@ -306,7 +306,7 @@ class Daemon:
         await self._hooks.shut_down(self._hurry)
 
     async def _say_goodbye(self) -> None:
-        with suppress(StoreUnavailable, GridSidecarError, TimeoutError):
+        with suppress(GridSidecarError, TimeoutError):
             async with asyncio.timeout(FAREWELL):
                 for lease in self._worker.leases:
                     if lease.live:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Broker
-from gridsidecar.errors import BrokerUnavailable, GridSidecarError, PublishRefused
+from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError, PublishRefused
 from gridsidecar.handler import StopReason, reaper
 from gridsidecar.store import HeldRow, OpenStore
 from gridsidecar.store.retention import BATCH
@@ -149,7 +149,7 @@ class Maintenance:
                 await failpoints.reached("nudge_published")
             except PublishRefused as error:  # this one; the others have a right to theirs
                 telemetry.warning("nudge refused; it is tried again at a doubled gap", reason=str(error))
-            except BrokerUnavailable as error:
+            except (BrokerUnavailable, AccessRefused) as error:
                 telemetry.warning("nudges not sent; they are tried again at a doubled gap", reason=str(error))
                 return
 

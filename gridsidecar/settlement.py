@@ -130,7 +130,7 @@ class Settlement:
         False when the broker does not take it now."""
         try:
             await self._broker.publish(task.message)
-        except (PublishRefused, BrokerUnavailable):
+        except (PublishRefused, BrokerUnavailable, AccessRefused):
             return False
         telemetry.debug("came back without a start, sent anew", task_id=task.task_id, returns=delivery.returns)
         await delivery.ack()

@@ -160,7 +160,7 @@ class Store:
             "id": task_id,
             "attempt": row.attempt,
             "worker_id": row.worker_id,
-            "error": "its worker stopped renewing its lease",
+            "error": "its worker stopped renewing its lease" if row.worker_id else "whoever ran it is gone",
         }
         await connection.execute(self._queries["attempt_lost"], params)
 
