@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.run import ConfigFile, command_flag
 from gridsidecar.cli.screen import json_text, say
 from gridsidecar.cli.task_words import duration
 from gridsidecar.errors import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_OK, EX_RETRY, UsageError
@@ -29,6 +29,9 @@ gridsidecar exec --data '{"n": 21}' -- jq -c '{gs:1,type:"result",result:(.data.
 gridsidecar exec --type resize --data @task-data.json
 
 gridsidecar exec --task failed-task.json --attempt 3
+
+-- CMD takes the place of the configured handlers; of the default one in a file that -c names it replaces the command
+only.
 
 Exit codes: 0 success, 1 failed for good, 64 usage, 75 would be retried, 78 configuration or the command cannot be
 started, 130 Ctrl-C.
@@ -57,8 +60,7 @@ def execute(
     from gridsidecar.cli.parts import load_parts
 
     fields = task_fields("exec", task, task_type, data)
-    flags: dict[str, object] = {"handlers.default.command": command} if command else {}
-    settings = load_parts(config, "handlers", flags=flags)
+    settings = load_parts(config, "handlers", flags=command_flag(command, config))
     try:
         made = make_task(fields, settings.broker.max_message_bytes)
     except BadTask as bad:

@@ -29,6 +29,8 @@ gridsidecar run --burst -u amqp://guest:guest@localhost/ -q task_queue -- python
 
 The file is optional where flags and variables say enough: the broker, the store, a handler.
 
+-- CMD takes the place of the default handler; of one in a file that -c names it replaces the command only.
+
 Exit codes: 0 told to leave, or nothing left to do, 64 usage, 69 a server is away (--fail-fast), 77 refused,
 78 configuration.
 """
@@ -37,6 +39,16 @@ Exit codes: 0 told to leave, or nothing left to do, 64 usage, 69 a server is awa
 def config_file(given: str | None) -> str | None:
     """The file to read: the one given, else config.yaml where it exists, else none (flags and variables may do)."""
     return given or (DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else None)
+
+
+def command_flag(command: list[str] | None, config: str | None) -> dict[str, object]:
+    """The default handler of a command line: its own, or the one of a file that is named with another command.
+
+    A config.yaml that only lies around speaks of a command of its own, whose mode and channels mean nothing here.
+    """
+    if not command:
+        return {}
+    return {"handlers.default": {"command": command}} if config is None else {"handlers.default.command": command}
 
 
 def run(
@@ -72,11 +84,10 @@ def run(
         "worker.burst_check_interval": burst_check_interval,
         "worker.burst_wait": False if no_wait_tasks else None,
         "log.level": level.upper() if level else None,
-        "handlers.default.command": command or None,
     }
     if once and burst:
         raise UsageError("--once and --burst exclude each other")
-    settings = _load_and_log(config_file(config), overrides)
+    settings = _load_and_log(config_file(config), overrides | command_flag(command, config))
     raise typer.Exit(_run(settings, daemon.RunOptions(once=once, fail_fast=fail_fast)))
 
 

@@ -142,13 +142,33 @@ def read_data(text: str) -> Any:
 
 
 async def _submit(settings: Settings, order: Order, waiting: Waiting) -> int:
-    from gridsidecar.cli.screen import say
+    from gridsidecar.cli.screen import clean, say
 
+    over = waiting.wait and await _already_ended(settings, order.fields.get("task_id"))
     ids, bad = await _send(settings, order, waiting)
+    if over:
+        say(f"{clean(ids[0])} had already ended; nothing was run")
     if bad:
         say(f"{len(ids)} tasks sent, {bad} not")
     code = await _wait(settings, ids, waiting) if waiting.wait and ids else EX_OK
     return EX_FAILED if bad and code == EX_OK else code
+
+
+async def _already_ended(settings: Settings, task_id: str | None) -> bool:
+    """Whether this id has had its end, so that another message changes nothing; False where nobody can tell."""
+    from gridsidecar.cli.parts import existing_store
+    from gridsidecar.cli.task_words import ended
+    from gridsidecar.errors import GridSidecarError
+
+    if task_id is None:
+        return False
+    try:
+        async with existing_store(settings) as store:
+            return store is not None and ended(await store.reading.get(task_id))
+    except (
+        GridSidecarError
+    ):  # no tables yet, or no store: the task is sent all the same, and the waiting says what is wrong
+        return False
 
 
 async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[list[str], int]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from gridsidecar.config.settings import HandlerSettings, NoticeSettings, Settings, retry_policy
 from gridsidecar.config.unavailable import unavailable_keys
 from gridsidecar.config.urls import sqlite_path
+from gridsidecar.config.wording import allowed
 from gridsidecar.config.yaml_tree import KeyPath
 
 Problem = tuple[KeyPath, str]
@@ -124,8 +125,8 @@ def _times(settings: Settings) -> Iterator[Problem]:
     if 0 < settings.store.retention_days < SHORTEST_RETENTION:
         yield (
             ("store", "retention_days"),
-            f"must be 0, which keeps everything, or at least {SHORTEST_RETENTION:g}: a message may be delayed by 24 "
-            "hours, and would run again what it does not find",
+            f"must be {allowed(('store', 'retention_days'))}: a message may be delayed by 24 hours, and would run "
+            "again what it does not find",
         )
     if settings.worker.lease > LONGEST_LEASE:
         yield (

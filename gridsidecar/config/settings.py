@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from gridsidecar.retry import RetryPolicy
 
@@ -27,6 +27,7 @@ def _level_name(value: Any) -> Any:
 _Number = BeforeValidator(_no_bool)
 NonNegative = Annotated[float, Field(ge=0), _Number]
 Count = Annotated[int, Field(ge=0), _Number]
+_RETENTION_SCHEMA = WithJsonSchema({"anyOf": [{"const": 0}, {"type": "number", "minimum": 2, "maximum": 36500}]})
 Positive = Annotated[float, Field(gt=0), _Number]
 Fraction = Annotated[float, Field(ge=0, le=1), _Number]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]*$", max_length=40)]
@@ -108,9 +109,8 @@ class StoreSettings(Section):
     migrate: bool = Field(
         default=True, description="Create and update the tables at the start; false only checks them."
     )
-    retention_days: Annotated[float, Field(ge=0, le=36500), _Number] = Field(
-        default=0,
-        description="Days to keep tasks after their end, with all that belongs to them; 0 = for ever, else 2 or more.",
+    retention_days: Annotated[float, Field(ge=0, le=36500), _Number, _RETENTION_SCHEMA] = Field(
+        default=0, description="Days to keep tasks after their end, with all that belongs to them; 0 = for ever."
     )
 
 

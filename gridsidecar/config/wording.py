@@ -56,6 +56,8 @@ def _resolved(schema: Schema) -> Schema:
 def _words(schema: Schema) -> str:
     if "anyOf" in schema:
         return " or ".join(_words(_resolved(choice)) for choice in schema["anyOf"])
+    if "const" in schema:
+        return str(schema["const"])
     if "enum" in schema:
         names = [str(name) for name in schema["enum"]]
         return f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]

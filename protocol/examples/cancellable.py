@@ -8,21 +8,20 @@ import threading
 
 events = open(os.environ.get("GRIDSIDECAR_EVENTS", "/dev/stdout"), "ab", buffering=0)
 tasks = queue.SimpleQueue()
-cancelled = set()
+stops = {}  # by (task_id, attempt), of what is not over: a cancel that comes late must not hit the next attempt
 
 
 def say(**message):
     events.write(json.dumps({"gs": 1, **message}).encode() + b"\n")
 
 
-def work(task):
+def work(task, stop):
     about = {"task_id": task["task_id"]}
     step = (task["run"]["checkpoint"] or {}).get("step", 0)
     while step < task["data"].get("steps", 3):
-        if task["task_id"] in cancelled:
+        if stop.wait(task["data"].get("seconds", 0.01)):
             say(type="error", error="given up", error_type="GivenUp", retryable=False, **about)
             return
-        threading.Event().wait(task["data"].get("seconds", 0.01))
         step += 1
         say(type="checkpoint", data={"step": step}, **about)
     say(type="result", result={"steps": step}, **about)
@@ -32,8 +31,10 @@ def listen():
     for line in sys.stdin.buffer:
         message = json.loads(line)
         if message["type"] == "cancel":
-            cancelled.add(message["task_id"])
+            if stop := stops.get((message["task_id"], message["attempt"])):
+                stop.set()
         elif message["type"] == "task":
+            stops[message["task_id"], message["run"]["attempt"]] = threading.Event()
             tasks.put(message)
     tasks.put(None)
 
@@ -41,5 +42,6 @@ def listen():
 threading.Thread(target=listen, daemon=True).start()
 say(type="ready", capabilities=["cancel"])
 while (task := tasks.get()) is not None:
-    work(task)
-    cancelled.discard(task["task_id"])
+    attempt = (task["task_id"], task["run"]["attempt"])
+    work(task, stops[attempt])
+    del stops[attempt]

@@ -112,6 +112,16 @@ def test_the_task_type_chooses_the_handler(tmp_path: Path) -> None:
     assert "no handler for task type 'third'; there are count, other" in done.stderr
 
 
+def test_a_command_takes_no_settings_of_another_ones_unless_the_file_is_named(tmp_path: Path) -> None:
+    write_config(tmp_path, {"default": {"command": ["false"], "input": "data", "result_from": "stdout"}})
+    done = gridsidecar(tmp_path, "exec", "--data", '{"n": 1}', "--", *ECHO)
+    assert (done.returncode, done.stdout) == (0, '{"n": 1}\n')
+    done = gridsidecar(tmp_path, "exec", "-c", "config.yaml", "--data", '{"n": 1}', "--", "cat")
+    assert (done.returncode, done.stdout) == (0, '{"n": 1}\n')
+    write_config(tmp_path, {"default": {"command": ["false"], "mode": "persistent"}})
+    assert gridsidecar(tmp_path, "exec", "--", "true").returncode == 0
+
+
 def test_servers_are_not_needed(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(
         'broker: {url: "${NOT_SET}"}\nstore: {url: "${NOT_SET_EITHER}"}\nhandlers: {default: {command: ["true"]}}\n'

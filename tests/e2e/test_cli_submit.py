@@ -229,6 +229,20 @@ def test_wait_for_success(folder: Path) -> None:
     assert done.stderr.endswith("1 success\n")
 
 
+def test_wait_for_a_task_that_had_ended_says_that_nothing_was_run(folder: Path) -> None:
+    with worker(folder):
+        first, again = (gridsidecar(folder, "submit", "--id", "a", "--wait") for _ in range(2))
+    said = "a had already ended; nothing was run"
+    assert (first.returncode, said in first.stderr) == (0, False)
+    assert (again.returncode, again.stdout, said in again.stderr) == (0, "a\n", True)
+
+
+def test_a_store_without_tables_keeps_no_task_from_being_sent(folder: Path) -> None:
+    gridsidecar(folder, "submit", "--id", "a")  # makes the file, for its queue
+    done = gridsidecar(folder, "submit", "--id", "b", "--wait", "--wait-timeout", "0.1")
+    assert (done.returncode, done.stdout) == (75, "b\n"), done.stderr
+
+
 def test_more_tasks_than_a_terminal_has_rows(folder: Path) -> None:
     (folder / "tasks.jsonl").write_text("\n".join(json.dumps({"task_id": f"任务-{n}"}) for n in range(60)))
     with worker(folder):
