@@ -112,7 +112,7 @@ async def test_the_databases_clock_jumps_forward(
     with monkeypatch.context() as environment:
         for name, value in wall_clock.variables.items():
             environment.setenv(name, value)
-        server = private_mysql()
+        server = private_mysql(as_installed=True)  # one in a folder of its own has no such library
         server.start()
     try:
         with pymysql.connect(host="127.0.0.1", port=server.port, user="root") as connection:

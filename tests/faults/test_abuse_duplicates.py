@@ -17,7 +17,7 @@ FOR_TWO = 400
 def send_copies(place: Place, count: int) -> None:
     """Quickly: neither persistent nor confirmed."""
     with place.channel() as channel:
-        channel.queue_declare(place.queue, durable=True)
+        place.declare(channel)
         for _ in range(count):
             channel.basic_publish("", place.queue, b'{"task_id": "t"}')
 

@@ -51,7 +51,7 @@ def test_credentials_are_hidden_from_handlers(place: Place, tmp_path: Path) -> N
     )
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     with place.channel() as channel:
-        channel.queue_declare(place.queue, durable=True)
+        place.declare(channel)
         channel.basic_publish(
             "",
             place.queue,

@@ -52,7 +52,7 @@ async def test_it_refuses_us_for_a_while(on_own_rabbitmq: Place, own_rabbitmq: R
 def publish_durably(place: Place, count: int) -> None:
     """Tasks that the broker has on its disk."""
     with place.channel() as channel:
-        channel.queue_declare(place.queue, durable=True)
+        place.declare(channel)
         channel.tx_select()
         for number in range(count):
             body = json.dumps({"task_id": f"t{number}"}).encode()

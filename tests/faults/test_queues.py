@@ -9,15 +9,20 @@ from tests.faults.promises import assert_untouched, kept, not_ready, ready_in_th
 from tests.support.place import TASKS, Place
 from tests.support.waiting import eventually
 
-OTHER = {"x-max-length": 1000, "x-max-priority": 3}
+OTHER = {"x-max-length": 1000}
 
 
-def delete(place: Place, queue: str, arguments: dict[str, object] | None = None) -> None:
-    """Delete a queue; with `arguments`, somebody has made it anew the next moment."""
+def delete(place: Place, queue: str) -> None:
     with place.channel() as channel:
         channel.queue_delete(queue)
-        if arguments is not None:
-            channel.queue_declare(queue, durable=True, arguments=arguments)
+
+
+def make_anew(place: Place) -> None:
+    """Somebody deletes the work queue and makes it with other arguments the next moment."""
+    place.arguments = OTHER
+    with place.channel() as channel:
+        channel.queue_delete(place.queue)
+        place.declare(channel)
 
 
 def overdue(place: Place, task_id: str) -> None:
@@ -66,8 +71,7 @@ async def test_the_work_queue_is_made_anew_in_another_way(place: Place, start: S
     sidecar = start(place.config({"default": place.job("done")}))
     await place.publish({"task_id": "t0"})
     await eventually(lambda: place.status("t0") == "success")
-    delete(place, place.queue, OTHER)
-    place.arguments = OTHER
+    make_anew(place)
     await eventually(lambda: not_ready(sidecar, "broker", "was deleted") == 1)
     await place.publish({"task_id": "t1"})
     await kept(place, sidecar, tasks=2)
@@ -79,7 +83,7 @@ async def test_the_work_queue_was_made_in_another_way(place: Place, start: Start
     """Row 27: found at the start with arguments that the configuration does not name."""
     place.arguments = OTHER
     await place.publish({"task_id": "t0"})
-    sidecar = start(place.config({"default": place.job("done")}, broker={"max_priority": 9}))
+    sidecar = start(place.config({"default": place.job("done")}))
     await kept(place, sidecar, tasks=1)
     assert_untouched(place)
     assert not_ready(sidecar, "broker") == 0

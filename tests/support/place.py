@@ -84,10 +84,14 @@ class Place:
             await self._publish_embedded(bodies, properties)
             return
         with self.channel() as channel:
-            quorum = {"x-queue-type": "quorum"} if self.queue_type == "quorum" else {}
-            channel.queue_declare(self.queue, durable=True, arguments=self.arguments | quorum)
+            self.declare(channel)
             for body in bodies:
                 channel.basic_publish("", self.queue, body, pika.BasicProperties(**{"delivery_mode": 2, **properties}))
+
+    def declare(self, channel: Any) -> None:
+        """The work queue, as a producer does that comes first."""
+        quorum = {"x-queue-type": "quorum"} if self.queue_type == "quorum" else {}
+        channel.queue_declare(self.queue, durable=True, arguments=self.arguments | quorum)
 
     async def _publish_embedded(self, bodies: tuple[bytes, ...], properties: dict[str, Any]) -> None:
         broker = make_broker(BrokerSettings(url=self.broker_url, queue=self.queue), Readiness())

@@ -51,17 +51,20 @@ def mysql_url() -> Iterator[str]:
         yield url
 
 
-def private_rabbitmq(conf: Sequence[str] = (), plugins: Sequence[str] = ()) -> RabbitMQ:
+def private_rabbitmq(conf: Sequence[str] = (), plugins: Sequence[str] = (), *, as_installed: bool = False) -> RabbitMQ:
     """A RabbitMQ of one's own, not yet started, for whoever wants to kill it or needs plugins."""
-    if newer.wanted():
+    if newer.wanted() and not as_installed:
         return newer.NewerRabbitMQ(conf, plugins)
     _make_sure(RabbitMQ.is_here, "rabbitmq-server", AMQP_VARIABLE)
     return RabbitMQ(conf, plugins)
 
 
-def private_mysql(options: Sequence[str] = ()) -> MySQL:
-    """A MariaDB or MySQL of one's own, not yet started, for whoever wants to kill it or needs `options`."""
-    if newer.wanted():
+def private_mysql(options: Sequence[str] = (), *, as_installed: bool = False) -> MySQL:
+    """A MariaDB or MySQL of one's own, not yet started, for whoever wants to kill it or needs `options`.
+
+    `as_installed`: this machine's, also where the newer ones are wanted.
+    """
+    if newer.wanted() and not as_installed:
         return newer.NewerMySQL(options)
     _make_sure(MySQL.is_here, "mariadb-server", MYSQL_VARIABLE)
     return MySQL(options)
