@@ -37,6 +37,7 @@ async def test_it_ends_after_max_crashes_and_the_others_run_once(any_place: Plac
         await eventually(lambda: place.all_ended(7), timeout=60, interval=0.1)
         send_callbacks_now(place)  # what a dead sidecar had in its hands
         await eventually(lambda: all(row["delivered_at"] for row in place.callbacks()))
+        await eventually(lambda: place.left() == 0, timeout=60)  # copies that dead sidecars had in their hands
         sidecar.terminate()
         assert await sidecar.ended() == 0
     row = place.row("poison")
