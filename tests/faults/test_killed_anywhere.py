@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 
 import pytest
@@ -57,9 +58,14 @@ CASES = [
 @pytest.mark.parametrize(("point", "where"), CASES)
 async def test_killed_at(point: str, where: str, request: pytest.FixtureRequest, start: Start) -> None:
     place: Place = request.getfixturevalue(where)
-    async with staged(place, start, f"{point}:kill") as stage:
+    action = "pause=60" if point == "acked" else "kill"
+    async with staged(place, start, f"{point}:{action}") as stage:
         sidecar, history = await SCENES[point](stage)
         history.listen(stage.web)
+        if point == "acked":  # killed at once, the ack itself would not have left the process
+            await sidecar.said(f"point={point}")
+            await asyncio.sleep(0.5)
+            place.journal.note_killed(sidecar.die())
         assert await sidecar.ended(timeout=40) == -signal.SIGKILL
         assert sidecar.says(f"point={point}")
         if point in ("hand_off_marked", "handed_off"):
