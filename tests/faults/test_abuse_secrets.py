@@ -52,6 +52,7 @@ def test_credentials_are_hidden_from_handlers(place: Place, tmp_path: Path) -> N
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     with place.channel() as channel:
         place.declare(channel)
+        channel.confirm_delivery()
         channel.basic_publish(
             "",
             place.queue,

@@ -62,13 +62,14 @@ def test_the_old_is_gone_before_the_new_comes(on_loop: OnLoop, tmp_path: Path) -
 def test_nothing_is_left_at_the_end(on_loop: OnLoop, argv: tuple[str, ...]) -> None:
     async def scene() -> None:
         pids: list[int] = []
+        of_others = children()
         async with pool(*argv, width=2, kill_grace=0.5, persistent={"processes": 2}) as warm:
             warm.handler.start()
             if argv[0] != "silent":
                 ended = await warm.run("grandchild")
                 pids = [pid_of(ended), ended.outcome.result["child"]]  # type: ignore[union-attr]
-            before = await eventually(lambda: len(children()) >= 2 and children())
-        await eventually(lambda: not any(alive(pid) for pid in pids) and not before & children())
+            own = await eventually(lambda: len(found := children() - of_others) >= 2 and found)
+        await eventually(lambda: not any(alive(pid) for pid in pids) and not own & children())
 
     on_loop(scene())
 

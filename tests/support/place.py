@@ -76,7 +76,7 @@ class Place:
     # -- the producer's side ------------------------------------------------------------------------------------------
 
     async def publish(self, *tasks: Mapping[str, Any], **properties: Any) -> None:
-        """Send tasks as JSON, as today's producers do: durable queue, persistent messages, no message id."""
+        """Send tasks as JSON: durable queue, persistent messages that the broker has confirmed, no message id."""
         await self.publish_bodies(*(json.dumps(task).encode() for task in tasks), **properties)
 
     async def publish_bodies(self, *bodies: bytes, **properties: Any) -> None:
@@ -85,6 +85,7 @@ class Place:
             return
         with self.channel() as channel:
             self.declare(channel)
+            channel.confirm_delivery()  # a quorum queue may lose what is unconfirmed when its connection closes
             for body in bodies:
                 channel.basic_publish("", self.queue, body, pika.BasicProperties(**{"delivery_mode": 2, **properties}))
 
