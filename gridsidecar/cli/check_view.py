@@ -35,7 +35,10 @@ def print_sum(report: Report) -> None:
 
     counts = ((status.value, report.count(status)) for status in Status)
     told = ", ".join(f"{count} {word}" for word, count in counts if count)
-    print(f"\n{report.mode}, level {report.level}: {told}", flush=True)
+    why = ""
+    if report.guessed:
+        why = ", as it says ready" if report.mode == "persistent" else ", as it says no ready (else: --mode persistent)"
+    print(f"\n{report.mode}{why}; level {report.level}: {told}", flush=True)
 
 
 def print_json(report: Report) -> None:

@@ -57,6 +57,11 @@ class Bench:
             return "persistent" if any(isinstance(line.heard, ReadyEvent) for line in child.lines) else "oneshot"
 
     @property
+    def guessed(self) -> bool:
+        """Nobody told the mode."""
+        return self._known_mode is None
+
+    @property
     def settings(self) -> HandlerSettings:
         return self._settings(self.mode)
 
@@ -101,9 +106,10 @@ class Bench:
         env = handler_environment(self._settings(mode), os.environ)
         if inherit:
             env = {**os.environ, **env}
-        if claim is not None and mode == "oneshot":
-            env |= attempt_environment(claim, self._deadline_ms, None)
-        child = Child(Command("check", self._argv, None, env), env, self._clock, offer_events=offer_events)
+        only = claim if mode == "oneshot" else None
+        if only is not None:
+            env |= attempt_environment(only, self._deadline_ms, None)
+        child = Child(Command("check", self._argv, None, env), env, self._clock, only=only, offer_events=offer_events)
         try:
             yield child
         finally:
@@ -186,13 +192,14 @@ class Bench:
 
 
 def wait_for_ready(child: Child, seconds: float) -> Line | None:
-    """The `ready` of a persistent handler, if it comes in time."""
+    """The `ready` of a persistent handler, if it comes in time, and no error in its place."""
 
-    def found() -> Line | None:
-        return next((line for line in child.lines if isinstance(line.heard, ReadyEvent)), None)
+    def first() -> Line | None:
+        return next((line for line in child.lines if isinstance(line.heard, (ReadyEvent, ErrorEvent))), None)
 
-    child.wait(lambda: found() or child.exit, seconds)
-    return found()
+    child.wait(lambda: first() or child.exit, seconds)
+    found = first()
+    return found if found is not None and isinstance(found.heard, ReadyEvent) else None
 
 
 def ended(child: Child, task_id: str) -> Line | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from gridsidecar.conformance.bench import Bench, wait_for_ready
@@ -15,6 +16,17 @@ from gridsidecar.wire import ReadyEvent
 
 TEXT = 'é ☃ 𝄞 \u2028 \u0085 "quoted" \\ \n \u0001'
 LARGEST = 1024 * 1024 - 2  # characters of a result that is just not too large
+ODD: dict[str, Any] = {
+    "list": [],
+    "object": {},
+    "nothing": None,
+    "no": False,
+    "zero": 0,
+    "text": "",
+    "whole": 2**53 - 1,
+    "part": 0.25,
+    "deep": [[{"键": [None, {}]}]],
+}
 _PAUSE = 0.6  # seconds between the first messages of `full` and its end
 _FULL: tuple[dict[str, Any], ...] = (
     {"type": "progress", "progress": 10, "progress_message": "started"},
@@ -74,6 +86,18 @@ def retry(bench: Bench) -> Finding:
             return passed(f"{told(run.outcome)}, after 2.5 s")
         case _:
             return failed(_shown(run), 'say "try later" of type RateLimited with "retry_after_s": 2.5')
+
+
+def echo(bench: Bench) -> Finding:
+    run, claim = _run(bench, "echo", **ODD)
+    if isinstance(run.outcome, Succeeded) and _exactly(run.outcome.result) == _exactly(claim.task.data):
+        return passed("all kinds of values came back as they were")
+    return failed(_shown(run), "keep [] and {}, null, false and 0, and whole numbers up to 2^53 apart and exact")
+
+
+def _exactly(value: Any) -> str:
+    """In Python False equals 0, and 1 equals 1.0."""
+    return json.dumps(value, sort_keys=True)
 
 
 def noise(bench: Bench) -> Finding:

@@ -20,6 +20,7 @@ from gridsidecar.handler.capture import STDERR_BYTES, Tail
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.launch import Start, launch
 from gridsidecar.handler.lines import LineSplitter
+from gridsidecar.task import Claim
 from gridsidecar.wire import Channel, Event, Ignored, Text, decode_event
 
 _CHUNK = 65536
@@ -49,9 +50,21 @@ class Exit:
 class Child:
     """A started handler. `lines` and `exit` grow while somebody waits; `close` ends it and all that it started."""
 
-    def __init__(self, command: Command, env: Mapping[str, str], clock: Clock, *, offer_events: bool = True) -> None:
-        """NotStartable, OSError or ValueError when it cannot be started."""
+    def __init__(
+        self,
+        command: Command,
+        env: Mapping[str, str],
+        clock: Clock,
+        *,
+        only: Claim | None = None,
+        offer_events: bool = True,
+    ) -> None:
+        """`only`: its one task, in oneshot mode; what names another is ignored.
+
+        NotStartable, OSError or ValueError when it cannot be started.
+        """
         self._clock = clock
+        self._only = only
         self.lines: list[Line] = []
         self.stderr = Tail(STDERR_BYTES)
         self.exit: Exit | None = None
@@ -176,7 +189,10 @@ class Child:
 
     def _take(self, channel: Channel, lines: list[bytes]) -> None:
         at = self.now
-        self.lines += [Line(at, channel, raw, decode_event(raw, channel)) for raw in lines if raw]
+        task_id, attempt = (None, None) if self._only is None else (self._only.task_id, self._only.attempt)
+        self.lines += [
+            Line(at, channel, raw, decode_event(raw, channel, task_id=task_id, attempt=attempt)) for raw in lines if raw
+        ]
 
     def _discarded(self, _head: bytes) -> None:
         self.silent_drop += 1

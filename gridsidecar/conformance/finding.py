@@ -42,6 +42,7 @@ class Checked:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     mode: str  # oneshot | persistent
+    guessed: bool  # the mode, from whether it says ready
     level: int
     checked: tuple[Checked, ...]
 

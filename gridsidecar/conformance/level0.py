@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+import json
+
 from gridsidecar.conformance.bench import Bench
+from gridsidecar.conformance.child import Line
 from gridsidecar.conformance.finding import Finding, failed, inconclusive, passed
+from gridsidecar.conformance.run import Run, fields_of
 from gridsidecar.task import Failed, Outcome, Succeeded
+from gridsidecar.wire import ErrorEvent, ReadyEvent
+
+FLUSH = "flush after each line (print(..., flush=True), fflush, $| = 1, jq --unbuffered), or use the events pipe"
 
 
 def ends(bench: Bench) -> Finding:
     run = bench.sample
     if bench.mode == "persistent" and run.ready is None:
-        return failed(
-            _not_ready(bench), "say ready as the first message; a handler that ends after each task is --mode oneshot"
-        )
+        return _not_ready(bench, run)
     if run.outcome is None:
-        return failed(
-            f"it still ran after {bench.limits.timeout:g} s",
-            "end once the task is done; --timeout gives it more time, --task an easier task",
-        )
+        return _endless(bench, run)
     return passed(f"the task ended after {run.seconds:.2f} s")
 
 
-def _not_ready(bench: Bench) -> str:
-    exit_ = bench.sample.exit
-    if exit_ is not None and not exit_.signal:
-        return f"no ready came before its end ({exit_}): {bench.sample.stderr or 'it said nothing on stderr'}"
-    return f"no ready came within {bench.limits.ready_timeout:g} s"
+def _not_ready(bench: Bench, run: Run) -> Finding:
+    in_its_place = next((line.heard for line in run.terminal if isinstance(line.heard, ErrorEvent)), None)
+    if in_its_place is not None:
+        return inconclusive(f"it said that it cannot start: {in_its_place.error}", "give it what it needs to start")
+    late = next((line for line in run.events if isinstance(line.heard, ReadyEvent)), None)
+    if late is not None:
+        seen = f"ready came only after {late.at:.1f} s, when its stdin had ended: was it held in a buffer? [P1]"
+        return failed(seen, f"{FLUSH}; a slow start gets more time by --ready-timeout")
+    if run.exit is not None and run.exit.at <= run.began:
+        seen = f"no ready came before its end ({run.exit}): {run.stderr or 'it said nothing on stderr'}"
+    else:
+        seen = f"no ready came within {bench.limits.ready_timeout:g} s"
+    return failed(seen, "say ready as the first message; a handler that ends after each task is --mode oneshot")
+
+
+def _endless(bench: Bench, run: Run) -> Finding:
+    still = f"it still ran after {bench.limits.timeout:g} s"
+    if not run.terminal:
+        return failed(still, "end once the task is done; --timeout gives it more time, --task an easier task")
+    if bench.mode == "persistent":
+        return failed(f"{misaddressed(run.terminal[0], run.task_id)} [P3]", ADDRESS)
+    end = run.terminal[0]
+    return failed(
+        f"{still}, although it had said its {fields_of(end).get('type')} after {end.at - run.began:.2f} s",
+        "exit once that is said: stop what keeps it running, such as threads, timers and connections",
+    )
+
+
+ADDRESS = "put the task_id of the task into every message about it: progress, checkpoint, result, error"
+
+
+def misaddressed(end: Line, task_id: str) -> str:
+    """A terminal message that did not end the task."""
+    said = fields_of(end)
+    whose = f"names task {json.dumps(said['task_id'])}" if "task_id" in said else "names no task"
+    return f"its {said.get('type')} {whose}; the task is {json.dumps(task_id)}"
 
 
 def succeeds(bench: Bench) -> Finding:

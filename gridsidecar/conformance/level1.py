@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from gridsidecar.conformance.bench import Bench, wait_for_ready
 from gridsidecar.conformance.child import Child, Line
 from gridsidecar.conformance.details import problems
 from gridsidecar.conformance.finding import Finding, failed, inconclusive, not_applicable, passed, warning
-from gridsidecar.conformance.level0 import alike, told
-from gridsidecar.conformance.lines import TYPES, near_miss
-from gridsidecar.conformance.run import Run, fields_of, reason, shown
+from gridsidecar.conformance.level0 import ADDRESS, FLUSH, alike, told
+from gridsidecar.conformance.lines import TYPES
+from gridsidecar.conformance.run import Run, deciding_channel, fields_of, reason, shown
 from gridsidecar.task import Succeeded
-from gridsidecar.wire import Channel, Ignored, ProgressEvent, ResultEvent
+from gridsidecar.wire import Channel, Event, HeartbeatEvent, Ignored, LogEvent, ProgressEvent, ReadyEvent, ResultEvent
 
 _TELLING_S = 0.5  # a run that is shorter says nothing about buffers
 _AT_THE_END = 0.2  # of the run: what came there, all at once, was held back
 _AT_ONCE_S = 0.05
 _SOON_S = 0.3  # how long a handler gets to be at work, or to read its stdin
+_BY_ITSELF = 0.8  # of the time that the task takes
 _NO_MESSAGES = "it says no messages"
+MARK = 'a message on stdout is one line that starts with { and has "gs": 1 and a "type"'
 
 
 def valid_messages(bench: Bench) -> Finding:
@@ -29,18 +32,60 @@ def valid_messages(bench: Bench) -> Finding:
     wrong += [(line, problem) for line in run.events for problem in problems(fields_of(line))]
     if wrong:
         line, why = wrong[0]
-        return failed(f"{len(wrong)} wrong, the first: {why}: {shown(line)}", "see protocol/schema/v1 for its form")
+        return failed(f"{len(wrong)} wrong, the first: {why}: {shown(line)}", f"its form is in {_schema(line)}")
     return passed(f"{len(run.events)} valid") if run.events else not_applicable(_NO_MESSAGES)
 
 
+def _schema(line: Line) -> str:
+    kind = fields_of(line).get("type")
+    return f"protocol/schema/v1/{kind if kind in TYPES else 'handler-message'}.json"
+
+
+def task_ids(bench: Bench) -> Finding:
+    run = bench.sample
+    said = [line for line in run.lines if _speaks_of_a_task(line) and line.channel in _that_count(run)]
+    wrong = [line for line in said if not _addressed(line, run.task_id, must=bench.mode == "persistent")]
+    if not wrong:
+        return passed(f"none of {len(said)} is about another task") if said else not_applicable(_NO_MESSAGES)
+    advice = ADDRESS if bench.mode == "persistent" else "leave task_id and attempt out, or say those of the task"
+    return failed(
+        f"{len(wrong)} of {len(said)} messages are not about task {json.dumps(run.task_id)}, attempt 1; "
+        f"the first: {shown(wrong[0])}",
+        advice,
+    )
+
+
+def _speaks_of_a_task(line: Line) -> bool:
+    if isinstance(line.heard, Ignored):
+        return line.heard.reason.startswith("it names another")
+    return isinstance(line.heard, Event) and not isinstance(line.heard, ReadyEvent)
+
+
+def _that_count(run: Run) -> set[Channel]:
+    """Beside the events pipe, what looks like a message on stdout is none."""
+    return {Channel.EVENTS} if deciding_channel(run.events) is Channel.EVENTS else set(Channel)
+
+
+def _addressed(line: Line, task_id: str, *, must: bool) -> bool:
+    """Logs and heartbeats may always leave the id out."""
+    fields = fields_of(line)
+    default = None if must and not aside(line) else task_id
+    return bool(fields.get("task_id", default) == task_id and fields.get("attempt", 1) == 1)
+
+
+def aside(line: Line) -> bool:
+    """It decides nothing."""
+    return isinstance(line.heard, (LogEvent, HeartbeatEvent))
+
+
 def near_misses(bench: Bench) -> Finding:
-    missed = [(line, why) for line in bench.sample.text() if (why := near_miss(line.raw.decode("utf-8", "replace")))]
+    missed = bench.sample.near_misses()
     if not missed:
         return passed("no text looks like a message")
     line, why = missed[0]
     return failed(
         f"{len(missed)} taken for log text, the first: {why}: {shown(line)}",
-        'a message on stdout is one line that starts with { and has "gs": 1 and a "type"',
+        MARK,
     )
 
 
@@ -84,7 +129,7 @@ def progress_in_time(bench: Bench) -> Finding:
         return passed(f"the first of {len(progress)} came after {first:.2f} of {run.seconds:.2f} s")
     return failed(
         f"all {len(progress)} came at the end, after {first:.2f} of {run.seconds:.2f} s: they were held in a buffer",
-        "flush after each line (print(..., flush=True), fflush, $| = 1, jq --unbuffered), or use the events pipe",
+        FLUSH,
     )
 
 
@@ -127,12 +172,14 @@ def stops(bench: Bench) -> Finding:
             child.send(bench.line(claim))
         if busy and bench.mode == "oneshot":
             child.close_stdin()
+        sent = child.now
         if child.wait(lambda: child.exit, _SOON_S):
             return not_applicable(f"it ended before it was asked to ({child.exit})", "give it a task that takes longer")
-        return _stopped(bench, child)
+        return _stopped(bench, child, sent if busy else None)
 
 
-def _stopped(bench: Bench, child: Child) -> Finding:
+def _stopped(bench: Bench, child: Child, sent: float | None) -> Finding:
+    """`sent`: when its task was; None while it has none."""
     asked = child.now
     child.terminate()
     if not child.wait_for_exit(bench.limits.grace):
@@ -140,7 +187,19 @@ def _stopped(bench: Bench, child: Child) -> Finding:
             f"it was still there {bench.limits.grace:g} s after SIGTERM",
             "end on SIGTERM: it is followed by SIGKILL; in a shell, `exec` the last command or pass the signal on",
         )
-    return passed(f"gone {max(0.0, child.now - asked):.2f} s after SIGTERM")
+    gone = max(0.0, child.now - asked)
+    if sent is not None and child.exit is not None and not child.exit.signal and by_itself(bench, child.now - sent):
+        return not_applicable(f"gone {gone:.2f} s after SIGTERM, but its task was over by itself", longer(bench))
+    return passed(f"gone {gone:.2f} s after SIGTERM")
+
+
+def by_itself(bench: Bench, seconds: float) -> bool:
+    """Whether a task that ended after so long did so because it was done, and not because it was asked to."""
+    return seconds > _BY_ITSELF * bench.sample.seconds
+
+
+def longer(bench: Bench) -> str:
+    return f"to have it checked, give it a task of more than {bench.limits.grace:g} s, or a shorter --grace"
 
 
 def leftovers(bench: Bench) -> Finding:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 from gridsidecar import wire
 from gridsidecar.conformance.bench import Bench, ended, wait_for_ready
 from gridsidecar.conformance.child import Child, Line
-from gridsidecar.conformance.finding import Finding, failed, inconclusive, not_applicable, passed, warning
-from gridsidecar.conformance.level0 import alike, told
-from gridsidecar.conformance.run import fields_of, shown
+from gridsidecar.conformance.finding import Finding, Status, failed, inconclusive, not_applicable, passed, warning
+from gridsidecar.conformance.level0 import ADDRESS, alike, misaddressed, told
+from gridsidecar.conformance.level1 import MARK, aside, by_itself, longer
+from gridsidecar.conformance.run import deciding, fields_of, shown
 from gridsidecar.task import Claim, Succeeded
 from gridsidecar.wire import Channel, CheckpointEvent, ReadyEvent
 
@@ -18,23 +19,39 @@ _NEVER_READY = "it never said ready"
 
 
 def events_pipe(bench: Bench) -> Finding:
-    on_stdout = [line for line in bench.sample.events if line.channel is Channel.STDOUT]
+    run = bench.sample
+    on_stdout = [line for line in run.events if line.channel is Channel.STDOUT]
+    if on_stdout and run.decisive[0].channel is Channel.EVENTS:
+        return warning(
+            f"{len(on_stdout)} lines on stdout look like messages, the first: {shown(on_stdout[0])}",
+            "mind what is printed: beside the events pipe it decides nothing, but would where no pipe is offered",
+        )
     if on_stdout:
         return failed(
             f"{len(on_stdout)} messages on stdout, the first: {shown(on_stdout[0])}",
             "send messages to the path in GRIDSIDECAR_EVENTS: then no print of yours, or of others, can spoil them",
         )
-    return passed("every message went there") if bench.sample.events else not_applicable("it says no messages")
+    return passed("every message went there") if run.events else not_applicable("it says no messages")
 
 
 def without_pipe(bench: Bench) -> Finding:
     if not bench.sample.events:
         return not_applicable("it says no messages")
     run = bench.run(bench.claim(), offer_events=False)
+    if missed := run.near_misses():
+        line, why = missed[0]
+        return warning(f"where no events pipe is offered, {len(missed)} are lost: {why}: {shown(line)}", MARK)
     if not run.events:
         return warning(
             f"where no events pipe is offered, it says no messages: {told(run.outcome)}",
             'send them to stdout then, each with "gs": 1: a container or ssh passes no pipe on',
+        )
+    if not alike(run.outcome, bench.sample.outcome) or bool(run.terminal) != bool(bench.sample.terminal):
+        return warning(
+            f"where no events pipe is offered, it ends otherwise: {told(run.outcome)}, "
+            f"with {len(run.terminal)} terminal messages; with a pipe: {told(bench.sample.outcome)}, "
+            f"with {len(bench.sample.terminal)}",
+            "say on stdout, then, what you say on the pipe",
         )
     return passed(f"{len(run.events)} messages on stdout")
 
@@ -46,11 +63,21 @@ def checkpoints(bench: Bench) -> Finding:
     heard = said[-1].heard
     assert isinstance(heard, CheckpointEvent)
     run = bench.run(bench.claim(checkpoint=heard.data))
+    again = _data(run.of(CheckpointEvent)[:1])
+    if again and again == _data(said[:1]) != _data(said[-1:]):
+        return warning(
+            f"with the last of {len(said)} in run.checkpoint, it said the first again: {shown(said[0])}",
+            "go on from run.checkpoint, not from the start",
+        )
     if isinstance(run.outcome, Succeeded) or alike(run.outcome, bench.sample.outcome):
         return passed(f"with the last of {len(said)} in run.checkpoint: {told(run.outcome)}")
     return failed(
         f"with its own last checkpoint in run.checkpoint: {told(run.outcome)}", "take up again what you said before"
     )
+
+
+def _data(lines: tuple[Line, ...]) -> list[Any]:
+    return [fields_of(line).get("data") for line in lines]
 
 
 # -- persistent mode --------------------------------------------------------------------------------------------------
@@ -65,34 +92,16 @@ def ready(bench: Bench) -> Finding:
     return passed(f"after {run.ready.at:.2f} s")
 
 
-def task_ids(bench: Bench) -> Finding:
-    run = bench.sample
-    said = [line for line in run.events if not isinstance(line.heard, ReadyEvent)]
-    wrong = [line for line in said if not _addressed(line, run.task_id)]
-    if wrong:
-        return failed(
-            f"{len(wrong)} of {len(said)} messages, the first: {shown(wrong[0])}",
-            f"put the task's own task_id ({json.dumps(run.task_id)}) into every progress, checkpoint, result and error",
-        )
-    return passed(f"in all of {len(said)}") if said else inconclusive("it said nothing about its task", "see above")
-
-
-def _addressed(line: Line, task_id: str) -> bool:
-    """Logs and heartbeats may leave it out."""
-    return bool(fields_of(line).get("task_id", task_id if _aside(line) else None) == task_id)
-
-
-def _aside(line: Line) -> bool:
-    return isinstance(line.heard, (wire.LogEvent, wire.HeartbeatEvent))
-
-
 def one_channel(bench: Bench) -> Finding:
     run = bench.sample
     if run.ready is None:
         return inconclusive(_NEVER_READY, "see above")
     other = [line for line in run.events if line.channel is not run.ready.channel]
     if other:
-        return failed(f"ready came on {run.ready.channel.value}, this not: {shown(other[0])}", "stay on one channel")
+        return failed(
+            f"ready came on {run.ready.channel.value}, this not: {shown(other[0])}",
+            f"stay on {'the events pipe' if run.ready.channel is Channel.EVENTS else 'stdout'}",
+        )
     return passed(f"all on {run.ready.channel.value}")
 
 
@@ -104,8 +113,7 @@ def two_tasks(bench: Bench) -> Finding:
         for which, claim in (("first", first), ("second", second)):
             said = len(child.lines)
             if not _answered(bench, child, claim):
-                unanswered = f"the {which} task got no result and no error ({_state(child)})"
-                return failed(unanswered, "answer every task, and stay")
+                return _unanswered(f"the {which} task", child, claim, said, "answer every task, and stay")
             child.wait(lambda: None, _QUIET_S)
             stray = _after_its_end(child.lines[said:], claim.task_id)
             if stray is not None:
@@ -113,15 +121,24 @@ def two_tasks(bench: Bench) -> Finding:
         return passed("both ended, with nothing after their ends")
 
 
-def _answered(bench: Bench, child: Child, claim: Claim) -> bool:
-    child.send(bench.line(claim))
+def _unanswered(what: str, child: Child, claim: Claim, since: int, advice: str) -> Finding:
+    """`since`: lines that it had said before."""
+    for line in deciding(child.lines)[-1:]:
+        if line in child.lines[since:]:
+            return failed(f"{what} got no answer: {misaddressed(line, claim.task_id)} [P3]", ADDRESS)
+    return failed(f"{what} got no result and no error ({_state(child)})", advice)
+
+
+def _answered(bench: Bench, child: Child, claim: Claim, then: bytes = b"") -> bool:
+    """`then` is sent right after the task."""
+    child.send(bench.line(claim) + then)
     child.wait(lambda: ended(child, claim.task_id) or child.exit, bench.limits.timeout)
     return ended(child, claim.task_id) is not None
 
 
 def _after_its_end(lines: list[Line], task_id: str) -> Line | None:
     end = next(i for i, line in enumerate(lines) if _ends(line, task_id))
-    return next((line for line in lines[end + 1 :] if isinstance(line.heard, wire.Event) and not _aside(line)), None)
+    return next((line for line in lines[end + 1 :] if isinstance(line.heard, wire.Event) and not aside(line)), None)
 
 
 def _ends(line: Line, task_id: str) -> bool:
@@ -135,10 +152,8 @@ def unknown_messages(bench: Bench) -> Finding:
             return inconclusive(_NEVER_READY, "see above")
         child.send(b'{"gs":1,"type":"later.message","value":1}\n')
         if not _answered(bench, child, claim):
-            return failed(
-                f"after a message of an unknown type, its task got no result and no error ({_state(child)})",
-                "pass over every line whose type is not task or cancel",
-            )
+            advice = "pass over every line whose type is not task or cancel"
+            return _unanswered("after a message of an unknown type, its task", child, claim, 0, advice)
         return passed("passed over")
 
 
@@ -159,13 +174,20 @@ def end_of_stdin(bench: Bench) -> Finding:
 def cancel(bench: Bench) -> Finding:
     claim = bench.claim()
     with bench.started("persistent") as child:
-        found = wait_for_ready(child, bench.limits.ready_timeout)
-        if found is None:
+        said = wait_for_ready(child, bench.limits.ready_timeout)
+        if said is None:
             return inconclusive(_NEVER_READY, "see above")
-        if not can_cancel(found):
+        if not can_cancel(said):
             return not_applicable("it does not have the capability cancel; SIGTERM ends its tasks")
         child.send(bench.line(claim))
-        return cancelled(bench, child, claim)
+        sent = child.now
+        found = cancelled(bench, child, claim)
+        end = ended(child, claim.task_id)
+        if found.status is not Status.PASSED or end is None:
+            return found
+        if _as_the_sample(bench, end) and by_itself(bench, end.at - sent):
+            return not_applicable("the task was over by itself", longer(bench))
+        return found
 
 
 def can_cancel(ready: Line) -> bool:
@@ -173,17 +195,28 @@ def can_cancel(ready: Line) -> bool:
 
 
 def cancelled(bench: Bench, child: Child, claim: Claim) -> Finding:
-    """Whether it gives up the task that it has, and stays."""
-    child.send(wire.encode_cancel(claim, reason="cancel", grace_s=bench.limits.grace))
+    """Whether it gives up the task that it has, and stays; a cancel that comes too late must not hit the next one."""
+    message = wire.encode_cancel(claim, reason="cancel", grace_s=bench.limits.grace)
+    child.send(message)
     child.wait(lambda: ended(child, claim.task_id) or child.exit, bench.limits.grace)
     if ended(child, claim.task_id) is None:
         return failed(
             f"no terminal message within {bench.limits.grace:g} s of cancel ({_state(child)})",
             "give the task up, and say an error or a result for it",
         )
-    if not _answered(bench, child, bench.claim(number=2)):
-        return failed(f"the task after it got no result and no error ({_state(child)})", "stay after a cancel")
+    following, said = bench.claim(number=2), len(child.lines)
+    if not _answered(bench, child, following, message):
+        return _unanswered("the task after it", child, following, said, "stay after a cancel")
+    end = ended(child, following.task_id)
+    if end is not None and not _as_the_sample(bench, end):
+        seen = f"a second cancel for the task before ended the next one: {shown(end)}"
+        return failed(seen, "pass over a cancel for a task that is over")
     return passed("the task ended, and the next one too")
+
+
+def _as_the_sample(bench: Bench, end: Line) -> bool:
+    """It ended in the same way as the sample task, which nobody cancelled."""
+    return [type(line.heard) for line in bench.sample.terminal[:1]] == [type(end.heard)]
 
 
 def _state(child: Child) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from gridsidecar.conformance.child import Exit, Line
-from gridsidecar.conformance.lines import Kind, kind_of
+from gridsidecar.conformance.lines import Kind, kind_of, near_miss
 from gridsidecar.task import Outcome
 from gridsidecar.wire import Channel, ErrorEvent, Event, Ignored, ResultEvent, Text
 
@@ -39,6 +39,12 @@ class Run:
         return tuple(line for line in self.lines if kind_of(line.heard) is Kind.EVENT)
 
     @cached_property
+    def decisive(self) -> tuple[Line, ...]:
+        """Valid messages on the channel that decides."""
+        channel = deciding_channel(self.events)
+        return tuple(line for line in self.events if line.channel is channel)
+
+    @cached_property
     def terminal(self) -> tuple[Line, ...]:
         """Messages that end a task, on the channel that decides."""
         return deciding(self.events)
@@ -49,13 +55,22 @@ class Run:
     def text(self) -> tuple[Line, ...]:
         return tuple(line for line in self.lines if isinstance(line.heard, Text))
 
+    def near_misses(self) -> tuple[tuple[Line, str], ...]:
+        """Text that was probably meant to be a message, and what is wrong with it."""
+        return tuple((line, why) for line in self.text() if (why := near_miss(line.raw.decode("utf-8", "replace"))))
+
     def violations(self) -> tuple[Line, ...]:
         return tuple(line for line in self.lines if kind_of(line.heard) is Kind.VIOLATION)
 
 
+def deciding_channel(events: Sequence[Line]) -> Channel:
+    """The events pipe, where it was used at all."""
+    return next((Channel.EVENTS for line in events if line.channel is Channel.EVENTS), Channel.STDOUT)
+
+
 def deciding(events: Sequence[Line]) -> tuple[Line, ...]:
-    """The terminal messages among these; on the events pipe alone, where it was used at all."""
-    channel = next((Channel.EVENTS for line in events if line.channel is Channel.EVENTS), Channel.STDOUT)
+    """The terminal messages among these, on the channel that decides."""
+    channel = deciding_channel(events)
     return tuple(
         line for line in events if line.channel is channel and isinstance(line.heard, (ResultEvent, ErrorEvent))
     )

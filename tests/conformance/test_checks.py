@@ -17,6 +17,10 @@ STAYS = [sys.executable, "-S", str(Path(__file__).parent / "programs" / "stays.p
 ACTS = [sys.executable, "-S", str(Path(__file__).parent / "programs" / "acts.py")]
 BAD = (Status.FAILED, Status.WARNING)
 SAY = """cat > /dev/null; e=${GRIDSIDECAR_EVENTS:-/dev/stdout}; say() { printf '%s\\n' "$1" >> "$e"; }; """
+FORGED = '{"gs":1,"type":"result","result":"forged"}'
+NO_MARK = '{"type":"result","result":1}'
+PIPE = '[ -n "$GRIDSIDECAR_EVENTS" ] && '
+HALF = """say '{"gs":1,"type":"progress","progress":50}'; """
 RESULT = """say '{"gs":1,"type":"result","result":1}'"""
 
 
@@ -121,6 +125,8 @@ FAULTS: list[tuple[str, list[str], int, str, str]] = [
     ("valid-messages", says('{"gs":2,"type":"result"}'), 1, "protocol version 2 is not known", "schema"),
     ("valid-messages", says('{"gs":1,"type":"log","message":"x","level":"loud"}'), 1, "level must be debug", "schema"),
     ("valid-messages", sh(SAY + 'echo hello >> "$e"'), 1, "1 wrong, the first", "schema"),
+    ("task-id", sh(SAY + """say '{"gs":1,"type":"result","task_id":"x"}'"""), 1, 'not about task "c-1"', "leave"),
+    ("task-id", sh(SAY + """say '{"gs":1,"type":"result","attempt":9}'"""), 1, "1 of 1 messages", "leave"),
     ("near-misses", says('{"type":"result","result":1}'), 1, 'no "gs": 1', '"gs": 1 and a "type"'),
     ("near-misses", says('{"gs":"1","type":"result"}'), 1, '"gs" must be the number 1', "starts with {"),
     ("near-misses", says(' {"gs":1,"type":"result"}'), 1, "before the {", "starts with {"),
@@ -137,22 +143,28 @@ FAULTS: list[tuple[str, list[str], int, str, str]] = [
     ("leftovers", sh("setsid sleep 60 > /dev/null 2>&1 & sleep 0.2; exit 0"), 1, "left running: sleep", "await"),
     ("stray-output", says("hello", '{"gs":1,"type":"result"}'), 1, "1 lines of other text", "GRIDSIDECAR_EVENTS"),
     ("events-pipe", says('{"gs":1,"type":"result"}'), 2, "1 messages on stdout", "GRIDSIDECAR_EVENTS"),
+    ("events-pipe", sh(SAY + RESULT + f"; echo '{FORGED}'"), 2, "look like messages", "decides nothing"),
+    ("without-pipe", sh(SAY + PIPE + RESULT + f"|| say '{NO_MARK}'"), 2, 'no "gs": 1', '"gs": 1'),
+    ("without-pipe", sh(SAY + HALF + PIPE + RESULT + "; true"), 2, "0 terminal messages", "stdout"),
     ("without-pipe", sh('[ -z "$GRIDSIDECAR_EVENTS" ] || { ' + SAY + RESULT + "; }"), 2, "no messages", "stdout"),
     ("checkpoint", [*STAYS, "bad-checkpoint"], 2, "what is that checkpoint?", "take up again"),
+    ("checkpoint", [*STAYS, "from-the-start"], 2, "said the first again", "go on from"),
     ("ready", [*STAYS, "early"], 2, "before it came", "first message"),
-    ("one-channel", [*STAYS, "other-channel"], 2, "this not", "one channel"),
+    ("one-channel", [*STAYS, "other-channel"], 2, "this not", "stay on the events pipe"),
     ("two-tasks", [*STAYS, "talks-on"], 2, "after the end of its task", "say nothing more"),
     ("unknown-messages", [*STAYS, "any-type"], 2, "unknown type", "pass over"),
     ("end-of-stdin", [*STAYS, "outlives-stdin"], 2, "still there", "exit when stdin"),
     ("end-of-stdin", [*STAYS, "exit-4"], 2, "exit 4", "exit 0"),
+    ("two-tasks", [*STAYS, "first-task-id"], 2, 'names task "c-1"; the task is "c-1-2"', "put the task_id"),
     ("cancel", [*STAYS, "leaves-on-cancel"], 2, "exit 3", "give the task up"),
+    ("cancel", [*STAYS, "any-cancel"], 2, "ended the next one: ", "for a task that is over"),
 ]  # fmt: skip
 BESIDE = {  # what cannot but fail with it
     "progress-in-time": set(),
     "near-misses": set(),
     "own-types": set(),
     "one-channel": {"events-pipe"},
-    "two-tasks": {"one-outcome"},
+    "two-tasks": {"one-outcome", "cancel"},
     "end-of-stdin": {"clean-exit"},
 }
 
@@ -187,8 +199,37 @@ def test_a_handler_that_needs_a_variable_is_told(monkeypatch: pytest.MonkeyPatch
 
 def test_messages_without_task_id_answer_nothing() -> None:
     bad = found(checked([*STAYS, "no-task-id"], 2, "persistent", timeout=1.0), *BAD)
-    assert "it still ran after 1 s" in bad["ends"]
+    assert bad["ends"].startswith('its result names no task; the task is "c-1" [P3] -> put the task_id')
     assert bad.keys() == {"ends"}, "the rest would only wait"
+
+
+def test_a_ready_that_is_held_in_a_buffer() -> None:
+    bad = found(checked([*STAYS, "buffers-ready"], 2, "persistent", ready_timeout=1.0), *BAD)
+    assert bad.keys() == {"ends"}
+    assert "when its stdin had ended: was it held in a buffer?" in bad["ends"]
+    assert "flush after each line" in bad["ends"]
+
+
+def test_an_error_in_place_of_ready_leaves_it_open() -> None:
+    report = checked([*STAYS, "cannot-start"], 2, "persistent", grace=1.0)
+    assert found(report, *BAD) == {}
+    assert "it said that it cannot start: the model is missing" in found(report, Status.INCONCLUSIVE)["ends"]
+    assert report.inconclusive
+
+
+def test_a_handler_that_has_said_its_result_and_stays() -> None:
+    bad = found(checked(sh(SAY + RESULT + "; sleep 60"), 1, "oneshot", timeout=1.0), *BAD)
+    assert "although it had said its result after 0." in bad["ends"]
+    assert "stop what keeps it running" in bad["ends"]
+
+
+def test_a_task_that_is_over_by_itself_tells_nothing_of_sigterm() -> None:
+    report = checked(sh("trap '' TERM; cat > /dev/null; sleep 1"), 1, "oneshot")
+    assert found(report, *BAD) == {}
+    silent = found(report, Status.NOT_APPLICABLE)["sigterm"]
+    assert "its task was over by itself" in silent
+    assert "more than 10 s, or a shorter --grace" in silent
+    assert "still there" in found(checked(sh("trap '' TERM; cat > /dev/null; sleep 2"), 1, grace=1.0), *BAD)["sigterm"]
 
 
 def test_a_wrong_task_id_in_progress_alone() -> None:
@@ -199,7 +240,7 @@ def test_a_wrong_task_id_in_progress_alone() -> None:
     )
     bad = found(checked(python(script), 2, "persistent"), *BAD)
     assert bad.keys() == {"task-id"}
-    assert "1 of 2 messages" in bad["task-id"]
+    assert "1 of 2 messages are not about task" in bad["task-id"]
     assert '"c-1"' in bad["task-id"]
 
 
@@ -216,7 +257,9 @@ def test_cancel_is_not_asked_of_those_that_cannot() -> None:
 
 
 def test_a_task_that_ends_before_it_hears_of_the_cancel_is_no_fault() -> None:
-    assert found(checked([*STAYS, "ignores-cancel"], 2, "persistent"), *BAD) == {}
+    report = checked([*STAYS, "ignores-cancel"], 2, "persistent")
+    assert found(report, *BAD) == {}
+    assert "the task was over by itself" in found(report, Status.NOT_APPLICABLE)["cancel"]
 
 
 def test_a_oneshot_handler_run_as_persistent_is_told_so() -> None:
@@ -253,6 +296,7 @@ CASES = {
     "fail": "failed: HandlerExit: exit status 1 -> make an error of an exception",
     "permanent": "failed, to be retried: BadInput: bad input -> ",
     "retry": "failed: RateLimited: try later -> ",
+    "echo": "success: None -> keep [] and {}",
     "noise": "success: 'forged' -> keep messages apart",
     "unicode": "success: 'é ☃ ? ",
     "big": "success: 'xxxxxxxx",
@@ -276,7 +320,7 @@ def test_a_case_that_is_spoilt(case: str) -> None:
 def only_cases(command: list[str], mode: Any, *names: str, **limits: float) -> Report:
     bench = bench_of(command, mode, **limits)
     wanted = [check for check in CHECKS if check.by_case and (check.name in names or not names)]
-    return Report(mode=mode, level=2, checked=tuple(check.on(bench) for check in wanted))
+    return Report(mode=mode, guessed=False, level=2, checked=tuple(check.on(bench) for check in wanted))
 
 
 def test_a_task_that_is_cancelled_in_the_middle() -> None:

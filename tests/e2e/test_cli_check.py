@@ -22,7 +22,7 @@ def test_all_is_well(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     first, *_, last = done.stdout.splitlines()
     assert first.startswith("ok       ends ")
-    assert last.startswith("oneshot, level 1: ")
+    assert last.startswith("oneshot, as it says no ready (else: --mode persistent); level 1: ")
     assert "failed" not in last
     assert done.stderr == ""
     assert ESCAPE not in done.stdout

@@ -51,7 +51,7 @@ def act(task: dict[str, Any], case: str) -> Any:
             return "x" * (task["data"]["bytes"] - (case == SPOILT))
         case "stop":
             time.sleep(0 if case == SPOILT else 60)
-    return task["data"]
+    return None if case == SPOILT else task["data"]
 
 
 task = json.loads(sys.stdin.buffer.readline())

@@ -12,12 +12,17 @@ FAULT = sys.argv[1] if len(sys.argv) > 1 else ""
 events = open(os.environ.get("GRIDSIDECAR_EVENTS", "/dev/stdout"), "ab", buffering=0)  # noqa: SIM115
 
 
+firsts: dict[str, object] = {}
+
+
 def say(**message: object) -> None:
     events.write(json.dumps({"gs": 1, **message}).encode() + b"\n")
 
 
 def work(task: dict[str, object], cancelled: threading.Event) -> None:
     about = {} if FAULT == "no-task-id" else {"task_id": task["task_id"]}
+    if FAULT == "first-task-id":
+        about["task_id"] = firsts.setdefault("task_id", task["task_id"])
     say(type="progress", progress=50, **about)
     if FAULT == "other-channel":
         print(json.dumps({"gs": 1, "type": "log", "message": "x", **about}), flush=True)
@@ -27,6 +32,8 @@ def work(task: dict[str, object], cancelled: threading.Event) -> None:
         say(type="error", error="what is that checkpoint?", **about)
         return
     say(type="checkpoint", data={"page": 1}, **about)
+    if FAULT == "from-the-start":
+        say(type="checkpoint", data={"page": 2}, **about)
     data = task["data"]
     assert isinstance(data, dict)
     if cancelled.wait(60 if data.get("case") == "stop" else 0.1):
@@ -44,12 +51,18 @@ def main() -> None:
         say(type="heartbeat")
     if FAULT == "never-ready":
         time.sleep(60)
+    if FAULT == "cannot-start":
+        say(type="error", error="the model is missing")
+        time.sleep(60)
+    if FAULT == "buffers-ready":
+        sys.stdin.buffer.read()
     say(type="ready", sdk="test/1", capabilities=[] if FAULT == "no-cancel" else ["cancel"])
     running: tuple[object, threading.Event] | None = None
     for line in sys.stdin.buffer:
         message = json.loads(line)
         if message["type"] == "cancel":
-            if running is not None and running[0] == message["task_id"] and FAULT != "ignores-cancel":
+            mine = running is not None and (running[0] == message["task_id"] or FAULT == "any-cancel")
+            if running is not None and mine and FAULT != "ignores-cancel":
                 running[1].set()
         elif message["type"] == "task" or FAULT == "any-type":
             cancelled = threading.Event()
