@@ -42,6 +42,7 @@ class Admission:
     async def admit(self, task: Task, delivery: Delivery, lane: Lane) -> HeldAttempt | None:
         """The attempt that this delivery starts, in memory and in a slot until `dismiss`; None when it starts none, and
         is settled. Raises `GiveBack` when it must be given back."""
+        received_at = self._worker.clock.monotonic()
         turn = self._turns.setdefault(task.task_id, _Turn())
         turn.users += 1
         try:
@@ -51,7 +52,7 @@ class Admission:
             try:
                 if await self._settled_early(task, delivery, lane) or await self._renewed(task, delivery):
                     return None
-                return await self._enter(task, delivery, lane)
+                return await self._enter(task, delivery, lane, received_at)
             finally:
                 turn.lock.release()
         finally:
@@ -61,7 +62,7 @@ class Admission:
 
     async def _got(self, turn: _Turn) -> bool:
         """Wait for the turn, while our patience with the delivery lasts."""
-        if not turn.lock.locked():
+        if turn.users == 1:  # most often: no timer is needed
             return await turn.lock.acquire()
         try:
             async with asyncio.timeout(self._patience):
@@ -105,8 +106,7 @@ class Admission:
             case _:
                 return False
 
-    async def _enter(self, task: Task, delivery: Delivery, lane: Lane) -> HeldAttempt | None:
-        received_at = self._worker.clock.monotonic()
+    async def _enter(self, task: Task, delivery: Delivery, lane: Lane, received_at: float) -> HeldAttempt | None:
         try:
             await (self._wait_for_slot(lane) if self._must_wait(lane) else self._take_slot(lane))
         except TimeoutError:

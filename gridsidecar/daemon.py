@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from gridsidecar import __version__, failpoints, telemetry
@@ -87,7 +87,13 @@ class Daemon:
         self._listen_to_signals()
         become_subreaper()
         hide_from_children()
-        try:
+        async with AsyncExitStack() as leaving:  # from the last to the first; none is left out if one fails
+            leaving.callback(reaper.sweep, asyncio.get_running_loop())  # what escaped from the last handlers and hooks
+            leaving.push_async_callback(self._store.close)
+            leaving.push_async_callback(self._broker.close)
+            leaving.push_async_callback(self._say_goodbye)
+            leaving.push_async_callback(self._maintenance.stop)
+            leaving.push_async_callback(self._finish)
             if not await self._start():
                 return EX_OK
             consuming = asyncio.create_task(self._broker.consume(self._consumer.receive, self._concurrency))
@@ -99,13 +105,6 @@ class Daemon:
             if self._consumer.failure.done():
                 raise self._consumer.failure.result()
             return EX_OK
-        finally:
-            await self._finish()
-            await self._maintenance.stop()
-            await self._say_goodbye()
-            await self._broker.close()
-            await self._store.close()
-            reaper.sweep(asyncio.get_running_loop())  # what escaped from the last handlers and hooks
 
     # -- starting -----------------------------------------------------------------------------------------------------
 
@@ -296,14 +295,18 @@ class Daemon:
         all is over. Each has its own limit; being told to leave once more ends what runs."""
         time_for_callbacks = self._time_for_callbacks
         self._hurry.clear()
-        await asyncio.gather(
+        done = await asyncio.gather(
             self._deliverer.finish(time_for_callbacks),
             self._notifier.close(FAREWELL),
             self._hooks.finish_tasks(self._hurry),
             *(handler.close(self._hurry) for handler in self._handlers),
+            return_exceptions=True,
         )
         self._hurry.clear()
         await self._hooks.shut_down(self._hurry)
+        for error in done:
+            if isinstance(error, BaseException):
+                raise error
 
     async def _say_goodbye(self) -> None:
         with suppress(GridSidecarError, TimeoutError):

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from gridsidecar import failpoints, lifecycle, telemetry
 from gridsidecar.clock import Clock
-from gridsidecar.errors import StoreUnavailable
-from gridsidecar.store import RowRejected, Store
+from gridsidecar.errors import GridSidecarError
+from gridsidecar.store import Store
 from gridsidecar.task import Claim, Ended, Progress, Transition
 from gridsidecar.worker import HeldAttempt, Lane, Worker
 
@@ -77,7 +77,7 @@ class ProgressNote:
             written = self._held.progress
             try:
                 await self._store.progress(claim, written)
-            except (StoreUnavailable, RowRejected) as error:
+            except GridSidecarError as error:
                 telemetry.debug("progress not stored", task_id=claim.task_id, reason=str(error))
             await self._clock.sleep(self._interval)
         self._writer = None

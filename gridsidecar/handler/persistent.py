@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from gridsidecar import wire
@@ -48,7 +49,8 @@ class WarmProcess:
         self.gone: asyncio.Future[Exit] = self._process.ended
         self.gone.add_done_callback(self._on_gone)
         self.started_at = self._loop.time()
-        self._timer = self._loop.call_later(settings.persistent.ready_timeout, self._not_ready_in_time)
+        self._ready_timer = self._loop.call_later(settings.persistent.ready_timeout, self._not_ready_in_time)
+        self._stop_timer: asyncio.TimerHandle | None = None  # from asking it to end to signals
 
     def _sinks(self, settings: HandlerSettings) -> Sinks:
         return Sinks(
@@ -69,7 +71,8 @@ class WarmProcess:
     @property
     def farewell(self) -> str:
         """How it ended, for people."""
-        return _how(self.gone.result(), self._between.last_words)
+        error = self.gone.exception()
+        return str(error) if error else _how(self.gone.result(), self._between.last_words)
 
     # -- a task -------------------------------------------------------------------------------------------------------
 
@@ -94,7 +97,7 @@ class WarmProcess:
             if self._turn is turn:  # nobody waits for it any more
                 self._let_go(turn)
                 self.kill()
-        if turn.exit is not None and self._process.unread >= len(task):
+        if turn.exit is not None and self._process.unread >= len(task) and not turn.overdue:
             turn.untouched = True
         else:
             self.tasks += 1
@@ -106,7 +109,7 @@ class WarmProcess:
 
     def _settle(self, turn: Turn) -> None:
         """It has said how its task ended. What it had printed by then still belongs to that task."""
-        self._timer.cancel()
+        self._call_off_stop()
         self._process.read_now(self._take_stderr)
         if self._channel is Channel.EVENTS:
             self._process.read_now(self._take_stdout)
@@ -123,10 +126,10 @@ class WarmProcess:
     def retire(self, grace: float) -> None:
         """It gets no other task: end of input, SIGTERM after `kill_grace`, SIGKILL `grace` seconds after that."""
         self.spent = self._told = True
-        self._timer.cancel()
+        self._ready_timer.cancel()
         self._process.close_stdin()
         if self.ready.done():
-            self._timer = self._loop.call_later(self._settings.kill_grace, self._process.stop, grace)
+            self._stop_later(self._settings.kill_grace, partial(self._process.stop, grace))
         else:
             self._process.stop(grace)
 
@@ -137,6 +140,14 @@ class WarmProcess:
     def _stop(self) -> None:
         self.spent = self._told = True
         self._process.stop(self._settings.kill_grace)
+
+    def _stop_later(self, seconds: float, stop: Callable[[], None]) -> None:
+        self._call_off_stop()
+        self._stop_timer = self._loop.call_later(seconds, stop)
+
+    def _call_off_stop(self) -> None:
+        if self._stop_timer is not None:
+            self._stop_timer.cancel()
 
     def _obey(self, turn: Turn, stop: Stop) -> None:
         if turn.over.done():
@@ -161,7 +172,7 @@ class WarmProcess:
         turn.asked = True
         grace = self._settings.kill_grace
         self._process.send(wire.encode_cancel(turn.claim, reason=cause, grace_s=grace))
-        self._timer = self._loop.call_later(grace, self._stop)
+        self._stop_later(grace, self._stop)
 
     def _on_closed(self, sink: object) -> None:
         """It lives but has shut a pipe, or (None) its stdin. Without its channel it is of no use."""
@@ -178,7 +189,8 @@ class WarmProcess:
     def _on_gone(self, gone: asyncio.Future[Exit]) -> None:
         self.spent = True
         self.deserted = self._turn is None and not self._told
-        self._timer.cancel()
+        self._ready_timer.cancel()
+        self._call_off_stop()
         if (error := gone.exception()) is not None:
             if self._turn is not None and not self._turn.over.done():
                 self._turn.over.set_exception(error)
@@ -259,11 +271,12 @@ class WarmProcess:
     def _hear_start(self, event: wire.Event | wire.Ignored, channel: Channel) -> None:
         match event:
             case wire.ReadyEvent(capabilities=capabilities):
-                self._timer.cancel()
+                self._ready_timer.cancel()
                 self._channel = channel
                 self._cancellable = "cancel" in capabilities
                 self.ready.set_result(None)
             case wire.ErrorEvent(error=error):
+                self._ready_timer.cancel()
                 self.ready.set_result(f"it said that it cannot start: {error}")
                 self._stop()
             case _:

@@ -179,6 +179,7 @@ class Process:
     def kill(self) -> None:
         """SIGKILL to the group now; what it wrote is still read."""
         self._signal(signal.SIGKILL)
+        self._kill_at = self._loop.time()
         if self.exited and self._pidfd >= 0:
             self._drain_until(0.0)
 

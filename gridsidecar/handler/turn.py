@@ -48,6 +48,11 @@ class Turn(Hearing):
         self._oom_kills = self._oom.kills()
         self._started = self._loop.time()
 
+    @property
+    def overdue(self) -> bool:
+        """It was ended because it had taken too long, or had been silent for too long."""
+        return self.cause in (Cause.TIMEOUT, Cause.STALL)
+
     def begin(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
         self._started = self._loop.time()

@@ -66,14 +66,22 @@ class HttpClient:
         """Close for good. Whoever posts must have ended; nobody waits for a resolver that hangs."""
         self._closed = True
         if self._opening is not None:
-            await (await self._opening).close()
+            [opened] = await asyncio.gather(self._opening, return_exceptions=True)
+            if not isinstance(opened, BaseException):
+                await opened.close()
 
     async def _opened(self, where: str) -> Exchanges:
         if self._closed:
             raise NotSent(f"{where} was not contacted: this process is about to stop")
         if self._opening is None:
             self._opening = asyncio.ensure_future(asyncio.to_thread(self._open))
-        return await asyncio.shield(self._opening)
+        opening = self._opening
+        try:
+            return await asyncio.shield(opening)
+        except (OSError, RuntimeError) as error:  # certificates that cannot be read, no thread: it may pass
+            if self._opening is opening:
+                self._opening = None
+            raise NotSent(f"{where} was not contacted: {error}") from error
 
     def _open(self) -> Exchanges:
         """In a thread, at the first post: loading the library and the certificates takes a while."""

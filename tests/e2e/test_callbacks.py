@@ -7,7 +7,9 @@ import base64
 import hashlib
 import hmac
 import json
+import resource
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from tests.support.place import Place
 from tests.support.waiting import eventually
 from tests.support.web import Connection, Request, endless_body, in_turn, reply, silence, slow_headers, web_server
 
+MEBIBYTE = 1024 * 1024
 OVERDUE = "2001-01-01 00:00:00.000"
 
 
@@ -70,6 +73,22 @@ async def test_a_success_is_told_with_a_signature(any_place: Place, start: Start
     signed = f"{row['id']}.{moment}.".encode() + request.body
     signature = base64.b64encode(hmac.digest(b"k" * 32, signed, hashlib.sha256)).decode()
     assert request.headers["webhook-signature"] == f"v1,{signature}"
+
+
+async def test_who_had_no_room_for_a_thread_leaves_as_always(place: Place, start: Start) -> None:
+    farewell = place.folder / "farewell"
+    hooks = {"on_shutdown": ["touch", str(farewell)]}
+    sidecar = start(config(place, worker={"idle_timeout": 2}, hooks=hooks))
+    await sidecar.ready()
+    pages = int(Path(f"/proc/{sidecar.pid}/statm").read_text().split()[0])
+    enough = pages * resource.getpagesize() + 4 * MEBIBYTE  # less than the stack of a thread
+    resource.prlimit(sidecar.pid, resource.RLIMIT_AS, (enough, resource.RLIM_INFINITY))
+    await place.publish({"task_id": "t", "callback_url": "http://127.0.0.1:9/"})
+    await eventually(lambda: failures(place, "t"))
+    resource.prlimit(sidecar.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert await sidecar.ended() == 0
+    assert farewell.exists()
+    assert "127.0.0.1:9 was not contacted: can't start new thread" in the_callback(place)["last_error"]
 
 
 async def test_a_receiver_that_fails_is_asked_again_with_the_same_id(any_place: Place, start: Start) -> None:

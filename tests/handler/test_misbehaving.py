@@ -11,7 +11,7 @@ import pytest
 from gridsidecar.handler import StopReason
 from gridsidecar.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Progress, Succeeded
 from tests.handler.conftest import OnLoop
-from tests.handler.running import Run, Running, children, log
+from tests.handler.running import Run, Running, children, handler, log
 from tests.support.waiting import eventually
 
 MEBIBYTE = 1024 * 1024
@@ -118,6 +118,16 @@ def test_hurry_skips_the_grace(on_loop: OnLoop) -> None:
     assert ended.outcome == Interrupted()
     assert ended.report.signal == 9
     assert running.seconds < 10
+
+
+def test_hurry_does_not_wait_for_what_escaped_with_a_pipe(on_loop: OnLoop) -> None:
+    running = Running("replaced")
+    say = """echo '{"gs":1,"type":"progress","progress":1}'"""
+    script = f"trap '' TERM; setsid sleep 12 & {say}; while :; do sleep 0.05; done"
+    running.handler = handler(["/bin/sh", "-c", script], kill_grace=60)
+    ended = on_loop(stopped(running, StopReason.SHUTDOWN, hurry=True))
+    assert ended.outcome == Interrupted()
+    assert running.seconds < 8
 
 
 def test_stopped_before_it_began(on_loop: OnLoop, tmp_path: Path) -> None:

@@ -167,6 +167,19 @@ def test_what_does_not_start_fails_no_task(on_loop: OnLoop, start: str, words: s
     on_loop(scene())
 
 
+def test_one_that_cannot_start_and_does_not_go_either(on_loop: OnLoop) -> None:
+    say = """echo '{"gs":1,"type":"error","error":"no model"}'"""
+    stubborn = ["/bin/sh", "-c", f"trap '' TERM; {say}; while :; do sleep 0.05; done"]
+
+    async def scene() -> None:
+        async with pool(command=stubborn, kill_grace=0.6, persistent={"ready_timeout": 0.3}) as warm:
+            ended = await warm.run()
+            assert ended.outcome == CannotStart("handler x: /bin/sh: it said that it cannot start: no model")
+            await asyncio.sleep(0.5)  # past ready_timeout
+
+    on_loop(scene())
+
+
 def test_a_command_that_is_not_there(on_loop: OnLoop, tmp_path: Path) -> None:
     async def scene() -> None:
         missing = tmp_path / "missing"

@@ -124,6 +124,39 @@ def test_a_hang_ends_with_its_process(on_loop: OnLoop) -> None:
     on_loop(scene())
 
 
+DEAF = ["/bin/sh", "-c", """echo '{"gs":1,"type":"ready"}'; exec sleep 60"""]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "error_type"),
+    [
+        ({"timeout": 0.3}, "timed out after 0.3 s", ErrorType.TIMEOUT),
+        ({"timeout": 0, "stall_timeout": 0.3}, "no message and no output for 0.3 s", ErrorType.STALLED),
+    ],
+)
+def test_a_process_that_does_not_read_its_task_runs_out_of_time(
+    on_loop: OnLoop, settings: dict[str, Any], error: str, error_type: ErrorType
+) -> None:
+    """Nobody else gets the task, or the same would happen there, for ever."""
+
+    async def scene() -> None:
+        async with pool(command=DEAF, kill_grace=1, **settings) as warm:
+            assert (await warm.run()).outcome == Failed(error=error, error_type=error_type)
+
+    on_loop(scene())
+
+
+def test_one_that_stops_reading_after_its_first_task_runs_out_of_time(on_loop: OnLoop) -> None:
+    async def scene() -> None:
+        async with pool(kill_grace=1) as warm:
+            os.kill(await warm.pid(), signal.SIGSTOP)
+            ended = await warm.run(timeout=0.3)
+            assert ended.outcome == Failed(error="timed out after 0.3 s", error_type=ErrorType.TIMEOUT)
+            assert ended.report.duration_s > 0.3
+
+    on_loop(scene())
+
+
 def test_a_late_result_counts_and_the_process_goes(on_loop: OnLoop) -> None:
     async def scene() -> None:
         async with pool() as warm:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -226,3 +227,15 @@ async def test_a_header_that_cannot_be_sent(connect: Connect, web: Web) -> None:
     with pytest.raises(NotSent, match=r"did not reply: a header of the request is not valid$"):
         await connect().post(web.url, b"{}", {"X-Key": "S3CRET\r\nX-Other: 1"})
     assert web.requests == []
+
+
+async def test_a_machine_that_has_no_thread_left_for_a_while(connect: Connect, web: Web) -> None:
+    loop, full = asyncio.get_running_loop(), ThreadPoolExecutor()
+    full.shutdown()
+    loop.set_default_executor(full)
+    client, never_opened = connect(), connect()
+    for each in (client, client, never_opened):
+        with pytest.raises(NotSent, match=r"was not contacted: cannot schedule new futures"):
+            await each.post(web.url, b"{}", {})
+    loop.set_default_executor(ThreadPoolExecutor())
+    assert (await client.post(web.url, b"{}", {})).status == 200
