@@ -82,6 +82,7 @@ async def finish(stage: Stage, history: History) -> None:
     """A fresh sidecar does what is left, and leaves."""
     stage.gate.touch()
     second = stage.start(stage.config())
+    await second.ready()
     await eventually(lambda: all_is_quiet(history), timeout=60, interval=0.1)
     second.terminate()
     assert await second.ended() == 0

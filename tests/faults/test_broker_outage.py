@@ -53,11 +53,10 @@ def publish_durably(place: Place, count: int) -> None:
     """Tasks that the broker has on its disk."""
     with place.channel() as channel:
         place.declare(channel)
-        channel.tx_select()
+        channel.confirm_delivery()
         for number in range(count):
             body = json.dumps({"task_id": f"t{number}"}).encode()
             channel.basic_publish("", place.queue, body, pika.BasicProperties(delivery_mode=2))
-        channel.tx_commit()
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

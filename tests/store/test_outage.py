@@ -44,9 +44,12 @@ class Server:
 
     def others(self, waiting_for: str = "") -> list[int]:
         """Connections to this database besides our own, running a statement with `waiting_for` in it if given."""
-        rows = self.run("SELECT id, db, COALESCE(info, '') FROM information_schema.processlist")
         own = self.session.thread_id()
-        return [number for number, db, info in rows if db == self._database and number != own and waiting_for in info]
+        return [
+            number
+            for number, _user, _host, database, _command, _time, _state, info, *_ in self.run("SHOW FULL PROCESSLIST")
+            if database == self._database and number != own and waiting_for in (info or "")
+        ]
 
     def deadlocks(self) -> int:
         ((count,),) = self.run("SELECT count FROM information_schema.innodb_metrics WHERE name = 'lock_deadlocks'")
