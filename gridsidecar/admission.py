@@ -19,7 +19,7 @@ COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is mis
 
 
 @dataclass(slots=True, eq=False)
-class _Turn:
+class _Gate:
     """Deliveries of one task get through one after the other."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -35,7 +35,7 @@ class Admission:
         self._store = store
         self._settlement = settlement
         self._patience = patience  # seconds that a delivery may wait for its turn
-        self._turns: dict[str, _Turn] = {}
+        self._gates: dict[str, _Gate] = {}
         self._waiting: set[asyncio.Task[None]] = set()  # jobs that hold nothing but a delivery
         self._watches: dict[str, asyncio.Task[None]] = {}  # for commands that are missing, by lane
 
@@ -43,10 +43,10 @@ class Admission:
         """The attempt that this delivery starts, in memory and in a slot until `dismiss`; None when it starts none, and
         is settled. Raises `GiveBack` when it must be given back."""
         received_at = self._worker.clock.monotonic()
-        turn = self._turns.setdefault(task.task_id, _Turn())
-        turn.users += 1
+        gate = self._gates.setdefault(task.task_id, _Gate())
+        gate.users += 1
         try:
-            if not await self._got(turn):
+            if not await self._got(gate):
                 await self._postpone(task, delivery)
                 return None
             try:
@@ -54,19 +54,19 @@ class Admission:
                     return None
                 return await self._enter(task, delivery, lane, received_at)
             finally:
-                turn.lock.release()
+                gate.lock.release()
         finally:
-            turn.users -= 1
-            if not turn.users:
-                del self._turns[task.task_id]
+            gate.users -= 1
+            if not gate.users:
+                del self._gates[task.task_id]
 
-    async def _got(self, turn: _Turn) -> bool:
+    async def _got(self, gate: _Gate) -> bool:
         """Wait for the turn, while our patience with the delivery lasts."""
-        if turn.users == 1:  # most often: no timer is needed
-            return await turn.lock.acquire()
+        if gate.users == 1:  # most often: no timer is needed
+            return await gate.lock.acquire()
         try:
             async with asyncio.timeout(self._patience):
-                return await turn.lock.acquire()
+                return await gate.lock.acquire()
         except TimeoutError:
             return False
 

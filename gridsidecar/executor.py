@@ -83,7 +83,7 @@ class ProgressNote:
         self._writer = None
 
     async def close(self) -> None:
-        """No write is under way afterwards: the attempt's end comes last."""
+        """Start no further write. One that is on its way may still arrive: the fence keeps it out of an ended row."""
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)

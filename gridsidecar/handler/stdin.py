@@ -82,15 +82,15 @@ class Stdin:
             return True
         if self._unsent:
             return False
-        self._rest()
+        self._unwatch()
         return True
 
     def _shut(self) -> None:
-        self._rest()
+        self._unwatch()
         if self._stays:
             self._on_shut()
 
-    def _rest(self) -> None:
+    def _unwatch(self) -> None:
         if self._stays:
             assert self._fd is not None
             self._watcher.forget(self._fd)

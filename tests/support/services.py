@@ -109,7 +109,7 @@ def _rabbitmq_container() -> Server:
 
 def _mysql_container() -> Server:
     return Container(
-        "mysql:8.4", 3306, "mysql://root@{address}/", MySQL.greeting, {"MYSQL_ALLOW_EMPTY_PASSWORD": "yes"}
+        MYSQL_IMAGE, 3306, "mysql://root@{address}/", MySQL.greeting, {"MYSQL_ALLOW_EMPTY_PASSWORD": "yes"}
     )
 
 
