@@ -82,12 +82,13 @@ class Store:
                 return await self._insert(connection, task, me, max_retry_count)
             case Begin():
                 assert row is not None
-                if row.unclaimed:
+                foreign = row.unclaimed
+                if foreign:
                     row = await self._take_over(connection, task, max_retry_count)
                     if row.due_in > 0:
                         return Received(Wait(delay=row.due_in), attempt=row.attempt)
                 await self._begin(connection, task, me, row, reception)
-                claim = _claim(task, me, row, attempt=reception.attempt, crashes=reception.crashes)
+                claim = _claim(task, me, row, attempt=reception.attempt, crashes=reception.crashes, started=foreign)
                 return Received(reception, claim, reception.attempt)
             case Resume():
                 assert row is not None
@@ -295,7 +296,8 @@ def _first_claim(task: Task, me: Me, max_retry_count: int) -> Claim:
     return Claim(task=task, attempt=1, worker_id=me.worker_id, max_retry_count=max_retry_count)
 
 
-def _claim(task: Task, me: Me, row: Row, *, attempt: int, crashes: int) -> Claim:
+def _claim(task: Task, me: Me, row: Row, *, attempt: int, crashes: int, started: bool = False) -> Claim:
+    """`started`: for all we know, another program has run it."""
     return Claim(
         task=replace(task, callback=row.callback),  # the row's: another program may have written it
         attempt=attempt,
@@ -304,6 +306,6 @@ def _claim(task: Task, me: Me, row: Row, *, attempt: int, crashes: int) -> Claim
         retry_count=row.retry_count,
         crashes=crashes,
         interruptions=row.interruptions,
-        redelivered=True,
+        redelivered=started or me.redelivered or attempt > 1,
         checkpoint=json.loads(row.checkpoint) if row.checkpoint else None,
     )

@@ -71,6 +71,8 @@ async def test_the_alarm_of_a_deferred_task_starts_attempt_1_when_due(two: Two) 
     two.rows.make_due()
     received = await two.deliver_to_b(deferred)
     assert received.reception == Begin(attempt=1, crashes=0)
+    assert received.claim is not None
+    assert not received.claim.redelivered
 
 
 @pytest.mark.parametrize("message", [task(), alarm(1), nudge(1), alarm(9)], ids=["first", "alarm", "nudge", "newer"])
@@ -163,13 +165,16 @@ async def test_running_mine_in_memory_is_adopted(two: Two) -> None:
     assert two.rows.row() == before
 
 
-async def test_running_mine_not_in_memory_starts_the_same_attempt(two: Two) -> None:
+@pytest.mark.parametrize("redelivered", [False, True])
+async def test_running_mine_not_in_memory_starts_the_same_attempt(two: Two, redelivered: bool) -> None:
+    """Where only the claim's reply was lost, no handler can have been started yet."""
     first = await two.started()
     before = two.rows.row()
-    received = await two.deliver_to_a(task())
+    received = await two.deliver_to_a(task(), redelivered=redelivered)
     assert received.reception == Resume()
     assert received.claim is not None
     assert (received.claim.attempt, received.claim.max_retry_count) == (first.attempt, first.max_retry_count)
+    assert received.claim.redelivered is redelivered
     assert two.rows.row() == before
 
 
