@@ -56,7 +56,9 @@ def run(
         list[str] | None, typer.Argument(help="The default handler: -- CMD ARGS...", metavar="-- CMD")
     ] = None,
     config: ConfigFile = None,
-    burst: Annotated[bool, typer.Option("-b", "--burst", help="Exit 0 when the queue is empty.")] = False,
+    burst: Annotated[
+        bool, typer.Option("-b", "--burst", help="Exit 0 when no task is due; retries and delayed tasks stay.")
+    ] = False,
     burst_timeout: Annotated[float | None, typer.Option(help="Seconds a burst may last; 0 = no limit.")] = None,
     burst_check_interval: Annotated[float | None, typer.Option(help="Seconds between two looks at the queue.")] = None,
     no_wait_tasks: Annotated[

@@ -124,7 +124,9 @@ class WorkerSettings(Section):
     idle_timeout: NonNegative = Field(
         default=0, description="Exit with 0 after so many seconds without work; 0 = never."
     )
-    burst: bool = Field(default=False, description="Exit with 0 when the queue is empty.")
+    burst: bool = Field(
+        default=False, description="Exit with 0 when no task is due; retries and delayed tasks stay for the next run."
+    )
     burst_timeout: NonNegative = Field(default=300, description="Longest burst run in seconds; 0 = no limit.")
     burst_check_interval: Positive = Field(
         default=1, description="Seconds between two looks at the queue in a burst run."
