@@ -88,6 +88,7 @@ class Daemon:
         become_subreaper()
         hide_from_children()
         async with AsyncExitStack() as leaving:  # from the last to the first; none is left out if one fails
+            leaving.callback(self._deafen)
             leaving.callback(reaper.sweep, asyncio.get_running_loop())  # what escaped from the last handlers and hooks
             leaving.push_async_callback(self._store.close)
             leaving.push_async_callback(self._broker.close)
@@ -112,6 +113,13 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
+
+    def _deafen(self) -> None:
+        """All is done: to be told to go once more must not change the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: signal.Signals) -> None:
         (self._hurry if self._told.is_set() else self._told).set()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gridsidecar.errors import GridSidecarError, UsageError
+from gridsidecar.errors import EX_OK, GridSidecarError, UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
@@ -57,7 +58,7 @@ def run(
     ] = None,
     config: ConfigFile = None,
     burst: Annotated[
-        bool, typer.Option("-b", "--burst", help="Exit 0 when no task is due; retries and delayed tasks stay.")
+        bool, typer.Option("-b", "--burst", help="Exit 0 when the queue is empty; retries and delayed tasks stay.")
     ] = False,
     burst_timeout: Annotated[float | None, typer.Option(help="Seconds a burst may last; 0 = no limit.")] = None,
     burst_check_interval: Annotated[float | None, typer.Option(help="Seconds between two looks at the queue.")] = None,
@@ -73,6 +74,7 @@ def run(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Exit 69 when a server is away at the start.")] = False,
 ) -> None:
     """Take tasks from the queue and run the handler's command for each, until told to stop."""
+    signal.signal(signal.SIGTERM, _leave_at_once)  # until the daemon listens: what follows takes half a second
     from gridsidecar import daemon, failpoints
 
     failpoints.refuse(os.environ)
@@ -91,6 +93,10 @@ def run(
         raise UsageError("--once and --burst exclude each other")
     settings = _load_and_log(config_file(config), overrides | command_flag(command, config))
     raise typer.Exit(_run(settings, daemon.RunOptions(once=once, fail_fast=fail_fast)))
+
+
+def _leave_at_once(*_: object) -> NoReturn:
+    raise SystemExit(EX_OK)
 
 
 def _run(settings: Settings, options: RunOptions) -> int:

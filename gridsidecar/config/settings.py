@@ -125,7 +125,8 @@ class WorkerSettings(Section):
         default=0, description="Exit with 0 after so many seconds without work; 0 = never."
     )
     burst: bool = Field(
-        default=False, description="Exit with 0 when no task is due; retries and delayed tasks stay for the next run."
+        default=False,
+        description="Exit with 0 when the queue is empty; retries and delayed tasks stay.",
     )
     burst_timeout: NonNegative = Field(default=300, description="Longest burst run in seconds; 0 = no limit.")
     burst_check_interval: Positive = Field(

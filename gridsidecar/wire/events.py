@@ -11,12 +11,13 @@ from typing import Any
 from gridsidecar.task import ErrorType
 from gridsidecar.wire.fields import shown
 from gridsidecar.wire.handler_input import PROTOCOL_VERSION, TASK_PREFIX
-from gridsidecar.wire.strict_json import JsonRefused, data_json, json_size, parse_json
+from gridsidecar.wire.strict_json import MAX_DEPTH, JsonRefused, data_json, deeper_than, json_size, parse_json
 
 MAX_PROGRESS_MESSAGE = 1024  # bytes, like the next two
 MAX_ERROR = 4096
 MAX_TRACEBACK = 65536
 MAX_ERROR_TYPE = 255  # characters
+MAX_CHECKPOINT_DEPTH = MAX_DEPTH - 2  # it comes back inside of two objects, the task and its `run`
 MAX_CHECKPOINT = 65536  # bytes as JSON; a larger one is refused, and the one before stands
 
 
@@ -179,6 +180,8 @@ def _checkpoint(value: dict[str, Any]) -> CheckpointEvent | Ignored:
     size = json_size(value["data"])
     if size > MAX_CHECKPOINT:
         return Ignored(f"the checkpoint has {size} bytes, more than {MAX_CHECKPOINT}: keep a reference in it")
+    if deeper_than(1 + MAX_CHECKPOINT_DEPTH, [value["data"]]):
+        return Ignored(f"the checkpoint is nested deeper than {MAX_CHECKPOINT_DEPTH} levels")
     return CheckpointEvent(value["data"])
 
 

@@ -55,7 +55,7 @@ def parse_json(text: str) -> Any:
         raise JsonRefused("not-json", f"{error.msg} at {place}") from None
     except RecursionError:
         raise JsonRefused("too-deep", _TOO_DEEP) from None
-    if containers > MAX_DEPTH and _deeper_than_allowed(value):
+    if containers > MAX_DEPTH and deeper_than(MAX_DEPTH, value):
         raise JsonRefused("too-deep", _TOO_DEEP)
     if ("\\ud" in text or "\\uD" in text) and _has_lone_surrogate(value):
         raise JsonRefused("bad-text", "half of a surrogate pair stands alone")
@@ -74,9 +74,10 @@ def salvage_object(text: str) -> dict[str, Any]:
 _TOO_DEEP = f"it is nested deeper than {MAX_DEPTH} levels"
 
 
-def _deeper_than_allowed(value: Any) -> bool:
+def deeper_than(levels: int, value: list[Any] | dict[str, Any]) -> bool:
+    """Whether lists and objects are nested in each other more than so often, the outermost counted."""
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(levels):
         level = [
             child
             for container in level

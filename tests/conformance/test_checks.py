@@ -132,6 +132,7 @@ FAULTS: list[tuple[str, list[str], int, str, str]] = [
     ("near-misses", says(' {"gs":1,"type":"result"}'), 1, "before the {", "starts with {"),
     ("near-misses", says('{"gs":1,', '"type":"result"}'), 1, "spread over several lines", "one line"),
     ("near-misses", python('print({"gs": 1, "type": "result"})'), 1, "single quotes", "one line"),
+    ("near-misses", sh(SAY + RESULT + """; echo '{"type":"error","error":"a log"}'"""), 1, 'no "gs": 1', "no harm"),
     ("own-types", says('{"gs":1,"type":"metric","value":1}'), 1, "unknown: metric", "acme.note"),
     ("one-outcome", says('{"gs":1,"type":"result"}', '{"gs":1,"type":"error","error":"x"}'), 1, "2 term", "nothing"),
     ("clean-exit", sh(SAY + RESULT + "; exit 3"), 1, "exit 3 after", "exit 0"),

@@ -96,6 +96,33 @@ async def test_a_second_signal_hurries(place: Place, start: Start) -> None:
     assert place.left() == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signals_until_the_last_moment_leave_the_exit_code_alone(
+    place: Place, start: Start, number: signal.Signals
+) -> None:
+    sidecar = start(place.config({"default": place.job("done")}))
+    await sidecar.ready()
+    sidecar.terminate()
+    while sidecar.exit_code is None:
+        sidecar.signal(number)
+        await asyncio.sleep(0.005)
+    assert sidecar.exit_code == 0
+
+
+async def test_told_to_leave_before_it_listens(place: Place, start: Start) -> None:
+    """As soon as it has read its command line."""
+    sidecar = start(place.config({"default": place.job("done")}))
+    await eventually(lambda: _catches(sidecar.pid, signal.SIGTERM), interval=0.001)
+    sidecar.terminate()
+    assert await sidecar.ended() == 0
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigIgn", "SigCgt"))]
+    return any(mask >> (number - 1) & 1 for mask in masks)
+
+
 async def test_a_handler_deaf_to_sigterm_is_killed_after_its_own_grace(place: Place, start: Start) -> None:
     never = place.folder / "never"
     handlers = {"default": place.job("stubborn", never, kill_grace=0.5)}
