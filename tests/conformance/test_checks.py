@@ -176,7 +176,12 @@ BESIDE = {  # what cannot but fail with it
 def test_a_fault_is_found_by_its_own_check_alone(
     name: str, command: list[str], level: int, seen: str, advice: str
 ) -> None:
-    short = {"ends": {"timeout": 1.0}, "sigterm": {"grace": 1.0}, "end-of-stdin": {"grace": 1.0}}.get(name, {})
+    short = {
+        "ends": {"timeout": 1.0},
+        "sigterm": {"grace": 1.0},
+        "two-tasks": {"timeout": 5.0},
+        "end-of-stdin": {"grace": 1.0},
+    }.get(name, {})
     mode = "persistent" if command[:3] == STAYS else "oneshot"
     bad = found(checked(command, level, mode, **short), *BAD)
     assert name in bad

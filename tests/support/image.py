@@ -125,7 +125,11 @@ class _BuildahImage(Image):
         self.added_bytes = _size(self._root) - _size(storage.mounted(base)[1])
 
     def run(self, *command: str) -> str:
-        return self._storage.buildah("run", self._container, "--", *command)
+        """By way of a file: buildah now and then loses what a short command prints."""
+        file = f"tmp/{uuid.uuid4().hex}"
+        to_file = ("sh", "-c", 'file=$1; shift; "$@" >"$file"', "sh", f"/{file}")
+        self._storage.buildah("run", self._container, "--", *to_file, *command)
+        return (self._root / file).read_text()
 
     def start_as_deployed(self, settings: str) -> subprocess.CompletedProcess[str]:
         """In a process namespace of its own, because buildah's chroot shares ours and has no process 1."""
