@@ -125,8 +125,7 @@ class WorkerSettings(Section):
         default=0, description="Exit with 0 after so many seconds without work; 0 = never."
     )
     burst: bool = Field(
-        default=False,
-        description="Exit with 0 when the queue is empty; retries and delayed tasks stay.",
+        default=False, description="Exit with 0 when the queue is empty; retries and delayed tasks stay."
     )
     burst_timeout: NonNegative = Field(default=300, description="Longest burst run in seconds; 0 = no limit.")
     burst_check_interval: Positive = Field(

@@ -10,7 +10,7 @@ from gridsidecar.conformance.child import Child, Line
 from gridsidecar.conformance.finding import Finding, Status, failed, inconclusive, not_applicable, passed, warning
 from gridsidecar.conformance.level0 import ADDRESS, alike, misaddressed, told
 from gridsidecar.conformance.level1 import MARK, aside, by_itself, longer
-from gridsidecar.conformance.run import deciding, fields_of, shown
+from gridsidecar.conformance.run import deciding, deciding_channel, fields_of, shown
 from gridsidecar.task import Claim, Succeeded
 from gridsidecar.wire import Channel, CheckpointEvent, ReadyEvent
 
@@ -21,7 +21,7 @@ _NEVER_READY = "it never said ready"
 def events_pipe(bench: Bench) -> Finding:
     run = bench.sample
     on_stdout = [line for line in run.events if line.channel is Channel.STDOUT]
-    if on_stdout and run.decisive[0].channel is Channel.EVENTS:
+    if on_stdout and deciding_channel(run.events) is Channel.EVENTS:
         return warning(
             f"{len(on_stdout)} lines on stdout look like messages, the first: {shown(on_stdout[0])}",
             "mind what is printed: beside the events pipe it decides nothing, but would where no pipe is offered",

@@ -39,12 +39,6 @@ class Run:
         return tuple(line for line in self.lines if kind_of(line.heard) is Kind.EVENT)
 
     @cached_property
-    def decisive(self) -> tuple[Line, ...]:
-        """Valid messages on the channel that decides."""
-        channel = deciding_channel(self.events)
-        return tuple(line for line in self.events if line.channel is channel)
-
-    @cached_property
     def terminal(self) -> tuple[Line, ...]:
         """Messages that end a task, on the channel that decides."""
         return deciding(self.events)

@@ -78,7 +78,7 @@ class HttpClient:
         opening = self._opening
         try:
             return await asyncio.shield(opening)
-        except (OSError, RuntimeError) as error:  # certificates that cannot be read, no thread: it may pass
+        except (OSError, RuntimeError) as error:  # no thread can be started, say: that may pass
             if self._opening is opening:
                 self._opening = None
             raise NotSent(f"{where} was not contacted: {error}") from error

@@ -113,6 +113,7 @@ async def test_told_to_leave_before_it_listens(place: Place, start: Start) -> No
     """As soon as it has read its command line."""
     sidecar = start(place.config({"default": place.job("done")}))
     await eventually(lambda: _catches(sidecar.pid, signal.SIGTERM), interval=0.001)
+    assert "uvloop" not in Path(f"/proc/{sidecar.pid}/maps").read_text(), "the daemon listens already: nothing is shown"
     sidecar.terminate()
     assert await sidecar.ended() == 0
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from pathlib import Path
 
-import pika  # type: ignore[import-untyped]
 import pytest
 
 from tests.e2e.conftest import Start
@@ -49,16 +47,6 @@ async def test_it_refuses_us_for_a_while(on_own_rabbitmq: Place, own_rabbitmq: R
     assert place.statuses() == {"success": 1, "failed": 1}
 
 
-def publish_durably(place: Place, count: int) -> None:
-    """Tasks that the broker has on its disk."""
-    with place.channel() as channel:
-        place.declare(channel)
-        channel.confirm_delivery()
-        for number in range(count):
-            body = json.dumps({"task_id": f"t{number}"}).encode()
-            channel.basic_publish("", place.queue, body, pika.BasicProperties(delivery_mode=2))
-
-
 def is_on_its_disk(server: RabbitMQ, queue: str) -> bool:
     """RabbitMQ 4.3 writes the name of a new quorum queue down after a second or two. One that is killed before that
     makes the queue anew, empty, whatever it had confirmed."""
@@ -79,7 +67,7 @@ async def test_it_restarts_under_load(on_own_rabbitmq: Place, own_rabbitmq: Rabb
         with place.channel() as channel:
             place.declare(channel)
         await eventually(lambda: is_on_its_disk(own_rabbitmq, place.queue))
-    publish_durably(place, 60)
+    await place.publish(*({"task_id": f"t{number}"} for number in range(60)))
     await eventually(lambda: len(place.journal.ended) > 20)
     before = [len(sidecar.handlers()) for sidecar in sidecars]
     getattr(own_rabbitmq, how)()

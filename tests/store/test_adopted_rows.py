@@ -74,6 +74,7 @@ async def test_retrying_is_run_and_its_retries_go_on(two: Two) -> None:
     claim = (await two.deliver_to_a(task("again"))).claim
     assert claim is not None
     assert (claim.attempt, claim.retry_count, claim.max_retry_count) == (1, 1, 3)
+    assert claim.redelivered, "the plugin has run it"
     for attempt, retries in ((1, 2), (2, 3)):
         transition = await end(two.a, claim, BOOM)
         assert transition is not None
