@@ -45,7 +45,6 @@ class Consumer:
         self._admission = Admission(worker, store, self._settlement, patience=self._patience)
         self._jobs: set[asyncio.Task[None]] = set()
         self._warned: set[str] = set()
-        self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.first_attempt = asyncio.Event()  # one was started
         self.active_at = worker.clock.monotonic()
 
@@ -146,8 +145,7 @@ class Consumer:
     async def _stumble(self, delivery: Delivery, error: Exception) -> None:
         """Something that no rule covers: nothing is acked, so nothing is lost; the pause keeps it from spinning."""
         if isinstance(error, AccessRefused):  # told when the run ends for it
-            if not self.failure.done():
-                self.failure.set_result(error)
+            self._worker.end_for(error)
         else:
             telemetry.stumbled(error)
             await self._worker.clock.sleep(STUMBLE_PAUSE)

@@ -103,8 +103,8 @@ class Daemon:
             finally:
                 await self._drain(consuming)
                 await self._statistics.stop()
-            if self._consumer.failure.done():
-                raise self._consumer.failure.result()
+            if self._worker.refusal is not None:
+                raise self._worker.refusal
             return EX_OK
 
     # -- starting -----------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class Daemon:
             await consuming  # it ends early only with an error that waiting cannot mend
 
     async def _until_failure(self) -> None:
-        await asyncio.wait({self._consumer.failure})
+        await self._worker.refused.wait()
         self._go("a server refused us")
 
     async def _until_idle(self) -> None:

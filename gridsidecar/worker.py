@@ -15,7 +15,7 @@ from typing import TypeVar
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.settings import HandlerSettings, RetrySettings, WorkerSettings, retry_policy
-from gridsidecar.errors import StoreUnavailable
+from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.handler import Handler, Stop, StopReason, width_of
 from gridsidecar.lifecycle import Me
 from gridsidecar.retry import RetryPolicy
@@ -145,6 +145,8 @@ class Worker:
         self.declared_dead = False  # others took an attempt of the newest identity
         self.claiming: dict[str, Lease] = {}  # tasks with a claim on its way to the store, and under which identity
         self.returning: set[str] = set()  # tasks whose rows we are giving up
+        self.refusal: AccessRefused | None = None  # what this run ends for
+        self.refused = asyncio.Event()
         self.leaving = False  # start nothing new
         self.interrupting = False  # end what runs
         self.out_of_patience = False  # wait for no server any more
@@ -163,6 +165,11 @@ class Worker:
         """From now on claims are made under another identity."""
         self.leases.append(self._new_lease())
         self.declared_dead = False
+
+    def end_for(self, refusal: AccessRefused) -> None:
+        """A server says no, and waiting does not mend it: this run ends, and the next one may be configured anew."""
+        self.refusal = self.refusal or refusal
+        self.refused.set()
 
     def attempts_of(self, lease: Lease) -> list[HeldAttempt]:
         """What we hold under this identity."""
@@ -214,8 +221,9 @@ class Worker:
     ) -> T:
         """Run a store operation, again and again while the database is away; it must be safe to repeat.
 
-        With `starting` (nothing has begun yet) it raises `GiveBack` once this worker shuts down; otherwise it raises
-        `StoreUnavailable` only when patience has run out. `reading`: its success says nothing of writes.
+        With `starting` (nothing has begun yet) it raises `GiveBack` once this worker shuts down, and `AccessRefused`;
+        otherwise it raises `StoreUnavailable` only when patience has run out: a refusal ends the run, but until then
+        what was done is not thrown away. `reading`: its success says nothing of writes.
         """
         part = "store (reading)" if reading else "store"
         failures = 0
@@ -224,9 +232,13 @@ class Worker:
                 raise GiveBack
             try:
                 result = await operation()
-            except StoreUnavailable as error:
+            except (StoreUnavailable, AccessRefused) as error:
+                if isinstance(error, AccessRefused):
+                    if starting:
+                        raise
+                    self.end_for(error)
                 if self.out_of_patience:
-                    raise
+                    raise StoreUnavailable(str(error)) from error
                 self.readiness.blocked(part, str(error))
                 failures += 1
                 await self.clock.sleep(backoff(failures, base=0.1, limit=5.0, rng=self.rng))

@@ -12,6 +12,7 @@ from pymysql.constants import CLIENT, SERVER_STATUS
 
 from gridsidecar.errors import AccessRefused
 from gridsidecar.store.database import Params, RowRejected, Statement
+from gridsidecar.store.mysql.errors import refusal
 from gridsidecar.store.mysql.literal import literal
 from gridsidecar.store.mysql.merging import merge, spread
 from gridsidecar.store.mysql.url import MySQLAddress
@@ -85,8 +86,10 @@ class Session:
                 async with connection.cursor() as cursor:
                     await cursor.execute("SELECT @@max_allowed_packet")
                     (largest_packet,) = await cursor.fetchone()
-        except BaseException:
+        except BaseException as error:
             connection.close()  # aiomysql leaves the socket open when it is cancelled in the middle of a login
+            if refused := refusal(error, address.place):
+                raise refused from error
             raise
         return cls(connection, int(largest_packet))
 

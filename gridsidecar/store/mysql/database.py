@@ -9,7 +9,7 @@ from gridsidecar.clock import Clock, SystemClock, backoff, system_random
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
 from gridsidecar.store.mysql.connection import Session
-from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning, translated
+from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning, refusal, translated
 from gridsidecar.store.mysql.migration import Migration
 from gridsidecar.store.mysql.pool import Pool
 from gridsidecar.store.mysql.url import parse_mysql_url
@@ -69,7 +69,12 @@ class MySQLDatabase:
     async def migrate(self, apply: bool) -> None:
         async def run(session: Session) -> None:
             migration = Migration(session, self._address.database, self._address.place, self._tables)
-            await (migration.apply() if apply else migration.check())
+            try:
+                await (migration.apply() if apply else migration.check())
+            except BROKEN as error:
+                if refused := refusal(error, self._address.place):
+                    raise refused from error
+                raise
 
         await self._with_session(run)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from enum import StrEnum
 
 import pymysql.err
 
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import MIGRATE, RowRejected
+from gridsidecar.store.mysql.advice import ADVICE
 
 # What a server, or the way to it, does to us; RuntimeError is uvloop's word for a socket that is closed.
 BROKEN = (pymysql.err.MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)
@@ -27,16 +29,20 @@ class Meaning(StrEnum):
 
 
 _MEANINGS = {
-    Meaning.RETRY: {1205, 1213},
-    Meaning.GONE: {0, 1053, 1158, 1159, 1160, 1161, 1317, 1927, 2002, 2003, 2006, 2013, 2014, 2026, 2055, 4031},
+    Meaning.RETRY: {1205, 1213, 1412, 1614, 3101},
+    # Starting, stopping, out of memory or threads, a node of a cluster that is not in step; 9001 – 9007 are of proxies
+    # and of TiDB, whose own servers are away.
+    Meaning.GONE: {0, 1037, 1042, 1043, 1047, 1053, 1077, 1079, 1080, 1135, 1152, 1158, 1159, 1160, 1161, 1184, 1317}
+    | {1927, 1969, 2002, 2003, 2006, 2013, 2014, 2026, 2055, 3024, 3032, 3168, 3169, 4031, *range(9001, 9008)},
     Meaning.READ_ONLY: {1290, 1792, 1836},
-    Meaning.FULL: {28, 1021, 1030, 1041, 1114},
+    Meaning.FULL: {28, 1021, 1030, 1041, 1114, 1206},
     Meaning.CROWDED: {1040, 1203, 1226},
     Meaning.REJECTED: {1048, 1062, 1153, 1264, 1265, 1292, 1366, 1406, 1525, 3140, 3156, 3157, 3819, 4025},
-    Meaning.REFUSED: {1044, 1045, 1049, 1054, 1064, 1142, 1143, 1146, 1227, 1356, 1370, 1698, 2059, 2061, 3118, 3159},
+    Meaning.REFUSED: {*ADVICE, 1054, 1064, 1146, 1356},
 }
 MISSING = {1054, 1146}  # no such column, no such table
 _BY_CODE = {code: meaning for meaning, codes in _MEANINGS.items() for code in codes}
+_OF_THE_CLIENT = range(2000, 3000)  # numbers that a client gives, nearly all of them to a connection that broke
 
 
 def meaning(error: BaseException) -> Meaning:
@@ -57,6 +63,33 @@ def passes(error: pymysql.err.MySQLError) -> bool:
     return _BY_CODE.get(error.args[0]) not in (None, Meaning.REJECTED, Meaning.REFUSED)
 
 
+def refusal(error: BaseException, place: str) -> AccessRefused | None:
+    """What a server says to a login or to a migration is a refusal, unless it passes; None where it does.
+
+    No task is in it, so that a number that nobody knows is about us, too.
+    """
+    untrusted = error.__cause__ if isinstance(error, pymysql.err.MySQLError) else error
+    if isinstance(untrusted, ssl.SSLCertVerificationError):
+        return AccessRefused(
+            f"the database {place} shows a certificate that is not trusted: {untrusted.verify_message}; name its "
+            "authority by ssl_ca in store.url, or the host as the certificate does"
+        )
+    if not isinstance(error, pymysql.err.MySQLError):
+        return None
+    code = error.args[0] if error.args else 0
+    if isinstance(code, int):
+        refused = not passes(error) and (code in _BY_CODE or code not in _OF_THE_CLIENT)
+    else:  # the client does not understand how it is to log in; the other kind is a stream out of step
+        refused = not isinstance(error, pymysql.err.InternalError)
+    return _refused(error, place) if refused else None
+
+
+def _refused(error: BaseException, place: str) -> AccessRefused:
+    code = error.args[0] if error.args else 0
+    advice = MIGRATE.removeprefix("; ") if code in MISSING else ADVICE.get(code, "")
+    return AccessRefused(f"the database {place} refused: {_words(error)}{'; ' if advice else ''}{advice}")
+
+
 def translated(error: BaseException, place: str) -> GridSidecarError | RowRejected:
     """The error in the store's words; `place` says which database."""
     text = _words(error)
@@ -64,8 +97,7 @@ def translated(error: BaseException, place: str) -> GridSidecarError | RowReject
         case Meaning.REJECTED:
             return RowRejected(text)
         case Meaning.REFUSED:
-            hint = MIGRATE if error.args[0] in MISSING else ""
-            return AccessRefused(f"the database {place} refused: {text}{hint}")
+            return _refused(error, place)
         case Meaning.READ_ONLY:
             return StoreUnavailable(f"the database {place} is read-only: {text}")
         case Meaning.FULL:

@@ -131,7 +131,7 @@ ORDER BY created_at DESC LIMIT :limit
 
 -- name: replay_callback
 UPDATE {callbacks} SET tries = tries + 1, failures = 0, dead = 0, next_try_at = UTC_TIMESTAMP(3)
-WHERE task_id = :id OR id = :id
+WHERE task_id = :id OR CONVERT(id USING utf8mb4) COLLATE utf8mb4_bin = :id
 
 -- name: replay_dead_callbacks
 UPDATE {callbacks} SET tries = tries + 1, failures = 0, dead = 0, next_try_at = UTC_TIMESTAMP(3) WHERE dead = 1

@@ -1,0 +1,1 @@
+-- SQLite compares text byte for byte anyway.
