@@ -9,7 +9,8 @@ from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Broker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError, PublishRefused
 from gridsidecar.handler import StopReason, reaper
-from gridsidecar.store import HeldRow, OpenStore
+from gridsidecar.store import HeldRow, OpenStore, RowRejected
+from gridsidecar.store.aside import Aside
 from gridsidecar.store.retention import BATCH
 from gridsidecar.worker import HeldAttempt, Lease, Worker
 
@@ -30,6 +31,7 @@ class Maintenance:
         self._leases = store.leases
         self._retention = store.retention
         self._longest_hold = longest_hold  # seconds
+        self._aside = Aside()
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -77,7 +79,10 @@ class Maintenance:
         await self._take_new_identity()
         for held in list(self._worker.attempts.values()):
             if self._worker.clock.monotonic() - held.received_at > self._longest_hold:
-                await self._hand_off(held)
+                try:
+                    await self._hand_off(held)
+                except RowRejected as error:
+                    self._aside.add(held.claim.task_id, str(error))
 
     async def _reconcile(self, lease: Lease) -> None:
         """Rows and memory must name the same attempts: one that no row names is killed, a row without one goes back."""
@@ -88,8 +93,11 @@ class Maintenance:
             if self._worker.attempts.get(held.claim.task_id) is held and not held.ended:
                 self._compare(held, rows.get(held.claim.task_id))
         for row in rows.values():
-            if row.task_id not in before:
-                await self._return(lease, row)
+            if row.task_id not in before and row.task_id not in self._aside:
+                try:
+                    await self._return(lease, row)
+                except RowRejected as error:
+                    self._aside.add(row.task_id, str(error))
         if not rows and self._worker.is_done_with(lease):
             await lease.leave()
             self._worker.leases.remove(lease)
@@ -149,6 +157,8 @@ class Maintenance:
                 await failpoints.reached("nudge_published")
             except PublishRefused as error:  # this one; the others have a right to theirs
                 telemetry.warning("nudge refused; it is tried again at a doubled gap", reason=str(error))
+            except (ValueError, TypeError) as error:  # a message that the broker's client cannot write
+                telemetry.stumbled(error)
             except (BrokerUnavailable, AccessRefused) as error:
                 telemetry.warning("nudges not sent; they are tried again at a doubled gap", reason=str(error))
                 return

@@ -172,7 +172,7 @@ class Spool:
             "select properties, body from gridsidecar_messages where id = ? and (ready = 1 or visible_at <= ?)",
             (id_, now),
         ).fetchone()
-        return None if row is None else wire.decode_properties(row[0], row[1])
+        return None if row is None else stored_message(row[0], row[1])
 
     def forget(self, id_: int) -> None:
         """Remove a message, whoever may hold it."""
@@ -243,7 +243,7 @@ class Spool:
             [(until, self._owner, count, id_) for id_, count, _, _ in rows],
         )
         for id_, count, properties, body in rows:
-            yield Taken(Held(id_, count), wire.decode_properties(properties, body))
+            yield Taken(Held(id_, count), stored_message(properties, body))
 
     def _next_at(self) -> float | None:
         row = self._db.execute(
@@ -256,3 +256,11 @@ class Spool:
 
     def _fence(self, one: Held) -> tuple[int, str, int]:
         return one.id, self._owner, one.count
+
+
+def stored_message(properties: str | None, body: bytes) -> Message:
+    """A message of the file. One whose properties somebody spoilt is handed out without them."""
+    try:
+        return wire.decode_properties(properties, body)
+    except ValueError:
+        return Message(body=body)

@@ -65,7 +65,7 @@ async def existing_store(settings: Settings) -> AsyncIterator[OpenStore | None]:
         await store.open()
         yield store
     except RowRejected as error:  # a command line may hold any bytes
-        raise UsageError(f"no database holds such a value: {error}") from error
+        raise UsageError(f"the database takes no such value, or holds one that cannot be read: {error}") from error
     finally:
         await store.close()
 

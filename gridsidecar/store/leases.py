@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from gridsidecar import lifecycle
+from gridsidecar import lifecycle, telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.store import outbox, records
-from gridsidecar.store.database import Connection, Database
+from gridsidecar.store.aside import Aside, Ask
+from gridsidecar.store.database import Connection, Database, RowRejected
 from gridsidecar.store.queries import Query
 from gridsidecar.task import ErrorType, Message
+
+UNREADABLE_GAP = 86400.0  # seconds until a row is looked at again that could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class Leases:
         self._queries = queries
         self._queue = queue
         self._clock = clock
+        self._aside = Aside()
 
     async def renew(self, worker_id: str, name: str, lease: float) -> None:
         """Say that this worker lives, for another `lease` seconds."""
@@ -94,16 +101,48 @@ class Leases:
         """Nudges for tasks of this queue that nobody brought back in time, or (`judge_others`) whose worker died.
 
         Each row's next look is moved, at doubling gaps, before its nudge is returned: a backlog is not nudged again
-        and again, and several sidecars share the work.
+        and again, and several sidecars share the work. A row that cannot be read is told, and looked at again in a day.
         """
+        found: list[_Overdue] = []
+        for query in ("overdue_waiting", "overdue_orphaned") if judge_others else ("overdue_waiting",):
+            found += await self._aside.sparing(partial(self._overdue, query), limit)
+        for row in found:
+            if row.problem:
+                telemetry.error(
+                    "a task cannot be brought back: its row cannot be read",
+                    task_id=row.task_id,
+                    error=row.problem,
+                    hint="mend body and headers (NULL: none) in its row, or send its message again; it is looked at "
+                    "again in a day, or when next_check_at is set to now",
+                )
+        return [row.message for row in found if row.message is not None]
 
-        async def collect(connection: Connection) -> list[Message]:
-            messages = []
-            for query in ("overdue_waiting", "overdue_orphaned") if judge_others else ("overdue_waiting",):
-                for row in await connection.fetch(self._queries[query], {"limit": limit, "queue": self._queue}):
-                    gap = lifecycle.next_look(float(row["late"]))
-                    await connection.execute(self._queries["postpone"], {"id": row["id"], "gap": gap})
-                    messages.append(records.nudge(row))
-            return messages
+    async def _overdue(self, query: str, ask: Ask) -> list[_Overdue]:
+        async def collect(connection: Connection) -> list[_Overdue]:
+            found = []
+            asked = {"limit": ask.limit, "queue": self._queue, "aside": ask.aside}
+            for row in await connection.fetch(self._queries[query], asked):
+                ask.looking_at(row["id"])
+                overdue = _Overdue.of(row)
+                gap = UNREADABLE_GAP if overdue.problem else lifecycle.next_look(float(row["late"] or 0))
+                await connection.execute(self._queries["postpone"], {"id": row["id"], "gap": gap})
+                found.append(overdue)
+            return found
 
         return await self._database.transact(collect)
+
+
+@dataclass(frozen=True, slots=True)
+class _Overdue:
+    """A row that is due, and the message that brings its task back; or why there is none."""
+
+    task_id: str
+    message: Message | None
+    problem: str = ""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> _Overdue:
+        try:
+            return cls(row["id"], records.nudge(row))
+        except RowRejected as error:
+            return cls(row["id"], None, str(error))

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from gridsidecar import wire
 from gridsidecar.lifecycle import Close
+from gridsidecar.store import records
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement
 from gridsidecar.store.queries import Query
 from gridsidecar.task import Callback, ErrorType, Transition
@@ -88,12 +89,12 @@ class Outbox:
 
     async def failed(self, callback: OwedCallback, error: str, retry_in: float | None) -> bool:
         """It did not arrive: again in so many seconds, or None: given up, and kept for people to see and replay."""
-        told = {"error": error[:ERROR_LIMIT], "dead": int(retry_in is None), "gap": retry_in, "spent": 1}
+        told = {"error": _told(error), "dead": int(retry_in is None), "gap": retry_in, "spent": 1}
         return await self._write("callback_failed", callback, told)
 
     async def postponed(self, callback: OwedCallback, error: str, retry_in: float) -> bool:
         """It was not tried, for reasons that are not the receiver's: again in so many seconds, no try spent."""
-        told = {"error": error[:ERROR_LIMIT], "dead": 0, "gap": retry_in, "spent": 0}
+        told = {"error": _told(error), "dead": 0, "gap": retry_in, "spent": 0}
         return await self._write("callback_failed", callback, told)
 
     async def _write(self, query: str, callback: OwedCallback, params: Mapping[str, Any] | None = None) -> bool:
@@ -124,6 +125,10 @@ class Outbox:
         """The same for all that were given up."""
         (changed,) = await self._database.batch([(self._queries["replay_dead_callbacks"], {})])
         return changed
+
+
+def _told(error: str) -> str:
+    return records.storable(error)[:ERROR_LIMIT]
 
 
 def receiver_of(callback: Callback) -> str:

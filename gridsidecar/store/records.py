@@ -117,9 +117,26 @@ def _status(stored: str | None) -> Status:
 
 
 def nudge(stored: Mapping[str, Any]) -> Message:
-    """The message that brings a row's task back: the producer's body and properties, marked as ours."""
-    message = wire.decode_properties(stored["headers"], bytes(stored["body"] or b""))
-    return replace(message, message_id=None, attempt=stored["attempt"], nudge=True)
+    """The message that brings a row's task back: the producer's body and properties, marked as ours. `RowRejected`
+    where they cannot be read."""
+    body, attempt = stored["body"], stored["attempt"]
+    try:
+        if not isinstance(body, bytes):
+            raise ValueError("its body is missing" if body is None else "its body is no bytes")
+        if not isinstance(attempt, int) or attempt < 0:
+            raise ValueError(f"its attempt is {attempt!r:.80}")
+        message = wire.decode_properties(stored["headers"], body)
+    except (ValueError, TypeError) as error:
+        raise RowRejected(f"its stored message cannot be read: {error}") from error
+    return replace(message, message_id=None, attempt=attempt, nudge=True)
+
+
+def checkpoint(stored: str | None) -> Any:
+    """What the last attempt left to the next one. `RowRejected` where it is no JSON."""
+    try:
+        return json.loads(stored) if stored else None
+    except (ValueError, RecursionError) as error:
+        raise RowRejected(f"its row has a checkpoint that is no JSON: {error}") from error
 
 
 def fence(claim: Claim) -> dict[str, Any]:
@@ -147,7 +164,7 @@ def end_columns(claim: Claim, transition: Transition, progress: Progress, grace:
             "error": _cut(transition.error, ERROR_LIMIT),
             "error_type": _cut(transition.error_type, SHORT),
             "last_error_type": _cut(transition.last_error_type, SHORT),
-            "traceback": None if transition.traceback is None else _storable(transition.traceback),
+            "traceback": None if transition.traceback is None else storable(transition.traceback),
             "retry_count": transition.retry_count,
             "crashes": transition.crashes,
             "interruptions": transition.interruptions,
@@ -170,10 +187,10 @@ def attempt_columns(claim: Claim, transition: Transition, report: Report) -> dic
         "signal_number": report.signal,
         "cpu_seconds": report.cpu_s,
         "peak_memory": report.peak_rss_bytes,
-        "log_head": _storable(report.log_head) or None,
-        "log_tail": _storable(report.log_tail) or None,
+        "log_head": storable(report.log_head) or None,
+        "log_tail": storable(report.log_tail) or None,
         "log_dropped": report.log_dropped_bytes,
-        "stderr_tail": _storable(report.stderr_tail) or None,
+        "stderr_tail": storable(report.stderr_tail) or None,
         "notes": _cut("; ".join(report.notes), ERROR_LIMIT) or None,
     }
 
@@ -204,7 +221,7 @@ def _shown(stored: Mapping[str, Any]) -> dict[str, Any]:
         if name in shown:
             shown[name] = shown[name] or default
     for name in ("created_at", "updated_at", "started_at", "completed_at"):
-        if (shown[name] or "").startswith(_ZERO_DATE):
+        if str(shown[name] or "").startswith(_ZERO_DATE):
             shown[name] = None
     return shown
 
@@ -218,7 +235,7 @@ def decoded(text: str | None) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:  # a row that another program wrote
+    except (ValueError, RecursionError):  # a row that another program wrote
         return text
 
 
@@ -230,9 +247,9 @@ def _json(value: Any) -> str:
 
 
 def _cut(text: str | None, limit: int) -> str | None:
-    return None if text is None else _storable(text)[:limit]
+    return None if text is None else storable(text)[:limit]
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Text as a UTF-8 column takes it: no lone surrogates."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database
 from gridsidecar.store.queries import Query
 
@@ -22,34 +23,40 @@ class Retention:
         self._queries = queries
         self._queue = queue
         self._days = days  # 0 keeps everything
+        self._aside = Aside()
 
     async def prune(self, limit: int = BATCH) -> int:
-        """Delete at most `limit` tasks that ended so many days ago; how many went. One whose callback is owed stays.
+        """Delete at most `limit` tasks that ended so many days ago; how many went. One whose callback is owed stays,
+        and one that the database will not let go is left alone.
 
         The end of a task that another program ended without saying when is its last change.
         """
         if not self._days:
             return 0
 
-        async def prune(connection: Connection) -> int:
-            ids = await self._ended(connection, limit)
+        return len(await self._aside.sparing(self._prune, limit))
+
+    async def _prune(self, ask: Ask) -> list[str]:
+        async def prune(connection: Connection) -> list[str]:
+            ids = await self._ended(connection, ask)
             if not ids:
-                return 0
+                return []
+            ask.looking_at(ids[0])
             await connection.execute(self._queries["prune_callbacks"], {"ids": ids})
             # One that was to be sent again a moment ago is still there: its task stays, too.
             owed = {row["task_id"] for row in await connection.fetch(self._queries["owed_after_all"], {"ids": ids})}
             ids = tuple(task_id for task_id in ids if task_id not in owed)
-            if not ids:
-                return 0
-            await connection.execute(self._queries["prune_attempts"], {"ids": ids})
-            return await connection.execute(self._queries["prune_tasks"], {"ids": ids})
+            if ids:
+                await connection.execute(self._queries["prune_attempts"], {"ids": ids})
+                await connection.execute(self._queries["prune_tasks"], {"ids": ids})
+            return list(ids)
 
         return await self._database.transact(prune)
 
-    async def _ended(self, connection: Connection, limit: int) -> tuple[str, ...]:
+    async def _ended(self, connection: Connection, ask: Ask) -> tuple[str, ...]:
         """Tasks to delete, under their rows' locks; those that others hold are left to them."""
         ids: list[str] = []
         for queue in (self._queue, None):
-            asked = {"queue": queue, "age": self._days * DAY, "limit": limit - len(ids)}
+            asked = {"queue": queue, "age": self._days * DAY, "limit": ask.limit - len(ids), "aside": ask.aside}
             ids += [row["id"] for row in await connection.fetch(self._queries["ended_long_ago"], asked)]
         return tuple(ids)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -307,5 +306,5 @@ def _claim(task: Task, me: Me, row: Row, *, attempt: int, crashes: int, started:
         crashes=crashes,
         interruptions=row.interruptions,
         redelivered=started or me.redelivered or attempt > 1,
-        checkpoint=json.loads(row.checkpoint) if row.checkpoint else None,
+        checkpoint=records.checkpoint(row.checkpoint),
     )

@@ -28,8 +28,32 @@ def decode_properties(text: str | None, body: bytes) -> Message:
     """The message again; without properties when there is no text. ValueError for a text that is not ours."""
     if not text:
         return Message(body=body)
-    stored = json.loads(text)
-    return Message(body=body, **{name: _plain(stored[name]) for name in _NAMES if name in stored})
+    try:
+        stored = json.loads(text)
+        if not isinstance(stored, dict):
+            raise ValueError("they are no object")
+        properties = {name: _plain(stored[name]) for name in _NAMES if name in stored}
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"these are no stored properties: {error}") from error
+    for name, value in properties.items():
+        if not _fits(name, value):
+            raise ValueError(f"these are no stored properties: {name} is {value!r:.80}")
+    return Message(body=body, **properties)
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether we can have written it: another value would only fail later, when the message is sent."""
+    match name:
+        case "headers":
+            return isinstance(value, dict)
+        case "nudge":
+            return isinstance(value, bool)
+        case "attempt" | "busy":
+            return type(value) is int and value >= 0
+        case "priority":
+            return value is None or (type(value) is int and 0 <= value <= 255)
+        case _:
+            return value is None or isinstance(value, str)
 
 
 def _tagged(value: Any) -> Any:
@@ -61,7 +85,7 @@ def _tagged_table(table: dict[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     match value:
         case {"$bytes": str(text)} if len(value) == 1:
-            return base64.b64decode(text)
+            return base64.b64decode(text, validate=True)
         case {"$datetime": str(text)} if len(value) == 1:
             return datetime.fromisoformat(text)
         case {"$decimal": str(text)} if len(value) == 1:

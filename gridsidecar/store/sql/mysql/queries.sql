@@ -1,6 +1,6 @@
 -- Every statement the store runs on MySQL 8+ and MariaDB 10.6+. `:name` is a parameter, {tasks} a table's name.
--- Both servers take all of it: no row alias, no VALUES(), no RETURNING, no INSERT IGNORE. Every UPDATE raises `rev`,
--- so that a matched row counts as a changed one. `many rows`: several of these may travel as one statement. Times are UTC by the server's clock.
+-- Both servers take all of it: no row alias, no VALUES(), no RETURNING, no INSERT IGNORE. Every UPDATE changes `rev`,
+-- which begins anew at its end, so that a matched row counts as a changed one. `many rows`: several of these may travel as one statement. Times are UTC by the server's clock.
 
 -- name: insert_running many rows
 INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
@@ -52,7 +52,7 @@ UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0)
   callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(:callback_data, callback_data),
   callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type
     ELSE COALESCE(NULLIF(callback_type, ''), 'http') END,
-  data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = rev + 1
+  data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND body IS NULL
 
 -- name: defer
@@ -60,20 +60,20 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
   next_run_at = COALESCE(:until, UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND),
   next_check_at = COALESCE(:until, UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND)
     + INTERVAL (:grace * 1000000) MICROSECOND,
-  message_id = :message_id, queue = :queue, body = :body, headers = :headers, updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+  message_id = :message_id, queue = :queue, body = :body, headers = :headers, updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND body IS NULL AND COALESCE(status, 'pending') <> 'running'
 
 -- name: begin_next
 UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, worker_id = :worker_id,
   message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
   next_check_at = NULL, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
-  queue = COALESCE(queue, :queue), started_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+  queue = COALESCE(queue, :queue), started_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
 
 -- name: close
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, crashes = :crashes,
   worker_id = NULL, next_run_at = NULL, next_check_at = NULL, completed_at = UTC_TIMESTAMP(3),
-  updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+  updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
 
 -- name: commit
@@ -84,7 +84,7 @@ UPDATE {tasks} SET status = :status, result = :result, error_message = :error, e
   checkpoint = IF(:succeeded, NULL, COALESCE(:checkpoint, checkpoint)),
   next_run_at = UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND,
   next_check_at = UTC_TIMESTAMP(3) + INTERVAL ((:delay + IF(handed_off = 1, 0, :grace)) * 1000000) MICROSECOND,
-  completed_at = IF(:terminal, UTC_TIMESTAMP(3), NULL), updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+  completed_at = IF(:terminal, UTC_TIMESTAMP(3), NULL), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
   AND (cancel_requested = 0 OR :beats_cancel)
 
@@ -106,7 +106,7 @@ SELECT task_id, rerun, id, attempt, kind, url, receiver, body, tries, failures F
 WHERE task_id = :task_id AND rerun = :rerun
 
 -- name: try_callback
-UPDATE {callbacks} SET tries = tries + 1, next_try_at = UTC_TIMESTAMP(3) + INTERVAL (:lease * 1000000) MICROSECOND
+UPDATE {callbacks} SET tries = (tries & 1073741823) + 1, next_try_at = UTC_TIMESTAMP(3) + INTERVAL (:lease * 1000000) MICROSECOND
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries
 
 -- name: callback_delivered
@@ -114,7 +114,7 @@ UPDATE {callbacks} SET delivered_at = UTC_TIMESTAMP(3), next_try_at = NULL, last
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
 
 -- name: callback_failed
-UPDATE {callbacks} SET failures = failures + :spent, last_error = :error, dead = :dead,
+UPDATE {callbacks} SET failures = LEAST(failures, 1000000000) + :spent, last_error = :error, dead = :dead,
   next_try_at = UTC_TIMESTAMP(3) + INTERVAL (:gap * 1000000) MICROSECOND
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
 
@@ -130,11 +130,11 @@ WHERE (:task_id IS NULL OR task_id = :task_id) AND (:dead IS NULL OR dead = :dea
 ORDER BY created_at DESC LIMIT :limit
 
 -- name: replay_callback
-UPDATE {callbacks} SET tries = tries + 1, failures = 0, dead = 0, next_try_at = UTC_TIMESTAMP(3)
+UPDATE {callbacks} SET tries = (tries & 1073741823) + 1, failures = 0, dead = 0, next_try_at = UTC_TIMESTAMP(3)
 WHERE task_id = :id OR CONVERT(id USING utf8mb4) COLLATE utf8mb4_bin = :id
 
 -- name: replay_dead_callbacks
-UPDATE {callbacks} SET tries = tries + 1, failures = 0, dead = 0, next_try_at = UTC_TIMESTAMP(3) WHERE dead = 1
+UPDATE {callbacks} SET tries = (tries & 1073741823) + 1, failures = 0, dead = 0, next_try_at = UTC_TIMESTAMP(3) WHERE dead = 1
 
 -- name: attempt_ended many rows
 INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
@@ -153,16 +153,16 @@ ON DUPLICATE KEY UPDATE task_id = {attempts}.task_id
 -- name: progress
 UPDATE {tasks} SET progress = COALESCE(:progress, progress),
   progress_message = COALESCE(:progress_message, progress_message),
-  checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+  checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 -- name: hand_off
-UPDATE {tasks} SET handed_off = 1, updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+UPDATE {tasks} SET handed_off = 1, updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 -- name: entrust
 UPDATE {tasks} SET handed_off = 1,
-  next_check_at = IF(status = 'running', next_check_at, COALESCE(next_run_at, UTC_TIMESTAMP(3))), rev = rev + 1
+  next_check_at = IF(status = 'running', next_check_at, COALESCE(next_run_at, UTC_TIMESTAMP(3))), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying', 'running')
 
 -- name: renew
@@ -185,6 +185,7 @@ DELETE FROM {workers} WHERE id IN :ids AND expires_at < UTC_TIMESTAMP(3) - INTER
 SELECT t.id FROM {tasks} t FORCE INDEX (ix_queue)
 WHERE t.queue <=> :queue AND t.created_at < UTC_TIMESTAMP(3) - INTERVAL (:age * 1000000) MICROSECOND
   AND t.status IN ('success', 'failed', 'cancelled')
+  AND t.id NOT IN :aside
   AND COALESCE(t.completed_at, t.updated_at) < UTC_TIMESTAMP(3) - INTERVAL (:age * 1000000) MICROSECOND
   AND (SELECT COUNT(*) FROM {callbacks} c WHERE c.task_id = t.id AND c.next_try_at IS NOT NULL) = 0
 ORDER BY t.created_at LIMIT :limit FOR UPDATE SKIP LOCKED
@@ -208,7 +209,7 @@ SELECT id, attempt, cancel_requested FROM {tasks} WHERE status = 'running' AND w
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, worker_id = NULL,
   handed_off = 1, next_run_at = IF(:terminal, NULL, UTC_TIMESTAMP(3)),
   next_check_at = IF(:terminal, NULL, UTC_TIMESTAMP(3)), completed_at = IF(:terminal, UTC_TIMESTAMP(3), NULL),
-  updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+  updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
   AND cancel_requested = :cancel_requested
 
@@ -216,6 +217,7 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
 SELECT id, attempt, body, headers,
   TIMESTAMPDIFF(MICROSECOND, COALESCE(next_run_at, updated_at), UTC_TIMESTAMP(3)) / 1000000 AS late
 FROM {tasks} WHERE next_check_at <= UTC_TIMESTAMP(3) AND status IN ('pending', 'retrying') AND queue = :queue
+  AND id NOT IN :aside
 ORDER BY next_check_at LIMIT :limit FOR UPDATE SKIP LOCKED
 
 -- name: overdue_orphaned
@@ -223,33 +225,34 @@ SELECT t.id, t.attempt, t.body, t.headers, COALESCE((SELECT TIMESTAMPDIFF(MICROS
   UTC_TIMESTAMP(3)) / 1000000 FROM {workers} w WHERE w.id = t.worker_id), 0) AS late
 FROM {tasks} t
 WHERE t.status = 'running' AND t.worker_id IS NOT NULL AND t.queue = :queue
+  AND t.id NOT IN :aside
   AND (t.next_check_at IS NULL OR t.next_check_at <= UTC_TIMESTAMP(3))
   AND NOT EXISTS (SELECT 1 FROM {workers} w WHERE w.id = t.worker_id AND w.expires_at
-    > UTC_TIMESTAMP(3) - INTERVAL (IF(t.handed_off = 1, 0, 2 * w.lease) * 1000000) MICROSECOND)
+    > UTC_TIMESTAMP(3) - INTERVAL (IF(t.handed_off = 1, 0, 2 * LEAST(w.lease, 86400)) * 1000000) MICROSECOND)
 LIMIT :limit FOR UPDATE SKIP LOCKED
 
 -- name: postpone
-UPDATE {tasks} SET next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:gap * 1000000) MICROSECOND, rev = rev + 1
+UPDATE {tasks} SET next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:gap * 1000000) MICROSECOND, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
 
 -- name: ask_cancel
-UPDATE {tasks} SET cancel_requested = 1, updated_at = UTC_TIMESTAMP(3), rev = rev + 1 WHERE id = :id
+UPDATE {tasks} SET cancel_requested = 1, updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1 WHERE id = :id
 
 -- name: retry_by_hand
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, retry_count = 0, crashes = 0, interruptions = 0,
   cancel_requested = 0, handed_off = 1, next_run_at = UTC_TIMESTAMP(3),
   next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:grace * 1000000) MICROSECOND, completed_at = NULL, worker_id = NULL,
-  updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+  updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND status IN ('failed', 'cancelled') AND body IS NOT NULL
 
 -- name: refuse_again
 UPDATE {tasks} SET status = 'failed', error_message = :error, error_type = :error_type, completed_at = UTC_TIMESTAMP(3),
-  updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+  updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND status = 'pending' AND attempt = 0 AND body IS NULL AND rerun > 0
 
 -- name: reopen_refused
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, error_message = NULL, error_type = NULL,
-  completed_at = NULL, updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+  completed_at = NULL, updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL AND queue IS NOT NULL
 
 -- name: message_of

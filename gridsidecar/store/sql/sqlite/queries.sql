@@ -53,7 +53,7 @@ UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0)
   callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(:callback_data, callback_data),
   callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type
     ELSE COALESCE(NULLIF(callback_type, ''), 'http') END,
-  data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = rev + 1
+  data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND body IS NULL
 
 -- name: defer
@@ -61,20 +61,20 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
   next_run_at = COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')),
   next_check_at = strftime('%Y-%m-%d %H:%M:%f',
     COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')), :grace || ' seconds'),
-  message_id = :message_id, queue = :queue, body = :body, headers = :headers, updated_at = {now}, rev = rev + 1
+  message_id = :message_id, queue = :queue, body = :body, headers = :headers, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND body IS NULL AND COALESCE(status, 'pending') <> 'running'
 
 -- name: begin_next
 UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, worker_id = :worker_id,
   message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
   next_check_at = NULL, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
-  queue = COALESCE(queue, :queue), started_at = {now}, updated_at = {now}, rev = rev + 1
+  queue = COALESCE(queue, :queue), started_at = {now}, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
 
 -- name: close
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, crashes = :crashes,
   worker_id = NULL, next_run_at = NULL, next_check_at = NULL, completed_at = {now},
-  updated_at = {now}, rev = rev + 1
+  updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
 
 -- name: commit
@@ -85,7 +85,7 @@ UPDATE {tasks} SET status = :status, result = :result, error_message = :error, e
   checkpoint = CASE WHEN :succeeded THEN NULL ELSE COALESCE(:checkpoint, checkpoint) END,
   next_run_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds'),
   next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + iif(handed_off = 1, 0, :grace)) || ' seconds'),
-  completed_at = iif(:terminal, {now}, NULL), updated_at = {now}, rev = rev + 1
+  completed_at = iif(:terminal, {now}, NULL), updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
   AND (cancel_requested = 0 OR :beats_cancel)
 
@@ -107,7 +107,7 @@ SELECT task_id, rerun, id, attempt, kind, url, receiver, body, tries, failures F
 WHERE task_id = :task_id AND rerun = :rerun
 
 -- name: try_callback
-UPDATE {callbacks} SET tries = tries + 1, next_try_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :lease || ' seconds')
+UPDATE {callbacks} SET tries = (tries & 1073741823) + 1, next_try_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :lease || ' seconds')
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries
 
 -- name: callback_delivered
@@ -115,7 +115,7 @@ UPDATE {callbacks} SET delivered_at = {now}, next_try_at = NULL, last_error = NU
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
 
 -- name: callback_failed
-UPDATE {callbacks} SET failures = failures + :spent, last_error = :error, dead = :dead,
+UPDATE {callbacks} SET failures = MIN(failures, 1000000000) + :spent, last_error = :error, dead = :dead,
   next_try_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :gap || ' seconds')
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
 
@@ -131,11 +131,11 @@ WHERE (:task_id IS NULL OR task_id = :task_id) AND (:dead IS NULL OR dead = :dea
 ORDER BY created_at DESC LIMIT :limit
 
 -- name: replay_callback
-UPDATE {callbacks} SET tries = tries + 1, failures = 0, dead = 0, next_try_at = {now}
+UPDATE {callbacks} SET tries = (tries & 1073741823) + 1, failures = 0, dead = 0, next_try_at = {now}
 WHERE task_id = :id OR id = :id
 
 -- name: replay_dead_callbacks
-UPDATE {callbacks} SET tries = tries + 1, failures = 0, dead = 0, next_try_at = {now} WHERE dead = 1
+UPDATE {callbacks} SET tries = (tries & 1073741823) + 1, failures = 0, dead = 0, next_try_at = {now} WHERE dead = 1
 
 -- name: attempt_ended
 INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
@@ -154,16 +154,16 @@ ON CONFLICT (task_id, attempt) DO NOTHING
 -- name: progress
 UPDATE {tasks} SET progress = COALESCE(:progress, progress),
   progress_message = COALESCE(:progress_message, progress_message),
-  checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = {now}, rev = rev + 1
+  checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 -- name: hand_off
-UPDATE {tasks} SET handed_off = 1, updated_at = {now}, rev = rev + 1
+UPDATE {tasks} SET handed_off = 1, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 -- name: entrust
 UPDATE {tasks} SET handed_off = 1,
-  next_check_at = iif(status = 'running', next_check_at, COALESCE(next_run_at, {now})), rev = rev + 1
+  next_check_at = iif(status = 'running', next_check_at, COALESCE(next_run_at, {now})), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying', 'running')
 
 -- name: renew
@@ -185,6 +185,7 @@ DELETE FROM {workers} WHERE id IN (SELECT value FROM json_each(:ids)) AND expire
 SELECT t.id FROM {tasks} t
 WHERE t.queue IS :queue AND t.created_at < strftime('%Y-%m-%d %H:%M:%f', 'now', -:age || ' seconds')
   AND t.status IN ('success', 'failed', 'cancelled')
+  AND t.id NOT IN (SELECT value FROM json_each(:aside))
   AND COALESCE(t.completed_at, t.updated_at) < strftime('%Y-%m-%d %H:%M:%f', 'now', -:age || ' seconds')
   AND NOT EXISTS (SELECT 1 FROM {callbacks} c WHERE c.task_id = t.id AND c.next_try_at IS NOT NULL)
 ORDER BY t.created_at LIMIT :limit
@@ -208,7 +209,7 @@ SELECT id, attempt, cancel_requested FROM {tasks} WHERE status = 'running' AND w
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, worker_id = NULL,
   handed_off = 1, next_run_at = iif(:terminal, NULL, {now}),
   next_check_at = iif(:terminal, NULL, {now}), completed_at = iif(:terminal, {now}, NULL),
-  updated_at = {now}, rev = rev + 1
+  updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
   AND cancel_requested = :cancel_requested
 
@@ -216,6 +217,7 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
 SELECT id, attempt, body, headers,
   (julianday('now') - julianday(COALESCE(next_run_at, updated_at))) * 86400 AS late
 FROM {tasks} WHERE next_check_at <= {now} AND status IN ('pending', 'retrying') AND queue = :queue
+  AND id NOT IN (SELECT value FROM json_each(:aside))
 ORDER BY next_check_at LIMIT :limit
 
 -- name: overdue_orphaned
@@ -223,33 +225,34 @@ SELECT t.id, t.attempt, t.body, t.headers, COALESCE((SELECT (julianday('now') - 
   FROM {workers} w WHERE w.id = t.worker_id), 0) AS late
 FROM {tasks} t
 WHERE t.status = 'running' AND t.worker_id IS NOT NULL AND t.queue = :queue
+  AND t.id NOT IN (SELECT value FROM json_each(:aside))
   AND (t.next_check_at IS NULL OR t.next_check_at <= {now})
   AND NOT EXISTS (SELECT 1 FROM {workers} w WHERE w.id = t.worker_id AND w.expires_at
-    > strftime('%Y-%m-%d %H:%M:%f', 'now', -iif(t.handed_off = 1, 0, 2 * w.lease) || ' seconds'))
+    > strftime('%Y-%m-%d %H:%M:%f', 'now', -iif(t.handed_off = 1, 0, 2 * MIN(w.lease, 86400)) || ' seconds'))
 LIMIT :limit
 
 -- name: postpone
-UPDATE {tasks} SET next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :gap || ' seconds'), rev = rev + 1
+UPDATE {tasks} SET next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :gap || ' seconds'), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
 
 -- name: ask_cancel
-UPDATE {tasks} SET cancel_requested = 1, updated_at = {now}, rev = rev + 1 WHERE id = :id
+UPDATE {tasks} SET cancel_requested = 1, updated_at = {now}, rev = (rev & 4611686018427387903) + 1 WHERE id = :id
 
 -- name: retry_by_hand
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, retry_count = 0, crashes = 0, interruptions = 0,
   cancel_requested = 0, handed_off = 1, next_run_at = {now},
   next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :grace || ' seconds'), completed_at = NULL, worker_id = NULL,
-  updated_at = {now}, rev = rev + 1
+  updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND status IN ('failed', 'cancelled') AND body IS NOT NULL
 
 -- name: refuse_again
 UPDATE {tasks} SET status = 'failed', error_message = :error, error_type = :error_type, completed_at = {now},
-  updated_at = {now}, rev = rev + 1
+  updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND status = 'pending' AND attempt = 0 AND body IS NULL AND rerun > 0
 
 -- name: reopen_refused
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, error_message = NULL, error_type = NULL,
-  completed_at = NULL, updated_at = {now}, rev = rev + 1
+  completed_at = NULL, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL AND queue IS NOT NULL
 
 -- name: message_of
