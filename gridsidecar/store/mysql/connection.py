@@ -10,6 +10,7 @@ import aiomysql
 import pymysql.err
 from pymysql.constants import CLIENT, SERVER_STATUS
 
+from gridsidecar import telemetry
 from gridsidecar.errors import AccessRefused
 from gridsidecar.store.database import Params, RowRejected, Statement
 from gridsidecar.store.mysql.errors import refusal
@@ -29,9 +30,41 @@ _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _CLEAR = ("mysql_clear_password", "mysql_old_password", "dialog")
 
 
+_warned: set[str] = set()  # that a password is not protected is told once in a process
+
+
 class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has no types
-    """aiomysql, minus two surprises: it falls back to clear text when a server offers no TLS although TLS was asked
-    for, and it sends the password in clear to any server that asks for it so."""
+    """aiomysql, minus three surprises: it falls back to clear text when a server offers no TLS although TLS was asked
+    for, it sends the password in clear to any server that asks for it so, and encrypted by whatever key one sends."""
+
+    tls_declined = False
+
+    @property
+    def server_public_key(self) -> bytes | None:
+        return self._public_key
+
+    @server_public_key.setter
+    def server_public_key(self, key: bytes | None) -> None:
+        """Where aiomysql puts a key that came in clear, before it encrypts the password by it: without TLS nobody
+        knows whose it is."""
+        if key is not None:
+            if self._ssl_context:
+                raise AccessRefused(
+                    f"the database server {self._host}:{self._port} asks for the password by a key that it sent in "
+                    "clear, but ssl_mode asks for TLS; switch TLS on at the server"
+                )
+            self._warn_of_key()
+        self._public_key = key
+
+    def _warn_of_key(self) -> None:
+        if not self.tls_declined and not _warned:
+            _warned.add("key")
+            telemetry.warning(
+                "the database's password is not protected on its way",
+                server=f"{self._host}:{self._port}",
+                reason="without TLS the server sent the key to encrypt it by, and a false server could do the same",
+                hint="add ssl_mode=verify_identity and ssl_ca to store.url, or ssl_mode=disabled where it is meant so",
+            )
 
     async def _request_authentication(self) -> None:
         if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
@@ -78,6 +111,7 @@ class Session:
             autocommit=True,
             program_name="gridsidecar",
         )
+        connection.tls_declined = address.tls_declined
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await connection._connect()

@@ -22,6 +22,7 @@ class MySQLAddress:
     password: str = field(repr=False)
     unix_socket: str | None = None
     tls: ssl.SSLContext | None = None
+    tls_declined: bool = False  # in so many words, as opposed to a URL that says nothing of it
 
     @property
     def place(self) -> str:
@@ -50,6 +51,7 @@ def parse_mysql_url(url: str) -> MySQLAddress:
         database=database,
         unix_socket=options.get("unix_socket"),
         tls=_tls(options),
+        tls_declined=options.get("ssl_mode", "").lower() == "disabled",
     )
 
 
