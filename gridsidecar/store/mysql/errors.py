@@ -8,7 +8,7 @@ from enum import StrEnum
 import pymysql.err
 
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
-from gridsidecar.store.database import MIGRATE, RowRejected
+from gridsidecar.store.database import MIGRATE, RowRejected, StatementRefused
 
 # What a server, or the way to it, does to us; RuntimeError is uvloop's word for a socket that is closed.
 BROKEN = (pymysql.err.MySQLError, OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)
@@ -23,6 +23,7 @@ class Meaning(StrEnum):
     FULL = "full"  # disk or table are full: wait
     CROWDED = "crowded"  # no more connections for us: make do with those that there are
     REJECTED = "rejected"  # the values cannot be stored
+    UNKNOWN = "unknown"  # the server refuses this statement, we do not know why: a trigger, say
     REFUSED = "refused"  # password, rights, missing database or table: no use in waiting
 
 
@@ -35,8 +36,10 @@ _MEANINGS = {
     Meaning.REJECTED: {1048, 1062, 1153, 1264, 1265, 1292, 1366, 1406, 1525, 3140, 3156, 3157, 3819, 4025},
     Meaning.REFUSED: {1044, 1045, 1049, 1054, 1064, 1142, 1143, 1146, 1227, 1356, 1370, 1698, 2059, 2061, 3118, 3159},
 }
+_OF_THE_CLIENT = range(2000, 3000)  # all others are sent by the server, which is there
 MISSING = {1054, 1146}  # no such column, no such table
 _BY_CODE = {code: meaning for meaning, codes in _MEANINGS.items() for code in codes}
+_BY_CODE |= dict.fromkeys((1047, 1180, 1969, 3024, 9001), Meaning.GONE)  # a cluster, a time limit, a proxy: not now
 
 
 def meaning(error: BaseException) -> Meaning:
@@ -49,7 +52,9 @@ def meaning(error: BaseException) -> Meaning:
         return known
     if isinstance(error, pymysql.err.DataError | pymysql.err.IntegrityError):
         return Meaning.REJECTED
-    return Meaning.REFUSED if isinstance(error, pymysql.err.ProgrammingError) else Meaning.GONE
+    if isinstance(error, pymysql.err.ProgrammingError):
+        return Meaning.REFUSED
+    return Meaning.UNKNOWN if code >= 1000 and code not in _OF_THE_CLIENT else Meaning.GONE
 
 
 def passes(error: pymysql.err.MySQLError) -> bool:
@@ -63,6 +68,8 @@ def translated(error: BaseException, place: str) -> GridSidecarError | RowReject
     match meaning(error):
         case Meaning.REJECTED:
             return RowRejected(text)
+        case Meaning.UNKNOWN:
+            return StatementRefused(text)
         case Meaning.REFUSED:
             hint = MIGRATE if error.args[0] in MISSING else ""
             return AccessRefused(f"the database {place} refused: {text}{hint}")
