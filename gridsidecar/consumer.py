@@ -10,6 +10,7 @@ from gridsidecar.broker import Broker, Delivery
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.executor import Executor
+from gridsidecar.setbacks import Setbacks
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import RowRejected, Store
 from gridsidecar.task import CannotStart, Ended, Task, TaskUpdate, Transition
@@ -39,6 +40,7 @@ class Consumer:
         self._executor = executor
         self._settings = settings
         self._settlement = Settlement(worker, broker, store)
+        self._setbacks = Setbacks(worker, store, self._settlement)
         self._patience = settings.longest_hold
         if len(lanes) > 1:  # what waits for one handler must not keep the others from their work
             self._patience = min(self._patience, PATIENCE_BESIDE_OTHERS)
@@ -77,8 +79,7 @@ class Consumer:
         try:
             held = await self._admission.admit(task, delivery, lane)
         except RowRejected as error:
-            problem = f"the database cannot store this task: {error}"
-            await self._settlement.refuse(delivery, wire.Refused("not-storable", None, problem))
+            await self._setbacks.claim_refused(task, delivery, error)
             return
         if held is None:
             return
@@ -104,6 +105,9 @@ class Consumer:
                 )
             except StoreUnavailable:  # we leave and the database stays away: its row becomes a rescue
                 await self._settlement.give_back(held)
+                return
+            except RowRejected as error:
+                await self._setbacks.end_refused(held, error)
                 return
             await failpoints.reached("committed")
         self._tell(held, lane, ended, transition)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from gridsidecar import failpoints, lifecycle, telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import GridSidecarError
-from gridsidecar.store import Store
+from gridsidecar.store import RowRejected, Store
 from gridsidecar.task import Claim, Ended, Progress, Transition
 from gridsidecar.worker import HeldAttempt, Lane, Worker
 
@@ -59,6 +60,7 @@ class ProgressNote:
         self._held = held
         self._interval = interval
         self._writer: asyncio.Task[None] | None = None
+        self._told = False  # that the database refuses some of it
 
     def update(self, progress: Progress) -> None:
         """Take note; never blocks."""
@@ -77,10 +79,20 @@ class ProgressNote:
             written = self._held.progress
             try:
                 await self._store.progress(claim, written)
+            except RowRejected as error:
+                await self._refused(claim, written, error)
             except GridSidecarError as error:
                 telemetry.debug("progress not stored", task_id=claim.task_id, reason=str(error))
             await self._clock.sleep(self._interval)
         self._writer = None
+
+    async def _refused(self, claim: Claim, progress: Progress, error: RowRejected) -> None:
+        """Told once for each attempt; the figure alone may still be stored."""
+        if not self._told:
+            telemetry.warning("progress cannot be stored", task_id=claim.task_id, reason=str(error))
+        self._told = True
+        with suppress(GridSidecarError):
+            await self._store.progress(claim, Progress(progress.percent))
 
     async def close(self) -> None:
         """Start no further write. One that is on its way may still arrive: the fence keeps it out of an ended row."""

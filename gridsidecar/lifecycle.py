@@ -33,6 +33,7 @@ from gridsidecar.task import (
 PATIENT_INTERRUPTIONS = 9  # from the next one on each also counts as a crash: node pressure looks like a shutdown
 LONGEST_BUSY_WAIT = 300.0  # seconds between two looks at a task that runs elsewhere
 CANCELLED_ON_REQUEST = "cancelled on request"
+FIRST_SETBACK = 5.0  # seconds, doubled each time: the database may be asked too much of by all tasks at once
 START_AGAIN_AFTER = 5.0  # seconds until a task whose handler could not start comes back
 
 
@@ -246,21 +247,10 @@ def cancelled(claim: Claim) -> Transition:
     )
 
 
-def unstorable(transition: Transition, problem: str) -> Transition:
-    """The database will not take what the handler sent: the task fails for good, and says why."""
-    return replace(
-        transition,
-        status=Status.FAILED,
-        settle=Settle.ACK,
-        outcome="failed",
-        delay=None,
-        result=None,
-        error=f"the database cannot store what the handler sent: {problem}"[:1000],
-        error_type=ErrorType.HANDLER_ERROR,
-        last_error_type=None,
-        traceback=None,
-        beats_cancel=False,
-    )
+def setback(refusals: int, max_crashes: int) -> float | None:
+    """Seconds until a task comes back whose row the database refused to write so many times in a row; None: it does
+    not, as one that takes its worker down so often does not."""
+    return None if refusals > max_crashes else min(LONGEST_BUSY_WAIT, FIRST_SETBACK * 2.0 ** min(refusals - 1, 10))
 
 
 def _failed(claim: Claim, end: Failed, policy: RetryPolicy, rng: random.Random) -> Transition:

@@ -10,7 +10,6 @@ from gridsidecar.broker import Broker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError, PublishRefused
 from gridsidecar.handler import StopReason, reaper
 from gridsidecar.store import HeldRow, OpenStore, RowRejected
-from gridsidecar.store.aside import Aside
 from gridsidecar.store.retention import BATCH
 from gridsidecar.worker import HeldAttempt, Lease, Worker
 
@@ -18,6 +17,7 @@ RENEWALS_PER_LEASE = 3
 LONGEST_LOOK_GAP = 15.0  # seconds between two looks for overdue tasks, and for old ones
 PRUNES_PER_LOOK = 20  # batches
 PRUNE_PAUSE = 0.2  # seconds, about, between two batches: others want to use the database, too
+REFUSED_REST = 60.0  # seconds until a row is tried again that the database refused to write
 FAILED_PAUSE = 2.0  # seconds, at most, after which a failed try is made again: a lease does not wait
 
 
@@ -31,7 +31,6 @@ class Maintenance:
         self._leases = store.leases
         self._retention = store.retention
         self._longest_hold = longest_hold  # seconds
-        self._aside = Aside()
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -79,10 +78,7 @@ class Maintenance:
         await self._take_new_identity()
         for held in list(self._worker.attempts.values()):
             if self._worker.clock.monotonic() - held.received_at > self._longest_hold:
-                try:
-                    await self._hand_off(held)
-                except RowRejected as error:
-                    self._aside.add(held.claim.task_id, str(error))
+                await self._each(held.claim.task_id, self._hand_off(held))
 
     async def _reconcile(self, lease: Lease) -> None:
         """Rows and memory must name the same attempts: one that no row names is killed, a row without one goes back."""
@@ -93,14 +89,19 @@ class Maintenance:
             if self._worker.attempts.get(held.claim.task_id) is held and not held.ended:
                 self._compare(held, rows.get(held.claim.task_id))
         for row in rows.values():
-            if row.task_id not in before and row.task_id not in self._aside:
-                try:
-                    await self._return(lease, row)
-                except RowRejected as error:
-                    self._aside.add(row.task_id, str(error))
+            if row.task_id not in before and self._worker.may_write(row.task_id):
+                await self._each(row.task_id, self._return(lease, row))
         if not rows and self._worker.is_done_with(lease):
             await lease.leave()
             self._worker.leases.remove(lease)
+
+    async def _each(self, task_id: str, write: Awaitable[None]) -> None:
+        """One row that the database refuses to write does not keep the others from their turn."""
+        try:
+            await write
+        except RowRejected as error:
+            if self._worker.leave_alone(task_id, REFUSED_REST):
+                telemetry.warning("the database refuses to write a row", task_id=task_id, reason=str(error))
 
     async def _take_new_identity(self) -> None:
         """Whoever counts as dead does not claim under the same name. What others left to us keeps the old one, which
@@ -140,7 +141,9 @@ class Maintenance:
 
     async def _hand_off(self, held: HeldAttempt) -> None:
         """The broker would take this delivery back soon: the store owns the task from now on. Mark first, then ack."""
-        if held.delivery is None or held.ended or not await self._store.hand_off(held.claim) or held.ended:
+        if held.delivery is None or held.ended or not self._worker.may_write(held.claim.task_id):
+            return
+        if not await self._store.hand_off(held.claim) or held.ended:
             return  # what has ended settles its delivery itself
         await failpoints.reached("hand_off_marked")
         delivery, held.delivery = held.delivery, None

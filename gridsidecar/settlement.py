@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import assert_never
 
-from gridsidecar import failpoints, telemetry, wire
+from gridsidecar import failpoints, lifecycle, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
@@ -36,7 +36,7 @@ class Settlement:
             case Settle.ACK:
                 await _ack(held)
             case Settle.ALARM:
-                message = replace(held.claim.task.message, attempt=held.claim.attempt, busy=0)
+                message = replace(held.claim.task.message, attempt=held.claim.attempt, busy=0, refusals=0)
                 await self._alarm_then_ack(held.claim.task_id, message, transition.delay or 0.0, held)
             case Settle.GIVE_BACK:
                 await self.give_back(held)
@@ -158,10 +158,48 @@ class Settlement:
             self._tell_refused(refused, task)
         await delivery.ack()
 
+    async def set_back(self, message: Message, delay: float, of: HeldAttempt | Delivery) -> None:
+        """Bring a message back that no row stands for: by an alarm, or at the end of the queue where there is none.
+        Never by a nack: a quorum queue would count it, and throw the message away."""
+        later = replace(message, message_id=None, nudge=False)
+        try:
+            try:
+                await self._until_sent(lambda: self._broker.alarm(later, delay))
+            except PublishRefused:
+                await self._worker.clock.sleep(REFUSED_PAUSE)
+                await self._until_sent(lambda: self._broker.publish(later))
+            await failpoints.reached("alarm_published")
+        except PublishRefused:
+            raise GiveBack from None
+        except BrokerUnavailable:  # out of patience: never acked, so the message comes back by itself
+            return
+        await _ack(of)
+
+    async def bury(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> bool:
+        """A task that no database takes goes to the dead letters, as its producer sent it; it is not acked yet. False
+        where they do not take it: then it comes back later, as often as that."""
+        refused = wire.Refused("not-storable", None, reason)
+        letter = replace(task.message, attempt=0, nudge=False, busy=0, refusals=0)
+        try:
+            await self._until_sent(lambda: self._broker.dead_letter(letter, f"{refused.reason}: {reason}"))
+        except PublishRefused as error:
+            self._worker.readiness.blocked("dead letters", str(error))
+            await self.set_back(message, lifecycle.LONGEST_BUSY_WAIT, of)
+            return False
+        self._worker.readiness.clear("dead letters")
+        await failpoints.reached("dead_lettered")
+        telemetry.refused(task_id=task.task_id, reason=refused.reason, error=reason)
+        self._tell_refused(refused, task)
+        return True
+
+    async def settled(self, of: HeldAttempt | Delivery) -> None:
+        """All that follows is safe: the broker may forget the message."""
+        await _ack(of)
+
     def _tell_refused(self, refused: wire.Refused, task: Task | None) -> None:
         self._worker.tell(
             TaskUpdate(
-                task_id=refused.task_id or "",
+                task_id=refused.task_id or (task.task_id if task else ""),
                 task_type=task.task_type if task else "default",
                 status=Status.FAILED,
                 attempt=0,

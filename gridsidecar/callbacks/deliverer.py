@@ -165,6 +165,8 @@ class Deliverer:
         if sender is None:
             known = " or ".join(sorted(self._senders))
             return Hopeless(f"callback_type {callback.kind!r} is not known; it is {known}")
+        if not callback.body:
+            return Hopeless("the database would not store what it says; `gridsidecar status` shows the task")
         try:
             return await sender.send(callback)
         except Exception as error:  # a bug of ours; written down like any other failure, or it would be tried for ever

@@ -55,7 +55,7 @@ async def connected(settings: BrokerSettings) -> AsyncIterator[Broker]:
 @asynccontextmanager
 async def existing_store(settings: Settings) -> AsyncIterator[OpenStore | None]:
     """The store as it stands, to look and to change single rows: nothing is created. None: no SQLite file yet."""
-    from gridsidecar.store import RowRejected, make_store
+    from gridsidecar.store import RowRejected, StatementRefused, make_store
 
     if _no_file_yet(settings):
         yield None
@@ -64,6 +64,8 @@ async def existing_store(settings: Settings) -> AsyncIterator[OpenStore | None]:
     try:
         await store.open()
         yield store
+    except StatementRefused:
+        raise
     except RowRejected as error:  # a command line may hold any bytes
         raise UsageError(f"the database takes no such value, or holds one that cannot be read: {error}") from error
     finally:

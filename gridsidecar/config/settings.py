@@ -139,7 +139,9 @@ class WorkerSettings(Section):
         default=60, description="Seconds without a heartbeat after which other workers take over this one's tasks."
     )
     max_crashes: Count = Field(
-        default=3, description="Take-overs of one task from dead workers, before it fails with WorkerLost."
+        default=3,
+        description="Take-overs of one task from dead workers, before it fails with WorkerLost; likewise refusals of the "
+        "database to write its row, before it goes to the dead letters.",
     )
 
 

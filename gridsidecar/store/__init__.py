@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
-from gridsidecar.store.database import Database, RowRejected
+from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.outbox import Outbox, OwedCallback, Taken
 from gridsidecar.store.queries import TableNames, load_queries
@@ -25,6 +25,7 @@ __all__ = [
     "Received",
     "Retention",
     "RowRejected",
+    "StatementRefused",
     "Store",
     "Taken",
     "make_store",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from gridsidecar.errors import EX_REFUSED, GridSidecarError
 from gridsidecar.store.queries import Query
 
 T = TypeVar("T")
@@ -25,8 +26,14 @@ class Connection(Protocol):
         ...
 
 
-class RowRejected(Exception):
+class RowRejected(GridSidecarError):
     """The database refuses these values (too long, not storable): the statement is at fault, not the server."""
+
+    exit_code = EX_REFUSED
+
+
+class StatementRefused(RowRejected):
+    """The same, for a reason that nobody but the database knows (a trigger): the next time it may think otherwise."""
 
 
 class Database(Protocol):

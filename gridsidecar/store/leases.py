@@ -12,6 +12,7 @@ from gridsidecar.clock import Clock
 from gridsidecar.store import outbox, records
 from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected
+from gridsidecar.store.outbox import Owed
 from gridsidecar.store.queries import Query
 from gridsidecar.task import ErrorType, Message
 
@@ -78,24 +79,26 @@ class Leases:
             "error": "its worker does not know of it",
         }
 
-        async def give_back(connection: Connection) -> bool:
+        async def give_back(connection: Connection, owed: Owed) -> bool:
             if not await connection.execute(self._queries["return_row"], params):
                 return False
             await connection.execute(self._queries["attempt_lost"], lost)
             if status.terminal:
-                await self._owe_callback(connection, row)
+                await self._owe_callback(connection, row, owed)
             return True
 
-        return await self._database.transact(give_back)
+        return await outbox.owing(
+            row.task_id, lambda owed: self._database.transact(lambda connection: give_back(connection, owed))
+        )
 
-    async def _owe_callback(self, connection: Connection, held: HeldRow) -> None:
+    async def _owe_callback(self, connection: Connection, held: HeldRow, owed: Owed) -> None:
         (stored,) = await connection.fetch(self._queries["row_locked"], {"id": held.task_id})
         row = records.row(stored)
         end = lifecycle.cancel(row)
-        for query, owed in outbox.owe(
-            self._queries, self._queue, row.callback, held.task_id, held.attempt, end, self._clock.now()
+        for query, params in outbox.owe(
+            self._queries, self._queue, row.callback, held.task_id, held.attempt, end, self._clock.now(), owed
         ):
-            await connection.execute(query, owed)
+            await connection.execute(query, params)
 
     async def overdue(self, *, judge_others: bool, limit: int = 100) -> list[Message]:
         """Nudges for tasks of this queue that nobody brought back in time, or (`judge_others`) whose worker died.

@@ -3,21 +3,59 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from gridsidecar import wire
+from gridsidecar import telemetry, wire
 from gridsidecar.lifecycle import Close
-from gridsidecar.store import records
-from gridsidecar.store.database import Connection, Database, RowRejected, Statement
+from gridsidecar.store.database import Connection, Database, RowRejected, Statement, T
 from gridsidecar.store.queries import Query
+from gridsidecar.store.records import ascii_only, storable
 from gridsidecar.task import Callback, ErrorType, Transition
 
 ERROR_LIMIT = 2000  # characters
+NOT_STORED = "the database would not store it"
+
+
+class Owing(StrEnum):
+    """How the callback of an end is written."""
+
+    WHOLE = "whole"
+    GIVEN_UP = "given up"  # without its body, for people to see
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """How, and why not better."""
+
+    form: Owing = Owing.WHOLE
+    problem: str = ""
+
+
+WHOLE = Owed()
+
+
+async def owing(task_id: str, end: Callable[[Owed], Awaitable[T]]) -> T:
+    """Run a transaction that may end a task without an attempt. Where the database will not store its callback, that
+    is given up, the end is not."""
+    problem = ""
+    for form in Owing:
+        try:
+            ended = await end(Owed(form, problem))
+        except RowRejected as error:
+            problem = problem or str(error)
+            last = error
+        else:
+            if problem:
+                telemetry.error("callback given up", task_id=task_id, error=f"{NOT_STORED}: {problem}")
+            return ended
+    raise last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +127,12 @@ class Outbox:
 
     async def failed(self, callback: OwedCallback, error: str, retry_in: float | None) -> bool:
         """It did not arrive: again in so many seconds, or None: given up, and kept for people to see and replay."""
-        told = {"error": _told(error), "dead": int(retry_in is None), "gap": retry_in, "spent": 1}
+        told = {"error": storable(error)[:ERROR_LIMIT], "dead": int(retry_in is None), "gap": retry_in, "spent": 1}
         return await self._write("callback_failed", callback, told)
 
     async def postponed(self, callback: OwedCallback, error: str, retry_in: float) -> bool:
         """It was not tried, for reasons that are not the receiver's: again in so many seconds, no try spent."""
-        told = {"error": _told(error), "dead": 0, "gap": retry_in, "spent": 0}
+        told = {"error": storable(error)[:ERROR_LIMIT], "dead": 0, "gap": retry_in, "spent": 0}
         return await self._write("callback_failed", callback, told)
 
     async def _write(self, query: str, callback: OwedCallback, params: Mapping[str, Any] | None = None) -> bool:
@@ -127,10 +165,6 @@ class Outbox:
         return changed
 
 
-def _told(error: str) -> str:
-    return records.storable(error)[:ERROR_LIMIT]
-
-
 def receiver_of(callback: Callback) -> str:
     """Without a comma: lists of receivers are joined by it."""
     if callback.type != "http":
@@ -151,18 +185,37 @@ def owe(
     attempt: int,
     end: Transition | Close,
     now: datetime,
+    owed: Owed = WHOLE,
 ) -> tuple[Statement, ...]:
     """The statement that writes the callback of an end, to run after the end in the same transaction; none where
     nobody asked for it. It writes nothing unless the row has this end, and one row for each end."""
-    if not (callback.wanted and end.status.terminal):
+    if not (callback.wanted and end.status.terminal) or owed.form is Owing.NOTHING:
         return ()
+    given_up = owed.form is Owing.GIVEN_UP
+    params = {
+        "id": task_id,
+        "attempt": attempt,
+        "status": end.status.value,
+        "callback_id": f"cb_{uuid4().hex}",
+        "callback_body": "" if given_up else _body(callback, task_id, attempt, end, now),
+        "given_up": int(given_up),
+        "problem": ascii_only(f"{NOT_STORED}: {owed.problem}", ERROR_LIMIT) if given_up else None,
+        "queue": queue,
+        "receiver": receiver_of(callback),
+        # A refusal ends only a row of ours: one that another program failed looks the same, but has no queue.
+        "refused": int(attempt == 0 and end.error_type == ErrorType.VALIDATION),
+    }
+    return ((queries["owe_callback"], params),)
+
+
+def _body(callback: Callback, task_id: str, attempt: int, end: Transition | Close, now: datetime) -> str:
     try:
-        body = wire.encode_callback(
+        return wire.encode_callback(
             task_id,
             end.status,
             result=end.result if isinstance(end, Transition) else None,
-            error=end.error,
-            error_type=end.error_type,
+            error=end.error and storable(end.error),
+            error_type=end.error_type and storable(end.error_type),
             last_error_type=end.last_error_type if isinstance(end, Transition) else None,
             attempts=attempt,
             callback_data=callback.data,
@@ -170,15 +223,3 @@ def owe(
         )
     except (ValueError, TypeError, RecursionError) as error:
         raise RowRejected(f"no JSON value: {error}") from error
-    params = {
-        "id": task_id,
-        "attempt": attempt,
-        "status": end.status.value,
-        "callback_id": f"cb_{uuid4().hex}",
-        "callback_body": body,
-        "queue": queue,
-        "receiver": receiver_of(callback),
-        # A refusal ends only a row of ours: one that another program failed looks the same, but has no queue.
-        "refused": int(attempt == 0 and end.error_type == ErrorType.VALIDATION),
-    }
-    return ((queries["owe_callback"], params),)

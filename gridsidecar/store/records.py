@@ -31,7 +31,7 @@ def new_row(task: Task, worker_id: str, max_retry_count: int, queue: str) -> dic
         {
             "id": task.task_id,
             "task_type": task.task_type,
-            "data": _json(task.data),
+            "data": json_text(task.data),
             "max_retry_count": max_retry_count,
             "priority": task.priority,
             "timeout": task.timeout,
@@ -46,7 +46,7 @@ def callback_columns(callback: Callback) -> dict[str, Any]:
     return {
         "callback_url": callback.url,
         "callback_type": callback.type,
-        "callback_data": None if callback.data is None else _json(callback.data),
+        "callback_data": None if callback.data is None else json_text(callback.data),
     }
 
 
@@ -54,7 +54,7 @@ def take_over(task: Task, max_retry_count: int) -> dict[str, Any]:
     """What a row that another program wrote lacks, of its task's message."""
     return callback_columns(task.callback) | {
         "id": task.task_id,
-        "data": _json(task.data),
+        "data": json_text(task.data),
         "asked": task.max_retry_count,
         "max_retry_count": max_retry_count,
         "wants_callback": int(task.callback.wanted),
@@ -78,8 +78,8 @@ def message_columns(message: Message, queue: str) -> dict[str, Any]:
 
 
 def _as_produced(message: Message) -> Message:
-    if message.attempt or message.nudge or message.busy:
-        return replace(message, attempt=0, nudge=False, busy=0)
+    if message.attempt or message.nudge or message.busy or message.refusals:
+        return replace(message, attempt=0, nudge=False, busy=0, refusals=0)
     return message
 
 
@@ -148,7 +148,7 @@ def progress_columns(progress: Progress) -> dict[str, Any]:
     return {
         "progress": None if progress.percent is None else int(progress.percent),
         "progress_message": _cut(progress.message, 1024),
-        "checkpoint": None if progress.checkpoint is None else _json(progress.checkpoint.data),
+        "checkpoint": None if progress.checkpoint is None else json_text(progress.checkpoint.data),
     }
 
 
@@ -160,7 +160,7 @@ def end_columns(claim: Claim, transition: Transition, progress: Progress, grace:
         | progress_columns(last)
         | {
             "status": transition.status.value,
-            "result": _json(transition.result) if succeeded else None,
+            "result": json_text(transition.result) if succeeded else None,
             "error": _cut(transition.error, ERROR_LIMIT),
             "error_type": _cut(transition.error_type, SHORT),
             "last_error_type": _cut(transition.last_error_type, SHORT),
@@ -239,7 +239,7 @@ def decoded(text: str | None) -> Any:
         return text
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
     try:
         return wire.readable_json(value)
     except (ValueError, TypeError, RecursionError) as error:
@@ -248,6 +248,11 @@ def _json(value: Any) -> str:
 
 def _cut(text: str | None, limit: int) -> str | None:
     return None if text is None else storable(text)[:limit]
+
+
+def ascii_only(text: str, limit: int) -> str:
+    """The start of the text with `?` for what is not ASCII: so it fits every column."""
+    return text[:limit].encode("ascii", "replace").decode()
 
 
 def storable(text: str) -> str:

@@ -14,7 +14,7 @@ import aiosqlite
 
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, StoreUnavailable
-from gridsidecar.store.database import MIGRATE, Connection, Params, RowRejected, Statement, T
+from gridsidecar.store.database import MIGRATE, Connection, Params, RowRejected, Statement, StatementRefused, T
 from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
 
 WAL_TRIES, WAL_PAUSE = 250, 0.02  # seconds
@@ -170,6 +170,8 @@ class _translated:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if getattr(error, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_TRIGGER":
+            raise StatementRefused(str(error)) from error
         if isinstance(error, _REJECTED):
             raise RowRejected(str(error)) from error
         if isinstance(error, sqlite3.OperationalError):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from gridsidecar import lifecycle, wire
+from gridsidecar import lifecycle, telemetry
 from gridsidecar.clock import Clock
-from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Me, Reception, Reread, Resume, Row, Wait
+from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Me, Reception, Resume, Row, Wait
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement
+from gridsidecar.store.ends import CHECK_GRACE, Ends
+from gridsidecar.store.outbox import Owed, Owing
 from gridsidecar.store.queries import Query
 from gridsidecar.task import (
     NO_CALLBACK,
@@ -24,9 +26,6 @@ from gridsidecar.task import (
     Task,
     Transition,
 )
-
-LOST = "lost"  # the outcome of an attempt that was taken from its worker
-CHECK_GRACE = 60.0  # seconds after its time until maintenance looks for a task whose alarm did not come
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,7 @@ class Store:
         self._queue = queue
         self._clock = clock  # for the time that a callback names; all else is timed by the database
         self._batch = Batch(database)
+        self.ends = Ends(database, queries, queue, clock, self._batch)
 
     # -- a delivery arrives -------------------------------------------------------------------------------------------
 
@@ -63,22 +63,24 @@ class Store:
             if inserted:
                 return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1)
 
-        async def decide(connection: Connection) -> Received:
-            return await self._receive(connection, task, me, max_retry_count)
+        async def decide(owed: Owed) -> Received:
+            return await self._database.transact(
+                lambda connection: self._receive(connection, task, me, max_retry_count, owed)
+            )
 
-        return await self._database.transact(decide)
+        return await outbox.owing(task.task_id, decide)
 
     async def look(self, task: Task, me: Me) -> Received:
         """What this delivery would mean right now; changes nothing, so the answer carries no claim."""
         row = await self._look_up(task.task_id)
         return Received(lifecycle.receive(row, task.message, me), attempt=row.attempt if row else 0)
 
-    async def _receive(self, connection: Connection, task: Task, me: Me, max_retry_count: int) -> Received:
+    async def _receive(self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed) -> Received:
         row = await self._locked_row(connection, task.task_id)
         reception = lifecycle.receive(row, task.message, me)
         match reception:
             case Insert():
-                return await self._insert(connection, task, me, max_retry_count)
+                return await self._insert(connection, task, me, max_retry_count, owed)
             case Begin():
                 assert row is not None
                 foreign = row.unclaimed
@@ -95,14 +97,14 @@ class Store:
                 return Received(reception, claim, row.attempt)
             case Close():
                 assert row is not None
-                await self._close(connection, task.task_id, row, reception)
+                await self._close(connection, task.task_id, row, reception, owed)
             case Adopt() | Drop() | Wait():
                 pass
             case _:
                 assert_never(reception)
         return Received(reception, attempt=row.attempt if row else 0)
 
-    async def _insert(self, connection: Connection, task: Task, me: Me, max_retry_count: int) -> Received:
+    async def _insert(self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed) -> Received:
         params = records.new_row(task, me.worker_id, max_retry_count, self._queue)
         if task.defer_by or task.defer_until:
             deferred = params | records.deferral(task, CHECK_GRACE)
@@ -114,7 +116,7 @@ class Store:
         else:
             if await connection.execute(self._queries["insert_running"], params):
                 return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1)
-        return await self._receive(connection, task, me, max_retry_count)  # it is there now, or due already
+        return await self._receive(connection, task, me, max_retry_count, owed)  # it is there now, or due already
 
     async def _take_over(self, connection: Connection, task: Task, max_retry_count: int) -> Row:
         """Complete a row that another program wrote by what the message says, also by the time when it wants to run."""
@@ -137,7 +139,7 @@ class Store:
         }
         await connection.execute(self._queries["begin_next"], params)
 
-    async def _close(self, connection: Connection, task_id: str, row: Row, close: Close) -> None:
+    async def _close(self, connection: Connection, task_id: str, row: Row, close: Close, owed: Owed) -> None:
         if close.rescues:
             await self._lost(connection, task_id, row)
         params = {
@@ -148,11 +150,11 @@ class Store:
             "crashes": close.crashes,
         }
         await connection.execute(self._queries["close"], params)
-        for query, owed in self._owed(row.callback, task_id, row.attempt, close):
-            await connection.execute(query, owed)
+        for query, callback in self._owed(row.callback, task_id, row.attempt, close, owed):
+            await connection.execute(query, callback)
 
-    def _owed(self, callback: Callback, task_id: str, attempt: int, end: Transition | Close) -> tuple[Statement, ...]:
-        return outbox.owe(self._queries, self._queue, callback, task_id, attempt, end, self._clock.now())
+    def _owed(self, callback: Callback, task_id: str, attempt: int, end: Close, owed: Owed) -> tuple[Statement, ...]:
+        return outbox.owe(self._queries, self._queue, callback, task_id, attempt, end, self._clock.now(), owed)
 
     async def _lost(self, connection: Connection, task_id: str, row: Row) -> None:
         """End a dead worker's attempt in the history, so that its own late entry is refused."""
@@ -178,23 +180,36 @@ class Store:
 
         `task` is what it asks for, where it could be read at all.
         """
+        for owed in (outbox.WHOLE, Owed(Owing.GIVEN_UP, error), Owed(Owing.NOTHING)):
+            try:
+                return await self._note_refusal(message, task_id, error, task, owed)
+            except RowRejected as problem:
+                last = problem
+        telemetry.warning("a refusal cannot be noted in the database", task_id=task_id, reason=str(last))
+        return False
+
+    async def _note_refusal(self, message: Message, task_id: str, error: str, task: Task | None, owed: Owed) -> bool:
+        """With less and less of its task where the database will not store it; at last with nothing but its id."""
+        whole = owed == outbox.WHOLE
+        if owed.form is Owing.NOTHING:
+            task = None
         callback = task.callback if task else NO_CALLBACK
         params = {
             "id": task_id,
             "task_type": task.task_type if task else "default",
-            "data": wire.data_json(task.data) if task else None,
-            "error": error,
+            "data": records.json_text(task.data) if task and whole else None,
+            "error": records.storable(error)[: records.ERROR_LIMIT] if whole else records.ascii_only(error, 500),
             "error_type": ErrorType.VALIDATION.value,
             "queue": self._queue,
-            "message_id": message.message_id,
-        } | records.callback_columns(callback)
+            "message_id": message.message_id if whole else None,
+        } | records.callback_columns(callback if whole else replace(callback, data=None))
         refusal = Close(status=Status.FAILED, error=error, error_type=ErrorType.VALIDATION, crashes=0)
         again = {name: params[name] for name in ("id", "error", "error_type")}
         inserted, closed, *_ = await self._batch.write(
             task_id,
             (self._queries["insert_refused"], params),
             (self._queries["refuse_again"], again),
-            *self._owed(callback, task_id, 0, refusal),
+            *self._owed(callback, task_id, 0, refusal, owed),
         )
         return bool(inserted or closed)
 
@@ -203,40 +218,8 @@ class Store:
     async def commit(
         self, claim: Claim, transition: Transition, report: Report, progress: Progress
     ) -> Transition | None:
-        """Write an attempt's end, fenced by id, attempt and worker; what now stands in the row.
-
-        That is `transition`, or the cancellation that came in meanwhile, or None when a newer claim owns the task.
-        """
-        try:
-            written = await self._write_end(claim, transition, report, progress)
-        except RowRejected as error:
-            transition = lifecycle.unstorable(transition, str(error))
-            written = await self._write_end(claim, transition, report, Progress())
-        if written:
-            return transition
-        row = await self._look_up(claim.task_id)
-        match lifecycle.reread(row, claim, taken=await self._was_taken(claim)):
-            case Reread.WRITTEN:
-                return transition
-            case Reread.CANCEL:
-                return await self.commit(claim, lifecycle.cancelled(claim), report, progress)
-            case Reread.LOST:
-                return None
-
-    async def _was_taken(self, claim: Claim) -> bool:
-        """Read after the row: whoever takes an attempt away writes both in one transaction."""
-        asked = {"id": claim.task_id, "attempt": claim.attempt}
-        rows = await self._database.fetch(self._queries["outcome_of"], asked)
-        return bool(rows) and rows[0]["outcome"] == LOST
-
-    async def _write_end(self, claim: Claim, transition: Transition, report: Report, progress: Progress) -> bool:
-        statements: tuple[Statement, ...] = (
-            (self._queries["commit"], records.end_columns(claim, transition, progress, CHECK_GRACE)),
-            (self._queries["attempt_ended"], records.attempt_columns(claim, transition, report)),
-            *self._owed(claim.task.callback, claim.task_id, claim.attempt, transition),
-        )
-        changed, *_ = await self._batch.write(claim.task_id, *statements)
-        return bool(changed)
+        """Write an attempt's end, fenced by id, attempt and worker; what now stands in the row: see `Ends.commit`."""
+        return await self.ends.commit(claim, transition, report, progress)
 
     async def progress(self, claim: Claim, progress: Progress) -> bool:
         """Note how far the attempt is; False when it is not ours any more."""
@@ -260,17 +243,19 @@ class Store:
     async def request_cancel(self, task_id: str) -> Status | None:
         """End a waiting task at once, ask for the end of a running one; its status afterwards, None if unknown."""
 
-        async def cancel(connection: Connection) -> Status | None:
+        async def cancel(connection: Connection, owed: Owed) -> Status | None:
             row = await self._locked_row(connection, task_id)
             if row is None or row.status.terminal:
                 return row.status if row else None
             if row.status is Status.RUNNING:
                 await connection.execute(self._queries["ask_cancel"], {"id": task_id})
                 return Status.RUNNING
-            await self._close(connection, task_id, row, lifecycle.cancel(row))
+            await self._close(connection, task_id, row, lifecycle.cancel(row), owed)
             return Status.CANCELLED
 
-        return await self._database.transact(cancel)
+        return await outbox.owing(
+            task_id, lambda owed: self._database.transact(lambda connection: cancel(connection, owed))
+        )
 
     async def retry_by_hand(self, task_id: str) -> Message | None:
         """Make an ended task due now, with its counters at zero; the nudge to publish, None if it cannot be retried:

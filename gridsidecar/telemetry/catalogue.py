@@ -29,6 +29,12 @@ CHINESE = {
     "a row cannot be changed, and is left alone": "记录无法修改，已跳过",
     "task handed off to the store": "任务已移交数据库托管",
     "progress not stored": "进度未能入库",
+    "progress cannot be stored": "进度无法入库，数据库拒绝写入",
+    "an end was stored without all of it": "任务结果已入库，部分内容被数据库拒绝而略去",
+    "the database refuses a task, it comes back later": "数据库拒绝写入该任务，稍后重试",
+    "the database refuses to write a row": "数据库拒绝修改任务记录",
+    "a row was not set aside": "任务记录未能搁置",
+    "a refusal cannot be noted in the database": "拒绝记录未能入库",
     "a task is said to run in an earlier system": "任务显示仍在旧系统中执行",
     # Handlers that stay
     "handler process cannot start": "常驻处理进程无法启动",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gridsidecar.task import ErrorType, Status
-from gridsidecar.wire.strict_json import data_json
+from gridsidecar.wire.strict_json import readable_json
 
 
 def encode_callback(
@@ -26,7 +26,7 @@ def encode_callback(
     The keys, their order and the form of the time (`2026-01-31T12:00:00Z`) are those that receivers of the earlier
     plugin were promised.
     """
-    return data_json(
+    return readable_json(  # escaped, a text could be three times as long as in the message that it comes from
         {
             "task_id": task_id,
             "status": status.value,

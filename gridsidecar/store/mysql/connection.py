@@ -21,12 +21,15 @@ from gridsidecar.store.queries import Query
 
 CONNECT_TIMEOUT = 10.0  # seconds, for TCP, TLS and login together
 REPLY_TIMEOUT = 30.0  # seconds for one statement or batch
+# The login asks for it, too, but a server may be told not to listen, or to set its own with init_connect afterwards.
+_NAMES = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci"
 # The comment is for MySQL alone, which would round a time to the next second, where a column holds whole seconds.
 _SESSION = (
     "SET time_zone = '+00:00', innodb_lock_wait_timeout = 5, sql_mode = CONCAT("
     "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO' /*!80001 , ',TIME_TRUNCATE_FRACTIONAL' */)"
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+_HEARD = ("character_set_client", "character_set_connection", "character_set_results")
 _CLEAR = ("mysql_clear_password", "mysql_old_password", "dialog")
 
 
@@ -115,11 +118,11 @@ class Session:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await connection._connect()
-                await connection.query(_SESSION)
-                await connection.query(_ISOLATION)
+                await _query_all(connection, f"{_NAMES}; {_SESSION}; {_ISOLATION}".encode())
                 async with connection.cursor() as cursor:
-                    await cursor.execute("SELECT @@max_allowed_packet")
-                    (largest_packet,) = await cursor.fetchone()
+                    await cursor.execute(f"SELECT @@max_allowed_packet, {', '.join(f'@@{name}' for name in _HEARD)}")
+                    largest_packet, *heard = await cursor.fetchone()
+            _check_heard(address, heard)
         except BaseException as error:
             connection.close()  # aiomysql leaves the socket open when it is cancelled in the middle of a login
             if refused := refusal(error, address.place):
@@ -148,24 +151,29 @@ class Session:
             return int(await self._connection.query(packet))
 
     async def run_batch(self, statements: Sequence[Statement]) -> list[int]:
-        """The statements as one transaction in one round trip; rows changed by each."""
+        """The statements as one transaction, in one round trip if one packet holds them; rows changed by each."""
         merged = merge(statements)
         parts = [statement.sql for statement in merged]
         if len(parts) > 1:  # one by itself is a transaction anyway
             parts = ["BEGIN", *parts, "COMMIT"]
-        packet = self._packet(";\n".join(parts))
+        packets = self._packets(parts)
+        counts: list[int] = []
         async with asyncio.timeout(REPLY_TIMEOUT):
             self.used_at = self._connection.loop.time()
-            counts = [int(await self._connection.query(packet))]
-            while self._connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
-                counts.append(int(await self._connection.next_result()))
+            for packet in packets:
+                counts += await _query_all(self._connection, packet)
         if len(counts) != len(parts):
             raise pymysql.err.OperationalError(2014, "the server answered a batch only in part")
         return spread(merged, counts if len(parts) == 1 else counts[1:-1], len(statements))
 
+    def _packets(self, parts: Sequence[str]) -> list[bytes]:
+        """All together, or each by itself where that is too much for one packet."""
+        together = _bytes(";\n".join(parts))
+        return [together] if len(together) < self._largest_packet else [self._packet(part) for part in parts]
+
     def _packet(self, sql: str) -> bytes:
         """The bytes to send. The server would hang up on one that is too large, which looks like an outage."""
-        packet = sql.encode("utf-8", "surrogateescape")
+        packet = _bytes(sql)
         if len(packet) >= self._largest_packet:
             raise RowRejected(f"{len(packet)} bytes are more than its max_allowed_packet, {self._largest_packet}")
         return packet
@@ -184,6 +192,28 @@ class Session:
                 await self._connection.ensure_closed()
         except (OSError, TimeoutError, pymysql.err.MySQLError):
             self._connection.close()
+
+
+def _bytes(sql: str) -> bytes:
+    return sql.encode("utf-8", "surrogateescape")
+
+
+async def _query_all(connection: Any, packet: bytes) -> list[int]:
+    """Run statements that travel together; rows changed by each."""
+    counts = [int(await connection.query(packet))]
+    while connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
+        counts.append(int(await connection.next_result()))
+    return counts
+
+
+def _check_heard(address: MySQLAddress, heard: Sequence[str]) -> None:
+    """What is not sent and read as UTF-8 of four bytes would be refused, lost or encoded twice."""
+    for name, value in zip(_HEARD, heard, strict=True):
+        if value != "utf8mb4":
+            raise AccessRefused(
+                f"the database {address.place} does not speak utf8mb4 with us: {name} is {value} also after SET NAMES "
+                "utf8mb4; let what stands between us and the server pass that on"
+            )
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gridsidecar.clock import Clock, SystemClock, backoff, system_random
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
-from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
+from gridsidecar.store.database import Connection, Params, Statement, T
 from gridsidecar.store.mysql.connection import Session
 from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning, refusal, translated
 from gridsidecar.store.mysql.migration import Migration
@@ -57,7 +57,7 @@ class MySQLDatabase:
             try:
                 async with self._pool.session() as session:
                     return await use(session)
-            except (GridSidecarError, RowRejected):
+            except GridSidecarError:
                 raise
             except BROKEN as error:
                 if meaning(error) is not Meaning.RETRY:

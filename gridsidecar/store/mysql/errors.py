@@ -9,7 +9,7 @@ from enum import StrEnum
 import pymysql.err
 
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
-from gridsidecar.store.database import MIGRATE, RowRejected
+from gridsidecar.store.database import MIGRATE, RowRejected, StatementRefused
 from gridsidecar.store.mysql.advice import ADVICE
 
 # What a server, or the way to it, does to us; RuntimeError is uvloop's word for a socket that is closed.
@@ -25,6 +25,7 @@ class Meaning(StrEnum):
     FULL = "full"  # disk or table are full: wait
     CROWDED = "crowded"  # no more connections for us: make do with those that there are
     REJECTED = "rejected"  # the values cannot be stored
+    UNKNOWN = "unknown"  # the server refuses this statement, we do not know why: a trigger, say
     REFUSED = "refused"  # password, rights, missing database or table: no use in waiting
 
 
@@ -32,8 +33,8 @@ _MEANINGS = {
     Meaning.RETRY: {1205, 1213, 1412, 1614, 3101},
     # Starting, stopping, out of memory or threads, a node of a cluster that is not in step; 9001 – 9007 are of proxies
     # and of TiDB, whose own servers are away.
-    Meaning.GONE: {0, 1037, 1042, 1043, 1047, 1053, 1077, 1079, 1080, 1135, 1152, 1158, 1159, 1160, 1161, 1184, 1317}
-    | {1927, 1969, 2002, 2003, 2006, 2013, 2014, 2026, 2055, 3024, 3032, 3168, 3169, 4031, *range(9001, 9008)},
+    Meaning.GONE: {0, 1037, 1042, 1043, 1047, 1053, 1077, 1079, 1080, 1135, 1152, 1158, 1159, 1160, 1161, 1180, 1184}
+    | {1317, 1927, 1969, 2002, 2003, 2006, 2013, 2014, 2026, 2055, 3024, 3032, 3168, 3169, 4031, *range(9001, 9008)},
     Meaning.READ_ONLY: {1290, 1792, 1836},
     Meaning.FULL: {28, 1021, 1030, 1041, 1114, 1206},
     Meaning.CROWDED: {1040, 1203, 1226},
@@ -42,7 +43,7 @@ _MEANINGS = {
 }
 MISSING = {1054, 1146}  # no such column, no such table
 _BY_CODE = {code: meaning for meaning, codes in _MEANINGS.items() for code in codes}
-_OF_THE_CLIENT = range(2000, 3000)  # numbers that a client gives, nearly all of them to a connection that broke
+_OF_THE_CLIENT = range(2000, 3000)  # a client's own, nearly all of them for a connection that broke
 
 
 def meaning(error: BaseException) -> Meaning:
@@ -55,7 +56,9 @@ def meaning(error: BaseException) -> Meaning:
         return known
     if isinstance(error, pymysql.err.DataError | pymysql.err.IntegrityError):
         return Meaning.REJECTED
-    return Meaning.REFUSED if isinstance(error, pymysql.err.ProgrammingError) else Meaning.GONE
+    if isinstance(error, pymysql.err.ProgrammingError):
+        return Meaning.REFUSED
+    return Meaning.UNKNOWN if code >= 1000 and code not in _OF_THE_CLIENT else Meaning.GONE
 
 
 def passes(error: pymysql.err.MySQLError) -> bool:
@@ -96,6 +99,8 @@ def translated(error: BaseException, place: str) -> GridSidecarError | RowReject
     match meaning(error):
         case Meaning.REJECTED:
             return RowRejected(text)
+        case Meaning.UNKNOWN:
+            return StatementRefused(text)
         case Meaning.REFUSED:
             return _refused(error, place)
         case Meaning.READ_ONLY:

@@ -90,9 +90,11 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
   AND (cancel_requested = 0 OR :beats_cancel)
 
 -- name: owe_callback
-INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, receiver, body, next_try_at, created_at)
+INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, receiver, body, next_try_at, created_at,
+  dead, last_error)
 SELECT t.id, t.rerun, :callback_id, t.attempt, COALESCE(t.queue, :queue), COALESCE(t.callback_type, 'http'),
-  t.callback_url, :receiver, :callback_body, {now}, {now}
+  t.callback_url, :receiver, :callback_body, CASE WHEN :given_up = 1 THEN NULL ELSE {now} END,
+  {now}, :given_up, :problem
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
   AND (:refused = 0 OR t.queue IS NOT NULL)
 ON CONFLICT (task_id, rerun) DO NOTHING
@@ -234,6 +236,10 @@ LIMIT :limit
 -- name: postpone
 UPDATE {tasks} SET next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :gap || ' seconds'), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
+
+-- name: set_aside
+UPDATE {tasks} SET next_check_at = NULL, updated_at = {now}, rev = rev + 1
+WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying')
 
 -- name: ask_cancel
 UPDATE {tasks} SET cancel_requested = 1, updated_at = {now}, rev = (rev & 4611686018427387903) + 1 WHERE id = :id

@@ -1,0 +1,80 @@
+"""Tasks whose rows the database refuses to write: each comes back later, counted, and is put aside in the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gridsidecar import lifecycle, telemetry
+from gridsidecar.broker import Delivery
+from gridsidecar.errors import StoreUnavailable
+from gridsidecar.settlement import Settlement
+from gridsidecar.store import RowRejected, StatementRefused, Store
+from gridsidecar.task import Message, Task
+from gridsidecar.worker import HeldAttempt, Worker
+
+ALARM_GRACE = 60.0  # seconds
+
+
+class Setbacks:
+    """The database is there and refuses one task. The others go on: nothing waits here, and no slot is kept.
+
+    The count travels with the message, as the row cannot keep it, and whoever gets the message next goes on with it.
+    """
+
+    def __init__(self, worker: Worker, store: Store, settlement: Settlement) -> None:
+        self._worker = worker
+        self._store = store
+        self._settlement = settlement
+
+    async def claim_refused(self, task: Task, delivery: Delivery, error: RowRejected) -> None:
+        """Nothing has begun. Values that cannot be stored never can; any other reason may pass."""
+        message = _refused_again(task.message, task.message.attempt)
+        delay = lifecycle.setback(message.refusals, self._worker.settings.max_crashes)
+        if delay is None or not isinstance(error, StatementRefused):
+            await self._put_aside(task, message, delivery, f"the database cannot store this task: {error}")
+            return
+        self._tell(task, 0, delay, error)
+        await self._settlement.set_back(message, delay, delivery)
+
+    async def end_refused(self, held: HeldAttempt, error: RowRejected) -> None:
+        """An attempt came to its end, and not even its status can be stored. Raises `StoreUnavailable`."""
+        claim = held.claim
+        message = _refused_again(claim.task.message, claim.attempt)
+        delay = lifecycle.setback(message.refusals, self._worker.settings.max_crashes)
+        if not await self._put_back(held, str(error), delay or 0.0):
+            self._worker.lost(claim)
+            await self._settlement.ended(held, None)
+            return
+        if delay is None:
+            reason = f"the database cannot store the end of attempt {claim.attempt}: {error}"
+            await self._put_aside(claim.task, message, held, reason)
+            return
+        self._tell(claim.task, claim.attempt, delay, error)
+        await self._settlement.set_back(message, delay, held)
+
+    async def _put_back(self, held: HeldAttempt, problem: str, delay: float) -> bool:
+        """Whether the task is still ours to send on. A row that takes not even this is left as it is."""
+        try:
+            return await self._worker.ride_out(lambda: self._store.ends.put_back(held.claim, problem, delay))
+        except RowRejected:
+            # Its alarm brings it back. Should that get lost, the heartbeat gives the row back, once it may.
+            self._worker.leave_alone(held.claim.task_id, delay + ALARM_GRACE)
+            return True
+
+    async def _put_aside(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> None:
+        """With the dead letters, and its row, if it has one, brings nobody back to it."""
+        if not await self._settlement.bury(task, message, of, reason):
+            return
+        try:
+            await self._worker.ride_out(lambda: self._store.ends.set_aside(task.task_id, message.attempt))
+        except (RowRejected, StoreUnavailable) as error:
+            telemetry.debug("a row was not set aside", task_id=task.task_id, reason=str(error))
+        await self._settlement.settled(of)
+
+    def _tell(self, task: Task, attempt: int, delay: float, error: RowRejected) -> None:
+        told = {"task_id": task.task_id, "attempt": attempt or None, "retry_in": delay, "reason": str(error)}
+        telemetry.warning("the database refuses a task, it comes back later", **told)
+
+
+def _refused_again(message: Message, attempt: int) -> Message:
+    return replace(message, attempt=attempt, busy=0, refusals=message.refusals + 1)

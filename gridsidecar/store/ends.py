@@ -1,0 +1,116 @@
+"""How an attempt's end gets into the database, whatever its texts are."""
+
+from __future__ import annotations
+
+from gridsidecar import lifecycle, telemetry
+from gridsidecar.clock import Clock
+from gridsidecar.lifecycle import Reread, Row
+from gridsidecar.store import endings, outbox, records
+from gridsidecar.store.batch import Batch
+from gridsidecar.store.database import Database, RowRejected, Statement
+from gridsidecar.store.endings import End, Form
+from gridsidecar.store.outbox import Owed, Owing
+from gridsidecar.store.queries import Query
+from gridsidecar.task import Claim, Progress, Report, Transition
+
+LOST = "lost"  # the outcome of an attempt that was taken from its worker
+CHECK_GRACE = 60.0  # seconds after its time until maintenance looks for a task whose alarm did not come
+
+
+class Ends:
+    """Writes ends, each fenced by id, attempt and worker. Raises `StoreUnavailable` while the database is away."""
+
+    def __init__(self, database: Database, queries: dict[str, Query], queue: str, clock: Clock, batch: Batch) -> None:
+        self._database = database
+        self._queries = queries
+        self._queue = queue
+        self._clock = clock
+        self._batch = batch
+
+    async def commit(
+        self, claim: Claim, transition: Transition, report: Report, progress: Progress
+    ) -> Transition | None:
+        """Write an attempt's end; what now stands in the row.
+
+        That is `transition`, or what of it the database would store, or the cancellation that came in meanwhile, or
+        None when a newer claim owns the task. Raises `RowRejected` where not even its status can be stored.
+        """
+        transition, written = await self._write_storable(claim, transition, report, progress)
+        if written:
+            return transition
+        row = await self._look_up(claim.task_id)
+        match lifecycle.reread(row, claim, taken=await self._was_taken(claim)):
+            case Reread.WRITTEN:
+                return transition
+            case Reread.CANCEL:
+                return await self.commit(claim, lifecycle.cancelled(claim), report, progress)
+            case Reread.LOST:
+                return None
+
+    async def put_back(self, claim: Claim, problem: str, delay: float) -> bool:
+        """Let a task whose end was refused wait so many seconds; False when it is not ours any more."""
+        params = records.end_columns(claim, endings.put_back(claim, problem, delay), Progress(), CHECK_GRACE)
+        (changed,) = await self._database.batch([(self._queries["commit"], params)])
+        return bool(changed)
+
+    async def set_aside(self, task_id: str, attempt: int) -> None:
+        """Nobody is to bring this task back by itself: its message is with the dead letters."""
+        await self._database.batch([(self._queries["set_aside"], {"id": task_id, "attempt": attempt})])
+
+    async def _write_storable(
+        self, claim: Claim, transition: Transition, report: Report, progress: Progress
+    ) -> tuple[Transition, bool]:
+        """What was written, and whether the row was ours. Most ends are written whole, together with others."""
+        first: RowRejected | None = None
+        last: RowRejected | None = None
+        for form in endings.forms(transition, wants_callback=claim.task.callback.wanted):
+            try:
+                end = form.of(transition, report, progress, str(last or ""))
+                statements = self._statements(claim, end, str(last or ""))
+                counts = await (self._database.batch(statements) if last else self._together(claim, statements))
+            except RowRejected as error:
+                first, last = first or error, error
+                continue
+            if first is not None and counts[0]:
+                _tell_left_out(claim, form, str(first))
+            return end.transition, bool(counts[0])
+        assert last is not None
+        raise last
+
+    async def _together(self, claim: Claim, statements: tuple[Statement, ...]) -> list[int]:
+        return await self._batch.write(claim.task_id, *statements)
+
+    def _statements(self, claim: Claim, end: End, problem: str) -> tuple[Statement, ...]:
+        row = records.end_columns(claim, end.transition, end.progress, CHECK_GRACE)
+        history = records.attempt_columns(claim, end.transition, end.report)
+        return (
+            (self._queries["commit"], row),
+            *([(self._queries["attempt_ended"], history)] if end.in_history else ()),
+            *outbox.owe(
+                self._queries,
+                self._queue,
+                claim.task.callback,
+                claim.task_id,
+                claim.attempt,
+                end.transition,
+                self._clock.now(),
+                Owed(end.owing, problem),
+            ),
+        )
+
+    async def _look_up(self, task_id: str) -> Row | None:
+        rows = await self._database.fetch(self._queries["row"], {"id": task_id})
+        return records.row(rows[0]) if rows else None
+
+    async def _was_taken(self, claim: Claim) -> bool:
+        """Read after the row: whoever takes an attempt away writes both in one transaction."""
+        asked = {"id": claim.task_id, "attempt": claim.attempt}
+        rows = await self._database.fetch(self._queries["outcome_of"], asked)
+        return bool(rows) and rows[0]["outcome"] == LOST
+
+
+def _tell_left_out(claim: Claim, form: Form, problem: str) -> None:
+    told = {"task_id": claim.task_id, "attempt": claim.attempt}
+    telemetry.warning("an end was stored without all of it", **told, left_out=form.left_out, reason=problem)
+    if form.owing is not Owing.WHOLE and claim.task.callback.wanted:
+        telemetry.error("callback given up", task_id=claim.task_id, error=f"{outbox.NOT_STORED}: {problem}")

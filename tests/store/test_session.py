@@ -1,0 +1,81 @@
+"""What a session speaks: UTF-8 of four bytes, whatever the server would have it speak, or there is no session."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from gridsidecar.errors import AccessRefused
+from gridsidecar.task import Progress, Report, Status, Succeeded
+from tests.conftest import execute_on_server
+from tests.store.direct import Direct
+from tests.store.workers import A, Two, decided, open_store, task
+from tests.support.proxy import Proxy, proxied
+from tests.support.services import private_mysql
+
+EMOJI = "done 😀 й"
+DEAF = (
+    ["--init-connect=SET NAMES utf8mb3"],
+    ["--init-connect=SET NAMES latin1"],
+    ["--skip-character-set-client-handshake", "--character-set-server=latin1"],
+)
+
+
+@pytest.fixture(scope="module", params=DEAF, ids=["utf8mb3", "latin1", "no handshake"])
+def deaf_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server that gives sessions another character set than they ask for at their login."""
+    with private_mysql(request.param) as server:
+        yield server.url
+
+
+@pytest.fixture
+def ordinary_url(deaf_server: str) -> str:
+    """A database for a user without an administrator's rights, for whom alone init_connect is."""
+    name = f"gs_{secrets.token_hex(4)}"
+    execute_on_server(deaf_server, f"create database {name}")
+    execute_on_server(deaf_server, f"create user '{name}'@'%' identified by 'pw'")
+    execute_on_server(deaf_server, f"grant all on {name}.* to '{name}'@'%'")
+    parts = urlsplit(deaf_server)
+    return urlunsplit(parts._replace(netloc=f"{name}:pw@{parts.netloc.rpartition('@')[2]}", path=f"/{name}"))
+
+
+async def test_every_text_is_stored_as_it_is(ordinary_url: str) -> None:
+    store = await open_store(ordinary_url)
+    try:
+        await store.leases.renew("A", "one", 60)
+        asked = task(f"t{EMOJI}", fields={"data": EMOJI})
+        claim = (await store.tasks.claim(asked, A, 0)).claim
+        assert claim is not None
+        report = Report(log_head=EMOJI, log_tail=EMOJI, stderr_tail=EMOJI, notes=(EMOJI,))
+        end = await store.tasks.commit(claim, decided(claim, Succeeded(EMOJI)), report, Progress(5, EMOJI))
+        assert end is not None
+        assert end.status is Status.SUCCESS
+        shown = await store.reading.get(f"t{EMOJI}")
+        assert shown is not None
+        assert [shown[name] for name in ("data", "result", "progress_message")] == [EMOJI] * 3
+        (attempt,) = await store.reading.attempts(f"t{EMOJI}")
+        assert [attempt[name] for name in ("log_head", "log_tail", "stderr_tail", "notes")] == [EMOJI] * 4
+    finally:
+        await store.close()
+    plain = Direct(ordinary_url).run("SELECT HEX(result) AS result FROM grid_async_task_tasks")
+    assert bytes.fromhex(plain[0]["result"]).decode() == f'"{EMOJI}"'  # not encoded twice
+
+
+class Mishearing(Proxy):
+    """What goes to the server says another character set, as a pooler in between might have it."""
+
+    async def _forward(self, chunk: bytes, *rest: object) -> None:
+        await super()._forward(
+            chunk.replace(b"NAMES utf8mb4 COLLATE utf8mb4_", b"NAMES utf8mb3 COLLATE utf8mb3_"), *rest
+        )
+
+
+@pytest.mark.parametrize("tables_url", ["mysql"], indirect=True)
+async def test_a_session_that_did_not_hear_is_refused(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.support.proxy.Proxy", Mishearing)
+    async with proxied(two.url) as (_, url):
+        with pytest.raises(AccessRefused, match=r"character_set_client is utf8mb3 .* after SET NAMES"):
+            await open_store(url, migrate=None)
