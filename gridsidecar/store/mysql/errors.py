@@ -81,9 +81,9 @@ def refusal(error: BaseException, place: str) -> AccessRefused | None:
         return None
     code = error.args[0] if error.args else 0
     if isinstance(code, int):
-        refused = not passes(error) and (code in _BY_CODE or code not in _OF_THE_CLIENT)
-    else:  # the client does not understand how it is to log in; the other kind is a stream out of step
-        refused = not isinstance(error, pymysql.err.InternalError)
+        refused = bool(error.args) and not passes(error) and (code in _BY_CODE or code not in _OF_THE_CLIENT)
+    else:  # the client does not understand how it is to log in; others are a stream out of step, or at its end
+        refused = isinstance(error, pymysql.err.OperationalError)
     return _refused(error, place) if refused else None
 
 
