@@ -38,8 +38,10 @@ _MEANINGS = {
 }
 _OF_THE_CLIENT = range(2000, 3000)  # all others are sent by the server, which is there
 MISSING = {1054, 1146}  # no such column, no such table
-_BY_CODE = {code: meaning for meaning, codes in _MEANINGS.items() for code in codes}
-_BY_CODE |= dict.fromkeys((1047, 1180, 1969, 3024, 9001), Meaning.GONE)  # a cluster, a time limit, a proxy: not now
+# Short of memory or threads, a table that was just changed, a time limit, a cluster or a proxy that cannot just now.
+_NOT_NOW = (1037, 1038, 1047, 1135, 1180, 1206, 1412, 1637, 1969, 3024, 3100, 3101, 9001)
+_BY_CODE = dict.fromkeys(_NOT_NOW, Meaning.GONE)
+_BY_CODE |= {code: meaning for meaning, codes in _MEANINGS.items() for code in codes}
 
 
 def meaning(error: BaseException) -> Meaning:
