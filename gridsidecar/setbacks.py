@@ -37,11 +37,16 @@ class Setbacks:
         await self._settlement.set_back(message, delay, delivery)
 
     async def end_refused(self, held: HeldAttempt, error: RowRejected) -> None:
-        """An attempt came to its end, and not even its status can be stored. Raises `StoreUnavailable`."""
+        """An attempt came to its end, and not even its status can be stored."""
         claim = held.claim
         message = _refused_again(claim.task.message, claim.attempt)
         delay = lifecycle.setback(message.refusals, self._worker.settings.max_crashes)
-        if not await self._put_back(held, str(error), delay or 0.0):
+        try:
+            ours = await self._put_back(held, str(error), delay or 0.0)
+        except StoreUnavailable:  # we leave and the database stays away: its row becomes a rescue
+            await self._settlement.give_back(held)
+            return
+        if not ours:
             self._worker.lost(claim)
             await self._settlement.ended(held, None)
             return

@@ -140,8 +140,8 @@ class WorkerSettings(Section):
     )
     max_crashes: Count = Field(
         default=3,
-        description="Take-overs of one task from dead workers, before it fails with WorkerLost; also refusals of the "
-        "database to write its row, before it goes to the dead letters.",
+        description="Take-overs of one task from dead workers, before it fails with WorkerLost; likewise refusals of "
+        "the database to write its row, before it goes to the dead letters.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gridsidecar import lifecycle, telemetry
 from gridsidecar.clock import Clock
-from gridsidecar.lifecycle import Reread, Row
+from gridsidecar.lifecycle import Reread
 from gridsidecar.store import endings, outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Database, RowRejected, Statement
@@ -38,8 +38,7 @@ class Ends:
         transition, written = await self._write_storable(claim, transition, report, progress)
         if written:
             return transition
-        row = await self._look_up(claim.task_id)
-        match lifecycle.reread(row, claim, taken=await self._was_taken(claim)):
+        match await self._reread(claim):
             case Reread.WRITTEN:
                 return transition
             case Reread.CANCEL:
@@ -51,7 +50,7 @@ class Ends:
         """Let a task whose end was refused wait so many seconds; False when it is not ours any more."""
         params = records.end_columns(claim, endings.put_back(claim, problem, delay), Progress(), CHECK_GRACE)
         (changed,) = await self._database.batch([(self._queries["commit"], params)])
-        return bool(changed)
+        return bool(changed) or await self._reread(claim) is not Reread.LOST
 
     async def set_aside(self, task_id: str, attempt: int) -> None:
         """Nobody is to bring this task back by itself: its message is with the dead letters."""
@@ -98,9 +97,11 @@ class Ends:
             ),
         )
 
-    async def _look_up(self, task_id: str) -> Row | None:
-        rows = await self._database.fetch(self._queries["row"], {"id": task_id})
-        return records.row(rows[0]) if rows else None
+    async def _reread(self, claim: Claim) -> Reread:
+        """Why a write of ours changed nothing."""
+        rows = await self._database.fetch(self._queries["row"], {"id": claim.task_id})
+        row = records.row(rows[0]) if rows else None
+        return lifecycle.reread(row, claim, taken=await self._was_taken(claim))
 
     async def _was_taken(self, claim: Claim) -> bool:
         """Read after the row: whoever takes an attempt away writes both in one transaction."""

@@ -32,6 +32,7 @@ async def refusing(place: Place, start: Start, event: str, condition: str, **wor
     return sidecar
 
 
+TENS = (10, 20, 30)
 BADS = [f"bad{number}" for number in range(5)]
 GOODS = [f"good{number}" for number in range(3)]
 
@@ -124,3 +125,22 @@ async def test_whatever_fits_as_a_claim_fits_as_an_end(amqp_url: str, queue: str
         assert json.loads(callback["body"])["callback_data"] == task["callback_data"]
         sidecar.terminate()
         assert await sidecar.ended() == 0
+
+
+@pytest.mark.timeout(60)
+async def test_progress_that_is_refused_is_told_once_and_its_figure_kept(embedded_place: Place, start: Start) -> None:
+    place = embedded_place
+    gate = place.folder / "gate"
+    events = (f'{{"gs":1,"type":"checkpoint","data":{n}}}\n{{"gs":1,"type":"progress","progress":{n}}}' for n in TENS)
+    said = "".join(f"echo '{lines}'; sleep 0.3\n" for lines in events)
+    script = f"{said} until [ -e {gate} ]; do sleep 0.1; done"
+    sidecar = start(place.config({"default": place.handler("/bin/sh", "-c", script)}) | {"progress_interval": 0.1})
+    await sidecar.ready()
+    guard = f"create trigger guard before update on {TASKS} when new.checkpoint is not null"
+    place.execute(f"{guard} begin select raise(abort, 'not here'); end")
+    await place.publish({"task_id": "t"})
+    await eventually(lambda: place.row("t").get("progress") == 30)
+    gate.touch()
+    await eventually(lambda: place.status("t") == "success")
+    assert sidecar.text.count("progress cannot be stored") == 1
+    assert not sidecar.says("unexpected error")

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gridsidecar.clock import Clock, SystemClock, backoff, system_random
-from gridsidecar.errors import GridSidecarError, StoreUnavailable
-from gridsidecar.store.database import Connection, Params, Statement, T
+from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
+from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
 from gridsidecar.store.mysql.connection import Session
 from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning, refusal, translated
 from gridsidecar.store.mysql.migration import Migration
@@ -76,7 +76,10 @@ class MySQLDatabase:
                     raise refused from error
                 raise
 
-        await self._with_session(run)
+        try:
+            await self._with_session(run)
+        except RowRejected as error:  # no task is to blame here
+            raise AccessRefused(f"cannot bring the tables in {self._address.place} up to date: {error}") from error
 
     async def close(self) -> None:
         await self._pool.close()
