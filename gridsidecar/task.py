@@ -47,7 +47,7 @@ class ErrorType(StrEnum):
 class Message:
     """A broker message: the producer's body and properties, untouched, and what we stamped on it.
 
-    `attempt`, `nudge` and `busy` travel as `x-gridsidecar-*` headers; a producer's message has none of them.
+    `attempt`, `nudge`, `busy`, `callback` travel as `x-gridsidecar-*` headers; a producer's message has none of them.
     """
 
     body: bytes
@@ -63,6 +63,7 @@ class Message:
     attempt: int = 0  # the row's attempt when we sent it; 0 = a producer sent it
     nudge: bool = False  # a wake-up of ours: it may start a task but never needs to be kept
     busy: int = 0  # how often in a row this message found its task running elsewhere
+    callback: bool = False  # it reports a task's end, so it is never a task
 
 
 # -- a task, as its producer wrote it ---------------------------------------------------------------------------------

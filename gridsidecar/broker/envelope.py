@@ -15,7 +15,7 @@ from gridsidecar import telemetry
 from gridsidecar.task import Message
 
 OURS = "x-gridsidecar-"
-ATTEMPT, NUDGE, BUSY = f"{OURS}attempt", f"{OURS}nudge", f"{OURS}busy"
+ATTEMPT, NUDGE, BUSY, CALLBACK = f"{OURS}attempt", f"{OURS}nudge", f"{OURS}busy", f"{OURS}callback"
 
 # What the broker wrote about one journey would mislead it, or send copies elsewhere, on the next.
 RETURNS = "x-delivery-count"  # of quorum queues; at a limit (20 by default in 4.x) they throw the message away
@@ -50,6 +50,7 @@ def decode(raw: DeliveredMessage) -> Message:
         attempt=_count(headers.get(ATTEMPT)),
         nudge=_count(headers.get(NUDGE)) == 1,
         busy=_count(headers.get(BUSY)),
+        callback=_count(headers.get(CALLBACK)) > 0,
     )
 
 
@@ -123,7 +124,12 @@ def _encodable(headers: dict[str, Any]) -> bool:
 
 
 def _stamps(message: Message) -> dict[str, int]:
-    stamps = {ATTEMPT: message.attempt, NUDGE: int(message.nudge), BUSY: message.busy}
+    stamps = {
+        ATTEMPT: message.attempt,
+        NUDGE: int(message.nudge),
+        BUSY: message.busy,
+        CALLBACK: int(message.callback),
+    }
     return {key: value for key, value in stamps.items() if value}
 
 
