@@ -233,7 +233,7 @@ def test_a_password_is_never_told(write: Write, url: str) -> None:
         ({"callbacks.queue": "amq.direct"}, "callbacks.queue", "RabbitMQ's own"),
         ({"callbacks.queues": []}, "callbacks.queues", "at least one item"),
         ({"callbacks.queues": ["ok.*", "a[bc"]}, "callbacks.queues[1]", "* for any text"),
-        ({"callbacks.queues": [""]}, "callbacks.queues[0]", "1 – 255"),
+        ({"callbacks.queues": [""]}, "callbacks.queues[0]", "at least 1"),
         ({"broker.dead_letter_queue": "task_queue.delay.60"}, "broker.dead_letter_queue", "comes back as a task"),
         ({"broker.queue": "队" * 82}, "broker.queue", "3 bytes too long: with .delay.86400"),
         ({"broker.dead_letter_queue": "队" * 86}, "broker.dead_letter_queue", "at most 255 of UTF-8"),
