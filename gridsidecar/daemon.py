@@ -70,7 +70,7 @@ class Daemon:
             self._worker, lanes, self._broker, self._store.tasks, executor, settings.broker, once=options.once
         )
         self._maintenance = Maintenance(self._worker, self._broker, self._store, settings.broker.longest_hold)
-        senders = make_senders(settings.callbacks, self._broker, self._clock)
+        senders = make_senders(settings.callbacks, self._broker, settings.broker, self._clock)
         self._deliverer = Deliverer(self._worker, self._store.outbox, senders, settings.callbacks)
         self._worker.listeners.append(self._deliverer.note)
         self._statistics = Statistics(

@@ -77,3 +77,7 @@ class AccessRefused(GridSidecarError):
     """A server answered and said no: wrong password, no such database, missing table, missing right."""
 
     exit_code = EX_REFUSED
+
+
+class OperationRefused(AccessRefused):
+    """The login is good, but its user may not do this one thing."""

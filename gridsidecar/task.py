@@ -47,7 +47,8 @@ class ErrorType(StrEnum):
 class Message:
     """A broker message: the producer's body and properties, untouched, and what we stamped on it.
 
-    `attempt`, `nudge`, `busy` and `refusals` travel as `x-gridsidecar-*` headers; a producer's message has none.
+    `attempt`, `nudge`, `busy`, `refusals`, `callback` travel as `x-gridsidecar-*` headers; a producer's message has
+    none of them.
     """
 
     body: bytes
@@ -64,6 +65,7 @@ class Message:
     nudge: bool = False  # a wake-up of ours: it may start a task but never needs to be kept
     busy: int = 0  # how often in a row this message found its task running elsewhere
     refusals: int = 0  # how often in a row the store refused to write what this message had come to
+    callback: bool = False  # it reports a task's end, so it is never a task
 
 
 # -- a task, as its producer wrote it ---------------------------------------------------------------------------------

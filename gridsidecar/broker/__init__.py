@@ -100,10 +100,12 @@ class Broker(Protocol):
         """Put a message on the work queue. It gets a fresh message id when it has none."""
         ...
 
-    async def send(self, queue: str, message: Message) -> None:
-        """Put a message, with its own id, on any queue by name, found as it is and created durable where it is missing.
+    async def send(self, queue: str, message: Message, *, create: bool = True) -> None:
+        """Put a message, with its own id, on any queue by name, found as it is; where it is missing, `create` makes it,
+        durable.
 
-        Raises `PublishRefused` also for a name that no queue can have, and for one that we may not create.
+        Raises `PublishRefused` also for a name that no queue can have, for a missing queue that is not to be made or
+        may not be made by us, and for one that we may not write to. In an SQLite file no queue is missing.
         """
         ...
 

@@ -53,11 +53,13 @@ class AmqpBroker:
     async def publish(self, message: Message) -> None:
         await self._publisher.send(message, self._settings.queue, message_id=message.message_id)
 
-    async def send(self, queue: str, message: Message) -> None:
+    async def send(self, queue: str, message: Message, *, create: bool = True) -> None:
         check_queue_name(queue)
         try:
             await self._publisher.send(message, queue, message_id=message.message_id)
         except Unroutable:
+            if not create:
+                raise
             await self._topology.create_plain(self._publishing, queue)
             await self._publisher.send(message, queue, message_id=message.message_id)
 

@@ -24,7 +24,7 @@ from yarl import URL
 
 from gridsidecar.broker import leniency
 from gridsidecar.config.settings import BrokerSettings
-from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault
+from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, OperationRefused
 
 CONNECT_TIMEOUT = 10.0  # seconds
 CLOSE_TIMEOUT = 5.0
@@ -158,7 +158,9 @@ def translated(where: str) -> Iterator[None]:
         raise BrokerUnavailable(f"the connection to RabbitMQ at {where} was lost") from error
     except (ProbableAuthenticationError, AuthenticationError) as error:
         raise AccessRefused(f"RabbitMQ at {where} refused the login: {error}; check broker.url") from error
-    except (ChannelAccessRefused, ConnectionNotAllowed) as error:
+    except ChannelAccessRefused as error:
+        raise OperationRefused(f"RabbitMQ at {where} refused: {error}; check the user's permissions") from error
+    except ConnectionNotAllowed as error:
         raise AccessRefused(f"RabbitMQ at {where} refused: {error}; check the user's permissions") from error
     except InvalidFrameError as error:
         raise _handshake_refused(where, error) from error

@@ -17,7 +17,7 @@ from gridsidecar import clock, telemetry
 from gridsidecar.broker import DeadLetter, QueueInfo, Receive
 from gridsidecar.broker.bell import Bell
 from gridsidecar.broker.dead_letters import label, read_letter
-from gridsidecar.broker.names import RESERVED, check_queue_name
+from gridsidecar.broker.names import check_queue_name
 from gridsidecar.broker.spool import Held, Spool, Taken
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.config.urls import sqlite_path
@@ -115,12 +115,8 @@ class EmbeddedBroker:
     async def publish(self, message: Message) -> None:
         await self._put(message, self._settings.queue, 0.0)
 
-    async def send(self, queue: str, message: Message) -> None:
+    async def send(self, queue: str, message: Message, *, create: bool = True) -> None:
         check_queue_name(queue)
-        if queue.startswith(RESERVED):
-            raise PublishRefused(
-                f"there is no queue {queue!r}, and names that start with {RESERVED} are RabbitMQ's own"
-            )
         await self._put(message, queue, 0.0)
 
     async def alarm(self, message: Message, delay: float) -> None:

@@ -15,7 +15,9 @@ from gridsidecar import telemetry
 from gridsidecar.task import Message
 
 OURS = "x-gridsidecar-"
-ATTEMPT, NUDGE, BUSY, REFUSALS = f"{OURS}attempt", f"{OURS}nudge", f"{OURS}busy", f"{OURS}refusals"
+ATTEMPT, NUDGE, BUSY, REFUSALS, CALLBACK = (
+    f"{OURS}{name}" for name in ("attempt", "nudge", "busy", "refusals", "callback")
+)
 
 # What the broker wrote about one journey would mislead it, or send copies elsewhere, on the next.
 RETURNS = "x-delivery-count"  # of quorum queues; at a limit (20 by default in 4.x) they throw the message away
@@ -51,6 +53,7 @@ def decode(raw: DeliveredMessage) -> Message:
         nudge=_count(headers.get(NUDGE)) == 1,
         busy=_count(headers.get(BUSY)),
         refusals=_count(headers.get(REFUSALS)),
+        callback=_count(headers.get(CALLBACK)) > 0,
     )
 
 
@@ -124,7 +127,13 @@ def _encodable(headers: dict[str, Any]) -> bool:
 
 
 def _stamps(message: Message) -> dict[str, int]:
-    stamps = {ATTEMPT: message.attempt, NUDGE: int(message.nudge), BUSY: message.busy, REFUSALS: message.refusals}
+    stamps = {
+        ATTEMPT: message.attempt,
+        NUDGE: int(message.nudge),
+        BUSY: message.busy,
+        REFUSALS: message.refusals,
+        CALLBACK: int(message.callback),
+    }
     return {key: value for key, value in stamps.items() if value}
 
 

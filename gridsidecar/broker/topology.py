@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Literal
 
-from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.exceptions import (
+    ChannelAccessRefused,
+    ChannelLockedResource,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+)
 from pamqp.commands import Queue
 
 from gridsidecar.broker import QueueInfo, delays
@@ -48,9 +53,13 @@ class Topology:
     async def create_plain(self, link: Link, queue: str) -> None:
         """Create a missing queue of somebody else's, as a plain consumer would. Raises PublishRefused."""
         try:
-            await self._create(link, queue, {})
-        except AccessRefused as error:
-            raise PublishRefused(str(error)) from error
+            await self._declare(link, queue, {})
+        except ChannelPreconditionFailed as error:
+            # Somebody else made it in between, or the virtual host has all the queues that it may have.
+            if await self._count(link, queue) is None:
+                raise PublishRefused(f"RabbitMQ does not create queue {queue!r}: {error}") from error
+        except (ChannelAccessRefused, ChannelLockedResource) as error:
+            raise PublishRefused(f"RabbitMQ does not create queue {queue!r} for this user: {error}") from error
 
     async def declare_rung(self, link: Link, seconds: int) -> str:
         """Declare the wait queue of one rung and say its name. Raises PublishRefused when the server will not."""
@@ -125,12 +134,12 @@ class Topology:
 
     async def _declare(self, link: Link, queue: str, arguments: dict[str, Any]) -> None:
         """Declare a durable queue; the server's refusals come out as the client's exceptions."""
-        refusal: ChannelPreconditionFailed | ChannelAccessRefused | None = None
+        refusal: ChannelPreconditionFailed | ChannelAccessRefused | ChannelLockedResource | None = None
         with translated(link.where):
             async with asyncio.timeout(REPLY_TIMEOUT), link.scratch() as channel:
                 try:
                     await channel.queue_declare(queue, durable=True, arguments=arguments)
-                except (ChannelPreconditionFailed, ChannelAccessRefused) as error:
+                except (ChannelPreconditionFailed, ChannelAccessRefused, ChannelLockedResource) as error:
                     refusal = error
         if refusal is not None:
             raise refusal

@@ -10,7 +10,7 @@ from gridsidecar.store import OwedCallback
 if TYPE_CHECKING:
     from gridsidecar.broker import Broker
     from gridsidecar.clock import Clock
-    from gridsidecar.config.settings import CallbackSettings
+    from gridsidecar.config.settings import BrokerSettings, CallbackSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,11 @@ class Hopeless:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Our own way out is closed (the broker is away); the receiver is not to blame, and no try is spent."""
+    """Our own way out is closed (the broker is away, there is no room for it); the receiver is not to blame, and no try
+    is spent. Tried again after `retry_in` seconds."""
 
     error: str
+    retry_in: float = 15.0
 
 
 Sent = Delivered | NotDelivered | Hopeless | Unavailable
@@ -46,6 +48,10 @@ Sent = Delivered | NotDelivered | Hopeless | Unavailable
 class Sender(Protocol):
     """One way to a receiver."""
 
+    async def prepare(self) -> None:
+        """What takes its time once, before the first try, and is not the receiver's affair."""
+        ...
+
     async def send(self, callback: OwedCallback) -> Sent:
         """Try once. Never raises for what the receiver does; every end is a value."""
         ...
@@ -53,9 +59,11 @@ class Sender(Protocol):
     async def close(self) -> None: ...
 
 
-def make_senders(settings: CallbackSettings, broker: Broker, clock: Clock) -> dict[str, Sender]:
+def make_senders(
+    settings: CallbackSettings, broker: Broker, broker_settings: BrokerSettings, clock: Clock
+) -> dict[str, Sender]:
     """A sender for each `callback_type`. Nothing is connected yet."""
     from gridsidecar.callbacks.http import HttpSender
     from gridsidecar.callbacks.rabbitmq import RabbitSender
 
-    return {"http": HttpSender(settings, clock), "rabbitmq": RabbitSender(settings, broker)}
+    return {"http": HttpSender(settings, clock), "rabbitmq": RabbitSender(settings, broker, broker_settings)}

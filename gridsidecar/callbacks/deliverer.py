@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import assert_never
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, Sent, Unavailable
+from gridsidecar.callbacks.places import PATIENCE, Offer, Place, Places
 from gridsidecar.clock import backoff
 from gridsidecar.config.settings import CallbackSettings
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
@@ -19,13 +19,11 @@ from gridsidecar.store import Outbox, OwedCallback
 from gridsidecar.task import TaskUpdate
 from gridsidecar.worker import Worker
 
-AT_ONCE = 64  # callbacks under way
-AT_ONCE_EACH = 8  # … to one receiver: one that hangs holds up itself
 LONGEST_LOOK_GAP = 15.0  # seconds between two looks at the outbox: others write to it, too
 SHORTEST_LOOK_GAP = 0.05
 BUSY_LOOK_GAP = 1.0  # … while what is due is for a receiver that has all its share under way
+CROWDED_LOOK_GAP = 0.2  # … while what is due waits for a place that others hold
 LEASE_MARGIN = 30.0  # seconds beyond a request's time limit, for writing down what became of it
-UNAVAILABLE_PAUSE = 15.0  # seconds
 
 
 class Deliverer:
@@ -41,7 +39,9 @@ class Deliverer:
         self._max_retries = settings.max_retries
         self._lease = settings.timeout + LEASE_MARGIN
         self._sending: set[asyncio.Task[None]] = set()
-        self._under_way: Counter[str] = Counter()  # by receiver
+        self._places = Places(worker.clock)
+        self._offer = self._places.offer()  # of the last look
+        self._left = False  # the last look found something due that had to wait for a place
         self._news = asyncio.Event()
         self._looking = True  # what is due may not be in our hands yet
         self._quiet = asyncio.Event()
@@ -112,47 +112,47 @@ class Deliverer:
 
     async def _look(self) -> float:
         """Take what there is room for; how many seconds until looking again makes sense."""
-        room = AT_ONCE - len(self._sending)
-        if room <= 0:
-            return LONGEST_LOOK_GAP  # a callback that is done wakes us
-        busy = [receiver for receiver in self._under_way if not self._room_of(receiver)]
-        taken = await self._outbox.take(room, self._lease, self._room_of, busy)
+        taken = await self._outbox.take(self._lease, self._offered)
+        self._left = taken.left
         for callback in taken.callbacks:
             self._send(callback)
-        if taken.callbacks and taken.more:
+        if self._offer.crowded and self._places.make_room():
+            self._looked(False)
+            return SHORTEST_LOOK_GAP
+        if taken.more:
             return 0.0
-        if not (self._news.is_set() or busy):
+        if not (self._news.is_set() or taken.left):
             self._looked(True)
         wait = await self._outbox.wait()
-        least = BUSY_LOOK_GAP if busy else SHORTEST_LOOK_GAP
+        if self._offer.crowded:
+            return max(CROWDED_LOOK_GAP, self._places.until_late())
+        least = BUSY_LOOK_GAP if taken.left else SHORTEST_LOOK_GAP
         return LONGEST_LOOK_GAP if wait is None else min(LONGEST_LOOK_GAP, max(least, wait))
 
-    def _room_of(self, receiver: str) -> int:
-        return AT_ONCE_EACH - self._under_way[receiver]
+    def _offered(self) -> Offer:
+        self._offer = self._places.offer()
+        return self._offer
 
     def _send(self, callback: OwedCallback) -> None:
-        self._under_way[callback.receiver] += 1
-        job = asyncio.create_task(self._deliver(callback))
+        place = self._places.hold(callback.receiver)
+        job = asyncio.create_task(self._deliver(callback, place))
         self._sending.add(job)
-        job.add_done_callback(lambda job: self._sent(job, callback.receiver))
+        job.add_done_callback(lambda job: self._sent(job, place))
 
-    def _sent(self, job: asyncio.Task[None], receiver: str) -> None:
-        was_full = len(self._sending) == AT_ONCE or not self._room_of(receiver)
+    def _sent(self, job: asyncio.Task[None], place: Place) -> None:
         self._sending.discard(job)
-        self._under_way[receiver] -= 1
-        if not self._under_way[receiver]:
-            del self._under_way[receiver]
+        self._places.release(place)
         self._looked(not self._looking)
-        if was_full:
+        if self._left:
             self._wake()
         if not job.cancelled() and (error := job.exception()) is not None:
             telemetry.stumbled(error)
 
     # -- one callback -------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, callback: OwedCallback) -> None:
+    async def _deliver(self, callback: OwedCallback, place: Place) -> None:
         await failpoints.reached("callback_claimed")
-        sent = await self._tried(callback)
+        sent = await self._tried(callback, place)
         await failpoints.reached("callback_sent")
         with suppress(StoreUnavailable):  # we leave: it is due again when our lease on it is over
             await self._worker.ride_out(self._written(callback, sent))
@@ -160,18 +160,26 @@ class Deliverer:
         if not isinstance(sent, Delivered):
             self._news.set()  # its next try may come before the next look
 
-    async def _tried(self, callback: OwedCallback) -> Sent:
+    async def _tried(self, callback: OwedCallback, place: Place) -> Sent:
         sender = self._senders.get(callback.kind)
         if sender is None:
             known = " or ".join(sorted(self._senders))
             return Hopeless(f"callback_type {callback.kind!r} is not known; it is {known}")
         if not callback.body:
             return Hopeless("the database would not store what it says; `gridsidecar status` shows the task")
+        sent: Sent = Unavailable(f"no answer within {PATIENCE:g} s while others waited; it gets its whole time later")
         try:
-            return await sender.send(callback)
+            await sender.prepare()
+            async with asyncio.timeout(None) as limit:
+                self._places.began(place, limit)
+                sent = await sender.send(callback)
+        except TimeoutError:
+            pass  # it gave up its place
         except Exception as error:  # a bug of ours; written down like any other failure, or it would be tried for ever
             telemetry.stumbled(error)
-            return NotDelivered(f"unexpected {type(error).__name__}: {error}")
+            sent = NotDelivered(f"unexpected {type(error).__name__}: {error}")
+        self._places.ended(place, None if isinstance(sent, Unavailable) else isinstance(sent, Delivered))
+        return sent
 
     def _written(self, callback: OwedCallback, sent: Sent) -> Callable[[], Awaitable[bool]]:
         """Tell what became of a try, and how to write it down."""
@@ -190,9 +198,9 @@ class Deliverer:
             case Hopeless(error):
                 telemetry.error("callback given up", **told, error=error, tries=callback.failures + 1)
                 return lambda: self._outbox.failed(callback, error, None)
-            case Unavailable(error):
+            case Unavailable(error, retry_in):
                 telemetry.warning("callback not sent, it is tried again", **told, error=error)
-                return lambda: self._outbox.postponed(callback, error, UNAVAILABLE_PAUSE)
+                return lambda: self._outbox.postponed(callback, error, retry_in)
             case _:
                 assert_never(sent)
 

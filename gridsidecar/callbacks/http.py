@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sent
+from contextlib import suppress
+
+from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sent, Unavailable
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import CallbackSettings
-from gridsidecar.outbound import HttpClient, NotSent, Reply, TargetRefused, Targets, signed_headers
+from gridsidecar.outbound import HttpClient, NotSent, NotTried, Reply, TargetRefused, Targets, signed_headers
 from gridsidecar.store import OwedCallback
 
 GONE = 410
+NOT_TRIED_PAUSE = 5.0  # seconds
 ANSWER_SHOWN = 200  # characters of an answer that is told
 
 
@@ -19,6 +22,10 @@ class HttpSender:
         self._secret = settings.signing_secret
         self._clock = clock
         self._client = HttpClient(settings.timeout, Targets(tuple(settings.allow), settings.block_private))
+
+    async def prepare(self) -> None:
+        with suppress(NotSent):  # then the try says why
+            await self._client.open()
 
     async def send(self, callback: OwedCallback) -> Sent:
         if not callback.url:
@@ -32,6 +39,8 @@ class HttpSender:
             return _meaning(await self._client.post(callback.url, body, headers))
         except TargetRefused as error:
             return Hopeless(str(error))
+        except NotTried as error:
+            return Unavailable(str(error), retry_in=NOT_TRIED_PAUSE)
         except NotSent as error:
             return NotDelivered(str(error))
 

@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from typing import Any
 
 from gridsidecar.broker import Broker
-from gridsidecar.callbacks import Delivered, NotDelivered, Sent, Unavailable
-from gridsidecar.config.settings import CallbackSettings
-from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
+from gridsidecar.broker.names import check_queue_name, is_ours
+from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sent, Unavailable
+from gridsidecar.config.settings import BrokerSettings, CallbackSettings
+from gridsidecar.errors import AccessRefused, BrokerUnavailable, OperationRefused, PublishRefused
 from gridsidecar.store import OwedCallback
 from gridsidecar.task import Message
 
 
 class RabbitSender:
-    """Sends the body to `callback_data.queue_name`, else to `callbacks.queue`, which is declared when missing."""
+    """Sends the body to `callback_data.queue_name`, else to `callbacks.queue`, with a mark: it is never a task.
 
-    def __init__(self, settings: CallbackSettings, broker: Broker) -> None:
-        self._default = settings.queue
+    The name comes from whoever may publish a task, and the sidecar may have more rights than they: `callbacks.queues`
+    and `callbacks.declare` say what it does for them.
+    """
+
+    def __init__(self, settings: CallbackSettings, broker: Broker, broker_settings: BrokerSettings) -> None:
+        self._settings = settings
         self._broker = broker
+        self._broker_settings = broker_settings
+
+    async def prepare(self) -> None:
+        """The broker is connected already, or connects when there is something to send."""
 
     async def send(self, callback: OwedCallback) -> Sent:
-        message = Message(body=callback.body.encode(), message_id=callback.id, content_type="application/json")
+        queue = self._queue(callback)
+        if (refusal := self._refusal(queue)) is not None:
+            return Hopeless(refusal)
+        message = Message(
+            body=callback.body.encode(), message_id=callback.id, content_type="application/json", callback=True
+        )
         try:
-            await self._broker.send(self._queue(callback), message)
-        except PublishRefused as error:
-            return NotDelivered(str(error))
+            await self._broker.send(queue, message, create=self._settings.declare_queues)
+        except (PublishRefused, OperationRefused) as error:
+            hint = "" if self._settings.declare_queues else "; callbacks.declare is false: no queue is created"
+            return NotDelivered(f"{error}{hint}")
         except (BrokerUnavailable, AccessRefused) as error:
             return Unavailable(str(error))
         return Delivered()
@@ -33,7 +49,18 @@ class RabbitSender:
     def _queue(self, callback: OwedCallback) -> str:
         named: Any = json.loads(callback.body)["callback_data"]
         name = named.get("queue_name") if isinstance(named, dict) else None
-        return name if isinstance(name, str) and name else self._default
+        return name if isinstance(name, str) and name else self._settings.queue
+
+    def _refusal(self, queue: str) -> str | None:
+        """Why nothing is ever sent there; None where it may be."""
+        if is_ours(queue, self._broker_settings):
+            return f"{queue!r} is a queue of this sidecar, for tasks and dead letters: a callback is neither"
+        try:
+            check_queue_name(queue)
+        except PublishRefused as error:
+            return str(error)
+        allowed = queue == self._settings.queue or any(fnmatchcase(queue, one) for one in self._settings.queues)
+        return None if allowed else f"{queue!r} is no queue for callbacks: no pattern of callbacks.queues fits it"
 
     async def close(self) -> None:
         """The broker is not ours to close."""

@@ -102,8 +102,10 @@ def _queues(settings: Settings) -> Iterator[Problem]:
         yield ("broker", "dead_letter_queue"), "must not be the work queue itself: a message would come back for ever"
     if callbacks.queue == broker.queue:
         yield ("callbacks", "queue"), "must not be the work queue itself: a callback is no task"
-    if callbacks.queue == broker.dead_letters:
+    if callbacks.queue in (broker.dead_letters, f"{broker.queue}.dead"):
         yield ("callbacks", "queue"), "must not be the queue of the dead letters: a callback is no refused message"
+    if callbacks.queue.startswith("amq."):
+        yield ("callbacks", "queue"), "must not start with amq.: such names are RabbitMQ's own"
     for path, name in (
         (("broker", "dead_letter_queue"), broker.dead_letters),
         (("callbacks", "queue"), callbacks.queue),
@@ -192,6 +194,10 @@ def _callbacks(settings: Settings) -> Iterator[Problem]:
         problem = allow_problem(entry)
         if problem is not None:
             yield ("callbacks", "allow", index), problem
+    for index, pattern in enumerate(settings.callbacks.queues):
+        if re.search(r"\[(?!.\]|[^\]]+\])", pattern):  # a bracket that no other closes would stand for itself
+            problem = "must be a queue's name, with * for any text, ? for any character, [ab] for one of these"
+            yield ("callbacks", "queues", index), problem
     if (problem := _secret_problem(settings.callbacks.signing_secret)) is not None:
         yield ("callbacks", "signing_secret"), problem
 

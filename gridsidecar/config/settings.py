@@ -35,6 +35,7 @@ ExitCode = Annotated[int, Field(ge=1, le=255), _Number]
 QueueName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 TaskType = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Command = Annotated[list[str], Field(min_length=1)]
+QueuePattern = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 SigningSecret = Annotated[str, StringConstraints(min_length=1)]
 NoticeEvent = Literal["failed", "success", "retrying", "cancelled"]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_level_name)]
@@ -258,6 +259,16 @@ class CallbackSettings(Section):
     )
     block_private: bool = Field(default=False, description="Refuse private addresses too.")
     queue: QueueName = Field(default="callback_queue", description="Queue for callbacks by RabbitMQ that name none.")
+    queues: Annotated[list[QueuePattern], Field(min_length=1)] = Field(
+        default=["*"],
+        description="Patterns (*, ?, [ab]) of the queues that a task may name, besides callbacks.queue. By default, "
+        "whoever may send a task may write into any queue of the virtual host: better name your own.",
+    )
+    declare_queues: bool = Field(
+        default=True,
+        alias="declare",
+        description="Create the queue of a callback when it is missing; false makes a missing one a failure.",
+    )
 
 
 class NoticeSettings(Section):

@@ -62,6 +62,10 @@ class HttpClient:
             text=await response.start(deadline),
         )
 
+    async def open(self) -> None:
+        """Load what the first post needs. Raises NotSent."""
+        await self._opened("the receiver")
+
     async def close(self) -> None:
         """Close for good. Whoever posts must have ended; nobody waits for a resolver that hangs."""
         self._closed = True

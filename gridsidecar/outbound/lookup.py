@@ -8,7 +8,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-THREADS = 16  # at once; those that hang count until they are back
+from gridsidecar.outbound.reply import NotTried
+
+THREADS = 64  # at once, one for each name; those that hang count until they are back
+THREADS_FOR_NEW_NAMES = 48  # … so many: the rest is for names that had an address lately
+LIMIT = 10.0  # seconds to wait for one
+NAMES_KNOWN = 10_000
 
 # Blocks. Raises OSError when there is no such name or nobody to ask.
 Resolve = Callable[[str], list[str]]
@@ -16,46 +21,74 @@ Resolve = Callable[[str], list[str]]
 
 def system_resolve(host: str) -> list[str]:
     """The addresses that this machine knows for a name, the preferred ones first."""
-    found = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)  # as bytes: not encoded once more
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    return _addresses(host)
 
 
 class Lookup:
-    """Asks in the background; to stop waiting is enough to give up."""
+    """Asks in the background; to stop waiting is enough to give up. An address is no question."""
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
-        self._free = asyncio.Semaphore(THREADS)
+        self._asked: dict[str, asyncio.Future[list[str] | Exception]] = {}
+        self._known: dict[str, None] = {}  # names that had an address, the last one last
 
     async def addresses(self, host: str) -> list[str]:
-        """Raises OSError."""
-        await self._free.acquire()
-        loop = asyncio.get_running_loop()
-        found: asyncio.Future[list[str]] = loop.create_future()
+        """Raises OSError, and NotTried where names that hang take all the room."""
+        if written := _written(host):
+            return written
+        asked = self._asked.get(host) or self._ask(host)
+        try:
+            async with asyncio.timeout(LIMIT):
+                found = await asyncio.shield(asked)
+        except TimeoutError:
+            raise OSError(f"no name server has answered within {LIMIT:g} s") from None
+        if isinstance(found, Exception):
+            raise found
+        return found
 
-        def tell(addresses: list[str], error: Exception | None) -> None:
-            self._free.release()
-            if found.done():  # nobody waits any more
-                return
-            if error is None:
-                found.set_result(addresses)
-            else:
-                found.set_exception(error)
+    def _ask(self, host: str) -> asyncio.Future[list[str] | Exception]:
+        if len(self._asked) >= (THREADS if host in self._known else THREADS_FOR_NEW_NAMES):
+            raise NotTried(f"{host} was not looked up: {len(self._asked)} other names wait for an answer")
+        loop = asyncio.get_running_loop()
+        asked: asyncio.Future[list[str] | Exception] = loop.create_future()
 
         def look_up() -> None:
-            addresses: list[str] = []
-            error: Exception | None = None
+            found: list[str] | Exception
             try:
-                addresses = self._resolve(host)
+                found = self._resolve(host)
             except Exception as raised:
-                error = raised
+                found = raised
             with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(tell, addresses, error)
+                loop.call_soon_threadsafe(self._found, host, found)
 
         # A pool's threads would be joined at the end of the program, however long they hang.
         try:
             threading.Thread(target=look_up, name="look-up", daemon=True).start()
         except RuntimeError as error:  # no more threads
-            self._free.release()
-            raise OSError(str(error)) from error
-        return await found
+            raise NotTried(f"{host} was not looked up: {error}") from error
+        self._asked[host] = asked
+        return asked
+
+    def _found(self, host: str, found: list[str] | Exception) -> None:
+        self._known.pop(host, None)
+        if isinstance(found, list):
+            self._known[host] = None
+            if len(self._known) > NAMES_KNOWN:
+                del self._known[next(iter(self._known))]
+        asked = self._asked.pop(host)
+        if not asked.done():
+            asked.set_result(found)
+
+
+def _written(host: str) -> list[str]:
+    """The address that a host is, in whatever spelling; none for a name."""
+    try:
+        return _addresses(host.removesuffix("."), socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return []
+
+
+def _addresses(host: str, flags: int = 0) -> list[str]:
+    # As bytes: not encoded once more.
+    found = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM, flags=flags)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))

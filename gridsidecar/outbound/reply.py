@@ -31,6 +31,10 @@ class NotSent(GridSidecarError):
     """There was no reply; another try may have one. Whether the other side has read the request is not known."""
 
 
+class NotTried(NotSent):
+    """Nothing was begun, for want of room in this process: it is not the other side's failure."""
+
+
 def retry_after(value: str, now: datetime) -> float | None:
     """The seconds that a Retry-After header means; None when it means nothing."""
     value = value.strip()

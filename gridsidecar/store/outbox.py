@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -58,6 +58,10 @@ async def owing(task_id: str, end: Callable[[Owed], Awaitable[T]]) -> T:
     raise last
 
 
+FIRST_LOOKED_AT = 64  # callbacks that are due for the longest
+ROWS_LOOKED_AT = 500  # … and then in the order of receivers, each look where the last one ended
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwedCallback:
     """One callback in the hands of a sender. `id` is the same at every try; `tries` fences what is written about it."""
@@ -76,10 +80,26 @@ class OwedCallback:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a look at the outbox gave; `more`: others are due as well."""
+    """What a look at the outbox gave."""
 
     callbacks: list[OwedCallback]
-    more: bool
+    more: bool  # another look at once may give more
+    left: bool  # others are due, for which there was no room
+
+
+class Room(Protocol):
+    """How much a caller has room for, as one look fills it."""
+
+    def take(self, receiver: str) -> bool:
+        """Whether there is room for one more callback of this receiver; if so, it is taken."""
+        ...
+
+
+class Unlimited:
+    """Room for everything."""
+
+    def take(self, receiver: str) -> bool:
+        return True
 
 
 class Outbox:
@@ -89,32 +109,58 @@ class Outbox:
         self._database = database
         self._queries = queries
         self._queue = queue
+        self._looked_at = ""  # the receiver where the last look ended
 
-    async def take(self, limit: int, lease: float, room: Callable[[str], int], busy: Iterable[str] = ()) -> Taken:
+    async def take(self, lease: float, make_room: Callable[[], Room] = Unlimited) -> Taken:
         """Callbacks that are due, for this caller alone until `lease` seconds are over; then they are due again.
 
-        `room` says how many a receiver may still get, `busy` names those that may get none: one that is slow must
-        not keep the others from theirs.
+        One receiver must not keep the others from theirs, however much is due for it: where more is due than one look
+        sees, it goes on from receiver to receiver. What a look costs is bounded, however much is due.
+        `make_room` may be called several times; what the last room gave counts.
         """
-        asked = {"limit": limit, "queue": self._queue, "busy": ",".join(busy)}
 
         async def take(connection: Connection) -> Taken:
-            due = await connection.fetch(self._queries["due_callbacks"], asked)
-            taken: list[OwedCallback] = []
-            given: Counter[str] = Counter()
-            for row in due:
-                if given[row["receiver"]] >= room(row["receiver"]):
-                    continue
-                key = {"task_id": row["task_id"], "rerun": row["rerun"]}
-                if await connection.execute(
-                    self._queries["try_callback"], {**key, "tries": row["tries"], "lease": lease}
-                ):
-                    given[row["receiver"]] += 1
-                    (whole,) = await connection.fetch(self._queries["callback"], key)
-                    taken.append(OwedCallback(**whole))
-            return Taken(taken, more=len(due) == limit or len(taken) < len(due))
+            room = make_room()
+            due = await connection.fetch(
+                self._queries["due_callbacks"], {"queue": self._queue, "limit": FIRST_LOOKED_AT}
+            )
+            chosen = [row for row in _in_turn(due) if room.take(row["receiver"])]
+            all_seen = len(due) < FIRST_LOOKED_AT
+            left = len(chosen) < len(due)
+            if not all_seen:
+                chosen += await self._others(connection, room, {row["receiver"] for row in due})
+            taken = [one for row in chosen if (one := await self._tried(connection, row, lease)) is not None]
+            return Taken(taken, more=not all_seen and (bool(taken) or self._looked_at != ""), left=left or not all_seen)
 
         return await self._database.transact(take)
+
+    async def _others(self, connection: Connection, room: Room, seen: set[str]) -> list[dict[str, Any]]:
+        """One callback each for the next receivers in turn; one that has more rows than are looked at is passed by."""
+        asked = {"after": self._looked_at, "limit": ROWS_LOOKED_AT}
+        rows = await connection.fetch(self._queries["receivers"], asked)
+        self._looked_at = rows[-1]["receiver"] if len(rows) == ROWS_LOOKED_AT else ""
+        due = dict.fromkeys(row["receiver"] for row in rows if row["due"] and row["queue"] == self._queue)
+        chosen = [
+            row
+            for receiver in due
+            if receiver not in seen and room.take(receiver)
+            for row in await self._first_of(connection, receiver)
+        ]
+        if self._looked_at not in ("", *due, *seen):  # what it has due may be among the rows that were not looked at
+            chosen += [row for row in await self._first_of(connection, self._looked_at) if room.take(row["receiver"])]
+        return chosen
+
+    async def _first_of(self, connection: Connection, receiver: str) -> list[dict[str, Any]]:
+        asked = {"queue": self._queue, "receiver": receiver}
+        return await connection.fetch(self._queries["due_callback_of"], asked)
+
+    async def _tried(self, connection: Connection, row: Mapping[str, Any], lease: float) -> OwedCallback | None:
+        """The callback, if it is ours to try now."""
+        key = {"task_id": row["task_id"], "rerun": row["rerun"]}
+        if not await connection.execute(self._queries["try_callback"], {**key, "tries": row["tries"], "lease": lease}):
+            return None
+        (whole,) = await connection.fetch(self._queries["callback"], key)
+        return OwedCallback(**whole)
 
     async def wait(self) -> float | None:
         """Seconds until the next callback is due, 0 or less when one is; None when none is owed."""
@@ -165,8 +211,18 @@ class Outbox:
         return changed
 
 
+def _in_turn(due: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first of each receiver before the second of any."""
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, dict[str, Any]]] = []
+    for row in due:
+        turns.append((seen[row["receiver"]], row))
+        seen[row["receiver"]] += 1
+    return [row for _, row in sorted(turns, key=lambda turn: turn[0])]
+
+
 def receiver_of(callback: Callback) -> str:
-    """Without a comma: lists of receivers are joined by it."""
+    """Who is at the other end; without a comma, as older sidecars join them by it."""
     if callback.type != "http":
         return callback.type
     try:

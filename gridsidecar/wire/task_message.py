@@ -24,6 +24,8 @@ from gridsidecar.wire.strict_json import JsonRefused, parse_json, salvage_object
 
 def decode_task(message: Message, max_bytes: int) -> Task | Refused:
     """Never raises for what a message contains. `max_bytes` bounds the body, also after inflating it."""
+    if message.callback:  # without its id: the task of that name is another one
+        return Refused("callback", None, "The message is a callback, which reports the end of a task; it is no task.")
     try:
         text = body_text(message, max_bytes)
     except BodyRefused as refused:

@@ -11,8 +11,8 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from gridsidecar.outbound import HttpClient, NotSent, TargetRefused, Targets
-from gridsidecar.outbound.lookup import THREADS
+from gridsidecar.outbound import HttpClient, NotSent, NotTried, Reply, TargetRefused, Targets
+from gridsidecar.outbound.lookup import THREADS_FOR_NEW_NAMES
 from tests.outbound.conftest import Connect
 from tests.support.waiting import eventually
 from tests.support.web import Web, raw, reply
@@ -144,6 +144,7 @@ async def test_a_name_without_addresses(connect: Connect) -> None:
 
 
 async def test_look_ups_that_hang_are_bounded_and_left_alone(connect: Connect, web: Web) -> None:
+    """What found no room was not tried; addresses and names that were good lately are not held up."""
     back = threading.Event()
     asked: list[str] = []
 
@@ -153,15 +154,36 @@ async def test_look_ups_that_hang_are_bounded_and_left_alone(connect: Connect, w
             back.wait(60)
         return ["127.0.0.1"]
 
-    client = connect(1, resolve=hang)
-    posts = (client.post(f"http://hanging{number}.example:{web.port}/", b"{}", {}) for number in range(THREADS + 10))
-    ends = await asyncio.gather(*posts, return_exceptions=True)
-    assert {str(end).split(" ", 1)[1] for end in ends} == {"could not be reached within 1 s"}
-    assert len(asked) == THREADS
+    client = connect(3, resolve=hang)
+    await client.open()
+    assert (await client.post(f"http://good.example:{web.port}/", b"{}", {})).status == 200
+    web.answer = raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    posts = [
+        client.post(f"http://hanging{number}.example:{web.port}/", b"{}", {})
+        for number in range(THREADS_FOR_NEW_NAMES + 10)
+    ]
+    ends = await asyncio.gather(*posts, *(client.post(web.url, b"{}", {}) for _ in range(3)), return_exceptions=True)
+    assert [end.status for end in ends[-3:] if isinstance(end, Reply)] == [200, 200, 200]
+    assert sum(isinstance(end, NotTried) for end in ends) == 10
+    assert sum("could not be reached within 3 s" in str(end) for end in ends) == THREADS_FOR_NEW_NAMES
+    assert (await client.post(f"http://good.example:{web.port}/", b"{}", {})).status == 200
+    with pytest.raises(NotTried, match=r"^new\.example was not looked up: 48 other names wait"):
+        await client.post(f"http://new.example:{web.port}/", b"{}", {})
+    with pytest.raises(NotSent, match="could not be reached within 3 s"):  # the same question is not asked twice
+        await client.post(f"http://hanging0.example:{web.port}/", b"{}", {})
+    assert len(asked) == 1 + THREADS_FOR_NEW_NAMES + asked[1:].count("good.example")
     back.set()
-    assert (await client.post(f"http://well.example:{web.port}/", b"{}", {})).status == 200
-    assert asked[THREADS:] == ["well.example"]
     await eventually(lambda: not any(thread.name == "look-up" for thread in threading.enumerate()))
+    assert (await client.post(f"http://new.example:{web.port}/", b"{}", {})).status == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1.", "127.1", "2130706433", "[::ffff:127.0.0.1]"])
+async def test_an_address_is_not_looked_up(connect: Connect, web: Web, host: str) -> None:
+    names = Names([])
+    with suppress(NotSent):  # the server listens on IPv4 alone
+        await connect(resolve=names).post(f"http://{host}:{web.port}/", b"{}", {})
+    assert names.asked == []
+    assert len(web.requests) == 1
 
 
 HANGING = """

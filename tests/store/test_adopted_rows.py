@@ -171,7 +171,7 @@ async def test_the_callback(
     claim = (await two.deliver_to_a(task(fields={"callback": in_message}))).claim
     assert claim is not None
     await end(two.a, claim, Succeeded({"w": 1}))
-    callbacks = (await two.a.outbox.take(10, 60, lambda receiver: 9)).callbacks
+    callbacks = (await two.a.outbox.take(60)).callbacks
     assert [(callback.kind, callback.url) for callback in callbacks] == ([owed] if owed else [])
     for callback in callbacks:
         assert json.loads(callback.body)["callback_data"] == (in_message.data or {})
@@ -181,7 +181,7 @@ async def test_a_refused_duplicate_of_a_row_that_the_plugin_failed_owes_nothing(
     plugin.insert("t", "failed", callback_url=URL)
     asked = task(fields={"callback": Callback(url=URL)})
     assert not await two.a.tasks.record_refused(asked.message, "t", "no handler", asked)
-    assert (await two.a.outbox.take(10, 60, lambda receiver: 9)).callbacks == []
+    assert (await two.a.outbox.take(60)).callbacks == []
 
 
 async def test_an_empty_callback_type_is_http(two: Two, plugin: Plugin) -> None:
@@ -191,7 +191,7 @@ async def test_an_empty_callback_type_is_http(two: Two, plugin: Plugin) -> None:
     claim = (await two.deliver_to_a(task())).claim
     assert claim is not None
     await end(two.a, claim, Succeeded())
-    (callback,) = (await two.a.outbox.take(10, 60, lambda receiver: 9)).callbacks
+    (callback,) = (await two.a.outbox.take(60)).callbacks
     assert (callback.kind, callback.url) == ("http", URL)
 
 

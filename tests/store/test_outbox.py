@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -45,8 +45,24 @@ def make_due(two: Two) -> None:
     two.rows.run(f"UPDATE {TASKS}_callbacks SET next_try_at = ? WHERE next_try_at IS NOT NULL", LONG_AGO)
 
 
+@dataclass
+class Share:
+    """Room for so many callbacks, and for so many of some receivers."""
+
+    limit: int = 10
+    of: dict[str, int] = field(default_factory=dict)
+
+    def take(self, receiver: str) -> bool:
+        self.of.setdefault(receiver, self.limit)
+        if self.limit == 0 or self.of[receiver] == 0:
+            return False
+        self.limit -= 1
+        self.of[receiver] -= 1
+        return True
+
+
 async def take(store: OpenStore, limit: int = 10) -> list[OwedCallback]:
-    return (await store.outbox.take(limit, 60, lambda receiver: 99)).callbacks
+    return (await store.outbox.take(60, lambda: Share(limit))).callbacks
 
 
 async def started(two: Two, *, retries: int = 0, callback: Callback = ASKED) -> Claim:
@@ -350,17 +366,37 @@ async def test_a_receiver_gets_no_more_than_its_share(two: Two) -> None:
         await finished(two, f"slow{number}", Callback(url="https://slow.example.com/x"))
     await finished(two, "other", Callback(url="http://other.example.com:8080/"))
     await finished(two, "queue", Callback(type="rabbitmq"))
-    share = {"slow.example.com:https": 2}
-    first = await two.a.outbox.take(4, 60, lambda receiver: share.get(receiver, 9))
-    assert [one.task_id for one in first.callbacks] == ["slow0", "slow1"]
-    assert first.more
-    second = await two.a.outbox.take(4, 60, lambda receiver: 9, busy=["slow.example.com:https", "nobody:http"])
-    assert {(one.task_id, one.receiver) for one in second.callbacks} == {
+    taken = await two.a.outbox.take(60, lambda: Share(of={"slow.example.com:https": 2}))
+    assert {(one.task_id, one.receiver) for one in taken.callbacks} == {
+        ("slow0", "slow.example.com:https"),
+        ("slow1", "slow.example.com:https"),
         ("other", "other.example.com:8080"),
         ("queue", "rabbitmq"),
     }
-    assert not second.more
+    assert (taken.more, taken.left) == (False, True)
     assert [one.task_id for one in await take(two.b)] == ["slow2", "slow3", "slow4", "slow5"]
+
+
+async def test_those_that_are_first_in_line_do_not_hide_the_others(two: Two) -> None:
+    """However much is due for one receiver, or was delivered to it: a look reads a bounded number of rows."""
+    await finished(two, "seed", Callback(url="https://m.example.com/x"))
+    columns = "task_id, rerun, id, attempt, queue, kind, url, receiver, body, next_try_at, created_at, delivered_at"
+    values = ", ".join(["?"] * 12)
+    for receiver, due, done in (("b:1", LONG_AGO, None), ("d:1", None, LONG_AGO)):
+        for number in range(700):
+            row = (f"{receiver}{number}", 0, "cb", 1, "q", "http", "u", receiver, "{}", due, LONG_AGO, done)
+            two.rows.run(f"INSERT INTO {TASKS}_callbacks ({columns}) VALUES ({values})", *row)
+    for task_id, host in (("a", "a"), ("c", "c"), ("d", "d"), ("z", "z")):
+        await finished(two, task_id, Callback(url=f"http://{host}:1/"))
+    found: set[str] = set()
+    for _ in range(8):
+        taken = await two.a.outbox.take(60, lambda: Share(of={"b:1": 0}))
+        found |= {one.task_id for one in taken.callbacks}
+        assert taken.left
+        if not taken.more:
+            break
+    assert found == {"seed", "a", "c", "d", "z"}
+    assert not taken.more
 
 
 @pytest.mark.parametrize("url", ["http://][@", "http://a,b/", "", "http://h:99999/", "x" * 500, "http://ü/"])

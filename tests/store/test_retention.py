@@ -164,12 +164,12 @@ async def test_a_task_stays_until_its_callback_is_settled(pruners: Pruners) -> N
     pruners.age("t")
     assert await pruners.prune() == ["t"]
     assert pruners.count("_callbacks") == 1
-    taken = await pruners.two.a.outbox.take(1, 60, lambda _receiver: 1)
+    taken = await pruners.two.a.outbox.take(60)
     assert await pruners.prune() == ["t"], "it is being sent"
     assert await pruners.two.a.outbox.failed(taken.callbacks[0], "refused", retry_in=50)
     assert await pruners.prune() == ["t"], "it is tried again"
     assert await pruners.two.a.outbox.replay("t") == 1
-    taken = await pruners.two.a.outbox.take(1, 60, lambda _receiver: 1)
+    taken = await pruners.two.a.outbox.take(60)
     assert await pruners.two.a.outbox.delivered(taken.callbacks[0])
     assert await pruners.prune() == []
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 
 
 class Sidecar:
-    """`gridsidecar run` with a configuration; its stderr is kept in `log`. `variables` are added to its environment."""
+    """`gridsidecar run` with a configuration; its stderr is kept in `log`. `variables` are added to its environment,
+    and `prefix` is a command that becomes it."""
 
     def __init__(
         self,
@@ -28,13 +29,14 @@ class Sidecar:
         *flags: str,
         failpoints: str = "",
         variables: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
         file = folder / "config.yaml"
         file.write_text(json.dumps(config))  # JSON is YAML
         program = "tests.support.armed" if failpoints else "gridsidecar"
-        command = [sys.executable, "-m", program, "run", "-c", str(file), *flags]
+        command = [*prefix, sys.executable, "-m", program, "run", "-c", str(file), *flags]
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
         environment |= variables or {}
         if failpoints:

@@ -314,3 +314,8 @@ def test_a_time_beyond_what_databases_hold_is_refused() -> None:
     refused = decode_task(Message(body=b'{"task_id": "t", "defer_until": "9999-12-31T23:59:59Z"}'), 1000)
     assert isinstance(refused, Refused)
     assert "9001" in refused.error
+
+
+def test_a_callback_is_no_task_and_has_nothing_to_do_with_its_namesake() -> None:
+    found = refused(b'{"task_id": "t1", "status": "success"}', callback=True)
+    assert (found.reason, found.task_id) == ("callback", None)

@@ -101,8 +101,19 @@ ON CONFLICT (task_id, rerun) DO NOTHING
 
 -- name: due_callbacks
 SELECT task_id, rerun, receiver, tries FROM {callbacks}
-WHERE queue = :queue AND next_try_at <= {now} AND instr(',' || :busy || ',', ',' || receiver || ',') = 0
+WHERE queue = :queue AND next_try_at <= {now}
 ORDER BY next_try_at LIMIT :limit
+
+-- name: receivers
+-- All queues' and, where the index has them, those delivered as well: so many rows are read, and no more.
+SELECT receiver, queue, next_try_at <= {now} AS due FROM {callbacks}
+WHERE receiver > :after AND next_try_at IS NOT NULL
+ORDER BY receiver LIMIT :limit
+
+-- name: due_callback_of
+SELECT task_id, rerun, receiver, tries FROM {callbacks}
+WHERE receiver = :receiver AND queue = :queue AND next_try_at <= {now}
+ORDER BY next_try_at LIMIT 1
 
 -- name: callback
 SELECT task_id, rerun, id, attempt, kind, url, receiver, body, tries, failures FROM {callbacks}
