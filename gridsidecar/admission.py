@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from gridsidecar import failpoints
+from gridsidecar import failpoints, lifecycle
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.handler import StopReason
@@ -86,12 +86,7 @@ class Admission:
         """A duplicate must not wait for a slot: the attempt that it repeats may be the one that fills it."""
         if not self._must_wait(lane) and task.task_id not in self._worker.attempts:
             return False
-        me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
-        received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True, reading=True)
-        if not isinstance(received.reception, Unstarted):
-            return False
-        await self._settlement.unstarted(task, delivery, received)
-        return True
+        return await self._unless_unstarted(task, delivery) is None
 
     async def _renewed(self, task: Task, delivery: Delivery) -> bool:
         """A quorum queue throws away what came back too often, with whatever took its worker down. A task that ever
@@ -155,12 +150,30 @@ class Admission:
 
     async def _postpone(self, task: Task, delivery: Delivery) -> None:
         """The broker's patience with this delivery ends before its turn comes."""
+        received = await self._unless_unstarted(task, delivery)
+        if received is not None:
+            await self._settlement.send_anew(task, delivery, received.attempt)
+
+    async def pass_on(self, task: Task, delivery: Delivery) -> bool:
+        """This worker cannot run it, others may. False when it was passed on as often as it may be, and waits: it is
+        still to be settled."""
+        delay = lifecycle.pass_on_delay(task.message.passed)
+        received = await self._unless_unstarted(task, delivery)
+        if received is None:
+            return True
+        if delay is None:
+            return False
+        await self._settlement.pass_on(task, delivery, received.attempt, delay)
+        return True
+
+    async def _unless_unstarted(self, task: Task, delivery: Delivery) -> Received | None:
+        """What this delivery would start; None when that is nothing, and it is settled."""
         me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
         received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True, reading=True)
-        if isinstance(received.reception, Unstarted):
-            await self._settlement.unstarted(task, delivery, received)
-        else:
-            await self._settlement.send_anew(task, delivery, received.attempt)
+        if not isinstance(received.reception, Unstarted):
+            return received
+        await self._settlement.unstarted(task, delivery, received)
+        return None
 
     async def _take_slot(self, lane: Lane) -> None:
         await lane.slots.acquire()

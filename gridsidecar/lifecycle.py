@@ -32,6 +32,7 @@ from gridsidecar.task import (
 
 PATIENT_INTERRUPTIONS = 9  # from the next one on each also counts as a crash: node pressure looks like a shutdown
 LONGEST_BUSY_WAIT = 300.0  # seconds between two looks at a task that runs elsewhere
+PASSES = (1.0, 2.0, 5.0, 10.0, *(30.0,) * 120)  # seconds before each return of what is passed on: an hour in all
 CANCELLED_ON_REQUEST = "cancelled on request"
 START_AGAIN_AFTER = 5.0  # seconds until a task whose handler could not start comes back
 
@@ -196,6 +197,14 @@ def cancel(row: Row) -> Close:
     return Close(
         status=Status.CANCELLED, error=CANCELLED_ON_REQUEST, error_type=ErrorType.CANCELLED, crashes=row.crashes
     )
+
+
+def pass_on_delay(passed: int) -> float | None:
+    """Seconds until a task of a type that a worker does not know comes back for others; None: often enough.
+
+    Counted, not timed: each return is one more chance to meet a worker that knows it, however long the queue is.
+    """
+    return PASSES[passed] if passed < len(PASSES) else None
 
 
 def _busy_wait(lease_left: float, times: int) -> float:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import assert_never
+from uuid import uuid4
 
 from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Resume, Wait
-from gridsidecar.store import Received, Store
+from gridsidecar.store import Received, RowRejected, Store
 from gridsidecar.task import ErrorType, Message, Settle, Status, Task, TaskUpdate, Transition
-from gridsidecar.worker import GiveBack, HeldAttempt, Worker
+from gridsidecar.worker import HeldAttempt, Worker
 
-REFUSED_PAUSE = 5.0  # seconds, when even the dead-letter queue will not take a message
+GOES_ROUND = 60.0  # seconds
+ASIDE = 1.0  # seconds that a message is held before it goes to the end of the queue, where nothing can be delayed
+KEPT = "refused-"  # how the ids of rows begin that keep what no dead-letter queue takes
 
 
 class Settlement:
@@ -36,7 +39,7 @@ class Settlement:
             case Settle.ACK:
                 await _ack(held)
             case Settle.ALARM:
-                message = replace(held.claim.task.message, attempt=held.claim.attempt, busy=0)
+                message = replace(held.claim.task.message, attempt=held.claim.attempt, busy=0, passed=0)
                 await self._alarm_then_ack(held.claim.task_id, message, transition.delay or 0.0, held)
             case Settle.GIVE_BACK:
                 await self.give_back(held)
@@ -104,7 +107,8 @@ class Settlement:
             await held.delivery.give_back()
             await failpoints.reached("given_back")
             return
-        nudge = replace(held.claim.task.message, message_id=None, attempt=held.claim.attempt, nudge=True, busy=0)
+        message = replace(held.claim.task.message, busy=0, passed=0)
+        nudge = replace(message, message_id=None, attempt=held.claim.attempt, nudge=True)
         try:
             await self._broker.publish(nudge)
         except (BrokerUnavailable, AccessRefused, PublishRefused) as error:  # handed off: maintenance finds the row
@@ -136,17 +140,75 @@ class Settlement:
         await delivery.ack()
         return True
 
-    async def refuse(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
-        """Dead-letter with the reason, note it where the id is usable and free, ack."""
-        message = delivery.message
+    async def pass_on(self, task: Task, delivery: Delivery, attempt: int, delay: float) -> None:
+        """To the workers that have a handler for it, after a while; what they know of it by its row stays as it is."""
+        telemetry.debug("sent on to workers that have a handler for it", task_id=task.task_id, delay=delay)
+        passed = replace(task.message, message_id=None, attempt=attempt, nudge=False, passed=task.message.passed + 1)
+        await self._send_round(delivery, passed, delay)
+
+    async def give_up(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
+        """Nobody took what was passed on: a dead letter, and the end of a task that waits for another attempt."""
+        ended = await self._worker.ride_out(lambda: self._store.end_waiting(task, refused.error), starting=True)
+        if ended:
+            self._tell_refused(refused, task)
+        await self.refuse(delivery, refused, task)
+
+    async def _send_round(self, delivery: Delivery, message: Message, delay: float) -> None:
+        """Back after `delay` seconds, or to the end of the queue where nothing can be delayed. Never by giving it back,
+        which a quorum queue counts, while the broker takes anything from us."""
         try:
-            await self._until_sent(lambda: self._broker.dead_letter(message, f"{refused.reason}: {refused.error}"))
+            try:
+                await self._until_sent(lambda: self._broker.alarm(message, delay))
+            except PublishRefused:
+                await self._worker.clock.sleep(ASIDE)
+                await self._until_sent(lambda: self._broker.publish(message))
+        except (PublishRefused, BrokerUnavailable):
+            await delivery.give_back()
+        else:
+            await failpoints.reached("sent_anew")
+            await delivery.ack()
+
+    async def refuse(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
+        """Dead-letter with the reason, note it where the id is usable and free, ack. What cannot be dead-lettered is
+        kept by the store, which sends it again and again until it can."""
+        message = delivery.message
+        buried = await self._bury(message, refused)
+        try:
+            await (self._note if buried else self._keep)(message, refused, task)
+        except RowRejected as error:
+            telemetry.warning("a refused message has no place, it goes round", reason=str(error))
+            await self._send_round(delivery, message, GOES_ROUND)
+        else:
+            await delivery.ack()
+
+    async def _bury(self, message: Message, refused: wire.Refused) -> bool:
+        """Whether the dead-letter queue took it. A refusal of that one queue is no outage: nobody waits for its end."""
+        letter = replace(message, passed=0, kept=None)
+        try:
+            await self._until_sent(lambda: self._broker.dead_letter(letter, f"{refused.reason}: {refused.error}"))
         except PublishRefused as error:
             self._worker.readiness.blocked("dead letters", str(error))
-            await self._worker.clock.sleep(REFUSED_PAUSE)
-            raise GiveBack from None
+            return False
         self._worker.readiness.clear("dead letters")
         await failpoints.reached("dead_lettered")
+        return True
+
+    async def _keep(self, message: Message, refused: wire.Refused, task: Task | None) -> None:
+        """Raises `RowRejected`."""
+        row_id = message.kept or f"{KEPT}{uuid4().hex}"
+        kept = await self._worker.ride_out(
+            lambda: self._store.keep_refused(message, row_id, refused.error), starting=True
+        )
+        telemetry.kept(row=row_id, reason=refused.reason, news=kept)
+        if kept:
+            await self._note(replace(message, kept=None), refused, task)
+
+    async def _note(self, message: Message, refused: wire.Refused, task: Task | None) -> None:
+        """Record and tell a refusal, once: what a row kept was told of when it got there."""
+        kept = message.kept
+        if kept is not None:
+            await self._worker.ride_out(lambda: self._store.forget_refused(kept), starting=True)
+            return
         noted = refused.task_id is None
         if refused.task_id is not None:
             noted = await self._worker.ride_out(
@@ -156,7 +218,6 @@ class Settlement:
         telemetry.refused(task_id=refused.task_id, reason=refused.reason, error=refused.error)
         if noted:
             self._tell_refused(refused, task)
-        await delivery.ack()
 
     def _tell_refused(self, refused: wire.Refused, task: Task | None) -> None:
         self._worker.tell(
@@ -189,7 +250,8 @@ class Settlement:
         await _ack(of)
 
     async def _until_sent(self, send: Callable[[], Awaitable[None]]) -> None:
-        """A login that is refused is waited out, too: it worked before, and a broker that comes up refuses at first."""
+        """A login that is refused is waited out, too: it worked before, and a broker that comes up refuses at first.
+        One queue that is refused is `PublishRefused`, and nobody waits for it."""
         failures = 0
         while True:
             try:

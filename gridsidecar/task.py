@@ -47,7 +47,7 @@ class ErrorType(StrEnum):
 class Message:
     """A broker message: the producer's body and properties, untouched, and what we stamped on it.
 
-    `attempt`, `nudge` and `busy` travel as `x-gridsidecar-*` headers; a producer's message has none of them.
+    What is ours travels as `x-gridsidecar-*` headers; a producer's message has none of them.
     """
 
     body: bytes
@@ -63,6 +63,8 @@ class Message:
     attempt: int = 0  # the row's attempt when we sent it; 0 = a producer sent it
     nudge: bool = False  # a wake-up of ours: it may start a task but never needs to be kept
     busy: int = 0  # how often in a row this message found its task running elsewhere
+    passed: int = 0  # how often in a row a worker without a handler for its type passed it on
+    kept: str | None = None  # the row that keeps it, refused, until the dead-letter queue takes it
 
 
 # -- a task, as its producer wrote it ---------------------------------------------------------------------------------

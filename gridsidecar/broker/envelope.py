@@ -15,7 +15,7 @@ from gridsidecar import telemetry
 from gridsidecar.task import Message
 
 OURS = "x-gridsidecar-"
-ATTEMPT, NUDGE, BUSY = f"{OURS}attempt", f"{OURS}nudge", f"{OURS}busy"
+ATTEMPT, NUDGE, BUSY, PASSED, KEPT = (f"{OURS}{name}" for name in ("attempt", "nudge", "busy", "passed", "kept"))
 
 # What the broker wrote about one journey would mislead it, or send copies elsewhere, on the next.
 RETURNS = "x-delivery-count"  # of quorum queues; at a limit (20 by default in 4.x) they throw the message away
@@ -24,6 +24,7 @@ ROUTING = ("CC", "BCC")
 
 PERSISTENT = 2
 LARGEST_COUNT = 2**31 - 1
+LONGEST_ID = 255  # characters
 DEEPEST = 32  # levels of nesting in a header
 LARGEST_HEADERS = 100_000  # bytes: they must fit one frame of 128 KiB together with what we add
 
@@ -50,6 +51,8 @@ def decode(raw: DeliveredMessage) -> Message:
         attempt=_count(headers.get(ATTEMPT)),
         nudge=_count(headers.get(NUDGE)) == 1,
         busy=_count(headers.get(BUSY)),
+        passed=_count(headers.get(PASSED)),
+        kept=_id(headers.get(KEPT)),
     )
 
 
@@ -122,9 +125,19 @@ def _encodable(headers: dict[str, Any]) -> bool:
         return False
 
 
-def _stamps(message: Message) -> dict[str, int]:
-    stamps = {ATTEMPT: message.attempt, NUDGE: int(message.nudge), BUSY: message.busy}
+def _stamps(message: Message) -> dict[str, int | str | None]:
+    stamps = {
+        ATTEMPT: message.attempt,
+        NUDGE: int(message.nudge),
+        BUSY: message.busy,
+        PASSED: message.passed,
+        KEPT: message.kept,
+    }
     return {key: value for key, value in stamps.items() if value}
+
+
+def _id(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_ID else None
 
 
 def _count(value: object) -> int:
