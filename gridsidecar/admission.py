@@ -15,6 +15,7 @@ from gridsidecar.store import Received, Store
 from gridsidecar.task import Task
 from gridsidecar.worker import GiveBack, HeldAttempt, Lane, Worker
 
+OTHERS_FIRST = 0.2  # seconds that a task of others is held when it comes round again
 COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing
 
 
@@ -155,14 +156,20 @@ class Admission:
             await self._settlement.send_anew(task, delivery, received.attempt)
 
     async def pass_on(self, task: Task, delivery: Delivery) -> bool:
-        """This worker cannot run it, others may. False when it was passed on as often as it may be, and waits: it is
-        still to be settled."""
-        delay = lifecycle.pass_on_delay(task.message.passed)
+        """This worker cannot run it, others may. False when it was passed on often enough: it is still to be settled.
+
+        It counts as often enough only while nobody runs such a task: a worker that does may be too busy for this one.
+        """
+        if task.message.passed:  # whoever passes on is quicker than whoever works, and must not take all there is
+            await self._worker.clock.sleep(OTHERS_FIRST)
         received = await self._unless_unstarted(task, delivery)
         if received is None:
             return True
-        if delay is None:
+        if lifecycle.passed_enough(task.message) and not await self._worker.ride_out(
+            lambda: self._store.is_running_one(task.task_type), starting=True, reading=True
+        ):
             return False
+        delay = lifecycle.pass_on_delay(task.message, self._worker.rng)
         await self._settlement.pass_on(task, delivery, received.attempt, delay)
         return True
 

@@ -216,6 +216,11 @@ class Store:
         (changed,) = await self._batch.write(row_id, (self._queries[query], {"id": row_id}))
         return bool(changed)
 
+    async def is_running_one(self, task_type: str) -> bool:
+        """Whether a live worker of this queue runs a task of this type now."""
+        asked = {"task_type": task_type, "queue": self._queue}
+        return bool(await self._database.fetch(self._queries["running_of_type"], asked))
+
     async def end_waiting(self, task: Task, error: str) -> bool:
         """A task that waits for its next attempt ends without it; False when it does not wait."""
 

@@ -40,6 +40,10 @@ WHERE id = :id AND status = 'pending' AND attempt = 0 AND handed_off = 1
 -- name: forget_kept
 DELETE FROM {tasks} WHERE id = :id AND status = 'pending' AND attempt = 0 AND handed_off = 1
 
+-- name: running_of_type
+SELECT 1 FROM {workers} w JOIN {tasks} t ON t.worker_id = w.id
+WHERE w.expires_at > UTC_TIMESTAMP(3) AND t.status = 'running' AND t.task_type = :task_type AND t.queue = :queue LIMIT 1
+
 -- name: outcome_of
 SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 
