@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from gridsidecar import failpoints, lifecycle
+from gridsidecar import failpoints
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.handler import StopReason
 from gridsidecar.lifecycle import Begin, Insert, Unstarted
+from gridsidecar.retry import pass_on_delay, passed_enough
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import Received, Store
 from gridsidecar.task import Task
@@ -165,11 +166,11 @@ class Admission:
         received = await self._unless_unstarted(task, delivery)
         if received is None:
             return True
-        if lifecycle.passed_enough(task.message) and not await self._worker.ride_out(
+        if passed_enough(task.message.passed) and not await self._worker.ride_out(
             lambda: self._store.is_running_one(task.task_type), starting=True, reading=True
         ):
             return False
-        delay = lifecycle.pass_on_delay(task.message, self._worker.rng)
+        delay = pass_on_delay(task.message.passed, self._worker.rng)
         await self._settlement.pass_on(task, delivery, received.attempt, delay)
         return True
 

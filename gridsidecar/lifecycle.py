@@ -32,8 +32,6 @@ from gridsidecar.task import (
 
 PATIENT_INTERRUPTIONS = 9  # from the next one on each also counts as a crash: node pressure looks like a shutdown
 LONGEST_BUSY_WAIT = 300.0  # seconds between two looks at a task that runs elsewhere
-# Seconds, one or the other, before each return of a task that is passed on: about an hour in all.
-PASSES = ((1.0, 2.0), (1.0, 2.0), (2.0, 5.0), (2.0, 5.0), (5.0, 10.0), (5.0, 10.0), *((10.0, 30.0),) * 180)
 CANCELLED_ON_REQUEST = "cancelled on request"
 START_AGAIN_AFTER = 5.0  # seconds until a task whose handler could not start comes back
 
@@ -198,18 +196,6 @@ def cancel(row: Row) -> Close:
     return Close(
         status=Status.CANCELLED, error=CANCELLED_ON_REQUEST, error_type=ErrorType.CANCELLED, crashes=row.crashes
     )
-
-
-def passed_enough(message: Message) -> bool:
-    """Whether a task of a type that this worker does not know came round as often as it may. Counted, not timed: each
-    return is one more chance to meet a worker that knows it, however long the queue is."""
-    return message.passed >= len(PASSES)
-
-
-def pass_on_delay(message: Message, rng: random.Random) -> float:
-    """Seconds until it comes back for others. By chance: two that always came back together would always be handed to
-    the two workers in the same order, the wrong one."""
-    return rng.choice(PASSES[min(message.passed, len(PASSES) - 1)])
 
 
 def _busy_wait(lease_left: float, times: int) -> float:
