@@ -100,20 +100,6 @@ async def test_what_does_not_come_back_from_the_store_is_tried_again(
     await eventually(lambda: place.left() == 0)
 
 
-async def test_a_login_that_is_refused_is_still_waited_out(
-    own_rabbitmq: RabbitMQ, on_own_rabbitmq: Place, limited: MakePlace, start: Start
-) -> None:
-    """The whole broker says no, not one queue: that is an outage, and nothing is put elsewhere for it."""
-    place = limited(on_own_rabbitmq)
-    gate = place.folder / "gate"
-    config = place.config({"default": place.job("until", gate)}, broker={"heartbeat": 2}, retry={"max_retries": 1})
-    sidecar = start(config)
-    await sidecar.ready()
-    await place.publish_bodies(BAD)
-    await eventually(place.dead_letters)
-    assert kept(place) == []
-
-
 def kept(place: Place) -> list[dict[str, Any]]:
     """Rows that hold what no dead-letter queue took."""
     return [row for task_id, row in place.rows().items() if task_id.startswith("refused-")]
