@@ -10,11 +10,13 @@ from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.handler import StopReason
 from gridsidecar.lifecycle import Begin, Insert, Unstarted
+from gridsidecar.retry import pass_on_delay, passed_enough
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import Received, Store
 from gridsidecar.task import Task
 from gridsidecar.worker import GiveBack, HeldAttempt, Lane, Worker
 
+OTHERS_FIRST = 0.2  # seconds that a task of others is held when it comes round again
 COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing
 
 
@@ -86,12 +88,7 @@ class Admission:
         """A duplicate must not wait for a slot: the attempt that it repeats may be the one that fills it."""
         if not self._must_wait(lane) and task.task_id not in self._worker.attempts:
             return False
-        me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
-        received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True, reading=True)
-        if not isinstance(received.reception, Unstarted):
-            return False
-        await self._settlement.unstarted(task, delivery, received)
-        return True
+        return await self._unless_unstarted(task, delivery) is None
 
     async def _renewed(self, task: Task, delivery: Delivery) -> bool:
         """A quorum queue throws away what came back too often, with whatever took its worker down. A task that ever
@@ -155,12 +152,36 @@ class Admission:
 
     async def _postpone(self, task: Task, delivery: Delivery) -> None:
         """The broker's patience with this delivery ends before its turn comes."""
+        received = await self._unless_unstarted(task, delivery)
+        if received is not None:
+            await self._settlement.send_anew(task, delivery, received.attempt)
+
+    async def pass_on(self, task: Task, delivery: Delivery) -> bool:
+        """This worker cannot run it, others may. False when it was passed on often enough: it is still to be settled.
+
+        It counts as often enough only while nobody runs such a task: a worker that does may be too busy for this one.
+        """
+        if task.message.passed:  # whoever passes on is quicker than whoever works, and must not take all there is
+            await self._worker.clock.sleep(OTHERS_FIRST)
+        received = await self._unless_unstarted(task, delivery)
+        if received is None:
+            return True
+        if passed_enough(task.message.passed) and not await self._worker.ride_out(
+            lambda: self._store.is_running_one(task.task_type), starting=True, reading=True
+        ):
+            return False
+        delay = pass_on_delay(task.message.passed, self._worker.rng)
+        await self._settlement.pass_on(task, delivery, received.attempt, delay)
+        return True
+
+    async def _unless_unstarted(self, task: Task, delivery: Delivery) -> Received | None:
+        """What this delivery would start; None when that is nothing, and it is settled."""
         me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
         received = await self._worker.ride_out(lambda: self._store.look(task, me), starting=True, reading=True)
-        if isinstance(received.reception, Unstarted):
-            await self._settlement.unstarted(task, delivery, received)
-        else:
-            await self._settlement.send_anew(task, delivery, received.attempt)
+        if not isinstance(received.reception, Unstarted):
+            return received
+        await self._settlement.unstarted(task, delivery, received)
+        return None
 
     async def _take_slot(self, lane: Lane) -> None:
         await lane.slots.acquire()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.admission import Admission
@@ -17,6 +18,7 @@ from gridsidecar.task import CannotStart, Ended, Task, TaskUpdate, Transition
 from gridsidecar.worker import GiveBack, HeldAttempt, Lane, Worker
 
 PATIENCE_BESIDE_OTHERS = 5.0  # seconds
+MOST_WARNINGS = 100  # of a kind, each told once
 STUMBLE_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back
 
 
@@ -46,6 +48,7 @@ class Consumer:
             self._patience = min(self._patience, PATIENCE_BESIDE_OTHERS)
         self._admission = Admission(worker, store, self._settlement, patience=self._patience)
         self._jobs: set[asyncio.Task[None]] = set()
+        self._of_others: set[asyncio.Task[None] | None] = set()  # jobs that passed a task on: no work of this worker
         self._warned: set[str] = set()
         self.first_attempt = asyncio.Event()  # one was started
         self.active_at = worker.clock.monotonic()
@@ -70,8 +73,8 @@ class Consumer:
 
     async def _carry(self, task: Task, delivery: Delivery) -> None:
         lane = self._lanes.get(task.task_type) or self._lanes.get("default")
-        if lane is None:
-            await self._settlement.refuse(delivery, self._no_handler(task), task)
+        if lane is None or task.message.kept is not None:  # what was refused before runs only when it is replayed
+            await self._without_a_handler(task, delivery)
             return
         if self._once and self.first_attempt.is_set() and task.task_id not in self._worker.attempts:
             raise GiveBack  # it was on its way while we said that we want no more
@@ -129,6 +132,22 @@ class Consumer:
         telemetry.task_update(update)
         self._worker.tell(update)
 
+    async def _without_a_handler(self, task: Task, delivery: Delivery) -> None:
+        refused = self._no_handler(task)
+        if self._worker.settings.unknown_types == "pass_on" and task.message.kept is None:
+            await self._pass_on(task, delivery, refused)
+        else:
+            await self._settlement.refuse(delivery, refused, task)
+
+    async def _pass_on(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
+        if len(self._warned) < MOST_WARNINGS and self._is_new(f"type {task.task_type}"):
+            hint = "it is passed on to other workers, for an hour"
+            telemetry.warning("a task's type has no handler here", type=task.task_type, hint=hint)
+        self._of_others.add(asyncio.current_task())
+        if not await self._admission.pass_on(task, delivery):
+            error = f"{refused.error}; passed on {task.message.passed} times, and no worker took it"
+            await self._settlement.give_up(task, delivery, replace(refused, error=error))
+
     def _no_handler(self, task: Task) -> wire.Refused:
         known = ", ".join(sorted(self._lanes))
         error = f"no handler for task_type {task.task_type!r} and no default; configured are: {known}"
@@ -164,7 +183,10 @@ class Consumer:
 
     def _job_done(self, job: asyncio.Task[None]) -> None:
         self._jobs.discard(job)
-        self.active_at = self._worker.clock.monotonic()
+        if job in self._of_others:
+            self._of_others.discard(job)
+        else:
+            self.active_at = self._worker.clock.monotonic()
         if not job.cancelled() and (error := job.exception()) is not None:
             telemetry.stumbled(error)
 

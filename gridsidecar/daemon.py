@@ -15,7 +15,7 @@ from gridsidecar.callbacks.deliverer import Deliverer
 from gridsidecar.clock import SystemClock, backoff, system_random
 from gridsidecar.config.settings import Settings
 from gridsidecar.consumer import Consumer
-from gridsidecar.errors import EX_OK, GridSidecarError, Unavailable
+from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavailable
 from gridsidecar.executor import Executor
 from gridsidecar.handler import make_handlers, reaper
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
@@ -136,6 +136,7 @@ class Daemon:
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("store", lambda: self._store.open(migrate=self._settings.store.migrate)),
             ("broker", self._broker.open),
+            ("broker", self._look_for_dead_letters),
             ("on_startup", lambda: self._hooks.start(self._leave)),
             ("store", self._worker.lease.renew),
         ]
@@ -156,6 +157,13 @@ class Daemon:
             handlers=",".join(self._settings.handlers),
         )
         return True
+
+    async def _look_for_dead_letters(self) -> None:
+        """Known before the first message that needs them; tasks can run without."""
+        try:
+            await self._broker.ensure_dead_letters()
+        except PublishRefused as error:
+            self._readiness.blocked("dead letters", str(error))
 
     async def _until_reached(self, part: str, step: Callable[[], Awaitable[None]]) -> bool:
         failures = 0

@@ -34,7 +34,7 @@ class Setbacks:
             await self._put_aside(task, message, delivery, f"the database cannot store this task: {error}")
             return
         self._tell(task, 0, delay, error)
-        await self._settlement.set_back(message, delay, delivery)
+        await self._settlement.send_round(delivery, message, delay)
 
     async def end_refused(self, held: HeldAttempt, error: RowRejected) -> None:
         """An attempt came to its end, and not even its status can be stored."""
@@ -55,7 +55,7 @@ class Setbacks:
             await self._put_aside(claim.task, message, held, reason)
             return
         self._tell(claim.task, claim.attempt, delay, error)
-        await self._settlement.set_back(message, delay, held)
+        await self._settlement.send_round(held, message, delay)
 
     async def _put_back(self, held: HeldAttempt, problem: str, delay: float) -> bool:
         """Whether the task is still ours to send on. A row that takes not even this is left as it is."""
@@ -82,4 +82,4 @@ class Setbacks:
 
 
 def _refused_again(message: Message, attempt: int) -> Message:
-    return replace(message, attempt=attempt, busy=0, refusals=message.refusals + 1)
+    return replace(message.counted_anew(attempt), refusals=message.refusals + 1)

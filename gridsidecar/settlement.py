@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import assert_never
+from uuid import uuid4
 
 from gridsidecar import failpoints, lifecycle, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Resume, Wait
-from gridsidecar.store import Received, Store
+from gridsidecar.store import Received, RowRejected, Store
 from gridsidecar.task import ErrorType, Message, Settle, Status, Task, TaskUpdate, Transition
-from gridsidecar.worker import GiveBack, HeldAttempt, Worker
+from gridsidecar.worker import HeldAttempt, Worker
 
-REFUSED_PAUSE = 5.0  # seconds, when even the dead-letter queue will not take a message
+GOES_ROUND = 60.0  # seconds
+ASIDE = 1.0  # seconds that a message is held before it goes to the end of the queue, where nothing can be delayed
+KEPT = "refused-"  # how the ids of rows begin that keep what no dead-letter queue takes
 
 
 class Settlement:
@@ -36,7 +39,7 @@ class Settlement:
             case Settle.ACK:
                 await _ack(held)
             case Settle.ALARM:
-                message = replace(held.claim.task.message, attempt=held.claim.attempt, busy=0, refusals=0)
+                message = held.claim.task.message.counted_anew(held.claim.attempt)
                 await self._alarm_then_ack(held.claim.task_id, message, transition.delay or 0.0, held)
             case Settle.GIVE_BACK:
                 await self.give_back(held)
@@ -104,7 +107,7 @@ class Settlement:
             await held.delivery.give_back()
             await failpoints.reached("given_back")
             return
-        nudge = replace(held.claim.task.message, message_id=None, attempt=held.claim.attempt, nudge=True, busy=0)
+        nudge = replace(held.claim.task.message.counted_anew(held.claim.attempt), message_id=None, nudge=True)
         try:
             await self._broker.publish(nudge)
         except (BrokerUnavailable, AccessRefused, PublishRefused) as error:  # handed off: maintenance finds the row
@@ -136,17 +139,76 @@ class Settlement:
         await delivery.ack()
         return True
 
-    async def refuse(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
-        """Dead-letter with the reason, note it where the id is usable and free, ack."""
-        message = delivery.message
+    async def pass_on(self, task: Task, delivery: Delivery, attempt: int, delay: float) -> None:
+        """To the workers that have a handler for it, after a while; what they know of it by its row stays as it is."""
+        telemetry.debug("sent on to workers that have a handler for it", task_id=task.task_id, delay=delay)
+        passed = replace(task.message, attempt=attempt, passed=task.message.passed + 1)
+        await self.send_round(delivery, passed, delay)
+
+    async def give_up(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
+        """Nobody took what was passed on: a dead letter, and the end of a task that waits for another attempt."""
+        ended = await self._worker.ride_out(lambda: self._store.end_waiting(task, refused.error), starting=True)
+        if ended:
+            self._tell_refused(refused, task)
+        await self.refuse(delivery, refused, task)
+
+    async def send_round(self, of: HeldAttempt | Delivery, message: Message, delay: float) -> None:
+        """Back after `delay` seconds, or to the end of the queue where nothing can be delayed: for what no row brings
+        back. Never by giving it back, which a quorum queue counts, while the broker takes anything from us."""
+        later = replace(message, message_id=None, nudge=False)
         try:
-            await self._until_sent(lambda: self._broker.dead_letter(message, f"{refused.reason}: {refused.error}"))
+            try:
+                await self._until_sent(lambda: self._broker.alarm(later, delay))
+            except PublishRefused:
+                await self._worker.clock.sleep(ASIDE)
+                await self._until_sent(lambda: self._broker.publish(later))
+        except (PublishRefused, BrokerUnavailable):
+            await (self.give_back(of) if isinstance(of, HeldAttempt) else of.give_back())
+        else:
+            await failpoints.reached("sent_anew")
+            await _ack(of)
+
+    async def refuse(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
+        """Dead-letter with the reason, note it where the id is usable and free, ack. What cannot be dead-lettered is
+        kept by the store, which sends it again and again until it can."""
+        message = delivery.message
+        buried = await self._bury(message, refused)
+        try:
+            await (self._note if buried else self._keep)(message, refused, task)
+        except RowRejected as error:
+            telemetry.warning("a refused message has no place, it goes round", reason=str(error))
+            await self.send_round(delivery, message, GOES_ROUND)
+        else:
+            await delivery.ack()
+
+    async def _bury(self, message: Message, refused: wire.Refused) -> bool:
+        """Whether the dead-letter queue took it. A refusal of that one queue is no outage: nobody waits for its end."""
+        letter = replace(message, passed=0, kept=None)
+        try:
+            await self._until_sent(lambda: self._broker.dead_letter(letter, f"{refused.reason}: {refused.error}"))
         except PublishRefused as error:
             self._worker.readiness.blocked("dead letters", str(error))
-            await self._worker.clock.sleep(REFUSED_PAUSE)
-            raise GiveBack from None
+            return False
         self._worker.readiness.clear("dead letters")
         await failpoints.reached("dead_lettered")
+        return True
+
+    async def _keep(self, message: Message, refused: wire.Refused, task: Task | None) -> None:
+        """Raises `RowRejected`."""
+        row_id = message.kept or f"{KEPT}{uuid4().hex}"
+        kept = await self._worker.ride_out(
+            lambda: self._store.keep_refused(message, row_id, refused.error), starting=True
+        )
+        telemetry.kept(row=row_id, reason=refused.reason, news=kept)
+        if kept:
+            await self._note(replace(message, kept=None), refused, task)
+
+    async def _note(self, message: Message, refused: wire.Refused, task: Task | None) -> None:
+        """Record and tell a refusal, once: what a row kept was told of when it got there."""
+        kept = message.kept
+        if kept is not None:
+            await self._worker.ride_out(lambda: self._store.forget_refused(kept), starting=True)
+            return
         noted = refused.task_id is None
         if refused.task_id is not None:
             noted = await self._worker.ride_out(
@@ -156,38 +218,14 @@ class Settlement:
         telemetry.refused(task_id=refused.task_id, reason=refused.reason, error=refused.error)
         if noted:
             self._tell_refused(refused, task)
-        await delivery.ack()
-
-    async def set_back(self, message: Message, delay: float, of: HeldAttempt | Delivery) -> None:
-        """Bring a message back that no row stands for: by an alarm, or at the end of the queue where there is none.
-        Never by a nack: a quorum queue would count it, and throw the message away."""
-        later = replace(message, message_id=None, nudge=False)
-        try:
-            try:
-                await self._until_sent(lambda: self._broker.alarm(later, delay))
-            except PublishRefused:
-                await self._worker.clock.sleep(REFUSED_PAUSE)
-                await self._until_sent(lambda: self._broker.publish(later))
-            await failpoints.reached("alarm_published")
-        except PublishRefused:
-            raise GiveBack from None
-        except BrokerUnavailable:  # out of patience: never acked, so the message comes back by itself
-            return
-        await _ack(of)
 
     async def bury(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> bool:
         """A task that no database takes goes to the dead letters, as its producer sent it; it is not acked yet. False
         where they do not take it: then it comes back later, as often as that."""
         refused = wire.Refused("not-storable", None, reason)
-        letter = replace(task.message, attempt=0, nudge=False, busy=0, refusals=0)
-        try:
-            await self._until_sent(lambda: self._broker.dead_letter(letter, f"{refused.reason}: {reason}"))
-        except PublishRefused as error:
-            self._worker.readiness.blocked("dead letters", str(error))
-            await self.set_back(message, lifecycle.LONGEST_BUSY_WAIT, of)
+        if not await self._bury(replace(task.message.counted_anew(0), nudge=False), refused):
+            await self.send_round(of, message, lifecycle.LONGEST_BUSY_WAIT)
             return False
-        self._worker.readiness.clear("dead letters")
-        await failpoints.reached("dead_lettered")
         telemetry.refused(task_id=task.task_id, reason=refused.reason, error=reason)
         self._tell_refused(refused, task)
         return True
@@ -227,7 +265,8 @@ class Settlement:
         await _ack(of)
 
     async def _until_sent(self, send: Callable[[], Awaitable[None]]) -> None:
-        """A login that is refused is waited out, too: it worked before, and a broker that comes up refuses at first."""
+        """A login that is refused is waited out, too: it worked before, and a broker that comes up refuses at first.
+        One queue that is refused is `PublishRefused`, and nobody waits for it."""
         failures = 0
         while True:
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -47,8 +47,7 @@ class ErrorType(StrEnum):
 class Message:
     """A broker message: the producer's body and properties, untouched, and what we stamped on it.
 
-    `attempt`, `nudge`, `busy`, `refusals`, `callback` travel as `x-gridsidecar-*` headers; a producer's message has
-    none of them.
+    What is ours travels as `x-gridsidecar-*` headers; a producer's message has none of them.
     """
 
     body: bytes
@@ -64,8 +63,14 @@ class Message:
     attempt: int = 0  # the row's attempt when we sent it; 0 = a producer sent it
     nudge: bool = False  # a wake-up of ours: it may start a task but never needs to be kept
     busy: int = 0  # how often in a row this message found its task running elsewhere
+    passed: int = 0  # how often in a row a worker without a handler for its type passed it on
     refusals: int = 0  # how often in a row the store refused to write what this message had come to
+    kept: str | None = None  # the row that keeps it, refused, until the dead-letter queue takes it
     callback: bool = False  # it reports a task's end, so it is never a task
+
+    def counted_anew(self, attempt: int) -> Message:
+        """For the row's `attempt`, with nothing counted: what was counted in a row has come to an end."""
+        return replace(self, attempt=attempt, busy=0, passed=0, refusals=0)
 
 
 # -- a task, as its producer wrote it ---------------------------------------------------------------------------------

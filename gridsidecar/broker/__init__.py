@@ -76,18 +76,25 @@ class Broker(Protocol):
     """One work queue, with its delayed messages and dead letters.
 
     Every method that talks to a server raises `BrokerUnavailable` when it is away and `AccessRefused` when it says no;
-    publishing also raises `PublishRefused` when the broker will not take the message. A method that returns normally
+    publishing also raises `PublishRefused` when the broker will not take the message: that one queue is refused for
+    good, whereas `AccessRefused` is about all of them. A method that returns normally
     has done its work: what was published is confirmed and routed.
     """
 
     async def open(self) -> None:
-        """Connect, and find or create the queues. Raises instead of retrying."""
+        """Connect, and find or create the work queue. Raises instead of retrying, and `AccessRefused` for a queue that
+        no task can be taken from."""
+        ...
+
+    async def ensure_dead_letters(self) -> None:
+        """Find or create the dead-letter queue. Raises `PublishRefused` where that will not be."""
         ...
 
     async def consume(self, receive: Receive, prefetch: int) -> None:
         """Hand deliveries to `receive`, at most `prefetch` unsettled at a time, until `stop_consuming`.
 
-        Outages are ridden out inside: it reconnects with back-off and reports to telemetry's readiness. Deliveries
+        Outages are ridden out inside: it reconnects with back-off and reports to telemetry's readiness. It raises
+        `AccessRefused` only when the queue turns out to be one that no task can be taken from. Deliveries
         that were in hand when a connection died are no longer `alive`; the broker hands them out again.
         """
         ...

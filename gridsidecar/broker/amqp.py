@@ -39,10 +39,12 @@ class AmqpBroker:
         self._publisher = Publisher(self._publishing)
         self._subscription = Subscription(self._consuming, self._topology, settings.queue, readiness)
         self._rungs: dict[int, int] = {}  # seconds: the connection that declared it
-        self._dead_letters_found = False
 
     async def open(self) -> None:
         await self._topology.ensure_work_queue(self._publishing)
+
+    async def ensure_dead_letters(self) -> None:
+        await self._topology.ensure_dead_letters(self._publishing)
 
     async def consume(self, receive: Receive, prefetch: int) -> None:
         await self._subscription.run(receive, prefetch)
@@ -80,7 +82,7 @@ class AmqpBroker:
         try:
             await self._bury(message, extra)
         except Unroutable:
-            self._dead_letters_found = False
+            await self._topology.create_dead_letters(self._publishing)
             await self._bury(message, extra)
 
     async def ready_count(self) -> int:
@@ -134,7 +136,4 @@ class AmqpBroker:
         self._rungs[seconds] = self._publishing.generation
 
     async def _bury(self, message: Message, extra: dict[str, str]) -> None:
-        if not self._dead_letters_found:
-            await self._topology.ensure_dead_letters(self._publishing)
-            self._dead_letters_found = True
         await self._publisher.send(message, self._settings.dead_letters, message_id=message.message_id, extra=extra)

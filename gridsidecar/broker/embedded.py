@@ -94,6 +94,9 @@ class EmbeddedBroker:
         _check_place(self._path)
         await self._run(lambda spool: None)
 
+    async def ensure_dead_letters(self) -> None:
+        """They are rows of the same table."""
+
     async def consume(self, receive: Receive, prefetch: int) -> None:
         if self._stop is not None:
             raise RuntimeError("this broker is consuming already")

@@ -15,8 +15,8 @@ from gridsidecar import telemetry
 from gridsidecar.task import Message
 
 OURS = "x-gridsidecar-"
-ATTEMPT, NUDGE, BUSY, REFUSALS, CALLBACK = (
-    f"{OURS}{name}" for name in ("attempt", "nudge", "busy", "refusals", "callback")
+ATTEMPT, NUDGE, BUSY, PASSED, REFUSALS, KEPT, CALLBACK = (
+    f"{OURS}{name}" for name in ("attempt", "nudge", "busy", "passed", "refusals", "kept", "callback")
 )
 
 # What the broker wrote about one journey would mislead it, or send copies elsewhere, on the next.
@@ -26,6 +26,7 @@ ROUTING = ("CC", "BCC")
 
 PERSISTENT = 2
 LARGEST_COUNT = 2**31 - 1
+LONGEST_ID = 255  # characters
 DEEPEST = 32  # levels of nesting in a header
 LARGEST_HEADERS = 100_000  # bytes: they must fit one frame of 128 KiB together with what we add
 
@@ -52,7 +53,9 @@ def decode(raw: DeliveredMessage) -> Message:
         attempt=_count(headers.get(ATTEMPT)),
         nudge=_count(headers.get(NUDGE)) == 1,
         busy=_count(headers.get(BUSY)),
+        passed=_count(headers.get(PASSED)),
         refusals=_count(headers.get(REFUSALS)),
+        kept=_id(headers.get(KEPT)),
         callback=_count(headers.get(CALLBACK)) > 0,
     )
 
@@ -126,15 +129,21 @@ def _encodable(headers: dict[str, Any]) -> bool:
         return False
 
 
-def _stamps(message: Message) -> dict[str, int]:
+def _stamps(message: Message) -> dict[str, int | str | None]:
     stamps = {
         ATTEMPT: message.attempt,
         NUDGE: int(message.nudge),
         BUSY: message.busy,
+        PASSED: message.passed,
         REFUSALS: message.refusals,
+        KEPT: message.kept,
         CALLBACK: int(message.callback),
     }
     return {key: value for key, value in stamps.items() if value}
+
+
+def _id(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_ID else None
 
 
 def _count(value: object) -> int:

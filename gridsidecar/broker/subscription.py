@@ -15,7 +15,7 @@ from gridsidecar import clock, telemetry
 from gridsidecar.broker import Receive
 from gridsidecar.broker.connection import Link, close_quietly, translated
 from gridsidecar.broker.envelope import decode, returns
-from gridsidecar.broker.topology import Topology
+from gridsidecar.broker.topology import StreamRefused, Topology
 from gridsidecar.errors import AccessRefused, BrokerUnavailable
 from gridsidecar.telemetry import Readiness
 
@@ -23,6 +23,7 @@ SETUP_TIMEOUT = 15.0  # seconds
 CANCEL_TIMEOUT = 5.0
 SETTLE_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+STREAM_OFFSET = "x-stream-offset"  # a header of everything that a stream delivers
 STEADY_AFTER = 10.0  # a consumer that lived shorter than this failed again
 
 T = TypeVar("T")
@@ -69,9 +70,10 @@ class AmqpDelivery:
 class ChannelConsumer:
     """One consumer on one channel, until one of them ends."""
 
-    def __init__(self, channel: AbstractChannel, queue: str) -> None:
+    def __init__(self, channel: AbstractChannel, queue: str, topology: Topology) -> None:
         self._channel = channel
         self._queue = queue
+        self._topology = topology
         self._tag = ""
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -80,6 +82,9 @@ class ChannelConsumer:
 
         async def hand_over(raw: DeliveredMessage) -> None:
             # The client runs this as an asyncio task that dies with the channel, so nothing may wait in here.
+            if not self._topology.surely_no_stream and STREAM_OFFSET in (raw.header.properties.headers or {}):
+                self._refuse_stream()
+                return
             receive(AmqpDelivery(raw, channel))
 
         channel.closing.add_done_callback(self._closed)
@@ -88,7 +93,7 @@ class ChannelConsumer:
         self._tag = reply.consumer_tag or ""
 
     async def ended(self) -> str:
-        """Wait for the end that nobody here asked for; the reason."""
+        """Wait for the end that nobody here asked for; the reason. Raises StreamRefused."""
         return await self._ended
 
     async def cancel(self) -> None:
@@ -96,6 +101,10 @@ class ChannelConsumer:
         self._channel.on_consumer_cancel_callbacks.discard(self._cancelled)
         if not self._channel.is_closed:
             await self._channel.basic_cancel(self._tag, timeout=CANCEL_TIMEOUT)
+
+    def _refuse_stream(self) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(self._topology.stream())
 
     def _closed(self, closing: asyncio.Future[Any]) -> None:
         error = None if closing.cancelled() else closing.exception()
@@ -128,7 +137,7 @@ class Subscription:
         self._started_at = 0.0  # loop time of the last consumer's start
 
     async def run(self, receive: Receive, prefetch: int) -> None:
-        """Consume until `stop`."""
+        """Consume until `stop`. Raises StreamRefused."""
         if self._stop is not None:
             raise RuntimeError("this broker is consuming already")
         self._stop = stop = asyncio.Event()
@@ -153,6 +162,8 @@ class Subscription:
             if consumer is not None:
                 await self._watch(consumer, stop)
         except (BrokerUnavailable, AccessRefused) as error:
+            if isinstance(error, StreamRefused):
+                raise
             if stop.is_set():
                 return
             self._readiness.blocked("broker", str(error))
@@ -168,7 +179,7 @@ class Subscription:
             async with asyncio.timeout(SETUP_TIMEOUT):
                 channel = await self._usable_channel()
                 await channel.basic_qos(prefetch_count=prefetch)
-                consumer = ChannelConsumer(channel, self._queue)
+                consumer = ChannelConsumer(channel, self._queue, self._topology)
                 await consumer.start(receive)
         self._readiness.clear("broker")
         self._started_at = asyncio.get_running_loop().time()

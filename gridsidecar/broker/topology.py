@@ -15,14 +15,26 @@ from pamqp.commands import Queue
 
 from gridsidecar.broker import QueueInfo, delays
 from gridsidecar.broker.connection import Link, translated
+from gridsidecar.broker.kinds import REFUSALS, differs, is_stream
 from gridsidecar.config.settings import BrokerSettings
-from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
+from gridsidecar.errors import EX_REFUSED, AccessRefused, BrokerUnavailable, PublishRefused
 
 REPLY_TIMEOUT = 15.0  # seconds, for one question including connecting
 
 
 class QueueMissing(BrokerUnavailable):
     """The queue does not exist and we may not create it. Somebody may do so later."""
+
+
+class QueueRefused(PublishRefused):
+    """The server lets us in and refuses this one queue: no right, too many queues, another connection's own. That is
+    no outage."""
+
+    exit_code = EX_REFUSED
+
+
+class StreamRefused(AccessRefused):
+    """The work queue is a stream, which no waiting changes."""
 
 
 class Topology:
@@ -32,10 +44,18 @@ class Topology:
         self._settings = settings
         kind = settings.queue_type if settings.delay_queue_type == "auto" else settings.delay_queue_type
         self._rung_type: Literal["classic", "quorum"] = kind
+        self.surely_no_stream = False  # the server told us of what kind the work queue is
 
     async def ensure_work_queue(self, link: Link) -> None:
-        """Find the work queue, or create it where that is allowed."""
+        """Find the work queue, or create it where that is allowed. Raises StreamRefused for one that is a stream."""
+        try:
+            await self._ensure_work_queue(link)
+        except QueueRefused as error:  # there is no other that we could use
+            raise AccessRefused(str(error)) from error
+
+    async def _ensure_work_queue(self, link: Link) -> None:
         if await self._count(link, self._settings.queue) is not None:
+            await self._refuse_stream(link)
             return
         if not self._settings.declare_queue:
             raise QueueMissing(
@@ -43,23 +63,47 @@ class Topology:
                 "create the queue or set broker.declare to true"
             )
         await self._create(link, self._settings.queue, _work_queue_arguments(self._settings))
+        self.surely_no_stream = True
 
     async def ensure_dead_letters(self, link: Link) -> None:
-        """Find or create the dead-letter queue."""
+        """Find or create the dead-letter queue. Raises PublishRefused."""
         if await self._count(link, self._settings.dead_letters) is None:
-            # Classic, because merely listing a quorum queue counts as a delivery.
-            await self._create(link, self._settings.dead_letters, {"x-queue-type": "classic"})
+            await self.create_dead_letters(link)
+
+    async def create_dead_letters(self, link: Link) -> None:
+        """Create the dead-letter queue that is missing. Raises PublishRefused."""
+        # Classic, because merely listing a quorum queue counts as a delivery.
+        await self._create(link, self._settings.dead_letters, {"x-queue-type": "classic"})
 
     async def create_plain(self, link: Link, queue: str) -> None:
         """Create a missing queue of somebody else's, as a plain consumer would. Raises PublishRefused."""
+        await self._create(link, queue, {})
+
+    def stream(self) -> StreamRefused:
+        """Why nobody can work from a stream."""
+        return StreamRefused(
+            f"queue {self._settings.queue!r} is a stream: it shows a task to every worker and forgets none that is "
+            "done; declare it as a classic or a quorum queue, or name another in broker.queue"
+        )
+
+    async def _refuse_stream(self, link: Link) -> None:
+        """First comes the declaration that we would make, which most often is the one that was made: a refusal is a
+        line in the broker's log."""
+        self.surely_no_stream = False
+        if self._settings.declare_queue and await self._is_as_declared(link):
+            self.surely_no_stream = True
+            return
+        stream = await is_stream(lambda arguments: self._declare(link, self._settings.queue, arguments))
+        if stream:
+            raise self.stream()
+        self.surely_no_stream = stream is False
+
+    async def _is_as_declared(self, link: Link) -> bool:
         try:
-            await self._declare(link, queue, {})
-        except ChannelPreconditionFailed as error:
-            # Somebody else made it in between, or the virtual host has all the queues that it may have.
-            if await self._count(link, queue) is None:
-                raise PublishRefused(f"RabbitMQ does not create queue {queue!r}: {error}") from error
-        except (ChannelAccessRefused, ChannelLockedResource) as error:
-            raise PublishRefused(f"RabbitMQ does not create queue {queue!r} for this user: {error}") from error
+            await self._declare(link, self._settings.queue, _work_queue_arguments(self._settings))
+        except REFUSALS:
+            return False
+        return True
 
     async def declare_rung(self, link: Link, seconds: int) -> str:
         """Declare the wait queue of one rung and say its name. Raises PublishRefused when the server will not."""
@@ -68,11 +112,13 @@ class Topology:
         try:
             await self._declare(link, name, arguments)
         except ChannelPreconditionFailed as error:
-            raise PublishRefused(
-                f"wait queue {name!r} exists with other arguments: delete it when it is empty ({error})"
-            ) from error
-        except ChannelAccessRefused as error:
-            raise PublishRefused(f"no right to declare wait queue {name!r}: {error}") from error
+            if differs(error):
+                raise PublishRefused(
+                    f"wait queue {name!r} exists with other arguments: delete it when it is empty ({error})"
+                ) from error
+            raise PublishRefused(f"wait queue {name!r} cannot be declared: {error}") from error
+        except REFUSALS as error:
+            raise PublishRefused(f"wait queue {name!r} cannot be declared: {_advised(error)}") from error
         return name
 
     async def ready_count(self, link: Link) -> int:
@@ -118,6 +164,9 @@ class Topology:
                     return await channel.queue_declare(queue, passive=True)
                 except ChannelNotFoundEntity:
                     return None
+                except REFUSALS as error:
+                    refusal = error
+        raise QueueRefused(f"RabbitMQ at {link.where} refuses queue {queue!r}: {_advised(refusal)}") from refusal
 
     def _missing(self, link: Link) -> QueueMissing:
         return QueueMissing(f"queue {self._settings.queue!r} does not exist at {link.where}")
@@ -125,24 +174,35 @@ class Topology:
     async def _create(self, link: Link, queue: str, arguments: dict[str, Any]) -> None:
         try:
             await self._declare(link, queue, arguments)
-        except ChannelPreconditionFailed:
-            # Somebody else created it in between, in their own way: theirs is as good.
+        except REFUSALS as error:
+            # Somebody else may have created it in between, in their own way: theirs is as good.
             if await self._count(link, queue) is None:
-                raise QueueMissing(f"queue {queue!r} vanished at {link.where} while it was being declared") from None
-        except ChannelAccessRefused as error:
-            raise AccessRefused(f"RabbitMQ at {link.where}: no right to create queue {queue!r}: {error}") from error
+                raise QueueRefused(
+                    f"RabbitMQ at {link.where} refuses to create queue {queue!r}: {_advised(error)}"
+                ) from error
 
     async def _declare(self, link: Link, queue: str, arguments: dict[str, Any]) -> None:
         """Declare a durable queue; the server's refusals come out as the client's exceptions."""
-        refusal: ChannelPreconditionFailed | ChannelAccessRefused | ChannelLockedResource | None = None
+        refusal: Exception | None = None
         with translated(link.where):
             async with asyncio.timeout(REPLY_TIMEOUT), link.scratch() as channel:
                 try:
                     await channel.queue_declare(queue, durable=True, arguments=arguments)
-                except (ChannelPreconditionFailed, ChannelAccessRefused, ChannelLockedResource) as error:
+                except REFUSALS as error:
                     refusal = error
         if refusal is not None:
             raise refusal
+
+
+def _advised(error: Exception) -> str:
+    """A refusal with what to do about it."""
+    match error:
+        case ChannelAccessRefused():
+            return f"give the user the right, or create the queue for it ({error})"
+        case ChannelLockedResource():
+            return f"it is exclusive to another connection, declare it without exclusive ({error})"
+        case _:
+            return str(error)
 
 
 def _work_queue_arguments(settings: BrokerSettings) -> dict[str, Any]:

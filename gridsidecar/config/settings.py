@@ -144,6 +144,11 @@ class WorkerSettings(Section):
         description="Take-overs of one task from dead workers, before it fails with WorkerLost; likewise refusals of "
         "the database to write its row, before it goes to the dead letters.",
     )
+    unknown_types: Literal["dead_letter", "pass_on"] = Field(
+        default="dead_letter",
+        description="A task whose type has no handler here: dead_letter refuses it, pass_on leaves it to other workers "
+        "of the queue, and refuses it after an hour.",
+    )
 
 
 class RetrySettings(Section):

@@ -11,10 +11,11 @@ from typing import Any
 from gridsidecar import wire
 from gridsidecar.lifecycle import Row
 from gridsidecar.store.database import RowRejected
-from gridsidecar.task import Callback, Claim, Message, Progress, Report, Status, Task, Transition
+from gridsidecar.task import Callback, Claim, ErrorType, Message, Progress, Report, Status, Task, Transition
 
 ERROR_LIMIT = 16_000  # characters kept of an error text: TEXT holds 65,535 bytes
 SHORT = 255
+KEPT_DELAY = 30.0  # seconds until a refused message that a row keeps is tried again for the first time
 _DEFAULTS = {"status": "pending", "progress": 0, "retry_count": 0, "max_retry_count": 0, "callback_type": "http"}
 _ZERO_DATE = "0000-00-00"  # how MySQL tells a time that was never set, where it cannot be NULL
 
@@ -78,9 +79,19 @@ def message_columns(message: Message, queue: str) -> dict[str, Any]:
 
 
 def _as_produced(message: Message) -> Message:
-    if message.attempt or message.nudge or message.busy or message.refusals:
-        return replace(message, attempt=0, nudge=False, busy=0, refusals=0)
+    if message.attempt or message.nudge or message.busy or message.passed or message.refusals:
+        return replace(message.counted_anew(0), nudge=False)
     return message
+
+
+def kept(message: Message, row_id: str, queue: str, error: str) -> dict[str, Any]:
+    """A refused message as a row of its own, which is named in what maintenance will send of it."""
+    return message_columns(replace(message, kept=row_id), queue) | {
+        "id": row_id,
+        "error": _cut(error, ERROR_LIMIT),
+        "error_type": ErrorType.VALIDATION.value,
+        "delay": KEPT_DELAY,
+    }
 
 
 def row(stored: Mapping[str, Any]) -> Row:

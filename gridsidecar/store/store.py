@@ -213,6 +213,43 @@ class Store:
         )
         return bool(inserted or closed)
 
+    async def keep_refused(self, message: Message, row_id: str, error: str) -> bool:
+        """Hold a message that no dead-letter queue takes, body and all, in a row of its own that maintenance sends
+        again at growing gaps; False when that row has it already. Raises `RowRejected`."""
+        if await self._changed_kept("keep_again", row_id):
+            return False
+        params = records.kept(message, row_id, self._queue, error)
+        await self._batch.write(row_id, (self._queries["insert_kept"], params))
+        return True
+
+    async def forget_refused(self, row_id: str) -> None:
+        """The dead-letter queue has taken what this row kept."""
+        await self._changed_kept("forget_kept", row_id)
+
+    async def _changed_kept(self, query: str, row_id: str) -> bool:
+        (changed,) = await self._batch.write(row_id, (self._queries[query], {"id": row_id}))
+        return bool(changed)
+
+    async def is_running_one(self, task_type: str) -> bool:
+        """Whether a live worker of this queue runs a task of this type now."""
+        asked = {"task_type": task_type, "queue": self._queue}
+        return bool(await self._database.fetch(self._queries["running_of_type"], asked))
+
+    async def end_waiting(self, task: Task, error: str) -> bool:
+        """A task that waits for its next attempt ends without it; False when it does not wait."""
+
+        async def end(connection: Connection, owed: Owed) -> bool:
+            row = await self._locked_row(connection, task.task_id)
+            if row is None or row.status not in (Status.PENDING, Status.RETRYING):
+                return False
+            close = Close(status=Status.FAILED, error=error, error_type=ErrorType.VALIDATION, crashes=row.crashes)
+            await self._close(connection, task.task_id, row, close, owed)
+            return True
+
+        return await outbox.owing(
+            task.task_id, lambda owed: self._database.transact(lambda connection: end(connection, owed))
+        )
+
     # -- an attempt runs and ends -------------------------------------------------------------------------------------
 
     async def commit(

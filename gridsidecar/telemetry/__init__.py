@@ -158,6 +158,12 @@ def refused(*, task_id: str | None, reason: str, error: str) -> None:
     warning("message refused", task_id=task_id, reason=reason, error=error)
 
 
+def kept(*, row: str, reason: str, news: bool) -> None:
+    """A message was refused, and no dead-letter queue took it."""
+    level = logging.WARNING if news else logging.DEBUG
+    event(level, "message refused, kept in the database until there are dead letters", row=row, reason=reason)
+
+
 def stumbled(error: BaseException) -> None:
     """An error that no rule covers; the traceback is for the bug report."""
     _record(logging.ERROR, "unexpected error", {"error_type": type(error).__name__, "error": str(error)}, error)

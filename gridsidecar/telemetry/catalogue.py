@@ -42,6 +42,10 @@ CHINESE = {
     "handler process is replaced": "常驻处理进程被替换",
     # Messages
     "message refused": "消息不合法，已转入死信队列",
+    "message refused, kept in the database until there are dead letters": "消息不合法，死信队列不可用，暂存于数据库",
+    "a refused message has no place, it goes round": "不合法的消息无处可存，重新排队",
+    "a task's type has no handler here": "此 worker 没有该类型任务的处理程序",
+    "sent on to workers that have a handler for it": "已转交给有相应处理程序的 worker",
     "duplicate message dropped": "消息重复，已丢弃",
     "message came again, the attempt goes on": "消息被重复投递，本次执行继续",
     "waited too long for its turn, sent anew": "排队过久，消息已重新入队",

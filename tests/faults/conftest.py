@@ -40,6 +40,22 @@ def on_own_rabbitmq(own_rabbitmq: RabbitMQ, mysql_url: str, tmp_path: Path) -> P
 
 
 @pytest.fixture
+def limited(own_rabbitmq: RabbitMQ) -> Iterator[MakePlace]:
+    """`limited(place, configure=…, write=…)`: the same place for a user whose rights these patterns limit; called
+    again, it changes them."""
+    user = f"user{secrets.token_hex(4)}"
+    own_rabbitmq.control("add_user", user, "secret")
+
+    def limit(place: Place, configure: str = ".*", write: str = ".*") -> Place:
+        own_rabbitmq.control("set_permissions", user, configure, write, ".*")
+        url = place.broker_url.replace("guest:guest", f"{user}:secret")
+        return Place(url, place.store_url, place.queue, place.folder, place.arguments, place.queue_type)
+
+    yield limit
+    own_rabbitmq.control("delete_user", user)
+
+
+@pytest.fixture
 def on_own_mysql(amqp_url: str, queue: str, own_mysql: MySQL, tmp_path: Path) -> Place:
     """A place whose database may be broken."""
     name = f"gs_{secrets.token_hex(4)}"

@@ -26,6 +26,24 @@ VALUES (:id, :task_type, :data, :callback_url, :callback_type, :callback_data, '
   UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))
 ON DUPLICATE KEY UPDATE id = id
 
+-- name: insert_kept
+INSERT INTO {tasks} (id, task_type, status, error_message, error_type, handed_off, message_id, queue, body, headers,
+  created_at, updated_at, next_run_at, next_check_at)
+VALUES (:id, 'default', 'pending', :error, :error_type, 1, :message_id, :queue, :body, :headers,
+  UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND)
+ON DUPLICATE KEY UPDATE id = id
+
+-- name: keep_again
+UPDATE {tasks} SET updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+WHERE id = :id AND status = 'pending' AND attempt = 0 AND handed_off = 1
+
+-- name: forget_kept
+DELETE FROM {tasks} WHERE id = :id AND status = 'pending' AND attempt = 0 AND handed_off = 1
+
+-- name: running_of_type
+SELECT 1 FROM {workers} w JOIN {tasks} t ON t.worker_id = w.id
+WHERE w.expires_at > UTC_TIMESTAMP(3) AND t.status = 'running' AND t.task_type = :task_type AND t.queue = :queue LIMIT 1
+
 -- name: outcome_of
 SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 

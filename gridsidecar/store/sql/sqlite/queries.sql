@@ -27,6 +27,24 @@ VALUES (:id, :task_type, :data, :callback_url, :callback_type, :callback_data, '
   {now}, {now})
 ON CONFLICT (id) DO NOTHING
 
+-- name: insert_kept
+INSERT INTO {tasks} (id, task_type, status, error_message, error_type, handed_off, message_id, queue, body, headers,
+  created_at, updated_at, next_run_at, next_check_at)
+VALUES (:id, 'default', 'pending', :error, :error_type, 1, :message_id, :queue, :body, :headers,
+  {now}, {now}, {now}, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds'))
+ON CONFLICT (id) DO NOTHING
+
+-- name: keep_again
+UPDATE {tasks} SET updated_at = {now}, rev = rev + 1
+WHERE id = :id AND status = 'pending' AND attempt = 0 AND handed_off = 1
+
+-- name: forget_kept
+DELETE FROM {tasks} WHERE id = :id AND status = 'pending' AND attempt = 0 AND handed_off = 1
+
+-- name: running_of_type
+SELECT 1 FROM {workers} w JOIN {tasks} t ON t.worker_id = w.id
+WHERE w.expires_at > {now} AND t.status = 'running' AND t.task_type = :task_type AND t.queue = :queue LIMIT 1
+
 -- name: outcome_of
 SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 
