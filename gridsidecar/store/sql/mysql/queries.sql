@@ -34,7 +34,7 @@ VALUES (:id, 'default', 'pending', :error, :error_type, 1, :message_id, :queue, 
 ON DUPLICATE KEY UPDATE id = id
 
 -- name: keep_again
-UPDATE {tasks} SET updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+UPDATE {tasks} SET updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND status = 'pending' AND attempt = 0 AND handed_off = 1
 
 -- name: forget_kept
@@ -268,7 +268,7 @@ UPDATE {tasks} SET next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:gap * 1000000) 
 WHERE id = :id
 
 -- name: set_aside
-UPDATE {tasks} SET next_check_at = NULL, updated_at = UTC_TIMESTAMP(3), rev = rev + 1
+UPDATE {tasks} SET next_check_at = NULL, updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying')
 
 -- name: ask_cancel

@@ -35,7 +35,7 @@ VALUES (:id, 'default', 'pending', :error, :error_type, 1, :message_id, :queue, 
 ON CONFLICT (id) DO NOTHING
 
 -- name: keep_again
-UPDATE {tasks} SET updated_at = {now}, rev = rev + 1
+UPDATE {tasks} SET updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND status = 'pending' AND attempt = 0 AND handed_off = 1
 
 -- name: forget_kept
@@ -267,7 +267,7 @@ UPDATE {tasks} SET next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :gap || 
 WHERE id = :id
 
 -- name: set_aside
-UPDATE {tasks} SET next_check_at = NULL, updated_at = {now}, rev = rev + 1
+UPDATE {tasks} SET next_check_at = NULL, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying')
 
 -- name: ask_cancel
