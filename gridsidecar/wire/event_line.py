@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from gridsidecar.wire.events import READERS, Channel, ErrorEvent, Event, Ignored, Text, Unreadable, read_error
 from gridsidecar.wire.fields import shown, task_id_problem
@@ -28,9 +28,8 @@ _UNADDRESSED = (
 _TOO_LONG = "a line of more than 4 MiB: store large results elsewhere and send a reference"
 
 
-@dataclass(frozen=True, slots=True)
-class _About:
-    """The task that the handler has, if it has one."""
+class _About(NamedTuple):
+    """The task that the handler has, if it has one. A tuple, because each line makes one."""
 
     task_id: str | None
     attempt: int | None
@@ -123,8 +122,7 @@ def _flaw_of_version(value: Mapping[str, Any]) -> str | None:
 # -- results and errors -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(NamedTuple):
     """A line that claims to say how a task ended, and what could be read of it."""
 
     kind: str  # result | error
