@@ -13,12 +13,12 @@ from gridsidecar import wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.conformance.child import Child, Line
-from gridsidecar.conformance.run import Run, deciding, fields_of
+from gridsidecar.conformance.run import Run, deciding, error_of, names, said
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import attempt_environment, handler_environment
-from gridsidecar.handler.verdict import End, Said, judge
+from gridsidecar.handler.verdict import End, judge
 from gridsidecar.task import Claim, ErrorType, Failed, Message, Outcome, Task
-from gridsidecar.wire import ErrorEvent, ReadyEvent, ResultEvent
+from gridsidecar.wire import ReadyEvent
 
 Mode = Literal["oneshot", "persistent"]
 LARGE = 1024 * 1024  # bytes that a line of a task is padded with
@@ -158,18 +158,17 @@ class Bench:
     def _outcome(self, child: Child, claim: Claim, ready: Line | None) -> Outcome | None:
         """As the sidecar judges it."""
         if self.mode == "persistent":
-            said = ended(child, claim.task_id)
-            if said is None:
+            last = ended(child, claim.task_id)
+            if last is None:
                 return Failed(error=f"no result and no error came ({child.exit})", error_type=ErrorType.HANDLER_EXIT)
         else:
-            said = next(iter(deciding(child.lines)), None)
-        event = said.heard if said is not None else None
+            last = next(iter(deciding(child.lines)), None)
         code, number = (child.exit.code, child.exit.signal) if child.exit is not None else (0, None)
         end = End(
             exit_code=code,
             signal=number,
             cause=None,
-            said=Said(event) if isinstance(event, (ResultEvent, ErrorEvent)) else None,
+            said=None if last is None else said(last),
             stderr_line=child.stderr.last_line(),
             lost_message=child.silent_drop > 0,
             timeout=self.limits.timeout,
@@ -195,7 +194,7 @@ def wait_for_ready(child: Child, seconds: float) -> Line | None:
     """The `ready` of a persistent handler, if it comes in time, and no error in its place."""
 
     def first() -> Line | None:
-        return next((line for line in child.lines if isinstance(line.heard, (ReadyEvent, ErrorEvent))), None)
+        return next((line for line in child.lines if isinstance(line.heard, ReadyEvent) or error_of(line)), None)
 
     child.wait(lambda: first() or child.exit, seconds)
     found = first()
@@ -204,4 +203,4 @@ def wait_for_ready(child: Child, seconds: float) -> Line | None:
 
 def ended(child: Child, task_id: str) -> Line | None:
     """The message that ended this task, which has to name it."""
-    return next((line for line in deciding(child.lines) if fields_of(line).get("task_id") == task_id), None)
+    return next((line for line in deciding(child.lines) if names(line, task_id)), None)

@@ -28,7 +28,7 @@ class Check:
 CHECKS = (
     Check("ends", 0, ("O8",), level0.ends),
     Check("succeeds", 0, ("O7",), level0.succeeds),
-    Check("valid-messages", 1, ("F1", "F2", "F6", "V1", "M1", "L7"), level1.valid_messages),
+    Check("valid-messages", 1, ("F1", "F2", "F6", "V1", "M1", "M14", "L7"), level1.valid_messages),
     Check("task-id", 1, ("M13", "P3"), level1.task_ids),
     Check("near-misses", 1, ("F1", "F2", "V1"), level1.near_misses),
     Check("own-types", 1, ("V5",), level1.own_types),

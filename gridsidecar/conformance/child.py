@@ -12,6 +12,8 @@ import selectors
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypedDict
 
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import LimitSettings
@@ -21,7 +23,7 @@ from gridsidecar.handler.command import Command
 from gridsidecar.handler.launch import Start, launch
 from gridsidecar.handler.lines import LineSplitter
 from gridsidecar.task import Claim
-from gridsidecar.wire import Channel, Event, Ignored, Text, decode_event
+from gridsidecar.wire import Channel, Event, Ignored, Text, Unreadable, decode_beginning, decode_event
 
 _CHUNK = 65536
 DRAIN_S = 2.0  # how long output is awaited after the end, as for real
@@ -34,7 +36,7 @@ class Line:
     at: float
     channel: Channel
     raw: bytes
-    heard: Event | Text | Ignored
+    heard: Event | Text | Ignored | Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ class Exit:
 
     def __str__(self) -> str:
         return f"exit {self.code}" if self.signal is None else f"killed by {signal.Signals(self.signal).name}"
+
+
+class _About(TypedDict, total=False):
+    task_id: str
+    attempt: int
 
 
 class Child:
@@ -73,7 +80,7 @@ class Child:
         self._selector = selectors.DefaultSelector()
         self._unsent = bytearray()
         self._closing = False
-        self._splitters = {channel: LineSplitter(on_discard=self._discarded) for channel in Channel}
+        self._splitters = {channel: LineSplitter(on_discard=partial(self._discarded, channel)) for channel in Channel}
         self._mark = processes.new_mark()
         self._started = clock.monotonic()
         self._open(command, {**env, processes.VARIABLE: self._mark}, offer_events)
@@ -188,14 +195,20 @@ class Child:
             self._forget(fd)
 
     def _take(self, channel: Channel, lines: list[bytes]) -> None:
-        at = self.now
-        task_id, attempt = (None, None) if self._only is None else (self._only.task_id, self._only.attempt)
-        self.lines += [
-            Line(at, channel, raw, decode_event(raw, channel, task_id=task_id, attempt=attempt)) for raw in lines if raw
-        ]
+        at, about = self.now, self._about()
+        self.lines += [Line(at, channel, raw, decode_event(raw, channel, **about)) for raw in lines if raw]
 
-    def _discarded(self, _head: bytes) -> None:
-        self.silent_drop += 1
+    def _discarded(self, channel: Channel, head: bytes) -> None:
+        lost = decode_beginning(head, channel, **self._about())
+        if isinstance(lost, Unreadable):
+            self.lines.append(Line(self.now, channel, head, lost))
+        else:
+            self.silent_drop += 1
+
+    def _about(self) -> _About:
+        if self._only is None:
+            return {}
+        return {"task_id": self._only.task_id, "attempt": self._only.attempt}
 
     def _feed(self) -> None:
         if self._stdin is None:

@@ -7,9 +7,9 @@ import json
 from gridsidecar.conformance.bench import Bench
 from gridsidecar.conformance.child import Line
 from gridsidecar.conformance.finding import Finding, failed, inconclusive, passed
-from gridsidecar.conformance.run import Run, fields_of
+from gridsidecar.conformance.run import Run, error_of, fields_of
 from gridsidecar.task import Failed, Outcome, Succeeded
-from gridsidecar.wire import ErrorEvent, ReadyEvent
+from gridsidecar.wire import ReadyEvent
 
 FLUSH = "flush after each line (print(..., flush=True), fflush, $| = 1, jq --unbuffered), or use the events pipe"
 
@@ -24,7 +24,7 @@ def ends(bench: Bench) -> Finding:
 
 
 def _not_ready(bench: Bench, run: Run) -> Finding:
-    in_its_place = next((line.heard for line in run.terminal if isinstance(line.heard, ErrorEvent)), None)
+    in_its_place = next((error for line in run.terminal if (error := error_of(line))), None)
     if in_its_place is not None:
         return inconclusive(f"it said that it cannot start: {in_its_place.error}", "give it what it needs to start")
     late = next((line for line in run.events if isinstance(line.heard, ReadyEvent)), None)

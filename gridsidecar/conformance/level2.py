@@ -10,7 +10,7 @@ from gridsidecar.conformance.child import Child, Line
 from gridsidecar.conformance.finding import Finding, Status, failed, inconclusive, not_applicable, passed, warning
 from gridsidecar.conformance.level0 import ADDRESS, alike, misaddressed, told
 from gridsidecar.conformance.level1 import MARK, aside, by_itself, longer
-from gridsidecar.conformance.run import deciding, deciding_channel, fields_of, shown
+from gridsidecar.conformance.run import deciding, deciding_channel, fields_of, names, said, shown
 from gridsidecar.task import Claim, Succeeded
 from gridsidecar.wire import Channel, CheckpointEvent, ReadyEvent
 
@@ -143,7 +143,7 @@ def _after_its_end(lines: list[Line], task_id: str) -> Line | None:
 
 
 def _ends(line: Line, task_id: str) -> bool:
-    return isinstance(line.heard, (wire.ResultEvent, wire.ErrorEvent)) and fields_of(line).get("task_id") == task_id
+    return said(line) is not None and names(line, task_id)
 
 
 def unknown_messages(bench: Bench) -> Finding:

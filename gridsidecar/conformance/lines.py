@@ -7,7 +7,7 @@ import re
 from enum import StrEnum
 from typing import Any
 
-from gridsidecar.wire import Event, Ignored, Text
+from gridsidecar.wire import Event, Ignored, Text, Unreadable
 
 TYPES = {
     "progress": ("progress", "progress_message"),
@@ -28,12 +28,15 @@ class Kind(StrEnum):
     LOG = "log"
     IGNORED = "ignored"  # allowed, and without effect
     VIOLATION = "violation"  # without effect, and a mistake of the handler
+    FAILURE = "failure"  # an end that cannot be read: the attempt has failed
 
 
-def kind_of(heard: Event | Text | Ignored) -> Kind:
+def kind_of(heard: Event | Text | Ignored | Unreadable) -> Kind:
     match heard:
         case Text():
             return Kind.LOG
+        case Unreadable():
+            return Kind.FAILURE
         case Ignored(reason):
             return Kind.IGNORED if _ALLOWED.match(reason) else Kind.VIOLATION
         case _:

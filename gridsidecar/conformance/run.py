@@ -10,8 +10,9 @@ from typing import Any
 
 from gridsidecar.conformance.child import Exit, Line
 from gridsidecar.conformance.lines import Kind, kind_of, near_miss
+from gridsidecar.handler.verdict import Said
 from gridsidecar.task import Outcome
-from gridsidecar.wire import Channel, ErrorEvent, Event, Ignored, ResultEvent, Text
+from gridsidecar.wire import Channel, ErrorEvent, Event, Ignored, ResultEvent, Text, Unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class Run:
     @cached_property
     def terminal(self) -> tuple[Line, ...]:
         """Messages that end a task, on the channel that decides."""
-        return deciding(self.events)
+        return deciding(self.lines)
 
     def of(self, kind: type[Event]) -> tuple[Line, ...]:
         return tuple(line for line in self.events if isinstance(line.heard, kind))
@@ -54,20 +55,52 @@ class Run:
         return tuple((line, why) for line in self.text() if (why := near_miss(line.raw.decode("utf-8", "replace"))))
 
     def violations(self) -> tuple[Line, ...]:
-        return tuple(line for line in self.lines if kind_of(line.heard) is Kind.VIOLATION)
+        return tuple(line for line in self.lines if kind_of(line.heard) in (Kind.VIOLATION, Kind.FAILURE))
 
 
 def deciding_channel(events: Sequence[Line]) -> Channel:
     """The events pipe, where it was used at all."""
-    return next((Channel.EVENTS for line in events if line.channel is Channel.EVENTS), Channel.STDOUT)
+    used = (line.channel for line in events if kind_of(line.heard) in (Kind.EVENT, Kind.FAILURE))
+    return Channel.EVENTS if Channel.EVENTS in used else Channel.STDOUT
 
 
 def deciding(events: Sequence[Line]) -> tuple[Line, ...]:
     """The terminal messages among these, on the channel that decides."""
     channel = deciding_channel(events)
     return tuple(
-        line for line in events if line.channel is channel and isinstance(line.heard, (ResultEvent, ErrorEvent))
+        line
+        for line in events
+        if line.channel is channel and isinstance(line.heard, (ResultEvent, ErrorEvent, Unreadable))
     )
+
+
+def error_of(line: Line) -> ErrorEvent | None:
+    """An error, or one that could not be read."""
+    match line.heard:
+        case ErrorEvent() as error:
+            return error
+        case Unreadable(event=error, kind="error"):
+            return error
+        case _:
+            return None
+
+
+def said(line: Line) -> Said | None:
+    """A terminal message, for a verdict."""
+    match line.heard:
+        case ResultEvent() | ErrorEvent() as event:
+            return Said(event)
+        case Unreadable(event=error, own=own):
+            return Said(error, unread=not own)
+        case _:
+            return None
+
+
+def names(line: Line, task_id: str) -> bool:
+    """Whether a message is about this task, as far as it can be read."""
+    if isinstance(line.heard, Unreadable):
+        return line.heard.task_id in (task_id, None)
+    return bool(fields_of(line).get("task_id") == task_id)
 
 
 def fields_of(line: Line) -> dict[str, Any]:
@@ -86,4 +119,4 @@ def shown(line: Line, width: int = 100) -> str:
 
 
 def reason(line: Line) -> str:
-    return line.heard.reason if isinstance(line.heard, Ignored) else ""
+    return line.heard.reason if isinstance(line.heard, (Ignored, Unreadable)) else ""

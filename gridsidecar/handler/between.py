@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gridsidecar import wire
 from gridsidecar.handler.capture import STDERR_BYTES, Tail
+from gridsidecar.handler.hearing import SHOWN_BYTES
 from gridsidecar.handler.turn import Turn
 
 _KEPT_BYTES = 8 * 1024
@@ -34,7 +35,7 @@ class Between:
         self.take_text(data)
         self._stderr.write(data)
 
-    def hear(self, event: wire.Event | wire.Ignored) -> None:
+    def hear(self, event: wire.Event | wire.Ignored | wire.Unreadable) -> None:
         match event:
             case wire.LogEvent(level, message):
                 self.take_text(f"{level}: {message}\n".encode("utf-8", "replace"))
@@ -42,6 +43,8 @@ class Between:
                 pass
             case wire.Ignored(reason):
                 self.ignore(reason)
+            case wire.Unreadable(reason):
+                self.ignore(f"{reason}, while it had no task")
             case _:
                 self.ignore(f"{_WORDS.get(type(event), 'an event')} while it had no task")
 
@@ -50,7 +53,7 @@ class Between:
         self.take_text(f"[ignored: {reason}]\n".encode("utf-8", "replace"))
 
     def miss(self, head: bytes) -> None:
-        self.ignore(f"a line over 4 MiB: {head!r}")
+        self.ignore(f"a line over 4 MiB: {head[:SHOWN_BYTES]!r}")
 
     def pass_on(self, turn: Turn) -> None:
         """The next task is there: what was said until now stands at the start of its log, and is marked."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import assert_never
 
 from gridsidecar import wire
@@ -14,16 +13,16 @@ from gridsidecar.handler.verdict import Output, Said
 from gridsidecar.task import Claim
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
-_MARKED = re.compile(rb'\s*\{\s*"(gs|type)"')
-
 
 class _Voice:
-    """One channel of a handler: how much of it was valid, and the first terminal message on it."""
+    """One channel of a handler: whether it was used, and the first terminal message on it."""
 
-    def __init__(self) -> None:
-        self.valid = False
+    def __init__(self, channel: wire.Channel) -> None:
+        self.channel = channel
+        self.used = False  # for a valid message, or a terminal one that could not be read
         self.said: Said | None = None
-        self.lost = False  # a message over the line limit was discarded here
+        self.too_long: Said | None = None  # what counts where no other end came: one was over the line limit
+        self.lost = False  # a message over the line limit was discarded here, and nobody knows its type
 
 
 class Conversation(Hearing):
@@ -37,8 +36,8 @@ class Conversation(Hearing):
         self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, on_text: OnText | None = None
     ) -> None:
         super().__init__(settings, claim, on_progress, on_text)
-        self._events = _Voice()
-        self._stdout = _Voice()
+        self._events = _Voice(wire.Channel.EVENTS)
+        self._stdout = _Voice(wire.Channel.STDOUT)
         self._splitter = LineSplitter(on_discard=lambda head: self._lose(self._events, head))
         self._scanner = MessageScanner(self.take_text, self._stdout_line, lambda head: self._lose(self._stdout, head))
         self._output = bytearray()
@@ -61,7 +60,7 @@ class Conversation(Hearing):
         for line in self._splitter.finish():
             self._event_line(line)
         self._scanner.finish()
-        if self._events.valid and self._stdout.said is not None:
+        if self._events.used and self._stdout.said is not None:
             self.ignored += 1  # it came before the first message on the pipe
 
     # -- what it came to ----------------------------------------------------------------------------------------------
@@ -69,7 +68,7 @@ class Conversation(Hearing):
     @property
     def said(self) -> Said | None:
         """The terminal message that decides, if there is one."""
-        return self._deciding.said
+        return self._deciding.said or self._deciding.too_long
 
     @property
     def lost_message(self) -> bool:
@@ -91,30 +90,30 @@ class Conversation(Hearing):
 
     @property
     def _deciding(self) -> _Voice:
-        return self._events if self._events.valid else self._stdout
+        return self._events if self._events.used else self._stdout
 
     # -- one line -----------------------------------------------------------------------------------------------------
 
     def _event_line(self, line: bytes) -> None:
         if line:
-            self._hear(self._events, self._decode(line, wire.Channel.EVENTS), line)
+            self._hear(self._events, self._decode(line, self._events), line)
 
     def _stdout_line(self, line: bytes) -> None:
         # Programs that log JSON would cost a parse for each line. An encoder may write the marker with escapes.
         if b'"gs"' not in line and b"\\u00" not in line:
             self.take_text(line + b"\n")
             return
-        heard = self._decode(line, wire.Channel.STDOUT)
-        if self._events.valid and not isinstance(heard, wire.Text):
+        heard = self._decode(line, self._stdout)
+        if self._events.used and not isinstance(heard, wire.Text):
             self.ignored += 1
             self.take_text(line + b"\n")
             return
         self._hear(self._stdout, heard, line)
 
-    def _decode(self, line: bytes, channel: wire.Channel) -> wire.Event | wire.Text | wire.Ignored:
-        return wire.decode_event(line, channel, task_id=self.claim.task_id, attempt=self.claim.attempt)
+    def _decode(self, line: bytes, voice: _Voice) -> wire.Event | wire.Text | wire.Ignored | wire.Unreadable:
+        return wire.decode_event(line, voice.channel, task_id=self.claim.task_id, attempt=self.claim.attempt)
 
-    def _hear(self, voice: _Voice, heard: wire.Event | wire.Text | wire.Ignored, line: bytes) -> None:
+    def _hear(self, voice: _Voice, heard: wire.Event | wire.Text | wire.Ignored | wire.Unreadable, line: bytes) -> None:
         match heard:
             case wire.Text():
                 self.take_text(line + b"\n")
@@ -123,7 +122,10 @@ class Conversation(Hearing):
                 self.ignore(reason)
                 return
             case wire.ResultEvent() | wire.ErrorEvent():
-                self._terminal(voice, heard)
+                self._terminal(voice, Said(self.trimmed(heard), late=self.stopping))
+            case wire.Unreadable(event=event, own=own):
+                self.unreadable(heard)
+                self._terminal(voice, Said(event, late=self.stopping, unread=not own))
             case wire.ProgressEvent() | wire.CheckpointEvent():
                 self._progress(voice, heard)
             case wire.LogEvent():
@@ -132,13 +134,13 @@ class Conversation(Hearing):
                 pass
             case _:
                 assert_never(heard)
-        voice.valid = True
+        voice.used = True
 
-    def _terminal(self, voice: _Voice, event: wire.ResultEvent | wire.ErrorEvent) -> None:
+    def _terminal(self, voice: _Voice, said: Said) -> None:
         if voice.said is not None:
             self.ignored += 1
             return
-        voice.said = Said(self.trimmed(event), late=self.stopping)
+        voice.said = said
 
     def _progress(self, voice: _Voice, event: wire.ProgressEvent | wire.CheckpointEvent) -> None:
         if voice.said is None:
@@ -153,5 +155,11 @@ class Conversation(Hearing):
         self.take_text(data)
 
     def _lose(self, voice: _Voice, head: bytes) -> None:
-        voice.lost = voice.lost or voice is self._events or _MARKED.match(head) is not None
         self.discarded(head)
+        lost = wire.decode_beginning(head, voice.channel, task_id=self.claim.task_id, attempt=self.claim.attempt)
+        match lost:
+            case None:
+                voice.lost = True
+            case wire.Unreadable(event=event, own=own):
+                voice.used = True
+                voice.too_long = voice.too_long or Said(event, late=self.stopping, unread=not own)

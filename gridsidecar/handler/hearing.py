@@ -10,6 +10,8 @@ from gridsidecar.handler.capture import STDERR_BYTES, LogText, OnText, Tail
 from gridsidecar.task import Checkpoint, Claim, Progress
 from gridsidecar.wire.strict_json import data_json
 
+SHOWN_BYTES = 256  # of a line that could not be read
+
 OnProgress = Callable[[Progress], None]
 
 
@@ -42,7 +44,12 @@ class Hearing:
     def discarded(self, head: bytes) -> None:
         """A line was too long to be read; `head` is its beginning."""
         self.ignored += 1
-        self.log.write(b"[line over 4 MiB discarded] " + head + b"\n", "log")
+        self.log.write(b"[line over 4 MiB discarded] " + head[:SHOWN_BYTES] + b"\n", "log")
+
+    def unreadable(self, end: wire.Unreadable) -> None:
+        self.ignored += 1
+        told = end.reason if end.own else end.event.error
+        self.log.write(f"[{told}]\n".encode("utf-8", "replace"), "log")
 
     def log_event(self, event: wire.LogEvent) -> None:
         fields = f" {data_json(event.fields)}" if event.fields else ""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 MAX_LINE_BYTES = 4 * 1024 * 1024  # without the LF
-_HEAD_BYTES = 256  # of a discarded line, to say which one it was
+_HEAD_BYTES = 8192  # of a discarded line, to say which one it was: ids of any length come before its type
 
 Discarded = Callable[[bytes], None]
 

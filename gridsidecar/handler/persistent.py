@@ -191,6 +191,7 @@ class WarmProcess:
         self.deserted = self._turn is None and not self._told
         self._ready_timer.cancel()
         self._call_off_stop()
+        turn = self._turn
         if (error := gone.exception()) is not None:
             if self._turn is not None and not self._turn.over.done():
                 self._turn.over.set_exception(error)
@@ -202,8 +203,9 @@ class WarmProcess:
             problem = f"it ended before it said that it is ready: {self.farewell}"
         if not self.ready.done():
             self.ready.set_result(problem)
+        if turn is not None and (turn.said is None or turn.said.unread):
+            turn.exit = None if error else gone.result()  # which may have cut what it was about to say
         if self._turn is not None:
-            self._turn.exit = None if error else gone.result()
             self._let_go(self._turn)
 
     # -- the streams --------------------------------------------------------------------------------------------------
@@ -243,7 +245,7 @@ class WarmProcess:
             self._between.miss(head)
             return
         turn = self._turn
-        turn.miss(head)
+        turn.miss(head, channel)
         if turn.said is not None:
             self._settle(turn)
 
@@ -268,14 +270,14 @@ class WarmProcess:
 
     # -- the start ----------------------------------------------------------------------------------------------------
 
-    def _hear_start(self, event: wire.Event | wire.Ignored, channel: Channel) -> None:
+    def _hear_start(self, event: wire.Event | wire.Ignored | wire.Unreadable, channel: Channel) -> None:
         match event:
             case wire.ReadyEvent(capabilities=capabilities):
                 self._ready_timer.cancel()
                 self._channel = channel
                 self._cancellable = "cancel" in capabilities
                 self.ready.set_result(None)
-            case wire.ErrorEvent(error=error):
+            case wire.ErrorEvent(error=error) | wire.Unreadable(event=wire.ErrorEvent(error=error), kind="error"):
                 self._ready_timer.cancel()
                 self.ready.set_result(f"it said that it cannot start: {error}")
                 self._stop()

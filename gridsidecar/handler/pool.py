@@ -104,7 +104,7 @@ class PersistentHandler:
         return Ended(unstarted(stop.reason))
 
     def _count_crash(self, turn: Turn) -> None:
-        if turn.said is not None:
+        if turn.said is not None and turn.exit is None:
             self._crashes = 0
         elif turn.cause is None:
             self._crashes += 1

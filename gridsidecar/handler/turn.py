@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import assert_never
 
 from gridsidecar import wire
@@ -15,15 +14,7 @@ from gridsidecar.handler.hearing import Hearing, OnProgress, noted
 from gridsidecar.handler.memory import own_oom_counter
 from gridsidecar.handler.process import Exit
 from gridsidecar.handler.verdict import Cause, End, Said, judge
-from gridsidecar.task import Claim, Ended, ErrorType, Report
-from gridsidecar.wire import ErrorEvent
-
-_TERMINAL = re.compile(rb'"type"\s*:\s*"(result|error)"')
-_UNADDRESSED = (
-    "it sent a result or an error without task_id: a process that takes one task after the other must say in each "
-    "message which task it is about"
-)
-_TOO_LONG = "its result or error was a line of more than 4 MiB: store large results elsewhere and send a reference"
+from gridsidecar.task import Claim, Ended, Report
 
 
 class Turn(Hearing):
@@ -65,13 +56,13 @@ class Turn(Hearing):
         if self._deadlines is not None:
             self._deadlines.heard()
 
-    def hear(self, event: wire.Event | wire.Ignored) -> None:
+    def hear(self, event: wire.Event | wire.Ignored | wire.Unreadable) -> None:
         match event:
-            case wire.Ignored(reason, unaddressed_end):
+            case wire.Ignored(reason):
                 self.ignore(reason)
-                if unaddressed_end:
-                    self.lawless = True
-                    self._end(ErrorEvent(_UNADDRESSED, ErrorType.HANDLER_ERROR))
+            case wire.Unreadable():
+                self.unreadable(event)
+                self._fail(event)
             case wire.ResultEvent() | wire.ErrorEvent():
                 self._end(self.trimmed(event))
             case wire.ProgressEvent() | wire.CheckpointEvent():
@@ -85,15 +76,22 @@ class Turn(Hearing):
             case _:
                 assert_never(event)
 
-    def miss(self, head: bytes) -> None:
+    def miss(self, head: bytes, channel: wire.Channel) -> None:
         """A line on its channel was too long to be read; `head` is its beginning."""
         self.discarded(head)
-        if _TERMINAL.search(head):
-            self._end(ErrorEvent(_TOO_LONG, ErrorType.HANDLER_ERROR))
+        lost = wire.decode_beginning(
+            head, channel, task_id=self.claim.task_id, attempt=self.claim.attempt, addressed=True
+        )
+        if isinstance(lost, wire.Unreadable):
+            self._fail(lost)
 
-    def _end(self, event: wire.ResultEvent | wire.ErrorEvent) -> None:
+    def _fail(self, end: wire.Unreadable) -> None:
+        self.lawless = end.task_id is None
+        self._end(end.event, unread=not end.own)
+
+    def _end(self, event: wire.ResultEvent | wire.ErrorEvent, *, unread: bool = False) -> None:
         if self.said is None:
-            self.said = Said(event, late=self.stopping)
+            self.said = Said(event, late=self.stopping, unread=unread)
 
     # -- what it comes to ---------------------------------------------------------------------------------------------
 

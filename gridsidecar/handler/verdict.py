@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, assert_never
 
@@ -55,6 +55,7 @@ class Said:
 
     event: ResultEvent | ErrorEvent
     late: bool = False
+    unread: bool = False  # it could not be read: `event` says so, and how the process ended tells more
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,11 @@ class End:
     stays: bool = False  # it should have stayed: to exit is no success, whatever the code
     asked: bool = False  # it was asked by a message to give up, before any signal
 
+    @property
+    def exited_early(self) -> bool:
+        """It left as if all were well, although it should have stayed."""
+        return self.stays and self.exit_code == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -92,7 +98,8 @@ class Verdict:
 
 
 def judge(end: End, settings: HandlerSettings) -> Verdict:
-    """Our own reasons to end it come first, then its message, then the exit code."""
+    """Our own reasons to end it come first, then its message, then the exit code. An error that it reports because we
+    stopped it for its time has our name for that, and its words."""
     said = end.said.event if end.said is not None else None
     if end.cause is Cause.DISOWNED:
         return Verdict(Disowned())
@@ -100,34 +107,50 @@ def judge(end: End, settings: HandlerSettings) -> Verdict:
         return Verdict(Cancelled())
     if end.cause is Cause.SHUTDOWN and end.asked and isinstance(said, ErrorEvent):
         return Verdict(Interrupted())  # it gave up because we asked it to
+    if end.cause is Cause.SHUTDOWN and (end.said is None or (end.said.unread and end.said.late)):
+        return Verdict(Interrupted())  # what it was about to say was cut off by us
     if end.said is not None:
-        return Verdict(_by_message(end.said.event, settings), _remarks(end, end.said))
-    if end.cause is Cause.SHUTDOWN:
-        return Verdict(Interrupted())
-    if end.cause is Cause.TIMEOUT:
-        return Verdict(_failed(f"timed out after {end.timeout:g} s", ErrorType.TIMEOUT))
+        return Verdict(_by_message(end, end.said, settings), _remarks(end, end.said))
+    if (overdue := _overdue(end, settings)) is not None:
+        return Verdict(overdue)
     if end.cause is Cause.CLOSED:
         return Verdict(_failed("it closed its end of a pipe before it sent a result", ErrorType.HANDLER_EXIT))
+    if end.exit_code == 0 and not end.stays:
+        return Verdict(_silent_success(end, settings))
+    return Verdict(_by_process(end, settings))
+
+
+def _overdue(end: End, settings: HandlerSettings) -> Failed | None:
+    if end.cause is Cause.TIMEOUT:
+        return _failed(f"timed out after {end.timeout:g} s", ErrorType.TIMEOUT)
     if end.cause is Cause.STALL:
-        silence = f"no message and no output for {settings.stall_timeout:g} s"
-        return Verdict(_failed(silence, ErrorType.STALLED))
-    return Verdict(_by_signal(end) if end.signal is not None else _by_exit_code(end, settings))
+        return _failed(f"no message and no output for {settings.stall_timeout:g} s", ErrorType.STALLED)
+    return None
 
 
-def _by_message(event: ResultEvent | ErrorEvent, settings: HandlerSettings) -> Outcome:
+def _by_message(end: End, said: Said, settings: HandlerSettings) -> Outcome:
+    event = said.event
     if isinstance(event, ResultEvent):
         return _too_large(event.size, settings) or Succeeded(event.result)
-    return Failed(
+    failed = Failed(
         error=event.error,
         error_type=event.error_type,
         retryable=event.retryable,
         retry_after=event.retry_after,
         traceback=event.traceback,
     )
+    words = event.error if said.unread else f"then it said: {event.error} ({event.error_type})"
+    if said.late and (overdue := _overdue(end, settings)) is not None:
+        return replace(failed, error=f"{overdue.error}; {words}", error_type=overdue.error_type)
+    if said.unread and end.cause is None and (end.signal is not None or end.exit_code or end.exited_early):
+        how = _by_process(end, settings)
+        retryable = how.retryable if failed.retryable is None else failed.retryable
+        return replace(failed, error=f"{how.error}; {words}", error_type=how.error_type, retryable=retryable)
+    return failed
 
 
 def _remarks(end: End, said: Said) -> tuple[str, ...]:
-    word = "result" if isinstance(said.event, ResultEvent) else "error"
+    word = "result" if isinstance(said.event, ResultEvent) else "unreadable message" if said.unread else "error"
     notes = []
     if said.late:
         notes.append(f"late {word}")
@@ -140,16 +163,18 @@ def _remarks(end: End, said: Said) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _by_exit_code(end: End, settings: HandlerSettings) -> Outcome:
-    if end.exit_code == 0 and not end.stays:
-        return _silent_success(end, settings)
+def _by_process(end: End, settings: HandlerSettings) -> Failed:
+    return _by_signal(end) if end.signal is not None else _by_exit_code(end, settings)
+
+
+def _by_exit_code(end: End, settings: HandlerSettings) -> Failed:
     retryable = None
     if end.exit_code in settings.exit_codes.retry:
         retryable = True
     elif end.exit_code in settings.exit_codes.permanent:
         retryable = False
     error = end.stderr_line or f"exit status {end.exit_code}"
-    if end.exit_code == 0:
+    if end.exited_early:
         error = "it ended (exit status 0) before it sent a result"
     return Failed(error=error, error_type=ErrorType.HANDLER_EXIT, retryable=retryable)
 
@@ -166,7 +191,7 @@ def _silent_success(end: End, settings: HandlerSettings) -> Outcome:
     return _too_large(end.output.size, settings) or Succeeded(end.output.value)
 
 
-def _by_signal(end: End) -> Outcome:
+def _by_signal(end: End) -> Failed:
     assert end.signal is not None
     name = signal_name(end.signal)
     if end.signal == signal.SIGKILL and end.out_of_memory:

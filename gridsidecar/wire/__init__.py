@@ -1,6 +1,7 @@
 """The formats at the edges: task messages in, one line of JSON to the handler, its events back, stored properties."""
 
 from gridsidecar.wire.callback_body import encode_callback
+from gridsidecar.wire.event_line import decode_beginning, decode_event
 from gridsidecar.wire.events import (
     Channel,
     CheckpointEvent,
@@ -13,7 +14,7 @@ from gridsidecar.wire.events import (
     ReadyEvent,
     ResultEvent,
     Text,
-    decode_event,
+    Unreadable,
 )
 from gridsidecar.wire.handler_input import (
     PROTOCOL_VERSION,
@@ -41,7 +42,9 @@ __all__ = [
     "Refused",
     "ResultEvent",
     "Text",
+    "Unreadable",
     "data_json",
+    "decode_beginning",
     "decode_event",
     "decode_properties",
     "decode_task",

@@ -1,8 +1,7 @@
-"""What one line from a handler means: an event, plain text, or something to count and ignore."""
+"""What a handler may say, and how the fields of each message are read."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -10,8 +9,7 @@ from typing import Any
 
 from gridsidecar.task import ErrorType
 from gridsidecar.wire.fields import shown
-from gridsidecar.wire.handler_input import PROTOCOL_VERSION, TASK_PREFIX
-from gridsidecar.wire.strict_json import MAX_DEPTH, JsonRefused, data_json, deeper_than, json_size, parse_json
+from gridsidecar.wire.strict_json import MAX_DEPTH, data_json, deeper_than, json_size
 
 MAX_PROGRESS_MESSAGE = 1024  # bytes, like the next two
 MAX_ERROR = 4096
@@ -84,71 +82,20 @@ class Ignored:
     """Counted, never fatal."""
 
     reason: str
-    unaddressed_end: bool = False  # a result or an error that does not say of which task
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """It claims to be a result or an error and cannot be read as one, or not whose it is: it fails the attempt."""
+
+    reason: str
+    event: ErrorEvent  # what the attempt fails with
+    kind: str  # result | error
+    task_id: str | None  # of the task that it names
+    own: bool = False  # the handler's own error, in its words: only a detail was lost
 
 
 Event = ProgressEvent | LogEvent | HeartbeatEvent | CheckpointEvent | ResultEvent | ErrorEvent | ReadyEvent
-
-
-def decode_event(
-    line: bytes,
-    channel: Channel,
-    *,
-    task_id: str | None = None,
-    attempt: int | None = None,
-    addressed: bool = False,
-) -> Event | Text | Ignored:
-    """Never raises. `line` comes without its LF. An event of another task or attempt than the given one is ignored,
-    and so is, with `addressed`, one that decides something and names no task."""
-    if line.startswith(TASK_PREFIX):  # `cat` is a handler, too: its task needs no parsing
-        return Ignored("task echoed")
-    raw = line[:-1] if line.endswith(b"\r") else line
-    on_stdout = channel is Channel.STDOUT
-    if on_stdout and not raw.startswith(b"{"):
-        return Text(raw.decode("utf-8", "replace"))
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return Text(raw.decode("utf-8", "replace")) if on_stdout else Ignored("not UTF-8")
-    try:
-        value = parse_json(text)
-    except JsonRefused as refused:
-        return Text(text) if on_stdout and not _claims_to_be_event(text, refused) else Ignored(refused.detail)
-    if on_stdout and not _is_marked(value):
-        return Text(text)
-    return _checked(value, task_id, attempt, addressed)
-
-
-def _claims_to_be_event(text: str, refused: JsonRefused) -> bool:
-    return refused.reason != "not-json" and '"type"' in text and _MARK.search(text) is not None
-
-
-_MARK = re.compile(r'"gs"\s*:\s*[0-9]')
-
-
-def _is_marked(value: dict[str, Any]) -> bool:
-    return _is_integer(value.get("gs")) and isinstance(value.get("type"), str)
-
-
-def _checked(value: Any, task_id: str | None, attempt: int | None, addressed: bool) -> Event | Ignored:
-    if not isinstance(value, dict):
-        return Ignored("not a JSON object")
-    version = value.get("gs", PROTOCOL_VERSION)
-    if not _is_integer(version) or version != PROTOCOL_VERSION:
-        return Ignored(f"protocol version {shown(version)} is not known")
-    kind = value.get("type")
-    if not isinstance(kind, str):
-        return Ignored("no type")
-    if kind == "task":
-        return Ignored("task echoed")
-    if task_id is not None and value.get("task_id", task_id) != task_id:
-        return Ignored("it names another task")
-    if addressed and kind in _ADDRESSED and "task_id" not in value:
-        return Ignored(f"a {kind} that names no task", unaddressed_end=kind in ("result", "error"))
-    if attempt is not None and value.get("attempt", attempt) != attempt:
-        return Ignored("it names another attempt")
-    read = _READERS.get(kind)
-    return read(value) if read is not None else Ignored(f"unknown type {shown(kind)}")
 
 
 def _progress(value: dict[str, Any]) -> ProgressEvent | Ignored:
@@ -190,7 +137,7 @@ def _result(value: dict[str, Any]) -> ResultEvent:
     return ResultEvent(result, json_size(result))
 
 
-def _error(value: dict[str, Any]) -> ErrorEvent:
+def read_error(value: dict[str, Any]) -> ErrorEvent:
     """A reported error is never dropped for a bad detail: the exit code alone could turn it into a success."""
     retryable = value["retryable"] if isinstance(value.get("retryable"), bool) else None
     retry_after = None if retryable is False else _retry_after(value.get("retry_after_s"))
@@ -222,22 +169,15 @@ def _ready(value: dict[str, Any]) -> ReadyEvent:
     )
 
 
-_READERS: dict[str, Callable[[dict[str, Any]], Event | Ignored]] = {
+READERS: dict[str, Callable[[dict[str, Any]], Event | Ignored]] = {
     "progress": _progress,
     "log": _log,
     "heartbeat": _heartbeat,
     "checkpoint": _checkpoint,
     "result": _result,
-    "error": _error,
+    "error": read_error,
     "ready": _ready,
 }
-
-
-_ADDRESSED = frozenset({"progress", "checkpoint", "result", "error"})
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:

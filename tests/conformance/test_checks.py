@@ -122,13 +122,13 @@ FAULTS: list[tuple[str, list[str], int, str, str]] = [
     ("succeeds", sh("echo why >&2; exit 1"), 0, "HandlerExit: why", "--task FILE"),
     ("succeeds", sh("exit 65"), 0, "failed, for good", "--task FILE"),
     ("valid-messages", says('{"gs":1,"type":"progress","progress":101}'), 1, "progress must be a number", "schema"),
-    ("valid-messages", says('{"gs":2,"type":"result"}'), 1, "protocol version 2 is not known", "schema"),
+    ("valid-messages", says('{"gs":2,"type":"heartbeat"}'), 1, "protocol version 2 is not known", "schema"),
     ("valid-messages", says('{"gs":1,"type":"log","message":"x","level":"loud"}'), 1, "level must be debug", "schema"),
     ("valid-messages", sh(SAY + 'echo hello >> "$e"'), 1, "1 wrong, the first", "schema"),
     ("task-id", sh(SAY + """say '{"gs":1,"type":"result","task_id":"x"}'"""), 1, 'not about task "c-1"', "leave"),
     ("task-id", sh(SAY + """say '{"gs":1,"type":"result","attempt":9}'"""), 1, "1 of 1 messages", "leave"),
     ("near-misses", says('{"type":"result","result":1}'), 1, 'no "gs": 1', '"gs": 1 and a "type"'),
-    ("near-misses", says('{"gs":"1","type":"result"}'), 1, '"gs" must be the number 1', "starts with {"),
+    ("near-misses", says('{"gs":"1","type":"heartbeat"}'), 1, '"gs" must be the number 1', "starts with {"),
     ("near-misses", says(' {"gs":1,"type":"result"}'), 1, "before the {", "starts with {"),
     ("near-misses", says('{"gs":1,', '"type":"result"}'), 1, "spread over several lines", "one line"),
     ("near-misses", python('print({"gs": 1, "type": "result"})'), 1, "single quotes", "one line"),
@@ -194,6 +194,27 @@ def test_a_result_that_is_too_large_fails_the_task_too() -> None:
     bad = found(checked(python(LARGE), 1), *BAD)
     assert bad.keys() == {"succeeds", "result-size"}
     assert "1,048,578 bytes; 1,048,576 are stored" in bad["result-size"]
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        (b'{"gs":1,"type":"result","result":NaN}', "a result that cannot be read: NaN is not a number in JSON: {"),
+        (b'{"gs":1,"type":"result","result":"cut', "a result that cannot be read: it is cut off after 37 bytes"),
+        (b'{"gs":1,"type":"error","error":"bad","x":"\xff"}', "an error that cannot be read: not UTF-8"),
+        (b'{"gs":1,"type":"result","result":"' + b"x" * 5_000_000 + b'"}', "a line of more than 4 MiB"),
+    ],
+    ids=["nan", "cut-off", "not-utf8", "too-long"],
+)
+@pytest.mark.parametrize("mode", ["oneshot", "persistent"])
+def test_an_end_that_cannot_be_read_is_told(tmp_path: Path, line: bytes, seen: str, mode: str) -> None:
+    named = line.replace(b'"type"', b'"task_id":"c-1","type"').replace(b" 37 ", b" 53 ")
+    (tmp_path / "line").write_bytes(named + (b"\n" if mode == "persistent" else b""))
+    ready = """echo '{"gs":1,"type":"ready"}'; read task;""" if mode == "persistent" else ""
+    report = checked(sh(f"{ready} cat {tmp_path}/line; cat > /dev/null"), 1, mode, timeout=5.0, grace=5.0)
+    bad = found(report, *BAD)
+    assert "succeeds" in bad
+    assert seen.replace("37", "53") in bad["valid-messages"]
 
 
 def test_a_handler_that_needs_a_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

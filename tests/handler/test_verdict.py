@@ -18,6 +18,8 @@ LATE = Said(ResultEvent({"w": 1}, 7), late=True)
 LARGE = Said(ResultEvent(None, 101))
 ERROR = Said(ErrorEvent("no", "Mine", False, None, "tb"))
 LATE_ERROR = Said(ErrorEvent("no"), late=True)
+UNREAD = Said(ErrorEvent("what?"), unread=True)
+LATE_UNREAD = Said(ErrorEvent("what?"), late=True, unread=True)
 
 OK, NULL = Succeeded({"w": 1}), Succeeded(None)
 MINE = Failed(error="no", error_type="Mine", retryable=False, traceback="tb")
@@ -72,9 +74,47 @@ TABLE: list[tuple[dict[str, Any], Any, tuple[str, ...]]] = [
         ("late error", "ended by shutdown"),
     ),
     (
-        {"exit_code": 0, "said": LATE_ERROR, "cause": Cause.TIMEOUT},
-        "HandlerError: no",
+        {"exit_code": 0, "said": LATE_ERROR, "cause": Cause.TIMEOUT, "timeout": 1.5},
+        "TimeoutError: timed out after 1.5 s; then it said: no (HandlerError)",
         ("late error", "ended by timeout"),
+    ),
+    (
+        {"signal": 9, "said": Said(ErrorEvent("aborted", "AbortError"), late=True), "cause": Cause.STALL},
+        "Stalled: no message and no output for 7 s; then it said: aborted (AbortError)",
+        ("late error", "ended by stall"),
+    ),
+    (
+        {"said": Said(ErrorEvent("no", "Mine", False, None, "tb"), late=True), "cause": Cause.TIMEOUT, "timeout": 2.0},
+        Failed(
+            error="timed out after 2 s; then it said: no (Mine)",
+            error_type=ErrorType.TIMEOUT,
+            retryable=False,
+            traceback="tb",
+        ),
+        ("late error", "ended by timeout"),
+    ),
+    ({"signal": 15, "said": ERROR, "cause": Cause.TIMEOUT}, MINE, ("ended by timeout after its error",)),
+    # one that could not be read
+    ({"exit_code": 0, "said": UNREAD}, "HandlerError: what?", ()),
+    ({"exit_code": 3, "said": UNREAD}, "HandlerExit: exit status 3; what?", ("exit 3 after its unreadable message",)),
+    (
+        {"exit_code": 75, "said": UNREAD},
+        exited(True, "exit status 75; what?"),
+        ("exit 75 after its unreadable message",),
+    ),
+    (
+        {"signal": 9, "out_of_memory": True, "said": UNREAD},
+        "OutOfMemory: killed",
+        ("killed by SIGKILL after its unreadable message",),
+    ),
+    ({"stays": True, "said": UNREAD}, "HandlerError: what?", ()),
+    ({"stays": True, "exit_code": 0, "said": UNREAD}, "HandlerExit: it ended (exit status 0)", ()),
+    ({"signal": 9, "said": LATE_UNREAD, "cause": Cause.SHUTDOWN}, Interrupted(), ()),
+    ({"signal": 9, "said": LATE_UNREAD, "cause": Cause.CANCEL}, Cancelled(), ()),
+    (
+        {"signal": 9, "said": LATE_UNREAD, "cause": Cause.TIMEOUT, "timeout": 1.0},
+        "TimeoutError: timed out after 1 s; what?",
+        ("late unreadable message", "ended by timeout"),
     ),
     # stdout as the result
     ({"exit_code": 0, "output": Output("text", 4)}, Succeeded("text"), ()),

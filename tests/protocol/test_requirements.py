@@ -79,6 +79,16 @@ def test_every_vector_names_a_requirement_and_itself(file: str) -> None:
     assert len(set(names)) == len(names)
 
 
+def test_every_revision_of_a_vector_is_told_under_changes() -> None:
+    changes = README.partition("\n## Changes\n")[2]
+    told = {int(number): row for number, row in re.findall(r"^\| (\d+) \| (.*)", changes, re.MULTILINE)}
+    for path in (PROTOCOL / "vectors").iterdir():
+        for case in json.loads(path.read_text())["cases"]:
+            assert case.get("revision", 1) in told, case["name"]
+    for name in ("C3", "M2", "M3", "M14", "O3", "O6", "P4", "V2"):
+        assert re.search(rf"\b{name}\b", told[2]), name
+
+
 def test_every_transcript_and_check_names_requirements() -> None:
     for path in (PROTOCOL / "transcripts").glob("*.json"):
         assert set(json.loads(path.read_text())["requirements"]) - REQUIREMENTS.keys() == set(), path

@@ -5,6 +5,7 @@ A test module subclasses `Contract` and gives it a fixture `program`, the comman
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,10 @@ from typing import Any
 
 import pytest
 
+from gridsidecar.clock import SystemClock
+from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.handler import Stop, make_handlers
+from gridsidecar.task import Claim, Ended, Failed, Message, Task
 from tests.sdks.driver import LIMIT, Conversation, cancel, converse, task
 from tests.support.cli import command as cli
 from tests.support.cli import environment, gridsidecar
@@ -31,6 +36,22 @@ def attempt(folder: Path, program: Program, data: Any, **fields: Any) -> dict[st
     assert done.stdout, done.stderr
     outcome: dict[str, Any] = json.loads(done.stdout)
     return outcome | {"told": done.stderr}
+
+
+async def timed_out(program: Program, mode: str) -> Ended:
+    """An attempt that is given a second, and works for a minute."""
+    settings = HandlerSettings(command=list(program), mode=mode, timeout=1.0, kill_grace=20.0)
+    handler = make_handlers({"x": settings}, SystemClock())["x"]
+    claim = Claim(
+        task=Task(task_id="t1", message=Message(body=b"{}"), data={"case": "stop"}),
+        attempt=1,
+        worker_id="w",
+        max_retry_count=3,
+    )
+    try:
+        return await handler.run(claim, lambda _: None, Stop())
+    finally:
+        await handler.close(asyncio.Event())
 
 
 def case(name: str, **fields: Any) -> dict[str, Any]:
@@ -199,6 +220,17 @@ class Contract:
                 handler.terminate()
                 assert handler.process.wait(LIMIT) != 0
                 assert handler.rest() == []
+
+    # -- as the sidecar sees it ---------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("mode", ["oneshot", "persistent"])
+    def test_a_timeout_has_one_name(self, program: Program, mode: str) -> None:
+        """Whatever a language calls it when it gives its task up."""
+        ended = asyncio.run(timed_out(program, mode))
+        assert isinstance(ended.outcome, Failed), ended.outcome
+        assert ended.outcome.error_type == "TimeoutError"
+        if "late error" in ended.report.notes:  # an SDK that keeps the deadline itself may have said it before
+            assert ended.outcome.error.startswith("timed out after 1 s; then it said: ")
 
     # -- the checker --------------------------------------------------------------------------------------------------
 

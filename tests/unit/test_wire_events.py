@@ -21,6 +21,7 @@ from gridsidecar.wire import (
     ReadyEvent,
     ResultEvent,
     Text,
+    Unreadable,
     data_json,
     decode_event,
     encode_input,
@@ -98,8 +99,8 @@ def test_an_error_always_has_a_text(error: Any, text: str | None) -> None:
     ("raw", "reason"),
     [
         (line(type="task", task_id="t1"), "task echoed"),
-        (b'{"gs":2,"type":"result"}', "version"),
-        (b'{"gs":0,"type":"result"}', "version"),
+        (b'{"gs":2,"type":"heartbeat"}', "version"),
+        (b'{"gs":0,"type":"progress","progress":1}', "version"),
         (line(type="acme.note"), "unknown type"),
         (line(type="cancel"), "unknown type"),
         (line(type="progress"), "without"),
@@ -108,13 +109,13 @@ def test_an_error_always_has_a_text(error: Any, text: str | None) -> None:
         (line(type="log"), "message"),
         (line(type="log", message=5), "message"),
         (line(type="checkpoint"), "data"),
-        (b'{"gs":1,"type":"result","result":NaN}', "NaN"),
-        (b'{"gs":1,"type":"result","result":-Infinity}', "Infinity"),
-        (b'{"gs":1,"type":"result","result":1e999}', "range"),
-        (b'{"gs":1,"type":"result","result":' + b"9" * 6000 + b"}", "digits"),
-        (b'{"gs":1,"type":"result","result":"\\ud800"}', "surrogate"),
-        (b'{"gs":1,"type":"result","result":' + b"[" * 100 + b"]" * 100 + b"}", "deeper"),
-        (b'{"gs":1,"type":"result","result":' + b"[" * 5000 + b"]" * 5000 + b"}", "deeper"),
+        (b'{"gs":1,"type":"log","message":"x","n":NaN}', "NaN"),
+        (b'{"gs":1,"type":"log","message":"x","n":-Infinity}', "Infinity"),
+        (b'{"gs":1,"type":"log","message":"x","n":1e999}', "range"),
+        (b'{"gs":1,"type":"log","message":"x","n":' + b"9" * 6000 + b"}", "digits"),
+        (b'{"gs":1,"type":"log","message":"x","n":"\\ud800"}', "surrogate"),
+        (b'{"gs":1,"type":"log","message":"x","n":' + b"[" * 100 + b"]" * 100 + b"}", "deeper"),
+        (b'{"gs":1,"type":"log","message":"x","n":' + b"[" * 5000 + b"]" * 5000 + b"}", "deeper"),
     ],
 )
 def test_an_event_that_is_ignored(raw: bytes, reason: str, channel: Channel) -> None:
@@ -122,6 +123,37 @@ def test_an_event_that_is_ignored(raw: bytes, reason: str, channel: Channel) -> 
     assert isinstance(event, Ignored)
     assert reason in event.reason
     assert len(event.reason) < 200
+
+
+@pytest.mark.parametrize("channel", Channel)
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b'{"gs":2,"type":"result"}', "version"),
+        (b'{"gs":0,"type":"result"}', "version"),
+        (b'{"gs":"1","type":"result"}', "version"),
+        (b'{"gs":null,"type":"result"}', "version"),
+        (b'{"gs":1,"type":"result","result":NaN}', "NaN"),
+        (b'{"gs":1,"type":"result","result":-Infinity}', "Infinity"),
+        (b'{"gs":1,"type":"result","result":1e999}', "range"),
+        (b'{"gs":1,"type":"result","result":' + b"9" * 6000 + b"}", "digits"),
+        (b'{"gs":1,"type":"result","result":"\\ud800"}', "surrogate"),
+        (b'{"gs":1,"type":"result","result":' + b"[" * 100 + b"]" * 100 + b"}", "deeper"),
+        (b'{"gs":1,"type":"result","result":' + b"[" * 5000 + b"]" * 5000 + b"}", "deeper"),
+        (b'{"gs":1,"type":"result","resu', "cut off after 29 bytes"),
+        (b'{"gs":1,"type":"result","result":"\xff"}', "UTF-8"),
+    ],
+)
+def test_a_result_that_cannot_be_read(raw: bytes, reason: str, channel: Channel) -> None:
+    event = decode_event(raw, channel)
+    assert isinstance(event, Unreadable)
+    assert reason in event.reason
+    assert (event.kind, event.task_id, event.own) == ("result", None, False)
+    assert event.event.error.startswith("its result cannot be read (")
+    assert reason in event.event.error
+    assert len(event.event.error) < 300
+    assert event.event.error_type == "HandlerError"
+    assert event.event.retryable is None
 
 
 @pytest.mark.parametrize(
@@ -138,7 +170,9 @@ def test_an_event_that_is_ignored(raw: bytes, reason: str, channel: Channel) -> 
         (b'{"a":{"gs":1,"type":"heartbeat"}}', Ignored),
         (b' {"gs":1,"type":"heartbeat"}', HeartbeatEvent),
         (b'[{"gs":1,"type":"heartbeat"}]', Ignored),
-        (b'{"gs":1,"type":"result","resu', Ignored),
+        (b'{"type":"result","resu', Unreadable),
+        (b'{"type":"result","result":NaN}', Unreadable),
+        (b'\xef\xbb\xbf{"type":"result","result":1}', Unreadable),
         (b'{"a":NaN}', Ignored),
         (b'{"gs":1,"type":"log","message":"\xff"}', Ignored),
         (b"\xff\xfe", Ignored),
