@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Sidecar:
-    """`gridsidecar run` with a configuration; its stderr is kept in `log`. `variables` are added to its environment."""
+    """`gridsidecar run` with a configuration; its stderr is kept in `log`, or goes to the descriptor `stderr`.
+
+    `variables` are added to its environment.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class Sidecar:
         *flags: str,
         failpoints: str = "",
         variables: Mapping[str, str] | None = None,
+        stderr: int | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
@@ -44,7 +48,7 @@ class Sidecar:
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=output,
+                stderr=output if stderr is None else stderr,
                 cwd=folder,
                 env=environment,
                 start_new_session=True,
