@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from gridsidecar.clock import SystemClock
 
 LARGEST = 256 * 1024  # bytes that may wait: some seconds of a busy worker
+NAP = 0.01  # seconds in which lines gather: to wake the thread for each would cost a busy loop more than the writing
 TURN = 0.01  # seconds, at most, that a teller lends the thread, once, when half of that waits
 LAST_WAIT = 2.0  # seconds without any progress, after which what still waits at the end is given up
 
@@ -52,6 +53,7 @@ class Outlet:
         self._refused = 0  # lines that `write` could not write
         self._moved = threading.Event()
         self._patient = True
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -76,10 +78,11 @@ class Outlet:
         """It may only be short of Python's lock, which a busy loop seldom lets go. One that stands still gets no more
         until it moves."""
         self._moved.clear()
-        self._patient = self._moved.wait(TURN)
+        self._patient = self._moved.wait(TURN + NAP)
 
     def finish(self, until: float) -> bool:
         """Wait until all is written, to the monotonic second `until` at most, and less for what does not move."""
+        self._hurry.set()
         while self._taken != self._done or self._lost:
             self._moved.clear()
             if (self._taken != self._done or self._lost) and not self._moved.wait(LAST_WAIT):
@@ -104,6 +107,8 @@ class Outlet:
                 self._tell_lost()
             self._patient = True
             self._moved.set()
+            if len(lines) < self._batch // 2:
+                self._hurry.wait(NAP)
 
     def _next_batch(self) -> bytes:
         lines = self._queue.get() if self._ahead is None else self._ahead

@@ -46,6 +46,12 @@ class Sleeper:
                 os.kill(pid, signal.SIGKILL)
 
 
+def escape(sleeper: Sleeper) -> str:
+    """Shell: it gets away, with nothing in its environment; until it has a session of its own it could be held."""
+    start = f"env -i setsid sleep {sleeper.seconds} >/dev/null 2>&1 </dev/null 3>&- &"
+    return f"{start} until [ \"$(cut -d' ' -f6 /proc/$!/stat)\" = $! ]; do sleep 0.01; done; cat >/dev/null"
+
+
 @pytest.fixture
 def sleepers() -> Iterator[list[Sleeper]]:
     """Three of them."""
@@ -59,8 +65,7 @@ def sleepers() -> Iterator[list[Sleeper]]:
 def test_who_runs_a_handler_leaves_nothing_behind(
     tmp_path: Path, sleepers: list[Sleeper], arguments: list[str]
 ) -> None:
-    escape = f"env -i setsid sleep {sleepers[0].seconds} >/dev/null 2>&1 </dev/null 3>&- & cat >/dev/null"
-    done = cli.gridsidecar(tmp_path, *arguments, "--", "/bin/sh", "-c", escape)
+    done = cli.gridsidecar(tmp_path, *arguments, "--", "/bin/sh", "-c", escape(sleepers[0]))
     assert done.returncode in (0, 1), done.stderr
     assert sleepers[0].pids == []
 
@@ -95,8 +100,8 @@ def test_an_ssh_agent_is_ended(open_folder: Path, subcommand: str) -> None:
 def as_pid_1(embedded_place: Place, sleepers: list[Sleeper]) -> Iterator[subprocess.Popen[bytes]]:
     """A sidecar that is the first process of its container; each of its tasks leaves a process behind."""
     place = embedded_place
-    escape = f"env -i setsid sleep {sleepers[0].seconds} >/dev/null 2>&1 </dev/null 3>&- & echo x >>{place.folder}/ran"
-    config = place.config({"default": {"command": ["/bin/sh", "-c", escape]}})
+    leave_one = f"{escape(sleepers[0])}; echo x >>{place.folder}/ran"
+    config = place.config({"default": {"command": ["/bin/sh", "-c", leave_one]}})
     (place.folder / "config.yaml").write_text(json.dumps(config))
     try:
         subprocess.run([*OWN_PROCESSES, "true"], check=True)
