@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
-from gridsidecar import __version__, failpoints, telemetry
+from gridsidecar import __version__, failpoints, signals, telemetry
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.callbacks import make_senders
 from gridsidecar.callbacks.deliverer import Deliverer
@@ -89,7 +89,7 @@ class Daemon:
         hide_from_children()
         async with AsyncExitStack() as leaving:  # from the last to the first; none is left out if one fails
             leaving.callback(self._deafen)
-            leaving.callback(reaper.sweep, asyncio.get_running_loop())  # what escaped from the last handlers and hooks
+            leaving.push_async_callback(reaper.finish)  # what escaped from handlers and hooks
             leaving.push_async_callback(self._store.close)
             leaving.push_async_callback(self._broker.close)
             leaving.push_async_callback(self._say_goodbye)
@@ -111,13 +111,13 @@ class Daemon:
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in signals.leaving():
             loop.add_signal_handler(number, self._on_signal, number)
 
     def _deafen(self) -> None:
         """All is done: to be told to go once more must not change the exit code."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in signals.leaving():
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 

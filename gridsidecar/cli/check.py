@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from gridsidecar import signals
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
@@ -77,12 +79,12 @@ def _checked(bench: Bench, level: int | None, strict: bool, by_case: bool, outpu
     from gridsidecar.cli.check_view import print_check, print_json, print_sum
     from gridsidecar.cli.screen import say
     from gridsidecar.conformance import check_handler
+    from gridsidecar.handler import reaper
     from gridsidecar.handler.command import NotStartable
-    from gridsidecar.handler.reaper import become_subreaper, hide_from_children
 
-    become_subreaper()
-    hide_from_children()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no handler is left behind
+    reaper.become_subreaper()
+    reaper.hide_from_children()
+    signals.obey(signal.default_int_handler)  # so that no handler is left behind
     try:
         until = level if level is not None else 2 if bench.mode == "persistent" else 1
         told = print_check if output == "text" else lambda _: None
@@ -93,6 +95,8 @@ def _checked(bench: Bench, level: int | None, strict: bool, by_case: bool, outpu
     except (OSError, ValueError) as error:
         say(f"the handler cannot be started: {error}")
         return None
+    finally:
+        asyncio.run(reaper.finish())
     print_sum(report) if output == "text" else print_json(report)
     return report
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gridsidecar import signals
 from gridsidecar.cli.screen import console, interactive, json_text, say
 from gridsidecar.cli.task_words import STYLES, View, duration, error_line, status_of
 from gridsidecar.errors import EX_FAILED, EX_OK
@@ -58,8 +58,7 @@ def demo(
 def _folder(keep: bool) -> Iterator[Path]:
     """A temporary folder; SIGTERM and a closed terminal remove it, too."""
     folder = Path(tempfile.mkdtemp(prefix="gridsidecar-demo-"))
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(TERMINATED))
+    signals.obey(lambda *_: sys.exit(TERMINATED))
     try:
         yield folder
     finally:

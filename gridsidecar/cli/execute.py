@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gridsidecar import signals
 from gridsidecar.cli.run import ConfigFile, command_flag
 from gridsidecar.cli.screen import json_text, say
 from gridsidecar.cli.task_words import duration
@@ -105,22 +105,25 @@ class _Run:
 
     async def run(self) -> int:
         """The exit code."""
+        from gridsidecar import telemetry
         from gridsidecar.clock import SystemClock, system_random
         from gridsidecar.config.settings import retry_policy
-        from gridsidecar.handler import Stop, make_handlers
-        from gridsidecar.handler.reaper import become_subreaper, hide_from_children
+        from gridsidecar.handler import Stop, make_handlers, reaper
         from gridsidecar.lifecycle import decide
 
+        telemetry.free_stderr()  # its reader may rest, but no timeout and no signal waits for that
         policy = retry_policy(self._settings.retry, self._handler)
         claim = self._claim(policy.max_retries)
         stop = Stop()
-        become_subreaper()
-        hide_from_children()
+        reaper.become_subreaper()
+        reaper.hide_from_children()
         self._listen(stop)
         handler = make_handlers({self._name: self._handler}, SystemClock(), self._tell_text)[self._name]
         ended = await handler.run(claim, _tell_progress, stop)
         await handler.close(asyncio.Event())
+        await reaper.finish()
         self._tell_rest()
+        telemetry.finish()  # on a terminal the result comes below all that
         max_crashes = self._settings.worker.max_crashes
         return self._conclude(ended, decide(claim, ended.outcome, policy, system_random(), max_crashes=max_crashes))
 
@@ -139,12 +142,13 @@ class _Run:
     def _listen(self, stop: Stop) -> None:
         from gridsidecar.handler import StopReason
 
-        def leave() -> None:
+        def leave(*_: object) -> None:
             if stop.reason is not None:
                 stop.hurry()
             stop.request(StopReason.SHUTDOWN)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        signals.obey(leave)
+        for number in signals.leaving():
             asyncio.get_running_loop().add_signal_handler(number, leave)
 
     # -- while it runs ------------------------------------------------------------------------------------------------

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from gridsidecar import signals
 from gridsidecar.errors import EX_OK, GridSidecarError, UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def run(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Exit 69 when a server is away at the start.")] = False,
 ) -> None:
     """Take tasks from the queue and run the handler's command for each, until told to stop."""
-    signal.signal(signal.SIGTERM, _leave_at_once)  # until the daemon listens: what follows takes half a second
+    signals.obey(_leave_at_once)  # until the daemon listens: what follows takes half a second
     from gridsidecar import daemon, failpoints
 
     failpoints.refuse(os.environ)
@@ -117,6 +117,7 @@ def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
     from gridsidecar.config.load import load
     from gridsidecar.telemetry.file import LogFile
 
+    telemetry.free_stderr()
     telemetry.configure("INFO", "console")
     idle: list[tuple[str, str]] = []  # told when the language is known
     doubtful: list[tuple[str, str]] = []

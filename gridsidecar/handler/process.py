@@ -93,7 +93,8 @@ class Process:
             theirs.append(self._output(sinks.stderr))
             if sinks.events is not None:
                 theirs.append(self._output(sinks.events))
-            pid = launch(start, theirs, {**start.env, "GRIDSIDECAR_RUN": self._token})
+            with reaper.marking(self._token):
+                pid = launch(start, theirs, {**start.env, "GRIDSIDECAR_RUN": self._token})
         finally:
             for fd in theirs:
                 os.close(fd)

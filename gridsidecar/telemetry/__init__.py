@@ -2,24 +2,73 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TextIO
+from functools import partial
+from select import PIPE_BUF
+from typing import Any, TextIO
 
+from gridsidecar.clock import SystemClock
 from gridsidecar.task import Claim, Report, Status, TaskUpdate
 from gridsidecar.telemetry.file import Broken, LogFile, Mended
 from gridsidecar.telemetry.lines import ConsoleFormatter, JsonFormatter
+from gridsidecar.telemetry.outlet import Outlet, write_all
+from gridsidecar.telemetry.stderr import Stderr
 
 _log = logging.getLogger("gridsidecar")
 logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False  # shown nowhere, looked up for each line
 
 
+LONGEST_END = 5.0  # seconds, at most, that the last words may take; they get less where nothing moves
+
+_outlets: list[Outlet] = []
+
+
+def free_stderr() -> None:
+    """From now on nobody in this process waits for who reads its stderr; see `finish`."""
+    if isinstance(sys.stderr, Stderr):
+        return
+
+    def stuck() -> None:
+        warning("stderr takes no lines", hint="its reader stands still; what does not fit is lost to it, and counted")
+
+    def drained(lost: int) -> None:
+        warning("stderr takes lines again", lost_lines=lost)
+
+    write = partial(write_all, sys.stderr.fileno())
+    outlet = _outlet("stderr", write, stuck=stuck, drained=drained)
+    sys.stderr = Stderr(sys.stderr, outlet)
+
+
+def finish() -> bool:
+    """Let what was told get out, as far as it can in a moment. Comes by itself at the end of the process."""
+    until = SystemClock().monotonic() + LONGEST_END
+    unfinished = [outlet for outlet in _outlets if not outlet.finish(until)]  # each is waited for
+    return not unfinished
+
+
+def _outlet(name: str, write: Callable[[bytes], None], **rest: Any) -> Outlet:
+    if not _outlets:
+        atexit.register(_close)
+    outlet = Outlet(f"gridsidecar {name}", write, **rest)
+    _outlets.append(outlet)
+    return outlet
+
+
+def _close() -> None:
+    """The threads end with the process. What Python may have to say after this must not wait for a reader, either."""
+    moving = finish()
+    if isinstance(sys.stderr, Stderr):
+        sys.stderr = sys.stderr.original if moving else None
+
+
 class _Output(logging.StreamHandler[TextIO]):
     """Each record as one line on stderr and, where there is one, in the log file."""
 
-    def __init__(self, stream: TextIO, file: LogFile | None) -> None:
+    def __init__(self, stream: TextIO, file: Outlet | None) -> None:
         super().__init__(stream)
         self._file = file
 
@@ -28,32 +77,40 @@ class _Output(logging.StreamHandler[TextIO]):
         with suppress(OSError, ValueError):  # stderr is closed or its disk is full: nobody is left to tell
             self.stream.write(line)
             self.stream.flush()
-        self.keep(line)
-
-    def keep(self, line: str) -> None:
-        """To the file. What is wrong with it is told on stderr: a broken file takes no lines."""
-        match self._file and self._file.keep(line):
-            case Broken(reason):
-                warning("log file cannot be written", reason=reason, hint="stderr has every line; it is tried again")
-            case Mended(lost):
-                info("log file works again", lost_lines=lost)
-
-    def close(self) -> None:
         if self._file is not None:
-            self._file.close()
-        super().close()
+            self._file.put(line.encode("utf-8", "backslashreplace"))
 
 
 def configure(level: str, fmt: str, *, language: str = "en", file: LogFile | None = None) -> None:
     """Send log lines of `level` and above to stderr and into `file`, for people (`console`) or machines (`json`)."""
-    output = _Output(sys.stderr, file)
+    kept = None if file is None else _file_outlet(file)
+    output = _Output(sys.stderr, kept)
     output.setFormatter(_formatter(fmt, language))
-    for old in _log.handlers:
-        old.close()
     _log.handlers[:] = [output]
     _log.setLevel(level)
     _log.propagate = False
-    output.keep("")  # a folder that cannot be used is told at the start
+    if kept is not None:
+        kept.put(b"")  # a folder that cannot be used is told at the start
+
+
+def _file_outlet(file: LogFile) -> Outlet:
+    """What is wrong with the file is told on stderr: a broken file takes no lines."""
+
+    def broken(reason: str) -> None:
+        warning("log file cannot be written", reason=reason, hint="stderr has every line; it is tried again")
+
+    def mended(lost: int) -> None:
+        info("log file works again", lost_lines=lost)
+
+    def write(lines: bytes) -> None:
+        match file.keep(lines):
+            case Broken(reason):
+                broken(reason)
+            case Mended(lost):
+                mended(lost)
+
+    hung = partial(broken, f"its disk takes nothing: {file.path}")
+    return _outlet("log file", write, stuck=hung, drained=mended, batch=4 * PIPE_BUF)
 
 
 def _formatter(fmt: str, language: str) -> logging.Formatter:

@@ -80,4 +80,6 @@ CHINESE = {
     # The log itself
     "log file cannot be written": "日志文件无法写入",
     "log file works again": "日志文件恢复写入",
+    "stderr takes no lines": "stderr 无人读取，日志开始丢失",
+    "stderr takes lines again": "stderr 恢复读取",
 }

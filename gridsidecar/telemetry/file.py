@@ -48,16 +48,16 @@ class LogFile:
         self._broken = False
         self._next_try = 0.0  # monotonic seconds
 
-    def keep(self, text: str) -> Broken | Mended | None:
-        """Append a line, or several; never raises. What changed by that, once per change."""
+    def keep(self, lines: bytes) -> Broken | Mended | None:
+        """Append them; never raises. What changed by that, once per change. (Without any: whether that works.)"""
         now = self._clock.monotonic()
         if self._broken and now < self._next_try:
-            self._lost += 1
+            self._lost += lines.count(b"\n")
             return None
         try:
-            self._append(text.encode("utf-8", "backslashreplace"))
+            self._append(lines)
         except OSError as error:
-            self._lost += bool(text)  # without any it was only asked whether that works
+            self._lost += lines.count(b"\n")
             return self._failed(error, now)
         return self._worked() if self._broken else None
 
@@ -77,12 +77,12 @@ class LogFile:
         lost, self._lost, self._broken = self._lost, 0, False
         return Mended(lost)
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, lines: bytes) -> None:
         file, size = self._open()
-        if size and size + len(line) > self._largest and self._moved_aside(len(line)):
+        if size and size + len(lines) > self._largest and self._moved_aside(len(lines)):
             file, size = self._open()
-        written = os.write(file, line)
-        if written < len(line):
+        written = os.write(file, lines)
+        if written < len(lines):
             _take_back(file, written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
 

@@ -19,7 +19,7 @@ SHELL = ["/bin/sh", str(PROGRAMS / "child.sh")]
 PYTHON = [sys.executable, "-I", "-S", str(PROGRAMS / "child.py")]
 IN_PYTHON = {
     *("flood", "long-line", "deaf", "slow-reader", "binary", "memory", "used-memory"),
-    *("daemon", "own-group", "late-words"),
+    *("daemon", "hidden", "own-group", "late-words"),
 }
 
 Run = Callable[..., Any]  # an Ended, whose outcome a test names by comparing it

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,44 @@ def test_a_daemon_of_a_running_attempt_is_left_alone(on_loop: OnLoop, tmp_path: 
         await eventually(lambda: state(pid) is None)
 
     on_loop(both())
+
+
+@pytest.mark.usefixtures("adopting")
+@pytest.mark.parametrize("how", ["emptied", "overwritten"])
+def test_an_environment_without_our_mark_hides_nobody(on_loop: OnLoop, tmp_path: Path, how: str) -> None:
+    """Each daemon lives as long as its own attempt."""
+    first, second, over = tmp_path / "first", tmp_path / "second", tmp_path / "over"
+
+    async def both() -> None:
+        longer = asyncio.create_task(Running("hidden", how, str(first), str(over)).result())
+        await eventually(first.exists)
+        pid = int(first.read_text())
+        await eventually(lambda: pid in children())
+        assert "GRIDSIDECAR_RUN" not in Path(f"/proc/{pid}/environ").read_text()
+        await Running("hidden", how, str(second)).result()
+        await eventually(lambda: state(int(second.read_text())) is None)
+        assert not dead(pid)
+        over.touch()
+        await longer
+        await eventually(lambda: state(pid) is None)
+
+    on_loop(both())
+
+
+def test_a_child_that_was_ours_before_is_left_alone() -> None:
+    """As one that a shell started before it became us."""
+    script = (
+        "import asyncio, os, subprocess, sys\n"
+        "from gridsidecar.handler import reaper\n"
+        "older = subprocess.Popen(['sleep', '100'], start_new_session=True)\n"
+        "reaper.become_subreaper()\n"
+        "asyncio.run(reaper.finish())\n"
+        "print(older.poll())\n"
+        "older.kill()\n"
+        "older.wait()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("None\n", "")
 
 
 @pytest.mark.usefixtures("adopting")

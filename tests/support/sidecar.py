@@ -19,8 +19,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Sidecar:
-    """`gridsidecar run` with a configuration; its stderr is kept in `log`. `variables` are added to its environment,
-    and `prefix` is a command that becomes it."""
+    """`gridsidecar run` with a configuration; its stderr is kept in `log`, or goes to the descriptor `stderr`.
+
+    `variables` are added to its environment, and `prefix` is a command that becomes it.
+    """
 
     def __init__(
         self,
@@ -30,6 +32,7 @@ class Sidecar:
         failpoints: str = "",
         variables: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
+        stderr: int | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
@@ -46,7 +49,7 @@ class Sidecar:
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=output,
+                stderr=output if stderr is None else stderr,
                 cwd=folder,
                 env=environment,
                 start_new_session=True,

@@ -81,6 +81,41 @@ def daemon(pid_file: str, stdout: str) -> None:
         time.sleep(0.005)
 
 
+def hidden(how: str, pid_file: str, until: str = "") -> None:
+    """A daemon without our mark in its environment; the attempt goes on until a file is there."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() > 0:
+            os._exit(0)
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        os.closerange(3, 100)
+        if how == "emptied":
+            os.execve(sys.executable, [sys.executable, "-I", "-S", __file__, "idle", pid_file], {})
+        overwrite_environment()
+        idle(pid_file)
+    os.wait()
+    while not os.path.exists(until or pid_file):
+        time.sleep(0.005)
+
+
+def overwrite_environment() -> None:
+    import ctypes
+
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[47]), int(fields[48])
+    ctypes.memset(start, ord("x"), end - start)
+
+
+def idle(pid_file: str) -> None:
+    with open(pid_file + ".new", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(pid_file + ".new", pid_file)
+    time.sleep(1000)
+
+
 def own_group(pid_file: str) -> None:
     """A session leader cannot leave its group; its child can, and both are deaf to SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
