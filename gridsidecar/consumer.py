@@ -12,7 +12,7 @@ from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.executor import Executor
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import RowRejected, Store
-from gridsidecar.task import CannotStart, Ended, Task, TaskUpdate, Transition
+from gridsidecar.task import CannotStart, Ended, Message, Task, TaskUpdate, Transition
 from gridsidecar.worker import GiveBack, HeldAttempt, Lane, Worker
 
 PATIENCE_BESIDE_OTHERS = 5.0  # seconds
@@ -57,7 +57,7 @@ class Consumer:
 
     async def _job(self, delivery: Delivery) -> None:
         try:
-            match wire.decode_task(delivery.message, self._settings.max_message_bytes):
+            match await self._read(delivery.message):
                 case wire.Refused() as refused:
                     await self._settlement.refuse(delivery, refused)
                 case Task() as task:
@@ -66,6 +66,14 @@ class Consumer:
             await delivery.give_back()
         except Exception as error:
             await self._stumble(delivery, error)
+
+    async def _read(self, message: Message) -> Task | wire.Refused:
+        """Small messages at once, large ones one after the other: what waits for that is packed as it came."""
+        limit = self._settings.max_message_bytes
+        if wire.is_small(message, limit):
+            return wire.decode_task(message, limit)
+        async with self._worker.memory.turn:
+            return wire.read_large(message, limit, self._worker.memory.room)
 
     async def _carry(self, task: Task, delivery: Delivery) -> None:
         lane = self._lanes.get(task.task_type) or self._lanes.get("default")

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from gridsidecar import lifecycle, wire
+from gridsidecar import lifecycle
 from gridsidecar.clock import Clock
 from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Me, Reception, Reread, Resume, Row, Wait
 from gridsidecar.store import outbox, records
@@ -183,7 +183,7 @@ class Store:
         params = {
             "id": task_id,
             "task_type": task.task_type if task else "default",
-            "data": wire.data_json(task.data) if task else None,
+            "data": records.data_text(task) if task else None,
             "error": error,
             "error_type": ErrorType.VALIDATION.value,
             "queue": self._queue,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gridsidecar.task import ErrorType, Status
-from gridsidecar.wire.strict_json import data_json
+from gridsidecar.wire.json_text import Spliced, spliced
 
 
 def encode_callback(
@@ -20,13 +20,14 @@ def encode_callback(
     attempts: int,
     callback_data: Any,
     moment: datetime,
-) -> str:
-    """One JSON object. Of a success it has the result, of any other end the error; never a traceback.
+) -> str | Spliced:
+    """One JSON object, in parts where what it repeats is large. Of a success it has the result, of any other end the
+    error; never a traceback.
 
     The keys, their order and the form of the time (`2026-01-31T12:00:00Z`) are those that receivers of the earlier
     plugin were promised.
     """
-    return data_json(
+    body = spliced(
         {
             "task_id": task_id,
             "status": status.value,
@@ -37,6 +38,7 @@ def encode_callback(
             "callback_data": {} if callback_data is None else callback_data,  # receivers look into it
         }
     )
+    return body if isinstance(body, Spliced) else body.decode("ascii")
 
 
 def _failure(

@@ -9,17 +9,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gridsidecar.failpoints import VARIABLE
+from tests.support.cgroup import enter
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
 
 class Sidecar:
-    """`gridsidecar run` with a configuration; its stderr is kept in `log`. `variables` are added to its environment."""
+    """`gridsidecar run` with a configuration; its stderr is kept in `log`. `variables` are added to its environment,
+    `within` is the cgroup that it starts in."""
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class Sidecar:
         *flags: str,
         failpoints: str = "",
         variables: Mapping[str, str] | None = None,
+        within: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
@@ -48,6 +52,7 @@ class Sidecar:
                 cwd=folder,
                 env=environment,
                 start_new_session=True,
+                preexec_fn=None if within is None else partial(enter, within),
             )
 
     @property

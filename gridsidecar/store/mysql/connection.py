@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import aiomysql
@@ -11,8 +12,8 @@ import pymysql.err
 from pymysql.constants import CLIENT, SERVER_STATUS
 
 from gridsidecar.errors import AccessRefused
-from gridsidecar.store.database import Params, RowRejected, Statement
-from gridsidecar.store.mysql.literal import literal
+from gridsidecar.store.database import Params, Statement
+from gridsidecar.store.mysql.literal import LARGE, Literals, literal
 from gridsidecar.store.mysql.merging import merge, spread
 from gridsidecar.store.mysql.url import MySQLAddress
 from gridsidecar.store.queries import Query
@@ -25,12 +26,34 @@ _SESSION = (
     "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO' /*!80001 , ',TIME_TRUNCATE_FRACTIONAL' */)"
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+_FULL_PACKET = 2**24 - 1  # bytes
 _CLEAR = ("mysql_clear_password", "mysql_old_password", "dialog")
 
 
 class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has no types
     """aiomysql, minus two surprises: it falls back to clear text when a server offers no TLS although TLS was asked
     for, and it sends the password in clear to any server that asks for it so."""
+
+    async def _execute_command(self, command: int, sql: Any) -> None:
+        """As it was, but a large statement is not copied to be sent: it leaves in pieces, as the server takes them."""
+        if len(sql) < LARGE:
+            await super()._execute_command(command, sql)
+            return
+        self._ensure_alive()
+        self._result = None  # ours are read to their end
+        data, rest = bytes((command,)), memoryview(sql)
+        self._next_seq_id = 0
+        while True:  # a packet that is full is followed by another one, which may be empty
+            size = min(_FULL_PACKET, len(data) + len(rest))
+            self._write_bytes(size.to_bytes(3, "little") + bytes((self._next_seq_id,)) + data)
+            self._next_seq_id = (self._next_seq_id + 1) % 256
+            last, data = size - len(data), b""
+            for at in range(0, last, LARGE):
+                self._write_bytes(bytes(rest[at : min(at + LARGE, last)]))
+                await self._writer.drain()
+            rest = rest[last:]
+            if size < _FULL_PACKET:
+                return
 
     async def _request_authentication(self) -> None:
         if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
@@ -57,14 +80,15 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
 class Session:
     """An open connection. Not safe for concurrent use."""
 
-    def __init__(self, connection: Any, largest_packet: int) -> None:
+    def __init__(self, connection: Any, largest_packet: int, large_turn: asyncio.Lock) -> None:
         self._connection = connection
+        self._large_turn = large_turn  # packets with large values are in memory one at a time
         self._largest_packet = largest_packet
         self.opened_at = asyncio.get_running_loop().time()
         self.used_at = self.opened_at
 
     @classmethod
-    async def open(cls, address: MySQLAddress) -> Session:
+    async def open(cls, address: MySQLAddress, large_turn: asyncio.Lock) -> Session:
         connection = _GuardedConnection(
             host=address.host,
             port=address.port,
@@ -88,7 +112,7 @@ class Session:
         except BaseException:
             connection.close()  # aiomysql leaves the socket open when it is cancelled in the middle of a login
             raise
-        return cls(connection, int(largest_packet))
+        return cls(connection, int(largest_packet), large_turn)
 
     @property
     def usable(self) -> bool:
@@ -96,7 +120,8 @@ class Session:
         return not (self._connection.closed or reader.eof_received or reader.exception())
 
     async def execute(self, query: Query, params: Params) -> int:
-        return await self.run(query.render(params, literal))
+        literals = Literals()
+        return (await self._send(query.render(params, literals), literals))[0]
 
     async def fetch(self, query: Query, params: Params, timeout: float = REPLY_TIMEOUT) -> list[dict[str, Any]]:
         async with asyncio.timeout(timeout), self._connection.cursor(aiomysql.DictCursor) as cursor:
@@ -105,33 +130,30 @@ class Session:
 
     async def run(self, sql: str, timeout: float = REPLY_TIMEOUT) -> int:
         """One statement as it stands, within so many seconds; rows changed."""
-        packet = self._packet(sql)
-        async with asyncio.timeout(timeout):
-            self.used_at = self._connection.loop.time()
-            return int(await self._connection.query(packet))
+        return (await self._send(sql, Literals(), timeout))[0]
+
+    async def _send(self, sql: str, literals: Literals, timeout: float = REPLY_TIMEOUT) -> list[int]:
+        """Rows changed by each of the statements in one packet."""
+        async with self._large_turn if literals.large else nullcontext():
+            packet = literals.packet(sql, self._largest_packet)
+            async with asyncio.timeout(timeout):
+                self.used_at = self._connection.loop.time()
+                counts = [int(await self._connection.query(packet))]
+                while self._connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
+                    counts.append(int(await self._connection.next_result()))
+        return counts
 
     async def run_batch(self, statements: Sequence[Statement]) -> list[int]:
         """The statements as one transaction in one round trip; rows changed by each."""
-        merged = merge(statements)
+        literals = Literals()
+        merged = merge(statements, literals)
         parts = [statement.sql for statement in merged]
         if len(parts) > 1:  # one by itself is a transaction anyway
             parts = ["BEGIN", *parts, "COMMIT"]
-        packet = self._packet(";\n".join(parts))
-        async with asyncio.timeout(REPLY_TIMEOUT):
-            self.used_at = self._connection.loop.time()
-            counts = [int(await self._connection.query(packet))]
-            while self._connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
-                counts.append(int(await self._connection.next_result()))
+        counts = await self._send(";\n".join(parts), literals)
         if len(counts) != len(parts):
             raise pymysql.err.OperationalError(2014, "the server answered a batch only in part")
         return spread(merged, counts if len(parts) == 1 else counts[1:-1], len(statements))
-
-    def _packet(self, sql: str) -> bytes:
-        """The bytes to send. The server would hang up on one that is too large, which looks like an outage."""
-        packet = sql.encode("utf-8", "surrogateescape")
-        if len(packet) >= self._largest_packet:
-            raise RowRejected(f"{len(packet)} bytes are more than its max_allowed_packet, {self._largest_packet}")
-        return packet
 
     async def ping(self) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT):

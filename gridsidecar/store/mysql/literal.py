@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pymysql.converters import escape_string
 
 from gridsidecar.store.database import RowRejected
+from gridsidecar.wire import JsonText, Spliced
+
+LARGE = 65_536  # bytes
+_PLACE = "\ud800"  # half a surrogate pair: no literal has one
 
 
 def literal(value: object) -> str:
@@ -20,6 +24,62 @@ def literal(value: object) -> str:
     if write is None:
         raise TypeError(f"cannot store a {type(value).__name__}: {value!r:.80}")
     return write(value)
+
+
+class Literals:
+    """The literals of one packet. Large values are not in the text of the statements, which may take two bytes for
+    each of theirs: they are put into the packet itself, and how long it gets is known before."""
+
+    def __init__(self) -> None:
+        self.large: list[bytes | JsonText | Spliced] = []
+
+    def __call__(self, value: object) -> str:
+        if isinstance(value, (JsonText, Spliced)):
+            return f"'{self._place(value)}'"
+        if isinstance(value, bytes) and len(value) > LARGE:
+            return f"_binary'{self._place(value)}'"
+        return literal(value)
+
+    def _place(self, value: bytes | JsonText | Spliced) -> str:
+        self.large.append(value)
+        return f"{_PLACE}{len(self.large) - 1}{_PLACE}"
+
+    def packet(self, sql: str, largest: int) -> bytes | bytearray:
+        """The bytes to send, for statements that were rendered with these literals. RowRejected for `largest` bytes
+        and more: the server would hang up, which looks like an outage."""
+        if not self.large:
+            packet: bytes | bytearray = sql.encode("utf-8", "surrogateescape")
+            _check_size(len(packet), largest)
+            return packet
+        pieces = sql.split(_PLACE)  # every other one is the number of a large value
+        texts = [piece.encode("utf-8", "surrogateescape") for piece in pieces[0::2]]
+        _check_size(sum(map(len, texts)) + sum(map(_escaped_size, self.large)), largest)
+        packet = bytearray(texts[0])
+        for number, text in zip(pieces[1::2], texts[1:], strict=True):
+            for chunk in _chunks(self.large[int(number)]):
+                packet += _escaped(chunk)
+            packet += text
+        return packet
+
+
+def _check_size(size: int, largest: int) -> None:
+    if size >= largest:
+        raise RowRejected(f"{size} bytes are more than its max_allowed_packet, {largest}")
+
+
+def _chunks(value: bytes | JsonText | Spliced) -> Iterable[bytes | memoryview]:
+    if not isinstance(value, bytes):
+        return value.chunks()
+    view = memoryview(value)
+    return (view[at : at + LARGE] for at in range(0, len(view), LARGE))
+
+
+def _escaped(chunk: bytes | memoryview) -> bytes:
+    return bytes(chunk).replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+
+
+def _escaped_size(value: bytes | JsonText | Spliced) -> int:
+    return sum(len(chunk) + bytes(chunk).count(b"\\") + bytes(chunk).count(b"'") for chunk in _chunks(value))
 
 
 def _text(value: str) -> str:

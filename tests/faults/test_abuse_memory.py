@@ -1,0 +1,167 @@
+"""Messages that are small to send and large to hold: under a container's memory limit the worker lives, each of them
+ends, and the tasks behind them run."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Start
+from tests.faults.test_abuse_output import MEBIBYTE, peak_bytes
+from tests.support.cgroup import memory_limit, oom_kills
+from tests.support.place import Place
+from tests.support.sidecar import Sidecar
+from tests.support.waiting import eventually
+
+LIMIT = 256 * MEBIBYTE
+BODY = 16 * MEBIBYTE - 256  # bytes: within max_message_bytes
+AT_ONCE = 4
+BOMBS = 8
+GOOD = 20
+
+
+def message(task_id: str, data: bytes, field: bytes = b"data") -> bytes:
+    return b'{"task_id":"%s","%s":%s}' % (task_id.encode(), field, data)
+
+
+def repeated(one: bytes, size: int = BODY) -> bytes:
+    """A list of as many as fit."""
+    return b"[" + b",".join([one] * (size // (len(one) + 1))) + b"]"
+
+
+NUMBERS = repeated(b"1.5")
+VALUES: dict[str, Callable[[], bytes]] = {
+    "numbers": lambda: NUMBERS,
+    "digits": lambda: repeated(b"1"),
+    "short texts": lambda: repeated(b'"a"'),
+    "lists": lambda: repeated(b"[]", 3 * 490_000),
+    "too many lists": lambda: repeated(b"[]"),
+    "lists in lists": lambda: repeated(b"[" * 80 + b"]" * 80, 161 * 6_000),
+    "objects": lambda: repeated(b'{"a":1,"b":[2]}', 16 * 240_000),
+    "keys": lambda: b"{" + b",".join(b'"%d":1' % number for number in range(990_000)) + b"}",
+    "too many keys": lambda: b"{" + b",".join(b'"%d":1' % number for number in range(1_300_000)) + b"}",
+    "a long text": lambda: b'"' + b"x" * BODY + b'"',
+    "one wide character": lambda: b'"' + b"x" * (BODY - 4) + "\U0001f600".encode() + b'"',
+    "wide characters": lambda: b'"' + "\U0001f600".encode() * (BODY // 4) + b'"',
+    "escapes": lambda: b'"' + b"\\n" * (BODY // 2) + b'"',
+    "no JSON at the end": lambda: NUMBERS[:-1] + b",NaN]",
+}
+
+
+@pytest.fixture
+def group() -> Iterator[Path | None]:
+    with memory_limit(LIMIT) as group:
+        yield group
+
+
+@pytest.fixture
+def on_file(amqp_url: str, queue: str, sqlite_url: str, tmp_path: Path) -> Place:
+    """A store that takes rows of any size."""
+    return Place(amqp_url, sqlite_url, queue, tmp_path)
+
+
+def small_worker(place: Place, start: Start, group: Path | None, *command: str, **worker: Any) -> Sidecar:
+    """In as little memory as a container of 256 MiB has."""
+    handlers = {"default": place.handler(*(command or ("sh", "-c", "cat > /dev/null")))}
+    if group is None:  # the limit is then kept by the test
+        worker["memory_budget_mb"] = worker.get("memory_budget_mb", 96)
+    return start(place.config(handlers, worker={"concurrency": AT_ONCE, **worker}), within=group)
+
+
+async def all_over(place: Place, sidecar: Sidecar, count: int) -> None:
+    """So many messages have ended, or are dead letters."""
+
+    def over() -> bool:
+        ended = sum(place.statuses().get(status, 0) for status in ("success", "failed"))
+        return sidecar.exit_code is not None or (ended + sidecar.text.count("message refused") >= count)
+
+    await eventually(over, timeout=110)
+    assert sidecar.exit_code is None, f"the worker died: {sidecar.exit_code}"
+
+
+def check_memory(sidecar: Sidecar, group: Path | None, name: str) -> None:
+    print(f"{name}: peak of the worker {peak_bytes(sidecar) / MEBIBYTE:.0f} MiB")
+    assert peak_bytes(sidecar) < LIMIT
+    assert group is None or oom_kills(group) == 0
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("store", ["on_file", "place"])
+async def test_bombs_of_numbers(store: str, request: pytest.FixtureRequest, start: Start, group: Path | None) -> None:
+    place: Place = request.getfixturevalue(store)
+    bombs = [gzip.compress(message(f"bomb{number}", NUMBERS), 1) for number in range(BOMBS)]
+    await place.publish_bodies(*bombs, content_encoding="gzip")
+    await place.publish(*({"task_id": f"good{number}"} for number in range(GOOD)))
+    sidecar = small_worker(place, start, group)
+    await all_over(place, sidecar, BOMBS + GOOD)
+    check_memory(sidecar, group, "bombs")
+    assert all(place.status(f"good{number}") == "success" for number in range(GOOD))
+    ran = [number for number in range(BOMBS) if place.status(f"bomb{number}") == "success"]
+    letters = place.dead_letters()
+    assert len(ran) + len(letters) == BOMBS
+    assert all(headers["x-gridsidecar-reason"].startswith("not-storable") for _, headers in letters), "and says why"
+    if store == "on_file":
+        assert len(ran) == BOMBS, "16 MiB of numbers are an ordinary task"
+    assert {row["attempt"] for row in place.rows().values()} == {1}
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("field", ["data", "callback_data", "mine"])
+async def test_large_values_of_every_kind(
+    on_file: Place, start: Start, group: Path | None, field: str, packed: bool
+) -> None:
+    place = on_file
+    sidecar = small_worker(place, start, group)
+    await sidecar.ready()
+    properties = {"content_encoding": "gzip"} if packed else {}
+    for name, value in VALUES.items():
+        body = message(name, value(), field.encode())
+        await place.publish_bodies(gzip.compress(body, 1) if packed else body, **properties)
+    await place.publish(*({"task_id": f"good{number}"} for number in range(GOOD)))
+    await all_over(place, sidecar, len(VALUES) + GOOD)
+    check_memory(sidecar, group, field)
+    assert all(place.status(f"good{number}") == "success" for number in range(GOOD))
+    reasons = [headers["x-gridsidecar-reason"] for _, headers in place.dead_letters()]
+    assert {reason.partition(":")[0] for reason in reasons} <= {"too-large", "bad-number", "no-memory"}
+    assert place.status("numbers") == "success"
+
+
+@pytest.mark.alone
+async def test_an_array_of_16_mib_reaches_the_handler_as_it_was(
+    on_file: Place, start: Start, group: Path | None
+) -> None:
+    place, copy = on_file, on_file.folder / "copy"
+    sidecar = small_worker(place, start, group, "sh", "-c", f"cat > {copy}")
+    body = message("array", NUMBERS)
+    await place.publish_bodies(body)
+    await all_over(place, sidecar, 1)
+    check_memory(sidecar, group, "an array")
+    assert place.status("array") == "success"
+    got = json.loads(copy.read_bytes())
+    assert got["task_id"] == "array"
+    assert got["data"] == json.loads(NUMBERS)
+    stored = place.row("array")
+    assert hashlib.sha256(stored["data"].encode()).digest() == hashlib.sha256(NUMBERS).digest()
+
+
+@pytest.mark.alone
+async def test_what_does_not_fit_the_budget_is_a_dead_letter_that_says_so(
+    on_file: Place, start: Start, group: Path | None
+) -> None:
+    place = on_file
+    sidecar = small_worker(place, start, group, memory_budget_mb=20)
+    await place.publish_bodies(message("plain", NUMBERS), gzip.compress(message("other", NUMBERS)))
+    await place.publish_bodies(gzip.compress(message("packed", NUMBERS), 1), content_encoding="gzip")
+    await place.publish_bodies(message("less", repeated(b"1.5", 3 * MEBIBYTE)), *[message("good", b"1")])
+    await all_over(place, sidecar, 5)
+    reasons = [headers["x-gridsidecar-reason"] for _, headers in place.dead_letters()]
+    assert sum("worker.memory_budget_mb" in reason for reason in reasons) == 2
+    assert place.status("less") == place.status("good") == "success"
+    assert place.row("plain")["error_type"] == "ValidationError"
