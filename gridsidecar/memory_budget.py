@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+from contextlib import suppress
 from pathlib import Path
 
 MEBIBYTE = 1024 * 1024
 ROOM_WITHOUT_LIMIT = 512 * MEBIBYTE  # where no cgroup sets a limit
 LEAST_ROOM = 8 * MEBIBYTE
+_MMAP_THRESHOLD = -3  # glibc's M_MMAP_THRESHOLD
+_LARGE_BLOCK = MEBIBYTE // 2
 _UNLIMITED = 2**62  # version 1 writes a number near 2**63 for "no limit"
 
 
@@ -18,6 +22,13 @@ class MemoryBudget:
     def __init__(self, megabytes: int | None) -> None:
         self.room = automatic_room() if megabytes is None else megabytes * MEBIBYTE
         self.turn = asyncio.Lock()
+
+
+def give_back_what_is_freed() -> None:
+    """glibc raises its threshold with each large block that is freed, and then keeps up to 64 MiB for the next ones,
+    in every thread. With a fixed threshold, large blocks go back to the system at once."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
 def automatic_room() -> int:
