@@ -44,6 +44,7 @@ class Consumer:
             self._patience = min(self._patience, PATIENCE_BESIDE_OTHERS)
         self._admission = Admission(worker, store, self._settlement, patience=self._patience)
         self._jobs: set[asyncio.Task[None]] = set()
+        self._bodiless: set[asyncio.Task[None]] = set()  # jobs that wait for the memory to hold their message
         self._warned: set[str] = set()
         self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.first_attempt = asyncio.Event()  # one was started
@@ -51,9 +52,30 @@ class Consumer:
 
     def receive(self, delivery: Delivery) -> None:
         """A delivery arrived; returns at once."""
-        job = asyncio.create_task(self._job(delivery))
+        size = len(delivery.message.body)
+        if size <= wire.SMALL:
+            job = asyncio.create_task(self._job(delivery))
+        elif self._worker.memory.hold(size):
+            job = asyncio.create_task(self._job(delivery))
+            job.add_done_callback(lambda _: self._worker.memory.let_go(size))
+        else:
+            delivery.forget()
+            job = asyncio.create_task(self._until_room(delivery))
+            self._bodiless.add(job)
+            job.add_done_callback(self._bodiless.discard)
         self._jobs.add(job)
         job.add_done_callback(self._job_done)
+
+    async def _until_room(self, delivery: Delivery) -> None:
+        """What is in hand takes all the memory there is for it: keep only the place of this one, and have its body
+        sent again when there is room. Given back at once it would come again at once."""
+        telemetry.debug("no memory for another large message now, it is fetched again later")
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._worker.memory.freed()
+        except (TimeoutError, asyncio.CancelledError):
+            pass
+        await delivery.give_back()
 
     async def _job(self, delivery: Delivery) -> None:
         try:
@@ -178,6 +200,8 @@ class Consumer:
         """Start nothing new; what waits for a slot goes back to the queue."""
         self._worker.leaving = True
         self._admission.stop_waiting()
+        for job in self._bodiless:
+            job.cancel()
 
     async def drained(self) -> None:
         """Wait until every delivery in hand is settled."""

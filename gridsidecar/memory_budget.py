@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,11 +18,38 @@ _UNLIMITED = 2**62  # version 1 writes a number near 2**63 for "no limit"
 
 class MemoryBudget:
     """`room` is how many bytes one message may take for a while, beside what is in hand anyway. Whoever reads a large
-    message holds `turn` meanwhile, so that no two take it at once."""
+    message holds `turn` meanwhile, so that no two take it at once. The bodies of large messages in hand get a third of
+    it together; one alone may have more."""
 
     def __init__(self, megabytes: int | None) -> None:
         self.room = automatic_room() if megabytes is None else megabytes * MEBIBYTE
         self.turn = asyncio.Lock()
+        self._in_hand = 0  # bytes
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def hold(self, size: int) -> bool:
+        """Count a large body as ours until `let_go`. False when it is too much beside the others."""
+        if self._in_hand and self._in_hand + size > self.room // 3:
+            return False
+        self._in_hand += size
+        return True
+
+    def let_go(self, size: int) -> None:
+        """One is gone: whoever waits longest may try again."""
+        self._in_hand -= size
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    async def freed(self) -> None:
+        """Wait until some room was freed."""
+        if not self._in_hand:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
 
 
 def give_back_what_is_freed() -> None:

@@ -19,10 +19,14 @@ from tests.support.place import Place
 from tests.support.sidecar import Sidecar
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(300)
+
 LIMIT = 256 * MEBIBYTE
 BODY = 16 * MEBIBYTE - 256  # bytes: within max_message_bytes
+LESS = 4 * MEBIBYTE
 AT_ONCE = 4
 BOMBS = 8
+ARRAYS = 5
 GOOD = 20
 
 
@@ -38,19 +42,19 @@ def repeated(one: bytes, size: int = BODY) -> bytes:
 NUMBERS = repeated(b"1.5")
 VALUES: dict[str, Callable[[], bytes]] = {
     "numbers": lambda: NUMBERS,
-    "digits": lambda: repeated(b"1"),
-    "short texts": lambda: repeated(b'"a"'),
+    "digits": lambda: repeated(b"1", LESS),
+    "short texts": lambda: repeated(b'"a"', LESS),
     "lists": lambda: repeated(b"[]", 3 * 490_000),
-    "too many lists": lambda: repeated(b"[]"),
+    "too many lists": lambda: repeated(b"[]", LESS),
     "lists in lists": lambda: repeated(b"[" * 80 + b"]" * 80, 161 * 6_000),
     "objects": lambda: repeated(b'{"a":1,"b":[2]}', 16 * 240_000),
     "keys": lambda: b"{" + b",".join(b'"%d":1' % number for number in range(990_000)) + b"}",
     "too many keys": lambda: b"{" + b",".join(b'"%d":1' % number for number in range(1_300_000)) + b"}",
-    "a long text": lambda: b'"' + b"x" * BODY + b'"',
+    "a long text": lambda: b'"' + b"x" * LESS + b'"',
     "one wide character": lambda: b'"' + b"x" * (BODY - 4) + "\U0001f600".encode() + b'"',
     "wide characters": lambda: b'"' + "\U0001f600".encode() * (BODY // 4) + b'"',
-    "escapes": lambda: b'"' + b"\\n" * (BODY // 2) + b'"',
-    "no JSON at the end": lambda: NUMBERS[:-1] + b",NaN]",
+    "escapes": lambda: b'"' + b"\\n" * (LESS // 2) + b'"',
+    "no JSON at the end": lambda: repeated(b"1.5", LESS)[:-1] + b",NaN]",
 }
 
 
@@ -71,7 +75,7 @@ def small_worker(place: Place, start: Start, group: Path | None, *command: str, 
     handlers = {"default": place.handler(*(command or ("sh", "-c", "cat > /dev/null")))}
     if group is None:  # the limit is then kept by the test
         worker["memory_budget_mb"] = worker.get("memory_budget_mb", 96)
-    return start(place.config(handlers, worker={"concurrency": AT_ONCE, **worker}), within=group)
+    return start(place.config(handlers, worker={"concurrency": AT_ONCE} | worker), within=group)
 
 
 async def all_over(place: Place, sidecar: Sidecar, count: int) -> None:
@@ -81,7 +85,7 @@ async def all_over(place: Place, sidecar: Sidecar, count: int) -> None:
         ended = sum(place.statuses().get(status, 0) for status in ("success", "failed"))
         return sidecar.exit_code is not None or (ended + sidecar.text.count("message refused") >= count)
 
-    await eventually(over, timeout=110)
+    await eventually(over, timeout=200)
     assert sidecar.exit_code is None, f"the worker died: {sidecar.exit_code}"
 
 
@@ -93,7 +97,7 @@ def check_memory(sidecar: Sidecar, group: Path | None, name: str) -> None:
 
 @pytest.mark.alone
 @pytest.mark.parametrize("store", ["on_file", "place"])
-async def test_bombs_of_numbers(store: str, request: pytest.FixtureRequest, start: Start, group: Path | None) -> None:
+async def test_bombs_of_numbers(store: str, request: pytest.FixtureRequest, group: Path | None, start: Start) -> None:
     place: Place = request.getfixturevalue(store)
     bombs = [gzip.compress(message(f"bomb{number}", NUMBERS), 1) for number in range(BOMBS)]
     await place.publish_bodies(*bombs, content_encoding="gzip")
@@ -122,7 +126,7 @@ async def test_bombs_of_numbers(store: str, request: pytest.FixtureRequest, star
     ids=["data", "callback_data", "a field of the producer's own"],
 )
 async def test_large_values_of_every_kind(
-    on_file: Place, start: Start, group: Path | None, field: str, packed: bool, names: list[str]
+    on_file: Place, group: Path | None, start: Start, field: str, packed: bool, names: list[str]
 ) -> None:
     place = on_file
     properties = {"content_encoding": "gzip"} if packed else {}
@@ -143,8 +147,24 @@ async def test_large_values_of_every_kind(
 
 
 @pytest.mark.alone
+async def test_more_large_messages_than_memory(on_file: Place, group: Path | None, start: Start) -> None:
+    """What cannot be held now stays with the broker, and the good tasks beside it run."""
+    place = on_file
+    await place.publish_bodies(*(message(f"array{number}", NUMBERS) for number in range(ARRAYS)))
+    await place.publish(*({"task_id": f"good{number}"} for number in range(GOOD)))
+    sidecar = small_worker(place, start, group, concurrency=ARRAYS)
+    await all_over(place, sidecar, ARRAYS + GOOD)
+    check_memory(sidecar, group, "more than memory")
+    assert place.statuses() == {"success": ARRAYS + GOOD}
+    assert sidecar.says("no memory for another large message now")
+    sidecar.terminate()
+    assert await sidecar.ended() == 0
+    assert place.left() == 0
+
+
+@pytest.mark.alone
 async def test_an_array_of_16_mib_reaches_the_handler_as_it_was(
-    on_file: Place, start: Start, group: Path | None
+    on_file: Place, group: Path | None, start: Start
 ) -> None:
     place, copy = on_file, on_file.folder / "copy"
     sidecar = small_worker(place, start, group, "sh", "-c", f"cat > {copy}")
@@ -162,7 +182,7 @@ async def test_an_array_of_16_mib_reaches_the_handler_as_it_was(
 
 @pytest.mark.alone
 async def test_what_does_not_fit_the_budget_is_a_dead_letter_that_says_so(
-    on_file: Place, start: Start, group: Path | None
+    on_file: Place, group: Path | None, start: Start
 ) -> None:
     place = on_file
     sidecar = small_worker(place, start, group, memory_budget_mb=20)
