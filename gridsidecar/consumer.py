@@ -14,7 +14,7 @@ from gridsidecar.executor import Executor
 from gridsidecar.setbacks import Setbacks
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import RowRejected, Store
-from gridsidecar.task import CannotStart, Ended, Task, TaskUpdate, Transition
+from gridsidecar.task import CannotStart, Ended, Message, Task, TaskUpdate, Transition
 from gridsidecar.worker import GiveBack, HeldAttempt, Lane, Worker
 
 PATIENCE_BESIDE_OTHERS = 5.0  # seconds
@@ -49,19 +49,41 @@ class Consumer:
         self._admission = Admission(worker, store, self._settlement, patience=self._patience)
         self._jobs: set[asyncio.Task[None]] = set()
         self._of_others: set[asyncio.Task[None] | None] = set()  # jobs that passed a task on: no work of this worker
+        self._bodiless: set[asyncio.Task[None]] = set()  # jobs that wait for the memory to hold their message
         self._warned: set[str] = set()
         self.first_attempt = asyncio.Event()  # one was started
         self.active_at = worker.clock.monotonic()
 
     def receive(self, delivery: Delivery) -> None:
         """A delivery arrived; returns at once."""
-        job = asyncio.create_task(self._job(delivery))
+        size = len(delivery.message.body)
+        if size <= wire.SMALL:
+            job = asyncio.create_task(self._job(delivery))
+        elif self._worker.memory.hold(size):
+            job = asyncio.create_task(self._job(delivery))
+            job.add_done_callback(lambda _: self._worker.memory.let_go(size))
+        else:
+            delivery.forget()
+            job = asyncio.create_task(self._until_room(delivery))
+            self._bodiless.add(job)
+            job.add_done_callback(self._bodiless.discard)
         self._jobs.add(job)
         job.add_done_callback(self._job_done)
 
+    async def _until_room(self, delivery: Delivery) -> None:
+        """What is in hand takes all the memory there is for it: keep only the place of this one, and have its body
+        sent again when there is room. Given back at once it would come again at once."""
+        telemetry.debug("no memory for another large message now, it is fetched again later")
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._worker.memory.freed()
+        except (TimeoutError, asyncio.CancelledError):
+            pass
+        await delivery.give_back()
+
     async def _job(self, delivery: Delivery) -> None:
         try:
-            match wire.decode_task(delivery.message, self._settings.max_message_bytes):
+            match await self._read(delivery.message):
                 case wire.Refused() as refused:
                     await self._settlement.refuse(delivery, refused)
                 case Task() as task:
@@ -70,6 +92,14 @@ class Consumer:
             await delivery.give_back()
         except Exception as error:
             await self._stumble(delivery, error)
+
+    async def _read(self, message: Message) -> Task | wire.Refused:
+        """Small messages at once, large ones one after the other: what waits for that is packed as it came."""
+        limit = self._settings.max_message_bytes
+        if wire.is_small(message, limit):
+            return wire.decode_task(message, limit)
+        async with self._worker.memory.turn:
+            return wire.read_large(message, limit, self._worker.memory.room)
 
     async def _carry(self, task: Task, delivery: Delivery) -> None:
         lane = self._lanes.get(task.task_type) or self._lanes.get("default")
@@ -194,6 +224,8 @@ class Consumer:
         """Start nothing new; what waits for a slot goes back to the queue."""
         self._worker.leaving = True
         self._admission.stop_waiting()
+        for job in self._bodiless:
+            job.cancel()
 
     async def drained(self) -> None:
         """Wait until every delivery in hand is settled."""

@@ -21,6 +21,7 @@ from gridsidecar.handler import make_handlers, reaper
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
 from gridsidecar.hooks import Hooks
 from gridsidecar.maintenance import Maintenance
+from gridsidecar.memory_budget import give_back_what_is_freed
 from gridsidecar.notify import Origin, make_notifier
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
@@ -334,6 +335,7 @@ class Daemon:
 
 def run(settings: Settings, options: RunOptions) -> int:
     """Run the daemon on the fastest event loop there is; the exit code."""
+    give_back_what_is_freed()
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         return runner.run(_serve(settings, options))
 

@@ -112,14 +112,16 @@ class Hooks:
         line = wire.encode_task_end(claim, _end_of(update))
         await self._run_for_task("on_task_end", argv, claim, line, stop)
 
-    async def _run_for_task(self, name: Name, argv: list[str], claim: Claim, line: bytes, stop: Stop) -> None:
+    async def _run_for_task(
+        self, name: Name, argv: list[str], claim: Claim, line: bytes | wire.Spliced, stop: Stop
+    ) -> None:
         variables = attempt_environment(claim, None, traceparent_of(claim))
         self._warn(name, await self._run(name, argv, line, variables, stop), claim)
 
     # -- any ----------------------------------------------------------------------------------------------------------
 
     async def _run(
-        self, name: Name, argv: list[str], line: bytes, variables: Mapping[str, str], stop: Stop
+        self, name: Name, argv: list[str], line: bytes | wire.Spliced, variables: Mapping[str, str], stop: Stop
     ) -> CommandEnd:
         environment = {**hook_environment(name, os.environ), **variables}
         command = Command(name, tuple(argv), None, environment, kind="hook")

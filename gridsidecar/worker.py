@@ -18,6 +18,7 @@ from gridsidecar.config.settings import HandlerSettings, RetrySettings, WorkerSe
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.handler import Handler, Stop, StopReason, width_of
 from gridsidecar.lifecycle import Me
+from gridsidecar.memory_budget import MemoryBudget
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.store import Leases
 from gridsidecar.task import Claim, Progress, TaskUpdate
@@ -141,6 +142,7 @@ class Worker:
         self._new_lease = partial(Lease, leases, self.name, settings.lease, clock)
         self.leases = [self._new_lease()]  # the newest is the one that claims; others live on for attempts of theirs
         self.slots = asyncio.Semaphore(settings.concurrency)
+        self.memory = MemoryBudget(settings.memory_budget_mb)
         self.attempts: dict[str, HeldAttempt] = {}
         self.declared_dead = False  # others took an attempt of the newest identity
         self.claiming: dict[str, Lease] = {}  # tasks with a claim on its way to the store, and under which identity

@@ -21,6 +21,10 @@ class Delivery(Protocol):
     @property
     def message(self) -> Message: ...
 
+    def forget(self) -> None:
+        """Let go of the message's body; from now on it can only be given back."""
+        ...
+
     @property
     def redelivered(self) -> bool:
         """The broker says that it handed this message out before."""

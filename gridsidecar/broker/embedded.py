@@ -48,6 +48,9 @@ class EmbeddedDelivery:
         self.message = taken.message
         self.redelivered = taken.held.count > 1
 
+    def forget(self) -> None:
+        self.message = replace(self.message, body=b"")
+
     @property
     def alive(self) -> bool:
         return self._broker.holds(self)

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
@@ -41,6 +42,9 @@ class AmqpDelivery:
         self.message = decode(raw)
         self.redelivered: bool = bool(raw.delivery.redelivered)  # type: ignore[union-attr]
         self.returns = returns(raw)
+
+    def forget(self) -> None:
+        self.message = replace(self.message, body=b"")
 
     @property
     def alive(self) -> bool:

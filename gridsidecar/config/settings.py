@@ -139,6 +139,11 @@ class WorkerSettings(Section):
     lease: Annotated[float, Field(ge=1), _Number] = Field(
         default=60, description="Seconds without a heartbeat after which other workers take over this one's tasks."
     )
+    memory_budget_mb: Annotated[int, Field(ge=1), _Number] | None = Field(
+        default=None,
+        description="Most MiB of memory that one large message may take while it is read and stored; null = half of "
+        "what the memory limit leaves, or 512 without a limit. A message that needs more is a dead letter.",
+    )
     max_crashes: Count = Field(
         default=3,
         description="Take-overs of one task from dead workers, before it fails with WorkerLost; likewise refusals of "

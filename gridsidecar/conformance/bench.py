@@ -88,9 +88,11 @@ class Bench:
         )
 
     def line(self, claim: Claim) -> bytes:
-        return wire.encode_input(
+        line = wire.encode_input(
             claim, mode="task", timeout_s=self.limits.timeout, grace_s=self.limits.grace, deadline_ms=self._deadline_ms
         )
+        assert isinstance(line, bytes)  # its tasks are decoded as a whole
+        return line
 
     @property
     def _deadline_ms(self) -> int:

@@ -16,6 +16,7 @@ from gridsidecar.task import Claim, Ended, Progress
 if TYPE_CHECKING:
     from gridsidecar.handler.capture import OnText
     from gridsidecar.handler.command import Command
+    from gridsidecar.wire import Spliced
 
 
 class StopReason(StrEnum):
@@ -129,7 +130,7 @@ class CommandEnd:
     cannot_start: str | None = None  # one sentence: what is wrong and what to do
 
 
-async def run_command(command: Command, stdin: bytes, timeout: float, stop: Stop) -> CommandEnd:
+async def run_command(command: Command, stdin: bytes | Spliced, timeout: float, stop: Stop) -> CommandEnd:
     """Run a command that is no handler, for `timeout` seconds at most; its output is read and forgotten.
 
     Nothing that it started outlives it.

@@ -10,11 +10,12 @@ from gridsidecar.handler.capture import STDERR_BYTES, Tail
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.process import Process, Sinks
+from gridsidecar.wire import Spliced
 
 KILL_GRACE = 1.0  # seconds between SIGTERM and SIGKILL
 
 
-async def run(command: Command, stdin: bytes, timeout: float, stop: Stop) -> CommandEnd:
+async def run(command: Command, stdin: bytes | Spliced, timeout: float, stop: Stop) -> CommandEnd:
     """See `handler.run_command`."""
     if stop.reason is not None:
         return CommandEnd(stopped=True)
@@ -29,7 +30,7 @@ async def run(command: Command, stdin: bytes, timeout: float, stop: Stop) -> Com
 class _Errand:
     """The process, and whether it was us who ended it."""
 
-    def __init__(self, command: Command, stdin: bytes, stop: Stop) -> None:
+    def __init__(self, command: Command, stdin: bytes | Spliced, stop: Stop) -> None:
         """Starts it; NotStartable, OSError or ValueError when that fails."""
         self._stop = stop
         self._timed_out = False

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from gridsidecar.config.settings import LimitSettings
+from gridsidecar.wire import Spliced
 
 _EVENTS_FD = 3
 
@@ -23,7 +24,7 @@ class Start:
     argv: tuple[str, ...]
     cwd: str | None
     env: Mapping[str, str]
-    stdin: bytes | None  # None: it stays open, for `Process.send`
+    stdin: bytes | Spliced | None  # None: it stays open, for `Process.send`
     limits: LimitSettings
 
 

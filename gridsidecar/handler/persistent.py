@@ -76,7 +76,7 @@ class WarmProcess:
 
     # -- a task -------------------------------------------------------------------------------------------------------
 
-    async def take(self, turn: Turn, task: bytes, stop: Stop) -> None:
+    async def take(self, turn: Turn, task: bytes | wire.Spliced, stop: Stop) -> None:
         """Give it a task, and wait until that is over; what came of it is in `turn`."""
         self._read_all()  # what it has said until now is not about this task
         if self.spent or self._process.exited:
@@ -88,6 +88,7 @@ class WarmProcess:
         self._turn = self._ear = turn
         deadlines = Deadlines(turn.timeout, self._settings.stall_timeout, partial(self._end_for, turn))
         turn.begin(deadlines)
+        before = self._process.sent
         self._process.send(task)
         stop.listen(partial(self._obey, turn, stop))
         try:
@@ -97,7 +98,7 @@ class WarmProcess:
             if self._turn is turn:  # nobody waits for it any more
                 self._let_go(turn)
                 self.kill()
-        if turn.exit is not None and self._process.unread >= len(task) and not turn.overdue:
+        if turn.exit is not None and self._process.taken <= before and not turn.overdue:
             turn.untouched = True
         else:
             self.tasks += 1

@@ -109,7 +109,7 @@ class PersistentHandler:
         elif turn.cause is None:
             self._crashes += 1
 
-    def _line(self, claim: Claim, timeout: float) -> bytes:
+    def _line(self, claim: Claim, timeout: float) -> bytes | wire.Spliced:
         return wire.encode_input(
             claim,
             mode="task",

@@ -21,6 +21,7 @@ from gridsidecar.handler import reaper
 from gridsidecar.handler.launch import Start, launch
 from gridsidecar.handler.stdin import PIPE_MODE, Stdin
 from gridsidecar.handler.watch import watcher_of
+from gridsidecar.wire import Spliced
 
 DRAIN_S = 2.0  # how long output is awaited after the end, when something else holds a pipe open
 _CHUNK = 65536
@@ -64,7 +65,7 @@ class Process:
         self._watcher = watcher_of(self._loop)
         self.ended: asyncio.Future[Exit] = self._loop.create_future()
         self.exited = False
-        self.unread = 0  # bytes of a stdin kept open that it never took; known once it has exited
+        self.taken = 0  # bytes that it read from a stdin kept open; known once it has exited
         self._closed = sinks.closed or (lambda _: None)
         self._readers: dict[int, Sink] = {}
         self._stdin: Stdin | None = None
@@ -157,7 +158,12 @@ class Process:
                 if not self._readable(fd, sink):
                     break
 
-    def send(self, data: bytes) -> None:
+    @property
+    def sent(self) -> int:
+        """Bytes given to a stdin that stays open, until now."""
+        return 0 if self._stdin is None else self._stdin.sent
+
+    def send(self, data: bytes | Spliced) -> None:
         """More input for a child whose stdin stays open."""
         if self._stdin is not None:
             self._stdin.send(data)
@@ -209,7 +215,7 @@ class Process:
         self._oom_timer.cancel()
         self._finished = self._loop.time()
         if self._stdin is not None:
-            self.unread = self._stdin.unread()
+            self.taken = self._stdin.taken()
         self.close_stdin()
         self._read_rest()
         if self._readers:

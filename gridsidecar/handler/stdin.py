@@ -5,10 +5,13 @@ from __future__ import annotations
 import array
 import fcntl
 import os
+import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 
 from gridsidecar.handler.watch import Watcher
+from gridsidecar.wire import Spliced
 
 PIPE_MODE = 0o666  # a handler that runs as another user may open its pipes by path; nobody else can reach them
 _PIPE_CAPACITY = 4096  # what every fresh pipe takes without a reader: a user with many pipes gets one page each
@@ -18,18 +21,21 @@ class Stdin:
     """A pipe. `theirs` is the child's end, to be closed once the child has it.
 
     With `data` None it stays open for `send` until `close`; `on_shut` is called when the child lives and has closed it.
+    Of what comes in parts, one piece at a time is in memory.
     """
 
-    def __init__(self, data: bytes | None, watcher: Watcher, on_shut: Callable[[], None]) -> None:
+    def __init__(self, data: bytes | Spliced | None, watcher: Watcher, on_shut: Callable[[], None]) -> None:
         self._watcher = watcher
         self._on_shut = on_shut
         self._stays = data is None
-        self._unsent = memoryview(data or b"")
+        self._unsent = memoryview(data if isinstance(data, bytes) else b"")
+        self._later: Iterator[bytes] = data.chunks() if isinstance(data, Spliced) else iter(())
+        self._written = 0  # bytes, into the pipe
         self.theirs, ours = os.pipe2(os.O_CLOEXEC)
         self._fd: int | None = ours
         try:
             os.fchmod(self.theirs, PIPE_MODE)
-            if data is not None and len(data) <= _PIPE_CAPACITY:  # it is there before the child is
+            if isinstance(data, bytes) and len(data) <= _PIPE_CAPACITY:  # it is there before the child is
                 os.write(ours, data)
                 self.close()
             else:
@@ -41,17 +47,26 @@ class Stdin:
 
     def watch(self) -> None:
         """The child is there: go on writing whenever it has read."""
-        if self._fd is not None and self._unsent:
+        if self._fd is not None and self._more():
             self._watcher.writable(self._fd, self._write)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | Spliced) -> None:
         """More for a pipe that stays open; what it does not take now follows when it can."""
         if self._fd is None:
             return
-        waiting = bool(self._unsent)
-        self._unsent = memoryview(bytes(self._unsent) + data)
+        waiting = self._more()
+        self._later = chain(self._later, (data,) if isinstance(data, bytes) else data.chunks())
         if not waiting and not self._write():
             self._watcher.writable(self._fd, self._write)
+
+    def _more(self) -> bool:
+        """Whether something is left to write; `_unsent` is then the next of it."""
+        while not self._unsent:
+            chunk = next(self._later, None)
+            if chunk is None:
+                return False
+            self._unsent = memoryview(chunk)
+        return True
 
     def close(self) -> None:
         """The end of input."""
@@ -59,28 +74,36 @@ class Stdin:
             self._watcher.forget(self._fd)
             os.close(self._fd)
             self._fd = None
-            self._unsent = memoryview(b"")
+            self._unsent, self._later = memoryview(b""), iter(())
 
-    def unread(self) -> int:
-        """Bytes that the child has not taken: a writer may ask for those in the pipe, too. 0 once it is closed."""
+    @property
+    def sent(self) -> int:
+        """Bytes given to it until now, as far as they are at hand."""
+        return self._written + len(self._unsent)
+
+    def taken(self) -> int:
+        """Bytes that the child has read: a writer may ask for those in the pipe, too. All, once it is closed."""
         if self._fd is None:
-            return 0
+            return sys.maxsize
         inside = array.array("i", [0])
         fcntl.ioctl(self._fd, termios.FIONREAD, inside)
-        return len(self._unsent) + inside[0]
+        return self._written - inside[0]
 
     def _write(self) -> bool:
         """True when there is nothing left to wait for."""
         if self._fd is None:
             return True
         try:
-            self._unsent = self._unsent[os.write(self._fd, self._unsent) :]
+            if self._more():
+                written = os.write(self._fd, self._unsent)
+                self._written += written
+                self._unsent = self._unsent[written:]
         except (BlockingIOError, InterruptedError):
             return False
         except BrokenPipeError:  # it did not want all of its input, which is its right
             self._shut()
             return True
-        if self._unsent:
+        if self._more():
             return False
         self._unwatch()
         return True

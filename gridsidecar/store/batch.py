@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gridsidecar.store.database import Database, RowRejected, Statement
+from gridsidecar.wire import JsonText, Spliced
 
 LARGEST_FLUSH = 64  # operations
 HEAVIEST_FLUSH = 4 * 1024 * 1024  # characters, about; one operation alone may be heavier
@@ -84,8 +85,11 @@ class Batch:
             _resolve(operations, counts)
 
 
+_TEXTS = (str, bytes, JsonText, Spliced)
+
+
 def _weight(statements: Sequence[Statement]) -> int:
-    return sum(len(value) for _, params in statements for value in params.values() if isinstance(value, (str, bytes)))
+    return sum(len(value) for _, params in statements for value in params.values() if isinstance(value, _TEXTS))
 
 
 def _resolve(operations: list[_Operation], counts: list[int]) -> None:

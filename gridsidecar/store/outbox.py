@@ -264,7 +264,7 @@ def owe(
     return ((queries["owe_callback"], params),)
 
 
-def _body(callback: Callback, task_id: str, attempt: int, end: Transition | Close, now: datetime) -> str:
+def _body(callback: Callback, task_id: str, attempt: int, end: Transition | Close, now: datetime) -> str | wire.Spliced:
     try:
         return wire.encode_callback(
             task_id,

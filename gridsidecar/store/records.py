@@ -113,7 +113,7 @@ def row(stored: Mapping[str, Any]) -> Row:
         callback=Callback(
             url=stored["callback_url"] or None,
             type=stored["callback_type"] or "http",
-            data=decoded(stored["callback_data"]),
+            data=_kept(stored["callback_data"]),
         ),
         unclaimed=bool(stored["unclaimed"]),
     )
@@ -241,6 +241,16 @@ def _due(seconds: Any) -> float | None:
     return None if seconds is None else round(max(0.0, float(seconds)), 1)
 
 
+def _kept(text: str | None) -> Any:
+    """The value, or its text where that is large: it is only passed on."""
+    if text is None or len(text) <= wire.SMALL:
+        return decoded(text)
+    try:
+        return wire.stored_text(text)
+    except ValueError:  # a row that another program wrote
+        return text
+
+
 def decoded(text: str | None) -> Any:
     if text is None:
         return None
@@ -250,7 +260,9 @@ def decoded(text: str | None) -> Any:
         return text
 
 
-def json_text(value: Any) -> str:
+def json_text(value: Any) -> str | wire.JsonText:
+    if isinstance(value, wire.JsonText):
+        return value
     try:
         return wire.readable_json(value)
     except (ValueError, TypeError, RecursionError) as error:

@@ -16,6 +16,7 @@ from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.store.database import MIGRATE, Connection, Params, RowRejected, Statement, StatementRefused, T
 from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
+from gridsidecar.wire import JsonText, Spliced
 
 WAL_TRIES, WAL_PAUSE = 250, 0.02  # seconds
 BUSY_TIMEOUT = 30.0  # seconds to wait for another process's write
@@ -35,8 +36,19 @@ async def _use_wal(connection: aiosqlite.Connection) -> None:
 
 
 def _bound(params: Params) -> dict[str, Any]:
-    """A list is bound as JSON, for `IN (SELECT value FROM json_each(…))`."""
-    return {name: json.dumps(value) if isinstance(value, tuple) else value for name, value in params.items()}
+    return {name: _bindable(value) for name, value in params.items()}
+
+
+def _bindable(value: Any) -> Any:
+    """A list is bound as JSON, for `IN (SELECT value FROM json_each(…))`, a large text as the bytes of its UTF-8."""
+    if isinstance(value, tuple):
+        return json.dumps(value)
+    if not isinstance(value, (JsonText, Spliced)):
+        return value
+    text = bytearray()
+    for chunk in value.chunks():
+        text += chunk
+    return text
 
 
 class _SQLiteConnection:

@@ -23,6 +23,8 @@ from gridsidecar.wire.handler_input import (
     encode_task_end,
     encode_worker_event,
 )
+from gridsidecar.wire.json_text import JsonText, Spliced
+from gridsidecar.wire.large_message import SMALL, is_small, read_large, stored_text
 from gridsidecar.wire.properties import decode_properties, encode_properties
 from gridsidecar.wire.refused import Refused
 from gridsidecar.wire.strict_json import data_json, readable_json
@@ -30,17 +32,20 @@ from gridsidecar.wire.task_message import decode_task
 
 __all__ = [
     "PROTOCOL_VERSION",
+    "SMALL",
     "Channel",
     "CheckpointEvent",
     "ErrorEvent",
     "Event",
     "HeartbeatEvent",
     "Ignored",
+    "JsonText",
     "LogEvent",
     "ProgressEvent",
     "ReadyEvent",
     "Refused",
     "ResultEvent",
+    "Spliced",
     "Text",
     "Unreadable",
     "data_json",
@@ -54,5 +59,8 @@ __all__ = [
     "encode_properties",
     "encode_task_end",
     "encode_worker_event",
+    "is_small",
+    "read_large",
     "readable_json",
+    "stored_text",
 ]

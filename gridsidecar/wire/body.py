@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from gridsidecar.task import Message
 
@@ -12,6 +15,7 @@ _ZLIB = frozenset({"zlib", "deflate"})
 _PLAIN = frozenset({"", "identity", "utf-8", "utf8", "us-ascii", "ascii", "binary"})
 _GZIP_MAGIC = b"\x1f\x8b"
 _JAVA_MAGIC = b"\xac\xed\x00\x05"
+_PIECE = 65_536  # bytes
 
 
 class BodyRefused(ValueError):
@@ -25,27 +29,125 @@ class BodyRefused(ValueError):
 
 def body_text(message: Message, max_bytes: int) -> str:
     """The body as text, inflated when its content encoding says so, without a byte order mark."""
-    if len(message.body) > max_bytes:
-        raise BodyRefused("too-large", f"The body has {len(message.body):,} bytes; the limit is {max_bytes:,}.")
-    raw = _decoded(message, max_bytes)
+    raw = raw_body(message, max_bytes)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _not_text(raw, error) from None
+        raise _not_text(raw, error.start) from None
     if not text or text.isspace():
         raise BodyRefused("empty", "The body is empty.")
     return text
 
 
-def _decoded(message: Message, max_bytes: int) -> bytes:
-    encoding = (message.content_encoding or "").strip().lower()
+def inflated_size(message: Message, max_bytes: int) -> int:
+    """Bytes of the body once it is inflated; counted a piece at a time, and not on beyond `max_bytes`."""
+    _check_size(message, max_bytes)
+    encoding, size = _encoding(message), 0
     if encoding in _PLAIN:
+        return len(message.body)
+    for chunk in body_chunks(message):
+        size += len(chunk)
+        if size > max_bytes:
+            raise _inflates_too_far(encoding, max_bytes)
+    return size
+
+
+def _inflates_too_far(encoding: str, max_bytes: int) -> BodyRefused:
+    return BodyRefused("too-large", f"The {encoding} body inflates to more than the limit of {max_bytes:,} bytes.")
+
+
+def raw_body(message: Message, max_bytes: int) -> bytes:
+    """The body, inflated when its content encoding says so: the same object when there is nothing to inflate."""
+    _check_size(message, max_bytes)
+    wbits = _wbits(message)
+    if wbits is None:
         return message.body
+    return _inflated(message.body, wbits, _encoding(message), max_bytes)
+
+
+def large_body(message: Message, size: int) -> bytes | bytearray:
+    """The same for a body of which `inflated_size` is known, without a moment when it is in memory twice."""
+    wbits = _wbits(message)
+    if wbits is None:
+        return message.body
+    encoding = _encoding(message)
+    inflater = zlib.decompressobj(wbits)
+    raw, end = bytearray(size), 0
+    for chunk in _inflating(message.body, inflater, encoding):
+        raw[end : end + len(chunk)] = chunk
+        end += len(chunk)
+    _check_end(inflater, encoding)
+    return raw
+
+
+def check_text(raw: bytes | bytearray) -> None:
+    """BodyRefused for what is no text; a piece at a time, as a text may take four times the memory of its bytes."""
+    checked = 0
+    try:
+        for _ in text_pieces(raw[at : at + _PIECE] for at in range(0, len(raw), _PIECE)):
+            checked += _PIECE
+    except UnicodeDecodeError as error:
+        raise _not_text(raw, checked + error.start) from None
+
+
+def text_pieces(chunks: Iterable[bytes | bytearray | memoryview]) -> Iterator[str]:
+    """UTF-8 as text, with characters whole that two chunks share. UnicodeDecodeError for what is none."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for chunk in chunks:
+        yield decoder.decode(chunk)
+    yield decoder.decode(b"", final=True)
+
+
+def body_chunks(message: Message) -> Iterator[bytes | memoryview]:
+    """The body, inflated piece by piece. BodyRefused for one that is not what its content encoding says."""
+    wbits = _wbits(message)
+    if wbits is None:
+        return _pieces(message.body)
+    return _inflating(message.body, zlib.decompressobj(wbits), _encoding(message))
+
+
+def _pieces(body: bytes) -> Iterator[memoryview]:
+    view = memoryview(body)
+    return (view[at : at + _PIECE] for at in range(0, len(view), _PIECE))
+
+
+def _inflating(body: bytes, inflater: zlib._Decompress, encoding: str) -> Iterator[bytes]:
+    with _telling(encoding):
+        for piece in _pieces(body):
+            yield inflater.decompress(piece, _PIECE)
+            while inflater.unconsumed_tail:
+                yield inflater.decompress(inflater.unconsumed_tail, _PIECE)
+
+
+@contextmanager
+def _telling(encoding: str) -> Iterator[None]:
+    try:
+        yield
+    except zlib.error:
+        raise BodyRefused(
+            "bad-encoding", f"content_encoding says {encoding}, but the body is not {encoding}."
+        ) from None
+
+
+def _check_size(message: Message, max_bytes: int) -> None:
+    if len(message.body) > max_bytes:
+        raise BodyRefused("too-large", f"The body has {len(message.body):,} bytes; the limit is {max_bytes:,}.")
+
+
+def _encoding(message: Message) -> str:
+    return (message.content_encoding or "").strip().lower()
+
+
+def _wbits(message: Message) -> int | None:
+    """zlib's name for how the body is packed; None: it is not. BodyRefused for a content encoding that is unknown."""
+    encoding = _encoding(message)
+    if encoding in _PLAIN:
+        return None
     if encoding in _GZIP:
-        return _inflated(message.body, 31, encoding, max_bytes)
+        return 31
     if encoding in _ZLIB:
         # "deflate" means zlib's format, but some producers send the bare stream.
-        return _inflated(message.body, 15 if _has_zlib_header(message.body) else -15, encoding, max_bytes)
+        return 15 if _has_zlib_header(message.body) else -15
     raise BodyRefused(
         "bad-encoding", f"content_encoding {encoding[:40]!r} is unknown; send gzip, zlib, deflate or plain JSON."
     )
@@ -57,22 +159,22 @@ def _has_zlib_header(body: bytes) -> bool:
 
 def _inflated(body: bytes, wbits: int, encoding: str, max_bytes: int) -> bytes:
     inflater = zlib.decompressobj(wbits)
-    try:
+    with _telling(encoding):
         raw = inflater.decompress(body, max_bytes + 1)
-    except zlib.error:
-        raise BodyRefused(
-            "bad-encoding", f"content_encoding says {encoding}, but the body is not {encoding}."
-        ) from None
     if len(raw) > max_bytes:
-        raise BodyRefused("too-large", f"The {encoding} body inflates to more than the limit of {max_bytes:,} bytes.")
+        raise _inflates_too_far(encoding, max_bytes)
+    _check_end(inflater, encoding)
+    return raw
+
+
+def _check_end(inflater: zlib._Decompress, encoding: str) -> None:
     if not inflater.eof:
         raise BodyRefused("bad-encoding", f"The {encoding} body is cut off.")
     if inflater.unused_data:
         raise BodyRefused("bad-encoding", f"{len(inflater.unused_data):,} bytes follow the end of the {encoding} body.")
-    return raw
 
 
-def _not_text(raw: bytes, error: UnicodeDecodeError) -> BodyRefused:
+def _not_text(raw: bytes | bytearray, place: int) -> BodyRefused:
     if raw.startswith(_GZIP_MAGIC):
         return BodyRefused("not-json", "The body is not JSON; it looks like gzip: set content_encoding to gzip.")
     if raw.startswith(_JAVA_MAGIC):
@@ -82,4 +184,4 @@ def _not_text(raw: bytes, error: UnicodeDecodeError) -> BodyRefused:
         )
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return BodyRefused("bad-utf-8", "The body looks like UTF-16; send JSON in UTF-8.")
-    return BodyRefused("bad-utf-8", f"The body is not UTF-8: byte {error.start:,} cannot be decoded.")
+    return BodyRefused("bad-utf-8", f"The body is not UTF-8: byte {place:,} cannot be decoded.")

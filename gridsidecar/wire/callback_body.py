@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gridsidecar.task import ErrorType, Status
-from gridsidecar.wire.strict_json import readable_json
+from gridsidecar.wire.json_text import Spliced, spliced
 
 
 def encode_callback(
@@ -20,13 +20,14 @@ def encode_callback(
     attempts: int,
     callback_data: Any,
     moment: datetime,
-) -> str:
-    """One JSON object. Of a success it has the result, of any other end the error; never a traceback.
+) -> str | Spliced:
+    """One JSON object, in parts where what it repeats is large. Of a success it has the result, of any other end the
+    error; never a traceback.
 
     The keys, their order and the form of the time (`2026-01-31T12:00:00Z`) are those that receivers of the earlier
     plugin were promised.
     """
-    return readable_json(  # escaped, a text could be three times as long as in the message that it comes from
+    body = spliced(
         {
             "task_id": task_id,
             "status": status.value,
@@ -35,8 +36,10 @@ def encode_callback(
             else _failure(error, error_type, last_error_type=last_error_type, attempts=attempts),
             "timestamp": _iso(moment),
             "callback_data": {} if callback_data is None else callback_data,  # receivers look into it
-        }
+        },
+        ascii_only=False,  # escaped, a text could be three times as long as in the message that it comes from
     )
+    return body if isinstance(body, Spliced) else body.decode()
 
 
 def _failure(

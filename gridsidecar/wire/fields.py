@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gridsidecar.task import Callback
+from gridsidecar.wire.json_text import JsonText
 
 PRIORITY_NAMES = {"low": 1, "normal": 3, "high": 6, "urgent": 9}
 MAX_RETRIES = 1000
@@ -128,6 +129,8 @@ def read_defer_until(fields: Mapping[str, Any]) -> datetime | None:
 def shown(value: Any) -> str:
     """A value for an error text: short, printable, on one line."""
     match value:
+        case JsonText():
+            return f"{value.kind} of {len(value):,} bytes"
         case dict():
             return "an object"
         case list():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from gridsidecar.task import Claim
+from gridsidecar.wire.json_text import JsonText, Spliced, spliced
 from gridsidecar.wire.strict_json import data_json
 
 PROTOCOL_VERSION = 1
@@ -23,11 +24,13 @@ def encode_input(
     grace_s: float,
     deadline_ms: int | None,
     traceparent: str | None = None,
-) -> bytes:
-    """One line of ASCII JSON with its LF; `mode` is `task` or `data`. `deadline_ms` is milliseconds since 1970."""
+) -> bytes | Spliced:
+    """One line of ASCII JSON with its LF, in parts where the task is large; `mode` is `task` or `data`. `deadline_ms`
+    is milliseconds since 1970."""
     if mode == "data":
-        return _line(claim.task.data)
-    return _line(
+        data = claim.task.data
+        return Spliced((data, b"\n")) if isinstance(data, JsonText) else data_json(data).encode("ascii") + b"\n"
+    return spliced(
         _task(claim)
         | {
             "run": {
@@ -40,7 +43,8 @@ def encode_input(
                 "traceparent": traceparent,
                 "checkpoint": claim.checkpoint,
             }
-        }
+        },
+        end=b"\n",
     )
 
 
@@ -53,10 +57,10 @@ def encode_cancel(claim: Claim, *, reason: str, grace_s: float) -> bytes:
 _WRITTEN = _WITHHELD | {"task_id", "task_type", "data", "max_retry_count"}
 
 
-def encode_task_end(claim: Claim, end: Mapping[str, Any]) -> bytes:
+def encode_task_end(claim: Claim, end: Mapping[str, Any]) -> bytes | Spliced:
     """The task's line once more, for a hook: with what came of it in place of what it may use."""
     run = {"attempt": claim.attempt, "idempotency_key": _idempotency_key(claim)}
-    return _line(_task(claim) | {"run": run, "end": end})
+    return spliced(_task(claim) | {"run": run, "end": end}, end=b"\n")
 
 
 def encode_worker_event(kind: Literal["startup", "shutdown"], *, worker: str, queue: str) -> bytes:

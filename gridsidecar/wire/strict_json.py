@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 MAX_DEPTH = 100  # MySQL's JSON type takes no more
 MAX_CONTAINERS = 500_000  # lists and objects in one text
+MAX_KEYS = 1_000_000  # of all objects in a message together
+MAX_VALUES = 10_000_000  # in a message: an array of 16 MiB has 8.4 million numbers at most
 MAX_DIGITS = 308  # a longer number overflows a double, and MySQL refuses it
 
 

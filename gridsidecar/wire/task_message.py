@@ -33,13 +33,14 @@ def decode_task(message: Message, max_bytes: int) -> Task | Refused:
     try:
         value = parse_json(text)
     except JsonRefused as refused:
-        return Refused(refused.reason, _salvaged_id(text), _json_sentence(refused))
+        return Refused(refused.reason, _salvaged_id(text), json_sentence(refused))
     if not isinstance(value, dict):
         return Refused("not-an-object", None, f"The message must be a JSON object, not {shown(value)}.")
-    return _task(message, value)
+    return task_of(message, value)
 
 
-def _task(message: Message, fields: dict[str, Any]) -> Task | Refused:
+def task_of(message: Message, fields: dict[str, Any]) -> Task | Refused:
+    """The task that the fields of a message describe."""
     task_id = fields.get("task_id")
     if task_id is None:
         return Refused("no-task-id", None, "The message has no task_id.")
@@ -69,6 +70,6 @@ def _salvaged_id(text: str) -> str | None:
     return task_id if task_id_problem(task_id) is None else None
 
 
-def _json_sentence(refused: JsonRefused) -> str:
+def json_sentence(refused: JsonRefused) -> str:
     said = "is not JSON" if refused.reason == "not-json" else "cannot be accepted"
     return f"The body {said}: {refused.detail}."

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gridsidecar.failpoints import VARIABLE
+from tests.support.cgroup import enter
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 class Sidecar:
     """`gridsidecar run` with a configuration; its stderr is kept in `log`, or goes to the descriptor `stderr`.
 
-    `variables` are added to its environment, and `prefix` is a command that becomes it.
+    `variables` are added to its environment, `prefix` is a command that becomes it, `within` is the cgroup that it
+    starts in.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Sidecar:
         variables: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
         stderr: int | None = None,
+        within: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
@@ -53,6 +57,7 @@ class Sidecar:
                 cwd=folder,
                 env=environment,
                 start_new_session=True,
+                preexec_fn=None if within is None else partial(enter, within),
             )
 
     @property

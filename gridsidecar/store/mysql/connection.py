@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import aiomysql
@@ -12,9 +13,9 @@ from pymysql.constants import CLIENT, SERVER_STATUS
 
 from gridsidecar import telemetry
 from gridsidecar.errors import AccessRefused
-from gridsidecar.store.database import Params, RowRejected, Statement
+from gridsidecar.store.database import Params, Statement
 from gridsidecar.store.mysql.errors import refusal
-from gridsidecar.store.mysql.literal import literal
+from gridsidecar.store.mysql.literal import LARGE, Literals, literal
 from gridsidecar.store.mysql.merging import merge, spread
 from gridsidecar.store.mysql.url import MySQLAddress
 from gridsidecar.store.queries import Query
@@ -30,6 +31,7 @@ _SESSION = (
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _HEARD = ("character_set_client", "character_set_connection", "character_set_results")
+_FULL_PACKET = 2**24 - 1  # bytes
 _CLEAR = ("mysql_clear_password", "mysql_old_password", "dialog")
 
 
@@ -69,6 +71,27 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
                 hint="add ssl_mode=verify_identity and ssl_ca to store.url, or ssl_mode=disabled where it is meant so",
             )
 
+    async def _execute_command(self, command: int, sql: Any) -> None:
+        """As it was, but a large statement is not copied to be sent: it leaves in pieces, as the server takes them."""
+        if len(sql) < LARGE:
+            await super()._execute_command(command, sql)
+            return
+        self._ensure_alive()
+        self._result = None  # ours are read to their end
+        data, rest = bytes((command,)), memoryview(sql)
+        self._next_seq_id = 0
+        while True:  # a packet that is full is followed by another one, which may be empty
+            size = min(_FULL_PACKET, len(data) + len(rest))
+            self._write_bytes(size.to_bytes(3, "little") + bytes((self._next_seq_id,)) + data)
+            self._next_seq_id = (self._next_seq_id + 1) % 256
+            last, data = size - len(data), b""
+            for at in range(0, last, LARGE):
+                self._write_bytes(bytes(rest[at : min(at + LARGE, last)]))
+                await self._writer.drain()
+            rest = rest[last:]
+            if size < _FULL_PACKET:
+                return
+
     async def _request_authentication(self) -> None:
         if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
             raise AccessRefused(
@@ -94,14 +117,15 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
 class Session:
     """An open connection. Not safe for concurrent use."""
 
-    def __init__(self, connection: Any, largest_packet: int) -> None:
+    def __init__(self, connection: Any, largest_packet: int, large_turn: asyncio.Lock) -> None:
         self._connection = connection
+        self._large_turn = large_turn  # packets with large values are in memory one at a time
         self._largest_packet = largest_packet
         self.opened_at = asyncio.get_running_loop().time()
         self.used_at = self.opened_at
 
     @classmethod
-    async def open(cls, address: MySQLAddress) -> Session:
+    async def open(cls, address: MySQLAddress, large_turn: asyncio.Lock) -> Session:
         connection = _GuardedConnection(
             host=address.host,
             port=address.port,
@@ -128,7 +152,7 @@ class Session:
             if refused := refusal(error, address.place):
                 raise refused from error
             raise
-        return cls(connection, int(largest_packet))
+        return cls(connection, int(largest_packet), large_turn)
 
     @property
     def usable(self) -> bool:
@@ -136,7 +160,8 @@ class Session:
         return not (self._connection.closed or reader.eof_received or reader.exception())
 
     async def execute(self, query: Query, params: Params) -> int:
-        return await self.run(query.render(params, literal))
+        literals = Literals()
+        return (await self._send(query.render(params, literals), literals))[0]
 
     async def fetch(self, query: Query, params: Params, timeout: float = REPLY_TIMEOUT) -> list[dict[str, Any]]:
         async with asyncio.timeout(timeout), self._connection.cursor(aiomysql.DictCursor) as cursor:
@@ -145,38 +170,28 @@ class Session:
 
     async def run(self, sql: str, timeout: float = REPLY_TIMEOUT) -> int:
         """One statement as it stands, within so many seconds; rows changed."""
-        packet = self._packet(sql)
-        async with asyncio.timeout(timeout):
+        return (await self._send([sql], Literals(), timeout))[0]
+
+    async def _send(self, parts: Sequence[str], literals: Literals, timeout: float = REPLY_TIMEOUT) -> list[int]:
+        """Rows changed by each of the statements."""
+        counts: list[int] = []
+        async with self._large_turn if literals.large else nullcontext(), asyncio.timeout(timeout):
             self.used_at = self._connection.loop.time()
-            return int(await self._connection.query(packet))
+            for packet in literals.packets(parts, self._largest_packet):
+                counts += await _query_all(self._connection, packet)
+        return counts
 
     async def run_batch(self, statements: Sequence[Statement]) -> list[int]:
         """The statements as one transaction, in one round trip if one packet holds them; rows changed by each."""
-        merged = merge(statements)
+        literals = Literals()
+        merged = merge(statements, literals)
         parts = [statement.sql for statement in merged]
         if len(parts) > 1:  # one by itself is a transaction anyway
             parts = ["BEGIN", *parts, "COMMIT"]
-        packets = self._packets(parts)
-        counts: list[int] = []
-        async with asyncio.timeout(REPLY_TIMEOUT):
-            self.used_at = self._connection.loop.time()
-            for packet in packets:
-                counts += await _query_all(self._connection, packet)
+        counts = await self._send(parts, literals)
         if len(counts) != len(parts):
             raise pymysql.err.OperationalError(2014, "the server answered a batch only in part")
         return spread(merged, counts if len(parts) == 1 else counts[1:-1], len(statements))
-
-    def _packets(self, parts: Sequence[str]) -> list[bytes]:
-        """All together, or each by itself where that is too much for one packet."""
-        together = _bytes(";\n".join(parts))
-        return [together] if len(together) < self._largest_packet else [self._packet(part) for part in parts]
-
-    def _packet(self, sql: str) -> bytes:
-        """The bytes to send. The server would hang up on one that is too large, which looks like an outage."""
-        packet = _bytes(sql)
-        if len(packet) >= self._largest_packet:
-            raise RowRejected(f"{len(packet)} bytes are more than its max_allowed_packet, {self._largest_packet}")
-        return packet
 
     async def ping(self) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -194,11 +209,7 @@ class Session:
             self._connection.close()
 
 
-def _bytes(sql: str) -> bytes:
-    return sql.encode("utf-8", "surrogateescape")
-
-
-async def _query_all(connection: Any, packet: bytes) -> list[int]:
+async def _query_all(connection: Any, packet: bytes | bytearray) -> list[int]:
     """Run statements that travel together; rows changed by each."""
     counts = [int(await connection.query(packet))]
     while connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:

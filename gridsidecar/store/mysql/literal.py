@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from pymysql.converters import escape_string
 
 from gridsidecar.store.database import RowRejected
+from gridsidecar.wire import JsonText, Spliced
+
+LARGE = 65_536  # bytes
+_PLACE = "\ud800"  # half a surrogate pair: no literal has one
 
 
 def literal(value: object) -> str:
@@ -20,6 +24,72 @@ def literal(value: object) -> str:
     if write is None:
         raise TypeError(f"cannot store a {type(value).__name__}: {value!r:.80}")
     return write(value)
+
+
+class Literals:
+    """The literals of statements that travel together. Large values are not in their text, which may take two bytes
+    for each of theirs: they are put into the packet itself, and how long it gets is known before."""
+
+    def __init__(self) -> None:
+        self.large: list[bytes | JsonText | Spliced] = []
+
+    def __call__(self, value: object) -> str:
+        if isinstance(value, (JsonText, Spliced)):
+            return f"'{self._place(value)}'"
+        if isinstance(value, bytes) and len(value) > LARGE:
+            return f"_binary'{self._place(value)}'"
+        return literal(value)
+
+    def _place(self, value: bytes | JsonText | Spliced) -> str:
+        self.large.append(value)
+        return f"{_PLACE}{len(self.large) - 1}{_PLACE}"
+
+    def packets(self, parts: Sequence[str], largest: int) -> Iterator[bytes | bytearray]:
+        """The bytes to send, for statements that were rendered with these literals: all together, or each by itself
+        where that is too much for one packet. RowRejected, before there is a first one, for a statement of `largest`
+        bytes and more: the server would hang up, which looks like an outage."""
+        together = self._texts(";\n".join(parts))
+        if self._size(together) < largest:
+            yield self._packet(together)
+            return
+        del together
+        alone = [self._texts(part) for part in parts]
+        if (size := max(map(self._size, alone))) >= largest:
+            raise RowRejected(f"{size} bytes are more than its max_allowed_packet, {largest}")
+        yield from map(self._packet, alone)
+
+    def _texts(self, sql: str) -> list[bytes]:
+        """What stands between large values, and at every other place the number of one."""
+        pieces = sql.split(_PLACE) if self.large else (sql,)
+        return [piece.encode("utf-8", "surrogateescape") for piece in pieces]
+
+    def _size(self, texts: Sequence[bytes]) -> int:
+        return sum(map(len, texts[0::2])) + sum(_escaped_size(self.large[int(number)]) for number in texts[1::2])
+
+    def _packet(self, texts: Sequence[bytes]) -> bytes | bytearray:
+        if len(texts) == 1:
+            return texts[0]
+        packet = bytearray(texts[0])
+        for number, text in zip(texts[1::2], texts[2::2], strict=True):
+            for chunk in _chunks(self.large[int(number)]):
+                packet += _escaped(chunk)
+            packet += text
+        return packet
+
+
+def _chunks(value: bytes | JsonText | Spliced) -> Iterable[bytes | memoryview]:
+    if not isinstance(value, bytes):
+        return value.chunks()
+    view = memoryview(value)
+    return (view[at : at + LARGE] for at in range(0, len(view), LARGE))
+
+
+def _escaped(chunk: bytes | memoryview) -> bytes:
+    return bytes(chunk).replace(b"\\", b"\\\\").replace(b"'", b"\\'")
+
+
+def _escaped_size(value: bytes | JsonText | Spliced) -> int:
+    return sum(len(chunk) + bytes(chunk).count(b"\\") + bytes(chunk).count(b"'") for chunk in _chunks(value))
 
 
 def _text(value: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gridsidecar.store.database import Statement
-from gridsidecar.store.mysql.literal import literal
 from gridsidecar.store.queries import Query
 
 
@@ -19,7 +18,7 @@ class Merged:
     places: list[int] = field(default_factory=list)
 
 
-def merge(statements: Sequence[Statement]) -> list[Merged]:
+def merge(statements: Sequence[Statement], literal: Callable[[object], str]) -> list[Merged]:
     """The batch's statements. Writes of one batch do not depend on each other's order across rows."""
     merged: list[Merged] = []
     inserts: dict[str, tuple[Query, Merged]] = {}

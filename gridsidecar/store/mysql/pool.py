@@ -23,6 +23,7 @@ class Pool:
         self._idle: list[Session] = []
         self._free = asyncio.Semaphore(size)
         self._in_use = 0
+        self._large_turn = asyncio.Lock()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
@@ -65,7 +66,7 @@ class Pool:
                 return session
             else:
                 self.purge()
-        return await Session.open(self._address)
+        return await Session.open(self._address, self._large_turn)
 
     def purge(self) -> None:
         """Drop every idle session."""

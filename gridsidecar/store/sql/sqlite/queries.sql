@@ -5,14 +5,14 @@
 -- name: insert_running
 INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
   timeout, attempt, worker_id, message_id, queue, body, headers, created_at, updated_at, started_at)
-VALUES (:id, :task_type, 'running', :data, :max_retry_count, :callback_url, :callback_type, :callback_data, :priority,
+VALUES (:id, :task_type, 'running', CAST(:data AS TEXT), :max_retry_count, :callback_url, :callback_type, CAST(:callback_data AS TEXT), :priority,
   :timeout, 1, :worker_id, :message_id, :queue, :body, :headers, {now}, {now}, {now})
 ON CONFLICT (id) DO NOTHING
 
 -- name: insert_deferred
 INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
   timeout, message_id, queue, body, headers, created_at, updated_at, next_run_at, next_check_at)
-VALUES (:id, :task_type, 'pending', :data, :max_retry_count, :callback_url, :callback_type, :callback_data, :priority,
+VALUES (:id, :task_type, 'pending', CAST(:data AS TEXT), :max_retry_count, :callback_url, :callback_type, CAST(:callback_data AS TEXT), :priority,
   :timeout, :message_id, :queue, :body, :headers, {now}, {now},
   COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')),
   strftime('%Y-%m-%d %H:%M:%f', COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')),
@@ -22,7 +22,7 @@ ON CONFLICT (id) DO NOTHING
 -- name: insert_refused
 INSERT INTO {tasks} (id, task_type, data, callback_url, callback_type, callback_data, status, error_message, error_type,
   queue, message_id, created_at, updated_at, completed_at)
-VALUES (:id, :task_type, :data, :callback_url, :callback_type, :callback_data, 'failed', :error, :error_type,
+VALUES (:id, :task_type, CAST(:data AS TEXT), :callback_url, :callback_type, CAST(:callback_data AS TEXT), 'failed', :error, :error_type,
   :queue, :message_id, {now},
   {now}, {now})
 ON CONFLICT (id) DO NOTHING
@@ -68,10 +68,11 @@ FROM {tasks} t WHERE t.id = :id
 
 -- name: take_over
 UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0), :max_retry_count),
-  callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(:callback_data, callback_data),
+  callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(CAST(:callback_data AS TEXT), callback_data),
   callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type
     ELSE COALESCE(NULLIF(callback_type, ''), 'http') END,
-  data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = (rev & 4611686018427387903) + 1
+  data = COALESCE(data, CAST(:data AS TEXT)), priority = :priority, timeout = :timeout,
+  rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND body IS NULL
 
 -- name: defer
@@ -111,7 +112,7 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
 INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, receiver, body, next_try_at, created_at,
   dead, last_error)
 SELECT t.id, t.rerun, :callback_id, t.attempt, COALESCE(t.queue, :queue), COALESCE(t.callback_type, 'http'),
-  t.callback_url, :receiver, :callback_body, CASE WHEN :given_up = 1 THEN NULL ELSE {now} END,
+  t.callback_url, :receiver, CAST(:callback_body AS TEXT), CASE WHEN :given_up = 1 THEN NULL ELSE {now} END,
   {now}, :given_up, :problem
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
   AND (:refused = 0 OR t.queue IS NOT NULL)

@@ -1,0 +1,111 @@
+"""How much memory this process may take for one large message, and whose turn it is to take it."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+
+MEBIBYTE = 1024 * 1024
+ROOM_WITHOUT_LIMIT = 512 * MEBIBYTE  # where no cgroup sets a limit
+LEAST_ROOM = 8 * MEBIBYTE
+_MMAP_THRESHOLD = -3  # glibc's M_MMAP_THRESHOLD
+_LARGE_BLOCK = MEBIBYTE // 2
+_UNLIMITED = 2**62  # version 1 writes a number near 2**63 for "no limit"
+
+
+class MemoryBudget:
+    """`room` is how many bytes one message may take for a while, beside what is in hand anyway. Whoever reads a large
+    message holds `turn` meanwhile, so that no two take it at once. The bodies of large messages in hand get a third of
+    it together; one alone may have more."""
+
+    def __init__(self, megabytes: int | None) -> None:
+        self.room = automatic_room() if megabytes is None else megabytes * MEBIBYTE
+        self.turn = asyncio.Lock()
+        self._in_hand = 0  # bytes
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def hold(self, size: int) -> bool:
+        """Count a large body as ours until `let_go`. False when it is too much beside the others."""
+        if self._in_hand and self._in_hand + size > self.room // 3:
+            return False
+        self._in_hand += size
+        return True
+
+    def let_go(self, size: int) -> None:
+        """One is gone: whoever waits longest may try again."""
+        self._in_hand -= size
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    async def freed(self) -> None:
+        """Wait until some room was freed."""
+        if not self._in_hand:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+
+def give_back_what_is_freed() -> None:
+    """glibc raises its threshold with each large block that is freed, and then keeps up to 64 MiB for the next ones,
+    in every thread. With a fixed threshold, large blocks go back to the system at once."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK)
+
+
+def automatic_room() -> int:
+    """Half of what the cgroup leaves beside this process as it is now: the other half is for the messages in hand and
+    for small handlers."""
+    limit = cgroup_limit()
+    if limit is None:
+        return ROOM_WITHOUT_LIMIT
+    return max(LEAST_ROOM, min(ROOM_WITHOUT_LIMIT, (limit - _resident()) // 2))
+
+
+def cgroup_limit(proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """The least memory limit in bytes of the cgroups that this process is in, of both versions; None for no limit."""
+    limits = [limit for place in _places(proc, mount) if (limit := _number(place)) is not None and limit < _UNLIMITED]
+    return min(limits, default=None)
+
+
+def _places(proc: Path, mount: Path) -> list[Path]:
+    """The files that may hold a limit, from our own cgroup up to the root. Inside a container the path often names the
+    host's hierarchy, of which only the own part is mounted: the root's file is then ours."""
+    places = []
+    try:
+        groups = proc.read_text().splitlines()
+    except OSError:
+        return []
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, name = mount, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = mount / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        own = root / path.lstrip("/")
+        places += [folder / name for folder in (own, *own.parents) if folder.is_relative_to(root)]
+    return places
+
+
+def _number(place: Path) -> int | None:
+    try:
+        return int(place.read_text())
+    except (OSError, ValueError):  # not there, or "max"
+        return None
+
+
+def _resident() -> int:
+    """Bytes in RAM of this process now."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+    except (OSError, StopIteration):
+        return 0
