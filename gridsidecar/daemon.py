@@ -194,7 +194,7 @@ class Daemon:
         watchers = {
             asyncio.create_task(self._leave.wait()),
             asyncio.create_task(self._until_idle()),
-            asyncio.create_task(self._until_failure()),
+            asyncio.create_task(self._worker.refused.wait()),
             consuming,
         }
         try:
@@ -202,12 +202,10 @@ class Daemon:
         finally:
             for watcher in watchers - {consuming}:
                 watcher.cancel()
+        if self._worker.refusal is not None:
+            self._go("a server refused us")
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend
-
-    async def _until_failure(self) -> None:
-        await self._worker.refused.wait()
-        self._go("a server refused us")
 
     async def _until_idle(self) -> None:
         """Return when this run is over by its own rules: once, burst, idle."""

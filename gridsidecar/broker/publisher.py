@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from aiormq.abc import AbstractChannel
@@ -22,6 +23,7 @@ from gridsidecar.errors import PublishRefused
 from gridsidecar.task import Message
 
 PUBLISH_TIMEOUT = 15.0  # seconds, including connecting
+LARGE = 1024 * 1024  # bytes; the client copies a body several times
 
 REFUSALS = (ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed)
 
@@ -38,12 +40,18 @@ class Publisher:
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
         self._in_flight: set[str] = set()
+        self._large_turn = asyncio.Lock()
 
     async def send(
         self, message: Message, queue: str, *, message_id: str | None = None, extra: Mapping[str, Any] | None = None
     ) -> None:
-        """Put a message on `queue`. Raises PublishRefused, BrokerUnavailable or AccessRefused."""
+        """Put a message on `queue`; large ones go one at a time. Raises PublishRefused, BrokerUnavailable or
+        AccessRefused."""
         unique = message_id or fresh_id()
+        async with self._large_turn if len(message.body) > LARGE else nullcontext():
+            await self._send(message, queue, unique, extra)
+
+    async def _send(self, message: Message, queue: str, unique: str, extra: Mapping[str, Any] | None) -> None:
         with translated(self.link.where):
             async with asyncio.timeout(PUBLISH_TIMEOUT):
                 await self.link.unblocked()  # or each try would wait in the socket, and all be published in the end

@@ -24,6 +24,8 @@ def doubts(settings: Settings) -> Iterator[tuple[str, str]]:
             "worker.lease",
             "a database that is slow for so long lets other workers take over tasks that still run; 60 is usual",
         )
+    if settings.worker.unknown_types == "pass_on" and "default" in settings.handlers:
+        yield "worker.unknown_types", "handlers.default takes every type, so that nothing is passed on"
     for name, handler in settings.handlers.items():
         for key, hint in _handler(handler, settings.worker.concurrency):
             yield f"handlers.{name}.{key}", hint

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
+from gridsidecar.config.values import (
+    RETENTION_SCHEMA,
+    Command,
+    Count,
+    ExitCode,
+    Fraction,
+    Identifier,
+    Level,
+    NonNegative,
+    NoticeEvent,
+    Number,
+    Positive,
+    QueueName,
+    QueuePattern,
+    SigningSecret,
+    TaskType,
+)
 from gridsidecar.retry import RetryPolicy
-
-
-def _no_bool(value: Any) -> Any:
-    """`true` where a number belongs is a mistake, not 1."""
-    if isinstance(value, bool):
-        raise ValueError("a number is needed here")
-    return value
-
-
-def _level_name(value: Any) -> Any:
-    """Log levels in any case; the names that other programs use mean the nearest of ours."""
-    if not isinstance(value, str):
-        return value
-    name = value.upper()
-    return {"WARN": "WARNING", "CRITICAL": "ERROR", "FATAL": "ERROR"}.get(name, name)
-
-
-_Number = BeforeValidator(_no_bool)
-NonNegative = Annotated[float, Field(ge=0), _Number]
-Count = Annotated[int, Field(ge=0), _Number]
-_RETENTION_SCHEMA = WithJsonSchema({"anyOf": [{"const": 0}, {"type": "number", "minimum": 2, "maximum": 36500}]})
-Positive = Annotated[float, Field(gt=0), _Number]
-Fraction = Annotated[float, Field(ge=0, le=1), _Number]
-Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]*$", max_length=40)]
-ExitCode = Annotated[int, Field(ge=1, le=255), _Number]
-QueueName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-TaskType = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-Command = Annotated[list[str], Field(min_length=1)]
-QueuePattern = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-SigningSecret = Annotated[str, StringConstraints(min_length=1)]
-NoticeEvent = Literal["failed", "success", "retrying", "cancelled"]
-Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_level_name)]
 
 
 class Section(BaseModel):
@@ -64,7 +49,7 @@ class BrokerSettings(Section):
         default="classic",
         description="Type of the work queue: used to create it; state the type of an existing one too.",
     )
-    max_priority: Annotated[int, Field(ge=0, le=255), _Number] = Field(
+    max_priority: Annotated[int, Field(ge=0, le=255), Number] = Field(
         default=0, description="Highest priority of a queue that is created; 0 = no priorities. 9 covers every task."
     )
     delay_queue_type: Literal["auto", "classic", "quorum"] = Field(
@@ -73,15 +58,13 @@ class BrokerSettings(Section):
     dead_letter_queue: QueueName | None = Field(
         default=None, description="Queue for messages that can never run; null = <queue>.dead."
     )
-    heartbeat: Annotated[int, Field(ge=1, le=600), _Number] = Field(
-        default=15, description="AMQP heartbeat in seconds."
-    )
-    consumer_timeout: Annotated[float, Field(ge=2), _Number] = Field(
+    heartbeat: Annotated[int, Field(ge=1, le=600), Number] = Field(default=15, description="AMQP heartbeat in seconds.")
+    consumer_timeout: Annotated[float, Field(ge=2), Number] = Field(
         default=1800,
         description="Seconds for which the broker lets a message stay unacknowledged. At half of it a task is handed "
         "off to the store, so that it may run for hours.",
     )
-    max_message_bytes: Annotated[int, Field(ge=1024), _Number] = Field(
+    max_message_bytes: Annotated[int, Field(ge=1024), Number] = Field(
         default=16_777_216, description="Largest message body in bytes, also after inflating it."
     )
 
@@ -106,11 +89,11 @@ class StoreSettings(Section):
     table_name: Annotated[Identifier, Field(min_length=1)] = Field(
         default="tasks", description="The main table's name, without the prefix."
     )
-    pool_size: Annotated[int, Field(ge=2, le=64), _Number] = Field(default=8, description="Most connections at a time.")
+    pool_size: Annotated[int, Field(ge=2, le=64), Number] = Field(default=8, description="Most connections at a time.")
     migrate: bool = Field(
         default=True, description="Create and update the tables at the start; false only checks them."
     )
-    retention_days: Annotated[float, Field(ge=0, le=36500), _Number, _RETENTION_SCHEMA] = Field(
+    retention_days: Annotated[float, Field(ge=0, le=36500), Number, RETENTION_SCHEMA] = Field(
         default=0, description="Days to keep tasks after their end, with all that belongs to them; 0 = for ever."
     )
 
@@ -119,7 +102,7 @@ class WorkerSettings(Section):
     """This process: how much it does at a time, and when it leaves."""
 
     name: str | None = Field(default=None, description="Name of this worker; null = host name and process id.")
-    concurrency: Annotated[int, Field(ge=1, le=1000), _Number] = Field(
+    concurrency: Annotated[int, Field(ge=1, le=1000), Number] = Field(
         default=1, description="Tasks that run at the same time; the broker's prefetch follows it."
     )
     idle_timeout: NonNegative = Field(
@@ -136,10 +119,10 @@ class WorkerSettings(Section):
     shutdown_grace: NonNegative = Field(
         default=30, description="Seconds that running tasks get to finish after SIGTERM; then they are given back."
     )
-    lease: Annotated[float, Field(ge=1), _Number] = Field(
+    lease: Annotated[float, Field(ge=1), Number] = Field(
         default=60, description="Seconds without a heartbeat after which other workers take over this one's tasks."
     )
-    memory_budget_mb: Annotated[int, Field(ge=1), _Number] | None = Field(
+    memory_budget_mb: Annotated[int, Field(ge=1), Number] | None = Field(
         default=None,
         description="Most MiB of memory that one large message may take while it is read and stored; null = half of "
         "what the memory limit leaves, or 512 without a limit. A message that needs more is a dead letter.",
@@ -236,7 +219,7 @@ class HandlerSettings(Section):
     channel: Literal["auto", "events", "stdout"] = Field(
         default="auto", description="Where events are accepted: the private pipe, stdout, or whichever is used (auto)."
     )
-    max_result_bytes: Annotated[int, Field(ge=1), _Number] = Field(
+    max_result_bytes: Annotated[int, Field(ge=1), Number] = Field(
         default=1_048_576, description="Largest result in bytes; a larger one is a failed attempt."
     )
     concurrency: Count = Field(
@@ -257,7 +240,7 @@ class CallbackSettings(Section):
     """Reports about finished tasks to whoever asked for them."""
 
     timeout: Positive = Field(default=30, description="Seconds for one HTTP request.")
-    max_retries: Annotated[int, Field(ge=0, le=100), _Number] = Field(
+    max_retries: Annotated[int, Field(ge=0, le=100), Number] = Field(
         default=3, description="Further tries after the first, at growing gaps: 5 s, 30 s, 2 min, 10 min, 1 h."
     )
     signing_secret: SigningSecret | None = Field(

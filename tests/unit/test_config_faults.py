@@ -278,6 +278,7 @@ def test_what_works_is_allowed(write: Write, overrides: dict[str, object]) -> No
         ({"handlers.default.concurrency": 2}, "handlers.default.concurrency", "worker.concurrency, 1,"),
         ({"handlers.default.stall_timeout": 300}, "handlers.default.stall_timeout", "300 s, always comes first"),
         ({"handlers.default.max_result_bytes": 5_000_000}, "handlers.default.max_result_bytes", "discarded"),
+        ({"worker.unknown_types": "pass_on"}, "worker.unknown_types", "nothing is passed on"),
     ],
 )
 def test_a_doubt(write: Write, overrides: dict[str, object], key: str, word: str) -> None:

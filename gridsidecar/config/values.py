@@ -1,0 +1,39 @@
+"""The kinds of values that settings have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+
+def _no_bool(value: Any) -> Any:
+    """`true` where a number belongs is a mistake, not 1."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed here")
+    return value
+
+
+def _level_name(value: Any) -> Any:
+    """Log levels in any case; the names that other programs use mean the nearest of ours."""
+    if not isinstance(value, str):
+        return value
+    name = value.upper()
+    return {"WARN": "WARNING", "CRITICAL": "ERROR", "FATAL": "ERROR"}.get(name, name)
+
+
+Number = BeforeValidator(_no_bool)
+NonNegative = Annotated[float, Field(ge=0), Number]
+Count = Annotated[int, Field(ge=0), Number]
+RETENTION_SCHEMA = WithJsonSchema({"anyOf": [{"const": 0}, {"type": "number", "minimum": 2, "maximum": 36500}]})
+Positive = Annotated[float, Field(gt=0), Number]
+Fraction = Annotated[float, Field(ge=0, le=1), Number]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]*$", max_length=40)]
+ExitCode = Annotated[int, Field(ge=1, le=255), Number]
+QueueName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+TaskType = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Command = Annotated[list[str], Field(min_length=1)]
+QueuePattern = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+SigningSecret = Annotated[str, StringConstraints(min_length=1)]
+NoticeEvent = Literal["failed", "success", "retrying", "cancelled"]
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_level_name)]
