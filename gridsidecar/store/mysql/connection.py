@@ -161,7 +161,7 @@ class Session:
 
     async def execute(self, query: Query, params: Params) -> int:
         literals = Literals()
-        return (await self._send(query.render(params, literals), literals))[0]
+        return (await self._send(literals, query.render(params, literals)))[0]
 
     async def fetch(self, query: Query, params: Params, timeout: float = REPLY_TIMEOUT) -> list[dict[str, Any]]:
         async with asyncio.timeout(timeout), self._connection.cursor(aiomysql.DictCursor) as cursor:
@@ -170,9 +170,9 @@ class Session:
 
     async def run(self, sql: str, timeout: float = REPLY_TIMEOUT) -> int:
         """One statement as it stands, within so many seconds; rows changed."""
-        return (await self._send([sql], Literals(), timeout))[0]
+        return (await self._send(Literals(), sql, timeout=timeout))[0]
 
-    async def _send(self, parts: Sequence[str], literals: Literals, timeout: float = REPLY_TIMEOUT) -> list[int]:
+    async def _send(self, literals: Literals, *parts: str, timeout: float = REPLY_TIMEOUT) -> list[int]:
         """Rows changed by each of the statements."""
         counts: list[int] = []
         async with self._large_turn if literals.large else nullcontext(), asyncio.timeout(timeout):
@@ -188,7 +188,7 @@ class Session:
         parts = [statement.sql for statement in merged]
         if len(parts) > 1:  # one by itself is a transaction anyway
             parts = ["BEGIN", *parts, "COMMIT"]
-        counts = await self._send(parts, literals)
+        counts = await self._send(literals, *parts)
         if len(counts) != len(parts):
             raise pymysql.err.OperationalError(2014, "the server answered a batch only in part")
         return spread(merged, counts if len(parts) == 1 else counts[1:-1], len(statements))
