@@ -167,7 +167,7 @@ async def test_a_callback_with_as_many_tries_as_a_number_has(two: Two) -> None:
         assert received.claim is not None
         await end(two.a, received.claim, Succeeded(1))
     two.rows.run(f"UPDATE {TASKS}_callbacks SET tries = 2147483647, failures = 2147483647 WHERE task_id = 'odd'")
-    taken = (await two.a.outbox.take(9, 30, lambda _: 9)).callbacks
+    taken = (await two.a.outbox.take(30)).callbacks
     assert sorted(callback.task_id for callback in taken) == ["a", "odd", "z"]
     for callback in taken:
         assert await two.a.outbox.failed(callback, "half of a pair: \ud800", None)

@@ -49,7 +49,7 @@ async def assert_works(url: str) -> None:
         assert await store.reading.owed() == 2
         assert [row["task_id"] for row in await store.reading.tasks(task_type="тип", status="success")] == ["other"]
         assert len(await store.leases.overdue(judge_others=True)) == 1
-        assert len((await store.outbox.take(9, 30, lambda _: 9, ["пример:81"])).callbacks) == 1
+        assert len((await store.outbox.take(30)).callbacks) == 1
         assert await store.outbox.replay("задача") == 0
         assert await store.outbox.replay("other") == 1
         (owed,) = await store.outbox.all(task_id="other")

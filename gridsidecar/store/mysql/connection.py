@@ -161,7 +161,7 @@ class Session:
 
     async def execute(self, query: Query, params: Params) -> int:
         literals = Literals()
-        return (await self._send(query.render(params, literals), literals))[0]
+        return (await self._send([query.render(params, literals)], literals))[0]
 
     async def fetch(self, query: Query, params: Params, timeout: float = REPLY_TIMEOUT) -> list[dict[str, Any]]:
         async with asyncio.timeout(timeout), self._connection.cursor(aiomysql.DictCursor) as cursor:
