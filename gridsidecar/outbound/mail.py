@@ -152,6 +152,7 @@ def _told(error: Exception) -> str:
     """What went wrong, on one line, with the server's own words."""
     first = (*getattr(error, "recipients", ()), error)[0]  # where every receiver was refused: the first one's reason
     message = getattr(first, "message", None) or str(first) or type(first).__name__
+    message = message.replace(" on port None", "")  # which is what the library calls that of a socket of ours
     return " ".join(f"{getattr(first, 'code', '')} {message}".split())
 
 
