@@ -89,7 +89,7 @@ class Maintenance:
             if self._worker.attempts.get(held.claim.task_id) is held and not held.ended:
                 self._compare(held, rows.get(held.claim.task_id))
         for row in rows.values():
-            if row.task_id not in before and self._worker.may_write(row.task_id):
+            if row.task_id not in before and row.task_id not in self._worker.unwritable:
                 await self._each(row.task_id, self._return(lease, row))
         if not rows and self._worker.is_done_with(lease):
             await lease.leave()
@@ -100,7 +100,7 @@ class Maintenance:
         try:
             await write
         except RowRejected as error:
-            if self._worker.leave_alone(task_id, REFUSED_REST):
+            if self._worker.unwritable.leave(task_id, REFUSED_REST):
                 telemetry.warning("the database refuses to write a row", task_id=task_id, reason=str(error))
 
     async def _take_new_identity(self) -> None:
@@ -141,7 +141,7 @@ class Maintenance:
 
     async def _hand_off(self, held: HeldAttempt) -> None:
         """The broker would take this delivery back soon: the store owns the task from now on. Mark first, then ack."""
-        if held.delivery is None or held.ended or not self._worker.may_write(held.claim.task_id):
+        if held.delivery is None or held.ended or held.claim.task_id in self._worker.unwritable:
             return
         if not await self._store.hand_off(held.claim) or held.ended:
             return  # what has ended settles its delivery itself

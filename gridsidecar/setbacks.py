@@ -63,7 +63,7 @@ class Setbacks:
             return await self._worker.ride_out(lambda: self._store.ends.put_back(held.claim, problem, delay))
         except RowRejected:
             # Its alarm brings it back. Should that get lost, the heartbeat gives the row back, once it may.
-            self._worker.leave_alone(held.claim.task_id, delay + ALARM_GRACE)
+            self._worker.unwritable.leave(held.claim.task_id, delay + ALARM_GRACE)
             return True
 
     async def _put_aside(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> None:

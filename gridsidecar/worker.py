@@ -20,7 +20,7 @@ from gridsidecar.handler import Handler, Stop, StopReason, width_of
 from gridsidecar.lifecycle import Me
 from gridsidecar.memory_budget import MemoryBudget
 from gridsidecar.retry import RetryPolicy
-from gridsidecar.store import Leases
+from gridsidecar.store import Aside, Leases
 from gridsidecar.task import Claim, Progress, TaskUpdate
 from gridsidecar.telemetry import Readiness
 
@@ -149,7 +149,7 @@ class Worker:
         self.returning: set[str] = set()  # tasks whose rows we are giving up
         self.refusal: AccessRefused | None = None  # what this run ends for
         self.refused = asyncio.Event()
-        self.unwritable: dict[str, float] = {}  # tasks whose rows are refused, and when to try again (monotonic)
+        self.unwritable = Aside(clock)  # tasks whose rows no heartbeat tries to write
         self.leaving = False  # start nothing new
         self.interrupting = False  # end what runs
         self.out_of_patience = False  # wait for no server any more
@@ -190,16 +190,6 @@ class Worker:
         held = self.attempts.get(task_id)
         return next((lease for lease in self.leases if held and lease.worker_id == held.claim.worker_id), self.lease)
 
-    def leave_alone(self, task_id: str, seconds: float) -> bool:
-        """The database refuses to write this task's row: do not try for so long. Whether that is news."""
-        news = task_id not in self.unwritable
-        self.unwritable[task_id] = self.clock.monotonic() + seconds
-        return news
-
-    def may_write(self, task_id: str) -> bool:
-        """Whether a heartbeat may try to write this task's row."""
-        return self.unwritable.get(task_id, 0.0) <= self.clock.monotonic()
-
     def tell(self, update: TaskUpdate) -> None:
         """Something happened to a task and is stored: pass it on."""
         for listener in self.listeners:
@@ -220,7 +210,7 @@ class Worker:
     def hold(self, held: HeldAttempt) -> None:
         """Keep an attempt in memory; one that comes too late in a shutdown will not even start."""
         self.attempts[held.claim.task_id] = held
-        self.unwritable.pop(held.claim.task_id, None)
+        self.unwritable.forget(held.claim.task_id)
         if self.interrupting:
             held.stop.request(StopReason.SHUTDOWN)
 

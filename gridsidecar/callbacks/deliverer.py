@@ -15,7 +15,7 @@ from gridsidecar.clock import backoff
 from gridsidecar.config.settings import CallbackSettings
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
 from gridsidecar.retry import callback_gap
-from gridsidecar.store import Outbox, OwedCallback
+from gridsidecar.store import Outbox, OwedCallback, RowRejected
 from gridsidecar.task import TaskUpdate
 from gridsidecar.worker import Worker
 
@@ -134,7 +134,7 @@ class Deliverer:
         return self._offer
 
     def _send(self, callback: OwedCallback) -> None:
-        place = self._places.hold(callback.receiver)
+        place = self._places.hold(callback.receiver, len(callback.body))
         job = asyncio.create_task(self._deliver(callback, place))
         self._sending.add(job)
         job.add_done_callback(lambda job: self._sent(job, place))
@@ -155,10 +155,26 @@ class Deliverer:
         sent = await self._tried(callback, place)
         await failpoints.reached("callback_sent")
         with suppress(StoreUnavailable):  # we leave: it is due again when our lease on it is over
-            await self._worker.ride_out(self._written(callback, sent))
+            await self._note(callback, sent)
             await failpoints.reached("callback_cleared")
         if not isinstance(sent, Delivered):
             self._news.set()  # its next try may come before the next look
+
+    async def _note(self, callback: OwedCallback, sent: Sent) -> None:
+        """Write down what became of a try. Where the database refuses that, it is given up instead, or, where that is
+        refused as well, left alone: what comes back without being counted would be sent for ever."""
+        try:
+            await self._worker.ride_out(self._written(callback, sent))
+            return
+        except RowRejected as error:
+            arrived = "it was delivered" if isinstance(sent, Delivered) else "it was not delivered"
+            problem = f"{arrived}, and the database refuses to note that: {error}"
+        try:
+            if await self._worker.ride_out(lambda: self._outbox.failed(callback, problem, None)):
+                told = {"task_id": callback.task_id, "callback_id": callback.id, "target": _target(callback)}
+                telemetry.error("callback given up", **told, error=problem)
+        except RowRejected:
+            self._outbox.leave_alone(callback, problem)
 
     async def _tried(self, callback: OwedCallback, place: Place) -> Sent:
         sender = self._senders.get(callback.kind)

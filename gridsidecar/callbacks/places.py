@@ -29,6 +29,18 @@ class Lane(Enum):
 OTHERS_AT_ONCE = 54  # … to all that are not known to be quick: the rest is always free for those that are
 AT_ONCE_IN = {Lane.QUICK: AT_ONCE, Lane.NEW: 36, Lane.SLOW: 12, Lane.SILENT: 6}
 
+SMALL = 256 * 1024  # characters of a body, of which so many as there are places are not much
+LARGE_AT_ONCE = 8 * 1024 * 1024  # … of all larger ones in each lane; one alone may be larger still
+UNKNOWN = 1024 * 1024  # … for which one is taken that an older version wrote
+
+
+def _has_memory(held: int, size: int) -> bool:
+    return size <= SMALL or not held or held + size <= LARGE_AT_ONCE
+
+
+def _weight(size: int) -> int:
+    return size if size > SMALL else 0
+
 
 @dataclass(eq=False, slots=True)
 class Place:
@@ -36,6 +48,7 @@ class Place:
 
     receiver: str
     lane: Lane
+    size: int  # characters of its body
     since: float = inf  # when its try began
     limit: asyncio.Timeout | None = None  # while it is tried
 
@@ -46,20 +59,32 @@ class Offer:
 
     places: Places
     held: Counter[Lane]
+    memory: Counter[Lane]  # characters of large bodies
     calm: bool  # then a lane may have more than its own places
     taken: Counter[str] = field(default_factory=Counter)
     crowded: bool = False  # somebody waits who may well be quick, or whose own places others hold
 
-    def take(self, receiver: str) -> bool:
+    def take(self, receiver: str, size: int) -> bool:
         """A place for one more callback of this receiver; False: it has to wait."""
+        if not self.has_place(receiver):
+            return False
+        lane, size = self.places.lane(receiver), size or UNKNOWN
+        if not _has_memory(self.memory[lane], size):
+            self.crowded |= lane in (Lane.QUICK, Lane.NEW)
+            return False
+        self.taken[receiver] += 1
+        self.held[lane] += 1
+        self.memory[lane] += _weight(size)
+        return True
+
+    def has_place(self, receiver: str) -> bool:
+        """Whether there is one, as far as its body is small enough."""
         if self.places.under_way(receiver) + self.taken[receiver] >= AT_ONCE_EACH:
             return False
         lane = self.places.lane(receiver)
         if self._is_full(lane):
             self.crowded |= lane in (Lane.QUICK, Lane.NEW) or self.held[lane] < AT_ONCE_IN[lane]
             return False
-        self.taken[receiver] += 1
-        self.held[lane] += 1
         return True
 
     def _is_full(self, lane: Lane) -> bool:
@@ -84,10 +109,13 @@ class Places:
 
     def offer(self) -> Offer:
         calm = self._clock.monotonic() - self._crowded_at > CALM
-        return Offer(self, Counter(place.lane for place in self._held), calm)
+        memory: Counter[Lane] = Counter()
+        for place in self._held:
+            memory[place.lane] += _weight(place.size)
+        return Offer(self, Counter(place.lane for place in self._held), memory, calm)
 
-    def hold(self, receiver: str) -> Place:
-        place = Place(receiver, self.lane(receiver))
+    def hold(self, receiver: str, size: int) -> Place:
+        place = Place(receiver, self.lane(receiver), size)
         self._held.add(place)
         return place
 
@@ -125,14 +153,16 @@ class Places:
             key=lambda place: place.since,
         )
         left = {lane: AT_ONCE_IN[lane] for lane in (Lane.SLOW, Lane.SILENT)}
+        memory: Counter[Lane] = Counter()
         changed = False
         for place in late:
             if _is_broker(place.receiver):
                 continue
             lane = Lane.SILENT if self.lane(place.receiver) in (Lane.NEW, Lane.SILENT) else Lane.SLOW
             self._note(place.receiver, lane)
-            if left[lane] > 0:
+            if left[lane] > 0 and _has_memory(memory[lane], place.size):
                 left[lane] -= 1
+                memory[lane] += _weight(place.size)
                 changed |= place.lane is not lane
                 place.lane = lane
             elif place.limit is not None:

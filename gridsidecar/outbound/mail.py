@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from gridsidecar import telemetry
 from gridsidecar.outbound import NotSent
+from gridsidecar.outbound.lookup import Lookup, Resolve, system_resolve
 
 if TYPE_CHECKING:
     from email.headerregistry import Address
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 PORTS = {"smtp": 25, "smtps": 465}
 SUBMISSION_PORT = 587  # where mail servers take a login
 FAREWELL = 1.0  # seconds
+ADDRESSES_TRIED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class Mail:
 class MailClient:
     """Sends to one server: smtp:// with STARTTLS where it is offered, or smtps://, with user:password if need be."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, *, resolve: Resolve = system_resolve) -> None:
         parts = urlsplit(url)
         self._tls_first = parts.scheme == "smtps"
         self._host = parts.hostname or ""
@@ -48,6 +50,7 @@ class MailClient:
         self._password = unquote(parts.password or "")
         self._port = parts.port or (SUBMISSION_PORT if self._user and not self._tls_first else PORTS[parts.scheme])
         self._timeout = timeout  # seconds, for everything until the server has taken the mail
+        self._lookup = Lookup(resolve)
 
     async def send(self, mail: Mail) -> None:
         """Return when the server has taken it for at least one receiver. Raises `NotSent`."""
@@ -58,7 +61,7 @@ class MailClient:
         try:
             message = composed(mail)
             async with asyncio.timeout(self._timeout):
-                await client.connect()
+                await self._connect(client)
                 await self._log_in(client)
                 refused, _ = await client.send_message(message)
             await _quit(client)
@@ -75,12 +78,32 @@ class MailClient:
         from aiosmtplib import SMTP
 
         return SMTP(
-            hostname=self._host,
-            port=self._port,
+            hostname=self._host,  # that of its certificate
             use_tls=self._tls_first,
             timeout=self._timeout,
             local_hostname=socket.gethostname(),  # the library would ask the name server, without a limit
         )
+
+    async def _connect(self, client: SMTP) -> None:
+        """By a socket of ours: the library would have the loop look the name up, in threads that others need."""
+        connected = await self._socket()
+        try:
+            await client.connect(sock=connected)
+        except BaseException:
+            connected.close()
+            raise
+
+    async def _socket(self) -> socket.socket:
+        """Connected to the first of the host's addresses that takes us. Raises OSError, and NotTried."""
+        addresses = (await self._lookup.addresses(self._host))[:ADDRESSES_TRIED]
+        failure = OSError(f"{self._host} has no address")
+        for address in addresses:
+            try:
+                async with asyncio.timeout(self._timeout / (len(addresses) + 1) if len(addresses) > 1 else None):
+                    return await _connected(address, self._port)
+            except OSError as error:  # a TimeoutError too
+                failure = error
+        raise failure
 
     async def _log_in(self, client: SMTP) -> None:
         if not self._user:
@@ -88,6 +111,17 @@ class MailClient:
         if client.get_transport_info("sslcontext") is None:
             raise ValueError("it offers no TLS, and a password is never sent in clear: use smtps://, or leave it out")
         await client.login(self._user, self._password)
+
+
+async def _connected(address: str, port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        made.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(made, (address, port))
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def composed(mail: Mail) -> EmailMessage:
@@ -118,6 +152,7 @@ def _told(error: Exception) -> str:
     """What went wrong, on one line, with the server's own words."""
     first = (*getattr(error, "recipients", ()), error)[0]  # where every receiver was refused: the first one's reason
     message = getattr(first, "message", None) or str(first) or type(first).__name__
+    message = message.replace(" on port None", "")  # which is what the library calls that of a socket of ours
     return " ".join(f"{getattr(first, 'code', '')} {message}".split())
 
 

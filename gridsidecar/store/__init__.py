@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
+from gridsidecar.store.aside import Aside
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.outbox import Outbox, OwedCallback, Taken
@@ -16,6 +17,7 @@ from gridsidecar.store.retention import Retention
 from gridsidecar.store.store import Received, Store
 
 __all__ = [
+    "Aside",
     "HeldRow",
     "Leases",
     "OpenStore",
@@ -70,8 +72,8 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) 
         database,
         Store(database, queries, queue, clock),
         Leases(database, queries, queue, clock),
-        Outbox(database, queries, queue),
-        Retention(database, queries, queue, settings.retention_days),
+        Outbox(database, queries, queue, clock),
+        Retention(database, queries, queue, settings.retention_days, clock),
         Reading(database, queries, queue),
     )
 

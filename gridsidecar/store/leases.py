@@ -36,7 +36,7 @@ class Leases:
         self._queries = queries
         self._queue = queue
         self._clock = clock
-        self._aside = Aside()
+        self._aside = Aside(clock)
 
     async def renew(self, worker_id: str, name: str, lease: float) -> None:
         """Say that this worker lives, for another `lease` seconds."""
@@ -108,7 +108,7 @@ class Leases:
         """
         found: list[_Overdue] = []
         for query in ("overdue_waiting", "overdue_orphaned") if judge_others else ("overdue_waiting",):
-            found += await self._aside.sparing(partial(self._overdue, query), limit)
+            found += await self._aside.passing(partial(self._overdue, query, limit))
         for row in found:
             if row.problem:
                 telemetry.error(
@@ -120,12 +120,12 @@ class Leases:
                 )
         return [row.message for row in found if row.message is not None]
 
-    async def _overdue(self, query: str, ask: Ask) -> list[_Overdue]:
+    async def _overdue(self, query: str, limit: int, ask: Ask) -> list[_Overdue]:
         async def collect(connection: Connection) -> list[_Overdue]:
             found = []
-            asked = {"limit": ask.limit, "queue": self._queue, "aside": ask.aside}
+            asked = {"limit": limit, "queue": self._queue, "aside": ask.aside}
             for row in await connection.fetch(self._queries[query], asked):
-                ask.looking_at(row["id"])
+                ask.looking_at(row["id"], task_id=row["id"])
                 overdue = _Overdue.of(row)
                 gap = UNREADABLE_GAP if overdue.problem else lifecycle.next_look(float(row["late"] or 0))
                 await connection.execute(self._queries["postpone"], {"id": row["id"], "gap": gap})

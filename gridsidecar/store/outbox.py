@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from math import inf
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from gridsidecar import telemetry, wire
+from gridsidecar.clock import Clock
 from gridsidecar.lifecycle import Close
+from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement, T
 from gridsidecar.store.queries import Query
 from gridsidecar.store.records import ascii_only, storable
@@ -90,25 +93,34 @@ class Taken:
 class Room(Protocol):
     """How much a caller has room for, as one look fills it."""
 
-    def take(self, receiver: str) -> bool:
-        """Whether there is room for one more callback of this receiver; if so, it is taken."""
+    def has_place(self, receiver: str) -> bool:
+        """Whether there may be room for one more callback of this receiver."""
+        ...
+
+    def take(self, receiver: str, size: int) -> bool:
+        """Whether there is room for one more callback of this receiver, with a body of about so many characters (0:
+        nobody knows); if so, it is taken."""
         ...
 
 
 class Unlimited:
     """Room for everything."""
 
-    def take(self, receiver: str) -> bool:
+    def has_place(self, receiver: str) -> bool:
+        return True
+
+    def take(self, receiver: str, size: int) -> bool:
         return True
 
 
 class Outbox:
     """The callbacks of one queue's tasks. Raises `StoreUnavailable` while the database is away."""
 
-    def __init__(self, database: Database, queries: dict[str, Query], queue: str) -> None:
+    def __init__(self, database: Database, queries: dict[str, Query], queue: str, clock: Clock) -> None:
         self._database = database
         self._queries = queries
         self._queue = queue
+        self._aside = Aside(clock)  # callbacks, by their ids
         self._looked_at = ""  # the receiver where the last look ended
 
     async def take(self, lease: float, make_room: Callable[[], Room] = Unlimited) -> Taken:
@@ -118,40 +130,43 @@ class Outbox:
         sees, it goes on from receiver to receiver. What a look costs is bounded, however much is due.
         `make_room` may be called several times; what the last room gave counts.
         """
+        return await self._aside.passing(
+            lambda ask: self._database.transact(lambda connection: self._take(connection, ask, make_room(), lease))
+        )
 
-        async def take(connection: Connection) -> Taken:
-            room = make_room()
-            due = await connection.fetch(
-                self._queries["due_callbacks"], {"queue": self._queue, "limit": FIRST_LOOKED_AT}
-            )
-            chosen = [row for row in _in_turn(due) if room.take(row["receiver"])]
-            all_seen = len(due) < FIRST_LOOKED_AT
-            left = len(chosen) < len(due)
-            if not all_seen:
-                chosen += await self._others(connection, room, {row["receiver"] for row in due})
-            taken = [one for row in chosen if (one := await self._tried(connection, row, lease)) is not None]
-            return Taken(taken, more=not all_seen and (bool(taken) or self._looked_at != ""), left=left or not all_seen)
+    async def _take(self, connection: Connection, ask: Ask, room: Room, lease: float) -> Taken:
+        asked = {"queue": self._queue, "limit": FIRST_LOOKED_AT, "aside": ask.aside}
+        due = await connection.fetch(self._queries["due_callbacks"], asked)
+        chosen = [row for row in _in_turn(due) if room.take(row["receiver"], row["size"])]
+        all_seen = len(due) < FIRST_LOOKED_AT
+        left = len(chosen) < len(due)
+        if not all_seen:
+            chosen += await self._others(connection, ask, room, {row["receiver"] for row in due})
+        taken = []
+        for row in chosen:
+            ask.looking_at(row["id"], task_id=row["task_id"], callback_id=row["id"])
+            if (one := await self._tried(connection, row, lease)) is not None:
+                taken.append(one)
+        return Taken(taken, more=not all_seen and (bool(taken) or self._looked_at != ""), left=left or not all_seen)
 
-        return await self._database.transact(take)
-
-    async def _others(self, connection: Connection, room: Room, seen: set[str]) -> list[dict[str, Any]]:
+    async def _others(self, connection: Connection, ask: Ask, room: Room, seen: set[str]) -> list[dict[str, Any]]:
         """One callback each for the next receivers in turn; one that has more rows than are looked at is passed by."""
         asked = {"after": self._looked_at, "limit": ROWS_LOOKED_AT}
         rows = await connection.fetch(self._queries["receivers"], asked)
         self._looked_at = rows[-1]["receiver"] if len(rows) == ROWS_LOOKED_AT else ""
         due = dict.fromkeys(row["receiver"] for row in rows if row["due"] and row["queue"] == self._queue)
-        chosen = [
+        if self._looked_at:  # what it has due may be among the rows that were not looked at
+            due[self._looked_at] = None
+        return [
             row
             for receiver in due
-            if receiver not in seen and room.take(receiver)
-            for row in await self._first_of(connection, receiver)
+            if receiver not in seen and room.has_place(receiver)
+            for row in await self._first_of(connection, ask, receiver)
+            if room.take(receiver, row["size"])
         ]
-        if self._looked_at not in ("", *due, *seen):  # what it has due may be among the rows that were not looked at
-            chosen += [row for row in await self._first_of(connection, self._looked_at) if room.take(row["receiver"])]
-        return chosen
 
-    async def _first_of(self, connection: Connection, receiver: str) -> list[dict[str, Any]]:
-        asked = {"queue": self._queue, "receiver": receiver}
+    async def _first_of(self, connection: Connection, ask: Ask, receiver: str) -> list[dict[str, Any]]:
+        asked = {"queue": self._queue, "receiver": receiver, "aside": ask.aside}
         return await connection.fetch(self._queries["due_callback_of"], asked)
 
     async def _tried(self, connection: Connection, row: Mapping[str, Any], lease: float) -> OwedCallback | None:
@@ -164,8 +179,15 @@ class Outbox:
 
     async def wait(self) -> float | None:
         """Seconds until the next callback is due, 0 or less when one is; None when none is owed."""
-        (row,) = await self._database.fetch(self._queries["next_callback"], {"queue": self._queue})
-        return None if row["wait"] is None else float(row["wait"])
+        asked = {"queue": self._queue, "aside": self._aside.ask().aside}
+        rows = await self._database.fetch(self._queries["next_callback"], asked)
+        return float(rows[0]["wait"]) if rows else None
+
+    def leave_alone(self, callback: OwedCallback, problem: str) -> None:
+        """Its row takes no word of what became of it: this process never sends it again."""
+        hint = "mend it, or what refuses the change (a trigger?); the next worker that starts sends it again"
+        fields = {"task_id": callback.task_id, "callback_id": callback.id, "error": problem}
+        self._aside.refused(callback.id, fields, inf, hint)
 
     async def delivered(self, callback: OwedCallback) -> bool:
         """It arrived. False when another sender has it by now."""
@@ -248,12 +270,14 @@ def owe(
     if not (callback.wanted and end.status.terminal) or owed.form is Owing.NOTHING:
         return ()
     given_up = owed.form is Owing.GIVEN_UP
+    body = "" if given_up else _body(callback, task_id, attempt, end, now)
     params = {
         "id": task_id,
         "attempt": attempt,
         "status": end.status.value,
         "callback_id": f"cb_{uuid4().hex}",
-        "callback_body": "" if given_up else _body(callback, task_id, attempt, end, now),
+        "callback_body": body,
+        "callback_size": len(body),
         "given_up": int(given_up),
         "problem": ascii_only(f"{NOT_STORED}: {owed.problem}", ERROR_LIMIT) if given_up else None,
         "queue": queue,

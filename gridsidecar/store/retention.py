@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from gridsidecar.clock import Clock
 from gridsidecar.store.aside import Aside, Ask
-from gridsidecar.store.database import Connection, Database
+from gridsidecar.store.database import Connection, Database, RowRejected
 from gridsidecar.store.queries import Query
 
 BATCH = 500  # tasks in one transaction
@@ -18,12 +21,12 @@ class Retention:
     duplicate. None is for longer than a day; `config` allows no `days` below that.
     """
 
-    def __init__(self, database: Database, queries: dict[str, Query], queue: str, days: float) -> None:
+    def __init__(self, database: Database, queries: dict[str, Query], queue: str, days: float, clock: Clock) -> None:
         self._database = database
         self._queries = queries
         self._queue = queue
         self._days = days  # 0 keeps everything
-        self._aside = Aside()
+        self._aside = Aside(clock)
 
     async def prune(self, limit: int = BATCH) -> int:
         """Delete at most `limit` tasks that ended so many days ago; how many went. One whose callback is owed stays,
@@ -33,15 +36,20 @@ class Retention:
         """
         if not self._days:
             return 0
+        try:
+            return await self._prune(limit, self._aside.ask())
+        except RowRejected:  # at least one of them: then one after the other
+            pruned = 0
+        while pruned < limit and (one := await self._aside.passing(partial(self._prune, 1))):
+            pruned += one
+        return pruned
 
-        return len(await self._aside.sparing(self._prune, limit))
-
-    async def _prune(self, ask: Ask) -> list[str]:
-        async def prune(connection: Connection) -> list[str]:
-            ids = await self._ended(connection, ask)
+    async def _prune(self, limit: int, ask: Ask) -> int:
+        async def prune(connection: Connection) -> int:
+            ids = await self._ended(connection, limit, ask)
             if not ids:
-                return []
-            ask.looking_at(ids[0])
+                return 0
+            ask.looking_at(ids[0], task_id=ids[0])
             await connection.execute(self._queries["prune_callbacks"], {"ids": ids})
             # One that was to be sent again a moment ago is still there: its task stays, too.
             owed = {row["task_id"] for row in await connection.fetch(self._queries["owed_after_all"], {"ids": ids})}
@@ -49,14 +57,14 @@ class Retention:
             if ids:
                 await connection.execute(self._queries["prune_attempts"], {"ids": ids})
                 await connection.execute(self._queries["prune_tasks"], {"ids": ids})
-            return list(ids)
+            return len(ids)
 
         return await self._database.transact(prune)
 
-    async def _ended(self, connection: Connection, ask: Ask) -> tuple[str, ...]:
+    async def _ended(self, connection: Connection, limit: int, ask: Ask) -> tuple[str, ...]:
         """Tasks to delete, under their rows' locks; those that others hold are left to them."""
         ids: list[str] = []
         for queue in (self._queue, None):
-            asked = {"queue": queue, "age": self._days * DAY, "limit": ask.limit - len(ids), "aside": ask.aside}
+            asked = {"queue": queue, "age": self._days * DAY, "limit": limit - len(ids), "aside": ask.aside}
             ids += [row["id"] for row in await connection.fetch(self._queries["ended_long_ago"], asked)]
         return tuple(ids)

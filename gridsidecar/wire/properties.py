@@ -43,15 +43,15 @@ def decode_properties(text: str | None, body: bytes) -> Message:
 
 def _fits(name: str, value: Any) -> bool:
     """Whether we can have written it: another value would only fail later, when the message is sent."""
-    match name:
-        case "headers":
+    if name == "priority":
+        return value is None or (type(value) is int and 0 <= value <= 255)
+    match getattr(_DEFAULTS, name):
+        case dict():
             return isinstance(value, dict)
-        case "nudge":
+        case bool():
             return isinstance(value, bool)
-        case "attempt" | "busy":
+        case int():
             return type(value) is int and value >= 0
-        case "priority":
-            return value is None or (type(value) is int and 0 <= value <= 255)
         case _:
             return value is None or isinstance(value, str)
 

@@ -112,7 +112,8 @@ async def test_a_callback_that_comes_from_a_wait_queue_or_a_grave_is_no_task(pla
             },
         )
     start(config(place))
-    start(other.config({"default": other.job("done")}, store={"table_name": "others"}))
+    sidecar = start(other.config({"default": other.job("done")}, store={"table_name": "others"}))
+    await sidecar.ready()  # its queue must be there when the wait is over
     await place.publish(asking("t", f"{other.queue}.delay.1"))
     await eventually(lambda: place.count(f"{other.queue}.dead") == 1)
     ((body, properties),) = place.take(f"{other.queue}.dead")

@@ -293,7 +293,7 @@ async def given_up(folder: Path, store_url: str, error: str) -> None:
     async with outbox(store_url) as owed:
         for one in callbacks(folder):
             assert await owed.replay(one["id"]) == 1
-        for callback in (await owed.take(10, 60, lambda receiver: 9)).callbacks:
+        for callback in (await owed.take(60)).callbacks:
             assert await owed.failed(callback, error, None)
 
 
@@ -350,7 +350,7 @@ async def test_replayed_callbacks_are_owed_again(folder: Path, store_url: str) -
     assert {one["state"] for one in callbacks(folder)} == {"owed"}
     assert {one["failures"] for one in callbacks(folder)} == {0}
     async with outbox(store_url) as owed:
-        assert {one.task_id for one in (await owed.take(10, 60, lambda receiver: 9)).callbacks} == {"a", "b", "c"}
+        assert {one.task_id for one in (await owed.take(60)).callbacks} == {"a", "b", "c"}
 
 
 async def test_status_shows_the_callbacks_of_a_task(folder: Path, store_url: str) -> None:

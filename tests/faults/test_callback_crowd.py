@@ -7,20 +7,23 @@ import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.support.place import Place
+from tests.support.place import TASKS, Place
 from tests.support.waiting import eventually
 from tests.support.web import Web, web_server
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
 
 SILENT = 256  # hosts
+LARGE = 3 * 1024 * 1024  # characters of a body
+MUTE = 14  # hosts
 FIRST_CONTACTS = 36  # at once, each for a second while others wait
 NAME_SERVER = "127.53.53.53"
 
@@ -44,6 +47,39 @@ async def silent_port() -> AsyncIterator[int]:
         server.close()
         for writer in writers:
             writer.transport.abort()
+        await server.wait_closed()
+
+
+@dataclass
+class Mute:
+    """`open` are the connections to it, `most` as many as there were at a time."""
+
+    port: int = 0
+    open: int = 0
+    most: int = 0
+
+
+@asynccontextmanager
+async def swallowing() -> AsyncIterator[Mute]:
+    """A port on which every address of this machine reads what comes and says nothing."""
+    mute = Mute()
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        mute.open += 1
+        mute.most = max(mute.most, mute.open)
+        with suppress(OSError):
+            while await reader.read(1024 * 1024):
+                pass
+        mute.open -= 1
+        writer.transport.abort()
+
+    server = await asyncio.start_server(swallow, "0.0.0.0", 0)
+    mute.port = server.sockets[0].getsockname()[1]
+    try:
+        yield mute
+    finally:
+        server.close()
+        await eventually(lambda: mute.open == 0)  # each try has its time limit
         await server.wait_closed()
 
 
@@ -112,13 +148,32 @@ async def test_a_receiver_that_is_only_slow_gets_its_whole_time(place: Place, st
         assert all(row["failures"] == 0 for n in range(4) for row in place.callbacks(f"slow{n}"))
 
 
+def large(task_id: str, url: str) -> dict[str, Any]:
+    return {"task_id": task_id, "callback_url": url, "callback_data": "x" * LARGE}
+
+
+async def test_large_bodies_that_nobody_takes_are_few_at_once(place: Place, start: Start) -> None:
+    """However many wait. What is small does not wait for them, nor does what is large for a receiver that is quick."""
+    async with swallowing() as mute, web_server() as known:
+        sidecar = start(config(place, timeout=3))
+        await seconds_of(place, first=http(known))
+        await place.publish(*(large(f"mute{n}", f"http://127.0.0.{1 + n}:{mute.port}/") for n in range(MUTE)))
+        ended = f"select count(*) as n from {TASKS}_callbacks"
+        await eventually(lambda: place.fetch(ended)[0]["n"] == 1 + MUTE, timeout=60, interval=0.3)
+        told = await seconds_of(place, small=http(known), large=large("large", known.url))
+        print("small, large:", told, "at once:", mute.most)
+        assert max(told) < 4
+        assert 2 <= mute.most <= 6, "two of a kind: new, slow, silent"
+        assert not sidecar.says("unexpected error")
+
+
 @pytest.fixture
 def deaf_name_server(tmp_path: Path) -> Iterator[tuple[str, ...]]:
     """What puts a command into a world whose name server never answers."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("only root may give a process a resolv.conf of its own")
     file = tmp_path / "resolv.conf"
-    file.write_text(f"nameserver {NAME_SERVER}\n")
+    file.write_text(f"nameserver {NAME_SERVER}\noptions attempts:1\n")  # a look-up hangs for 5 s
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as server:
         server.bind((NAME_SERVER, 53))
         script = f'mount --bind {file} /etc/resolv.conf && exec "$@"'
@@ -127,7 +182,7 @@ def deaf_name_server(tmp_path: Path) -> Iterator[tuple[str, ...]]:
 
 async def test_names_that_nobody_resolves(place: Place, start: Start, deaf_name_server: tuple[str, ...]) -> None:
     async with web_server() as known, web_server() as new:
-        start(config(place), prefix=deaf_name_server)
+        sidecar = start(config(place), prefix=deaf_name_server)
         await seconds_of(place, first=http(known))
         names = [f"http://hook.tenant{number}.example/" for number in range(120)]
         await place.publish(*({"task_id": name, "callback_url": name} for name in names))
@@ -140,3 +195,4 @@ async def test_names_that_nobody_resolves(place: Place, start: Start, deaf_name_
         assert all(row["failures"] == 0 for task in ("known", "new", "local") for row in place.callbacks(task)), (
             "a look-up that found no room has spent a try"
         )
+        assert sidecar.says("was not looked up"), "there was room for all, and nothing was tried here"

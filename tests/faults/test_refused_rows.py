@@ -13,6 +13,7 @@ from tests.e2e.conftest import Start
 from tests.support.place import TASKS, Place
 from tests.support.services import private_mysql
 from tests.support.waiting import eventually
+from tests.support.web import web_server
 
 TERMINAL = "NEW.status IN ('success', 'failed', 'cancelled')"
 BAD = "substr(NEW.id, 1, 3) = 'bad'"
@@ -88,6 +89,58 @@ async def test_one_that_was_put_aside_can_be_replayed_once_the_reason_is_gone(pl
     assert place.row("bad0")["attempt"] == 2
     sidecar.terminate()
     assert await sidecar.ended() == 0
+
+
+def guard_callbacks(place: Place, condition: str) -> None:
+    """A trigger that refuses these changes of callbacks."""
+    head = f"create trigger guard before update on {TASKS}_callbacks for each row"
+    if place.embedded:
+        place.execute(f"{head} when {condition} begin select raise(abort, 'not here'); end")
+    else:
+        text = "set message_text = 'not here'"
+        place.execute(f"{head} begin if {condition} then signal sqlstate '45000' {text}; end if; end")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("condition", "sent"),
+    [
+        ("NEW.task_id = 'bad'", 0),
+        ("NEW.task_id = 'bad' AND NEW.delivered_at IS NOT NULL", 1),
+        ("NEW.task_id = 'bad' AND NEW.tries = OLD.tries", 1),
+    ],
+    ids=["every change", "delivered", "whatever became of it"],
+)
+async def test_a_callback_that_is_refused_is_told_and_the_others_are_sent(
+    any_place: Place, start: Start, condition: str, sent: int
+) -> None:
+    place = any_place
+    async with web_server() as web:
+        settings = {"allow": ["127.0.0.1"], "timeout": 1}
+        sidecar = start(place.config({"default": place.job("done")}, callbacks=settings))
+        await sidecar.ready()
+        guard_callbacks(place, condition)
+        await place.publish({"task_id": "bad", "callback_url": web.url})
+        await eventually(lambda: sidecar.says("and is left alone") or sidecar.says("callback given up"))
+        await place.publish(*({"task_id": name, "callback_url": web.url} for name in GOODS))
+        for name in GOODS:
+            await eventually(lambda name=name: place.callbacks(name)[0:] and place.callbacks(name)[0]["delivered_at"])
+        # Its lease, were it over, would make it due again.
+        place.execute("drop trigger guard")
+        (row,) = place.callbacks("bad")
+        if row["next_try_at"] is not None:
+            place.execute(f"update {TASKS}_callbacks set next_try_at = '2001-01-01 00:00:00.000' where task_id = 'bad'")
+        await place.publish({"task_id": "last", "callback_url": web.url})
+        await eventually(lambda: place.callbacks("last") and place.callbacks("last")[0]["delivered_at"])
+        told = [json.loads(request.body)["task_id"] for request in web.requests]
+        assert (told.count("bad"), sorted(set(told) - {"bad"})) == (sent, sorted([*GOODS, "last"]))
+        (error,) = (line for line in sidecar.text.splitlines() if " ERROR " in line)
+        assert row["id"] in error
+        assert "task_id=bad" in error
+        assert not sidecar.says("unexpected error")
+        assert not sidecar.says("not ready")
+        sidecar.terminate()
+        assert await sidecar.ended() == 0
 
 
 @pytest.mark.timeout(120)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
 import time
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -130,6 +133,63 @@ async def test_a_server_that_hangs_costs_no_more_than_the_limit() -> None:
         with pytest.raises(NotSent, match=r"no answer within 0\.5 s"):
             await send(f"smtp://127.0.0.1:{server.port}", timeout=0.5)
         assert time.monotonic() - started < 5
+
+
+async def test_a_name_that_hangs_holds_no_thread_of_others() -> None:
+    """Hooks and files go through the loop's own threads; look-ups of mail servers have theirs."""
+    gone = threading.Event()
+
+    def hang(host: str) -> list[str]:
+        gone.wait(20)
+        return []
+
+    try:
+        clients = [MailClient(f"smtp://mail{number}.example", 0.3, resolve=hang) for number in range(40)]
+        ended = await asyncio.gather(*(client.send(MAIL) for client in clients), return_exceptions=True)
+        assert all("no answer within 0.3 s" in str(error) for error in ended)
+        async with asyncio.timeout(3):
+            await asyncio.to_thread(int)
+    finally:
+        gone.set()
+
+
+async def test_the_loop_resolves_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lambda *names, **_: asked.append(names))
+    async with mail_server() as server:
+        await send(f"smtp://localhost:{server.port}")
+    assert (len(server.mails), asked) == (1, [])
+
+
+async def test_a_name_without_an_address() -> None:
+    def unknown(host: str) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.raises(NotSent, match=r"mail server mail\.example:25: .*Name or service not known"):
+        await MailClient("smtp://mail.example", 5, resolve=unknown).send(MAIL)
+
+
+async def test_the_next_address_is_tried_where_one_is_dead() -> None:
+    async with mail_server() as server:
+        client = MailClient(f"smtp://mail.example:{server.port}", 5, resolve=lambda _: ["127.0.0.9", "127.0.0.1"])
+        await client.send(MAIL)
+    assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+@pytest.mark.parametrize("name", ["mail.example", "other.example"])
+async def test_the_certificate_must_be_that_of_the_name(authority: Authority, scheme: str, name: str) -> None:
+    context = authority.server("mail.example")
+    tls: dict[str, Any] = {"starttls" if scheme == "smtp" else "tls": context}
+    async with mail_server(login=True, **tls) as server:
+        url = f"{scheme}://user:right@{name}:{server.port}"
+        client = MailClient(url, 5, resolve=lambda _: ["127.0.0.1"])
+        if name == "other.example":
+            with pytest.raises(NotSent, match="CERTIFICATE_VERIFY_FAILED"):
+                await client.send(MAIL)
+        else:
+            await client.send(MAIL)
+    assert len(server.mails) == (name == "mail.example")
 
 
 async def test_a_server_that_is_away() -> None:

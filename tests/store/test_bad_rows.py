@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gridsidecar.clock import SystemClock
 from gridsidecar.lifecycle import Insert
 from gridsidecar.store import RowRejected
 from gridsidecar.store.retention import Retention
@@ -101,6 +102,18 @@ async def test_a_message_that_cannot_be_read(
     assert len(caplog.records) == 1, "told again"
 
 
+@pytest.mark.parametrize("lost", [waiting, running])
+async def test_a_message_that_cannot_be_read_is_not_owed_until_somebody_looks_again(two: Two, lost: Any) -> None:
+    """Whoever scales by what is owed would keep a pod for it, which could do nothing."""
+    await lost(two, "bad", "z")
+    two.rows.set("bad", headers="{bad")
+    assert await two.b.reading.owed() == 2, "nobody has looked yet"
+    assert len(await two.b.leases.overdue(judge_others=True)) == 1
+    assert await two.b.reading.owed() == 0
+    two.rows.run(f"UPDATE {TASKS} SET next_check_at = ?", LONG_AGO)
+    assert await two.b.reading.owed() == 2
+
+
 @pytest.mark.parametrize("columns", ODD.values(), ids=list(ODD))
 @pytest.mark.parametrize("lost", [waiting, running])
 async def test_a_row_that_is_merely_odd_is_brought_back_too(two: Two, lost: Any, columns: dict[str, Any]) -> None:
@@ -151,7 +164,7 @@ async def test_an_old_task_that_cannot_be_deleted(two: Two, caplog: pytest.LogCa
         await end(two.a, received.claim, Succeeded(1))
         two.rows.set(name, created_at=LONG_AGO, completed_at=LONG_AGO)
     no_changes_of(two, "bad", "DELETE")
-    retention = Retention(two.a.database, two.a.retention._queries, QUEUE, 5)
+    retention = Retention(two.a.database, two.a.retention._queries, QUEUE, 5, SystemClock())
     assert await retention.prune() == 2
     assert await retention.prune() == 0
     assert [row["id"] for row in two.rows.run(f"SELECT id FROM {TASKS}")] == ["bad"]
@@ -172,6 +185,61 @@ async def test_a_callback_with_as_many_tries_as_a_number_has(two: Two) -> None:
     for callback in taken:
         assert await two.a.outbox.failed(callback, "half of a pair: \ud800", None)
     assert await two.a.outbox.replay_dead() == 3
+
+
+async def owed(two: Two, *names: str) -> None:
+    """Callbacks that are due, the first one first."""
+    for number, name in enumerate(names):
+        received = await two.a.tasks.claim(task(name, fields={"callback": Callback(url=f"http://{name}/")}), A, 3)
+        assert received.claim is not None
+        await end(two.a, received.claim, Succeeded(1))
+        due = f"2001-01-01 00:00:{number % 60:02}.000"
+        two.rows.run(f"UPDATE {TASKS}_callbacks SET next_try_at = ? WHERE task_id = ?", due, name)
+
+
+def no_changes_of_callbacks(two: Two, condition: str) -> None:
+    """A trigger that refuses them."""
+    head = f"CREATE TRIGGER refuses BEFORE UPDATE ON {TASKS}_callbacks FOR EACH ROW"
+    if two.rows.is_mysql:
+        two.rows.run(f"{head} IF {condition} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this one'; END IF")
+    else:
+        two.rows.run(f"{head} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'not this one'); END")
+
+
+async def taken(two: Two) -> list[str]:
+    """The tasks whose callbacks are given out, until there are no more."""
+    names: list[str] = []
+    for _ in range(20):
+        looked = await two.a.outbox.take(60)
+        names += [callback.task_id for callback in looked.callbacks]
+        if not looked.more:
+            break
+    return names
+
+
+@pytest.mark.usefixtures("triggers")
+async def test_a_callback_that_cannot_be_changed(two: Two, caplog: pytest.LogCaptureFixture) -> None:
+    await owed(two, "bad", "a", "bad2", "z")
+    no_changes_of_callbacks(two, "OLD.task_id IN ('bad', 'bad2')")
+    assert await taken(two) == ["a", "z"]
+    assert said(caplog) == [("a row cannot be changed, and is left alone", name) for name in ("bad", "bad2")]
+    ids = {row["task_id"]: row["id"] for row in two.rows.run(f"SELECT task_id, id FROM {TASKS}_callbacks")}
+    assert [record.__dict__["fields"]["callback_id"] for record in caplog.records] == [ids["bad"], ids["bad2"]]
+    wait = await two.a.outbox.wait()
+    assert wait is not None
+    assert wait > 50, "the next look is for the others"
+    assert await taken(two) == []
+    assert len(caplog.records) == 2, "told again"
+
+
+@pytest.mark.usefixtures("triggers")
+async def test_callbacks_that_cannot_be_changed_do_not_hide_the_others(two: Two) -> None:
+    """More than a look begins with: all of them are passed by, and so is a receiver that has nothing else."""
+    await owed(two, *(f"bad{number}" for number in range(70)), *(f"good{number}" for number in range(70)))
+    two.rows.run(f"UPDATE {TASKS}_callbacks SET receiver = 'bad:80' WHERE substr(task_id, 1, 3) = 'bad'")
+    no_changes_of_callbacks(two, "substr(OLD.task_id, 1, 3) = 'bad'")
+    assert sorted(await taken(two)) == sorted(f"good{number}" for number in range(70))
+    assert await taken(two) == []
 
 
 # -- one task by itself -----------------------------------------------------------------------------------------------

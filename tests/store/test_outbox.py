@@ -52,9 +52,11 @@ class Share:
     limit: int = 10
     of: dict[str, int] = field(default_factory=dict)
 
-    def take(self, receiver: str) -> bool:
-        self.of.setdefault(receiver, self.limit)
-        if self.limit == 0 or self.of[receiver] == 0:
+    def has_place(self, receiver: str) -> bool:
+        return bool(self.limit and self.of.setdefault(receiver, self.limit))
+
+    def take(self, receiver: str, size: int) -> bool:
+        if not self.has_place(receiver):
             return False
         self.limit -= 1
         self.of[receiver] -= 1

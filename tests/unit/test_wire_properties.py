@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from gridsidecar.task import Message
 from gridsidecar.wire import decode_properties, encode_properties
 from tests.unit.test_wire_task_message import slow_machine
+
+KINDS = {bool: True, int: 5, dict: {"x": 1}, type(None): "text"}
 
 
 def round_trip(message: Message) -> Message:
@@ -101,3 +104,13 @@ header_values = st.recursive(
 def test_any_headers_survive(headers: dict[str, Any], body: bytes) -> None:
     message = Message(body=body, headers=headers)
     assert round_trip(message) == message
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Message) if field.name != "body"])
+def test_whatever_a_message_has_comes_back(field: str) -> None:
+    """Also what a later version adds to it."""
+    value = 5 if field == "priority" else KINDS[type(getattr(Message(body=b"x"), field))]
+    message = Message(body=b"x", **{field: value})
+    assert decode_properties(encode_properties(message), b"x") == message
+    with pytest.raises(ValueError, match="no stored properties"):
+        decode_properties(json.dumps({field: [1]}), b"x")

@@ -107,10 +107,10 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
   AND (cancel_requested = 0 OR :beats_cancel)
 
 -- name: owe_callback
-INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, receiver, body, next_try_at, created_at,
+INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, receiver, size, body, next_try_at, created_at,
   dead, last_error)
 SELECT t.id, t.rerun, :callback_id, t.attempt, COALESCE(t.queue, :queue), COALESCE(t.callback_type, 'http'),
-  t.callback_url, :receiver, :callback_body, CASE WHEN :given_up = 1 THEN NULL ELSE UTC_TIMESTAMP(3) END,
+  t.callback_url, :receiver, :callback_size, :callback_body, CASE WHEN :given_up = 1 THEN NULL ELSE UTC_TIMESTAMP(3) END,
   UTC_TIMESTAMP(3), :given_up, :problem
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
   AND (:refused = 0 OR t.queue IS NOT NULL)
@@ -118,8 +118,8 @@ ON DUPLICATE KEY UPDATE task_id = {callbacks}.task_id
 
 -- name: due_callbacks
 -- The index is named: left alone, the server was seen to read all callbacks of the queue.
-SELECT task_id, rerun, receiver, tries FROM {callbacks} FORCE INDEX (ix_next)
-WHERE queue = :queue AND next_try_at <= UTC_TIMESTAMP(3)
+SELECT task_id, rerun, id, receiver, size, tries FROM {callbacks} FORCE INDEX (ix_next)
+WHERE queue = :queue AND next_try_at <= UTC_TIMESTAMP(3) AND id NOT IN :aside
 ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED
 
 -- name: receivers
@@ -129,8 +129,8 @@ WHERE receiver > :after
 ORDER BY receiver LIMIT :limit
 
 -- name: due_callback_of
-SELECT task_id, rerun, receiver, tries FROM {callbacks} FORCE INDEX (ix_receiver)
-WHERE receiver = :receiver AND queue = :queue AND next_try_at <= UTC_TIMESTAMP(3)
+SELECT task_id, rerun, id, receiver, size, tries FROM {callbacks} FORCE INDEX (ix_receiver)
+WHERE receiver = :receiver AND queue = :queue AND next_try_at <= UTC_TIMESTAMP(3) AND id NOT IN :aside
 ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED
 
 -- name: callback
@@ -151,8 +151,9 @@ UPDATE {callbacks} SET failures = LEAST(failures, 1000000000) + :spent, last_err
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
 
 -- name: next_callback
-SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), MIN(next_try_at)) / 1000000 AS wait
-FROM {callbacks} FORCE INDEX (ix_next) WHERE next_try_at IS NOT NULL AND queue = :queue
+SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), next_try_at) / 1000000 AS wait
+FROM {callbacks} FORCE INDEX (ix_next) WHERE next_try_at IS NOT NULL AND queue = :queue AND id NOT IN :aside
+ORDER BY next_try_at LIMIT 1
 
 -- name: callbacks
 SELECT task_id, id, rerun, attempt, queue, kind, url, body, tries, failures, next_try_at, last_error, dead, created_at,

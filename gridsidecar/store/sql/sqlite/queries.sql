@@ -109,18 +109,18 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
   AND (cancel_requested = 0 OR :beats_cancel)
 
 -- name: owe_callback
-INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, receiver, body, next_try_at, created_at,
+INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, url, receiver, size, body, next_try_at, created_at,
   dead, last_error)
 SELECT t.id, t.rerun, :callback_id, t.attempt, COALESCE(t.queue, :queue), COALESCE(t.callback_type, 'http'),
-  t.callback_url, :receiver, CAST(:callback_body AS TEXT), CASE WHEN :given_up = 1 THEN NULL ELSE {now} END,
+  t.callback_url, :receiver, :callback_size, CAST(:callback_body AS TEXT), CASE WHEN :given_up = 1 THEN NULL ELSE {now} END,
   {now}, :given_up, :problem
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
   AND (:refused = 0 OR t.queue IS NOT NULL)
 ON CONFLICT (task_id, rerun) DO NOTHING
 
 -- name: due_callbacks
-SELECT task_id, rerun, receiver, tries FROM {callbacks}
-WHERE queue = :queue AND next_try_at <= {now}
+SELECT task_id, rerun, id, receiver, size, tries FROM {callbacks}
+WHERE queue = :queue AND next_try_at <= {now} AND id NOT IN (SELECT value FROM json_each(:aside))
 ORDER BY next_try_at LIMIT :limit
 
 -- name: receivers
@@ -130,8 +130,8 @@ WHERE receiver > :after AND next_try_at IS NOT NULL
 ORDER BY receiver LIMIT :limit
 
 -- name: due_callback_of
-SELECT task_id, rerun, receiver, tries FROM {callbacks}
-WHERE receiver = :receiver AND queue = :queue AND next_try_at <= {now}
+SELECT task_id, rerun, id, receiver, size, tries FROM {callbacks}
+WHERE receiver = :receiver AND queue = :queue AND next_try_at <= {now} AND id NOT IN (SELECT value FROM json_each(:aside))
 ORDER BY next_try_at LIMIT 1
 
 -- name: callback
@@ -152,8 +152,9 @@ UPDATE {callbacks} SET failures = MIN(failures, 1000000000) + :spent, last_error
 WHERE task_id = :task_id AND rerun = :rerun AND tries = :tries AND next_try_at IS NOT NULL
 
 -- name: next_callback
-SELECT (julianday(MIN(next_try_at)) - julianday('now')) * 86400 AS wait
-FROM {callbacks} WHERE next_try_at IS NOT NULL AND queue = :queue
+SELECT (julianday(next_try_at) - julianday('now')) * 86400 AS wait
+FROM {callbacks} WHERE next_try_at IS NOT NULL AND queue = :queue AND id NOT IN (SELECT value FROM json_each(:aside))
+ORDER BY next_try_at LIMIT 1
 
 -- name: callbacks
 SELECT task_id, id, rerun, attempt, queue, kind, url, body, tries, failures, next_try_at, last_error, dead, created_at,
