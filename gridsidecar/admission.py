@@ -16,7 +16,7 @@ from gridsidecar.store import Received, Store
 from gridsidecar.task import Task
 from gridsidecar.worker import GiveBack, HeldAttempt, Lane, Worker
 
-OTHERS_FIRST = 0.2  # seconds that a task of others is held when it comes round again
+OTHERS_FIRST = 0.05  # seconds that a task of others is held when it comes round again
 COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing
 
 
@@ -157,9 +157,9 @@ class Admission:
             await self._settlement.send_anew(task, delivery, received.attempt)
 
     async def pass_on(self, task: Task, delivery: Delivery) -> bool:
-        """This worker cannot run it, others may. False when it was passed on often enough: it is still to be settled.
+        """This worker cannot run it, others may. False when that was done for long enough: it is still to be settled.
 
-        It counts as often enough only while nobody runs such a task: a worker that does may be too busy for this one.
+        It counts as long enough only while nobody runs such a task: a worker that does may be too busy for this one.
         """
         if task.message.passed:  # whoever passes on is quicker than whoever works, and must not take all there is
             await self._worker.clock.sleep(OTHERS_FIRST)

@@ -175,7 +175,7 @@ class Consumer:
             telemetry.warning("a task's type has no handler here", type=task.task_type, hint=hint)
         self._of_others.add(asyncio.current_task())
         if not await self._admission.pass_on(task, delivery):
-            error = f"{refused.error}; passed on {task.message.passed} times, and no worker took it"
+            error = f"{refused.error}; passed on for {task.message.passed} seconds, and no worker took it"
             await self._settlement.give_up(task, delivery, replace(refused, error=error))
 
     def _no_handler(self, task: Task) -> wire.Refused:

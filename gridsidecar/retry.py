@@ -10,20 +10,21 @@ LONGEST_RETRY_AFTER = 24 * 3600.0  # seconds; a handler cannot park a task for l
 CALLBACK_GAPS = (5.0, 30.0, 120.0, 600.0, 3600.0)  # seconds before the 1st, 2nd … retry of a callback; the last repeats
 CALLBACK_JITTER = 0.2  # random extra, as a fraction of the gap
 
-# Seconds, one or the other, before each return of a task that is passed on: about an hour in all.
-PASSES = ((1.0, 2.0), (1.0, 2.0), (2.0, 5.0), (2.0, 5.0), (5.0, 10.0), (5.0, 10.0), *((10.0, 30.0),) * 180)
+# Seconds, one or the other, that a task is sent away for when it is passed on: about a sixth of what it was already.
+PASSES = ((1.0, 2.0), (2.0, 5.0), (5.0, 10.0), (10.0, 30.0), (30.0, 120.0))
+LONGEST_PASSING = 3600  # seconds
 
 
 def passed_enough(passed: int) -> bool:
-    """Whether a task of a type that this worker does not know came round as often as it may. Counted, not timed: each
-    return is one more chance to meet a worker that knows it, however long the queue is."""
-    return passed >= len(PASSES)
+    """Whether a task of a type that this worker does not know was sent away for as long as it may. `passed` counts the
+    seconds of that alone: each return is one more chance to meet a worker that knows it, however long the queue is."""
+    return passed >= LONGEST_PASSING
 
 
 def pass_on_delay(passed: int, rng: random.Random) -> float:
     """Seconds until it comes back for others. By chance: two that always came back together would always be handed to
     the two workers in the same order, the wrong one."""
-    return rng.choice(PASSES[min(passed, len(PASSES) - 1)])
+    return rng.choice([pair for pair in PASSES if pair[0] <= max(1.0, passed / 6)][-1])
 
 
 def callback_gap(retry: int, rng: random.Random) -> float:

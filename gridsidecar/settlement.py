@@ -142,8 +142,9 @@ class Settlement:
     async def pass_on(self, task: Task, delivery: Delivery, attempt: int, delay: float) -> None:
         """To the workers that have a handler for it, after a while; what they know of it by its row stays as it is."""
         telemetry.debug("sent on to workers that have a handler for it", task_id=task.task_id, delay=delay)
-        passed = replace(task.message, attempt=attempt, passed=task.message.passed + 1)
-        await self.send_round(delivery, passed, delay)
+        before = task.message.passed
+        away = replace(task.message, attempt=attempt, passed=before + round(delay))
+        await self.send_round(delivery, away, delay, at_once=replace(away, passed=before + round(ASIDE)))
 
     async def give_up(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
         """Nobody took what was passed on: a dead letter, and the end of a task that waits for another attempt."""
@@ -152,16 +153,18 @@ class Settlement:
             self._tell_refused(refused, task)
         await self.refuse(delivery, refused, task)
 
-    async def send_round(self, of: HeldAttempt | Delivery, message: Message, delay: float) -> None:
-        """Back after `delay` seconds, or to the end of the queue where nothing can be delayed: for what no row brings
-        back. Never by giving it back, which a quorum queue counts, while the broker takes anything from us."""
-        later = replace(message, message_id=None, nudge=False)
+    async def send_round(
+        self, of: HeldAttempt | Delivery, message: Message, delay: float, at_once: Message | None = None
+    ) -> None:
+        """Back after `delay` seconds, or (as `at_once`) to the end of the queue where nothing can be delayed: for what
+        no row brings back. Never by giving it back, which a quorum queue counts, while the broker takes anything."""
+        later, now = (replace(each, message_id=None, nudge=False) for each in (message, at_once or message))
         try:
             try:
                 await self._until_sent(lambda: self._broker.alarm(later, delay))
             except PublishRefused:
                 await self._worker.clock.sleep(ASIDE)
-                await self._until_sent(lambda: self._broker.publish(later))
+                await self._until_sent(lambda: self._broker.publish(now))
         except (PublishRefused, BrokerUnavailable):
             await (self.give_back(of) if isinstance(of, HeldAttempt) else of.give_back())
         else:

@@ -63,7 +63,7 @@ class Message:
     attempt: int = 0  # the row's attempt when we sent it; 0 = a producer sent it
     nudge: bool = False  # a wake-up of ours: it may start a task but never needs to be kept
     busy: int = 0  # how often in a row this message found its task running elsewhere
-    passed: int = 0  # how often in a row a worker without a handler for its type passed it on
+    passed: int = 0  # seconds that workers without a handler for its type sent it away for, until now
     refusals: int = 0  # how often in a row the store refused to write what this message had come to
     kept: str | None = None  # the row that keeps it, refused, until the dead-letter queue takes it
     callback: bool = False  # it reports a task's end, so it is never a task

@@ -41,7 +41,7 @@ CHINESE = {
     "handler process ended while it had no task": "常驻处理进程在空闲时退出",
     "handler process is replaced": "常驻处理进程被替换",
     # Messages
-    "message refused": "消息不合法，已转入死信队列",
+    "message refused": "消息被拒绝",
     "message refused, kept in the database until there are dead letters": "消息不合法，死信队列不可用，暂存于数据库",
     "a refused message has no place, it goes round": "不合法的消息无处可存，重新排队",
     "a task's type has no handler here": "此 worker 没有该类型任务的处理程序",

@@ -6,7 +6,7 @@ _LOGIN = "check user and password in store.url"
 _EXPIRED = "give the user a new one (ALTER USER … IDENTIFIED BY …), and write it into store.url"
 _UNLOCK = "ALTER USER … ACCOUNT UNLOCK lets the user in again"
 _RIGHT = "GRANT the user that right"
-_TLS = "add ssl_mode=required (or verify_identity) to store.url"
+_TLS = "add ssl_mode=verify_identity and ssl_ca=FILE to store.url"
 _PLUGIN = "make the user log in by caching_sha2_password or mysql_native_password (ALTER USER … IDENTIFIED WITH …)"
 _BINARY_LOG = "set binlog_format=ROW (or MIXED) on the server: this program writes under READ COMMITTED"
 _COLLATION = (

@@ -95,8 +95,9 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
     async def _request_authentication(self) -> None:
         if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
             raise AccessRefused(
-                f"the database server {self._host}:{self._port} offers no TLS, but ssl_mode asks for it; "
-                "switch TLS on at the server, or set ssl_mode=disabled in store.url"
+                f"the database server {self._host}:{self._port} offers no TLS, but ssl_mode or ssl_ca asks for "
+                "it; switch TLS on at the server. If it is on, something on the way strips it. Only on a network that "
+                "you trust, set ssl_mode=disabled in store.url"
             )
         if not self._ssl_context and self._server_auth_plugin in _CLEAR:
             self._refuse_clear(self._server_auth_plugin)
@@ -110,7 +111,7 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
     def _refuse_clear(self, plugin: str) -> None:
         raise AccessRefused(
             f"the database server {self._host}:{self._port} asks for the password in clear ({plugin}) on a connection "
-            "without TLS; add ssl_mode=required (or verify_identity) to store.url"
+            "without TLS; add ssl_mode=verify_identity and ssl_ca=FILE to store.url"
         )
 
 
