@@ -85,7 +85,7 @@ class Consumer:
         try:
             match await self._read(delivery.message):
                 case wire.Refused() as refused:
-                    await self._settlement.refuse(delivery, refused)
+                    await self._settlement.refuse(delivery, refused, refused.task)
                 case Task() as task:
                     await self._carry(task, delivery)
         except (GiveBack, asyncio.CancelledError):

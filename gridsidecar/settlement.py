@@ -179,7 +179,7 @@ class Settlement:
         try:
             await (self._note if buried else self._keep)(message, refused, task)
         except RowRejected as error:
-            telemetry.warning("a refused message has no place, it goes round", reason=str(error))
+            telemetry.debug("a refused message has no place, it goes round", reason=str(error))
             await self.send_round(delivery, message, GOES_ROUND)
         else:
             await delivery.ack()

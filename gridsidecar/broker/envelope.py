@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -90,7 +91,10 @@ def _travelling(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shallow(value: Any, levels: int) -> bool:
-    """Nested no deeper than `levels`: every recursion down the line can follow."""
+    """Nested no deeper than `levels`, so that every recursion down the line can follow, and without the numbers over
+    which RabbitMQ closes the connection."""
+    if isinstance(value, float):
+        return math.isfinite(value)
     if isinstance(value, dict | list | tuple):
         items = value.values() if isinstance(value, dict) else value
         return levels > 0 and all(_shallow(item, levels - 1) for item in items)

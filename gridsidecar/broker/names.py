@@ -20,6 +20,8 @@ def check_queue_name(name: str) -> None:
         raise PublishRefused(f"{name!r} is no queue name: it is not valid Unicode") from None
     if not 0 < length <= LONGEST:
         raise PublishRefused(f"{name[:40]!r} is no queue name: it has {length} bytes, and 1 to {LONGEST} are allowed")
+    if not name.isprintable():
+        raise PublishRefused(f"{name!r} is no queue name: it has characters that cannot be printed")
     if name.startswith(RESERVED):
         raise PublishRefused(f"{name!r} is no queue to send to: names that start with {RESERVED} are RabbitMQ's own")
 

@@ -30,7 +30,7 @@ class HttpSender:
     async def send(self, callback: OwedCallback) -> Sent:
         if not callback.url:
             return Hopeless("callback_type is http, but there is no callback_url")
-        body = callback.body.encode()
+        body = callback.body
         headers = {
             "content-type": "application/json",
             **signed_headers(self._secret, callback.id, body, self._clock.now()),

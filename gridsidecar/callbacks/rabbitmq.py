@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from fnmatch import fnmatchcase
-from typing import Any
 
+from gridsidecar import wire
 from gridsidecar.broker import Broker
 from gridsidecar.broker.names import check_queue_name, is_ours
 from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sent, Unavailable
@@ -31,12 +30,13 @@ class RabbitSender:
         """The broker is connected already, or connects when there is something to send."""
 
     async def send(self, callback: OwedCallback) -> Sent:
-        queue = self._queue(callback)
+        try:
+            queue = wire.callback_queue(callback.body) or self._settings.queue
+        except ValueError as error:
+            return Hopeless(f"what is stored of it cannot be read: {error}")
         if (refusal := self._refusal(queue)) is not None:
             return Hopeless(refusal)
-        message = Message(
-            body=callback.body.encode(), message_id=callback.id, content_type="application/json", callback=True
-        )
+        message = Message(body=callback.body, message_id=callback.id, content_type="application/json", callback=True)
         try:
             await self._broker.send(queue, message, create=self._settings.declare_queues)
         except (PublishRefused, OperationRefused) as error:
@@ -45,11 +45,6 @@ class RabbitSender:
         except (BrokerUnavailable, AccessRefused) as error:
             return Unavailable(str(error))
         return Delivered()
-
-    def _queue(self, callback: OwedCallback) -> str:
-        named: Any = json.loads(callback.body)["callback_data"]
-        name = named.get("queue_name") if isinstance(named, dict) else None
-        return name if isinstance(name, str) and name else self._settings.queue
 
     def _refusal(self, queue: str) -> str | None:
         """Why nothing is ever sent there; None where it may be."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated, TextIO
 
 import typer
@@ -77,6 +78,7 @@ def _root(
 
 def main() -> None:
     """Run a command; errors of ours are one sentence on stderr and an exit code of sysexits."""
+    _fill_standard_descriptors()
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # closed by whoever started us
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -101,6 +103,15 @@ def main() -> None:
     except OSError:  # its disk is full or its reader is gone: Python would make that the exit code
         _discard(sys.stderr)
     sys.exit(code)
+
+
+def _fill_standard_descriptors() -> None:
+    """Whoever started us may have closed some. The next thing that is opened would be taken for stdin or stderr."""
+    for number in range(3):
+        with suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
 
 
 def _discard(stream: TextIO) -> None:

@@ -76,7 +76,7 @@ class OwedCallback:
     kind: str  # http | rabbitmq
     url: str | None
     receiver: str  # who is at the other end, as far as slowness goes: a host and port, or RabbitMQ
-    body: str
+    body: bytes  # of UTF-8: as text, one wide character would make all of them take four bytes
     tries: int
     failures: int  # tries that failed; one that died with its sidecar is none
 
@@ -175,7 +175,7 @@ class Outbox:
         if not await connection.execute(self._queries["try_callback"], {**key, "tries": row["tries"], "lease": lease}):
             return None
         (whole,) = await connection.fetch(self._queries["callback"], key)
-        return OwedCallback(**whole)
+        return OwedCallback(**{**whole, "body": whole["body"].encode("utf-8", "replace")})
 
     async def wait(self) -> float | None:
         """Seconds until the next callback is due, 0 or less when one is; None when none is owed."""

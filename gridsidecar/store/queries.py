@@ -49,6 +49,10 @@ class TableNames:
     tasks: str
 
     @property
+    def all(self) -> frozenset[str]:
+        return frozenset((self.tasks, *(f"{self.tasks}_{word}" for word in _SIDE_TABLES)))
+
+    @property
     def excess(self) -> int:
         """Characters by which the longest name is too long; 0 or less is fine."""
         return max(len(f"{self.tasks}_{word}") for word in _SIDE_TABLES) - LONGEST_NAME

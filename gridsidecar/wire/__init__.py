@@ -1,6 +1,6 @@
 """The formats at the edges: task messages in, one line of JSON to the handler, its events back, stored properties."""
 
-from gridsidecar.wire.callback_body import encode_callback
+from gridsidecar.wire.callback_body import callback_queue, encode_callback
 from gridsidecar.wire.event_line import decode_beginning, decode_event
 from gridsidecar.wire.events import (
     Channel,
@@ -48,6 +48,7 @@ __all__ = [
     "Spliced",
     "Text",
     "Unreadable",
+    "callback_queue",
     "data_json",
     "decode_beginning",
     "decode_event",

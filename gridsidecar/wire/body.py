@@ -114,9 +114,11 @@ def _pieces(body: bytes) -> Iterator[memoryview]:
 def _inflating(body: bytes, inflater: zlib._Decompress, encoding: str) -> Iterator[bytes]:
     with _telling(encoding):
         for piece in _pieces(body):
-            yield inflater.decompress(piece, _PIECE)
-            while inflater.unconsumed_tail:
-                yield inflater.decompress(inflater.unconsumed_tail, _PIECE)
+            chunk = inflater.decompress(piece, _PIECE)
+            yield chunk
+            while inflater.unconsumed_tail or len(chunk) == _PIECE:  # a full one may leave more in the inflater
+                chunk = inflater.decompress(inflater.unconsumed_tail, _PIECE)
+                yield chunk
 
 
 @contextmanager

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 from gridsidecar.task import ErrorType, Status
+from gridsidecar.wire.json_scan import members
 from gridsidecar.wire.json_text import Spliced, spliced
+from gridsidecar.wire.strict_json import JsonRefused
 
 
 def encode_callback(
@@ -40,6 +43,23 @@ def encode_callback(
         ascii_only=False,  # escaped, a text could be three times as long as in the message that it comes from
     )
     return body if isinstance(body, Spliced) else body.decode()
+
+
+def callback_queue(body: bytes) -> str | None:
+    """The name that `callback_data.queue_name` gives in a callback's body; None where it gives none. It builds nothing
+    else of what may be large. ValueError for a body that is not ours."""
+    data = _member(body, "callback_data")
+    if data is None:
+        raise JsonRefused("not-json", "it has no callback_data")
+    name = _member(data, "queue_name") if data.startswith(b"{") else None
+    value = None if name is None else json.loads(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _member(raw: bytes, wanted: str) -> bytes | None:
+    """The last one of this name: so do other readers take it."""
+    places = [(start, end) for name, start, end in members(raw) if name == wanted]
+    return raw[slice(*places[-1])] if places else None
 
 
 def _failure(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gridsidecar.task import Message, Task
@@ -46,7 +47,18 @@ def read_large(message: Message, max_bytes: int, room: int) -> Task | Refused:
             return Refused(refused.reason, None, "The message must be a JSON object.")
         return Refused(refused.reason, _usable_id(fields), json_sentence(refused))
     needed = _needed(message, fields)
-    return _no_room(_usable_id(fields), needed, room) if needed > room else task_of(message, fields)
+    if needed <= room:
+        return task_of(message, fields)
+    task = task_of(message, _without_large(fields))
+    return replace(_no_room(_usable_id(fields), needed, room), task=task if isinstance(task, Task) else None)
+
+
+def _without_large(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What the row of a refused message has. A callback without its own data might go to another receiver."""
+    small = {name: value for name, value in fields.items() if not isinstance(value, JsonText)}
+    if "callback_data" in fields and "callback_data" not in small:
+        small |= {"callback_url": None, "callback_type": None}
+    return small
 
 
 def _usable_id(fields: Mapping[str, Any]) -> str | None:

@@ -51,12 +51,12 @@ async def test_a_queue_of_ours_takes_no_callback(any_place: Place, start: Start,
     assert sidecar.says("callback given up")
 
 
-@pytest.mark.parametrize("name", ["amq.rabbitmq.reply-to.X", "amq.rabbitmq.reply-to", "amq.gen-1", "x" * 256])
+@pytest.mark.parametrize("name", ["amq.rabbitmq.reply-to.X", "amq.rabbitmq.reply-to", "amq.gen-1", "x" * 256, "a\n"])
 async def test_a_queue_that_cannot_be_is_not_tried_for_ever(any_place: Place, start: Start, name: str) -> None:
     place = any_place
     start(config(place))
     await place.publish(asking("t", name), {"task_id": "good", "callback_type": "rabbitmq"})
-    assert name[:40] in await given_up(place, "t")
+    assert name[:40].strip() in await given_up(place, "t")
     await eventually(lambda: the_callback(place, "good").get("delivered_at"))
 
 

@@ -22,6 +22,21 @@ NOTHING = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, sig
 LIBC = {32, 33}  # its own; nobody else can handle them
 
 
+@pytest.mark.parametrize("closed", ["0<&- 1>&- 2>&-", "0<&- 2>&-"])
+async def test_it_leaves_with_0_though_it_was_started_without_stdin_and_stderr(
+    embedded_place: Place, start: Start, closed: str
+) -> None:
+    """What is opened first must not become stdin or stderr."""
+    place = embedded_place
+    shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
+    sidecar = start(place.config({"default": place.job("done")}), prefix=shell)
+    await place.publish({"task_id": "a"})
+    await eventually(lambda: place.status("a") == "success")
+    assert [os.readlink(f"/proc/{sidecar.pid}/fd/{number}") for number in (0, 2)] == ["/dev/null"] * 2
+    sidecar.terminate()
+    assert await sidecar.ended() == 0
+
+
 @pytest.mark.parametrize("number", LEAVE)
 async def test_it_leaves_as_after_sigterm(embedded_place: Place, start: Start, number: signal.Signals) -> None:
     place = embedded_place

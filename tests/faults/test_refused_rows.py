@@ -197,3 +197,21 @@ async def test_progress_that_is_refused_is_told_once_and_its_figure_kept(embedde
     await eventually(lambda: place.status("t") == "success")
     assert sidecar.text.count("progress cannot be stored") == 1
     assert not sidecar.says("unexpected error")
+
+
+@pytest.mark.timeout(120)
+async def test_what_a_trigger_does_to_others_is_about_the_one_task(place: Place, start: Start) -> None:
+    """A trigger that writes into a table which is not there: the number is one by which a server refuses us."""
+    sidecar = start(place.config({"default": place.job("done")}, worker={"concurrency": 1, "max_crashes": 0}))
+    await sidecar.ready()
+    place.execute(
+        f"create trigger guard before update on {TASKS} for each row begin if {BAD} and {TERMINAL} then "
+        "insert into audit_of_others values (new.id); end if; end"
+    )
+    await place.publish({"task_id": "bad1"}, {"task_id": "good1"})
+    await eventually(lambda: place.status("good1") == "success")
+    await eventually(lambda: place.count(f"{place.queue}.dead") == 1)
+    ((_, headers),) = place.dead_letters()
+    assert "audit_of_others" in _reason(headers)
+    assert sidecar.exit_code is None
+    assert not sidecar.says("gridsidecar migrate")

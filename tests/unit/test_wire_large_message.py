@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tracemalloc
+import zlib
 from typing import Any
 
 import pytest
@@ -180,3 +181,29 @@ def test_a_stored_text() -> None:
     for text in ("[1", "[1] x", "", "x"):
         with pytest.raises(JsonRefused):
             stored_text(text)
+
+
+def test_what_is_refused_for_want_of_memory_keeps_its_type_and_callback() -> None:
+    fields = {"task_id": "t", "task_type": "x", "callback_url": "http://h/", "data": "d" * 100_000}
+    refused = read_large(Message(body=json.dumps(fields).encode()), 2**24, 1000)
+    assert isinstance(refused, Refused)
+    assert refused.task is not None
+    assert (refused.task.task_type, refused.task.callback.url, refused.task.data) == ("x", "http://h/", None)
+    fields["callback_data"] = {"queue_name": "q", "more": "d" * 100_000}
+    refused = read_large(Message(body=json.dumps(fields).encode()), 2**24, 1000)
+    assert isinstance(refused, Refused)
+    assert refused.task is not None
+    assert not refused.task.callback.wanted
+
+
+@pytest.mark.parametrize("size", [131_072, 131_073, 200_000, 262_144, 262_145, 1_000_003])
+@pytest.mark.parametrize("level", [1, 6, 9])
+def test_a_bare_deflate_stream_of_any_size_is_whole(size: int, level: int) -> None:
+    """What the inflater still holds when all input is taken belongs to the text, too."""
+    head = b'{"task_id":"a","data":"'
+    raw = head + b"x" * (size - len(head) - 2) + b'"}'
+    packer = zlib.compressobj(level, zlib.DEFLATED, -15)
+    message = Message(body=packer.compress(raw) + packer.flush(), content_encoding="deflate")
+    task = read_large(message, 2**24, 2**29)
+    assert isinstance(task, Task)
+    assert b"".join(map(bytes, task.data.chunks())) == raw[len(head) - 1 : -1]

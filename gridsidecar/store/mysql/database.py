@@ -61,7 +61,7 @@ class MySQLDatabase:
                 raise
             except BROKEN as error:
                 if meaning(error) is not Meaning.RETRY:
-                    raise translated(error, self._address.place) from error
+                    raise translated(error, self._address.place, self._tables.all) from error
                 last: Exception = error
             await self._clock.sleep(backoff(attempt, base=0.01, limit=0.2, rng=self._rng))
         raise StoreUnavailable(f"the database {self._address.place} kept deadlocking: {last}") from last

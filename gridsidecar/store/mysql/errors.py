@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from enum import StrEnum
 
@@ -61,6 +62,8 @@ _MEANINGS = {
     Meaning.REJECTED: {1048, 1062, 1153, 1264, 1265, 1292, 1366, 1406, 1525, 3140, 3156, 3157, 3819, 4025},
     Meaning.REFUSED: {*ADVICE, 1054, 1064, 1146, 1356},
 }
+_OF_TABLES = {1142, 1143, 1146}  # each names one
+_OF_ROUTINES = {1305, 1370, 1449}
 MISSING = {1054, 1146}  # no such column, no such table
 _BY_CODE = {code: meaning for meaning, codes in _MEANINGS.items() for code in codes}
 _OF_THE_CLIENT = range(2000, 3000)  # a client's own, nearly all of them for a connection that broke
@@ -107,14 +110,20 @@ def refusal(error: BaseException, place: str) -> AccessRefused | None:
     return _refused(error, place) if refused else None
 
 
+def _is_about_others(error: BaseException, ours: frozenset[str]) -> bool:
+    """Whether it comes of what a trigger does, for some rows perhaps: with a table or a routine that is not ours."""
+    code, text = error.args[0], str(error.args[-1])
+    return code in _OF_ROUTINES or (code in _OF_TABLES and not ours & set(re.split(r"\W+", text)))
+
+
 def _refused(error: BaseException, place: str) -> AccessRefused:
     code = error.args[0] if error.args else 0
     advice = MIGRATE.removeprefix("; ") if code in MISSING else ADVICE.get(code, "")
     return AccessRefused(f"the database {place} refused: {_words(error)}{'; ' if advice else ''}{advice}")
 
 
-def translated(error: BaseException, place: str) -> GridSidecarError | RowRejected:
-    """The error in the store's words; `place` says which database."""
+def translated(error: BaseException, place: str, ours: frozenset[str]) -> GridSidecarError | RowRejected:
+    """The error in the store's words; `place` says which database, `ours` the names of our tables."""
     text = _words(error)
     match meaning(error):
         case Meaning.REJECTED:
@@ -122,7 +131,7 @@ def translated(error: BaseException, place: str) -> GridSidecarError | RowReject
         case Meaning.UNKNOWN:
             return StatementRefused(text)
         case Meaning.REFUSED:
-            return _refused(error, place)
+            return StatementRefused(text) if _is_about_others(error, ours) else _refused(error, place)
         case Meaning.READ_ONLY:
             return StoreUnavailable(f"the database {place} is read-only: {text}")
         case Meaning.FULL:
