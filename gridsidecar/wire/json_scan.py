@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import NoReturn
 
 from gridsidecar.wire.strict_json import MAX_CONTAINERS, MAX_DEPTH, MAX_KEYS, MAX_VALUES, JsonRefused, parse_json
@@ -39,20 +40,27 @@ def _value(levels: int) -> bytes:
 
 
 _PLAIN = re.compile(_SCALAR)
-_SHALLOW = re.compile(_value(_AT_ONCE))
 _BLANK = re.compile(_SPACE)
 _NAME = re.compile(rb"(" + _STRING + rb")" + _SPACE + rb":" + _SPACE)
 _OPEN = {b"[": re.compile(rb"\[" + _SPACE), b"{": re.compile(rb"\{" + _SPACE + rb"(?:" + _KEY + rb"|(?=\}))")}
 _COMMA = {b"[": re.compile(rb"," + _SPACE), b"{": re.compile(rb"," + _SPACE + _KEY)}
 _CLOSE = {b"[": b"]", b"{": b"}"}
-# Whatever comes before the last value of a list or object, and is shallow.
-_RUN = {
-    b"[": re.compile(rb"(?:" + _value(_AT_ONCE) + _SPACE + rb"," + _SPACE + rb")*+"),
-    b"{": re.compile(rb"(?:" + _value(_AT_ONCE) + _SPACE + rb"," + _SPACE + _KEY + rb")*+"),
-}
 _ANY_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _ANY_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?![0-9.eE])")
 _NO_NUMBER = re.compile(rb"NaN|-?Infinity")
+
+
+@cache  # compiled when first needed: that takes as long as a quarter of a start
+def _shallow() -> re.Pattern[bytes]:
+    """A value of few levels."""
+    return re.compile(_value(_AT_ONCE))
+
+
+@cache
+def _run(around: bytes) -> re.Pattern[bytes]:
+    """Whatever comes before the last value of a list or object, and is shallow."""
+    key = _KEY if around == b"{" else b""
+    return re.compile(rb"(?:" + _value(_AT_ONCE) + _SPACE + rb"," + _SPACE + key + rb")*+")
 
 
 def members(raw: bytes | bytearray, start: int = 0) -> Iterator[tuple[str, int, int]]:
@@ -107,7 +115,7 @@ def value_end(raw: bytes | bytearray, at: int, depth: int) -> int:
         shallow = depth + len(around) + _AT_ONCE <= MAX_DEPTH
         if shallow and around:
             at = _skipped(raw, at, around[-1])
-        value = (_SHALLOW if shallow else _PLAIN).match(raw, at)
+        value = (_shallow() if shallow else _PLAIN).match(raw, at)
         if value is not None:
             at = value.end()
         elif (opened := bytes(raw[at : at + 1])) in _OPEN:
@@ -133,7 +141,7 @@ def value_end(raw: bytes | bytearray, at: int, depth: int) -> int:
 
 
 def _skipped(raw: bytes | bytearray, at: int, around: bytes) -> int:
-    run = _RUN[around].match(raw, at)
+    run = _run(around).match(raw, at)
     assert run is not None  # it matches nothing, too
     return run.end()
 
