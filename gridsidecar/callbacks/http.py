@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from gridsidecar import wire
 from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sent, Unavailable
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import CallbackSettings
@@ -30,7 +31,7 @@ class HttpSender:
     async def send(self, callback: OwedCallback) -> Sent:
         if not callback.url:
             return Hopeless("callback_type is http, but there is no callback_url")
-        body = callback.body
+        body = wire.sent_callback(callback.body)
         headers = {
             "content-type": "application/json",
             **signed_headers(self._secret, callback.id, body, self._clock.now()),

@@ -36,7 +36,12 @@ class RabbitSender:
             return Hopeless(f"what is stored of it cannot be read: {error}")
         if (refusal := self._refusal(queue)) is not None:
             return Hopeless(refusal)
-        message = Message(body=callback.body, message_id=callback.id, content_type="application/json", callback=True)
+        message = Message(
+            body=wire.sent_callback(callback.body),
+            message_id=callback.id,
+            content_type="application/json",
+            callback=True,
+        )
         try:
             await self._broker.send(queue, message, create=self._settings.declare_queues)
         except (PublishRefused, OperationRefused) as error:

@@ -11,7 +11,6 @@ CHINESE = {
     "a variable has no effect": "环境变量不生效",
     "a setting is unusual": "配置取值不寻常",
     "unexpected error": "意外错误",
-    "failpoint reached": "到达故障注入点",
     # A task or an attempt ended
     "task pending": "任务已退回队列",
     "task retrying": "任务等待重试",

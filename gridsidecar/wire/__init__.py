@@ -1,6 +1,6 @@
 """The formats at the edges: task messages in, one line of JSON to the handler, its events back, stored properties."""
 
-from gridsidecar.wire.callback_body import callback_queue, encode_callback
+from gridsidecar.wire.callback_body import callback_queue, encode_callback, sent_callback
 from gridsidecar.wire.event_line import decode_beginning, decode_event
 from gridsidecar.wire.events import (
     Channel,
@@ -63,5 +63,6 @@ __all__ = [
     "is_small",
     "read_large",
     "readable_json",
+    "sent_callback",
     "stored_text",
 ]

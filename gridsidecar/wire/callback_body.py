@@ -8,8 +8,10 @@ from typing import Any
 
 from gridsidecar.task import ErrorType, Status
 from gridsidecar.wire.json_scan import members
-from gridsidecar.wire.json_text import Spliced, spliced
+from gridsidecar.wire.json_text import Spliced, in_ascii, spliced
 from gridsidecar.wire.strict_json import JsonRefused
+
+LARGE = 1024 * 1024  # bytes
 
 
 def encode_callback(
@@ -43,6 +45,11 @@ def encode_callback(
         ascii_only=False,  # escaped, a text could be three times as long as in the message that it comes from
     )
     return body if isinstance(body, Spliced) else body.decode()
+
+
+def sent_callback(body: bytes) -> bytes:
+    """A stored body as it is sent: in ASCII, as receivers of the earlier plugin know it. A large one stays in UTF-8."""
+    return body if len(body) > LARGE or body.isascii() else in_ascii(body.decode("utf-8", "replace"))
 
 
 def callback_queue(body: bytes) -> str | None:

@@ -41,9 +41,8 @@ class JsonText:
     def ascii_chunks(self) -> Iterator[bytes]:
         """The text in ASCII and on one line."""
         for piece in text_pieces(self.chunks()):
-            plain = piece if piece.isascii() else _FOREIGN.sub(_escaped, piece)
             # A line can only break between two values: inside of a string a break must be escaped.
-            yield plain.encode("ascii").translate(_ONE_LINE)
+            yield in_ascii(piece).translate(_ONE_LINE)
 
     @property
     def kind(self) -> str:
@@ -53,6 +52,11 @@ class JsonText:
 
 
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+
+
+def in_ascii(text: str) -> bytes:
+    """JSON with escapes for what is not ASCII; that stands in strings only."""
+    return (text if text.isascii() else _FOREIGN.sub(_escaped, text)).encode("ascii")
 
 
 def _escaped(found: re.Match[str]) -> str:
