@@ -59,7 +59,7 @@ async def test_a_chinese_run_speaks_chinese(embedded_place: Place, start: Start)
     said = Counter(words(sidecar.text))
     assert set(said) <= set(CHINESE.values())
     assert (said["任务成功"], said["任务失败"], said["任务等待重试"]) == (3, 1, 1)
-    assert said["开始消费"] == said["准备退出"] == said["统计"] == said["消息不合法，已转入死信队列"] == 1
+    assert said["开始消费"] == said["准备退出"] == said["统计"] == said["消息被拒绝"] == 1
     assert "task_id=a type=default attempt=1" in sidecar.text
 
 

@@ -187,7 +187,7 @@ async def test_an_endpoint_that_hangs_holds_nobody_up(web: Web, told: Told) -> N
 
 
 async def test_a_try_without_an_answer_ends(web: Web, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gridsidecar.notify.notifier.TRY_LIMIT", 0.3)
+    monkeypatch.setattr("gridsidecar.notify.notifier.TRY_LIMIT", 1.0)
     web.answer = silence()
     bot = Bot()
     async with notifier(feishu(web)) as tells:
@@ -195,7 +195,7 @@ async def test_a_try_without_an_answer_ends(web: Web, told: Told, monkeypatch: p
         await eventually(told)
         web.answer = bot.answer
         await eventually(lambda: bot.cards)
-    assert "did not reply within 0.3 s" in told()[0][1]["reason"]
+    assert "did not reply within 1 s" in told()[0][1]["reason"]
 
 
 async def test_a_secret_that_cannot_sign_is_told(web: Web, told: Told) -> None:
