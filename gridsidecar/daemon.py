@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from gridsidecar import __version__, failpoints, signals, telemetry
+from gridsidecar.admission import Admissions
+from gridsidecar.attempt import AttemptRunner
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.callbacks import make_senders
 from gridsidecar.callbacks.deliverer import Deliverer
 from gridsidecar.clock import SystemClock, backoff, system_random
 from gridsidecar.config.settings import Settings
 from gridsidecar.consumer import Consumer
+from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavailable
-from gridsidecar.executor import Executor
-from gridsidecar.handler import make_handlers, reaper
+from gridsidecar.handler import Handler, make_handlers, reaper
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
 from gridsidecar.hooks import Hooks
+from gridsidecar.identity import Identity
+from gridsidecar.look_ahead import LookAhead
 from gridsidecar.maintenance import Maintenance
 from gridsidecar.memory_budget import give_back_what_is_freed
 from gridsidecar.notify import Origin, make_notifier
+from gridsidecar.routes import Routes
+from gridsidecar.run_limits import RunLimits
+from gridsidecar.slots import Slots
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.telemetry import Readiness
-from gridsidecar.worker import Worker, make_lanes
+from gridsidecar.waiting import pause
+from gridsidecar.worker import Attempts, Worker
 
-KILL_MARGIN = 15.0  # seconds beyond a handler's kill grace for its drain, its last write and its message
+PATIENCE_BESIDE_OTHERS = 5.0  # seconds
 FAREWELL = 5.0  # seconds for the last notices, for the lease's goodbye, and for callbacks when a signal ends us
 
 
@@ -48,36 +56,42 @@ class Daemon:
         self._options = options
         self._clock = SystemClock()
         self._rng = system_random()
-        self._readiness = Readiness()
-        self._leave = asyncio.Event()  # set by a signal or by a reason of our own
-        self._told = asyncio.Event()  # set by a signal
-        self._hurry = asyncio.Event()  # set by a second one
-        self._why = ""
-        self._finish_in_hand = False  # we leave because the work is done: what still arrives is work, too
-        self._broker: Broker = make_broker(settings.broker, self._readiness)
+        self._env = env = Environment(settings.worker, Readiness(), self._clock, self._rng)
+        self._shutdown = env.shutdown
+        self._broker: Broker = make_broker(settings.broker, env.readiness)
         self._store: OpenStore = make_store(settings.store, settings.broker.queue)
-        self._worker = Worker(settings.worker, self._store.leases, self._readiness, self._clock, self._rng)
-        origin = Origin(queue=settings.broker.queue, worker=self._worker.name)
-        self._notifier = make_notifier(settings.notify, origin, settings.log.language, self._clock, self._rng)
-        self._worker.listeners.append(self._notifier.hear)
+        identity = Identity(self._store.leases, env.name, settings.worker.lease, self._clock)
+        self._worker = Worker(env, identity, Attempts(self._clock))
+        self._hooks = Hooks(settings.hooks, self._worker, settings.broker.queue)
         handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)
         self._handlers = list(handlers.values())
-        lanes = make_lanes(handlers, settings.handlers, settings.retry, self._concurrency)
-        self._hooks = Hooks(settings.hooks, self._worker, settings.broker.queue)
-        executor = Executor(
-            self._worker, self._store.tasks, settings.progress_interval, before=self._hooks.before_attempt
-        )
-        self._consumer = Consumer(
-            self._worker, lanes, self._broker, self._store.tasks, executor, settings.broker, once=options.once
-        )
+        self._consumer, self._look_ahead = self._build_line(handlers)
         self._maintenance = Maintenance(self._worker, self._broker, self._store, settings.broker.longest_hold)
+        self._limits = RunLimits(env, self._broker, self._consumer, lambda: self._busy, once=options.once)
+        origin = Origin(queue=settings.broker.queue, worker=env.name)
+        self._notifier = make_notifier(settings.notify, origin, settings.log.language, self._clock, self._rng)
         senders = make_senders(settings.callbacks, self._broker, settings.broker, self._clock)
-        self._deliverer = Deliverer(self._worker, self._store.outbox, senders, settings.callbacks)
-        self._worker.listeners.append(self._deliverer.note)
+        self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks)
         self._statistics = Statistics(
-            self._clock, settings.log.stats_interval, lambda: len(self._worker.attempts), self._broker.ready_count
+            self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
         )
-        self._worker.listeners.append(self._statistics.note)
+        env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note]
+
+    def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
+        """What carries a delivery from its arrival to its ack."""
+        settings, tasks = self._settings, self._store.tasks
+        patience = settings.broker.longest_hold
+        if len(handlers) > 1:  # what waits for one handler must not keep the others from their work
+            patience = min(patience, PATIENCE_BESIDE_OTHERS)
+        slots = Slots(self._concurrency, patience)
+        routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency)
+        admissions = Admissions(self._worker, tasks, slots, patience)
+        attempts = AttemptRunner(self._worker, tasks, settings.progress_interval, before=self._hooks.before_attempt)
+        consumer = Consumer(
+            self._worker, routes, admissions, attempts, self._broker, tasks, settings.broker, once=self._options.once
+        )
+        most = 0 if self._options.once else settings.worker.prefetch
+        return consumer, LookAhead(self._broker, slots, consumer, self._clock, self._concurrency, most)
 
     @property
     def _concurrency(self) -> int:
@@ -98,14 +112,15 @@ class Daemon:
             leaving.push_async_callback(self._finish)
             if not await self._start():
                 return EX_OK
-            consuming = asyncio.create_task(self._broker.consume(self._consumer.receive, self._concurrency))
+            consuming = asyncio.create_task(self._broker.consume(self._consumer.receive, self._look_ahead.prefetch))
+            self._look_ahead.start()
             try:
                 await self._until_leaving(consuming)
             finally:
                 await self._drain(consuming)
                 await self._statistics.stop()
-            if self._worker.refusal is not None:
-                raise self._worker.refusal
+            if self._env.refusal is not None:
+                raise self._env.refusal
             return EX_OK
 
     # -- starting -----------------------------------------------------------------------------------------------------
@@ -113,7 +128,7 @@ class Daemon:
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in signals.leaving():
-            loop.add_signal_handler(number, self._on_signal, number)
+            loop.add_signal_handler(number, self._shutdown.signalled, number)
 
     def _deafen(self) -> None:
         """All is done: to be told to go once more must not change the exit code."""
@@ -122,24 +137,14 @@ class Daemon:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
-    def _on_signal(self, number: signal.Signals) -> None:
-        (self._hurry if self._told.is_set() else self._told).set()
-        self._go(f"{number.name} received")
-
-    def _go(self, why: str, *, finish_in_hand: bool = False) -> None:
-        if not self._leave.is_set():
-            self._why = why
-            self._finish_in_hand = finish_in_hand
-            self._leave.set()
-
     async def _start(self) -> bool:
         """Connect and announce ourselves. False when we are told to leave before that has worked."""
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("store", lambda: self._store.open(migrate=self._settings.store.migrate)),
             ("broker", self._broker.open),
             ("broker", self._look_for_dead_letters),
-            ("on_startup", lambda: self._hooks.start(self._leave)),
-            ("store", self._worker.lease.renew),
+            ("on_startup", lambda: self._hooks.start(self._shutdown.asked)),
+            ("store", self._worker.identity.lease.renew),
         ]
         for part, step in steps:
             if not await self._until_reached(part, step):
@@ -154,7 +159,7 @@ class Daemon:
             version=__version__,
             queue=self._settings.broker.queue,
             concurrency=self._concurrency,
-            worker=self._worker.name,
+            worker=self._env.name,
             handlers=",".join(self._settings.handlers),
         )
         return True
@@ -164,37 +169,31 @@ class Daemon:
         try:
             await self._broker.ensure_dead_letters()
         except PublishRefused as error:
-            self._readiness.blocked("dead letters", str(error))
+            self._env.readiness.blocked("dead letters", str(error))
 
     async def _until_reached(self, part: str, step: Callable[[], Awaitable[None]]) -> bool:
         failures = 0
-        while not self._leave.is_set():
+        while not self._shutdown.asked.is_set():
             try:
                 await step()
             except Unavailable as error:
                 if self._options.fail_fast:
                     raise
-                self._readiness.blocked(part, str(error))
+                self._env.readiness.blocked(part, str(error))
             else:
-                self._readiness.clear(part)
+                self._env.readiness.clear(part)
                 return True
             failures += 1
-            await self._pause(backoff(failures, base=0.5, limit=15.0, rng=self._rng))
+            await pause(self._shutdown.asked, backoff(failures, base=0.5, limit=15.0, rng=self._rng))
         return False
-
-    async def _pause(self, seconds: float) -> None:
-        """Sleep, but not past a reason to leave."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._leave.wait()
 
     # -- serving ------------------------------------------------------------------------------------------------------
 
     async def _until_leaving(self, consuming: asyncio.Task[None]) -> None:
         watchers = {
-            asyncio.create_task(self._leave.wait()),
-            asyncio.create_task(self._until_idle()),
-            asyncio.create_task(self._worker.refused.wait()),
+            asyncio.create_task(self._shutdown.asked.wait()),
+            asyncio.create_task(self._limits.reached()),
+            asyncio.create_task(self._env.refused.wait()),
             consuming,
         }
         try:
@@ -202,51 +201,10 @@ class Daemon:
         finally:
             for watcher in watchers - {consuming}:
                 watcher.cancel()
-        if self._worker.refusal is not None:
-            self._go("a server refused us")
+        if self._env.refusal is not None:
+            self._shutdown.ask("a server refused us")
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend
-
-    async def _until_idle(self) -> None:
-        """Return when this run is over by its own rules: once, burst, idle."""
-        settings = self._settings.worker
-        started = self._clock.monotonic()
-        while True:
-            if await self._one_was_taken(min(settings.burst_check_interval, 1.0)):
-                await self._broker.stop_consuming()  # at prefetch 1 nothing else is in hand
-                return self._go("one task was taken", finish_in_hand=True)
-            idle = self._clock.monotonic() - max(started, self._consumer.active_at) if not self._busy else 0.0
-            if settings.idle_timeout and idle >= settings.idle_timeout:
-                return self._go(f"idle for {settings.idle_timeout:g} s", finish_in_hand=True)
-            if settings.burst and await self._burst_is_over(started):
-                return None
-
-    async def _one_was_taken(self, seconds: float) -> bool:
-        """Pause; with --once True as soon as an attempt starts, which cannot wait for the pause's end."""
-        if not self._options.once:
-            await self._clock.sleep(seconds)
-            return False
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._consumer.first_attempt.wait()
-        return self._consumer.first_attempt.is_set()
-
-    async def _burst_is_over(self, started: float) -> bool:
-        settings = self._settings.worker
-        if settings.burst_timeout and self._clock.monotonic() - started >= settings.burst_timeout:
-            self._go(f"burst_timeout of {settings.burst_timeout:g} s is over")
-        elif (not self._busy or not settings.burst_wait) and await self._queue_is_empty():
-            self._go("the queue is empty", finish_in_hand=settings.burst_wait)
-        return self._leave.is_set()
-
-    async def _queue_is_empty(self) -> bool:
-        try:
-            if await self._broker.ready_count():
-                return False
-        except GridSidecarError:  # the broker is away: nobody knows
-            return False
-        # A message may have left the queue for our hands in between; then this run goes on.
-        return not self._busy or not self._settings.worker.burst_wait
 
     @property
     def _busy(self) -> bool:
@@ -256,69 +214,43 @@ class Daemon:
 
     async def _drain(self, consuming: asyncio.Task[None]) -> None:
         """Stop taking, let running attempts finish, end the rest as interrupted. Every wait has a limit."""
-        telemetry.info("leaving", reason=self._why or "an error", running=len(self._worker.attempts))
-        self._readiness.reasons["worker"] = "draining"
+        telemetry.info("leaving", reason=self._shutdown.why or "an error", running=self._worker.attempts.running)
+        self._env.readiness.reasons["worker"] = "draining"
         await failpoints.reached("draining")
+        await self._look_ahead.stop()
         with suppress(GridSidecarError, TimeoutError):
             async with asyncio.timeout(FAREWELL):
                 await self._broker.stop_consuming()
-        drained = asyncio.create_task(self._consumer.drained())
-        if self._finish_in_hand:
-            await self._wait_for(drained, None, self._told)
-        self._consumer.leave()
-        grace = 0.0 if self._no_wait else self._settings.worker.shutdown_grace
-        await self._wait_for(drained, grace, self._hurry)
-        if not drained.done():
-            self._worker.interrupt()
-            self._hurry.clear()
-            await self._wait_for(drained, self._longest_kill_grace, self._hurry)
-        self._worker.out_of_patience = True
-        if not drained.done():
-            for held in list(self._worker.attempts.values()):
-                held.stop.hurry()
-            await asyncio.wait({drained}, timeout=KILL_MARGIN)
-        if not drained.done():
-            await self._consumer.abandon()
-        await drained
+        worker = self._settings.worker
+        grace = 0.0 if worker.burst and not worker.burst_wait else worker.shutdown_grace
+        kill_grace = max(handler.kill_grace for handler in self._settings.handlers.values())
+        await self._shutdown.drain(self._consumer, grace=grace, kill_grace=kill_grace)
         await failpoints.reached("drained")
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
 
     @property
-    def _no_wait(self) -> bool:
-        return self._settings.worker.burst and not self._settings.worker.burst_wait
-
-    @property
-    def _longest_kill_grace(self) -> float:
-        return max(handler.kill_grace for handler in self._settings.handlers.values()) + KILL_MARGIN / 3
-
-    async def _wait_for(self, drained: asyncio.Task[None], seconds: float | None, cut_short: asyncio.Event) -> None:
-        """Until drained, for `seconds` at most."""
-        cutting = asyncio.create_task(cut_short.wait())
-        await asyncio.wait({drained, cutting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        cutting.cancel()
-
-    @property
     def _time_for_callbacks(self) -> float:
         """Seconds: what is due is part of the work that this run finishes; told to leave, we leave it to others."""
-        if self._hurry.is_set():
+        if self._shutdown.hurry.is_set():
             return 0.0
-        return self._settings.callbacks.timeout + FAREWELL if self._finish_in_hand else FAREWELL
+        return self._settings.callbacks.timeout + FAREWELL if self._shutdown.finishes_work else FAREWELL
 
     async def _finish(self) -> None:
         """The last callbacks, notices, hooks and handlers that stay, side by side; then the hook that comes when
         all is over. Each has its own limit; being told to leave once more ends what runs."""
         time_for_callbacks = self._time_for_callbacks
-        self._hurry.clear()
+        hurry = self._shutdown.hurry
+        hurry.clear()
         done = await asyncio.gather(
             self._deliverer.finish(time_for_callbacks),
             self._notifier.close(FAREWELL),
-            self._hooks.finish_tasks(self._hurry),
-            *(handler.close(self._hurry) for handler in self._handlers),
+            self._hooks.finish_tasks(hurry),
+            *(handler.close(hurry) for handler in self._handlers),
             return_exceptions=True,
         )
-        self._hurry.clear()
-        await self._hooks.shut_down(self._hurry)
+        hurry.clear()
+        await self._hooks.shut_down(hurry)
         for error in done:
             if isinstance(error, BaseException):
                 raise error
@@ -326,7 +258,7 @@ class Daemon:
     async def _say_goodbye(self) -> None:
         with suppress(GridSidecarError, TimeoutError):
             async with asyncio.timeout(FAREWELL):
-                for lease in self._worker.leases:
+                for lease in self._worker.identity.leases:
                     if lease.live:
                         await lease.leave()
 

@@ -15,8 +15,9 @@ from gridsidecar.errors import EX_CONFIG, GridSidecarError
 from gridsidecar.handler import CommandEnd, Stop, StopReason, run_command, timeout_of
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import attempt_environment, hook_environment, traceparent_of
+from gridsidecar.routes import Route
 from gridsidecar.task import Claim, Message, Report, Task, TaskUpdate
-from gridsidecar.worker import HeldAttempt, Lane, Worker
+from gridsidecar.worker import HeldAttempt, Worker
 
 LONGEST_LINE = 256  # ends of tasks that wait for their hook; what comes on top gets none
 
@@ -40,9 +41,9 @@ class Hooks:
         self._worker = worker
         self._queue = queue
         self._started = False
-        self._ends = EndLine(self._task_ended, worker.settings.concurrency)
+        self._ends = EndLine(self._task_ended, worker.env.settings.concurrency)
         if settings.on_task_end:
-            worker.listeners.append(self._listen)
+            worker.env.listeners.append(self._listen)
 
     # -- the worker's own ---------------------------------------------------------------------------------------------
 
@@ -72,25 +73,25 @@ class Hooks:
         if argv is None:
             return CommandEnd(exit_code=0)
         telemetry.info("running a hook", hook=name)
-        line = wire.encode_worker_event(kind, worker=self._worker.name, queue=self._queue)
+        line = wire.encode_worker_event(kind, worker=self._worker.env.name, queue=self._queue)
         return await self._run(name, argv, line, {}, stop)
 
     # -- a task's -----------------------------------------------------------------------------------------------------
 
     @property
-    def before_attempt(self) -> Callable[[HeldAttempt, Lane], Awaitable[None]] | None:
+    def before_attempt(self) -> Callable[[HeldAttempt, Route], Awaitable[None]] | None:
         """on_task_start, for whoever runs attempts; None where there is none."""
         return None if self._settings.on_task_start is None else self._task_starts
 
-    async def _task_starts(self, held: HeldAttempt, lane: Lane) -> None:
+    async def _task_starts(self, held: HeldAttempt, route: Route) -> None:
         argv, claim = self._settings.on_task_start, held.claim
         assert argv is not None
         try:
             line = wire.encode_input(
                 claim,
                 mode="task",
-                timeout_s=timeout_of(claim, lane.settings) or None,
-                grace_s=lane.settings.kill_grace,
+                timeout_s=timeout_of(claim, route.settings) or None,
+                grace_s=route.settings.kill_grace,
                 deadline_ms=None,  # its time begins after the hook
                 traceparent=traceparent_of(claim),
             )

@@ -23,6 +23,7 @@ from gridsidecar.task import (
     Failed,
     Interrupted,
     Message,
+    NotStarted,
     Outcome,
     Settle,
     Status,
@@ -51,6 +52,7 @@ class Row:
     message_id: str | None = None
     handed_off: bool = False
     cancel_requested: bool = False
+    ahead: bool = False  # claimed before there was a slot for it: nobody knows whether it has started
     due_in: float = 0.0  # until the next run; <= 0 is due
     lease_left: float | None = None  # of the owner; None or <= 0: it is not alive
     # Not for the rules, but for the claim:
@@ -69,6 +71,7 @@ class Me:
     holds_attempt: int | None = None  # the attempt of this task that is in memory here
     holds_live_copy: bool = False  # … and its delivery is alive
     max_crashes: int = 3
+    ahead: bool = False  # there is no slot for it yet
 
 
 # -- what to do with a delivery ---------------------------------------------------------------------------------------
@@ -86,6 +89,7 @@ class Begin:
     attempt: int
     crashes: int
     rescues: bool = False
+    ahead: bool = False  # the row is to say that it was claimed before there was a slot for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,12 @@ class Wait:
     leaseless: bool = False  # … in an earlier system: nobody can see whether it lives
 
 
+@dataclass(frozen=True, slots=True)
+class AwaitSlot:
+    """It may start, but is to be claimed only when there is a slot for it: so that a death counts as a crash, and only
+    that of a handler that had started."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Close:
     """The task ends here, without another run."""
@@ -126,7 +136,7 @@ class Close:
 
 
 Unstarted = Adopt | Drop | Wait  # settles the delivery without touching the row
-Reception = Insert | Begin | Resume | Adopt | Drop | Wait | Close
+Reception = Insert | Begin | Resume | Adopt | Drop | Wait | Close | AwaitSlot
 
 
 def leftover(row: Row, message: Message) -> bool:
@@ -149,7 +159,9 @@ def receive(row: Row | None, message: Message, me: Me) -> Reception:
     if row.cancel_requested:
         return cancel(row)
     if row.due_in <= 0:
-        return Begin(attempt=row.attempt + 1, crashes=row.crashes)
+        if me.ahead and row.crashes:
+            return AwaitSlot()
+        return Begin(attempt=row.attempt + 1, crashes=row.crashes, ahead=me.ahead)
     if leftover(row, message):
         return Drop("a newer message will bring it back")
     return Wait(delay=row.due_in)
@@ -171,14 +183,16 @@ def _receive_running(row: Row, message: Message, me: Me) -> Reception:
 
 def _receive_mine(row: Row, message: Message, me: Me) -> Reception:
     if me.holds_attempt != row.attempt:
-        return Resume()
+        return AwaitSlot() if me.ahead and not row.ahead else Resume()
     if me.holds_live_copy or row.handed_off or leftover(row, message):
         return Drop("runs here")
     return Adopt()
 
 
 def _rescue(row: Row, me: Me) -> Reception:
-    crashes = row.crashes + 1
+    """A claim that may never have started spends no crash. The next one is made with a slot in hand, so what takes
+    its worker down at once is free but once."""
+    crashes = row.crashes + (not row.ahead)
     if row.cancel_requested:
         return replace(cancel(row), rescues=True)
     if crashes > me.max_crashes:
@@ -189,7 +203,7 @@ def _rescue(row: Row, me: Me) -> Reception:
             crashes=crashes,
             rescues=True,
         )
-    return Begin(attempt=row.attempt + 1, crashes=crashes, rescues=True)
+    return AwaitSlot() if me.ahead else Begin(attempt=row.attempt + 1, crashes=crashes, rescues=True)
 
 
 def cancel(row: Row) -> Close:
@@ -219,6 +233,8 @@ def decide(
             return cancelled(claim)
         case Interrupted():
             return _interrupted(claim, max_crashes)
+        case NotStarted():
+            return _transition(claim, Status.PENDING, outcome="not_started", settle=Settle.GIVE_BACK, delay=0.0)
         case CannotStart(error):
             return _transition(
                 claim,

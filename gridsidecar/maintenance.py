@@ -9,23 +9,26 @@ from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Broker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError, PublishRefused
 from gridsidecar.handler import StopReason, reaper
+from gridsidecar.identity import Lease
 from gridsidecar.store import HeldRow, OpenStore, RowRejected
 from gridsidecar.store.retention import BATCH
-from gridsidecar.worker import HeldAttempt, Lease, Worker
+from gridsidecar.worker import HeldAttempt, Worker
 
 RENEWALS_PER_LEASE = 3
 LONGEST_LOOK_GAP = 15.0  # seconds between two looks for overdue tasks, and for old ones
 PRUNES_PER_LOOK = 20  # batches
 PRUNE_PAUSE = 0.2  # seconds, about, between two batches: others want to use the database, too
 REFUSED_REST = 60.0  # seconds until a row is tried again that the database refused to write
+MARK_AFTER = 1.0  # seconds that a handler runs until its row says so, where it was claimed ahead
 FAILED_PAUSE = 2.0  # seconds, at most, after which a failed try is made again: a lease does not wait
 
 
 class Maintenance:
-    """Three loops, safe with many sidecars on one database. It never claims a task: it sends nudges."""
+    """Loops, safe with many sidecars on one database. It never claims a task: it sends nudges."""
 
     def __init__(self, worker: Worker, broker: Broker, store: OpenStore, longest_hold: float) -> None:
         self._worker = worker
+        self._env = worker.env
         self._broker = broker
         self._store = store.tasks
         self._leases = store.leases
@@ -34,13 +37,14 @@ class Maintenance:
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        lease = self._worker.lease.seconds
+        lease = self._worker.identity.lease.seconds
         beat = min(lease / RENEWALS_PER_LEASE, self._longest_hold / 4)
         look = min(lease, LONGEST_LOOK_GAP)
         self._loops = [
             asyncio.create_task(self._every(seconds, work, part))
             for seconds, work, part in (
                 (beat, self.beat, "lease"),
+                (MARK_AFTER, self.mark_started, "marks"),
                 (look, self.nudge_overdue, "maintenance"),
                 (look, self.prune, "retention"),
             )
@@ -55,93 +59,93 @@ class Maintenance:
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], part: str) -> None:
         pause = seconds
         while True:
-            await self._worker.clock.sleep(pause * self._worker.rng.uniform(0.9, 1.0))
+            await self._env.clock.sleep(pause * self._env.rng.uniform(0.9, 1.0))
             pause = seconds
             try:
                 await work()
             except GridSidecarError as error:
-                self._worker.readiness.blocked(part, str(error))
+                self._env.readiness.blocked(part, str(error))
                 pause = min(seconds, FAILED_PAUSE)
             except Exception as error:
                 telemetry.stumbled(error)
             else:
-                self._worker.readiness.clear(part)
+                self._env.readiness.clear(part)
 
     async def beat(self) -> None:
         """One heartbeat. Raises `StoreUnavailable`."""
         reaper.sweep(asyncio.get_running_loop())  # as PID 1 we inherit zombies even while idle
-        for lease in list(self._worker.leases):
+        for lease in list(self._worker.identity.leases):
             await lease.renew()
         await failpoints.reached("lease_renewed")
-        for lease in list(self._worker.leases):
+        for lease in list(self._worker.identity.leases):
             await self._reconcile(lease)
         await self._take_new_identity()
-        for held in list(self._worker.attempts.values()):
-            if self._worker.clock.monotonic() - held.received_at > self._longest_hold:
+        for held in self._worker.attempts:
+            if self._env.clock.monotonic() - held.received_at > self._longest_hold:
                 await self._each(held.claim.task_id, self._hand_off(held))
 
     async def _reconcile(self, lease: Lease) -> None:
         """Rows and memory must name the same attempts: one that no row names is killed, a row without one goes back."""
         before = self._in_memory()
-        running = [held for held in self._worker.attempts_of(lease) if not held.ended]
+        running = [held for held in self._worker.attempts.of(lease) if not held.ended]
         rows = {row.task_id: row for row in await self._leases.rows_of(lease.worker_id)}
         for held in running:
             if self._worker.attempts.get(held.claim.task_id) is held and not held.ended:
                 self._compare(held, rows.get(held.claim.task_id))
         for row in rows.values():
-            if row.task_id not in before and row.task_id not in self._worker.unwritable:
+            if row.task_id not in before and row.task_id not in self._worker.attempts.unwritable:
                 await self._each(row.task_id, self._return(lease, row))
         if not rows and self._worker.is_done_with(lease):
             await lease.leave()
-            self._worker.leases.remove(lease)
+            self._worker.identity.leases.remove(lease)
 
     async def _each(self, task_id: str, write: Awaitable[None]) -> None:
         """One row that the database refuses to write does not keep the others from their turn."""
         try:
             await write
         except RowRejected as error:
-            if self._worker.unwritable.leave(task_id, REFUSED_REST):
+            if self._worker.attempts.unwritable.leave(task_id, REFUSED_REST):
                 telemetry.warning("the database refuses to write a row", task_id=task_id, reason=str(error))
 
     async def _take_new_identity(self) -> None:
         """Whoever counts as dead does not claim under the same name. What others left to us keeps the old one, which
         lives on until all of it has ended."""
-        if self._worker.declared_dead:
-            former = self._worker.lease.worker_id
-            self._worker.begin_anew()
+        if self._worker.identity.declared_dead:
+            former = self._worker.identity.lease.worker_id
+            self._worker.identity.begin_anew()
             telemetry.warning(
                 "declared dead by another worker; going on under a new identity",
-                worker_id=self._worker.lease.worker_id,
+                worker_id=self._worker.identity.lease.worker_id,
                 former=former,
             )
-            await self._worker.lease.renew()
+            await self._worker.identity.lease.renew()
 
     async def _return(self, lease: Lease, row: HeldRow) -> None:
         """A row that no attempt of ours stands behind. Nobody may resume it while it is on its way back."""
         if row.task_id in self._in_memory():
             return
-        self._worker.returning.add(row.task_id)
+        self._worker.attempts.returning.add(row.task_id)
         try:
             if await self._leases.return_row(lease.worker_id, row):
                 await failpoints.reached("row_returned")
                 telemetry.warning("a row without an attempt goes back", task_id=row.task_id, attempt=row.attempt)
         finally:
-            self._worker.returning.discard(row.task_id)
+            self._worker.attempts.returning.discard(row.task_id)
 
     def _in_memory(self) -> set[str]:
-        return self._worker.attempts.keys() | self._worker.claiming.keys()
+        return self._worker.attempts.tasks | self._worker.identity.claiming.keys()
 
     def _compare(self, held: HeldAttempt, row: HeldRow | None) -> None:
         if row is None or row.attempt != held.claim.attempt:
             telemetry.warning("attempt lost to another worker", task_id=held.claim.task_id, attempt=held.claim.attempt)
             held.stop.request(StopReason.DISOWNED)
-            self._worker.lost(held.claim)
+            self._worker.identity.lost(held.claim)
         elif row.cancel_requested:
             held.stop.request(StopReason.CANCEL)
 
     async def _hand_off(self, held: HeldAttempt) -> None:
         """The broker would take this delivery back soon: the store owns the task from now on. Mark first, then ack."""
-        if held.delivery is None or held.ended or held.claim.task_id in self._worker.unwritable:
+        if held.delivery is None or held.ended or held.claim.task_id in self._worker.attempts.unwritable:
             return
         if not await self._store.hand_off(held.claim) or held.ended:
             return  # what has ended settles its delivery itself
@@ -151,9 +155,19 @@ class Maintenance:
         await failpoints.reached("handed_off")
         telemetry.info("task handed off to the store", task_id=held.claim.task_id, attempt=held.claim.attempt)
 
+    async def mark_started(self) -> None:
+        """What takes its worker down shall count as a crash, also where it was claimed before there was a slot for it;
+        the end of a short attempt comes before this. Raises `StoreUnavailable`."""
+        now = asyncio.get_running_loop().time()
+        for held in self._worker.attempts:
+            unmarked = held.claim.ahead and held.place.running and not held.ended and not held.marked
+            if unmarked and (seconds := now - held.place.started_at) >= MARK_AFTER:
+                held.marked = True
+                await self._each(held.claim.task_id, self._store.mark_started(held.claim, seconds))
+
     async def nudge_overdue(self) -> None:
         """Bring back what nobody brought back. Raises `StoreUnavailable`."""
-        for message in await self._leases.overdue(judge_others=self._worker.lease.trusted):
+        for message in await self._leases.overdue(judge_others=self._worker.identity.lease.trusted):
             await failpoints.reached("next_look_moved")
             try:
                 await self._broker.publish(message)
@@ -175,6 +189,6 @@ class Maintenance:
             tasks += pruned
             if pruned < BATCH:
                 break
-            await self._worker.clock.sleep(PRUNE_PAUSE * self._worker.rng.uniform(0.5, 1.5))
+            await self._env.clock.sleep(PRUNE_PAUSE * self._env.rng.uniform(0.5, 1.5))
         if tasks:
             telemetry.info("old tasks deleted", tasks=tasks)

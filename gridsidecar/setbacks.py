@@ -10,6 +10,7 @@ from gridsidecar.errors import StoreUnavailable
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import RowRejected, StatementRefused, Store
 from gridsidecar.task import Message, Task
+from gridsidecar.waiting import retry_until_available
 from gridsidecar.worker import HeldAttempt, Worker
 
 ALARM_GRACE = 60.0  # seconds
@@ -23,13 +24,14 @@ class Setbacks:
 
     def __init__(self, worker: Worker, store: Store, settlement: Settlement) -> None:
         self._worker = worker
+        self._env = worker.env
         self._store = store
         self._settlement = settlement
 
     async def claim_refused(self, task: Task, delivery: Delivery, error: RowRejected) -> None:
         """Nothing has begun. Values that cannot be stored never can; any other reason may pass."""
         message = _refused_again(task.message, task.message.attempt)
-        delay = lifecycle.setback(message.refusals, self._worker.settings.max_crashes)
+        delay = lifecycle.setback(message.refusals, self._env.settings.max_crashes)
         if delay is None or not isinstance(error, StatementRefused):
             await self._put_aside(task, message, delivery, f"the database cannot store this task: {error}")
             return
@@ -40,14 +42,14 @@ class Setbacks:
         """An attempt came to its end, and not even its status can be stored."""
         claim = held.claim
         message = _refused_again(claim.task.message, claim.attempt)
-        delay = lifecycle.setback(message.refusals, self._worker.settings.max_crashes)
+        delay = lifecycle.setback(message.refusals, self._env.settings.max_crashes)
         try:
             ours = await self._put_back(held, str(error), delay or 0.0)
         except StoreUnavailable:  # we leave and the database stays away: its row becomes a rescue
             await self._settlement.give_back(held)
             return
         if not ours:
-            self._worker.lost(claim)
+            self._worker.identity.lost(claim)
             await self._settlement.ended(held, None)
             return
         if delay is None:
@@ -60,10 +62,10 @@ class Setbacks:
     async def _put_back(self, held: HeldAttempt, problem: str, delay: float) -> bool:
         """Whether the task is still ours to send on. A row that takes not even this is left as it is."""
         try:
-            return await self._worker.ride_out(lambda: self._store.ends.put_back(held.claim, problem, delay))
+            return await retry_until_available(self._env, lambda: self._store.ends.put_back(held.claim, problem, delay))
         except RowRejected:
             # Its alarm brings it back. Should that get lost, the heartbeat gives the row back, once it may.
-            self._worker.unwritable.leave(held.claim.task_id, delay + ALARM_GRACE)
+            self._worker.attempts.unwritable.leave(held.claim.task_id, delay + ALARM_GRACE)
             return True
 
     async def _put_aside(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> None:
@@ -71,7 +73,7 @@ class Setbacks:
         if not await self._settlement.bury(task, message, of, reason):
             return
         try:
-            await self._worker.ride_out(lambda: self._store.ends.set_aside(task.task_id, message.attempt))
+            await retry_until_available(self._env, lambda: self._store.ends.set_aside(task.task_id, message.attempt))
         except (RowRejected, StoreUnavailable) as error:
             telemetry.debug("a row was not set aside", task_id=task.task_id, reason=str(error))
         await self._settlement.settled(of)

@@ -11,9 +11,11 @@ from gridsidecar import failpoints, lifecycle, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
-from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Resume, Wait
+from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Resume, Wait
+from gridsidecar.shutdown import Phase
 from gridsidecar.store import Received, RowRejected, Store
 from gridsidecar.task import ErrorType, Message, Settle, Status, Task, TaskUpdate, Transition
+from gridsidecar.waiting import retry_until_available
 from gridsidecar.worker import HeldAttempt, Worker
 
 GOES_ROUND = 60.0  # seconds
@@ -26,6 +28,7 @@ class Settlement:
 
     def __init__(self, worker: Worker, broker: Broker, store: Store) -> None:
         self._worker = worker
+        self._env = worker.env
         self._broker = broker
         self._store = store
         self._told_duplicate = ("", "")  # task and reason, of the last that a producer sent
@@ -49,8 +52,6 @@ class Settlement:
     async def unstarted(self, task: Task, delivery: Delivery, received: Received) -> None:
         """A delivery that starts no attempt."""
         match received.reception:
-            case Adopt():
-                await self._adopt(task, delivery)
             case Drop(why):
                 self._tell_duplicate(task, why)
                 await delivery.ack()
@@ -63,8 +64,8 @@ class Settlement:
             case Close() as close:
                 self._tell_closed(task, close, received.attempt)
                 await delivery.ack()
-            case Insert() | Begin() | Resume():
-                raise AssertionError("a delivery that starts an attempt has a claim")
+            case Insert() | Begin() | Resume() | Adopt() | AwaitSlot():
+                raise AssertionError("this one is not to be settled now")
             case _:
                 assert_never(received.reception)
 
@@ -88,17 +89,7 @@ class Settlement:
             error_type=close.error_type,
         )
         telemetry.task_update(update)
-        self._worker.tell(update)
-
-    async def _adopt(self, task: Task, delivery: Delivery) -> None:
-        held = self._worker.attempts.get(task.task_id)
-        if held is None or held.settled:  # it ended while we looked: let the row say what this copy is for
-            await delivery.give_back()
-            return
-        held.delivery = delivery
-        held.received_at = self._worker.clock.monotonic()
-        await failpoints.reached("adopted")
-        telemetry.adopted(task_id=task.task_id, attempt=held.claim.attempt)
+        self._env.tell(update)
 
     async def give_back(self, held: HeldAttempt) -> None:
         """To be handed out again at once; a nudge where the delivery was handed off."""
@@ -148,7 +139,9 @@ class Settlement:
 
     async def give_up(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
         """Nobody took what was passed on: a dead letter, and the end of a task that waits for another attempt."""
-        ended = await self._worker.ride_out(lambda: self._store.end_waiting(task, refused.error), starting=True)
+        ended = await retry_until_available(
+            self._env, lambda: self._store.end_waiting(task, refused.error), starting=True
+        )
         if ended:
             self._tell_refused(refused, task)
         await self.refuse(delivery, refused, task)
@@ -163,7 +156,7 @@ class Settlement:
             try:
                 await self._until_sent(lambda: self._broker.alarm(later, delay))
             except PublishRefused:
-                await self._worker.clock.sleep(ASIDE)
+                await self._env.clock.sleep(ASIDE)
                 await self._until_sent(lambda: self._broker.publish(now))
         except (PublishRefused, BrokerUnavailable):
             await (self.give_back(of) if isinstance(of, HeldAttempt) else of.give_back())
@@ -190,17 +183,17 @@ class Settlement:
         try:
             await self._until_sent(lambda: self._broker.dead_letter(letter, f"{refused.reason}: {refused.error}"))
         except PublishRefused as error:
-            self._worker.readiness.blocked("dead letters", str(error))
+            self._env.readiness.blocked("dead letters", str(error))
             return False
-        self._worker.readiness.clear("dead letters")
+        self._env.readiness.clear("dead letters")
         await failpoints.reached("dead_lettered")
         return True
 
     async def _keep(self, message: Message, refused: wire.Refused, task: Task | None) -> None:
         """Raises `RowRejected`."""
         row_id = message.kept or f"{KEPT}{uuid4().hex}"
-        kept = await self._worker.ride_out(
-            lambda: self._store.keep_refused(message, row_id, refused.error), starting=True
+        kept = await retry_until_available(
+            self._env, lambda: self._store.keep_refused(message, row_id, refused.error), starting=True
         )
         telemetry.kept(row=row_id, reason=refused.reason, news=kept)
         if kept:
@@ -210,12 +203,14 @@ class Settlement:
         """Record and tell a refusal, once: what a row kept was told of when it got there."""
         kept = message.kept
         if kept is not None:
-            await self._worker.ride_out(lambda: self._store.forget_refused(kept), starting=True)
+            await retry_until_available(self._env, lambda: self._store.forget_refused(kept), starting=True)
             return
         noted = refused.task_id is None
         if refused.task_id is not None:
-            noted = await self._worker.ride_out(
-                lambda: self._store.record_refused(message, str(refused.task_id), refused.error, task), starting=True
+            noted = await retry_until_available(
+                self._env,
+                lambda: self._store.record_refused(message, str(refused.task_id), refused.error, task),
+                starting=True,
             )
             await failpoints.reached("refusal_recorded")
         telemetry.refused(task_id=refused.task_id, reason=refused.reason, error=refused.error)
@@ -238,7 +233,7 @@ class Settlement:
         await _ack(of)
 
     def _tell_refused(self, refused: wire.Refused, task: Task | None) -> None:
-        self._worker.tell(
+        self._env.tell(
             TaskUpdate(
                 task_id=refused.task_id or (task.task_id if task else ""),
                 task_type=task.task_type if task else "default",
@@ -258,7 +253,7 @@ class Settlement:
             await failpoints.reached("alarm_published")
         except PublishRefused as error:
             telemetry.warning("alarm refused; the store brings it back", task_id=task_id, reason=str(error))
-            entrusted = await self._worker.ride_out(lambda: self._store.entrust(task_id, message.attempt))
+            entrusted = await retry_until_available(self._env, lambda: self._store.entrust(task_id, message.attempt))
             await failpoints.reached("entrusted")
             if not entrusted and not isinstance(of, HeldAttempt):
                 await of.give_back()  # the row has moved on, so this message may mean something else by now
@@ -274,13 +269,13 @@ class Settlement:
         while True:
             try:
                 await send()
-                return self._worker.readiness.clear("publishing")
+                return self._env.readiness.clear("publishing")
             except (BrokerUnavailable, AccessRefused) as error:
-                if self._worker.out_of_patience:
+                if self._env.shutdown.phase >= Phase.KILLING:
                     raise BrokerUnavailable(str(error)) from error
-                self._worker.readiness.blocked("publishing", str(error))
+                self._env.readiness.blocked("publishing", str(error))
             failures += 1
-            await self._worker.clock.sleep(backoff(failures, base=0.2, limit=5.0, rng=self._worker.rng))
+            await self._env.clock.sleep(backoff(failures, base=0.2, limit=5.0, rng=self._env.rng))
 
 
 async def _ack(of: HeldAttempt | Delivery) -> None:

@@ -122,6 +122,7 @@ class Claim:
     interruptions: int = 0
     redelivered: bool = False
     checkpoint: Any = None
+    ahead: bool = False  # the row says that it was claimed before there was a slot for it
 
     @property
     def task_id(self) -> str:
@@ -158,6 +159,11 @@ class Interrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class NotStarted:
+    """The task was claimed, and no handler had it; it is given back and nothing is spent."""
+
+
+@dataclass(frozen=True, slots=True)
 class CannotStart:
     """The command is missing or cannot be executed; the task is not to blame."""
 
@@ -169,7 +175,7 @@ class Disowned:
     """The row says that this attempt is no longer ours; the handler was killed and nothing may be written."""
 
 
-Outcome = Succeeded | Failed | Cancelled | Interrupted | CannotStart | Disowned
+Outcome = Succeeded | Failed | Cancelled | Interrupted | NotStarted | CannotStart | Disowned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

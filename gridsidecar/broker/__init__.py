@@ -103,6 +103,10 @@ class Broker(Protocol):
         """
         ...
 
+    def set_prefetch(self, prefetch: int) -> None:
+        """From now on hand over so many at a time; soon, and more than that while those before are in hand."""
+        ...
+
     async def stop_consuming(self) -> None:
         """No delivery arrives after this returns; what was handed out stays ours to settle."""
         ...

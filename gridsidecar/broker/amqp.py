@@ -49,6 +49,9 @@ class AmqpBroker:
     async def consume(self, receive: Receive, prefetch: int) -> None:
         await self._subscription.run(receive, prefetch)
 
+    def set_prefetch(self, prefetch: int) -> None:
+        self._subscription.resize(prefetch)
+
     async def stop_consuming(self) -> None:
         await self._subscription.stop()
 

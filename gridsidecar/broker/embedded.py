@@ -91,6 +91,7 @@ class EmbeddedBroker:
         self._stop: asyncio.Event | None = None
         self._stopped = asyncio.Event()
         self._failures = 0
+        self._prefetch = 1
         self._closed = False
 
     async def open(self) -> None:
@@ -105,12 +106,17 @@ class EmbeddedBroker:
             raise RuntimeError("this broker is consuming already")
         self._stop = stop = asyncio.Event()
         self._stopped.clear()
+        self._prefetch = prefetch
         try:
             while not stop.is_set():
-                await self._round(receive, prefetch)
+                await self._round(receive)
         finally:
             self._stop = None
             self._stopped.set()
+
+    def set_prefetch(self, prefetch: int) -> None:
+        self._prefetch = prefetch
+        self.bell.wake()
 
     async def stop_consuming(self) -> None:
         if self._stop is not None:
@@ -201,11 +207,11 @@ class EmbeddedBroker:
             telemetry.debug("a delivery outlived its lease; it is handed out again", row=delivery.held.id)
         return ours
 
-    async def _round(self, receive: Receive, prefetch: int) -> None:
+    async def _round(self, receive: Receive) -> None:
         """Take what there is room for and hand it over, or wait until looking again makes sense."""
         self.bell.hush()
         try:
-            patience = await self._take(receive, prefetch)
+            patience = await self._take(receive)
         except (BrokerUnavailable, AccessRefused) as error:
             self._readiness.blocked("broker", str(error))
             self._failures += 1
@@ -213,9 +219,9 @@ class EmbeddedBroker:
         if self._stop is not None and not self._stop.is_set():
             await self.bell.wait(patience)
 
-    async def _take(self, receive: Receive, prefetch: int) -> float:
+    async def _take(self, receive: Receive) -> float:
         """Hand over what there is room for; how many seconds until there may be more."""
-        room = prefetch - len(self._held)
+        room = self._prefetch - len(self._held)
         if room <= 0:
             return LONGEST_PAUSE
         lease_ends = asyncio.get_running_loop().time() + self._lease

@@ -137,6 +137,8 @@ class Subscription:
         self._channel: AbstractChannel | None = None
         self._stop: asyncio.Event | None = None
         self._stopped = asyncio.Event()
+        self._prefetch = 1
+        self._resized = asyncio.Event()
         self._failures = 0
         self._started_at = 0.0  # loop time of the last consumer's start
 
@@ -146,12 +148,18 @@ class Subscription:
             raise RuntimeError("this broker is consuming already")
         self._stop = stop = asyncio.Event()
         self._stopped.clear()
+        self._prefetch = prefetch
         try:
             while not stop.is_set():
-                await self._round(receive, prefetch, stop)
+                await self._round(receive, stop)
         finally:
             self._stop = None
             self._stopped.set()
+
+    def resize(self, prefetch: int) -> None:
+        """Hand over so many at a time from now on."""
+        self._prefetch = prefetch
+        self._resized.set()
 
     async def stop(self) -> None:
         """End `run` and wait for its end."""
@@ -159,10 +167,10 @@ class Subscription:
             self._stop.set()
             await self._stopped.wait()
 
-    async def _round(self, receive: Receive, prefetch: int, stop: asyncio.Event) -> None:
+    async def _round(self, receive: Receive, stop: asyncio.Event) -> None:
         """One consumer from its start to its end, and the pause after an end that nobody asked for."""
         try:
-            consumer = await _until(stop, self._start(receive, prefetch))
+            consumer = await _until(self._start(receive), stop)
             if consumer is not None:
                 await self._watch(consumer, stop)
         except (BrokerUnavailable, AccessRefused) as error:
@@ -175,14 +183,15 @@ class Subscription:
                 self._failures = 0
             self._failures += 1
             pause = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
-            await _until(stop, asyncio.sleep(pause))
+            await _until(asyncio.sleep(pause), stop)
 
-    async def _start(self, receive: Receive, prefetch: int) -> ChannelConsumer:
+    async def _start(self, receive: Receive) -> ChannelConsumer:
         await self._topology.ensure_work_queue(self._link)
         with translated(self._link.where):
             async with asyncio.timeout(SETUP_TIMEOUT):
                 channel = await self._usable_channel()
-                await channel.basic_qos(prefetch_count=prefetch)
+                self._resized.clear()
+                await channel.basic_qos(prefetch_count=self._prefetch)
                 consumer = ChannelConsumer(channel, self._queue, self._topology)
                 await consumer.start(receive)
         self._readiness.clear("broker")
@@ -190,9 +199,11 @@ class Subscription:
         return consumer
 
     async def _watch(self, consumer: ChannelConsumer, stop: asyncio.Event) -> None:
-        """Wait for the stop or for a loss; a loss closes the channel, so that what was on it is known to be dead."""
+        """Wait for the stop, another prefetch or a loss. A prefetch holds for one consumer: another one takes over, on
+        the same channel, where what is in hand stays ours. A loss closes the channel, so that what was on it is known
+        to be dead."""
         try:
-            reason = await _until(stop, consumer.ended())
+            reason = await _until(consumer.ended(), stop, self._resized)
         except asyncio.CancelledError:
             with suppress(BrokerUnavailable, AccessRefused):  # nothing may take the cancellation's place
                 await self._cancel(consumer)
@@ -220,14 +231,16 @@ class Subscription:
             await close_quietly(channel)
 
 
-async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`, or None when `stop` came first and `work` was ended for it."""
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+async def _until(work: Coroutine[Any, Any, T], *events: asyncio.Event) -> T | None:
+    """The result of `work`, or None when one of the events came first and `work` was ended for it."""
+    working = asyncio.create_task(work)
+    stopping = [asyncio.create_task(event.wait()) for event in events]
     try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, *stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        stopping.cancel()
+        for waiting in stopping:
+            waiting.cancel()
         if not working.done():
             working.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
+        await asyncio.gather(working, *stopping, return_exceptions=True)
     return None if working.cancelled() else working.result()

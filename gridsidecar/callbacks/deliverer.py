@@ -13,11 +13,12 @@ from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, Sen
 from gridsidecar.callbacks.places import PATIENCE, Offer, Place, Places
 from gridsidecar.clock import backoff
 from gridsidecar.config.settings import CallbackSettings
+from gridsidecar.environment import Environment
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
 from gridsidecar.retry import callback_gap
 from gridsidecar.store import Outbox, OwedCallback, RowRejected
 from gridsidecar.task import TaskUpdate
-from gridsidecar.worker import Worker
+from gridsidecar.waiting import retry_until_available
 
 LONGEST_LOOK_GAP = 15.0  # seconds between two looks at the outbox: others write to it, too
 SHORTEST_LOOK_GAP = 0.05
@@ -31,15 +32,15 @@ class Deliverer:
     when that one dies. It is sent at least once, with the same id at each try."""
 
     def __init__(
-        self, worker: Worker, outbox: Outbox, senders: Mapping[str, Sender], settings: CallbackSettings
+        self, env: Environment, outbox: Outbox, senders: Mapping[str, Sender], settings: CallbackSettings
     ) -> None:
-        self._worker = worker
+        self._env = env
         self._outbox = outbox
         self._senders = senders
         self._max_retries = settings.max_retries
         self._lease = settings.timeout + LEASE_MARGIN
         self._sending: set[asyncio.Task[None]] = set()
-        self._places = Places(worker.clock)
+        self._places = Places(env.clock)
         self._offer = self._places.offer()  # of the last look
         self._left = False  # the last look found something due that had to wait for a place
         self._news = asyncio.Event()
@@ -96,15 +97,15 @@ class Deliverer:
                 pause = await self._look()
             except GridSidecarError as error:
                 self._looked(True)  # nobody knows; the tasks' own writes wait for the database
-                self._worker.readiness.blocked("callbacks", str(error))
+                self._env.readiness.blocked("callbacks", str(error))
                 failures += 1
-                pause = backoff(failures, base=0.5, limit=LONGEST_LOOK_GAP, rng=self._worker.rng)
+                pause = backoff(failures, base=0.5, limit=LONGEST_LOOK_GAP, rng=self._env.rng)
             except Exception as error:
                 self._looked(True)
                 telemetry.stumbled(error)
                 pause = LONGEST_LOOK_GAP
             else:
-                self._worker.readiness.clear("callbacks")
+                self._env.readiness.clear("callbacks")
                 failures = 0
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -164,13 +165,13 @@ class Deliverer:
         """Write down what became of a try. Where the database refuses that, it is given up instead, or, where that is
         refused as well, left alone: what comes back without being counted would be sent for ever."""
         try:
-            await self._worker.ride_out(self._written(callback, sent))
+            await retry_until_available(self._env, self._written(callback, sent))
             return
         except RowRejected as error:
             arrived = "it was delivered" if isinstance(sent, Delivered) else "it was not delivered"
             problem = f"{arrived}, and the database refuses to note that: {error}"
         try:
-            if await self._worker.ride_out(lambda: self._outbox.failed(callback, problem, None)):
+            if await retry_until_available(self._env, lambda: self._outbox.failed(callback, problem, None)):
                 told = {"task_id": callback.task_id, "callback_id": callback.id, "target": _target(callback)}
                 telemetry.error("callback given up", **told, error=problem)
         except RowRejected:
@@ -205,7 +206,7 @@ class Deliverer:
                 telemetry.info("callback delivered", **told)
                 return lambda: self._outbox.delivered(callback)
             case NotDelivered(error, retry_after):
-                gap = next_gap(callback.failures, self._max_retries, retry_after, self._worker.rng)
+                gap = next_gap(callback.failures, self._max_retries, retry_after, self._env.rng)
                 if gap is not None:
                     telemetry.warning("callback failed, it is tried again", **told, error=error, retry_in=round(gap, 1))
                 else:

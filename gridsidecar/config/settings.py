@@ -103,7 +103,12 @@ class WorkerSettings(Section):
 
     name: str | None = Field(default=None, description="Name of this worker; null = host name and process id.")
     concurrency: Annotated[int, Field(ge=1, le=1000), Number] = Field(
-        default=1, description="Tasks that run at the same time; the broker's prefetch follows it."
+        default=1, description="Tasks that run at the same time."
+    )
+    prefetch: Annotated[int, Field(ge=0, le=65_535), Number] | None = Field(
+        default=None,
+        description="Messages held beyond those that run. null = none while tasks are long, so that other pods can "
+        "have them, and up to 64 while tasks end within a fraction of a second.",
     )
     idle_timeout: NonNegative = Field(
         default=0, description="Exit with 0 after so many seconds without work; 0 = never."

@@ -7,11 +7,11 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 from gridsidecar.clock import Clock, system_random
 from gridsidecar.config.settings import HandlerSettings
-from gridsidecar.task import Claim, Ended, Progress
+from gridsidecar.task import Cancelled, Claim, Disowned, Ended, NotStarted, Outcome, Progress
 
 if TYPE_CHECKING:
     from gridsidecar.handler.capture import OnText
@@ -55,6 +55,19 @@ class Stop:
     def _tell(self) -> None:
         if self._listener is not None and self.reason is not None:
             self._listener()
+
+
+def unstarted(reason: StopReason) -> Outcome:
+    """The outcome of an attempt that was stopped before its start."""
+    match reason:
+        case StopReason.CANCEL:
+            return Cancelled()
+        case StopReason.SHUTDOWN:
+            return NotStarted()
+        case StopReason.DISOWNED:
+            return Disowned()
+        case _:
+            assert_never(reason)
 
 
 class Handler(Protocol):

@@ -9,7 +9,7 @@ from functools import partial
 from gridsidecar import failpoints, wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import HandlerSettings
-from gridsidecar.handler import Stop, timeout_of
+from gridsidecar.handler import Stop, timeout_of, unstarted
 from gridsidecar.handler.capture import OnText, text_of
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.conversation import Conversation
@@ -19,7 +19,7 @@ from gridsidecar.handler.hearing import OnProgress
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.memory import own_oom_counter
 from gridsidecar.handler.process import Exit, Process, Sink, Sinks
-from gridsidecar.handler.verdict import Cause, End, judge, unstarted
+from gridsidecar.handler.verdict import Cause, End, judge
 from gridsidecar.task import CannotStart, Claim, Ended, Report
 
 _FOUND_FOR_S = 1.0  # how long a command that was found counts as found

@@ -12,7 +12,7 @@ from pathlib import Path
 from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.settings import HandlerSettings
-from gridsidecar.handler import Stop
+from gridsidecar.handler import Stop, unstarted
 from gridsidecar.handler.capture import OnText
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.environment import handler_environment, traceparent_of
@@ -20,7 +20,6 @@ from gridsidecar.handler.hearing import OnProgress
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.persistent import WarmProcess
 from gridsidecar.handler.turn import Turn
-from gridsidecar.handler.verdict import unstarted
 from gridsidecar.task import CannotStart, Claim, Ended
 
 FIRST_PAUSE = 0.1  # seconds before a start, after two crashes in a row without a finished task between them

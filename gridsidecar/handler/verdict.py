@@ -36,19 +36,6 @@ class Cause(StrEnum):
                 assert_never(reason)
 
 
-def unstarted(reason: StopReason) -> Outcome:
-    """The outcome of an attempt that was stopped before its start."""
-    match reason:
-        case StopReason.CANCEL:
-            return Cancelled()
-        case StopReason.SHUTDOWN:
-            return Interrupted()
-        case StopReason.DISOWNED:
-            return Disowned()
-        case _:
-            assert_never(reason)
-
-
 @dataclass(frozen=True, slots=True)
 class Said:
     """The first terminal message; `late` when it came after we asked the process to end."""

@@ -80,7 +80,7 @@ class Ends:
         return await self._batch.write(claim.task_id, *statements)
 
     def _statements(self, claim: Claim, end: End, problem: str) -> tuple[Statement, ...]:
-        row = records.end_columns(claim, end.transition, end.progress, CHECK_GRACE)
+        row = records.end_columns(claim, end.transition, end.progress, CHECK_GRACE, end.report.duration_s)
         history = records.attempt_columns(claim, end.transition, end.report)
         return (
             (self._queries["commit"], row),

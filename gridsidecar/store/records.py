@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gridsidecar import wire
-from gridsidecar.lifecycle import Row
+from gridsidecar.lifecycle import Me, Row
 from gridsidecar.store.database import RowRejected
 from gridsidecar.task import Callback, Claim, ErrorType, Message, Progress, Report, Status, Task, Transition
 
@@ -27,7 +27,7 @@ def time_text(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
 
 
-def new_row(task: Task, worker_id: str, max_retry_count: int, queue: str) -> dict[str, Any]:
+def new_row(task: Task, me: Me, max_retry_count: int, queue: str) -> dict[str, Any]:
     return (
         {
             "id": task.task_id,
@@ -36,7 +36,8 @@ def new_row(task: Task, worker_id: str, max_retry_count: int, queue: str) -> dic
             "max_retry_count": max_retry_count,
             "priority": task.priority,
             "timeout": task.timeout,
-            "worker_id": worker_id,
+            "worker_id": me.worker_id,
+            "ahead": int(me.ahead),
         }
         | callback_columns(task.callback)
         | message_columns(task.message, queue)
@@ -107,6 +108,7 @@ def row(stored: Mapping[str, Any]) -> Row:
         message_id=stored["message_id"],
         handed_off=bool(stored["handed_off"]),
         cancel_requested=bool(stored["cancel_requested"]),
+        ahead=bool(stored["ahead"]),
         due_in=float(stored["due_in"] or 0),
         lease_left=None if lease_left is None else float(lease_left),
         checkpoint=stored["checkpoint"],
@@ -163,7 +165,9 @@ def progress_columns(progress: Progress) -> dict[str, Any]:
     }
 
 
-def end_columns(claim: Claim, transition: Transition, progress: Progress, grace: float) -> dict[str, Any]:
+def end_columns(
+    claim: Claim, transition: Transition, progress: Progress, grace: float, duration: float = 0.0
+) -> dict[str, Any]:
     succeeded = transition.status is Status.SUCCESS
     last = Progress(100, progress.message) if succeeded else progress  # nobody goes on from a success
     return (
@@ -181,6 +185,7 @@ def end_columns(claim: Claim, transition: Transition, progress: Progress, grace:
             "interruptions": transition.interruptions,
             "delay": None if transition.delay is None else round(transition.delay, 3),
             "grace": grace,
+            "duration": round(duration, 3),
             "terminal": int(transition.status.terminal),
             "beats_cancel": int(transition.beats_cancel),
             "succeeded": int(succeeded),

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from gridsidecar import lifecycle, telemetry
 from gridsidecar.clock import Clock
-from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Me, Reception, Resume, Row, Wait
+from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Reception, Resume, Row, Wait
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement
@@ -58,7 +58,7 @@ class Store:
         """
         message = task.message
         if not (message.attempt or message.nudge or task.defer_by or task.defer_until):
-            params = records.new_row(task, me.worker_id, max_retry_count, self._queue)
+            params = records.new_row(task, me, max_retry_count, self._queue)
             (inserted,) = await self._batch.write(task.task_id, (self._queries["insert_running"], params))
             if inserted:
                 return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1)
@@ -89,23 +89,24 @@ class Store:
                     if row.due_in > 0:
                         return Received(Wait(delay=row.due_in), attempt=row.attempt)
                 await self._begin(connection, task, me, row, reception)
-                claim = _claim(task, me, row, attempt=reception.attempt, crashes=reception.crashes, started=foreign)
+                claim = _claim(task, me, row, reception, started=foreign)
                 return Received(reception, claim, reception.attempt)
             case Resume():
                 assert row is not None
-                claim = _claim(task, me, row, attempt=row.attempt, crashes=row.crashes)
+                begun = Begin(attempt=row.attempt, crashes=row.crashes, ahead=row.ahead)
+                claim = _claim(task, me, row, begun)
                 return Received(reception, claim, row.attempt)
             case Close():
                 assert row is not None
                 await self._close(connection, task.task_id, row, reception, owed)
-            case Adopt() | Drop() | Wait():
+            case Adopt() | Drop() | Wait() | AwaitSlot():
                 pass
             case _:
                 assert_never(reception)
         return Received(reception, attempt=row.attempt if row else 0)
 
     async def _insert(self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed) -> Received:
-        params = records.new_row(task, me.worker_id, max_retry_count, self._queue)
+        params = records.new_row(task, me, max_retry_count, self._queue)
         if task.defer_by or task.defer_until:
             deferred = params | records.deferral(task, CHECK_GRACE)
             inserted = await connection.execute(self._queries["insert_deferred"], deferred)
@@ -135,6 +136,7 @@ class Store:
             "id": task.task_id,
             "attempt": begin.attempt,
             "crashes": begin.crashes,
+            "ahead": int(begin.ahead),
             "worker_id": me.worker_id,
         }
         await connection.execute(self._queries["begin_next"], params)
@@ -264,6 +266,12 @@ class Store:
         (changed,) = await self._batch.write(claim.task_id, (self._queries["progress"], params))
         return bool(changed)
 
+    async def mark_started(self, claim: Claim, seconds: float) -> None:
+        """A task that was claimed before there was a slot for it has had one for so long: from now on the death of its
+        worker counts as a crash."""
+        params = records.fence(claim) | {"duration": round(seconds, 3)}
+        await self._batch.write(claim.task_id, (self._queries["mark_started"], params))
+
     async def hand_off(self, claim: Claim) -> bool:
         """From now on the store, not the broker, brings this task back; False when it is not ours any more."""
         (changed,) = await self._batch.write(claim.task_id, (self._queries["hand_off"], records.fence(claim)))
@@ -314,19 +322,20 @@ class Store:
 
 
 def _first_claim(task: Task, me: Me, max_retry_count: int) -> Claim:
-    return Claim(task=task, attempt=1, worker_id=me.worker_id, max_retry_count=max_retry_count)
+    return Claim(task=task, attempt=1, worker_id=me.worker_id, max_retry_count=max_retry_count, ahead=me.ahead)
 
 
-def _claim(task: Task, me: Me, row: Row, *, attempt: int, crashes: int, started: bool = False) -> Claim:
+def _claim(task: Task, me: Me, row: Row, begun: Begin, *, started: bool = False) -> Claim:
     """`started`: for all we know, another program has run it."""
     return Claim(
         task=replace(task, callback=row.callback),  # the row's: another program may have written it
-        attempt=attempt,
+        attempt=begun.attempt,
         worker_id=me.worker_id,
         max_retry_count=row.max_retry_count,
         retry_count=row.retry_count,
-        crashes=crashes,
+        crashes=begun.crashes,
         interruptions=row.interruptions,
-        redelivered=started or me.redelivered or attempt > 1,
+        redelivered=started or me.redelivered or begun.attempt > 1,
         checkpoint=records.checkpoint(row.checkpoint),
+        ahead=begun.ahead,
     )

@@ -48,6 +48,7 @@ CHINESE = {
     "duplicate message dropped": "消息重复，已丢弃",
     "message came again, the attempt goes on": "消息被重复投递，本次执行继续",
     "no memory for another large message now, it is fetched again later": "暂无内存容纳更多大消息，稍后重新获取",
+    "holding another number of deliveries beyond those that run": "改变了在执行之外预取的消息数",
     "waited too long for its turn, sent anew": "排队过久，消息已重新入队",
     "came back without a start, sent anew": "消息未及执行即被退回，已重新入队",
     "a task asks for a priority, but the queue has none": "任务指定了优先级，但队列不支持优先级",

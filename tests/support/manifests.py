@@ -12,7 +12,8 @@ import yaml
 
 from gridsidecar.config.load import load
 from gridsidecar.config.settings import Settings
-from gridsidecar.daemon import FAREWELL, KILL_MARGIN
+from gridsidecar.daemon import FAREWELL
+from gridsidecar.shutdown import KILL_MARGIN
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -10,6 +10,7 @@ import pytest
 from gridsidecar.lifecycle import (
     LONGEST_BUSY_WAIT,
     Adopt,
+    AwaitSlot,
     Begin,
     Close,
     Drop,
@@ -174,6 +175,18 @@ _DELIVERIES: list[tuple[str, Row | None, Message, Me, Reception]] = [
      Begin(attempt=4, crashes=1, rescues=True)),
     ("lease over this very moment: attempt + 1, crashes + 1", orphaned(lease_left=0.0), ALARM, me(),
      Begin(attempt=4, crashes=1, rescues=True)),
+    ("due, no slot for it yet: claimed ahead", waiting(), ALARM, me(ahead=True),
+     Begin(attempt=4, crashes=0, ahead=True)),
+    ("due, it has taken a worker down, no slot yet: wait for one", waiting(crashes=1), ALARM, me(ahead=True),
+     AwaitSlot()),
+    ("lease expired, no slot yet: wait for one", orphaned(), ALARM, me(ahead=True), AwaitSlot()),
+    ("lease expired, crashes + 1 > max_crashes, no slot: failed", orphaned(crashes=3), ALARM, me(ahead=True), lost(4)),
+    ("lease expired, claimed ahead: no crash is spent", orphaned(ahead=True), ALARM, me(),
+     Begin(attempt=4, crashes=0, rescues=True)),
+    ("lease expired, claimed ahead, max_crashes 0: no crash is spent", orphaned(ahead=True), ALARM,
+     me(max_crashes=0), Begin(attempt=4, crashes=0, rescues=True)),
+    ("the claim's reply was lost, it had a slot: wait for one", mine(), ALARM, me(ahead=True), AwaitSlot()),
+    ("the claim's reply was lost, it was ahead: resume", mine(ahead=True), ALARM, me(ahead=True), Resume()),
 ]  # fmt: skip
 
 

@@ -4,9 +4,9 @@
 
 -- name: insert_running many rows
 INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
-  timeout, attempt, worker_id, message_id, queue, body, headers, created_at, updated_at, started_at)
+  timeout, attempt, worker_id, message_id, queue, body, headers, created_at, updated_at, started_at, ahead)
 VALUES (:id, :task_type, 'running', :data, :max_retry_count, :callback_url, :callback_type, :callback_data, :priority,
-  :timeout, 1, :worker_id, :message_id, :queue, :body, :headers, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))
+  :timeout, 1, :worker_id, :message_id, :queue, :body, :headers, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), :ahead)
 ON DUPLICATE KEY UPDATE id = id
 
 -- name: insert_deferred
@@ -49,7 +49,7 @@ SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 
 -- name: row
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
-  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead,
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in,
   (SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), w.expires_at) / 1000000 FROM {workers} w
@@ -58,7 +58,7 @@ FROM {tasks} t WHERE t.id = :id
 
 -- name: row_locked
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
-  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead,
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in,
   (SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), w.expires_at) / 1000000 FROM {workers} w
@@ -82,7 +82,7 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
 WHERE id = :id AND body IS NULL AND COALESCE(status, 'pending') <> 'running'
 
 -- name: begin_next
-UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, worker_id = :worker_id,
+UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, ahead = :ahead, worker_id = :worker_id,
   message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
   next_check_at = NULL, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
   queue = COALESCE(queue, :queue), started_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
@@ -99,6 +99,7 @@ UPDATE {tasks} SET status = :status, result = :result, error_message = :error, e
   last_error_type = :last_error_type, traceback = :traceback, progress = COALESCE(:progress, progress),
   progress_message = COALESCE(:progress_message, progress_message), retry_count = :retry_count, crashes = :crashes,
   interruptions = :interruptions, worker_id = NULL,
+  started_at = IF(ahead = 1, UTC_TIMESTAMP(3) - INTERVAL (:duration * 1000000) MICROSECOND, started_at),
   checkpoint = IF(:succeeded, NULL, COALESCE(:checkpoint, checkpoint)),
   next_run_at = UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND,
   next_check_at = UTC_TIMESTAMP(3) + INTERVAL ((:delay + IF(handed_off = 1, 0, :grace)) * 1000000) MICROSECOND,
@@ -188,6 +189,12 @@ UPDATE {tasks} SET progress = COALESCE(:progress, progress),
   progress_message = COALESCE(:progress_message, progress_message),
   checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+
+-- name: mark_started
+UPDATE {tasks} SET ahead = 0, started_at = UTC_TIMESTAMP(3) - INTERVAL (:duration * 1000000) MICROSECOND, updated_at = UTC_TIMESTAMP(3),
+  rev = (rev & 4611686018427387903) + 1
+WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+
 
 -- name: hand_off
 UPDATE {tasks} SET handed_off = 1, updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1

@@ -4,9 +4,9 @@
 
 -- name: insert_running
 INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
-  timeout, attempt, worker_id, message_id, queue, body, headers, created_at, updated_at, started_at)
+  timeout, attempt, worker_id, message_id, queue, body, headers, created_at, updated_at, started_at, ahead)
 VALUES (:id, :task_type, 'running', CAST(:data AS TEXT), :max_retry_count, :callback_url, :callback_type, CAST(:callback_data AS TEXT), :priority,
-  :timeout, 1, :worker_id, :message_id, :queue, :body, :headers, {now}, {now}, {now})
+  :timeout, 1, :worker_id, :message_id, :queue, :body, :headers, {now}, {now}, {now}, :ahead)
 ON CONFLICT (id) DO NOTHING
 
 -- name: insert_deferred
@@ -50,7 +50,7 @@ SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 
 -- name: row
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
-  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead,
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
@@ -59,7 +59,7 @@ FROM {tasks} t WHERE t.id = :id
 
 -- name: row_locked
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
-  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead,
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
@@ -84,7 +84,7 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
 WHERE id = :id AND body IS NULL AND COALESCE(status, 'pending') <> 'running'
 
 -- name: begin_next
-UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, worker_id = :worker_id,
+UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, ahead = :ahead, worker_id = :worker_id,
   message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
   next_check_at = NULL, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
   queue = COALESCE(queue, :queue), started_at = {now}, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
@@ -101,6 +101,7 @@ UPDATE {tasks} SET status = :status, result = :result, error_message = :error, e
   last_error_type = :last_error_type, traceback = :traceback, progress = COALESCE(:progress, progress),
   progress_message = COALESCE(:progress_message, progress_message), retry_count = :retry_count, crashes = :crashes,
   interruptions = :interruptions, worker_id = NULL,
+  started_at = iif(ahead = 1, strftime('%Y-%m-%d %H:%M:%f', 'now', -:duration || ' seconds'), started_at),
   checkpoint = CASE WHEN :succeeded THEN NULL ELSE COALESCE(:checkpoint, checkpoint) END,
   next_run_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds'),
   next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + iif(handed_off = 1, 0, :grace)) || ' seconds'),
@@ -189,6 +190,12 @@ UPDATE {tasks} SET progress = COALESCE(:progress, progress),
   progress_message = COALESCE(:progress_message, progress_message),
   checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+
+-- name: mark_started
+UPDATE {tasks} SET ahead = 0, started_at = strftime('%Y-%m-%d %H:%M:%f', 'now', -:duration || ' seconds'), updated_at = {now},
+  rev = (rev & 4611686018427387903) + 1
+WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+
 
 -- name: hand_off
 UPDATE {tasks} SET handed_off = 1, updated_at = {now}, rev = (rev & 4611686018427387903) + 1

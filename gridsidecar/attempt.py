@@ -1,0 +1,168 @@
+"""One attempt, from its slot to the told end: wait for the slot, run the handler, decide, commit, tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gridsidecar import failpoints, lifecycle, telemetry
+from gridsidecar.clock import Clock
+from gridsidecar.errors import GridSidecarError, StoreUnavailable
+from gridsidecar.handler import unstarted
+from gridsidecar.routes import Route
+from gridsidecar.store import RowRejected, Store
+from gridsidecar.task import CannotStart, Claim, Ended, NotStarted, Progress, TaskUpdate, Transition
+from gridsidecar.waiting import retry_until_available
+from gridsidecar.worker import HeldAttempt, Worker
+
+BeforeAttempt = Callable[[HeldAttempt, Route], Awaitable[None]]  # must not raise, and obeys the attempt's stop
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The end stands in the row, and was told; None: the task belongs to somebody else by now."""
+
+    transition: Transition | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndRefused:
+    """The database is there, and will not store even the end's status."""
+
+    error: RowRejected
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfReach:
+    """We leave and the database stays away: the row becomes a rescue."""
+
+
+AttemptEnd = Stored | EndRefused | OutOfReach
+
+
+class AttemptRunner:
+    """Runs attempts that are claimed. It settles no delivery."""
+
+    def __init__(
+        self, worker: Worker, store: Store, progress_interval: float, before: BeforeAttempt | None = None
+    ) -> None:
+        self._worker = worker
+        self._env = worker.env
+        self._before = before
+        self._store = store
+        self._progress_interval = progress_interval
+
+    async def run(self, held: HeldAttempt, route: Route) -> AttemptEnd:
+        ended = await self._until_ended(held, route)
+        await failpoints.reached("exited")
+        transition = lifecycle.decide(
+            held.claim, ended.outcome, route.policy, self._env.rng, max_crashes=self._env.settings.max_crashes
+        )
+        if transition is not None:
+            decided = transition
+            try:
+                transition = await retry_until_available(
+                    self._env, lambda: self._store.commit(held.claim, decided, ended.report, held.progress)
+                )
+            except StoreUnavailable:
+                return OutOfReach()
+            except RowRejected as error:
+                return EndRefused(error)
+            await failpoints.reached("committed")
+        self._tell(held, route, ended, transition)
+        return Stored(transition)
+
+    async def _until_ended(self, held: HeldAttempt, route: Route) -> Ended:
+        """The slot is taken when the handler may start and free when it has ended, for whoever is next."""
+        try:
+            held.stop.listen(held.place.give_up)
+            if not await held.place.slot() or (held.claim.ahead and not self._worker.may_start(held)):
+                return Ended(NotStarted() if held.stop.reason is None else unstarted(held.stop.reason))
+            if self._before is not None:
+                await self._before(held, route)
+            note = ProgressNote(self._store, held, self._progress_interval, self._env.clock)
+            try:
+                return await route.handler.run(held.claim, note.update, held.stop)
+            finally:
+                await note.close()
+        finally:
+            held.ended = True
+            held.place.release()
+
+    def _tell(self, held: HeldAttempt, route: Route, ended: Ended, transition: Transition | None) -> None:
+        self._tell_of_start(route, ended)
+        if transition is None:
+            self._worker.identity.lost(held.claim)
+            telemetry.superseded(held.claim, ended.report)
+            return
+        update = TaskUpdate.of_attempt(held.claim, transition, ended.report)
+        telemetry.task_update(update)
+        self._env.tell(update)
+
+    def _tell_of_start(self, route: Route, ended: Ended) -> None:
+        part = f"handler {route.name} start"
+        match ended.outcome:
+            case CannotStart(error):
+                self._env.readiness.blocked(part, error)
+                route.start_backoff.failed(self._env.clock.monotonic(), self._env.rng)
+                route.capacity.look_back()
+            case NotStarted():
+                pass
+            case _:
+                self._env.readiness.clear(part)
+                route.start_backoff.over()
+
+
+class ProgressNote:
+    """Coalesces progress: the last value wins, at most one write per `interval` seconds, none while one is under way.
+
+    A write that fails is dropped: the next one, or the attempt's end, carries the newer value.
+    """
+
+    def __init__(self, store: Store, held: HeldAttempt, interval: float, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._held = held
+        self._interval = interval
+        self._writer: asyncio.Task[None] | None = None
+        self._told = False  # that the database refuses some of it
+
+    def update(self, progress: Progress) -> None:
+        """Take note; never blocks."""
+        old = self._held.progress
+        percent = old.percent if progress.percent is None else progress.percent
+        message = old.message if progress.message is None else progress.message
+        if progress.checkpoint is None and (percent, message) == (old.percent, old.message):
+            return
+        self._held.progress = Progress(percent, message, progress.checkpoint or old.checkpoint)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write(self._held.claim))
+
+    async def _write(self, claim: Claim) -> None:
+        written: Progress | None = None
+        while written is not self._held.progress:
+            written = self._held.progress
+            try:
+                await self._store.progress(claim, written)
+            except RowRejected as error:
+                await self._refused(claim, written, error)
+            except GridSidecarError as error:
+                telemetry.debug("progress not stored", task_id=claim.task_id, reason=str(error))
+            await self._clock.sleep(self._interval)
+        self._writer = None
+
+    async def _refused(self, claim: Claim, progress: Progress, error: RowRejected) -> None:
+        """Told once for each attempt; the figure alone may still be stored."""
+        if not self._told:
+            telemetry.warning("progress cannot be stored", task_id=claim.task_id, reason=str(error))
+        self._told = True
+        with suppress(GridSidecarError):
+            await self._store.progress(claim, Progress(progress.percent))
+
+    async def close(self) -> None:
+        """Start no further write. One that is on its way may still arrive: the fence keeps it out of an ended row."""
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)

@@ -1,0 +1,43 @@
+"""What everything in this process works with: settings, time and chance, which servers answer, who hears of tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import Callable
+
+from gridsidecar.clock import Clock
+from gridsidecar.config.settings import WorkerSettings
+from gridsidecar.errors import AccessRefused
+from gridsidecar.memory_budget import MemoryBudget
+from gridsidecar.shutdown import Shutdown
+from gridsidecar.task import TaskUpdate
+from gridsidecar.telemetry import Readiness
+
+
+class Environment:
+    """The surroundings of all that one run does."""
+
+    def __init__(self, settings: WorkerSettings, readiness: Readiness, clock: Clock, rng: random.Random) -> None:
+        self.name = settings.name or f"{socket.gethostname()}-{os.getpid()}"
+        self.settings = settings
+        self.readiness = readiness
+        self.clock = clock
+        self.rng = rng
+        self.memory = MemoryBudget(settings.memory_budget_mb)
+        self.shutdown = Shutdown()
+        self.refusal: AccessRefused | None = None  # what this run ends for
+        self.refused = asyncio.Event()
+        self.listeners: list[Callable[[TaskUpdate], None]] = []  # called in turn; they must neither block nor raise
+
+    def end_for(self, refusal: AccessRefused) -> None:
+        """A server says no, and waiting does not mend it: this run ends, and the next one may be configured anew."""
+        self.refusal = self.refusal or refusal
+        self.refused.set()
+
+    def tell(self, update: TaskUpdate) -> None:
+        """Something happened to a task and is stored: pass it on."""
+        for listener in self.listeners:
+            listener(update)

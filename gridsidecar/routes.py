@@ -1,0 +1,75 @@
+"""The configured handlers, by task type: what runs, under which policy, how many at once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gridsidecar.clock import backoff
+from gridsidecar.config.settings import HandlerSettings, RetrySettings, retry_policy
+from gridsidecar.handler import Handler, width_of
+from gridsidecar.retry import RetryPolicy
+from gridsidecar.slots import Capacity, Slots
+
+LONGEST_BACKOFF = 60.0  # seconds
+
+
+@dataclass(slots=True)
+class StartBackoff:
+    """How long a handler is left alone after starts that failed."""
+
+    failures: int = 0
+    until: float = 0.0  # monotonic seconds
+
+    def failed(self, now: float, rng: random.Random) -> None:
+        """Another start failed: longer than before."""
+        self.failures += 1
+        self.until = now + backoff(self.failures, base=1.0, limit=LONGEST_BACKOFF, rng=rng)
+
+    def over(self) -> None:
+        """A start worked."""
+        self.failures, self.until = 0, 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One configured handler."""
+
+    name: str
+    settings: HandlerSettings
+    handler: Handler
+    policy: RetryPolicy
+    capacity: Capacity
+    start_backoff: StartBackoff
+
+
+class Routes:
+    """The route of each task type that the configuration names, and that of all others, if there is one."""
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        settings: Mapping[str, HandlerSettings],
+        retry: RetrySettings,
+        slots: Slots,
+        concurrency: int,
+    ) -> None:
+        self._routes = {
+            name: Route(
+                name,
+                settings[name],
+                handler,
+                retry_policy(retry, settings[name]),
+                slots.capacity(width_of(settings[name], concurrency)),
+                StartBackoff(),
+            )
+            for name, handler in handlers.items()
+        }
+
+    def route(self, task_type: str) -> Route | None:
+        return self._routes.get(task_type) or self._routes.get("default")
+
+    @property
+    def types(self) -> list[str]:
+        return sorted(self._routes)

@@ -1,0 +1,98 @@
+"""How a run ends: a reason to leave, then one phase after the other, each with a limit, until nothing is in hand."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from enum import IntEnum
+from typing import Protocol
+
+KILL_MARGIN = 15.0  # seconds beyond a handler's kill grace for its drain, its last write and its message
+
+
+class Phase(IntEnum):
+    """How far a run is on its way out. It only ever grows."""
+
+    SERVING = 0
+    FINISHING = 1  # no more deliveries are asked for; those in hand, or on their way to us, are work like any other
+    LEAVING = 2  # nothing starts any more; what runs may come to its end
+    INTERRUPTING = 3  # what runs is asked to end, and killed after its grace
+    KILLING = 4  # what still runs is killed; no server is waited for any more
+    LEFT = 5  # all is settled, or let go of
+
+
+class Crew(Protocol):
+    """Who does the work, as seen by who ends it."""
+
+    async def drained(self) -> None:
+        """Return when nothing is in hand."""
+        ...
+
+    def start_nothing(self) -> None: ...
+
+    def interrupt(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    async def abandon(self) -> None:
+        """Let go of whatever is left."""
+        ...
+
+
+class Shutdown:
+    """The reason to leave, who hurries us, and the phase."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.SERVING
+        self.why = ""
+        self.finishes_work = False  # we leave because the work is done: what still arrives is work, too
+        self.asked = asyncio.Event()  # there is a reason to leave
+        self.hurry = asyncio.Event()  # a second signal came
+        self._told = asyncio.Event()  # a first one did
+
+    def ask(self, why: str, *, finishes_work: bool = False) -> None:
+        """There is a reason to leave; the first one stands."""
+        if not self.asked.is_set():
+            self.why = why
+            self.finishes_work = finishes_work
+            self.asked.set()
+
+    def signalled(self, number: signal.Signals) -> None:
+        """Somebody wants us to go."""
+        (self.hurry if self._told.is_set() else self._told).set()
+        self.ask(f"{number.name} received")
+
+    async def drain(self, crew: Crew, *, grace: float, kill_grace: float) -> None:
+        """Through all phases. `grace` is for handlers to come to their end by themselves, `kill_grace` for those that
+        were asked to, both in seconds; a second signal cuts either short."""
+        drained = asyncio.create_task(crew.drained())
+        if self.finishes_work:
+            self._enter(Phase.FINISHING)
+            await _first(drained, self._told)
+        self._enter(Phase.LEAVING)
+        crew.start_nothing()
+        await _first(drained, self.hurry, grace)
+        if not drained.done():
+            self._enter(Phase.INTERRUPTING)
+            crew.interrupt()
+            self.hurry.clear()
+            await _first(drained, self.hurry, kill_grace + KILL_MARGIN / 3)
+        self._enter(Phase.KILLING)
+        if not drained.done():
+            crew.kill()
+            await asyncio.wait({drained}, timeout=KILL_MARGIN)
+        if not drained.done():
+            await crew.abandon()
+        await drained
+        self._enter(Phase.LEFT)
+
+    def _enter(self, phase: Phase) -> None:
+        assert phase > self.phase
+        self.phase = phase
+
+
+async def _first(drained: asyncio.Task[None], cut_short: asyncio.Event, seconds: float | None = None) -> None:
+    """Until drained, or until the event, for so many seconds at most."""
+    cutting = asyncio.create_task(cut_short.wait())
+    await asyncio.wait({drained, cutting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    cutting.cancel()

@@ -1,0 +1,239 @@
+"""Who runs a handler now, and who may claim a task ahead of its turn. A slot is a running handler, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+
+from gridsidecar.pace import Pace
+
+LONGEST_AHEAD = 2.0  # seconds that a claimed task waits for its slot; then others may have it
+
+
+class _State(Enum):
+    WAITING = auto()  # nothing is claimed
+    AHEAD = auto()  # it is claimed, or about to be, and has no slot
+    RUNNING = auto()  # it has a slot
+    GONE = auto()
+
+
+class Capacity:
+    """What one route may do at a time: so many running handlers, and so many claims ahead of them."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.running = 0
+        self.ahead = 0  # places without a slot that may be claimed
+        self.most_ahead = 0
+        self._pace = Pace()
+
+    def ended(self, seconds: float) -> None:
+        """A handler of this route had its slot for so long."""
+        self._pace.ended(seconds)
+        self.most_ahead = self._pace.ahead(self.width)
+
+    def look_back(self) -> None:
+        """Claim nothing ahead until handlers have shown again how quick they are."""
+        self._pace.forget()
+        self.most_ahead = 0
+
+
+class Place:
+    """One task's way to its slot: wait to be claimed, be claimed, wait for the slot, have it, release it."""
+
+    __slots__ = ("_answer", "_slots", "capacity", "since", "started_at", "state", "surplus")
+
+    def __init__(self, slots: Slots, capacity: Capacity) -> None:
+        self._slots = slots
+        self._answer: asyncio.Future[bool] | None = None
+        self.capacity = capacity
+        self.state = _State.WAITING
+        self.since = 0.0  # loop time at which it began to wait
+        self.surplus = False  # others had better have it
+        self.started_at = 0.0  # loop time at which it got its slot
+
+    @property
+    def ahead(self) -> bool:
+        """It may be claimed, and has no slot yet."""
+        return self.state is _State.AHEAD
+
+    @property
+    def running(self) -> bool:
+        """It has its slot."""
+        return self.state is _State.RUNNING
+
+    async def admitted(self) -> bool:
+        """Wait until the task may be claimed. False when that takes too long, or nothing starts any more."""
+        return self.state is not _State.WAITING or await self._slots.unclaimed.wait(self)
+
+    async def slot(self) -> bool:
+        """Wait, after the claim, for the slot. False when others had better run the task, or it was given up."""
+        return self.running or self._slots.start(self) or await self._slots.claimed.wait(self)
+
+    def give_up(self) -> None:
+        """It will not get its slot."""
+        self.answer(False)
+
+    def release(self) -> None:
+        """Its handler ended, or will not start. Releasing twice is harmless."""
+        self._slots.release(self)
+
+    # -- for the line that it stands in -------------------------------------------------------------------------------
+
+    def ask(self, now: float) -> asyncio.Future[bool]:
+        self.since = now
+        self._answer = asyncio.get_running_loop().create_future()
+        return self._answer
+
+    def answer(self, yes: bool) -> None:
+        if self.waits:
+            assert self._answer is not None
+            self._answer.set_result(yes)
+
+    @property
+    def waits(self) -> bool:
+        return self._answer is not None and not self._answer.done()
+
+
+class _Line:
+    """Places that wait, the longest first; none longer than `patience` seconds. One timer for all of them."""
+
+    def __init__(self, patience: float, too_long: Callable[[Place], None]) -> None:
+        self._patience = patience
+        self._too_long = too_long
+        self._places: deque[Place] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def wait(self, place: Place) -> bool:
+        if self._closed:
+            return False
+        loop = asyncio.get_running_loop()
+        self._places.append(place)
+        if self._timer is None:
+            self._timer = loop.call_later(self._patience, self._expire)
+        return await place.ask(loop.time())
+
+    def serve(self, serve: Callable[[Place], bool], routes: int) -> None:
+        """Offer each place, in turn, what `serve` may give it. Where it gives nothing to a route, it gives nothing to
+        those of the same route behind it; of `routes` there are so many."""
+        passed_by: list[Place] = []
+        full: set[Capacity] = set()
+        while self._places and len(full) < routes:
+            place = self._places.popleft()
+            if not place.waits:
+                continue
+            if place.capacity not in full and serve(place):
+                place.answer(True)
+            else:
+                full.add(place.capacity)
+                passed_by.append(place)
+        self._places.extendleft(reversed(passed_by))
+
+    def send_away(self, waited: float, most: int) -> None:
+        """Those that wait for so many seconds, at most so many of them."""
+        too_old = asyncio.get_running_loop().time() - waited
+        while most > 0 and self._places and self._places[0].since <= too_old:
+            place = self._places.popleft()
+            most -= place.waits
+            place.surplus = True
+            place.answer(False)
+
+    def close(self) -> None:
+        """Nobody is served any more."""
+        self._closed = True
+        while self._places:
+            self._places.popleft().answer(False)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._places:
+            place = self._places[0]
+            if place.waits:
+                if (left := place.since + self._patience - loop.time()) > 0:
+                    self._timer = loop.call_later(left, self._expire)
+                    return
+                self._too_long(place)
+                place.answer(False)
+            self._places.popleft()
+
+
+class Slots:
+    """The slots of the whole worker, shared by its routes. What is claimed gets a slot before what is not."""
+
+    def __init__(self, width: int, patience: float) -> None:
+        """`patience`: seconds that a delivery may wait before its task is claimed."""
+        self._free = width
+        self._capacities: list[Capacity] = []
+        self._closed = False
+        self.unclaimed = _Line(patience, lambda _: None)
+        self.claimed = _Line(LONGEST_AHEAD, lambda place: place.capacity.look_back())
+
+    def capacity(self, width: int) -> Capacity:
+        """For one more route."""
+        capacity = Capacity(width)
+        self._capacities.append(capacity)
+        return capacity
+
+    @property
+    def most_ahead(self) -> int:
+        """Tasks that may be claimed ahead of their slots, all routes together."""
+        return sum(capacity.most_ahead for capacity in self._capacities)
+
+    def request(self, capacity: Capacity) -> Place:
+        """A place for a delivery. Nobody who waits is passed: whoever could be served was served already."""
+        place = Place(self, capacity)
+        if not self.start(place):
+            self._admit_ahead(place)
+        return place
+
+    def start(self, place: Place) -> bool:
+        """Give it a slot, if there is one for it."""
+        capacity = place.capacity
+        if self._closed or not self._free or capacity.running >= capacity.width:
+            return False
+        if place.state is _State.AHEAD:
+            capacity.ahead -= 1
+        self._free -= 1
+        capacity.running += 1
+        place.state = _State.RUNNING
+        place.started_at = asyncio.get_running_loop().time()
+        return True
+
+    def _admit_ahead(self, place: Place) -> bool:
+        capacity = place.capacity
+        if self._closed or capacity.ahead >= capacity.most_ahead:
+            return False
+        capacity.ahead += 1
+        place.state = _State.AHEAD
+        return True
+
+    def release(self, place: Place) -> None:
+        """Take back what it has, and serve others by it."""
+        capacity = place.capacity
+        match place.state:
+            case _State.RUNNING:
+                self._free += 1
+                capacity.running -= 1
+                capacity.ended(asyncio.get_running_loop().time() - place.started_at)
+            case _State.AHEAD:
+                capacity.ahead -= 1
+        place.state = _State.GONE
+        if self._free:
+            self.claimed.serve(self.start, len(self._capacities))
+        self.unclaimed.serve(lambda waiting: self.start(waiting) or self._admit_ahead(waiting), len(self._capacities))
+
+    def send_away(self, most: int) -> None:
+        """Others had better have what waits here, unclaimed, for long: at most so many."""
+        self.unclaimed.send_away(LONGEST_AHEAD, most)
+
+    def close(self) -> None:
+        """Nothing starts any more: whoever waits is told so."""
+        self._closed = True
+        self.unclaimed.close()
+        self.claimed.close()

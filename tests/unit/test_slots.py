@@ -1,0 +1,159 @@
+"""Who gets a slot when, and what may be claimed ahead of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from gridsidecar import slots as module
+from gridsidecar.pace import AHEAD_S, MOST_AHEAD, Pace
+from gridsidecar.slots import Capacity, Place, Slots
+
+
+def made(width: int, *routes: int, patience: float = 5.0) -> tuple[Slots, list[Capacity]]:
+    slots = Slots(width, patience)
+    return slots, [slots.capacity(route) for route in routes or (width,)]
+
+
+async def answer(waiting: Callable[[], object]) -> asyncio.Task[object]:
+    """The wait as a task that has begun."""
+    task = asyncio.create_task(waiting())  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_a_slot_is_free_again_when_its_handler_ends_and_goes_to_who_waits_longest() -> None:
+    slots, (route,) = made(1)
+    first, second, third = (slots.request(route) for _ in range(3))
+    assert await first.admitted()
+    assert await first.slot()
+    waits = [await answer(place.admitted) for place in (second, third)]
+    assert not any(wait.done() for wait in waits)
+    first.release()
+    first.release()
+    assert await waits[0]
+    assert second.running
+    assert not third.running
+
+
+async def test_nothing_is_claimed_ahead_until_handlers_were_quick() -> None:
+    slots, (route,) = made(1)
+    running = slots.request(route)
+    assert (running.running, slots.request(route).ahead) == (True, False)
+    running.release()
+    assert route.most_ahead == MOST_AHEAD
+    assert slots.request(route).running
+    assert slots.request(route).ahead
+    route.look_back()
+    assert not slots.request(route).ahead
+
+
+async def test_what_is_claimed_gets_a_slot_before_what_is_not() -> None:
+    slots, (route,) = made(1)
+    slots.request(route).release()
+    running = slots.request(route)
+    ahead = slots.request(route)
+    route.most_ahead = 1
+    unclaimed = slots.request(route)
+    waits = await answer(unclaimed.admitted), await answer(ahead.slot)
+    running.release()
+    assert await waits[1]
+    assert ahead.running
+    assert await waits[0], "it may be claimed now, ahead of its slot"
+    assert unclaimed.ahead
+
+
+async def test_a_route_that_is_full_keeps_no_slot_from_others() -> None:
+    slots, (narrow, wide) = made(3, 1, 3)
+    places = [slots.request(narrow) for _ in range(64)]
+    assert [place.running for place in places] == [True] + [False] * 63
+    waits = [await answer(place.admitted) for place in places[1:]]
+    others = [slots.request(wide) for _ in range(3)]
+    assert [place.running for place in others] == [True, True, False]
+    waiting = await answer(others[2].admitted)
+    others[0].release()
+    assert await waiting
+    assert not any(wait.done() for wait in waits)
+    places[0].release()
+    assert await waits[0]
+    for wait in waits[1:]:
+        wait.cancel()
+
+
+async def test_who_waits_too_long_is_told_so() -> None:
+    slots, (route,) = made(1, patience=0.05)
+    slots.request(route)
+    late = slots.request(route)
+    assert not await late.admitted()
+    late.release()
+
+
+async def test_a_claim_that_waits_too_long_is_given_up_and_none_is_made_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST_AHEAD", 0.05)
+    slots, (route,) = made(1)
+    slots.request(route).release()
+    slots.request(route)
+    assert not await slots.request(route).slot()
+    assert route.most_ahead == 0
+
+
+async def test_whoever_is_given_up_or_cancelled_is_passed_over() -> None:
+    slots, (route,) = made(1)
+    slots.request(route).release()
+    running, stopped, cancelled, last = (slots.request(route) for _ in range(4))
+    waits = [await answer(place.slot) for place in (stopped, cancelled, last)]
+    stopped.give_up()
+    waits[1].cancel()
+    await asyncio.gather(*waits[:2], return_exceptions=True)
+    running.release()
+    assert not await waits[0]
+    assert await waits[2]
+    assert last.running
+
+
+async def test_when_nothing_starts_any_more_everybody_is_told() -> None:
+    slots, (route,) = made(1)
+    slots.request(route).release()
+    running, ahead = slots.request(route), slots.request(route)
+    route.most_ahead = 0
+    unclaimed = slots.request(route)
+    waits = await answer(ahead.slot), await answer(unclaimed.admitted)
+    slots.close()
+    assert [await wait for wait in waits] == [False, False]
+    running.release()
+    assert not await slots.request(route).admitted()
+
+
+async def test_surplus_is_sent_away_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots, (route,) = made(1)
+    slots.request(route)
+    places: list[Place] = [slots.request(route) for _ in range(3)]
+    waits = [await answer(place.admitted) for place in places]
+    slots.send_away(3)
+    assert not any(wait.done() for wait in waits), "it has not waited for long"
+    monkeypatch.setattr(module, "LONGEST_AHEAD", 0.0)
+    slots.send_away(2)
+    assert [await wait for wait in waits[:2]] == [False, False]
+    assert [place.surplus for place in places] == [True, True, False]
+    waits[2].cancel()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "width", "ahead"),
+    [(0.001, 1, MOST_AHEAD), (0.1, 2, 10), (AHEAD_S, 1, 1), (2 * AHEAD_S, 1, 0), (600.0, 64, 0), (0.0, 1, MOST_AHEAD)],
+)
+def test_pace(seconds: float, width: int, ahead: int) -> None:
+    pace = Pace()
+    assert pace.ahead(width) == 0
+    pace.ended(seconds)
+    assert pace.ahead(width) == ahead
+
+
+def test_the_newest_ends_count_most() -> None:
+    pace = Pace()
+    pace.ended(10.0)
+    for _ in range(60):
+        pace.ended(0.01)
+    assert pace.ahead(8) >= 8
