@@ -1,7 +1,7 @@
 """The whole state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
 
-Three tables, one function each: `receive`, `decide` (an attempt ended), `reread` (our write changed nothing). A model
-of the rules was checked over all interleavings; `tests/store/test_stateful.py` walks through them on real stores.
+Three tables, one function each: `receive`, `decide` (an attempt ended), `reread` (our write changed nothing).
+`tests/model` checks the rules over all interleavings; `tests/store/test_stateful.py` walks through them on real stores.
 """
 
 from __future__ import annotations

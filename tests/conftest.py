@@ -21,7 +21,7 @@ SKIPPED_IN_CI = 10  # exit code of pytest; its own end at 5
 
 DELAY_RUNGS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
 
-TOGETHER = (  # modules whose tests share a server or an image, which is made once when one process runs them all
+TOGETHER = (  # modules whose tests share a server, an image, a program: made once when one process runs them all
     "tests/e2e/test_deployed_rabbitmq.py",
     "tests/e2e/test_outages.py",
     "tests/examples/test_handlers.py",
@@ -31,6 +31,7 @@ TOGETHER = (  # modules whose tests share a server or an image, which is made on
     "tests/faults/test_database_refusals.py",
     "tests/faults/test_delivery_timeout.py",
     "tests/integration/test_image.py",
+    "tests/model/test_delivery_model.py",
     "tests/sdks/test_go.py",
 )
 
