@@ -23,6 +23,7 @@ from gridsidecar.hooks import Hooks
 from gridsidecar.maintenance import Maintenance
 from gridsidecar.memory_budget import give_back_what_is_freed
 from gridsidecar.notify import Origin, make_notifier
+from gridsidecar.siblings import Figures, Leave, Look, Siblings
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.telemetry import Readiness
@@ -43,9 +44,10 @@ class RunOptions:
 class Daemon:
     """One run of the sidecar, from start to exit code."""
 
-    def __init__(self, settings: Settings, options: RunOptions) -> None:
+    def __init__(self, settings: Settings, options: RunOptions, siblings: Siblings | None = None) -> None:
         self._settings = settings
         self._options = options
+        self._siblings = siblings  # one of several processes; a supervisor decides what concerns all of them
         self._clock = SystemClock()
         self._rng = system_random()
         self._readiness = Readiness()
@@ -53,6 +55,8 @@ class Daemon:
         self._told = asyncio.Event()  # set by a signal
         self._hurry = asyncio.Event()  # set by a second one
         self._why = ""
+        self._serving_since: float | None = None  # monotonic seconds
+        self._alone = False  # the supervisor is gone
         self._finish_in_hand = False  # we leave because the work is done: what still arrives is work, too
         self._broker: Broker = make_broker(settings.broker, self._readiness)
         self._store: OpenStore = make_store(settings.store, settings.broker.queue)
@@ -62,7 +66,8 @@ class Daemon:
         self._worker.listeners.append(self._notifier.hear)
         handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)
         self._handlers = list(handlers.values())
-        lanes = make_lanes(handlers, settings.handlers, settings.retry, self._concurrency)
+        slots = {} if siblings is None else {"slots": siblings.slots}
+        lanes = make_lanes(handlers, settings.handlers, settings.retry, self._concurrency, **slots)
         self._hooks = Hooks(settings.hooks, self._worker, settings.broker.queue)
         executor = Executor(
             self._worker, self._store.tasks, settings.progress_interval, before=self._hooks.before_attempt
@@ -86,6 +91,8 @@ class Daemon:
     async def run(self) -> int:
         """Serve until there is a reason to leave; the exit code."""
         self._listen_to_signals()
+        if self._siblings is not None:
+            self._siblings.join(self)
         become_subreaper()
         hide_from_children()
         async with AsyncExitStack() as leaving:  # from the last to the first; none is left out if one fails
@@ -103,7 +110,7 @@ class Daemon:
                 await self._until_leaving(consuming)
             finally:
                 await self._drain(consuming)
-                await self._statistics.stop()
+                await self._tell_figures()
             if self._worker.refusal is not None:
                 raise self._worker.refusal
             return EX_OK
@@ -123,8 +130,17 @@ class Daemon:
             signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        (self._hurry if self._told.is_set() else self._told).set()
-        self._go(f"{number.name} received")
+        again = self._told.is_set() and self._siblings is None  # that of a sibling counts when the supervisor says it
+        self.leave(Leave(f"{number.name} received", told=True, hurry=again))
+
+    def leave(self, word: Leave) -> None:
+        """A signal, or what the supervisor says."""
+        if word.hurry:
+            self._hurry.set()
+        elif word.told:
+            self._told.set()
+        self._alone = self._alone or word.alone
+        self._go(word.why, finish_in_hand=word.finish_in_hand)
 
     def _go(self, why: str, *, finish_in_hand: bool = False) -> None:
         if not self._leave.is_set():
@@ -138,7 +154,7 @@ class Daemon:
             ("store", lambda: self._store.open(migrate=self._settings.store.migrate)),
             ("broker", self._broker.open),
             ("broker", self._look_for_dead_letters),
-            ("on_startup", lambda: self._hooks.start(self._leave)),
+            ("on_startup", self._begin),
             ("store", self._worker.lease.renew),
         ]
         for part, step in steps:
@@ -148,7 +164,8 @@ class Daemon:
             handler.start()
         self._maintenance.start()
         self._deliverer.start()
-        self._statistics.start()
+        if self._siblings is None:
+            self._statistics.start()
         telemetry.info(
             "consuming",
             version=__version__,
@@ -158,6 +175,13 @@ class Daemon:
             handlers=",".join(self._settings.handlers),
         )
         return True
+
+    async def _begin(self) -> None:
+        """The hook that comes before the first task; of several processes, when all may begin."""
+        if self._siblings is None:
+            await self._hooks.start(self._leave)
+        else:
+            await self._siblings.begin(self._leave)
 
     async def _look_for_dead_letters(self) -> None:
         """Known before the first message that needs them; tasks can run without."""
@@ -210,7 +234,10 @@ class Daemon:
     async def _until_idle(self) -> None:
         """Return when this run is over by its own rules: once, burst, idle."""
         settings = self._settings.worker
-        started = self._clock.monotonic()
+        started = self._serving_since = self._clock.monotonic()
+        if self._siblings is not None:
+            await self._leave.wait()
+            return None
         while True:
             if await self._one_was_taken(min(settings.burst_check_interval, 1.0)):
                 await self._broker.stop_consuming()  # at prefetch 1 nothing else is in hand
@@ -248,6 +275,21 @@ class Daemon:
         # A message may have left the queue for our hands in between; then this run goes on.
         return not self._busy or not self._settings.worker.burst_wait
 
+    def figures(self) -> Figures:
+        """For the supervisor."""
+        since = max(self._serving_since or 0.0, self._consumer.active_at)
+        idle = 0.0 if self._busy or self._serving_since is None else self._clock.monotonic() - since
+        return Figures(idle, len(self._worker.attempts), dict(self._statistics.counts))
+
+    async def look(self) -> Look:
+        """For the supervisor: whether there is anything left to do in a burst."""
+        try:
+            left = await self._broker.ready_count()
+        except GridSidecarError:
+            left = None
+        wait = self._settings.worker.burst_wait
+        return Look(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
+
     @property
     def _busy(self) -> bool:
         return bool(self._consumer.busy) or self._deliverer.busy
@@ -284,9 +326,15 @@ class Daemon:
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
 
+    async def _tell_figures(self) -> None:
+        if self._siblings is None:
+            await self._statistics.stop()
+        else:
+            self._siblings.tell_last(await self._statistics.look())
+
     @property
     def _no_wait(self) -> bool:
-        return self._settings.worker.burst and not self._settings.worker.burst_wait
+        return self._alone or (self._settings.worker.burst and not self._settings.worker.burst_wait)
 
     @property
     def _longest_kill_grace(self) -> float:
@@ -331,11 +379,11 @@ class Daemon:
                         await lease.leave()
 
 
-def run(settings: Settings, options: RunOptions) -> int:
+def run(settings: Settings, options: RunOptions, siblings: Siblings | None = None) -> int:
     """Run the daemon on the fastest event loop there is; the exit code."""
     give_back_what_is_freed()
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-        return runner.run(_serve(settings, options))
+        return runner.run(_serve(settings, options, siblings))
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -346,5 +394,5 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings, options: RunOptions) -> int:
-    return await Daemon(settings, options).run()
+async def _serve(settings: Settings, options: RunOptions, siblings: Siblings | None) -> int:
+    return await Daemon(settings, options, siblings).run()

@@ -76,17 +76,25 @@ class Lane:
     rest: Rest
 
 
+def _own_slots(_: str, width: int) -> asyncio.Semaphore:
+    return asyncio.Semaphore(width)
+
+
 def make_lanes(
-    handlers: Mapping[str, Handler], settings: Mapping[str, HandlerSettings], retry: RetrySettings, concurrency: int
+    handlers: Mapping[str, Handler],
+    settings: Mapping[str, HandlerSettings],
+    retry: RetrySettings,
+    concurrency: int,
+    slots: Callable[[str, int], asyncio.Semaphore] = _own_slots,
 ) -> dict[str, Lane]:
-    """A lane for each task type that the configuration names."""
+    """A lane for each task type that the configuration names. `slots` makes those of a name and a width."""
     return {
         name: Lane(
             name,
             settings[name],
             handler,
             retry_policy(retry, settings[name]),
-            asyncio.Semaphore(width_of(settings[name], concurrency)),
+            slots(name, width_of(settings[name], concurrency)),
             Rest(),
         )
         for name, handler in handlers.items()

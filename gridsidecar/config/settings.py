@@ -18,6 +18,7 @@ from gridsidecar.config.values import (
     NoticeEvent,
     Number,
     Positive,
+    Processes,
     QueueName,
     QueuePattern,
     SigningSecret,
@@ -99,11 +100,16 @@ class StoreSettings(Section):
 
 
 class WorkerSettings(Section):
-    """This process: how much it does at a time, and when it leaves."""
+    """This sidecar: how much it does at a time, in how many processes, and when it leaves."""
 
     name: str | None = Field(default=None, description="Name of this worker; null = host name and process id.")
     concurrency: Annotated[int, Field(ge=1, le=1000), Number] = Field(
         default=1, description="Tasks that run at the same time; the broker's prefetch follows it."
+    )
+    processes: Processes = Field(
+        default=1,
+        description="Processes that share the work, to use more than one core: each has its part of concurrency and of "
+        "every limit, and takes 45 MiB and connections of its own. auto = one for each core that this may use.",
     )
     idle_timeout: NonNegative = Field(
         default=0, description="Exit with 0 after so many seconds without work; 0 = never."
