@@ -28,7 +28,7 @@ class Plan:
     shared: dict[str, int]  # types that run less tasks at a time than there are processes, and how many
     fail_fast: bool
     marks: str  # what is started below has one of these: see handler.reaper
-    failpoints: str  # of the first process's first life
+    failpoints: str  # of the first processes, not of those that replace them
 
     @classmethod
     def read(cls, fd: int) -> Plan:

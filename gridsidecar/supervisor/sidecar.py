@@ -28,7 +28,7 @@ def main(plan_fd: int, end: int, number: int, life: int) -> int:
     open_log(plan, plan_fd)
     os.close(plan_fd)
     reaper.share_marks(plan.marks, life)
-    if life == 1:
+    if life <= plan.processes:
         failpoints.arm(plan.failpoints)
     settings = _settings(plan, number)
     siblings = Siblings(socket.socket(fileno=end), plan.shared)
