@@ -16,7 +16,7 @@ lock = os.open(sys.argv[1], os.O_RDONLY) if len(sys.argv) > 3 else None
 telemetry.free_stderr(lock)
 telemetry.configure("INFO", "json")
 for number in range(int(sys.argv[2])):
-    telemetry.info("consuming", text=str(number) * (40000 if number % 2 else 10))
+    telemetry.info("consuming", reason=str(number) * (40000 if number % 2 else 10))
     if number % 5 == 4: telemetry.finish()
 """
 
