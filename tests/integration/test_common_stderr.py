@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-LINES = 60
+LINES = 20
 WRITER = """
 import os, sys
 from gridsidecar import telemetry
@@ -16,7 +16,7 @@ lock = os.open(sys.argv[1], os.O_RDONLY) if len(sys.argv) > 3 else None
 telemetry.free_stderr(lock)
 telemetry.configure("INFO", "json")
 for number in range(int(sys.argv[2])):
-    telemetry.info("consuming", reason=str(number) * (40000 if number % 2 else 10))
+    telemetry.info("consuming", reason=str(number) * (12000 if number % 2 else 10))
     if number % 5 == 4: telemetry.finish()
 """
 
@@ -28,12 +28,15 @@ def written(folder: Path, *flags: str) -> list[bytes]:
     command = [sys.executable, "-c", WRITER, str(folder / "lock"), str(LINES), *flags]
     writers = [subprocess.Popen(command, stderr=theirs) for _ in range(3)]
     os.close(theirs)
-    with open(ours, "rb") as pipe:
-        text = pipe.read()
+    text = b""
+    with open(ours, "rb", buffering=0) as pipe:
+        while more := pipe.read(512):  # a slow reader: a write that finds the pipe full lets others in
+            text += more
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     return text.splitlines()
 
 
 def test_long_lines_of_several_processes_are_not_mixed(tmp_path: Path) -> None:
-    lines = written(tmp_path, "locked")
-    assert len([json.loads(line) for line in lines]) == 3 * LINES
+    lines = [json.loads(line) for line in written(tmp_path, "locked")]
+    assert len(lines) == 3 * LINES
+    assert {line["event"] for line in lines} == {"consuming"}
