@@ -108,8 +108,8 @@ class WorkerSettings(Section):
     )
     processes: Processes = Field(
         default=1,
-        description="Processes that share the work, to use more than one core: each has its part of concurrency and of "
-        "every limit, and takes 45 MiB and connections of its own. auto = one for each core that this may use.",
+        description="Processes that share the work, to use more than one core; auto = one for each core. Each takes 55 "
+        "MiB and connections of its own; concurrency and other limits are those of all together.",
     )
     idle_timeout: NonNegative = Field(
         default=0, description="Exit with 0 after so many seconds without work; 0 = never."

@@ -26,8 +26,9 @@ _RLIMIT_LOCKS = 10
 _LOCKS_LINE = b"Max file locks"
 _SOON_S = 0.02  # also the first pause before looking again at what was just killed, which doubles
 _RETRIES = 8
-MARKS_EACH = 1 << 40  # runs that one of several processes may number
-MARKS_ALL = 1 << 62
+_SEVERAL = 1 << 61  # above all marks of sidecars that are one process
+_EACH = 1 << 24  # runs of one of several processes; beyond, only the supervisor may take one for a sibling's
+_ALL = 1 << 36
 
 
 @dataclass(slots=True)
@@ -66,16 +67,16 @@ def hide_from_children() -> None:
 
 def share_marks(marks: str, process: int) -> None:
     """This process is one of several of a sidecar: its marks are among those that its supervisor knows."""
-    _family.prefix, _family.locks = f"{marks}-{process}-", _base(marks) + process * MARKS_EACH
+    _family.prefix, _family.locks = f"{marks}-{process}-", _base(marks) + process * _EACH % _ALL
 
 
 def know_marks(marks: str) -> None:
     """Whatever has one of these and becomes our child was started by a sibling of theirs that is dead."""
-    _family.prefix, _family.locks, _family.runs = f"{marks}-", _base(marks), MARKS_ALL
+    _family.prefix, _family.locks, _family.runs = f"{marks}-", _base(marks), _ALL
 
 
 def _base(marks: str) -> int:
-    return int(marks, 16) + 1 << 32
+    return _SEVERAL + int(marks, 16) * _ALL
 
 
 def new_token() -> str:

@@ -28,6 +28,7 @@ def main(plan_fd: int, name: str) -> int:
     plan = Plan.read(plan_fd)
     open_log(plan, plan_fd)
     os.close(plan_fd)
+    reaper.share_marks(plan.marks, 0)
     try:
         asyncio.run(_run(Settings.model_validate(plan.settings), name))
     except GridSidecarError as error:

@@ -77,6 +77,14 @@ def open_log(plan: Plan, fd: int) -> None:
     """One log for all: the same stderr, where whole lines come one after the other, and the same file. `fd` is the
     plan's; opened anew, it is what the processes lock against each other."""
     log = plan.settings["log"]
-    telemetry.free_stderr(os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC))
+    telemetry.free_stderr(_opened_anew(fd))
     file = LogFile(log["dir"], SystemClock()) if log["dir"] else None
     telemetry.configure(log["level"], log["format"], language=log["language"], file=file)
+
+
+def _opened_anew(fd: int) -> int | None:
+    """None without /proc: long lines may then be mixed."""
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
