@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Delivery
@@ -90,7 +92,7 @@ class Admissions:
         self._slots = slots
         self.patience = patience  # seconds that a delivery may wait for its turn
         self._turns = KeyedLock()
-        self._unstartable: set[asyncio.Task[bool]] = set()  # each waits for a handler that cannot start now
+        self._waits: set[asyncio.Task[bool]] = set()  # for a handler that cannot start now, or for a shared slot
         self._watches: dict[str, asyncio.Task[None]] = {}  # for commands that are missing, by route
 
     async def admit(self, task: Task, delivery: Delivery, route: Route) -> Admission:
@@ -105,7 +107,10 @@ class Admissions:
                     return await self._unstarted(task, delivery, known)
             if not await self._startable(route):
                 return await self._too_late(task, delivery)
+            if route.shared is not None and not await self._patiently(route.shared.acquire()):
+                return await self._too_late(task, delivery)
             place = self._slots.request(route.capacity)
+            place.then = None if route.shared is None else route.shared.release
             admission: Admission = NotNow()
             try:
                 if not await place.admitted():
@@ -219,19 +224,23 @@ class Admissions:
         nothing starts any more."""
         if route.start_backoff.until <= self._env.clock.monotonic() and route.handler.cannot_start() is None:
             return self._env.shutdown.phase < Phase.LEAVING
-        wait = asyncio.create_task(self._until_startable(route))
-        self._unstartable.add(wait)
+        return await self._patiently(self._until_startable(route))
+
+    async def _patiently(self, waiting: Coroutine[Any, Any, bool]) -> bool:
+        """What is waited for; False when that takes too long, or nothing starts any more."""
+        wait = asyncio.create_task(waiting)
+        self._waits.add(wait)
         try:
             async with asyncio.timeout(self.patience):
                 return await wait
         except TimeoutError:
-            return False
+            return wait.done() and not wait.cancelled() and wait.result()  # it came at the same moment
         except asyncio.CancelledError:
             if wait.cancelled() and self._env.shutdown.phase >= Phase.LEAVING:
                 return False
             raise
         finally:
-            self._unstartable.discard(wait)
+            self._waits.discard(wait)
 
     async def _until_startable(self, route: Route) -> bool:
         while (rest := route.start_backoff.until - self._env.clock.monotonic()) > 0:
@@ -257,5 +266,5 @@ class Admissions:
     def stop_waiting(self) -> None:
         """Nothing starts any more: whatever waits to be claimed, for its slot or for a command is let go."""
         self._slots.close()
-        for wait in (*self._unstartable, *self._watches.values()):
+        for wait in (*self._waits, *self._watches.values()):
             wait.cancel()

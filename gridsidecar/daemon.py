@@ -29,6 +29,7 @@ from gridsidecar.memory_budget import give_back_what_is_freed
 from gridsidecar.notify import Origin, make_notifier
 from gridsidecar.routes import Routes
 from gridsidecar.run_limits import RunLimits
+from gridsidecar.siblings import Figures, Leave, Look, Siblings
 from gridsidecar.slots import Slots
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
@@ -51,9 +52,12 @@ class RunOptions:
 class Daemon:
     """One run of the sidecar, from start to exit code."""
 
-    def __init__(self, settings: Settings, options: RunOptions) -> None:
+    def __init__(self, settings: Settings, options: RunOptions, siblings: Siblings | None = None) -> None:
         self._settings = settings
         self._options = options
+        self._siblings = siblings  # one of several processes; a supervisor decides what concerns all of them
+        self._alone = False  # the supervisor is gone
+        self._serving_since: float | None = None  # monotonic seconds
         self._clock = SystemClock()
         self._rng = system_random()
         self._env = env = Environment(settings.worker, Readiness(), self._clock, self._rng)
@@ -62,7 +66,7 @@ class Daemon:
         self._store: OpenStore = make_store(settings.store, settings.broker.queue)
         identity = Identity(self._store.leases, env.name, settings.worker.lease, self._clock)
         self._worker = Worker(env, identity, Attempts(self._clock))
-        self._hooks = Hooks(settings.hooks, self._worker, settings.broker.queue)
+        self._hooks = Hooks(settings.hooks, env, self._worker.attempts, settings.broker.queue)
         handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)
         self._handlers = list(handlers.values())
         self._consumer, self._look_ahead = self._build_line(handlers)
@@ -84,7 +88,8 @@ class Daemon:
         if len(handlers) > 1:  # what waits for one handler must not keep the others from their work
             patience = min(patience, PATIENCE_BESIDE_OTHERS)
         slots = Slots(self._concurrency, patience)
-        routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency)
+        shared = {} if self._siblings is None else self._siblings.shared_slots()
+        routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency, shared)
         admissions = Admissions(self._worker, tasks, slots, patience)
         attempts = AttemptRunner(self._worker, tasks, settings.progress_interval, before=self._hooks.before_attempt)
         consumer = Consumer(
@@ -100,6 +105,8 @@ class Daemon:
     async def run(self) -> int:
         """Serve until there is a reason to leave; the exit code."""
         self._listen_to_signals()
+        if self._siblings is not None:
+            self._siblings.join(self)
         become_subreaper()
         hide_from_children()
         async with AsyncExitStack() as leaving:  # from the last to the first; none is left out if one fails
@@ -118,7 +125,7 @@ class Daemon:
                 await self._until_leaving(consuming)
             finally:
                 await self._drain(consuming)
-                await self._statistics.stop()
+                await self._tell_figures()
             if self._env.refusal is not None:
                 raise self._env.refusal
             return EX_OK
@@ -128,7 +135,7 @@ class Daemon:
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in signals.leaving():
-            loop.add_signal_handler(number, self._shutdown.signalled, number)
+            loop.add_signal_handler(number, self._on_signal, number)
 
     def _deafen(self) -> None:
         """All is done: to be told to go once more must not change the exit code."""
@@ -137,13 +144,25 @@ class Daemon:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
+    def _on_signal(self, number: signal.Signals) -> None:
+        again = self._shutdown.told and self._siblings is None  # that of a sibling counts when the supervisor says it
+        self._shutdown.tell(f"{number.name} received", hurry=again)
+
+    def leave(self, word: Leave) -> None:
+        """The supervisor says so."""
+        self._alone = self._alone or word.alone
+        if word.told or word.hurry:
+            self._shutdown.tell(word.why, hurry=word.hurry)
+        else:
+            self._shutdown.ask(word.why, finishes_work=word.finish_in_hand)
+
     async def _start(self) -> bool:
         """Connect and announce ourselves. False when we are told to leave before that has worked."""
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("store", lambda: self._store.open(migrate=self._settings.store.migrate)),
             ("broker", self._broker.open),
             ("broker", self._look_for_dead_letters),
-            ("on_startup", lambda: self._hooks.start(self._shutdown.asked)),
+            ("on_startup", self._begin),
             ("store", self._worker.identity.lease.renew),
         ]
         for part, step in steps:
@@ -153,7 +172,8 @@ class Daemon:
             handler.start()
         self._maintenance.start()
         self._deliverer.start()
-        self._statistics.start()
+        if self._siblings is None:
+            self._statistics.start()
         telemetry.info(
             "consuming",
             version=__version__,
@@ -163,6 +183,13 @@ class Daemon:
             handlers=",".join(self._settings.handlers),
         )
         return True
+
+    async def _begin(self) -> None:
+        """The hook that comes before the first task; of several processes, when all may begin."""
+        if self._siblings is None:
+            await self._hooks.start(self._shutdown.asked)
+        else:
+            await self._siblings.begin(self._shutdown.asked)
 
     async def _look_for_dead_letters(self) -> None:
         """Known before the first message that needs them; tasks can run without."""
@@ -190,12 +217,14 @@ class Daemon:
     # -- serving ------------------------------------------------------------------------------------------------------
 
     async def _until_leaving(self, consuming: asyncio.Task[None]) -> None:
+        self._serving_since = self._clock.monotonic()
         watchers = {
             asyncio.create_task(self._shutdown.asked.wait()),
-            asyncio.create_task(self._limits.reached()),
             asyncio.create_task(self._env.refused.wait()),
             consuming,
         }
+        if self._siblings is None:
+            watchers.add(asyncio.create_task(self._limits.reached()))
         try:
             await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -205,6 +234,27 @@ class Daemon:
             self._shutdown.ask("a server refused us")
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend
+
+    def figures(self) -> Figures:
+        """For the supervisor."""
+        since = max(self._serving_since or 0.0, self._consumer.active_at)
+        idle = 0.0 if self._busy or self._serving_since is None else self._clock.monotonic() - since
+        return Figures(idle, self._worker.attempts.running, dict(self._statistics.counts))
+
+    async def look(self) -> Look:
+        """For the supervisor: whether there is anything left to do in a burst."""
+        try:
+            left = await self._broker.ready_count()
+        except GridSidecarError:
+            left = None
+        wait = self._settings.worker.burst_wait
+        return Look(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
+
+    async def _tell_figures(self) -> None:
+        if self._siblings is None:
+            await self._statistics.stop()
+        else:
+            self._siblings.tell_last(await self._statistics.look())
 
     @property
     def _busy(self) -> bool:
@@ -222,7 +272,8 @@ class Daemon:
             async with asyncio.timeout(FAREWELL):
                 await self._broker.stop_consuming()
         worker = self._settings.worker
-        grace = 0.0 if worker.burst and not worker.burst_wait else worker.shutdown_grace
+        no_wait = self._alone or (worker.burst and not worker.burst_wait)
+        grace = 0.0 if no_wait else worker.shutdown_grace
         kill_grace = max(handler.kill_grace for handler in self._settings.handlers.values())
         await self._shutdown.drain(self._consumer, grace=grace, kill_grace=kill_grace)
         await failpoints.reached("drained")
@@ -263,11 +314,11 @@ class Daemon:
                         await lease.leave()
 
 
-def run(settings: Settings, options: RunOptions) -> int:
+def run(settings: Settings, options: RunOptions, siblings: Siblings | None = None) -> int:
     """Run the daemon on the fastest event loop there is; the exit code."""
     give_back_what_is_freed()
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-        return runner.run(_serve(settings, options))
+        return runner.run(_serve(settings, options, siblings))
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -278,5 +329,5 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
-async def _serve(settings: Settings, options: RunOptions) -> int:
-    return await Daemon(settings, options).run()
+async def _serve(settings: Settings, options: RunOptions, siblings: Siblings | None) -> int:
+    return await Daemon(settings, options, siblings).run()

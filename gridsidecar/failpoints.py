@@ -81,6 +81,7 @@ class Failpoint:
 
 
 _armed: dict[str, Failpoint] = {}
+armed_as = ""  # the specification, for the process that is to break in this one's place
 
 
 async def reached(point: str) -> None:
@@ -91,6 +92,8 @@ async def reached(point: str) -> None:
 
 def arm(specification: str) -> None:
     """Set the points of `name:kill|pause=SECONDS|raise[@N]`, separated by commas. Raises `UsageError`."""
+    global armed_as
+    armed_as = specification
     for part in filter(None, (part.strip() for part in specification.split(","))):
         name, _, rest = part.partition(":")
         action, _, nth = rest.partition("@")

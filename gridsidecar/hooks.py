@@ -11,13 +11,14 @@ from typing import Literal
 
 from gridsidecar import telemetry, wire
 from gridsidecar.config.settings import HookSettings
+from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_CONFIG, GridSidecarError
 from gridsidecar.handler import CommandEnd, Stop, StopReason, run_command, timeout_of
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import attempt_environment, hook_environment, traceparent_of
 from gridsidecar.routes import Route
 from gridsidecar.task import Claim, Message, Report, Task, TaskUpdate
-from gridsidecar.worker import HeldAttempt, Worker
+from gridsidecar.worker import Attempts, HeldAttempt
 
 LONGEST_LINE = 256  # ends of tasks that wait for their hook; what comes on top gets none
 
@@ -36,14 +37,15 @@ class HookFailed(GridSidecarError):
 class Hooks:
     """Runs the configured hooks. Only a failure of on_startup has a consequence; any other is a warning."""
 
-    def __init__(self, settings: HookSettings, worker: Worker, queue: str) -> None:
+    def __init__(self, settings: HookSettings, env: Environment, attempts: Attempts, queue: str) -> None:
         self._settings = settings
-        self._worker = worker
+        self._env = env
+        self._attempts = attempts
         self._queue = queue
         self._started = False
-        self._ends = EndLine(self._task_ended, worker.env.settings.concurrency)
+        self._ends = EndLine(self._task_ended, env.settings.concurrency)
         if settings.on_task_end:
-            worker.env.listeners.append(self._listen)
+            env.listeners.append(self._listen)
 
     # -- the worker's own ---------------------------------------------------------------------------------------------
 
@@ -73,7 +75,7 @@ class Hooks:
         if argv is None:
             return CommandEnd(exit_code=0)
         telemetry.info("running a hook", hook=name)
-        line = wire.encode_worker_event(kind, worker=self._worker.env.name, queue=self._queue)
+        line = wire.encode_worker_event(kind, worker=self._env.name, queue=self._queue)
         return await self._run(name, argv, line, {}, stop)
 
     # -- a task's -----------------------------------------------------------------------------------------------------
@@ -102,7 +104,7 @@ class Hooks:
     def _listen(self, update: TaskUpdate) -> None:
         if not update.task_id:  # a message without a usable id
             return
-        held = self._worker.attempts.get(update.task_id)
+        held = self._attempts.get(update.task_id)
         if update.report is not None:  # the texts may be large, and are not told
             update = replace(update, report=replace(update.report, log_head="", log_tail="", stderr_tail=""))
         self._ends.take(update, None if held is None else held.gone)

@@ -10,6 +10,7 @@ from gridsidecar.clock import backoff
 from gridsidecar.config.settings import HandlerSettings, RetrySettings, retry_policy
 from gridsidecar.handler import Handler, width_of
 from gridsidecar.retry import RetryPolicy
+from gridsidecar.siblings import SharedSlots
 from gridsidecar.slots import Capacity, Slots
 
 LONGEST_BACKOFF = 60.0  # seconds
@@ -42,6 +43,7 @@ class Route:
     policy: RetryPolicy
     capacity: Capacity
     start_backoff: StartBackoff
+    shared: SharedSlots | None  # it also needs one of these: other processes of this sidecar run it, too
 
 
 class Routes:
@@ -54,6 +56,7 @@ class Routes:
         retry: RetrySettings,
         slots: Slots,
         concurrency: int,
+        shared: Mapping[str, SharedSlots],
     ) -> None:
         self._routes = {
             name: Route(
@@ -63,6 +66,7 @@ class Routes:
                 retry_policy(retry, settings[name]),
                 slots.capacity(width_of(settings[name], concurrency)),
                 StartBackoff(),
+                shared.get(name),
             )
             for name, handler in handlers.items()
         }

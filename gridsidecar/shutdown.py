@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from enum import IntEnum
 from typing import Protocol
 
@@ -57,10 +56,15 @@ class Shutdown:
             self.finishes_work = finishes_work
             self.asked.set()
 
-    def signalled(self, number: signal.Signals) -> None:
-        """Somebody wants us to go."""
-        (self.hurry if self._told.is_set() else self._told).set()
-        self.ask(f"{number.name} received")
+    def tell(self, why: str, *, hurry: bool) -> None:
+        """Somebody wants us to go, or (`hurry`) said so before."""
+        (self.hurry if hurry else self._told).set()
+        self.ask(why)
+
+    @property
+    def told(self) -> bool:
+        """Somebody wanted us to go."""
+        return self._told.is_set()
 
     async def drain(self, crew: Crew, *, grace: float, kill_grace: float) -> None:
         """Through all phases. `grace` is for handlers to come to their end by themselves, `kill_grace` for those that

@@ -6,7 +6,8 @@ What is caught, instead of ignored, has its default meaning again in every progr
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _LEAVE = (
     signal.SIGTERM,
@@ -33,13 +34,23 @@ def leaving() -> tuple[signal.Signals, ...]:
 def obey(leave: Callable[..., object]) -> None:
     """`leave` is called, from anywhere in the main thread, when this process is to leave; but for Ctrl-C, which stays
     as it is. Nothing else that is sent ends it."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever started us may have left some blocked
     for number in leaving():
         if number != signal.SIGINT:
             signal.signal(number, leave)
     for other in _NOTHING:
         if signal.getsignal(other) is signal.SIG_DFL:
             signal.signal(other, _do_nothing)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # last: whoever started us may have left some blocked, or waiting
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Those that ask to leave wait meanwhile; for a program that is started inside, until it obeys."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, leaving())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _do_nothing(*_: object) -> None:

@@ -43,7 +43,7 @@ class Capacity:
 class Place:
     """One task's way to its slot: wait to be claimed, be claimed, wait for the slot, have it, release it."""
 
-    __slots__ = ("_answer", "_slots", "capacity", "since", "started_at", "state", "surplus")
+    __slots__ = ("_answer", "_slots", "capacity", "since", "started_at", "state", "surplus", "then")
 
     def __init__(self, slots: Slots, capacity: Capacity) -> None:
         self._slots = slots
@@ -52,6 +52,7 @@ class Place:
         self.state = _State.WAITING
         self.since = 0.0  # loop time at which it began to wait
         self.surplus = False  # others had better have it
+        self.then: Callable[[], None] | None = None  # called when it is released
         self.started_at = 0.0  # loop time at which it got its slot
 
     @property
@@ -223,7 +224,11 @@ class Slots:
                 capacity.ended(asyncio.get_running_loop().time() - place.started_at)
             case _State.AHEAD:
                 capacity.ahead -= 1
+            case _State.GONE:
+                return
         place.state = _State.GONE
+        if place.then is not None:
+            place.then()
         if self._free:
             self.claimed.serve(self.start, len(self._capacities))
         self.unclaimed.serve(lambda waiting: self.start(waiting) or self._admit_ahead(waiting), len(self._capacities))

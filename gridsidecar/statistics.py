@@ -24,14 +24,14 @@ class Statistics:
         self._interval = interval
         self._running = running
         self._left = left
-        self._counts: Counter[Status] = Counter()
+        self.counts: Counter[Status] = Counter()
         self._started = clock.monotonic()
         self._told_at, self._told_ended = self._started, 0  # the line before
         self._loop: asyncio.Task[None] | None = None
 
     def note(self, update: TaskUpdate) -> None:
         """Something happened to a task."""
-        self._counts[update.status] += 1
+        self.counts[update.status] += 1
 
     def start(self) -> None:
         if self._interval:
@@ -52,15 +52,15 @@ class Statistics:
             await self._tell()
 
     async def _tell(self) -> None:
-        left = await self._look()
+        left = await self.look()
         now, ended = self._clock.monotonic(), self._ended
         telemetry.info(
             "statistics",
-            done=self._counts[Status.SUCCESS],
-            failed=self._counts[Status.FAILED],
-            retried=self._counts[Status.RETRYING],
-            cancelled=self._counts[Status.CANCELLED],
-            given_back=self._counts[Status.PENDING] or None,
+            done=self.counts[Status.SUCCESS],
+            failed=self.counts[Status.FAILED],
+            retried=self.counts[Status.RETRYING],
+            cancelled=self.counts[Status.CANCELLED],
+            given_back=self.counts[Status.PENDING] or None,
             running=self._running(),
             left=left,
             per_minute=_per_minute(ended - self._told_ended, now - self._told_at),
@@ -70,9 +70,9 @@ class Statistics:
 
     @property
     def _ended(self) -> int:
-        return sum(count for status, count in self._counts.items() if status.terminal)
+        return sum(count for status, count in self.counts.items() if status.terminal)
 
-    async def _look(self) -> int | None:
+    async def look(self) -> int | None:
         """Messages that wait in the queue; None when the broker does not say so in time."""
         try:
             async with asyncio.timeout(LOOK_LIMIT):

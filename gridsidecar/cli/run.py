@@ -68,6 +68,7 @@ def run(
     url: Annotated[str | None, typer.Option("-u", "--url", help="broker.url")] = None,
     queue: Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")] = None,
     concurrency: Annotated[int | None, typer.Option("-p", "--concurrency", help="Tasks at a time.")] = None,
+    processes: Annotated[str | None, typer.Option(help="worker.processes: a number, or auto.")] = None,
     level: Annotated[str | None, typer.Option("-l", "--level", help="log.level")] = None,
     instance_id: Annotated[str | None, typer.Option(help="worker.name")] = None,
     once: Annotated[bool, typer.Option("--once", help="Exit after one task.")] = False,
@@ -82,6 +83,7 @@ def run(
         "broker.url": url,
         "broker.queue": queue,
         "worker.concurrency": concurrency,
+        "worker.processes": int(processes) if processes and processes.isdecimal() else processes,
         "worker.name": instance_id,
         "worker.burst": burst or None,
         "worker.burst_timeout": burst_timeout,
@@ -92,7 +94,22 @@ def run(
     if once and burst:
         raise UsageError("--once and --burst exclude each other")
     settings = _load_and_log(config_file(config), overrides | command_flag(command, config))
+    if settings.worker.processes != 1 and not _runs_alone(settings, once):
+        from gridsidecar.supervisor.plan import become_supervisor
+
+        become_supervisor(settings, fail_fast=fail_fast)
     raise typer.Exit(_run(settings, daemon.RunOptions(once=once, fail_fast=fail_fast)))
+
+
+def _runs_alone(settings: Settings, once: bool) -> bool:
+    """Whether `processes` comes to one: `auto` on one core, or for one task."""
+    from gridsidecar.config.processes import processes_of
+
+    if once and settings.worker.processes != "auto":
+        raise UsageError(
+            f"--once runs one task, and worker.processes is {settings.worker.processes}: set it to 1 (--processes 1)"
+        )
+    return once or processes_of(settings) == 1
 
 
 def _leave_at_once(*_: object) -> NoReturn:

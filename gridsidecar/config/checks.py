@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from gridsidecar.config.processes import staying
 from gridsidecar.config.settings import HandlerSettings, NoticeSettings, Settings, retry_policy
 from gridsidecar.config.unavailable import unavailable_keys
 from gridsidecar.config.urls import sqlite_path
@@ -37,6 +38,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     yield from _queues(settings)
     yield from _times(settings)
     yield from _retry(settings)
+    yield from _processes(settings)
     for name, handler in settings.handlers.items():
         yield from _handler(("handlers", name), handler)
     yield from _callbacks(settings)
@@ -151,6 +153,24 @@ def _seconds(value: Any, at: KeyPath) -> Iterator[tuple[KeyPath, float]]:
                 yield from _seconds(item, (*at, key))
         case float():
             yield at, value
+
+
+def _processes(settings: Settings) -> Iterator[Problem]:
+    worker, at = settings.worker, ("worker", "processes")
+    if worker.processes == "auto":
+        return
+    if worker.processes > worker.concurrency:
+        problem = f"must not be more than worker.concurrency ({worker.concurrency}): each needs a task to run"
+        yield at, f"{problem}; raise that or lower this"
+        return
+    for name, most in staying(settings).items():
+        if most < worker.processes:
+            yield (
+                at,
+                f"must not be more than the processes that handlers.{name} may keep ({most}): each of ours keeps some "
+                "of them; raise its persistent.processes or concurrency, or lower this",
+            )
+            return
 
 
 def _retry(settings: Settings) -> Iterator[Problem]:

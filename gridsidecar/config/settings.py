@@ -18,6 +18,7 @@ from gridsidecar.config.values import (
     NoticeEvent,
     Number,
     Positive,
+    Processes,
     QueueName,
     QueuePattern,
     SigningSecret,
@@ -99,7 +100,7 @@ class StoreSettings(Section):
 
 
 class WorkerSettings(Section):
-    """This process: how much it does at a time, and when it leaves."""
+    """This sidecar: how much it does at a time, in how many processes, and when it leaves."""
 
     name: str | None = Field(default=None, description="Name of this worker; null = host name and process id.")
     concurrency: Annotated[int, Field(ge=1, le=1000), Number] = Field(
@@ -109,6 +110,11 @@ class WorkerSettings(Section):
         default=None,
         description="Messages held beyond those that run. null = none while tasks are long, so that other pods can "
         "have them, and up to 64 while tasks end within a fraction of a second.",
+    )
+    processes: Processes = Field(
+        default=1,
+        description="Processes that share the work, to use more than one core; auto = one for each core. Each takes 55 "
+        "MiB and connections of its own; concurrency and other limits are those of all together.",
     )
     idle_timeout: NonNegative = Field(
         default=0, description="Exit with 0 after so many seconds without work; 0 = never."

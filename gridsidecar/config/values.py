@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
 
 
 def _no_bool(value: Any) -> Any:
@@ -22,7 +22,20 @@ def _level_name(value: Any) -> Any:
     return {"WARN": "WARNING", "CRITICAL": "ERROR", "FATAL": "ERROR"}.get(name, name)
 
 
+def _number_of_processes(value: Any) -> Any:
+    """Checked by hand: pydantic would blame each choice of a union for itself."""
+    if value == "auto" or (type(value) is int and 1 <= value <= MOST_PROCESSES):
+        return value
+    raise ValueError("a whole number or auto is needed here")
+
+
+MOST_PROCESSES = 1000
 Number = BeforeValidator(_no_bool)
+Processes = Annotated[
+    int | Literal["auto"],
+    PlainValidator(_number_of_processes),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_PROCESSES}, {"const": "auto"}]}),
+]
 NonNegative = Annotated[float, Field(ge=0), Number]
 Count = Annotated[int, Field(ge=0), Number]
 RETENTION_SCHEMA = WithJsonSchema({"anyOf": [{"const": 0}, {"type": "number", "minimum": 2, "maximum": 36500}]})

@@ -10,10 +10,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from gridsidecar.clock import Clock, system_random
-from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.task import Cancelled, Claim, Disowned, Ended, NotStarted, Outcome, Progress
 
 if TYPE_CHECKING:
+    from gridsidecar.config.settings import HandlerSettings  # a supervisor needs our reaper, and no pydantic
     from gridsidecar.handler.capture import OnText
     from gridsidecar.handler.command import Command
     from gridsidecar.wire import Spliced

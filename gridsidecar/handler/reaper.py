@@ -26,6 +26,9 @@ _RLIMIT_LOCKS = 10
 _LOCKS_LINE = b"Max file locks"
 _SOON_S = 0.02  # also the first pause before looking again at what was just killed, which doubles
 _RETRIES = 8
+_SEVERAL = 1 << 61  # above all marks of sidecars that are one process
+_EACH = 1 << 24  # runs of one of several processes; beyond, only the supervisor may take one for a sibling's
+_ALL = 1 << 36
 
 
 @dataclass(slots=True)
@@ -62,6 +65,20 @@ def hide_from_children() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def share_marks(marks: str, process: int) -> None:
+    """This process is one of several of a sidecar: its marks are among those that its supervisor knows."""
+    _family.prefix, _family.locks = f"{marks}-{process}-", _base(marks) + process * _EACH % _ALL
+
+
+def know_marks(marks: str) -> None:
+    """Whatever has one of these and becomes our child was started by a sibling of theirs that is dead."""
+    _family.prefix, _family.locks, _family.runs = f"{marks}-", _base(marks), _ALL
+
+
+def _base(marks: str) -> int:
+    return _SEVERAL + int(marks, 16) * _ALL
+
+
 def new_token() -> str:
     """A mark for one attempt's processes, unlike every other on this machine."""
     _family.runs += 1
@@ -87,6 +104,11 @@ def marking(token: str) -> Iterator[None]:
 def own(pid: int) -> None:
     """`pid` was started by us and will be reaped by who started it."""
     _family.owned.add(pid)
+
+
+def disown(pid: int) -> None:
+    """`pid` is reaped."""
+    _family.owned.discard(pid)
 
 
 def release(pid: int | None, token: str) -> None:

@@ -15,7 +15,7 @@ from gridsidecar.clock import SystemClock
 from gridsidecar.task import Claim, Report, Status, TaskUpdate
 from gridsidecar.telemetry.file import Broken, LogFile, Mended
 from gridsidecar.telemetry.lines import ConsoleFormatter, JsonFormatter
-from gridsidecar.telemetry.outlet import Outlet, write_all
+from gridsidecar.telemetry.outlet import Outlet, write_all, write_alone
 from gridsidecar.telemetry.stderr import Stderr
 
 _log = logging.getLogger("gridsidecar")
@@ -27,8 +27,9 @@ LONGEST_END = 5.0  # seconds, at most, that the last words may take; they get le
 _outlets: list[Outlet] = []
 
 
-def free_stderr() -> None:
-    """From now on nobody in this process waits for who reads its stderr; see `finish`."""
+def free_stderr(lock: int | None = None) -> None:
+    """From now on nobody in this process waits for who reads its stderr; see `finish`. With `lock`, an open file of
+    this process that its siblings have opened as well, their lines and ours do not get mixed."""
     if isinstance(sys.stderr, Stderr):
         return
 
@@ -38,7 +39,8 @@ def free_stderr() -> None:
     def drained(lost: int) -> None:
         warning("stderr takes lines again", lost_lines=lost)
 
-    write = partial(write_all, sys.stderr.fileno())
+    fd = sys.stderr.fileno()
+    write = partial(write_all, fd) if lock is None else partial(write_alone, lock, fd)
     outlet = _outlet("stderr", write, stuck=stuck, drained=drained)
     sys.stderr = Stderr(sys.stderr, outlet)
 

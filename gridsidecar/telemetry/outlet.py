@@ -6,6 +6,7 @@ pipe in between, and a disk is always said to be ready.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import threading
@@ -141,3 +142,12 @@ def write_all(fd: int, data: bytes) -> None:
             data = data[os.write(fd, data) :]
         except BlockingIOError:
             select.select([], [fd], [])
+
+
+def write_alone(lock: int, fd: int, data: bytes) -> None:
+    """What is too long for one write would be mixed with what siblings of this process write meanwhile."""
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        write_all(fd, data)
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)

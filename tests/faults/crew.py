@@ -41,8 +41,11 @@ class Member:
 class Crew:
     """Keeps as many sidecars running as were added."""
 
-    def __init__(self, place: Place, history: History, callback_url: str, rng: random.Random) -> None:
+    def __init__(
+        self, place: Place, history: History, callback_url: str, rng: random.Random, processes: int = 1
+    ) -> None:
         self._place = place
+        self.processes = processes  # of each sidecar
         self._history = history
         self._rng = random.Random(rng.random())
         self._stack = AsyncExitStack()
@@ -86,7 +89,13 @@ class Crew:
         return place.config(
             jobs,
             broker={"heartbeat": 2},
-            worker={"concurrency": 4, "lease": LEASE, "max_crashes": 1000, "shutdown_grace": 5},
+            worker={
+                "concurrency": 4,
+                "lease": LEASE,
+                "max_crashes": 1000,
+                "shutdown_grace": 5,
+                "processes": self.processes,
+            },
             retry={"delay": RETRY_DELAY},
             callbacks={"allow": ["127.0.0.1"], "timeout": 3, "max_retries": 100},
             log={"level": "INFO"},
@@ -126,6 +135,8 @@ class Crew:
         while True:
             await asyncio.sleep(0.2)
             for member in self.members:
+                if self.processes > 1:  # a process may have died, and its handlers with it
+                    member.place.journal.note_dead()
                 code = member.sidecar.exit_code
                 if code is None or member.expected_dead:
                     continue

@@ -34,6 +34,8 @@ class Nemesis:
             "a rolling update": (2, self._restart),
             "a worker is paused": (2, self._pause_worker),
             "a pod is frozen": (2, self._freeze_pod),
+            "a process of several is killed": (4 if crew.processes > 1 else 0, self._kill_process),
+            "a process of several is stopped": (2 if crew.processes > 1 else 0, self._stop_process),
             "connections to the broker cut": (3, self._cut_broker),
             "broker half-open for one": (2, self._silence_broker),
             "connections to the database cut": (3, self._cut_database),
@@ -74,16 +76,30 @@ class Nemesis:
 
     async def _pause_worker(self) -> None:
         """The daemon alone stands still: its handlers go on."""
-        await self._stopped([], self._someone())
+        member = self._someone()
+        await self._stopped(member.sidecar.processes(), member)
 
     async def _freeze_pod(self) -> None:
         """All of it stands still."""
         member = self._someone()
-        await self._stopped(member.sidecar.handlers() if member.sidecar.exit_code is None else [], member)
+        await self._stopped(member.sidecar.processes() + member.sidecar.handlers(), member)
 
-    async def _stopped(self, handlers: list[int], member: Member) -> None:
+    async def _kill_process(self) -> None:
+        """As when one of them runs out of memory: its supervisor looks after what it leaves."""
+        _signal(self._someone().sidecar.processes()[:1], signal.SIGKILL)
+
+    async def _stop_process(self) -> None:
+        member = self._someone()
         since = time.time()
-        pids = [member.sidecar.pid, *handlers]
+        pids = member.sidecar.processes()[-1:]
+        _signal(pids, signal.SIGSTOP)
+        await asyncio.sleep(self._rng.uniform(1, 15))
+        _signal(pids, signal.SIGCONT)
+        self._crew.absent(member, since, time.time())
+
+    async def _stopped(self, others: list[int], member: Member) -> None:
+        since = time.time()
+        pids = [member.sidecar.pid, *others]
         if member.sidecar.exit_code is not None:
             return
         _signal(pids, signal.SIGSTOP)

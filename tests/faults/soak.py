@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long faults go on (default 10)")
     parser.add_argument("--seed", type=int, default=1, help="decides tasks and faults (default 1)")
     parser.add_argument("--sidecars", type=int, default=3, help="how many (default 3)")
+    parser.add_argument("--processes", type=int, default=1, help="of each sidecar (default 1)")
     parser.add_argument("--rate", type=float, default=10.0, help="tasks a second (default 10)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="gs-soak-") as folder:
@@ -62,7 +63,7 @@ class Soak:
             place = Place(broker.url, _new_database(database), "soak", self._folder)
             history = History(place, [])
             history.listen(web)
-            crew = Crew(place, history, web.url, self._rng)
+            crew = Crew(place, history, web.url, self._rng, self._options.processes)
             await stack.enter_async_context(crew)
             for _ in range(self._options.sidecars):
                 await crew.add()
@@ -101,7 +102,8 @@ class Soak:
 
     def _report(self, history: History, verdict: Verdict, *, quiet: bool, clean: bool) -> None:
         options = self._options
-        print(f"\nsoak --minutes {options.minutes:g} --seed {options.seed}: {options.sidecars} sidecars\n")
+        crew = f"{options.sidecars} sidecars of {options.processes} processes"
+        print(f"\nsoak --minutes {options.minutes:g} --seed {options.seed}: {crew}\n")
         print("| fault | times |\n|---|---:|")
         for fault, times in sorted(history.faults.items()):
             print(f"| {fault} | {times} |")

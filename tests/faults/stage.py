@@ -11,6 +11,7 @@ from tests.e2e.conftest import Start
 from tests.faults.history import History, Sent, assert_kept
 from tests.support.place import Place
 from tests.support.proxy import Proxy, proxied
+from tests.support.sidecar import Sidecar
 from tests.support.waiting import eventually
 from tests.support.web import Web, web_server
 
@@ -27,6 +28,7 @@ class Stage:
     armed: str
     proxy: Proxy | None = None  # in front of the broker, where there is a server
     broker_url: str = ""
+    processes: int = 1  # of each sidecar
 
     def config(self, **sections: Any) -> dict[str, Any]:
         """Short leases; handlers by what they do; callbacks may go to this machine."""
@@ -38,7 +40,7 @@ class Stage:
         }
         ours: dict[str, dict[str, Any]] = {
             "broker": {"url": self.broker_url or self.place.broker_url, "heartbeat": 2},
-            "worker": {"lease": 1, "concurrency": 2, "max_crashes": 3},
+            "worker": {"lease": 1, "concurrency": 2, "max_crashes": 3, "processes": self.processes},
             "retry": {"delay": RETRY_DELAY},
             "callbacks": {"allow": ["127.0.0.1"], "timeout": 2},
         }
@@ -58,14 +60,14 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(place: Place, start: Start, armed: str) -> AsyncIterator[Stage]:
+async def staged(place: Place, start: Start, armed: str, processes: int = 1) -> AsyncIterator[Stage]:
     """A place with a receiver for callbacks and, where the broker is a server, a proxy in front of it."""
     async with web_server() as web:
         if place.embedded:
-            yield Stage(place, start, web, armed)
+            yield Stage(place, start, web, armed, processes=processes)
             return
         async with proxied(place.broker_url) as (proxy, url):
-            yield Stage(place, start, web, armed, proxy, url)
+            yield Stage(place, start, web, armed, proxy, url, processes)
 
 
 async def all_is_quiet(history: History) -> bool:
@@ -80,10 +82,15 @@ async def all_is_quiet(history: History) -> bool:
 
 async def finish(stage: Stage, history: History) -> None:
     """A fresh sidecar does what is left, and leaves."""
-    stage.gate.touch()
     second = stage.start(stage.config())
     await second.ready()
+    await finish_with(second, stage, history)
+
+
+async def finish_with(sidecar: Sidecar, stage: Stage, history: History) -> None:
+    """This one does what is left, and leaves."""
+    stage.gate.touch()
     await eventually(lambda: all_is_quiet(history), timeout=60, interval=0.1)
-    second.terminate()
-    assert await second.ended() == 0
+    sidecar.terminate()
+    assert await sidecar.ended() == 0
     assert_kept(history)

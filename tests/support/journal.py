@@ -38,6 +38,11 @@ class Journal:
             for pid in pids:
                 file.write(f"killed - 0 {pid} {time.time():.6f}\n")
 
+    def note_dead(self) -> None:
+        """Whoever did not come to its end and is gone was killed before now."""
+        running = [run.pid for run in self.runs() if run.ended is None]
+        self.note_killed(pid for pid in running if not Path(f"/proc/{pid}").exists())
+
     def kill(self, pids: Iterable[int]) -> None:
         """End these processes, as the end of their pod does, and note it."""
         for pid in pids:

@@ -18,6 +18,7 @@ from tests.support.cgroup import enter
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
+PROCESS = "gridsidecar.supervisor.sidecar"
 
 
 class Sidecar:
@@ -86,8 +87,10 @@ class Sidecar:
         await eventually(said_or_gone, timeout)
         assert self.says(words), f"ended with {self.exit_code} and did not say {words!r}:\n{self.text}"
 
-    async def ready(self, timeout: float = 20) -> None:
+    async def ready(self, timeout: float = 20, processes: int = 1) -> None:
+        """Until it takes tasks, with all its processes."""
         await self.said("consuming", timeout)
+        await eventually(lambda: self.text.count("consuming") >= processes, timeout)
 
     async def ended(self, timeout: float = 20) -> int:
         """Its exit code, once it has one."""
@@ -111,16 +114,26 @@ class Sidecar:
         if self.exit_code is not None:
             return []
         self.signal(signal.SIGSTOP)  # it must neither see its handlers die nor start another
-        handlers = _children(self.pid)
-        for handler in handlers:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(handler, signal.SIGKILL)  # each leads a group of its own
+        processes = self.processes()
+        for process in processes:
+            _signal_group(process, signal.SIGSTOP)
+        handlers = self.handlers()
+        for one in handlers + processes:
+            _signal_group(one, signal.SIGKILL)  # each leads a group of its own
         self.kill()
         return handlers
 
+    def processes(self) -> list[int]:
+        """Those that share its work, when it has several, in their order; none when it does all itself."""
+        places = {pid: words[-2] for pid in _children(self.pid) if PROCESS in (words := _words(pid))}
+        return sorted(places, key=lambda pid: int(places[pid]))
+
     def handlers(self) -> list[int]:
         """The processes that it has started and that live."""
-        return _children(self.pid)
+        processes = self.processes()
+        if not processes:
+            return _children(self.pid)
+        return [pid for process in processes for pid in _children(process)]
 
     def resident_bytes(self) -> int:
         """Memory of the daemon itself."""
@@ -130,4 +143,18 @@ class Sidecar:
 
 def _children(parent: int) -> list[int]:
     lists = Path(f"/proc/{parent}/task").glob("*/children")
-    return [int(pid) for file in lists for pid in file.read_text().split()]
+    with contextlib.suppress(OSError):  # it is gone
+        return [int(pid) for file in lists for pid in file.read_text().split()]
+    return []
+
+
+def _words(pid: int) -> list[str]:
+    """The command line of a process."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").rstrip("\0").split("\0")
+    return []
+
+
+def _signal_group(leader: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, number)

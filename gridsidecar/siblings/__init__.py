@@ -1,0 +1,151 @@
+"""What one of several processes of a sidecar and their supervisor say to each other; here is the process's side."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from gridsidecar.siblings.channel import Channel, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How a process is doing."""
+
+    idle: float  # seconds without work
+    running: int  # attempts
+    counts: Mapping[Any, int]  # ended attempts by status
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a process found in the queue."""
+
+    left: int | None  # messages that wait there; None: nobody knows
+    quiet: bool  # none, and this process has nothing to do either
+    active_at: float  # unlike before when it had something to do meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A word to leave."""
+
+    why: str
+    finish_in_hand: bool = False  # the work is done: what still arrives is work, too
+    told: bool = False  # somebody wants it
+    hurry: bool = False  # … and said so before
+    alone: bool = False  # nobody would notice if we hung: give back what runs
+
+
+class Process(Protocol):
+    """What a supervisor may ask of each process."""
+
+    def figures(self) -> Figures: ...
+
+    async def look(self) -> Look: ...
+
+    def leave(self, word: Leave) -> None:
+        """Called at each word to leave."""
+        ...
+
+
+class Siblings:
+    """This process among the others of its sidecar, by way of their supervisor."""
+
+    def __init__(self, end: socket.socket, shared: Mapping[str, int]) -> None:
+        """`shared` are the task types of which all processes together run no more than so many at a time."""
+        self._end = end
+        self._shared = shared
+        self._numbers = itertools.count(1)
+        self._granted: dict[int, asyncio.Future[None]] = {}
+        self._may_begin = asyncio.Event()
+        self._looking: set[asyncio.Task[None]] = set()
+
+    def join(self, process: Process) -> None:
+        """From now on this process answers and obeys. Called in its event loop."""
+        self._process = process
+        self._channel = Channel(self._end, self._hear, self._supervisor_is_gone)
+
+    async def begin(self, leave: asyncio.Event) -> None:
+        """Ready to take tasks: wait until all may, or this process is to leave."""
+        self._channel.send({"ready": True})
+        waits = [asyncio.create_task(event.wait()) for event in (self._may_begin, leave)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    def tell_last(self, left: int | None) -> None:
+        """Figures that nobody asks for any more, and how many messages wait in the queue."""
+        self._tell_figures()
+        self._channel.send({"left": left})
+
+    def _tell_figures(self) -> None:
+        self._channel.send({"figures": asdict(self._process.figures())})
+
+    def shared_slots(self) -> dict[str, SharedSlots]:
+        """By handler: of those that run less tasks at a time than there are processes."""
+        return {name: SharedSlots(self, name) for name in self._shared}
+
+    def ask_for_slot(self, name: str) -> tuple[int, asyncio.Future[None]]:
+        """The number of the request, and when it is granted; in any case `give_back` it."""
+        number = next(self._numbers)
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._granted[number] = granted
+        self._channel.send({"take": name, "number": number})
+        return number, granted
+
+    def give_back(self, number: int) -> None:
+        self._granted.pop(number, None)
+        self._channel.send({"free": number})
+
+    def _hear(self, message: Message) -> None:
+        match message:
+            case {"report": True}:
+                self._tell_figures()
+            case {"look": int(number)}:
+                looking = asyncio.create_task(self._look(number))
+                self._looking.add(looking)
+                looking.add_done_callback(self._looking.discard)
+            case {"grant": int(number)}:
+                granted = self._granted.get(number)
+                if granted is not None and not granted.done():
+                    granted.set_result(None)
+            case {"begin": True}:
+                self._may_begin.set()
+            case {"leave": word}:
+                self._process.leave(Leave(**word))
+
+    async def _look(self, number: int) -> None:
+        self._channel.send({"look": number, "found": asdict(await self._process.look())})
+
+    def _supervisor_is_gone(self) -> None:
+        self._process.leave(Leave("the supervisor is gone", told=True, alone=True))
+
+
+class SharedSlots:
+    """Slots of a handler that runs less tasks at a time than there are processes. The supervisor gives them out, first
+    come, first served, and has those of a dead process back when what that ran is dead, too."""
+
+    def __init__(self, siblings: Siblings, name: str) -> None:
+        self._siblings = siblings
+        self._name = name
+        self._held: list[int] = []
+
+    async def acquire(self) -> bool:
+        """Wait for one; True."""
+        number, granted = self._siblings.ask_for_slot(self._name)
+        try:
+            await granted
+        except BaseException:
+            self._siblings.give_back(number)
+            raise
+        self._held.append(number)
+        return True
+
+    def release(self) -> None:
+        """Give one back."""
+        self._siblings.give_back(self._held.pop())

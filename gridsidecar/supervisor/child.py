@@ -1,0 +1,96 @@
+"""One of the sidecar's processes: its program, with the supervisor's end of their line."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+
+from gridsidecar.siblings import Figures, Leave, Look
+from gridsidecar.siblings.channel import Channel, Message
+from gridsidecar.supervisor.program import Program
+from gridsidecar.supervisor.slots import Request, Slots
+
+
+class Child:
+    """Questions to it are answered with None once it is gone."""
+
+    def __init__(self, plan_fd: int, number: int, life: int, slots: Slots, ready: Callable[[], None]) -> None:
+        """`number` is its place among its siblings, `life` counts the processes of this run. Raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            arguments = (plan_fd, theirs.fileno(), number, life)
+            try:
+                self.program = Program("gridsidecar.supervisor.sidecar", *arguments, fds=(plan_fd, theirs.fileno()))
+            except OSError:
+                ours.close()
+                raise
+        self.number = number
+        self.life = life
+        self.ready = False
+        self.figures: Figures | None = None  # None while it is asked
+        self.counts: Mapping[str, int] = {}
+        self.left: int | None = None  # messages that waited in the queue when it left
+        self._slots = slots
+        self._tell_ready = ready
+        self._asked: asyncio.Future[None] | None = None
+        self._looking: dict[int, asyncio.Future[Look | None]] = {}
+        self._looks = 0
+        self._channel = Channel(ours, self._hear, self._gone)
+
+    def begin(self) -> None:
+        """It may take tasks."""
+        self._channel.send({"begin": True})
+
+    def leave(self, word: Leave) -> None:
+        self._channel.send({"leave": asdict(word)})
+
+    def report(self) -> asyncio.Future[None]:
+        """Done when its figures are here."""
+        self._asked = asyncio.get_running_loop().create_future()
+        self.figures = None
+        self._channel.send({"report": True})
+        return self._asked
+
+    def look(self) -> asyncio.Future[Look | None]:
+        """What it finds in the queue from now on."""
+        self._looks += 1
+        looking = self._looking[self._looks] = asyncio.get_running_loop().create_future()
+        self._channel.send({"look": self._looks})
+        return looking
+
+    def close(self) -> None:
+        """It is dead; what it said last was heard."""
+        self._channel.finish()
+        self._gone()
+
+    def _hear(self, message: Message) -> None:
+        match message:
+            case {"figures": figures}:
+                self.figures = Figures(**figures)
+                self.counts = self.figures.counts
+                if self._asked is not None and not self._asked.done():
+                    self._asked.set_result(None)
+            case {"look": int(number), "found": look}:
+                self._answer(number, Look(**look))
+            case {"left": left}:
+                self.left = left
+            case {"take": str(name), "number": int(number)}:
+                grant = Request(self.life, number, lambda: self._channel.send({"grant": number}))
+                self._slots.take(name, grant)
+            case {"free": int(number)}:
+                self._slots.give_back(self.life, number)
+            case {"ready": True}:
+                self.ready = True
+                self._tell_ready()
+
+    def _answer(self, number: int, look: Look | None) -> None:
+        looking = self._looking.pop(number, None)
+        if looking is not None and not looking.done():
+            looking.set_result(look)
+
+    def _gone(self) -> None:
+        self.figures = None
+        for number in list(self._looking):
+            self._answer(number, None)

@@ -1,0 +1,48 @@
+"""Slots of handlers that run less tasks at a time than there are processes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One process asks for one slot. The number is that process's own."""
+
+    process: int
+    number: int
+    grant: Callable[[], None] = field(compare=False)
+
+
+class Slots:
+    """First come, first served. A request is in line, or holds a slot, until it is given back."""
+
+    def __init__(self, widths: Mapping[str, int]) -> None:
+        self._widths = widths
+        self._held: dict[str, list[Request]] = {name: [] for name in widths}
+        self._line: dict[str, deque[Request]] = {name: deque() for name in widths}
+
+    def take(self, name: str, request: Request) -> None:
+        self._line[name].append(request)
+        self._serve(name)
+
+    def give_back(self, process: int, number: int) -> None:
+        self._remove(lambda one: one.process == process and one.number == number)
+
+    def drop(self, process: int) -> None:
+        """It is dead, with all that it ran."""
+        self._remove(lambda one: one.process == process)
+
+    def _remove(self, which: Callable[[Request], bool]) -> None:
+        for name in self._widths:
+            self._held[name] = [one for one in self._held[name] if not which(one)]
+            self._line[name] = deque(one for one in self._line[name] if not which(one))
+            self._serve(name)
+
+    def _serve(self, name: str) -> None:
+        while self._line[name] and len(self._held[name]) < self._widths[name]:
+            request = self._line[name].popleft()
+            self._held[name].append(request)
+            request.grant()
