@@ -35,7 +35,7 @@ def draw(scenario: Scenario, measured: Measured, file: Path) -> None:
         height = 4.5 if scenario.axis else 1.2 + 0.42 * len(measured)
         figure, axes = plt.subplots(figsize=(9, height), layout="constrained")
         axes.set_title(scenario.title, loc="left", fontsize=12)
-        if scenario.figure == "memory":
+        if all("memory_over_time" in figures for figures in measured.values()):
             _over_time(axes, scenario, measured)
         elif scenario.axis:
             _curves(axes, scenario, measured)

@@ -15,6 +15,7 @@ import pika
 import pymysql
 
 from benchmarks.processes import tree_cpu
+from tests.support.place import RUNGS
 from tests.support.servers import LocalServer
 
 TASKS = "grid_async_task_tasks"
@@ -36,15 +37,16 @@ class Servers:
     # -- the broker ---------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def queue(self) -> Iterator[str]:
-        """A new one; it and those named after it are deleted."""
+    def queue(self, *, declare: bool = True) -> Iterator[str]:
+        """Its name; new, or left for a peer to declare as it likes. It and those named after it are deleted."""
         name = f"bench_{secrets.token_hex(4)}"
-        with self.channel() as channel:
-            channel.queue_declare(name, durable=True)
+        if declare:
+            with self.channel() as channel:
+                channel.queue_declare(name, durable=True)
         yield name
         with self.channel() as channel:
-            for used in (name, f"{name}.dead", f"{name}.DQ", f"{name}.XQ", f"{name}.delay.3600"):
-                channel.queue_delete(used)
+            for ending in ("", ".dead", ".DQ", ".XQ", *(f".delay.{seconds}" for seconds in RUNGS)):
+                channel.queue_delete(name + ending)
 
     @contextmanager
     def channel(self) -> Iterator[Any]:

@@ -30,7 +30,7 @@ def config(
     urls: tuple[str, str], queue: str, handlers: dict[str, Any], concurrency: int, processes: str | None
 ) -> dict[str, Any]:
     """A sidecar's configuration. `urls` are broker and database; `processes` is sent only when it is given."""
-    worker: dict[str, Any] = {"concurrency": concurrency}
+    worker: dict[str, Any] = {"concurrency": concurrency, "shutdown_grace": 1}  # nothing that matters runs by then
     if processes is not None:
         worker["processes"] = int(processes) if processes.isdecimal() else processes
     return {

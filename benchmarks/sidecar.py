@@ -7,10 +7,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,15 @@ class Place:
     queue: str
     schema: str
 
-    def fill(self, tasks: int, **fields: Any) -> None:
-        self.servers.publish(self.queue, ({"task_id": os.urandom(16).hex(), "data": {}} | fields for _ in range(tasks)))
+    def fill(self, tasks: int, task_types: Sequence[str] = ("default",), **fields: Any) -> None:
+        """Publish so many tasks, of these types in turn."""
+        self.servers.publish(
+            self.queue,
+            (
+                {"task_id": os.urandom(16).hex(), "task_type": task_type, "data": {}} | fields
+                for task_type in islice(cycle(task_types), tasks)
+            ),
+        )
 
 
 @contextmanager
@@ -90,19 +98,25 @@ class Sidecar:
             raise RuntimeError(f"the sidecar ended with {self.process.returncode}:\n{text or self.log.read_text()}")
 
     def ends(
-        self, tasks: int, task_type: str = "default", status: str = "success", every: float = LOOK_EVERY
+        self,
+        tasks: int,
+        status: str = "success",
+        every: float = LOOK_EVERY,
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[float]:
-        """When so many tasks of a type ended well, in seconds, ascending; waits for them."""
+        """When so many tasks came to a status, in seconds, ascending; waits, and calls `meanwhile` at each look."""
         column = "completed_at" if status == "success" else "updated_at"
-        where = f"FROM {TASKS} WHERE status = %s AND created_at >= %s AND task_type = %s"
+        where = f"FROM {TASKS} WHERE status = %s AND created_at >= %s"
         with self.place.servers.session(self.place.schema) as run:
 
             def all_ended() -> bool:
                 self.check()
-                return int(run(f"SELECT COUNT(*) {where}", status, self.began, task_type)[0][0]) >= tasks
+                if meanwhile is not None:
+                    meanwhile()
+                return int(run(f"SELECT COUNT(*) {where}", status, self.began)[0][0]) >= tasks
 
-            until(all_ended, f"fewer than {tasks} tasks ended", every)
-            rows = run(f"SELECT {column} {where} ORDER BY {column}", status, self.began, task_type)
+            until(all_ended, f"fewer than {tasks} tasks came to {status}", every)
+            rows = run(f"SELECT {column} {where} ORDER BY {column}", status, self.began)
         return [_seconds(row[0]) for row in rows]
 
     def figures(self, tasks: int, **options: Any) -> dict[str, float]:

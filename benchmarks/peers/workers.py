@@ -42,8 +42,9 @@ class Peer:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             environment = self._environment(stack, folder / "marks")
             fill = [sys.executable, "-m", "benchmarks.peers.fill", self.module, self.work, str(self.tasks)]
-            with (folder / "fill").open("w+") as log:
-                subprocess.run(fill, cwd=ROOT, env=environment, stdout=log, stderr=log, check=True)
+            filled = subprocess.run(fill, cwd=ROOT, env=environment, capture_output=True, text=True)
+            if filled.returncode != 0:
+                raise RuntimeError(f"{self.module} could not be given its tasks:\n{filled.stderr}")
             with (folder / "log").open("wb") as log:
                 command = [sys.executable, "-m", *_COMMANDS[self.module]]
                 worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -57,7 +58,7 @@ class Peer:
         variables = {
             marks.VARIABLE: str(ends),
             "BENCHMARK_BROKER": self.servers.broker.url,
-            "BENCHMARK_QUEUE": stack.enter_context(self.servers.queue()),
+            "BENCHMARK_QUEUE": stack.enter_context(self.servers.queue(declare=False)),
             "C_FORCE_ROOT": "1",
         }
         if self.stores:

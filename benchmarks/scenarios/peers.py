@@ -23,9 +23,9 @@ def contestants(bench: Bench) -> list[Contestant]:
     tasks = bench.size(3000, 60)
     found = [
         *bench.rated(ONESHOT_8, {"default": oneshot()}, 8, tasks),
-        *bench.rated(ONESHOT_16, {"default": oneshot()}, 16, tasks),
+        *bench.plain(ONESHOT_16, {"default": oneshot()}, 16, tasks),
         *bench.rated(WARM_2, {"default": persistent("noop.py", processes=2)}, 2, 2 * tasks),
-        *bench.rated(WARM_16, {"default": persistent("noop.py", processes=16)}, 16, 3 * tasks),
+        *bench.plain(WARM_16, {"default": persistent("noop.py", processes=16)}, 16, 3 * tasks),
     ]
     if _amqp_consume_is_here():
         found.insert(0, Contestant(AMQP_CONSUME, lambda: amqp_consume.run(bench.servers, tasks)))
