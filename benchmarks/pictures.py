@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.bench import Scenario
-from benchmarks.rates import Spread
+from benchmarks.rates import Spread, short
 from benchmarks.rounds import Measured
 
 _LOOK = {
@@ -24,7 +24,7 @@ _LOOK = {
     "axes.spines.right": False,
     "figure.facecolor": "white",  # readable where a page is dark
 }
-_OURS, _OTHERS = "#1f6feb", "#9aa4b2"
+_OURS, _OURS_BEFORE, _OTHERS = "#1f6feb", "#9ec5fe", "#9aa4b2"
 _COLOURS = (_OURS, "#d9480f", "#2b8a3e", "#862e9c", "#9aa4b2", "#0b7285")
 _PEERS = ("amqp-consume", "Celery", "Dramatiq")
 
@@ -32,10 +32,11 @@ _PEERS = ("amqp-consume", "Celery", "Dramatiq")
 def draw(scenario: Scenario, measured: Measured, file: Path) -> None:
     """One picture of the scenario's figure."""
     with plt.rc_context(_LOOK):
-        height = 4.5 if scenario.axis else 1.2 + 0.42 * len(measured)
+        over_time = all("memory_over_time" in figures for figures in measured.values())
+        height = 4.5 if scenario.axis or over_time else 1.2 + 0.42 * len(measured)
         figure, axes = plt.subplots(figsize=(9, height), layout="constrained")
-        axes.set_title(scenario.title, loc="left", fontsize=12)
-        if all("memory_over_time" in figures for figures in measured.values()):
+        axes.set_title(scenario.title.replace("`", ""), loc="left", fontsize=12)
+        if over_time:
             _over_time(axes, scenario, measured)
         elif scenario.axis:
             _curves(axes, scenario, measured)
@@ -48,16 +49,11 @@ def draw(scenario: Scenario, measured: Measured, file: Path) -> None:
 def _bars(axes: Axes, scenario: Scenario, measured: Measured) -> None:
     names = list(measured)[::-1]
     spreads = [Spread.of(measured[name][scenario.figure]) for name in names]
-    colours = [_OTHERS if name.startswith(_PEERS) else _OURS for name in names]
+    colours = [_OTHERS if name.startswith(_PEERS) else _OURS_BEFORE if " @" in name else _OURS for name in names]
     axes.barh(names, [each.middle for each in spreads], color=colours, xerr=_whiskers(spreads), ecolor="#495057")
     widest = max(each.high for each in spreads)
     for row, each in enumerate(spreads):
-        axes.text(
-            each.high + widest * 0.012,
-            row,
-            f"{each.middle:,.4g}" if each.middle < 100 else f"{each.middle:,.0f}",
-            va="center",
-        )
+        axes.text(each.high + widest * 0.012, row, short(each.middle), va="center")
     axes.set_xlim(0, widest * 1.12)
     axes.set_xlabel(scenario.label)
 
@@ -93,7 +89,7 @@ def _over_time(axes: Axes, scenario: Scenario, measured: Measured) -> None:
 
 
 def _finish(axes: Axes, scenario: Scenario, below: str) -> None:
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.15)
     axes.set_xlabel(below)
     axes.set_ylabel(scenario.label)
     axes.grid(axis="y", alpha=0.3)

@@ -37,3 +37,10 @@ class Spread:
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
     """Of the ratio within each round: what disturbs a round disturbs both sides of it."""
     return Spread.of([our / their for our, their in zip(ours, theirs, strict=True)])
+
+
+def short(value: float) -> str:
+    """Three digits that count."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value >= 1 else f"{value:.2f}"

@@ -12,7 +12,7 @@ from benchmarks import pictures, results, scale
 from benchmarks.bench import Scenario
 from benchmarks.budgets import BUDGETS, Budget
 from benchmarks.environment import ROOT
-from benchmarks.rates import Spread
+from benchmarks.rates import Spread, short
 from benchmarks.results import Results
 from benchmarks.rounds import Measured
 from benchmarks.scenarios import SCENARIOS
@@ -72,8 +72,8 @@ def _verdict(budget: Budget, measured: Spread | None) -> tuple[str, ...]:
     return (
         budget.what,
         budget.wording,
-        f"{number(measured.middle)} {budget.unit}",
-        f"{number(measured.low)} – {number(measured.high)}",
+        f"{short(measured.middle)} {budget.unit}",
+        f"{short(measured.low)} – {short(measured.high)}",
         verdict if verdict != "missed" else "**missed**",
     )
 
@@ -86,16 +86,9 @@ def table(scenario: Scenario, measured: Measured) -> str:
     rows = [heads]
     for name, figures in measured.items():
         spread = Spread.of(figures[main])
-        cells = [number(median(figures[other])) if other in figures else "" for other in others]
-        rows.append((name, number(spread.low), number(spread.middle), number(spread.high), *cells))
+        cells = [short(median(figures[other])) if other in figures else "" for other in others]
+        rows.append((name, short(spread.low), short(spread.middle), short(spread.high), *cells))
     return _markdown(rows)
-
-
-def number(value: float) -> str:
-    """Three digits that count."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if value >= 1 else f"{value:.2f}"
 
 
 def _markdown(rows: list[tuple[str, ...]]) -> str:

@@ -6,7 +6,7 @@ from benchmarks.servers import TASKS, Servers
 from benchmarks.sidecar import Checkout, place, sidecar
 
 _DIGITS = "(SELECT 0 AS d" + "".join(f" UNION ALL SELECT {digit}" for digit in range(1, 10)) + ")"
-_SLICE = 50_000  # rows a statement
+_SLICES = "0123456789abcdef"  # of the ids, a statement each
 
 
 def tables(checkout: Checkout, servers: Servers, schema: str) -> None:
@@ -18,12 +18,12 @@ def tables(checkout: Checkout, servers: Servers, schema: str) -> None:
 def ended(servers: Servers, schema: str, queue: str, count: int) -> None:
     """Tasks that ended well an hour and more ago, each with its attempt.
 
-    Their ids are as random as real ones, and written in order: otherwise the filling alone would take many minutes.
+    Their ids are as random as real ones, so that new tasks come to lie between them, and are written in order: otherwise
+    the filling alone would take many minutes.
     """
-    slices = max(1, count // _SLICE)
     with servers.session(schema) as run:
-        for number in range(slices):
-            ids = f"SELECT CONCAT(LPAD({number}, 4, '0'), '-', SHA1(n)) AS id, n FROM {_numbers(count // slices)}"
+        for first in _SLICES:
+            ids = f"SELECT CONCAT('{first}', SHA1(CONCAT('{first}', n))) AS id, n FROM {_numbers(count // 16)}"
             run(
                 f"INSERT INTO {TASKS} (id, task_type, status, data, progress, attempt, message_id, queue, body, "
                 "created_at, updated_at, started_at, completed_at) "
@@ -55,7 +55,8 @@ def owed_callbacks(servers: Servers, schema: str, queue: str, count: int, url: s
 
 
 def _numbers(count: int) -> str:
-    """A table of the numbers below `count`, up to a million."""
-    digits = [f"d{place}.d * {10**place}" for place in range(6)]
-    tables = ", ".join(f"{_DIGITS} d{place}" for place in range(6))
+    """A table of the numbers below `count`."""
+    places = range(len(str(count - 1)))
+    digits = [f"d{place}.d * {10**place}" for place in places]
+    tables = ", ".join(f"{_DIGITS} d{place}" for place in places)
     return f"(SELECT n FROM (SELECT {' + '.join(digits)} AS n FROM {tables}) every_one WHERE n < {count}) numbers"

@@ -28,10 +28,11 @@ def cost(found: Results) -> str:
     lines = ["| ms of CPU a task | " + " | ".join(_PARTS.values()) + " | all | tasks/s that a core carries |"]
     lines.append("|---" + "|---:" * (len(_PARTS) + 2) + "|")
     for name in (ONESHOT_16, WARM_16):
-        parts = costs(found, name)
+        if not (parts := costs(found, name)):
+            continue
         cells = [f"{parts.get(part, 0):.2f}" for part in _PARTS.values()]
         total = sum(parts.values())
-        lines.append(f"| {name} | {' | '.join(cells)} | {total:.2f} | {1000 / total if total else 0:,.0f} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {total:.2f} | {1000 / total:,.0f} |")
     return "\n".join(lines)
 
 
@@ -43,8 +44,9 @@ def steps(found: Results) -> str:
     ]
     for step in STEPS:
         for name, mode in ((ONESHOT_16, "oneshot"), (WARM_16, "persistent")):
-            parts = costs(found, name)
+            if not (parts := costs(found, name)):
+                continue
             cores = [step * BASE_RATE * parts.get(part, 0) / 1000 / BUSY for part in _PARTS.values()]
-            cells = [f"{each:.1f}" if each < 10 else f"{ceil(each):,}" for each in cores]
+            cells = [f"{each:.2f}" if each < 1 else f"{each:.1f}" if each < 10 else f"{ceil(each):,}" for each in cores]
             lines.append(f"| {step * BASE_RATE:,} | {mode} | {' | '.join(cells)} |")
     return "\n".join(lines)

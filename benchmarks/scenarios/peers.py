@@ -20,29 +20,36 @@ DRAMATIQ_CAT, DRAMATIQ_NOOP = "Dramatiq, cat", "Dramatiq, no-op"
 
 
 def contestants(bench: Bench) -> list[Contestant]:
+    """Those that start `cat`, then those that do nothing. What stores nothing is quick there, and gets more tasks."""
     tasks = bench.size(3000, 60)
+    servers = bench.servers
     found = [
+        *_amqp_consume(bench, tasks),
         *bench.rated(ONESHOT_8, {"default": oneshot()}, 8, tasks),
         *bench.plain(ONESHOT_16, {"default": oneshot()}, 16, tasks),
+        *_peer(CELERY_CAT, Peer(servers, "celery", "cat", tasks)),
+        *_peer(CELERY_CAT_MYSQL, Peer(servers, "celery", "cat", tasks, stores=True)),
+        *_peer(DRAMATIQ_CAT, Peer(servers, "dramatiq", "cat", tasks)),
         *bench.rated(WARM_2, {"default": persistent("noop.py", processes=2)}, 2, 2 * tasks),
         *bench.plain(WARM_16, {"default": persistent("noop.py", processes=16)}, 16, 3 * tasks),
+        *_peer(CELERY_NOOP, Peer(servers, "celery", "noop", 3 * tasks)),
+        *_peer(CELERY_NOOP_MYSQL, Peer(servers, "celery", "noop", tasks, stores=True)),
+        *_peer(DRAMATIQ_NOOP, Peer(servers, "dramatiq", "noop", 3 * tasks)),
     ]
-    if _amqp_consume_is_here():
-        found.insert(0, Contestant(AMQP_CONSUME, lambda: amqp_consume.run(bench.servers, tasks)))
-    return found + _workers(bench, tasks)
+    missing = {AMQP_CONSUME, CELERY_CAT, DRAMATIQ_CAT} - {each.name for each in found}
+    if missing:
+        print(f"without {', '.join(sorted(missing))}: not installed", file=sys.stderr)
+    return found
 
 
-def _workers(bench: Bench, tasks: int) -> list[Contestant]:
-    """Those that are installed. A no-op that stores nothing is quick, and gets three times the tasks."""
-    peers = {
-        CELERY_CAT: Peer(bench.servers, "celery", "cat", tasks),
-        CELERY_CAT_MYSQL: Peer(bench.servers, "celery", "cat", tasks, stores=True),
-        DRAMATIQ_CAT: Peer(bench.servers, "dramatiq", "cat", tasks),
-        CELERY_NOOP: Peer(bench.servers, "celery", "noop", 3 * tasks),
-        CELERY_NOOP_MYSQL: Peer(bench.servers, "celery", "noop", tasks, stores=True),
-        DRAMATIQ_NOOP: Peer(bench.servers, "dramatiq", "noop", 3 * tasks),
-    }
-    return [Contestant(name, peer.run) for name, peer in peers.items() if peer.is_installed()]
+def _peer(name: str, peer: Peer) -> list[Contestant]:
+    return [Contestant(name, peer.run)] if peer.is_installed() else []
+
+
+def _amqp_consume(bench: Bench, tasks: int) -> list[Contestant]:
+    if not _amqp_consume_is_here():
+        return []
+    return [Contestant(AMQP_CONSUME, lambda: amqp_consume.run(bench.servers, tasks))]
 
 
 def _amqp_consume_is_here() -> bool:
@@ -50,7 +57,7 @@ def _amqp_consume_is_here() -> bool:
         try:
             install("amqp-tools")
         except CannotInstall as error:
-            print(f"without amqp-consume: {error}", file=sys.stderr)
+            print(error, file=sys.stderr)
     return shutil.which("amqp-consume") is not None
 
 

@@ -44,7 +44,7 @@ def test_a_smoke_run_measures_draws_and_reports_everything(folder: Path) -> None
             (value,) = figures[scenario.figure]
             assert 0 < value < 1_000_000, contestant
         picture = ElementTree.parse(folder / f"{name}.svg")
-        assert scenario.title in "".join(picture.getroot().itertext()).replace("\n", "")
+        assert scenario.title.replace("`", "") in "".join(picture.getroot().itertext()).replace("\n", "")
     _a_task_costs_what_its_processes_spend(content["scenarios"]["peers"])
     _pages_are_filled(folder)
 
