@@ -113,24 +113,21 @@ def publish(folder: Path, root: Path = ROOT) -> None:
         shutil.copy(folder / results.FILE, shown / results.FILE)
     draw(found, shown)
     for page in (root / name for name in PAGES):
-        page.write_text(fill(page.read_text(), found, "" if page.parent == root else "../"))
+        page.write_text(fill(page.read_text(), found, str(shown.relative_to(page.parent))))
 
 
-def fill(page: str, found: Results, up: str) -> str:
-    """The page with each `<!-- benchmarks:NAME -->` … `<!-- /benchmarks:NAME -->` filled; `up` leads to the root."""
+def fill(page: str, found: Results, shown: str) -> str:
+    """The page with each `<!-- benchmarks:NAME -->` … `<!-- /benchmarks:NAME -->` filled; `shown` leads to pictures."""
 
     def block(match: re.Match[str]) -> str:
-        content = _block(match[1], found, up)
-        return (
-            match[0]
-            if content is None
-            else f"<!-- benchmarks:{match[1]} -->\n{content}\n<!-- /benchmarks:{match[1]} -->"
-        )
+        begin, name, end = match.groups()
+        content = _block(name, found, shown)
+        return match[0] if content is None else f"{begin}\n\n{content}\n\n{end}"
 
-    return re.sub(r"<!-- benchmarks:(\w+) -->\n.*?<!-- /benchmarks:\1 -->", block, page, flags=re.DOTALL)
+    return re.sub(r"(<!-- benchmarks:(\w+) -->).*?(<!-- /benchmarks:\2 -->)", block, page, flags=re.DOTALL)
 
 
-def _block(name: str, found: Results, up: str) -> str | None:
+def _block(name: str, found: Results, shown: str) -> str | None:
     """None for what this run did not measure: it stays as it was."""
     makers: dict[str, Any] = {"about": about, "budgets": budgets, "cost": scale.cost, "scale": scale.steps}
     if name in makers:
@@ -139,5 +136,5 @@ def _block(name: str, found: Results, up: str) -> str | None:
     if picture_only not in found.scenarios:
         return None
     scenario = SCENARIOS[picture_only]
-    picture = f"![{scenario.title}]({up}{SHOWN}/{scenario.name}.svg)"
+    picture = f"![{scenario.title}]({shown}/{scenario.name}.svg)"
     return picture if picture_only != name else f"{picture}\n\n{table(scenario, found.scenarios[name])}"

@@ -18,8 +18,8 @@ def tables(checkout: Checkout, servers: Servers, schema: str) -> None:
 def ended(servers: Servers, schema: str, queue: str, count: int) -> None:
     """Tasks that ended well an hour and more ago, each with its attempt.
 
-    Their ids are as random as real ones, so that new tasks come to lie between them, and are written in order: otherwise
-    the filling alone would take many minutes.
+    Their ids are as random as real ones, so that new tasks come to lie between them, and are written in order:
+    otherwise the filling alone would take many minutes.
     """
     with servers.session(schema) as run:
         for first in _SLICES:

@@ -63,11 +63,11 @@ def _pages_are_filled(folder: Path) -> None:
     found = Results.read(folder)
     text = (folder / "report.md").read_text()
     assert "against Celery prefork" in text
-    assert ONESHOT_8 in report.fill(PAGE.format(name="peers"), found, "../")
+    assert ONESHOT_8 in report.fill(PAGE.format(name="peers"), found, "benchmarks")
     page = report.fill(PAGE.format(name="budgets"), found, "")
     assert "old" not in page
-    assert page.startswith("before\n<!-- benchmarks:budgets -->\n| what |")
-    assert page.endswith("<!-- /benchmarks:budgets -->\nafter\n")
+    assert page.startswith("before\n<!-- benchmarks:budgets -->\n\n| what |")
+    assert page.endswith("|\n\n<!-- /benchmarks:budgets -->\nafter\n")
     assert report.fill(page, found, "") == page
     assert "old" in report.fill(PAGE.format(name="unknown"), found, "")
 
