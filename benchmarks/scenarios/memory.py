@@ -17,10 +17,12 @@ def contestants(bench: Bench) -> list[Contestant]:
     def contestant(name: str, handler: dict[str, Any]) -> list[Contestant]:
         return bench.sidecars(name, lambda checkout: _round(bench, checkout, handler, tasks))
 
-    return [
-        *contestant("oneshot cat, concurrency 16", oneshot()),
-        *contestant("persistent no-op, 16 processes", persistent("noop.py", processes=16)),
-    ]
+    handlers = {
+        "oneshot cat, concurrency 16": oneshot(),
+        "persistent no-op, 16 processes": persistent("noop.py", processes=16),
+    }
+    names = list(handlers)[:1] if bench.smoke else handlers
+    return [each for name in names for each in contestant(name, handlers[name])]
 
 
 def _round(bench: Bench, checkout: Checkout, handler: dict[str, Any], tasks: int) -> Figures:

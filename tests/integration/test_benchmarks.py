@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)  # half a minute on a quiet machine
 def test_a_smoke_run_measures_draws_and_reports_everything(folder: Path) -> None:
     content: dict[str, Any] = json.loads((folder / "results.json").read_text())
     assert set(content["scenarios"]) == set(SCENARIOS)
