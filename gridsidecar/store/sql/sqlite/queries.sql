@@ -1,6 +1,7 @@
 -- Every statement the store runs on SQLite. `:name` is a parameter, {tasks} a table's name. The counterpart of the file
 -- for MySQL, statement by statement; a write transaction holds the file, so no statement locks rows. Times are UTC
--- text; {now} stands for the current one.
+-- text; {now} stands for the current one. A `+` keeps a column's index out of use: without statistics, SQLite would
+-- rather read all tasks of a queue or status than the few that are due.
 
 -- name: insert_running
 INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
@@ -43,7 +44,7 @@ DELETE FROM {tasks} WHERE id = :id AND status = 'pending' AND attempt = 0 AND ha
 
 -- name: running_of_type
 SELECT 1 FROM {workers} w JOIN {tasks} t ON t.worker_id = w.id
-WHERE w.expires_at > {now} AND t.status = 'running' AND t.task_type = :task_type AND t.queue = :queue LIMIT 1
+WHERE w.expires_at > {now} AND t.status = 'running' AND t.task_type = :task_type AND +t.queue = :queue LIMIT 1
 
 -- name: outcome_of
 SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
@@ -231,7 +232,7 @@ WHERE t.queue IS :queue AND t.created_at < strftime('%Y-%m-%d %H:%M:%f', 'now', 
 ORDER BY t.created_at LIMIT :limit
 
 -- name: prune_callbacks
-DELETE FROM {callbacks} WHERE task_id IN (SELECT value FROM json_each(:ids)) AND next_try_at IS NULL
+DELETE FROM {callbacks} WHERE task_id IN (SELECT value FROM json_each(:ids)) AND +next_try_at IS NULL
 
 -- name: owed_after_all
 SELECT DISTINCT task_id FROM {callbacks} WHERE task_id IN (SELECT value FROM json_each(:ids))
@@ -256,7 +257,7 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
 -- name: overdue_waiting
 SELECT id, attempt, body, headers,
   (julianday('now') - julianday(COALESCE(next_run_at, updated_at))) * 86400 AS late
-FROM {tasks} WHERE next_check_at <= {now} AND status IN ('pending', 'retrying') AND queue = :queue
+FROM {tasks} WHERE next_check_at <= {now} AND +status IN ('pending', 'retrying') AND +queue = :queue
   AND id NOT IN (SELECT value FROM json_each(:aside))
 ORDER BY next_check_at LIMIT :limit
 
@@ -264,7 +265,7 @@ ORDER BY next_check_at LIMIT :limit
 SELECT t.id, t.attempt, t.body, t.headers, COALESCE((SELECT (julianday('now') - julianday(w.expires_at)) * 86400
   FROM {workers} w WHERE w.id = t.worker_id), 0) AS late
 FROM {tasks} t
-WHERE t.status = 'running' AND t.worker_id IS NOT NULL AND t.queue = :queue
+WHERE t.status = 'running' AND t.worker_id IS NOT NULL AND +t.queue = :queue
   AND t.id NOT IN (SELECT value FROM json_each(:aside))
   AND (t.next_check_at IS NULL OR t.next_check_at <= {now})
   AND NOT EXISTS (SELECT 1 FROM {workers} w WHERE w.id = t.worker_id AND w.expires_at
@@ -339,7 +340,7 @@ SELECT SUM(CASE WHEN next_try_at IS NOT NULL THEN 1 ELSE 0 END) AS owed, SUM(dea
   SUM(CASE WHEN delivered_at IS NOT NULL AND next_try_at IS NULL AND dead = 0 THEN 1 ELSE 0 END) AS delivered FROM {callbacks}
 
 -- name: owed
-SELECT COUNT(*) AS owed FROM {owed_work} WHERE queue = :queue
+SELECT COUNT(*) AS owed FROM {owed_work} WHERE +queue = :queue
 
 -- name: tables
 SELECT name, (sql LIKE '%task_type%' AND sql LIKE '%callback_url%' AND sql LIKE '%max_retry_count%') AS of_tasks

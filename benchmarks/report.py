@@ -1,0 +1,140 @@
+"""Results as Markdown: printed after a run, and written between the markers of the pages that show them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks import pictures, results, scale
+from benchmarks.bench import Scenario
+from benchmarks.budgets import BUDGETS, Budget
+from benchmarks.environment import ROOT
+from benchmarks.rates import Spread, short
+from benchmarks.results import Results
+from benchmarks.rounds import Measured
+from benchmarks.scenarios import SCENARIOS
+
+PAGES = ("docs/benchmarks.md", "docs/scale.md", "README.md", "README.zh-CN.md")
+SHOWN = "docs/benchmarks"  # the folder with what the pages show
+COLUMNS = {  # of a scenario's table, where they were measured
+    "rate": "tasks/s",
+    "p50_ms": "p50, ms",
+    "p99_ms": "p99, ms",
+    "first_mib": "MiB at first",
+    "last_mib": "MiB at last",
+    "most_mib": "MiB at most",
+    "callbacks_rate": "callbacks/s",
+    "output_rate": "MiB of output/s",
+    "cpu_own": "CPU: itself",
+    "cpu_commands": "its commands",
+    "cpu_database": "database",
+    "cpu_broker": "RabbitMQ",
+    "start_s": "start, s",
+    "rss_mib": "RSS, MiB",
+    "pss_mib": "PSS, MiB",
+}
+
+
+def text(found: Results) -> str:
+    """The whole report."""
+    blocks = [about(found), budgets(found)]
+    blocks += [
+        f"### {SCENARIOS[name].title}\n\n{table(SCENARIOS[name], each)}" for name, each in found.scenarios.items()
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def about(found: Results) -> str:
+    machine, versions = found.about["machine"], found.about["versions"]
+    commits = " against ".join(found.about["commits"].values())
+    return (
+        f"Commit {commits}, {found.about['measured_at'][:10]}; {machine['cores']} cores of {machine['cpu']}, "
+        f"{machine['memory_mib'] / 1024:.0f} GiB, {machine['system']}; "
+        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        + f"; `innodb_flush_log_at_trx_commit` {found.about['database'].get('innodb_flush_log_at_trx_commit')}. "
+        f"{found.about['rounds']} rounds."
+    )
+
+
+def budgets(found: Results) -> str:
+    rows = [("what", "budget", "median", "min – max", "")]
+    rows += [_verdict(budget, budget.measure(found)) for budget in BUDGETS]
+    return _markdown(rows)
+
+
+def _verdict(budget: Budget, measured: Spread | None) -> tuple[str, ...]:
+    verdict = budget.verdict(measured)
+    if measured is None:
+        return budget.what, budget.wording, "–", "–", verdict
+    return (
+        budget.what,
+        budget.wording,
+        f"{short(measured.middle)} {budget.unit}",
+        f"{short(measured.low)} – {short(measured.high)}",
+        verdict if verdict != "missed" else "**missed**",
+    )
+
+
+def table(scenario: Scenario, measured: Measured) -> str:
+    """Contestants by figures: of the main one minimum, median, maximum, of others the median. CPU is in ms a task."""
+    main = scenario.figure if scenario.figure in COLUMNS else "rate"
+    others = [name for name in COLUMNS if name != main and any(name in each for each in measured.values())]
+    heads = ("", "min", f"{COLUMNS[main]}, median", "max", *(COLUMNS[name] for name in others))
+    rows = [heads]
+    for name, figures in measured.items():
+        spread = Spread.of(figures[main])
+        cells = [short(median(figures[other])) if other in figures else "" for other in others]
+        rows.append((name, short(spread.low), short(spread.middle), short(spread.high), *cells))
+    return _markdown(rows)
+
+
+def _markdown(rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---" + "|---:" * (len(rows[0]) - 1) + "|")
+    return "\n".join(lines)
+
+
+# -- pictures and pages -----------------------------------------------------------------------------------------------
+
+
+def draw(found: Results, folder: Path) -> None:
+    for name, measured in found.scenarios.items():
+        pictures.draw(SCENARIOS[name], measured, folder / f"{name}.svg")
+
+
+def publish(folder: Path, root: Path = ROOT) -> None:
+    """Show these results: their JSON and pictures beside the pages, tables between the pages' markers."""
+    found, shown = Results.read(folder), root / SHOWN
+    shown.mkdir(parents=True, exist_ok=True)
+    if folder.resolve() != shown.resolve():
+        shutil.copy(folder / results.FILE, shown / results.FILE)
+    draw(found, shown)
+    for page in (root / name for name in PAGES):
+        page.write_text(fill(page.read_text(), found, str(shown.relative_to(page.parent))))
+
+
+def fill(page: str, found: Results, shown: str) -> str:
+    """The page with each `<!-- benchmarks:NAME -->` … `<!-- /benchmarks:NAME -->` filled; `shown` leads to pictures."""
+
+    def block(match: re.Match[str]) -> str:
+        begin, name, end = match.groups()
+        content = _block(name, found, shown)
+        return match[0] if content is None else f"{begin}\n\n{content}\n\n{end}"
+
+    return re.sub(r"(<!-- benchmarks:(\w+) -->).*?(<!-- /benchmarks:\2 -->)", block, page, flags=re.DOTALL)
+
+
+def _block(name: str, found: Results, shown: str) -> str | None:
+    """None for what this run did not measure: it stays as it was."""
+    makers: dict[str, Any] = {"about": about, "budgets": budgets, "cost": scale.cost, "scale": scale.steps}
+    if name in makers:
+        return str(makers[name](found))
+    picture_only = name.removesuffix("_picture")
+    if picture_only not in found.scenarios:
+        return None
+    scenario = SCENARIOS[picture_only]
+    picture = f"![{scenario.title}]({shown}/{scenario.name}.svg)"
+    return picture if picture_only != name else f"{picture}\n\n{table(scenario, found.scenarios[name])}"

@@ -1,0 +1,23 @@
+"""What can be measured, by name."""
+
+from __future__ import annotations
+
+from benchmarks.bench import Scenario
+from benchmarks.scenarios import concurrency, handlers, latency, memory, peers, table_size, waiting
+
+SCENARIOS: dict[str, Scenario] = {
+    each.name: each
+    for each in (
+        peers.SCENARIO,
+        latency.SCENARIO,
+        concurrency.CONCURRENCY,
+        concurrency.WARM,
+        memory.SCENARIO,
+        table_size.SCENARIO,
+        waiting.DELAYED,
+        waiting.CALLBACKS,
+        handlers.TYPES,
+        handlers.DISTANT,
+        handlers.FLOOD,
+    )
+}

@@ -1,0 +1,228 @@
+"""Every statement of the store's daily work finds its rows by the index that was made for it, among many others."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from gridsidecar.store.queries import TableNames, load_queries
+from tests.conftest import execute_on_server
+from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
+from tests.store.workers import migrate
+
+ROWS = 4000
+MANY = 500  # ids in one statement, as many as the store ever sends
+BY_ID = {"tasks": "PRIMARY"}
+CALLBACK_BY_ID = {"callbacks": "PRIMARY"}
+
+HOT: dict[str, dict[str, str]] = {  # by which index each table is read
+    # A delivery comes in, and goes out.
+    "row": BY_ID | {"workers": "PRIMARY"},
+    "row_locked": BY_ID | {"workers": "PRIMARY"},
+    "outcome_of": {"attempts": "PRIMARY"},
+    "message_of": BY_ID,
+    "running_of_type": {"tasks": "status", "workers": "PRIMARY"},
+    **dict.fromkeys(["keep_again", "forget_kept", "take_over", "defer", "begin_next", "close", "commit"], BY_ID),
+    **dict.fromkeys(["attempt_lost", "progress", "hand_off", "entrust", "return_row", "owe_callback"], BY_ID),
+    # Workers and maintenance. Of the tasks they read those that run, or are due.
+    "leave": {"workers": "PRIMARY"},
+    "rows_of_worker": {"tasks": "status"},
+    "overdue_waiting": {"tasks": "check"},
+    "overdue_orphaned": {"tasks": "status", "workers": "PRIMARY"},
+    "postpone": BY_ID,
+    "set_aside": BY_ID,
+    "gone_workers": {"tasks": "status", "workers": "expires"},
+    "ended_long_ago": {"tasks": "queue", "callbacks": "PRIMARY"},
+    "prune_callbacks": CALLBACK_BY_ID,
+    "owed_after_all": CALLBACK_BY_ID,
+    "prune_attempts": {"attempts": "PRIMARY"},
+    "prune_tasks": BY_ID,
+    # The outbox.
+    "due_callbacks": {"callbacks": "next"},
+    "next_callback": {"callbacks": "next"},
+    "receivers": {"callbacks": "receiver"},
+    "due_callback_of": {"callbacks": "receiver"},
+    **dict.fromkeys(["callback", "try_callback", "callback_delivered", "callback_failed"], CALLBACK_BY_ID),
+    # What people and KEDA ask of one task, or often.
+    **dict.fromkeys(["ask_cancel", "retry_by_hand", "refuse_again", "reopen_refused", "view"], BY_ID),
+    "attempts_of": {"attempts": "PRIMARY"},
+    "replay_dead_callbacks": {"callbacks": "dead"},
+    "counts": {"tasks": "status"},
+}
+WRITTEN_ONLY = {
+    "insert_running",
+    "insert_deferred",
+    "insert_refused",
+    "insert_kept",
+    "attempt_ended",
+    "renew",
+    "migrated",
+}
+SMALL_OR_SELDOM = {
+    *("callbacks", "replay_callback", "tasks", "counts_by_type", "callback_counts"),  # people's questions about many
+    *("workers", "forget_workers"),  # a row for each worker
+    *("tables", "schema_version", "create_schema_version"),  # at the start
+    "owed",  # a view, whose plan is looked at below
+}
+ALIASES = {"t": "tasks", "w": "workers", "c": "callbacks"}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "mysql"])
+def tables(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Direct]:
+    """Thousands of tasks and callbacks, few of which run, wait or are due."""
+    if request.param == "sqlite":
+        yield filled(f"sqlite:///{tmp_path_factory.mktemp('plans')}/{Path('gridsidecar.db')}")
+        return
+    server, name = request.getfixturevalue("mysql_server_url"), f"gs_{secrets.token_hex(4)}"
+    execute_on_server(server, f"create database {name} character set utf8mb4")
+    yield filled(urlunsplit(urlsplit(server)._replace(path=f"/{name}")))
+    execute_on_server(server, f"drop database {name}")
+
+
+def filled(url: str) -> Direct:
+    asyncio.run(migrate(url))
+    tables = Direct(url)
+    digits = "(SELECT 0 AS d UNION ALL " + " UNION ALL ".join(f"SELECT {digit}" for digit in range(1, 10)) + ")"
+    number = "a.d + 10 * b.d + 100 * c.d + 1000 * e.d"
+    many = f"FROM {', '.join(f'{digits} {place}' for place in 'abce')} WHERE {number} < {ROWS}"
+    name = f"CONCAT('t', {number})" if tables.is_mysql else f"'t' || ({number})"
+
+    def some(rest: str, **kinds: str) -> str:
+        """Of each hundred one has this value: at `d00`, at `d01` and so on."""
+        cases = " ".join(f"WHEN {int(kind[1:])} THEN {value}" for kind, value in kinds.items())
+        return f"CASE 10 * b.d + a.d {cases} ELSE {rest} END"
+
+    late, early = f"'{FAR_AWAY}'", f"'{LONG_AGO}'"
+    waits = some("NULL", d01=late, d02=late, d11=early)
+    states = some("'success'", d00="'running'", d01="'pending'", d02="'retrying'", d11="'retrying'", d03="'failed'")
+    for table, columns in {
+        "": {"id": name, "status": states, "worker_id": some("NULL", d00="'w1'"), "created_at": early,
+             "updated_at": early, "completed_at": early, "queue": "'q'", "body": "'{}'", "attempt": "1",
+             "next_run_at": waits, "next_check_at": waits},
+        "_attempts": {"task_id": name, "attempt": "1", "ended_at": early, "outcome": "'success'"},
+        "_callbacks": {"task_id": name, "rerun": "0", "id": name, "attempt": "1", "queue": "'q'", "kind": "'http'",
+                       "receiver": some("'h:80'", d05="'h:81'"), "body": "'{}'", "created_at": early,
+                       "next_try_at": some("NULL", d00=early, d01=late), "dead": some("0", d04="1")},
+    }.items():  # fmt: skip
+        tables.run(f"INSERT INTO {TASKS}{table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} {many}")
+    for number_ in range(50):
+        tables.run(
+            f"INSERT INTO {TASKS}_workers (id, name, queue, lease, started_at, expires_at) "
+            "VALUES (?, 'n', 'q', 60, ?, ?)",
+            *(f"w{number_}", LONG_AGO, FAR_AWAY),
+        )
+    if tables.is_mysql:  # SQLite has no statistics in production either
+        tables.run("ANALYZE TABLE " + ", ".join(TASKS + side for side in ("", "_attempts", "_callbacks", "_workers")))
+    return tables
+
+
+def test_every_statement_is_known_here(tables: Direct) -> None:
+    known = [*HOT, *WRITTEN_ONLY, *SMALL_OR_SELDOM]
+    assert sorted(known) == sorted(load_queries("mysql" if tables.is_mysql else "sqlite", TableNames(TASKS)))
+
+
+def test_hot_statements_use_the_intended_index(tables: Direct) -> None:
+    queries = load_queries("mysql" if tables.is_mysql else "sqlite", TableNames(TASKS))
+    found = {name: plan(tables, queries[name].text) for name in HOT}
+    assert found == HOT | without_such_index(tables)
+
+
+def test_inserts_read_nothing(tables: Direct) -> None:
+    queries = load_queries("mysql" if tables.is_mysql else "sqlite", TableNames(TASKS))
+    for name in WRITTEN_ONLY:
+        assert re.match(r"INSERT INTO \S+ \([^)]*\)\s*VALUES", queries[name].text), name
+
+
+def test_what_is_owed_is_counted_by_indexes(tables: Direct) -> None:
+    """KEDA asks again and again, also beside a large table."""
+    queries = load_queries("mysql" if tables.is_mysql else "sqlite", TableNames(TASKS))
+    used = steps(tables, queries["owed"].text)
+    assert {("tasks", "status"), ("workers", "PRIMARY")} <= used
+    assert {index for table, index in used if table == "tasks"} <= {"check", "status"}
+    assert {index for table, index in used if table == "callbacks"} <= {"due", "receiver", "next"}
+
+
+def without_such_index(tables: Direct) -> dict[str, dict[str, str]]:
+    """SQLite's few workers have no index but the primary key."""
+    return {} if tables.is_mysql else {"gone_workers": HOT["gone_workers"] | {"workers": ""}}
+
+
+def plan(tables: Direct, text: str) -> dict[str, str]:
+    """The index by which each table is read; empty where all of it is."""
+    return dict(steps(tables, text))
+
+
+def steps(tables: Direct, text: str) -> set[tuple[str, str]]:
+    return mysql_steps(tables, text) if tables.is_mysql else sqlite_steps(tables, text)
+
+
+def mysql_steps(tables: Direct, text: str) -> set[tuple[str, str]]:
+    sql = with_values(text, f"({some_ids()})").replace("%", "%%")
+    rows = [row for row in tables.run(f"EXPLAIN FORMAT=TRADITIONAL {sql}") if row["table"]]
+    for row in rows:
+        assert not re.search("filesort|temporary", row["Extra"] or ""), (text, row)
+    return {
+        (table_name(row["table"]), "" if row["type"] == "ALL" else mysql_index(str(row["key"])))
+        for row in rows
+        if not row["table"].startswith("<")
+    }
+
+
+def sqlite_steps(tables: Direct, text: str) -> set[tuple[str, str]]:
+    details = [row["detail"] for row in tables.run(f"EXPLAIN QUERY PLAN {with_values(text, json_ids())}")]
+    assert not [detail for detail in details if "TEMP B-TREE" in detail], (text, details)
+    found = (re.match(r"(?:SEARCH|SCAN) (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", detail) for detail in details)
+    return {
+        (table_name(match[1]), sqlite_index(match[2] or ""))
+        for match in found
+        if match and match[1] not in ("json_each", f"{TASKS}_owed_work")
+    }
+
+
+def mysql_index(name: str) -> str:
+    """MariaDB may filter by a second one, which it names after the first."""
+    return name.partition("|")[0].removeprefix("ix_")
+
+
+def sqlite_index(name: str) -> str:
+    if name.startswith("sqlite_autoindex"):
+        return "PRIMARY"
+    return name.rpartition("_")[2]
+
+
+def table_name(table: str) -> str:
+    return ALIASES.get(table) or table.removeprefix(TASKS).removeprefix("_") or "tasks"
+
+
+def some_ids() -> str:
+    return ", ".join(f"'t{number}'" for number in range(MANY))
+
+
+def json_ids() -> str:
+    return "'[" + ", ".join(f'"t{number}"' for number in range(MANY)) + "]'"
+
+
+def with_values(text: str, ids: str) -> str:
+    """The statement with a plausible value for each parameter. Several ids where it may carry them."""
+    values = {
+        **dict.fromkeys(["id", "task_id"], "'t100'"),
+        **dict.fromkeys(["limit", "age", "lease", "gap", "grace", "delay"], "100"),
+        **dict.fromkeys(["rerun", "tries", "crashes", "cancel_requested", "beats_cancel", "refused", "given_up"], "0"),
+        "attempt": "1",
+        "status": "'running'",
+        "worker_id": "'w1'",
+        "queue": "'q'",
+        "task_type": "'default'",
+        "receiver": "'h:81'",
+        "after": "'h:80'",
+        "ids": ids,
+        "aside": ids,
+    }
+    text = text.replace("IN (:id)", f"IN ({some_ids()})")
+    return re.sub(r"(?<!:):([a-z_]+)", lambda match: values.get(match[1], "NULL"), text)
