@@ -23,7 +23,7 @@ from gridsidecar.handler.command import Command
 from gridsidecar.handler.launch import Start, launch
 from gridsidecar.handler.lines import LineSplitter
 from gridsidecar.task import Claim
-from gridsidecar.wire import Channel, Event, Ignored, Text, Unreadable, decode_beginning, decode_event
+from gridsidecar.wire import Channel, Event, Ignored, Text, Unreadable, decode_ends, decode_event
 
 _CHUNK = 65536
 DRAIN_S = 2.0  # how long output is awaited after the end, as for real
@@ -198,8 +198,8 @@ class Child:
         at, about = self.now, self._about()
         self.lines += [Line(at, channel, raw, decode_event(raw, channel, **about)) for raw in lines if raw]
 
-    def _discarded(self, channel: Channel, head: bytes) -> None:
-        lost = decode_beginning(head, channel, **self._about())
+    def _discarded(self, channel: Channel, head: bytes, tail: bytes) -> None:
+        lost = decode_ends(head, tail, channel, **self._about())
         if isinstance(lost, Unreadable):
             self.lines.append(Line(self.now, channel, head, lost))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import assert_never
 
 from gridsidecar import wire
@@ -38,8 +39,8 @@ class Conversation(Hearing):
         super().__init__(settings, claim, on_progress, on_text)
         self._events = _Voice(wire.Channel.EVENTS)
         self._stdout = _Voice(wire.Channel.STDOUT)
-        self._splitter = LineSplitter(on_discard=lambda head: self._lose(self._events, head))
-        self._scanner = MessageScanner(self.take_text, self._stdout_line, lambda head: self._lose(self._stdout, head))
+        self._splitter = LineSplitter(on_discard=partial(self._lose, self._events))
+        self._scanner = MessageScanner(self.take_text, self._stdout_line, partial(self._lose, self._stdout))
         self._output = bytearray()
         self._output_size = 0
         if settings.result_from == "stdout":
@@ -154,9 +155,9 @@ class Conversation(Hearing):
             self._output += data
         self.take_text(data)
 
-    def _lose(self, voice: _Voice, head: bytes) -> None:
+    def _lose(self, voice: _Voice, head: bytes, tail: bytes) -> None:
         self.discarded(head)
-        lost = wire.decode_beginning(head, voice.channel, task_id=self.claim.task_id, attempt=self.claim.attempt)
+        lost = wire.decode_ends(head, tail, voice.channel, task_id=self.claim.task_id, attempt=self.claim.attempt)
         match lost:
             case None:
                 voice.lost = True

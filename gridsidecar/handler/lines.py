@@ -7,11 +7,12 @@ from enum import Enum, auto
 
 MAX_LINE_BYTES = 4 * 1024 * 1024  # without the LF
 _HEAD_BYTES = 8192  # of a discarded line, to say which one it was: ids of any length come before its type
+_TAIL_BYTES = 1024  # … where its type comes behind a long value: an encoder may sort the keys
 
-Discarded = Callable[[bytes], None]
+Discarded = Callable[[bytes, bytes], None]  # takes the beginning and the end of a line
 
 
-def _ignore(_head: bytes) -> None:
+def _ignore(_head: bytes, _tail: bytes) -> None:
     pass
 
 
@@ -23,6 +24,7 @@ class LineSplitter:
         self._on_discard = on_discard
         self._held = bytearray()
         self._discarding = False
+        self._head, self._tail = b"", b""  # of the line that is being discarded
 
     @property
     def held_bytes(self) -> int:
@@ -43,19 +45,23 @@ class LineSplitter:
 
     def finish(self) -> list[bytes]:
         """The last line, when it came without an LF."""
-        return self._take() if self._held else []
+        return self._take() if self._held or self._discarding else []
 
     def _take(self) -> list[bytes]:
-        lines = [] if self._discarding else [bytes(self._held)]
+        if self._discarding:
+            self._discarding = False
+            self._on_discard(self._head, self._tail)
+            return []
+        line = bytes(self._held)
         self._held.clear()
-        self._discarding = False
-        return lines
+        return [line]
 
     def _hold(self, part: bytes) -> None:
         if self._discarding:
-            return
-        if len(self._held) + len(part) > self._limit:
-            self._on_discard(bytes((self._held[:_HEAD_BYTES] + part[:_HEAD_BYTES])[:_HEAD_BYTES]))
+            self._tail = (self._tail + part[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+        elif len(self._held) + len(part) > self._limit:
+            self._head = bytes(self._held[:_HEAD_BYTES] + part[:_HEAD_BYTES])[:_HEAD_BYTES]
+            self._tail = bytes(self._held[-_TAIL_BYTES:] + part[-_TAIL_BYTES:])[-_TAIL_BYTES:]
             self._held = bytearray()  # clear() would keep the memory
             self._discarding = True
         else:
@@ -63,7 +69,7 @@ class LineSplitter:
 
     def _fits(self, line: bytes) -> bool:
         if len(line) > self._limit:
-            self._on_discard(line[:_HEAD_BYTES])
+            self._on_discard(line[:_HEAD_BYTES], line[-_TAIL_BYTES:])
             return False
         return True
 

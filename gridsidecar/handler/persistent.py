@@ -41,9 +41,9 @@ class WarmProcess:
         self._ear: Turn | Between = self._between
         self._channel: Channel | None = None if settings.channel == "auto" else Channel(settings.channel)
         self._cancellable = False
-        self._splitter = LineSplitter(on_discard=lambda head: self._missed(Channel.EVENTS, head))
+        self._splitter = LineSplitter(on_discard=partial(self._missed, Channel.EVENTS))
         self._scanner = MessageScanner(
-            lambda data: self._ear.take_text(data), self._stdout_line, lambda head: self._missed(Channel.STDOUT, head)
+            lambda data: self._ear.take_text(data), self._stdout_line, partial(self._missed, Channel.STDOUT)
         )
         self._process = Process(start, self._sinks(settings))
         self.gone: asyncio.Future[Exit] = self._process.ended
@@ -241,12 +241,12 @@ class WarmProcess:
         else:
             self._line(line, Channel.STDOUT)
 
-    def _missed(self, channel: Channel, head: bytes) -> None:
+    def _missed(self, channel: Channel, head: bytes, tail: bytes) -> None:
         if self._turn is None or channel is not self._channel:
             self._between.miss(head)
             return
         turn = self._turn
-        turn.miss(head, channel)
+        turn.miss(head, tail, channel)
         if turn.said is not None:
             self._settle(turn)
 

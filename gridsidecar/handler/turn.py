@@ -76,11 +76,11 @@ class Turn(Hearing):
             case _:
                 assert_never(event)
 
-    def miss(self, head: bytes, channel: wire.Channel) -> None:
-        """A line on its channel was too long to be read; `head` is its beginning."""
+    def miss(self, head: bytes, tail: bytes, channel: wire.Channel) -> None:
+        """A line on its channel was too long to be read; this is its beginning, and its end."""
         self.discarded(head)
-        lost = wire.decode_beginning(
-            head, channel, task_id=self.claim.task_id, attempt=self.claim.attempt, addressed=True
+        lost = wire.decode_ends(
+            head, tail, channel, task_id=self.claim.task_id, attempt=self.claim.attempt, addressed=True
         )
         if isinstance(lost, wire.Unreadable):
             self._fail(lost)

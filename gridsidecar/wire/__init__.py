@@ -1,7 +1,7 @@
 """The formats at the edges: task messages in, one line of JSON to the handler, its events back, stored properties."""
 
 from gridsidecar.wire.callback_body import callback_queue, encode_callback, sent_callback
-from gridsidecar.wire.event_line import decode_beginning, decode_event
+from gridsidecar.wire.event_line import decode_ends, decode_event
 from gridsidecar.wire.events import (
     Channel,
     CheckpointEvent,
@@ -50,7 +50,7 @@ __all__ = [
     "Unreadable",
     "callback_queue",
     "data_json",
-    "decode_beginning",
+    "decode_ends",
     "decode_event",
     "decode_properties",
     "decode_task",

@@ -10,7 +10,7 @@ from gridsidecar.wire.events import READERS, Channel, ErrorEvent, Event, Ignored
 from gridsidecar.wire.fields import shown, task_id_problem
 from gridsidecar.wire.handler_input import PROTOCOL_VERSION, TASK_PREFIX
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
-from gridsidecar.wire.top_level import TopLevel, top_levels
+from gridsidecar.wire.top_level import TopLevel, last_values, top_levels
 
 QUOTED = 100  # characters of a line that an error text quotes
 
@@ -63,18 +63,22 @@ def decode_event(
     return _checked(value, text, about)
 
 
-def decode_beginning(
+def decode_ends(
     head: bytes,
+    tail: bytes,
     channel: Channel,
     *,
     task_id: str | None = None,
     attempt: int | None = None,
     addressed: bool = False,
 ) -> Event | Ignored | Unreadable | None:
-    """What a line was that was too long to be kept, by its beginning; None where that does not tell its type."""
+    """What a line was that was too long to be kept, by its beginning and its end; None where they do not tell its
+    type."""
     text = head.decode("utf-8", "replace")
     about = _About(task_id, attempt, addressed)
     objects = list(top_levels(_from_brace(text, channel)))
+    if objects and not objects[-1].whole:
+        objects[-1].written = last_values(tail.decode("utf-8", "replace")) | objects[-1].written
     if (claim := _claim(objects, channel)) is not None:
         return _end(claim, text, _TOO_LONG, about)
     if channel is Channel.STDOUT and not (objects and "gs" in objects[0].written):

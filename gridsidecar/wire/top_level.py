@@ -17,6 +17,8 @@ _SCALAR = re.compile(rf'{_STRING}|[^\s,:"\[\]{{}}]++', re.DOTALL)
 _NESTED = re.compile(rf'{_STRING}|[\[\]{{}}"]', re.DOTALL)  # a quote alone is that of a string without an end
 _AFTER = re.compile(rf"{_SPACE}(?:(,)|(}}){_SPACE})?")
 _CUT = re.compile(rf'{_SPACE}(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:\\?|"{_SPACE}:?{_SPACE}))?\Z', re.DOTALL)
+_PAIR = rf',{_SPACE}({_STRING}){_SPACE}:{_SPACE}({_STRING}|[^\s,:"\[\]{{}}]++){_SPACE}'
+_LAST = re.compile(rf"(?:{_PAIR})+}}{_SPACE}\Z", re.DOTALL)
 _CLOSING = {"[": "]", "{": "}"}
 _MOST_STEPS = 200_000  # inside of nested values: a fifth of a second at most, whatever a line of 4 MiB holds
 _STEPS_OF_A_KEY = 20
@@ -54,6 +56,13 @@ def top_levels(text: str) -> Iterator[TopLevel]:
         yield found
         if not found.whole:
             return
+
+
+def last_values(text: str) -> dict[str, str]:
+    """The texts and numbers that stand last in the last object of a line, by their keys, as they are written; `text` is
+    the end of that line. It may begin within a text: a quote after a comma is none that a text could hold."""
+    found = _LAST.search(text)
+    return {_text(key): value for key, value in re.findall(_PAIR, found[0], re.DOTALL)} if found else {}
 
 
 class _Reader:

@@ -134,6 +134,17 @@ def test_a_result_that_is_cut_off_at_the_end(on_loop: OnLoop, tmp_path: Path, ch
     assert outcome.error_type == ErrorType.HANDLER_ERROR
 
 
+@pytest.mark.parametrize("last", [b"}", b"}\n"], ids=["no-lf", "lf"])
+def test_an_error_over_the_limit_whose_mark_comes_last(
+    on_loop: OnLoop, tmp_path: Path, channel: str, last: bytes
+) -> None:
+    """As sorted keys have it. The process says that all is well."""
+    line = b'{"error":"' + b"long " * MEBIBYTE + b'","error_type":"Mine","gs":1,"type":"error"' + last
+    outcome = failed(on_loop(says(tmp_path, channel, line, then="exit 0").result()))
+    assert outcome.error_type == "Mine"
+    assert "its error cannot be read (a line of more than 4 MiB" in outcome.error
+
+
 def test_a_result_that_node_cuts_when_it_exits(on_loop: OnLoop, channel: str) -> None:
     """What does not fit into the pipe at once is written later, and `process.exit` does not wait for that."""
     fd = "require('fs').openSync(process.env.GRIDSIDECAR_EVENTS, 'a')"

@@ -30,7 +30,7 @@ from gridsidecar.wire import (
     Refused,
     ResultEvent,
     Unreadable,
-    decode_beginning,
+    decode_ends,
     decode_event,
     decode_task,
 )
@@ -69,11 +69,11 @@ def test_a_line(case: dict[str, Any]) -> None:
 
 
 def split_and_decoded(line: bytes, channel: Channel, current: dict[str, Any]) -> Any:
-    """A line that is too long is known by its beginning only."""
-    heads: list[bytes] = []
-    lines = LineSplitter(on_discard=heads.append).feed(line + b"\n")
+    """A line that is too long is known by its beginning and its end only."""
+    ends: list[tuple[bytes, bytes]] = []
+    lines = LineSplitter(on_discard=lambda *both: ends.append(both)).feed(line + b"\n")
     assert bool(lines) == (len(line) <= MAX_LINE_BYTES)
-    return decode_event(lines[0], channel, **current) if lines else decode_beginning(heads[0], channel, **current)
+    return decode_event(lines[0], channel, **current) if lines else decode_ends(*ends[0], channel, **current)
 
 
 def fields(event: Event) -> dict[str, Any]:

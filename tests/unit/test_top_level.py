@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsidecar.wire import Channel, ErrorEvent, ResultEvent, Unreadable, decode_beginning, decode_event
+from gridsidecar.wire import Channel, ErrorEvent, ResultEvent, Unreadable, decode_ends, decode_event
 from gridsidecar.wire.top_level import top_levels
 from tests.unit.test_wire_task_message import json_values, slow_machine
 
@@ -33,11 +33,15 @@ nested = st.recursive(
 )
 
 
+def _known_by_its_ends(line: bytes, channel: Channel, **about: Any) -> Any:
+    return decode_ends(line, line, channel, **about)
+
+
 @slow_machine
 @given(broken, st.sampled_from(Channel), st.booleans())
 def test_any_line_means_something(text: str, channel: Channel, addressed: bool) -> None:
     for raw in (text.encode(), text.encode("utf-16"), text.encode("latin-1", "replace")):
-        for decode in (decode_event, decode_beginning):
+        for decode in (decode_event, _known_by_its_ends):
             found = decode(raw, channel, task_id="t1", attempt=1, addressed=addressed)
             if isinstance(found, Unreadable):
                 assert found.event.error
@@ -54,7 +58,7 @@ def test_any_line_means_something(text: str, channel: Channel, addressed: bool) 
 def test_what_stands_inside_is_no_end(value: dict[str, Any], cut: int, rest: str) -> None:
     """Without the mark on the top level nothing is, however the line is cut or goes on."""
     line = json.dumps(value)[: cut + 1] + rest
-    for decode in (decode_event, decode_beginning):
+    for decode in (decode_event, _known_by_its_ends):
         assert not isinstance(decode(line.encode(), Channel.STDOUT), (Unreadable, ErrorEvent, ResultEvent)), line
 
 
@@ -94,3 +98,21 @@ def test_no_line_takes_long(channel: Channel, head: bytes, unit: bytes) -> None:
     started = time.process_time()
     decode_event(line, channel)
     assert time.process_time() - started < 2  # most of it the parser's own; quadratic would be hours
+
+
+@slow_machine
+@given(st.dictionaries(st.text(max_size=5).filter(lambda key: key not in CLAIM), json_values, max_size=4), st.data())
+def test_an_end_without_its_middle_is_found_by_its_last_keys(more: dict[str, Any], data: st.DataObject) -> None:
+    whole = json.dumps({**more, "error": "long", "gs": 1, "type": "error"}).encode()
+    head = data.draw(st.integers(1, whole.index(b', "gs"')))
+    found = decode_ends(whole[:head], whole[data.draw(st.integers(head, whole.index(b', "gs"'))) :], Channel.STDOUT)
+    assert isinstance(found, Unreadable)
+
+
+@slow_machine
+@given(st.dictionaries(st.sampled_from(["level", "message", "text"]), nested, min_size=1), st.data())
+def test_what_stands_inside_is_no_end_without_its_middle(value: dict[str, Any], data: st.DataObject) -> None:
+    line = json.dumps(value).encode()
+    head = data.draw(st.integers(1, len(line)))
+    tail = data.draw(st.integers(0, len(line)))
+    assert not isinstance(decode_ends(line[:head], line[tail:], Channel.STDOUT), Unreadable), line
