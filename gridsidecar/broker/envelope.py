@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 import pamqp.encode
-from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from gridsidecar import telemetry
@@ -36,20 +35,20 @@ def fresh_id() -> str:
     return uuid4().hex
 
 
-def decode(raw: DeliveredMessage) -> Message:
-    """A delivery's message. Whatever stands in its headers, this does not fail."""
-    properties = raw.header.properties
-    headers = properties.headers or {}
+def decode(properties: Mapping[str, Any], body: bytes) -> Message:
+    """A delivery's message, by its properties' names in AMQP. Whatever stands in its headers, this does not fail."""
+    get = properties.get
+    headers = get("headers") or {}
     return Message(
-        body=raw.body,
-        message_id=properties.message_id,
-        content_type=properties.content_type,
-        content_encoding=properties.content_encoding,
-        priority=properties.priority,
-        correlation_id=properties.correlation_id,
-        reply_to=properties.reply_to,
-        type=properties.message_type,
-        app_id=properties.app_id,
+        body=body,
+        message_id=get("message_id"),
+        content_type=get("content_type"),
+        content_encoding=get("content_encoding"),
+        priority=get("priority"),
+        correlation_id=get("correlation_id"),
+        reply_to=get("reply_to"),
+        type=get("message_type"),
+        app_id=get("app_id"),
         headers=_travelling(headers),
         attempt=_count(headers.get(ATTEMPT)),
         nudge=_count(headers.get(NUDGE)) == 1,
@@ -61,9 +60,9 @@ def decode(raw: DeliveredMessage) -> Message:
     )
 
 
-def returns(raw: DeliveredMessage) -> int:
+def returns(properties: Mapping[str, Any]) -> int:
     """How often a quorum queue counted this message as handed out in vain."""
-    return _count((raw.header.properties.headers or {}).get(RETURNS))
+    return _count((properties.get("headers") or {}).get(RETURNS))
 
 
 def encode(message: Message, message_id: str, extra: Mapping[str, Any] | None = None) -> Basic.Properties:
