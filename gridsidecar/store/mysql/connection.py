@@ -9,11 +9,12 @@ from typing import Any
 
 import aiomysql
 import pymysql.err
-from pymysql.constants import CLIENT, SERVER_STATUS
+from pymysql.constants import CLIENT
 
 from gridsidecar import telemetry
 from gridsidecar.errors import AccessRefused
 from gridsidecar.store.database import Params, Statement
+from gridsidecar.store.mysql import replies
 from gridsidecar.store.mysql.errors import refusal
 from gridsidecar.store.mysql.literal import LARGE, Literals, literal
 from gridsidecar.store.mysql.merging import merge, spread
@@ -143,7 +144,7 @@ class Session:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await connection._connect()
-                await _query_all(connection, f"{_NAMES}; {_SESSION}; {_ISOLATION}".encode())
+                await replies.run(connection, f"{_NAMES}; {_SESSION}; {_ISOLATION}".encode())
                 async with connection.cursor() as cursor:
                     await cursor.execute(f"SELECT @@max_allowed_packet, {', '.join(f'@@{name}' for name in _HEARD)}")
                     largest_packet, *heard = await cursor.fetchone()
@@ -179,7 +180,7 @@ class Session:
         async with self._large_turn if literals.large else nullcontext(), asyncio.timeout(timeout):
             self.used_at = self._connection.loop.time()
             for packet in literals.packets(parts, self._largest_packet):
-                counts += await _query_all(self._connection, packet)
+                counts += await replies.run(self._connection, packet)
         return counts
 
     async def run_batch(self, statements: Sequence[Statement]) -> list[int]:
@@ -208,14 +209,6 @@ class Session:
                 await self._connection.ensure_closed()
         except (OSError, TimeoutError, pymysql.err.MySQLError):
             self._connection.close()
-
-
-async def _query_all(connection: Any, packet: bytes | bytearray) -> list[int]:
-    """Run statements that travel together; rows changed by each."""
-    counts = [int(await connection.query(packet))]
-    while connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
-        counts.append(int(await connection.next_result()))
-    return counts
 
 
 def _check_heard(address: MySQLAddress, heard: Sequence[str]) -> None:
