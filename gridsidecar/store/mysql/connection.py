@@ -186,8 +186,8 @@ class Session:
     async def run_batch(self, statements: Sequence[Statement]) -> list[int]:
         """The statements as one transaction, in one round trip if one packet holds them; rows changed by each."""
         literals = Literals()
-        merged = merge(statements, literals)
-        parts = [statement.sql for statement in merged]
+        merged = merge(statements)
+        parts = [statement.sql(literals) for statement in merged]
         if len(parts) > 1:  # one by itself is a transaction anyway
             parts = ["BEGIN", *parts, "COMMIT"]
         counts = await self._send(literals, *parts)

@@ -12,6 +12,14 @@ from gridsidecar.store.database import RowRejected
 from gridsidecar.wire import JsonText, Spliced
 
 LARGE = 65_536  # bytes
+
+
+class Sql(str):
+    """Text that is SQL already."""
+
+    __slots__ = ()
+
+
 _PLACE = "\ud800"  # half a surrogate pair: no literal has one
 
 
@@ -119,5 +127,6 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     bool: lambda value: "1" if value else "0",
     bytes: _bytes,
     float: _float,
+    Sql: str,
     tuple: lambda values: f"({', '.join(map(literal, values))})",  # for IN; not empty
 }
