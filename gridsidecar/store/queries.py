@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 SCHEMA_VERSION = 6  # the newest migration in sql/
 LONGEST_NAME = 64  # characters of a table's name, in MySQL
@@ -43,9 +44,10 @@ class Query:
         head, row, tail = parts.groups() if parts else ("", None, "")
         return cls(name, text, template, names, head, None if row is None else cls.of(name, row), tail)
 
-    def render(self, params: Mapping[str, object], literal: Callable[[object], str]) -> str:
+    def render(self, params: Mapping[str, object], writers: Mapping[type, Callable[[Any], str]]) -> str:
         """The statement with each parameter as an SQL literal, for many statements in one round trip."""
-        return self.template % tuple([literal(params[name]) for name in self.names])
+        values = [params[name] for name in self.names]
+        return self.template % tuple(["NULL" if value is None else writers[type(value)](value) for value in values])
 
 
 @dataclass(frozen=True, slots=True)

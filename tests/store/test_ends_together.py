@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.store.mysql.literal import literal
+from gridsidecar.store.mysql.literal import WRITERS
 from gridsidecar.store.mysql.merging import merge
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.task import Claim, Outcome, Status, Succeeded, Transition
@@ -104,7 +104,7 @@ def commit(task_id: str, result: str = "1", **changed: Any) -> tuple[Any, dict[s
 def test_ends_that_are_alike_are_one_statement() -> None:
     (merged,) = merge([commit("a"), commit("b"), commit("c", result="2")])
     assert merged.places == [0, 1, 2]
-    sql = merged.sql(literal)
+    sql = merged.sql(WRITERS)
     assert "id IN ('a', 'b', 'c')" in sql
     assert "CASE id WHEN 'a' THEN '1' WHEN 'b' THEN '1' WHEN 'c' THEN '2' END" in sql
 

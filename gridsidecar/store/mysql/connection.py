@@ -16,7 +16,7 @@ from gridsidecar.errors import AccessRefused
 from gridsidecar.store.database import Params, Statement
 from gridsidecar.store.mysql import replies
 from gridsidecar.store.mysql.errors import refusal
-from gridsidecar.store.mysql.literal import LARGE, Literals, literal
+from gridsidecar.store.mysql.literal import LARGE, WRITERS, Literals
 from gridsidecar.store.mysql.merging import merge, spread
 from gridsidecar.store.mysql.url import MySQLAddress
 from gridsidecar.store.queries import Query
@@ -163,11 +163,11 @@ class Session:
 
     async def execute(self, query: Query, params: Params) -> int:
         literals = Literals()
-        return (await self._send(literals, query.render(params, literals)))[0]
+        return (await self._send(literals, query.render(params, literals.writers)))[0]
 
     async def fetch(self, query: Query, params: Params, timeout: float = REPLY_TIMEOUT) -> list[dict[str, Any]]:
         async with asyncio.timeout(timeout), self._connection.cursor(aiomysql.DictCursor) as cursor:
-            await cursor.execute(query.render(params, literal))
+            await cursor.execute(query.render(params, WRITERS))
             return [_plain(row) for row in await cursor.fetchall()]
 
     async def run(self, sql: str, timeout: float = REPLY_TIMEOUT) -> int:
@@ -187,7 +187,7 @@ class Session:
         """The statements as one transaction, in one round trip if one packet holds them; rows changed by each."""
         literals = Literals()
         merged = merge(statements)
-        parts = [statement.sql(literals) for statement in merged]
+        parts = [statement.sql(literals.writers) for statement in merged]
         if len(parts) > 1:  # one by itself is a transaction anyway
             parts = ["BEGIN", *parts, "COMMIT"]
         counts = await self._send(literals, *parts)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gridsidecar.store.database import Params, Statement
 from gridsidecar.store.mysql.literal import Sql
 from gridsidecar.store.queries import Query
 
-Literal = Callable[[object], str]
+Writers = Mapping[type, Callable[[Any], str]]
 
 
 @dataclass(slots=True)
@@ -20,19 +21,19 @@ class Merged:
     writes: list[Params] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
 
-    def sql(self, literal: Literal) -> str:
+    def sql(self, writers: Writers) -> str:
         if self.query.row is not None:
-            rows = ", ".join([self.query.row.render(params, literal) for params in self.writes])
+            rows = ", ".join([self.query.row.render(params, writers) for params in self.writes])
             return self.query.head + rows + self.query.tail
         if len(self.writes) == 1:
-            return self.query.render(self.writes[0], literal)
-        return self.query.render(_of_all(self.writes, literal), literal)
+            return self.query.render(self.writes[0], writers)
+        return self.query.render(_of_all(self.writes, writers), writers)
 
 
-def _of_all(writes: Sequence[Params], literal: Literal) -> Params:
+def _of_all(writes: Sequence[Params], writers: Writers) -> Params:
     """What several updates have in common, the ids of all, and the result of each by its id."""
-    ids = [literal(params["id"]) for params in writes]
-    results = [literal(params["result"]) for params in writes]
+    ids = [writers[type(value)](value) for value in [params["id"] for params in writes]]
+    results = [writers[type(value)](value) for value in [params["result"] for params in writes]]
     if len({*results}) == 1:
         result = results[0]
     else:
