@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gridsidecar.store.outbox import Owing
@@ -77,17 +78,17 @@ _FORMS = (
 )
 
 
-def forms(transition: Transition, *, wants_callback: bool) -> list[Form]:
+def forms(transition: Transition, *, wants_callback: bool) -> Iterator[Form]:
     """In the order in which they are tried, each with less than the one before: first what is only told goes, then what
     others are owed, and the result last."""
     owing = wants_callback and transition.status.terminal
-    return [
+    return (
         form
         for form in _FORMS
         if (form.result or transition.status is Status.SUCCESS)
         and (owing or form.owing is not Owing.GIVEN_UP)
         and (owing or form.in_history or form.owing is Owing.NOTHING)
-    ]
+    )
 
 
 def _without_texts(report: Report, problem: str) -> Report:
