@@ -131,7 +131,8 @@ class AmqpBroker:
             with translated(self._consuming.where):
                 await channel.basic_ack(got.delivery_tag or 0)
 
-        letter = read_letter(envelope.decode(raw), raw.header.properties.headers or {}, remove)
+        properties = raw.header.properties
+        letter = read_letter(envelope.decode(dict(properties), raw.body), properties.headers or {}, remove)
         return letter, got.message_count or 0
 
     async def _declare_rung(self, seconds: int) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import aiormq
 from aiormq.abc import AbstractChannel, AbstractConnection
-from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
+from aiormq.connection import TransportFactory
 from aiormq.exceptions import (
+    AMQPConnectionError,
     AMQPError,
     AuthenticationError,
     ChannelAccessRefused,
@@ -23,6 +24,7 @@ from pamqp.exceptions import PAMQPException
 from yarl import URL
 
 from gridsidecar.broker import leniency
+from gridsidecar.broker.direct import DeliveryReader, DirectChannel
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, OperationRefused
 
@@ -43,12 +45,32 @@ class Wire(TransportFactory):
     """Makes the socket, and remembers it: a peer that answers no more can only be left by dropping the socket."""
 
     def __init__(self, *, tls: bool) -> None:
-        self._factory = TLSTransportFactory() if tls else TCPTransportFactory()
+        self._tls = tls
+        self._reader: DeliveryReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, self._writer = await self._factory.create(url, **kwargs)
-        return reader, self._writer
+        assert url.host is not None
+        assert url.port is not None
+        certificates = kwargs.pop("ssl_context_provider")
+        loop = asyncio.get_running_loop()
+        self._reader = DeliveryReader()
+        protocol = asyncio.StreamReaderProtocol(self._reader, loop=loop)
+        try:
+            context = await certificates.get_context() if self._tls else None
+            transport, _ = await loop.create_connection(lambda: protocol, url.host, url.port, ssl=context, **kwargs)
+        except OSError as error:
+            raise AMQPConnectionError(*error.args) from error
+        self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
+        return self._reader, self._writer
+
+    def direct(self, channel: AbstractChannel) -> DirectChannel:
+        """The way of this channel's deliveries and acks past the client."""
+        assert self._reader is not None
+        assert self._writer is not None
+        direct = DirectChannel(channel, self._writer)
+        self._reader.add(direct)
+        return direct
 
     def drop(self) -> None:
         if self._writer is not None:
@@ -76,6 +98,11 @@ class Link:
         with translated(self.where):
             connection = await self._connected()
             return await connection.channel(publisher_confirms=confirms)
+
+    async def direct_channel(self) -> DirectChannel:
+        """The same, for a consumer."""
+        channel = await self.channel()
+        return self._wire.direct(channel)
 
     async def unblocked(self) -> None:
         """Wait until the broker reads what we publish. Raises BrokerUnavailable when it says that it does not."""

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 import pamqp.encode
-from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from gridsidecar import telemetry
@@ -24,6 +23,8 @@ ATTEMPT, NUDGE, BUSY, PASSED, REFUSALS, KEPT, CALLBACK = (
 RETURNS = "x-delivery-count"  # of quorum queues; at a limit (20 by default in 4.x) they throw the message away
 BROKERS = ("x-death", "x-first-death-", "x-last-death-", RETURNS, "x-acquired-count")
 ROUTING = ("CC", "BCC")
+_NOT_TRAVELLING = (OURS, *BROKERS)
+_NESTED = (dict, list, tuple)
 
 PERSISTENT = 2
 LARGEST_COUNT = 2**31 - 1
@@ -36,34 +37,42 @@ def fresh_id() -> str:
     return uuid4().hex
 
 
-def decode(raw: DeliveredMessage) -> Message:
-    """A delivery's message. Whatever stands in its headers, this does not fail."""
-    properties = raw.header.properties
-    headers = properties.headers or {}
+def decode(properties: Mapping[str, Any], body: bytes) -> Message:
+    """A delivery's message, by its properties' names in AMQP. Whatever stands in its headers, this does not fail."""
+    get = properties.get
+    headers = get("headers")
     return Message(
-        body=raw.body,
-        message_id=properties.message_id,
-        content_type=properties.content_type,
-        content_encoding=properties.content_encoding,
-        priority=properties.priority,
-        correlation_id=properties.correlation_id,
-        reply_to=properties.reply_to,
-        type=properties.message_type,
-        app_id=properties.app_id,
-        headers=_travelling(headers),
-        attempt=_count(headers.get(ATTEMPT)),
-        nudge=_count(headers.get(NUDGE)) == 1,
-        busy=_count(headers.get(BUSY)),
-        passed=_count(headers.get(PASSED)),
-        refusals=_count(headers.get(REFUSALS)),
-        kept=_id(headers.get(KEPT)),
-        callback=_count(headers.get(CALLBACK)) > 0,
+        body=body,
+        message_id=get("message_id"),
+        content_type=get("content_type"),
+        content_encoding=get("content_encoding"),
+        priority=get("priority"),
+        correlation_id=get("correlation_id"),
+        reply_to=get("reply_to"),
+        type=get("message_type"),
+        app_id=get("app_id"),
+        **(_read(headers) if headers else {}),
     )
 
 
-def returns(raw: DeliveredMessage) -> int:
+def _read(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """The producer's headers, and what our stamps say."""
+    return {
+        "headers": _travelling(headers),
+        "attempt": _count(headers.get(ATTEMPT)),
+        "nudge": _count(headers.get(NUDGE)) == 1,
+        "busy": _count(headers.get(BUSY)),
+        "passed": _count(headers.get(PASSED)),
+        "refusals": _count(headers.get(REFUSALS)),
+        "kept": _id(headers.get(KEPT)),
+        "callback": _count(headers.get(CALLBACK)) > 0,
+    }
+
+
+def returns(properties: Mapping[str, Any]) -> int:
     """How often a quorum queue counted this message as handed out in vain."""
-    return _count((raw.header.properties.headers or {}).get(RETURNS))
+    headers = properties.get("headers")
+    return _count(headers.get(RETURNS)) if headers else 0
 
 
 def encode(message: Message, message_id: str, extra: Mapping[str, Any] | None = None) -> Basic.Properties:
@@ -86,7 +95,7 @@ def _travelling(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in headers.items()
-        if not key.startswith((OURS, *BROKERS)) and key not in ROUTING and _shallow(value, DEEPEST)
+        if not key.startswith(_NOT_TRAVELLING) and key not in ROUTING and _shallow(value, DEEPEST)
     }
 
 
@@ -95,7 +104,7 @@ def _shallow(value: Any, levels: int) -> bool:
     which RabbitMQ closes the connection."""
     if isinstance(value, float):
         return math.isfinite(value)
-    if isinstance(value, dict | list | tuple):
+    if isinstance(value, _NESTED):
         items = value.values() if isinstance(value, dict) else value
         return levels > 0 and all(_shallow(item, levels - 1) for item in items)
     return True

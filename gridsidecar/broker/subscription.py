@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 
-from aiormq.abc import AbstractChannel, DeliveredMessage
-from aiormq.exceptions import ChannelInvalidStateError
+from aiormq.abc import DeliveredMessage
 
-from gridsidecar import clock, telemetry
+from gridsidecar import clock
 from gridsidecar.broker import Receive
 from gridsidecar.broker.connection import Link, close_quietly, translated
-from gridsidecar.broker.envelope import decode, returns
+from gridsidecar.broker.delivery import AmqpDelivery
+from gridsidecar.broker.direct import DirectChannel, Properties
 from gridsidecar.broker.topology import StreamRefused, Topology
 from gridsidecar.errors import AccessRefused, BrokerUnavailable
 from gridsidecar.telemetry import Readiness
 
 SETUP_TIMEOUT = 15.0  # seconds
 CANCEL_TIMEOUT = 5.0
-SETTLE_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 STREAM_OFFSET = "x-stream-offset"  # a header of everything that a stream delivers
 STEADY_AFTER = 10.0  # a consumer that lived shorter than this failed again
@@ -30,71 +28,38 @@ STEADY_AFTER = 10.0  # a consumer that lived shorter than this failed again
 T = TypeVar("T")
 
 
-class AmqpDelivery:
-    """A message from RabbitMQ, settled on the channel it came on and on no other."""
-
-    __slots__ = ("_channel", "_settled", "_tag", "message", "redelivered", "returns")
-
-    def __init__(self, raw: DeliveredMessage, channel: AbstractChannel) -> None:
-        self._channel = channel
-        self._tag: int = raw.delivery.delivery_tag  # type: ignore[assignment, union-attr]
-        self._settled = False
-        self.message = decode(raw)
-        self.redelivered: bool = bool(raw.delivery.redelivered)  # type: ignore[union-attr]
-        self.returns = returns(raw)
-
-    def forget(self) -> None:
-        self.message = replace(self.message, body=b"")
-
-    @property
-    def alive(self) -> bool:
-        return not self._channel.is_closed and self._channel.connection.is_opened
-
-    async def ack(self) -> None:
-        await self._settle(lambda: self._channel.basic_ack(self._tag, wait=False))
-
-    async def give_back(self) -> None:
-        # nack, not reject: a reject counts against the delivery limit of a quorum queue, a nack only up to 4.2.
-        await self._settle(lambda: self._channel.basic_nack(self._tag, requeue=True, wait=False))
-
-    async def _settle(self, send: Callable[[], Awaitable[None]]) -> None:
-        """Once: RabbitMQ closes the channel on a tag that it knows no more, and all that is on it comes again."""
-        if self._settled:
-            return
-        self._settled = True
-        # The client's write queue has no reader left once the connection died: putting to it could block.
-        limit = SETTLE_TIMEOUT if self._channel.connection.write_queue.full() else None
-        try:
-            async with asyncio.timeout(limit):
-                await send()
-        except (ChannelInvalidStateError, TimeoutError):
-            telemetry.debug("a delivery outlived its channel; the broker hands it out again", tag=self._tag)
-
-
 class ChannelConsumer:
     """One consumer on one channel, until one of them ends."""
 
-    def __init__(self, channel: AbstractChannel, queue: str, topology: Topology) -> None:
-        self._channel = channel
+    def __init__(self, direct: DirectChannel, queue: str, topology: Topology) -> None:
+        self._direct = direct
+        self._channel = direct.client
         self._queue = queue
         self._topology = topology
         self._tag = ""
+        self._early: list[tuple[int, bool, Properties, bytes]] = []
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def start(self, receive: Receive) -> None:
-        channel = self._channel
+    async def start(self) -> None:
+        self._direct.take = lambda *delivery: self._early.append(delivery)
+        self._channel.closing.add_done_callback(self._closed)
+        self._channel.on_consumer_cancel_callbacks.add(self._cancelled)
+        reply = await self._channel.basic_consume(self._queue, _never)
+        self._tag = reply.consumer_tag or ""
 
-        async def hand_over(raw: DeliveredMessage) -> None:
-            # The client runs this as an asyncio task that dies with the channel, so nothing may wait in here.
-            if not self._topology.surely_no_stream and STREAM_OFFSET in (raw.header.properties.headers or {}):
+    def hand_over(self, receive: Receive) -> None:
+        """What came already, and what comes: not before somebody waits for the end, who would cancel the consumer."""
+
+        def take(tag: int, redelivered: bool, properties: Properties, body: bytes) -> None:
+            if not self._topology.surely_no_stream and STREAM_OFFSET in (properties.get("headers") or {}):
                 self._refuse_stream()
                 return
-            receive(AmqpDelivery(raw, channel))
+            receive(AmqpDelivery(self._direct, tag, redelivered, properties, body))
 
-        channel.closing.add_done_callback(self._closed)
-        channel.on_consumer_cancel_callbacks.add(self._cancelled)
-        reply = await channel.basic_consume(self._queue, hand_over)
-        self._tag = reply.consumer_tag or ""
+        self._direct.take = take
+        early, self._early = self._early, []
+        for delivery in early:
+            take(*delivery)
 
     async def ended(self) -> str:
         """Wait for the end that nobody here asked for; the reason. Raises StreamRefused."""
@@ -125,6 +90,10 @@ class ChannelConsumer:
             self._ended.set_result(reason)
 
 
+async def _never(_: DeliveredMessage) -> None:
+    """What the client does with deliveries: it gets none."""
+
+
 class Subscription:
     """The loop connect, qos, find the queue, consume, wait, back off."""
 
@@ -134,7 +103,7 @@ class Subscription:
         self._queue = queue
         self._readiness = readiness
         self._rng: random.Random = clock.system_random()
-        self._channel: AbstractChannel | None = None
+        self._channel: DirectChannel | None = None
         self._stop: asyncio.Event | None = None
         self._stopped = asyncio.Event()
         self._prefetch = 1
@@ -170,9 +139,9 @@ class Subscription:
     async def _round(self, receive: Receive, stop: asyncio.Event) -> None:
         """One consumer from its start to its end, and the pause after an end that nobody asked for."""
         try:
-            consumer = await _until(self._start(receive), stop)
+            consumer = await _until(self._start(), stop)
             if consumer is not None:
-                await self._watch(consumer, stop)
+                await self._watch(consumer, receive, stop)
         except (BrokerUnavailable, AccessRefused) as error:
             if isinstance(error, StreamRefused):
                 raise
@@ -185,24 +154,25 @@ class Subscription:
             pause = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
             await _until(asyncio.sleep(pause), stop)
 
-    async def _start(self, receive: Receive) -> ChannelConsumer:
+    async def _start(self) -> ChannelConsumer:
         await self._topology.ensure_work_queue(self._link)
         with translated(self._link.where):
             async with asyncio.timeout(SETUP_TIMEOUT):
                 channel = await self._usable_channel()
                 self._resized.clear()
-                await channel.basic_qos(prefetch_count=self._prefetch)
+                await channel.client.basic_qos(prefetch_count=self._prefetch)
                 consumer = ChannelConsumer(channel, self._queue, self._topology)
-                await consumer.start(receive)
+                await consumer.start()
         self._readiness.clear("broker")
         self._started_at = asyncio.get_running_loop().time()
         return consumer
 
-    async def _watch(self, consumer: ChannelConsumer, stop: asyncio.Event) -> None:
+    async def _watch(self, consumer: ChannelConsumer, receive: Receive, stop: asyncio.Event) -> None:
         """Wait for the stop, another prefetch or a loss. A prefetch holds for one consumer: another one takes over, on
         the same channel, where what is in hand stays ours. A loss closes the channel, so that what was on it is known
         to be dead."""
         try:
+            consumer.hand_over(receive)
             reason = await _until(consumer.ended(), stop, self._resized)
         except asyncio.CancelledError:
             with suppress(BrokerUnavailable, AccessRefused):  # nothing may take the cancellation's place
@@ -218,17 +188,19 @@ class Subscription:
         with translated(self._link.where):
             await consumer.cancel()
 
-    async def _usable_channel(self) -> AbstractChannel:
+    async def _usable_channel(self) -> DirectChannel:
         """The channel that still carries unsettled deliveries, or a new one."""
-        if self._channel is None or self._channel.is_closed or not self._channel.connection.is_opened:
+        if self._channel is None or not self._channel.alive:
             await self._drop_channel()
-            self._channel = await self._link.channel()
+            self._channel = await self._link.direct_channel()
         return self._channel
 
     async def _drop_channel(self) -> None:
         channel, self._channel = self._channel, None
-        if channel is not None and not channel.is_closed:
-            await close_quietly(channel)
+        if channel is not None:
+            channel.over = True
+            if not channel.client.is_closed:
+                await close_quietly(channel.client)
 
 
 async def _until(work: Coroutine[Any, Any, T], *events: asyncio.Event) -> T | None:

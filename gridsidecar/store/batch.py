@@ -85,11 +85,16 @@ class Batch:
             _resolve(operations, counts)
 
 
-_TEXTS = (str, bytes, JsonText, Spliced)
+_TEXTS = frozenset({str, bytes, JsonText, Spliced})
 
 
 def _weight(statements: Sequence[Statement]) -> int:
-    return sum(len(value) for _, params in statements for value in params.values() if isinstance(value, _TEXTS))
+    weight = 0
+    for _, params in statements:
+        for value in params.values():
+            if type(value) in _TEXTS:
+                weight += len(value)
+    return weight
 
 
 def _resolve(operations: list[_Operation], counts: list[int]) -> None:

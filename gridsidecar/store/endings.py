@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gridsidecar.store.outbox import Owing
@@ -61,8 +62,7 @@ class Form:
 
 WHOLE = Form()
 _PLAIN = Form(log=False, details=False)
-_FORMS = (
-    WHOLE,
+_LESSER = (
     Form(log=False),
     *(
         replace(_PLAIN, result=result, in_history=in_history, owing=owing)
@@ -77,17 +77,18 @@ _FORMS = (
 )
 
 
-def forms(transition: Transition, *, wants_callback: bool) -> list[Form]:
+def forms(transition: Transition, *, wants_callback: bool) -> Iterator[Form]:
     """In the order in which they are tried, each with less than the one before: first what is only told goes, then what
     others are owed, and the result last."""
+    yield WHOLE  # nearly always the only one
     owing = wants_callback and transition.status.terminal
-    return [
-        form
-        for form in _FORMS
-        if (form.result or transition.status is Status.SUCCESS)
-        and (owing or form.owing is not Owing.GIVEN_UP)
-        and (owing or form.in_history or form.owing is Owing.NOTHING)
-    ]
+    for form in _LESSER:
+        if (
+            (form.result or transition.status is Status.SUCCESS)
+            and (owing or form.owing is not Owing.GIVEN_UP)
+            and (owing or form.in_history or form.owing is Owing.NOTHING)
+        ):
+            yield form
 
 
 def _without_texts(report: Report, problem: str) -> Report:

@@ -85,16 +85,19 @@ class Ends:
         return (
             (self._queries["commit"], row),
             *([(self._queries["attempt_ended"], history)] if end.in_history else ()),
-            *outbox.owe(
-                self._queries,
-                self._queue,
-                claim.task.callback,
-                claim.task_id,
-                claim.attempt,
-                end.transition,
-                self._clock.now(),
-                Owed(end.owing, problem),
-            ),
+            *(self._owed(claim, end, problem) if claim.task.callback.wanted else ()),
+        )
+
+    def _owed(self, claim: Claim, end: End, problem: str) -> tuple[Statement, ...]:
+        return outbox.owe(
+            self._queries,
+            self._queue,
+            claim.task.callback,
+            claim.task_id,
+            claim.attempt,
+            end.transition,
+            self._clock.now(),
+            Owed(end.owing, problem),
         )
 
     async def _reread(self, claim: Claim) -> Reread:

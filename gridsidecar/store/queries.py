@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 SCHEMA_VERSION = 7  # the newest migration in sql/
 LONGEST_NAME = 64  # characters of a table's name, in MySQL
@@ -17,7 +18,9 @@ _NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "mysql": "UTC_TIMESTAM
 class Query:
     """One statement. `text` has `:name` parameters, `template` has `%s` in the places of `names`.
 
-    An INSERT that may carry several rows is also there in three parts: `head`, one `row` of values, `tail`.
+    An INSERT that may carry several rows is also there in three parts: `head`, one `row` of values, `tail`. Of an
+    UPDATE that may change several rows, `common` names the parameters in which they must be alike: all but `:id` and
+    `:result`.
     """
 
     name: str
@@ -27,19 +30,24 @@ class Query:
     head: str = ""
     row: Query | None = None
     tail: str = ""
+    common: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, name: str, text: str, many_rows: bool = False) -> Query:
-        """Find the parameters in `text` and, where it may carry many rows, its parts."""
+    def of(cls, name: str, text: str, many: str = "") -> Query:
+        """Find the parameters in `text` and, where it may carry many `rows` or `ids`, its parts."""
         pieces = re.split(r"(?<!:):([a-z_]+)", text)
         template = "%s".join(piece.replace("%", "%%") for piece in pieces[0::2])
-        parts = re.fullmatch(r"(.*\nVALUES )(\(.*\))(\nON .*)", text, re.DOTALL) if many_rows else None
+        names = tuple(pieces[1::2])
+        if many == "ids":
+            return cls(name, text, template, names, common=tuple(sorted({*names} - {"id", "result"})))
+        parts = re.fullmatch(r"(.*\nVALUES )(\(.*\))(\nON .*)", text, re.DOTALL) if many == "rows" else None
         head, row, tail = parts.groups() if parts else ("", None, "")
-        return cls(name, text, template, tuple(pieces[1::2]), head, None if row is None else cls.of(name, row), tail)
+        return cls(name, text, template, names, head, None if row is None else cls.of(name, row), tail)
 
-    def render(self, params: Mapping[str, object], literal: Callable[[object], str]) -> str:
+    def render(self, params: Mapping[str, object], writers: Mapping[type, Callable[[Any], str]]) -> str:
         """The statement with each parameter as an SQL literal, for many statements in one round trip."""
-        return self.template % tuple([literal(params[name]) for name in self.names])
+        values = [params[name] for name in self.names]
+        return self.template % tuple(["NULL" if value is None else writers[type(value)](value) for value in values])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +79,10 @@ def _fill(text: str, names: Mapping[str, str]) -> str:
 def load_queries(dialect: str, tables: TableNames) -> dict[str, Query]:
     """All statements of `sql/<dialect>/queries.sql` by name."""
     text = files("gridsidecar.store").joinpath("sql", dialect, "queries.sql").read_text()
-    blocks = re.split(r"^-- name: (\w+)( many rows)?\n", text, flags=re.MULTILINE)[1:]
+    blocks = re.split(r"^-- name: (\w+)(?: many (rows|ids))?\n", text, flags=re.MULTILINE)[1:]
     names = tables.mapping(dialect)
     return {
-        name: Query.of(name, _fill(block, names), bool(many))
+        name: Query.of(name, _fill(block, names), many or "")
         for name, many, block in zip(blocks[0::3], blocks[1::3], blocks[2::3], strict=True)
     }
 

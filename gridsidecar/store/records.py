@@ -15,6 +15,7 @@ from gridsidecar.task import Callback, Claim, ErrorType, Message, Progress, Repo
 
 ERROR_LIMIT = 16_000  # characters kept of an error text: TEXT holds 65,535 bytes
 SHORT = 255
+PROGRESS_LIMIT = 1024
 KEPT_DELAY = 30.0  # seconds until a refused message that a row keeps is tried again for the first time
 _DEFAULTS = {"status": "pending", "progress": 0, "retry_count": 0, "max_retry_count": 0, "callback_type": "http"}
 _ZERO_DATE = "0000-00-00"  # how MySQL tells a time that was never set, where it cannot be NULL
@@ -28,20 +29,18 @@ def time_text(moment: datetime | None) -> str | None:
 
 
 def new_row(task: Task, me: Me, max_retry_count: int, queue: str) -> dict[str, Any]:
-    return (
-        {
-            "id": task.task_id,
-            "task_type": task.task_type,
-            "data": json_text(task.data),
-            "max_retry_count": max_retry_count,
-            "priority": task.priority,
-            "timeout": task.timeout,
-            "worker_id": me.worker_id,
-            "ahead": int(me.ahead),
-        }
-        | callback_columns(task.callback)
-        | message_columns(task.message, queue)
-    )
+    return {
+        "id": task.task_id,
+        "task_type": task.task_type,
+        "data": json_text(task.data),
+        "max_retry_count": max_retry_count,
+        "priority": task.priority,
+        "timeout": task.timeout,
+        "worker_id": me.worker_id,
+        "ahead": int(me.ahead),
+        **callback_columns(task.callback),
+        **message_columns(task.message, queue),
+    }
 
 
 def callback_columns(callback: Callback) -> dict[str, Any]:
@@ -160,7 +159,7 @@ def fence(claim: Claim) -> dict[str, Any]:
 def progress_columns(progress: Progress) -> dict[str, Any]:
     return {
         "progress": None if progress.percent is None else int(progress.percent),
-        "progress_message": _cut(progress.message, 1024),
+        "progress_message": _cut(progress.message, PROGRESS_LIMIT),
         "checkpoint": None if progress.checkpoint is None else json_text(progress.checkpoint.data),
     }
 
@@ -169,32 +168,41 @@ def end_columns(
     claim: Claim, transition: Transition, progress: Progress, grace: float, duration: float = 0.0
 ) -> dict[str, Any]:
     succeeded = transition.status is Status.SUCCESS
-    last = Progress(100, progress.message) if succeeded else progress  # nobody goes on from a success
-    return (
-        fence(claim)
-        | progress_columns(last)
-        | {
-            "status": transition.status.value,
-            "result": json_text(transition.result) if succeeded else None,
-            "error": _cut(transition.error, ERROR_LIMIT),
-            "error_type": _cut(transition.error_type, SHORT),
-            "last_error_type": _cut(transition.last_error_type, SHORT),
-            "traceback": None if transition.traceback is None else storable(transition.traceback),
-            "retry_count": transition.retry_count,
-            "crashes": transition.crashes,
-            "interruptions": transition.interruptions,
-            "delay": None if transition.delay is None else round(transition.delay, 3),
-            "grace": grace,
-            "duration": round(duration, 3),
-            "terminal": int(transition.status.terminal),
-            "beats_cancel": int(transition.beats_cancel),
-            "succeeded": int(succeeded),
-        }
-    )
+    percent, reached = progress.percent, progress.checkpoint
+    if succeeded:  # nobody goes on from it
+        percent, reached = 100, None
+    delay = transition.delay
+    return {
+        "id": claim.task.task_id,
+        "attempt": claim.attempt,
+        "worker_id": claim.worker_id,
+        "progress": None if percent is None else int(percent),
+        "progress_message": _cut(progress.message, PROGRESS_LIMIT),
+        "checkpoint": None if reached is None else json_text(reached.data),
+        "status": transition.status.value,
+        "result": json_text(transition.result) if succeeded else None,
+        "error": _cut(transition.error, ERROR_LIMIT),
+        "error_type": _cut(transition.error_type, SHORT),
+        "last_error_type": _cut(transition.last_error_type, SHORT),
+        "traceback": None if transition.traceback is None else storable(transition.traceback),
+        "retry_count": transition.retry_count,
+        "crashes": transition.crashes,
+        "interruptions": transition.interruptions,
+        "delay": None if delay is None else round(delay, 3),
+        "grace": grace,
+        # Only such a row asks for it; coarse, so that ends of short tasks are alike and travel as one statement.
+        "duration": round(duration, 2) if claim.ahead else 0.0,
+        "terminal": int(transition.status.terminal),
+        "beats_cancel": int(transition.beats_cancel),
+        "succeeded": int(succeeded),
+    }
 
 
 def attempt_columns(claim: Claim, transition: Transition, report: Report) -> dict[str, Any]:
-    return fence(claim) | {
+    return {
+        "id": claim.task.task_id,
+        "attempt": claim.attempt,
+        "worker_id": claim.worker_id,
         "duration": round(report.duration_s, 3),
         "outcome": transition.outcome,
         "error": _cut(transition.error, ERROR_LIMIT),
@@ -203,11 +211,11 @@ def attempt_columns(claim: Claim, transition: Transition, report: Report) -> dic
         "signal_number": report.signal,
         "cpu_seconds": report.cpu_s,
         "peak_memory": report.peak_rss_bytes,
-        "log_head": storable(report.log_head) or None,
-        "log_tail": storable(report.log_tail) or None,
+        "log_head": _text_or_none(report.log_head),
+        "log_tail": _text_or_none(report.log_tail),
         "log_dropped": report.log_dropped_bytes,
-        "stderr_tail": storable(report.stderr_tail) or None,
-        "notes": _cut("; ".join(report.notes), ERROR_LIMIT) or None,
+        "stderr_tail": _text_or_none(report.stderr_tail),
+        "notes": _cut("; ".join(report.notes), ERROR_LIMIT) if report.notes else None,
     }
 
 
@@ -276,6 +284,10 @@ def json_text(value: Any) -> str | wire.JsonText:
 
 def _cut(text: str | None, limit: int) -> str | None:
     return None if text is None else storable(text)[:limit]
+
+
+def _text_or_none(text: str) -> str | None:
+    return storable(text) if text else None
 
 
 def ascii_only(text: str, limit: int) -> str:

@@ -31,7 +31,7 @@ def body_text(message: Message, max_bytes: int) -> str:
     """The body as text, inflated when its content encoding says so, without a byte order mark."""
     raw = raw_body(message, max_bytes)
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode() if not raw.startswith(codecs.BOM_UTF8) else raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _not_text(raw, error.start) from None
     if not text or text.isspace():
@@ -137,7 +137,7 @@ def _check_size(message: Message, max_bytes: int) -> None:
 
 
 def _encoding(message: Message) -> str:
-    return (message.content_encoding or "").strip().lower()
+    return message.content_encoding.strip().lower() if message.content_encoding else ""
 
 
 def _wbits(message: Message) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gridsidecar.task import Callback
+from gridsidecar.task import NO_CALLBACK, Callback
 from gridsidecar.wire.json_text import JsonText
 
 PRIORITY_NAMES = {"low": 1, "normal": 3, "high": 6, "urgent": 9}
@@ -18,6 +18,7 @@ MAX_SECONDS = 3650 * 86400  # ten years: longer waits overflow timers, and nobod
 
 LATEST_YEAR = 9000  # databases end at 9999, and we add to it
 
+_CALLBACK = ("callback_url", "callback_type", "callback_data")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,6 +67,8 @@ def read_max_retry_count(fields: Mapping[str, Any]) -> int | None:
 
 
 def read_callback(fields: Mapping[str, Any]) -> Callback:
+    if fields.keys().isdisjoint(_CALLBACK):  # most often
+        return NO_CALLBACK
     return Callback(url=_callback_url(fields), type=_callback_type(fields), data=fields.get("callback_data"))
 
 

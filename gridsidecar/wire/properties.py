@@ -8,6 +8,7 @@ import math
 from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from gridsidecar.task import Message
@@ -15,13 +16,17 @@ from gridsidecar.wire.strict_json import data_json
 
 _DEFAULTS = Message(body=b"")
 _NAMES = tuple(field.name for field in dataclass_fields(Message) if field.name != "body")
+_values = attrgetter(*_NAMES)
+_DEFAULT_VALUES: tuple[Any, ...] = _values(_DEFAULTS)
 
 
 def encode_properties(message: Message) -> str:
     """JSON text of everything but the body; properties at their default are left out."""
-    return data_json(
-        {name: _tagged(value) for name in _NAMES if (value := getattr(message, name)) != getattr(_DEFAULTS, name)}
-    )
+    values = _values(message)
+    if values == _DEFAULT_VALUES:
+        return "{}"
+    named = zip(_NAMES, values, _DEFAULT_VALUES, strict=True)
+    return data_json({name: _tagged(value) for name, value, default in named if value != default})
 
 
 def decode_properties(text: str | None, body: bytes) -> Message:

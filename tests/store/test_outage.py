@@ -190,8 +190,8 @@ async def test_a_lock_held_for_long_is_waited_for(two: Two, server: Server) -> N
     server.run("BEGIN")
     server.run(f"UPDATE {TASKS} SET priority = 1 WHERE id = 't'")
     committing = asyncio.create_task(end(two.a, claim, Succeeded(1)))
-    (first,) = await held_up(server, "'t' AND attempt")
-    await eventually(lambda: first not in server.others("'t' AND attempt"), timeout=15)
+    (first,) = await held_up(server, "('t') AND attempt")
+    await eventually(lambda: first not in server.others("('t') AND attempt"), timeout=15)
     server.run("COMMIT")
     assert await committing is not None
     assert (two.rows.row()["status"], two.rows.row()["priority"]) == ("success", 1)

@@ -9,13 +9,14 @@ from typing import Any
 
 import aiomysql
 import pymysql.err
-from pymysql.constants import CLIENT, SERVER_STATUS
+from pymysql.constants import CLIENT
 
 from gridsidecar import telemetry
 from gridsidecar.errors import AccessRefused
 from gridsidecar.store.database import Params, Statement
+from gridsidecar.store.mysql import replies
 from gridsidecar.store.mysql.errors import refusal
-from gridsidecar.store.mysql.literal import LARGE, Literals, literal
+from gridsidecar.store.mysql.literal import LARGE, WRITERS, Literals
 from gridsidecar.store.mysql.merging import merge, spread
 from gridsidecar.store.mysql.url import MySQLAddress
 from gridsidecar.store.queries import Query
@@ -143,7 +144,7 @@ class Session:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await connection._connect()
-                await _query_all(connection, f"{_NAMES}; {_SESSION}; {_ISOLATION}".encode())
+                await replies.run(connection, f"{_NAMES}; {_SESSION}; {_ISOLATION}".encode())
                 async with connection.cursor() as cursor:
                     await cursor.execute(f"SELECT @@max_allowed_packet, {', '.join(f'@@{name}' for name in _HEARD)}")
                     largest_packet, *heard = await cursor.fetchone()
@@ -162,11 +163,11 @@ class Session:
 
     async def execute(self, query: Query, params: Params) -> int:
         literals = Literals()
-        return (await self._send(literals, query.render(params, literals)))[0]
+        return (await self._send(literals, query.render(params, literals.writers)))[0]
 
     async def fetch(self, query: Query, params: Params, timeout: float = REPLY_TIMEOUT) -> list[dict[str, Any]]:
         async with asyncio.timeout(timeout), self._connection.cursor(aiomysql.DictCursor) as cursor:
-            await cursor.execute(query.render(params, literal))
+            await cursor.execute(query.render(params, WRITERS))
             return [_plain(row) for row in await cursor.fetchall()]
 
     async def run(self, sql: str, timeout: float = REPLY_TIMEOUT) -> int:
@@ -179,14 +180,14 @@ class Session:
         async with self._large_turn if literals.large else nullcontext(), asyncio.timeout(timeout):
             self.used_at = self._connection.loop.time()
             for packet in literals.packets(parts, self._largest_packet):
-                counts += await _query_all(self._connection, packet)
+                counts += await replies.run(self._connection, packet)
         return counts
 
     async def run_batch(self, statements: Sequence[Statement]) -> list[int]:
         """The statements as one transaction, in one round trip if one packet holds them; rows changed by each."""
         literals = Literals()
-        merged = merge(statements, literals)
-        parts = [statement.sql for statement in merged]
+        merged = merge(statements)
+        parts = [statement.sql(literals.writers) for statement in merged]
         if len(parts) > 1:  # one by itself is a transaction anyway
             parts = ["BEGIN", *parts, "COMMIT"]
         counts = await self._send(literals, *parts)
@@ -208,14 +209,6 @@ class Session:
                 await self._connection.ensure_closed()
         except (OSError, TimeoutError, pymysql.err.MySQLError):
             self._connection.close()
-
-
-async def _query_all(connection: Any, packet: bytes | bytearray) -> list[int]:
-    """Run statements that travel together; rows changed by each."""
-    counts = [int(await connection.query(packet))]
-    while connection.server_status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
-        counts.append(int(await connection.next_result()))
-    return counts
 
 
 def _check_heard(address: MySQLAddress, heard: Sequence[str]) -> None:

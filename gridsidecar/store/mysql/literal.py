@@ -6,12 +6,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from pymysql.converters import escape_string
-
 from gridsidecar.store.database import RowRejected
 from gridsidecar.wire import JsonText, Spliced
 
 LARGE = 65_536  # bytes
+
+
+class Sql(str):
+    """Text that is SQL already."""
+
+    __slots__ = ()
+
+
 _PLACE = "\ud800"  # half a surrogate pair: no literal has one
 
 
@@ -20,10 +26,7 @@ def literal(value: object) -> str:
 
     RowRejected for text that has no UTF-8 form, TypeError for a type we never store.
     """
-    write = _WRITERS.get(type(value))
-    if write is None:
-        raise TypeError(f"cannot store a {type(value).__name__}: {value!r:.80}")
-    return write(value)
+    return WRITERS[type(value)](value)
 
 
 class Literals:
@@ -32,13 +35,14 @@ class Literals:
 
     def __init__(self) -> None:
         self.large: list[bytes | JsonText | Spliced] = []
+        self.writers = _Writers(WRITERS)
+        self.writers |= {bytes: self._bytes, JsonText: self._put_large, Spliced: self._put_large}
 
-    def __call__(self, value: object) -> str:
-        if isinstance(value, (JsonText, Spliced)):
-            return f"'{self._place(value)}'"
-        if isinstance(value, bytes) and len(value) > LARGE:
-            return f"_binary'{self._place(value)}'"
-        return literal(value)
+    def _bytes(self, value: bytes) -> str:
+        return _bytes(value) if len(value) <= LARGE else f"_binary{self._put_large(value)}"
+
+    def _put_large(self, value: bytes | JsonText | Spliced) -> str:
+        return f"'{self._place(value)}'"
 
     def _place(self, value: bytes | JsonText | Spliced) -> str:
         self.large.append(value)
@@ -98,12 +102,17 @@ def _text(value: str) -> str:
             value.encode()
         except UnicodeEncodeError as error:  # it would be sent as a byte, as those of a body are
             raise RowRejected(f"no Unicode text: {error}") from error
-    return f"'{escape_string(value)}'"
+    return f"'{_quoted(value)}'"
 
 
 def _bytes(value: bytes) -> str:
     """Bytes ride in the text as lone surrogates; the connection turns them back into the same bytes."""
-    return f"_binary'{escape_string(value.decode('ascii', 'surrogateescape'))}'"
+    return f"_binary'{_quoted(value.decode('ascii', 'surrogateescape'))}'"
+
+
+def _quoted(text: str) -> str:
+    """Between single quotes all else may stand as it is."""
+    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _float(value: float) -> str:
@@ -112,12 +121,22 @@ def _float(value: float) -> str:
     return repr(value)
 
 
-_WRITERS: dict[type, Callable[[Any], str]] = {
-    str: _text,
-    type(None): lambda _: "NULL",
-    int: str,
-    bool: lambda value: "1" if value else "0",
-    bytes: _bytes,
-    float: _float,
-    tuple: lambda values: f"({', '.join(map(literal, values))})",  # for IN; not empty
-}
+class _Writers(dict[type, Callable[[Any], str]]):
+    """How the values of each type are written."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], str]:
+        raise TypeError(f"cannot store a {kind.__name__}")
+
+
+WRITERS = _Writers(
+    {
+        str: _text,
+        type(None): lambda _: "NULL",
+        int: str,
+        bool: lambda value: "1" if value else "0",
+        bytes: _bytes,
+        float: _float,
+        Sql: str,
+        tuple: lambda values: f"({', '.join(map(literal, values))})",  # for IN; not empty
+    }
+)

@@ -1,6 +1,7 @@
 -- Every statement the store runs on MySQL 8+ and MariaDB 10.6+. `:name` is a parameter, {tasks} a table's name.
 -- Both servers take all of it: no row alias, no VALUES(), no RETURNING, no INSERT IGNORE. Every UPDATE changes `rev`,
--- which begins anew at its end, so that a matched row counts as a changed one. `many rows`: several of these may travel as one statement. Times are UTC by the server's clock.
+-- which begins anew at its end, so that a matched row counts as a changed one. `many rows`: several of these may travel
+-- as one statement; `many ids`: those that differ in :id and :result alone. Times are UTC by the server's clock.
 
 -- name: insert_running many rows
 INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
@@ -94,8 +95,9 @@ UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error
   updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
 
--- name: commit
-UPDATE {tasks} SET status = :status, result = :result, error_message = :error, error_type = :error_type,
+-- name: commit many ids
+-- The index is named: with many ids and few rows the server would read, and wait for, all of them.
+UPDATE {tasks} FORCE INDEX (PRIMARY) SET status = :status, result = :result, error_message = :error, error_type = :error_type,
   last_error_type = :last_error_type, traceback = :traceback, progress = COALESCE(:progress, progress),
   progress_message = COALESCE(:progress_message, progress_message), retry_count = :retry_count, crashes = :crashes,
   interruptions = :interruptions, worker_id = NULL,
@@ -104,7 +106,7 @@ UPDATE {tasks} SET status = :status, result = :result, error_message = :error, e
   next_run_at = UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND,
   next_check_at = UTC_TIMESTAMP(3) + INTERVAL ((:delay + IF(handed_off = 1, 0, :grace)) * 1000000) MICROSECOND,
   completed_at = IF(:terminal, UTC_TIMESTAMP(3), NULL), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
-WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+WHERE id IN (:id) AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
   AND (cancel_requested = 0 OR :beats_cancel)
 
 -- name: owe_callback

@@ -1,0 +1,167 @@
+"""Deliveries and acks past the client, which takes three queues and two tasks for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from aiormq.abc import AbstractChannel
+
+from gridsidecar import telemetry
+from gridsidecar.broker import leniency
+
+_FRAME = struct.Struct(">BHI")  # kind, channel, bytes of the payload
+_METHOD, _HEADER, _BODY = 1, 2, 3
+_KINDS = frozenset({_METHOD, _HEADER, _BODY, 8})
+_END = 0xCE
+_HEARTBEAT = b"\x08\0\0\0\0\0\0\xce"
+_DELIVER = b"\0\x3c\0\x3c"
+_CLOSES = (b"\0\x14\0\x28", b"\0\x14\0\x29")  # the server closes a channel, or says that it has closed it
+_TAG = struct.Struct(">QB")
+_ACK = struct.Struct(">BHIIQBB")
+_TELL_EVERY = 1.0  # seconds
+
+Properties = Mapping[str, Any]
+Take = Callable[[int, bool, Properties, bytes], None]  # tag, redelivered, properties, body
+
+
+class DirectChannel:
+    """One of the client's channels, as its deliveries and acks see it."""
+
+    def __init__(self, client: AbstractChannel, writer: asyncio.StreamWriter) -> None:
+        self.client = client
+        self.over = False  # what it handed out comes again; an ack would now cost the whole connection
+        self.take: Take | None = None
+        self._writer = writer
+        self._acks: list[int] = []
+
+    @property
+    def alive(self) -> bool:
+        return not (self.over or self.client.is_closed) and self.client.connection.is_opened
+
+    def ack(self, tag: int) -> None:
+        """Leaves with the other acks of this turn of the loop. It waits for nothing: what is not read here is no more
+        than what was handed out."""
+        if not self._acks:
+            asyncio.get_running_loop().call_soon(self._send_acks)
+        self._acks.append(tag)
+
+    def _send_acks(self) -> None:
+        acks, self._acks = self._acks, []
+        if self.alive and not self._writer.is_closing():
+            number = self.client.number
+            with suppress(OSError, RuntimeError):  # the connection is gone
+                self._writer.write(b"".join([_ACK.pack(_METHOD, number, 13, 0x3C0050, tag, 0, _END) for tag in acks]))
+
+
+@dataclass(slots=True)
+class _Half:
+    """A delivery of which more is to come."""
+
+    tag: int
+    redelivered: bool
+    missing: int = 0  # bytes of the body
+    properties: Properties = field(default_factory=dict)
+    body: bytes = b""
+    pieces: BytesIO | None = None  # of a body that comes in several frames: never twice in memory
+
+    def add(self, piece: bytes) -> None:
+        if self.pieces is None and len(piece) == self.missing:
+            self.body = piece
+        else:
+            self.pieces = self.pieces or BytesIO()
+            self.pieces.write(piece)
+        self.missing -= len(piece)
+
+
+class DeliveryReader(asyncio.StreamReader):
+    """What the client reads: all frames but those of deliveries, which go to their channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._direct: dict[int, DirectChannel] = {}
+        self._halves: dict[int, _Half] = {}
+        self._rest = b""  # the start of a frame
+        self._foreign = False  # no AMQP: for the client to say so
+        self._told_at = 0.0  # loop time
+        self._took = False  # a frame, from what came last
+
+    def add(self, channel: DirectChannel) -> None:
+        self._direct[channel.client.number] = channel
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+        self._took = False
+        for_client = self._split(self._rest + data if self._rest else bytes(data))
+        now = asyncio.get_running_loop().time()
+        if self._took and not for_client and now - self._told_at > _TELL_EVERY:
+            for_client = _HEARTBEAT  # or the client takes a connection for dead that brings nothing but deliveries
+        if for_client:
+            self._told_at = now
+            super().feed_data(for_client)
+
+    def feed_eof(self) -> None:
+        if self._rest:
+            super().feed_data(self._rest)
+        super().feed_eof()
+
+    def _split(self, data: bytes) -> bytes:
+        """Hand over the deliveries; the frames for the client."""
+        others: list[bytes] = []
+        at, end = 0, len(data)
+        while end - at >= 8 and not self._foreign:
+            kind, number, size = _FRAME.unpack_from(data, at)
+            after = at + 8 + size
+            if after > end and kind in _KINDS:
+                break
+            if kind not in _KINDS or data[after - 1] != _END:
+                self._foreign = True
+                break
+            if self._is_of_delivery(kind, number, data, at + 7, after - 1):
+                self._took = True
+            else:
+                others.append(data[at:after])
+            at = after
+        self._rest = data[at:]
+        if self._foreign:
+            others.append(self._rest)
+            self._rest = b""
+        return others[0] if len(others) == 1 else b"".join(others)
+
+    def _is_of_delivery(self, kind: int, number: int, data: bytes, start: int, end: int) -> bool:
+        """Take the frame if so."""
+        if kind == _METHOD:
+            method = data[start : start + 4]
+            if method == _DELIVER:
+                tag, bits = _TAG.unpack_from(data, start + 5 + data[start + 4])
+                self._halves[number] = _Half(tag, bool(bits & 1))
+                return True
+            if method in _CLOSES and number in self._direct:
+                self._direct.pop(number).over = True
+                self._halves.pop(number, None)
+            return False
+        half = self._halves.get(number)
+        if half is None:
+            return False
+        if kind == _HEADER:
+            half.missing, half.properties = leniency.read_header(data[start:end])
+        else:
+            half.add(data[start:end])
+        if half.missing <= 0:
+            del self._halves[number]
+            self._hand_over(number, half)
+        return True
+
+    def _hand_over(self, number: int, half: _Half) -> None:
+        channel = self._direct.get(number)
+        if channel is None or channel.take is None:
+            return  # its channel is closed, so the broker hands it out again
+        body = half.body if half.pieces is None else half.pieces.getvalue()
+        try:
+            channel.take(half.tag, half.redelivered, half.properties, body)
+        except Exception as error:
+            telemetry.stumbled(error)
