@@ -230,9 +230,10 @@ async def test_a_signal_to_all_processes_is_the_first_for_each(embedded_place: P
     processes = await ready(sidecar)
     await place.publish(*({"task_id": f"t{number}"} for number in range(4)))
     await eventually(lambda: len(place.journal.started) == 4)
-    for pid in (sidecar.pid, *processes):
-        os.kill(pid, signal.SIGTERM)
+    sidecar.terminate()
     await eventually(lambda: sidecar.text.count('leaving  reason="SIGTERM received"') == 2)
+    for pid in processes:
+        os.kill(pid, signal.SIGTERM)
     await asyncio.sleep(0.5)
     gate.touch()
     assert await sidecar.ended() == 0
