@@ -107,21 +107,46 @@ class Admissions:
                     return await self._unstarted(task, delivery, known)
             if not await self._startable(route):
                 return await self._too_late(task, delivery)
-            if route.shared is not None and not await self._patiently(route.shared.acquire()):
+            place = await self._place(route)
+            if place is None:
                 return await self._too_late(task, delivery)
-            place = self._slots.request(route.capacity)
-            place.then = None if route.shared is None else route.shared.release
             admission: Admission = NotNow()
             try:
-                if not await place.admitted():
-                    return NotNow() if place.surplus else await self._too_late(task, delivery)
-                admission = await self._claim(task, delivery, route, place, received_at)
+                if not place.surplus:
+                    admission = await self._claim(task, delivery, route, place, received_at)
             finally:
                 if not isinstance(admission, Admitted):
                     place.release()
             return admission
         finally:
             self._turns.release(task.task_id)
+
+    async def _place(self, route: Route) -> Place | None:
+        """Where the task may be claimed, or better not here (surplus); None when that takes too long, or nothing
+        starts any more. A slot that processes share is not held while ours are in use: others may have room."""
+        shared = route.shared
+        asked_at = self._env.clock.monotonic()
+        while True:
+            if shared is not None and not await self._patiently(shared.acquire()):
+                return None
+            place = self._slots.request(route.capacity)
+            if shared is not None:
+                if place.running:
+                    place.then = shared.release
+                    return place
+                shared.release()
+                if self._env.clock.monotonic() - asked_at > self.patience / 2:
+                    return None
+            try:
+                admitted = await place.admitted()
+            except BaseException:
+                place.release()
+                raise
+            if not admitted and not place.surplus:
+                return None
+            if shared is None or place.surplus:
+                return place
+            place.release()  # there is room now: ask for both again
 
     async def _claim(self, task: Task, delivery: Delivery, route: Route, place: Place, received_at: float) -> Admission:
         claiming = self._worker.identity.claiming

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 
 from gridsidecar.config.settings import HandlerSettings, Settings
-from gridsidecar.memory_budget import MEBIBYTE, automatic_room
 
 
 def processes_of(settings: Settings) -> int:
@@ -34,7 +33,6 @@ def shared_types(settings: Settings, of: int) -> dict[str, int]:
 def share(settings: Settings, number: int, of: int) -> Settings:
     """The settings of process `number` (from 1). Where `shared_types` has a handler, its limit is that of all."""
     worker = settings.worker
-    budget = worker.memory_budget_mb or automatic_room() // MEBIBYTE
 
     def part(total: int) -> int:
         return total // of + (number <= total % of)
@@ -54,7 +52,6 @@ def share(settings: Settings, number: int, of: int) -> Settings:
                 update={
                     "concurrency": part(worker.concurrency),
                     "prefetch": None if worker.prefetch is None else part(worker.prefetch),
-                    "memory_budget_mb": max(1, budget // of),
                     "name": f"{worker.name}-{number}",
                 }
             ),

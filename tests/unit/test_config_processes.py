@@ -13,7 +13,6 @@ from gridsidecar.config.processes import processes_of, share, shared_types
 from gridsidecar.config.settings import Settings, WorkerSettings
 from gridsidecar.errors import ConfigError
 from gridsidecar.handler import width_of
-from gridsidecar.memory_budget import MEBIBYTE, automatic_room
 
 
 def settings(worker: dict[str, Any], **handlers: dict[str, Any]) -> Settings:
@@ -64,13 +63,10 @@ def test_each_has_a_name_of_its_own_and_no_hook_of_the_whole() -> None:
         assert part.worker.idle_timeout == 5
 
 
-def test_what_is_held_and_the_memory_for_it_are_divided() -> None:
-    whole = settings({"processes": 2, "concurrency": 4, "prefetch": 5, "memory_budget_mb": 100})
-    parts = [share(whole, number, 2).worker for number in (1, 2)]
-    assert [(part.prefetch, part.memory_budget_mb) for part in parts] == [(3, 50), (2, 50)]
-    automatic = share(settings({"processes": 2, "concurrency": 4}), 1, 2).worker
-    assert automatic.prefetch is None
-    assert automatic.memory_budget_mb in (automatic_room() // 2 // MEBIBYTE + n for n in range(-8, 9))
+def test_what_is_held_is_divided() -> None:
+    whole = settings({"processes": 2, "concurrency": 4, "prefetch": 5})
+    assert [share(whole, number, 2).worker.prefetch for number in (1, 2)] == [3, 2]
+    assert share(settings({"processes": 2, "concurrency": 4}), 1, 2).worker.prefetch is None
 
 
 def test_auto_is_one_for_each_core_that_has_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,9 +82,9 @@ def test_it_is_known_of_each_setting_of_the_worker_whether_it_is_divided() -> No
     """One that is a figure of the whole sidecar needs a line in `share`."""
     of_each = {
         *("processes", "idle_timeout", "burst", "burst_timeout", "burst_check_interval", "burst_wait"),
-        *("shutdown_grace", "lease", "max_crashes", "unknown_types"),
+        *("shutdown_grace", "lease", "memory_budget_mb", "max_crashes", "unknown_types"),
     }
-    divided = {"name", "concurrency", "prefetch", "memory_budget_mb"}
+    divided = {"name", "concurrency", "prefetch"}
     assert set(WorkerSettings.model_fields) == divided | of_each
 
 
