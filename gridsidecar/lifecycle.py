@@ -34,7 +34,6 @@ from gridsidecar.task import (
 PATIENT_INTERRUPTIONS = 9  # from the next one on each also counts as a crash: node pressure looks like a shutdown
 LONGEST_BUSY_WAIT = 300.0  # seconds between two looks at a task that runs elsewhere
 CANCELLED_ON_REQUEST = "cancelled on request"
-FIRST_SETBACK = 5.0  # seconds, doubled each time: the database may be asked too much of by all tasks at once
 START_AGAIN_AFTER = 5.0  # seconds until a task whose handler could not start comes back
 
 
@@ -120,8 +119,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class AwaitSlot:
-    """It may start, but is to be claimed only when there is a slot for it: so that a death counts as a crash, and only
-    that of a handler that had started."""
+    """It may start, but is claimed only with a slot: its worker's death shall count, and only after a start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,8 +188,7 @@ def _receive_mine(row: Row, message: Message, me: Me) -> Reception:
 
 
 def _rescue(row: Row, me: Me) -> Reception:
-    """A claim that may never have started spends no crash. The next one is made with a slot in hand, so what takes
-    its worker down at once is free but once."""
+    """A claim that may never have started spends no crash; the next is made with a slot, so that is free but once."""
     crashes = row.crashes + (not row.ahead)
     if row.cancel_requested:
         return replace(cancel(row), rescues=True)
@@ -261,12 +258,6 @@ def cancelled(claim: Claim) -> Transition:
         error_type=ErrorType.CANCELLED,
         beats_cancel=True,
     )
-
-
-def setback(refusals: int, max_crashes: int) -> float | None:
-    """Seconds until a task comes back whose row the database refused to write so many times in a row; None: it does
-    not, as one that takes its worker down so often does not."""
-    return None if refusals > max_crashes else min(LONGEST_BUSY_WAIT, FIRST_SETBACK * 2.0 ** min(refusals - 1, 10))
 
 
 def _failed(claim: Claim, end: Failed, policy: RetryPolicy, rng: random.Random) -> Transition:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gridsidecar import lifecycle, telemetry
+from gridsidecar import telemetry
 from gridsidecar.broker import Delivery
 from gridsidecar.errors import StoreUnavailable
+from gridsidecar.retry import setback
 from gridsidecar.settlement import Settlement
 from gridsidecar.store import RowRejected, StatementRefused, Store
 from gridsidecar.task import Message, Task
@@ -31,7 +32,7 @@ class Setbacks:
     async def claim_refused(self, task: Task, delivery: Delivery, error: RowRejected) -> None:
         """Nothing has begun. Values that cannot be stored never can; any other reason may pass."""
         message = _refused_again(task.message, task.message.attempt)
-        delay = lifecycle.setback(message.refusals, self._env.settings.max_crashes)
+        delay = setback(message.refusals, self._env.settings.max_crashes)
         if delay is None or not isinstance(error, StatementRefused):
             await self._put_aside(task, message, delivery, f"the database cannot store this task: {error}")
             return
@@ -42,7 +43,7 @@ class Setbacks:
         """An attempt came to its end, and not even its status can be stored."""
         claim = held.claim
         message = _refused_again(claim.task.message, claim.attempt)
-        delay = lifecycle.setback(message.refusals, self._env.settings.max_crashes)
+        delay = setback(message.refusals, self._env.settings.max_crashes)
         try:
             ours = await self._put_back(held, str(error), delay or 0.0)
         except StoreUnavailable:  # we leave and the database stays away: its row becomes a rescue

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import assert_never
 from uuid import uuid4
 
-from gridsidecar import failpoints, lifecycle, telemetry, wire
+from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Resume, Wait
+from gridsidecar.retry import LONGEST_SETBACK
 from gridsidecar.shutdown import Phase
 from gridsidecar.store import Received, RowRejected, Store
 from gridsidecar.task import ErrorType, Message, Settle, Status, Task, TaskUpdate, Transition
@@ -222,7 +223,7 @@ class Settlement:
         where they do not take it: then it comes back later, as often as that."""
         refused = wire.Refused("not-storable", None, reason)
         if not await self._bury(replace(task.message.counted_anew(0), nudge=False), refused):
-            await self.send_round(of, message, lifecycle.LONGEST_BUSY_WAIT)
+            await self.send_round(of, message, LONGEST_SETBACK)
             return False
         telemetry.refused(task_id=task.task_id, reason=refused.reason, error=reason)
         self._tell_refused(refused, task)

@@ -103,9 +103,7 @@ class WorkerSettings(Section):
     """This sidecar: how much it does at a time, in how many processes, and when it leaves."""
 
     name: str | None = Field(default=None, description="Name of this worker; null = host name and process id.")
-    concurrency: Annotated[int, Field(ge=1, le=1000), Number] = Field(
-        default=1, description="Tasks that run at the same time."
-    )
+    concurrency: Annotated[int, Field(ge=1, le=1000), Number] = Field(default=1, description="Tasks that run at once.")
     prefetch: Annotated[int, Field(ge=0, le=65_535), Number] | None = Field(
         default=None,
         description="Messages held beyond those that run. null = none while tasks are long, so that other pods can "
@@ -113,15 +111,13 @@ class WorkerSettings(Section):
     )
     processes: Processes = Field(
         default=1,
-        description="Processes that share the work, to use more than one core; auto = one for each core. Each takes 55 "
-        "MiB and connections of its own; concurrency and other limits are those of all together.",
+        description="Processes that share the work, to use more than one core; each costs memory and connections. "
+        "auto = one for each core that this may use.",
     )
     idle_timeout: NonNegative = Field(
         default=0, description="Exit with 0 after so many seconds without work; 0 = never."
     )
-    burst: bool = Field(
-        default=False, description="Exit with 0 when the queue is empty; retries and delayed tasks stay."
-    )
+    burst: bool = Field(default=False, description="Exit with 0 when the queue is empty; what is delayed stays.")
     burst_timeout: NonNegative = Field(default=300, description="Longest burst run in seconds; 0 = no limit.")
     burst_check_interval: Positive = Field(
         default=1, description="Seconds between two looks at the queue in a burst run."
