@@ -98,6 +98,7 @@ class Admissions:
     async def admit(self, task: Task, delivery: Delivery, route: Route) -> Admission:
         """Raises `StoreUnavailable` when nothing starts any more, `AccessRefused`."""
         received_at = self._env.clock.monotonic()
+        until = received_at + self.patience
         if not await self._turns.acquire(task.task_id, self.patience):
             return await self._too_late(task, delivery)
         try:
@@ -105,9 +106,7 @@ class Admissions:
                 known = await self._look(task, delivery)
                 if isinstance(known.reception, Unstarted):
                     return await self._unstarted(task, delivery, known)
-            if not await self._startable(route):
-                return await self._too_late(task, delivery)
-            place = await self._place(route)
+            place = await self._place(route, until)
             if place is None:
                 return await self._too_late(task, delivery)
             admission: Admission = NotNow()
@@ -121,32 +120,26 @@ class Admissions:
         finally:
             self._turns.release(task.task_id)
 
-    async def _place(self, route: Route) -> Place | None:
-        """Where the task may be claimed, or better not here (surplus); None when that takes too long, or nothing
-        starts any more. A slot that processes share is not held while ours are in use: others may have room."""
-        shared = route.shared
-        asked_at = self._env.clock.monotonic()
-        while True:
-            if shared is not None and not await self._patiently(shared.acquire()):
-                return None
-            place = self._slots.request(route.capacity)
-            if shared is not None:
-                if place.running:
-                    place.then = shared.release
-                    return place
-                shared.release()
-                if self._env.clock.monotonic() - asked_at > self.patience / 2:
-                    return None
-            try:
-                admitted = await place.admitted()
-            except BaseException:
+    async def _place(self, route: Route, until: float) -> Place | None:
+        """Where the task may be claimed, or (surplus) better not here; None when that takes too long, or nothing starts
+        any more."""
+        if not await self._startable(route, until):
+            return None
+        if route.shared is not None and not await self._patiently(route.shared.acquire(), until):
+            return None
+        place = self._slots.request(route.capacity)
+        place.then = None if route.shared is None else route.shared.release
+        admitted = False
+        try:
+            admitted = await place.admitted(self._left(until)) or place.surplus
+        finally:
+            if not admitted:
                 place.release()
-                raise
-            if not admitted and not place.surplus:
-                return None
-            if shared is None or place.surplus:
-                return place
-            place.release()  # there is room now: ask for both again
+        return place if admitted else None
+
+    def _left(self, until: float) -> float:
+        """Seconds of our patience with a delivery."""
+        return max(0.0, until - self._env.clock.monotonic())
 
     async def _claim(self, task: Task, delivery: Delivery, route: Route, place: Place, received_at: float) -> Admission:
         claiming = self._worker.identity.claiming
@@ -244,19 +237,19 @@ class Admissions:
 
     # -- handlers that cannot start -----------------------------------------------------------------------------------
 
-    async def _startable(self, route: Route) -> bool:
+    async def _startable(self, route: Route, until: float) -> bool:
         """No attempt is spent on a command that is not there: wait until it appears. False when that takes too long, or
         nothing starts any more."""
         if route.start_backoff.until <= self._env.clock.monotonic() and route.handler.cannot_start() is None:
             return self._env.shutdown.phase < Phase.LEAVING
-        return await self._patiently(self._until_startable(route))
+        return await self._patiently(self._until_startable(route), until)
 
-    async def _patiently(self, waiting: Coroutine[Any, Any, bool]) -> bool:
+    async def _patiently(self, waiting: Coroutine[Any, Any, bool], until: float) -> bool:
         """What is waited for; False when that takes too long, or nothing starts any more."""
         wait = asyncio.create_task(waiting)
         self._waits.add(wait)
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self._left(until)):
                 return await wait
         except TimeoutError:
             return wait.done() and not wait.cancelled() and wait.result()  # it came at the same moment

@@ -84,9 +84,11 @@ class AttemptRunner:
                 await self._before(held, route)
             note = ProgressNote(self._store, held, self._progress_interval, self._env.clock)
             try:
-                return await route.handler.run(held.claim, note.update, held.stop)
+                ended = await route.handler.run(held.claim, note.update, held.stop)
             finally:
                 await note.close()
+            route.capacity.ended(held.place.held_for)
+            return ended
         finally:
             held.ended = True
             held.place.release()

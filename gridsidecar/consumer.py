@@ -86,23 +86,23 @@ class Consumer:
                 case wire.Refused() as refused:
                     await self._settlement.refuse(delivery, refused, refused.task)
                 case Task() as task:
-                    await self._route(task, delivery)
+                    await self._take(task, delivery)
         except (StoreUnavailable, asyncio.CancelledError):  # we leave
             await delivery.give_back()
         except Exception as error:
             await self._stumble(delivery, error)
 
-    async def _route(self, task: Task, delivery: Delivery) -> None:
+    async def _take(self, task: Task, delivery: Delivery) -> None:
         route = self._routes.route(task.task_type)
         if route is None or task.message.kept is not None:  # what was refused before runs only when it is replayed
             await self._without_a_handler(task, delivery)
-        elif self._once and self.first_attempt.is_set() and task.task_id not in self._worker.attempts:
+            return
+        if self._once and self.first_attempt.is_set() and task.task_id not in self._worker.attempts:
             await delivery.give_back()  # it was on its way while we said that we want no more
-        elif not (delivery.returns and await self._renewed(task, delivery)):
-            self._warn_of_unmet_wishes(task)
-            await self._admit(task, delivery, route)
-
-    async def _admit(self, task: Task, delivery: Delivery, route: Route) -> None:
+            return
+        if delivery.returns and await self._renewed(task, delivery):
+            return
+        self._warn_of_unmet_wishes(task)
         admission = await self._admissions.admit(task, delivery, route)
         match admission:
             case Admitted(held):

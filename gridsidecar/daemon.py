@@ -87,7 +87,7 @@ class Daemon:
         patience = settings.broker.longest_hold
         if len(handlers) > 1:  # what waits for one handler must not keep the others from their work
             patience = min(patience, PATIENCE_BESIDE_OTHERS)
-        slots = Slots(self._concurrency, patience)
+        slots = Slots(self._concurrency)
         shared = {} if self._siblings is None else self._siblings.shared_slots()
         routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency, shared)
         admissions = Admissions(self._worker, tasks, slots, patience)

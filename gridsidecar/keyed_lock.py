@@ -24,7 +24,7 @@ class KeyedLock:
             async with asyncio.timeout(patience):
                 await turn
         except TimeoutError:
-            return False
+            return turn.done() and not turn.cancelled()  # it came at the same moment
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # it came at the same moment
                 self.release(key)

@@ -52,9 +52,15 @@ class LookAhead:
         while True:
             await self._clock.sleep(LOOK_GAP)
             self._slots.send_away(self._consumer.busy - self.prefetch)
-            most = self._slots.most_ahead
-            wanted = MOST_AHEAD if most >= MOST_AHEAD else FEW if most >= FEW else 0
+            wanted = self._wanted(self._slots.most_ahead)
             if wanted != self._held:
                 telemetry.debug("holding another number of deliveries beyond those that run", held=wanted)
                 self._held = wanted
                 self._broker.set_prefetch(self.prefetch)
+
+    def _wanted(self, most: int) -> int:
+        """What is held by now stays while half of what it took to come to it is left."""
+        for held in (MOST_AHEAD, FEW):
+            if most >= (held // 2 if self._held >= held else held):
+                return held
+        return 0

@@ -158,10 +158,9 @@ class Maintenance:
     async def mark_started(self) -> None:
         """What takes its worker down shall count as a crash, also where it was claimed before there was a slot for it;
         the end of a short attempt comes before this. Raises `StoreUnavailable`."""
-        now = asyncio.get_running_loop().time()
         for held in self._worker.attempts:
             unmarked = held.claim.ahead and held.place.running and not held.ended and not held.marked
-            if unmarked and (seconds := now - held.place.started_at) >= MARK_AFTER:
+            if unmarked and (seconds := held.place.held_for) >= MARK_AFTER:
                 held.marked = True
                 await self._each(held.claim.task_id, self._store.mark_started(held.claim, seconds))
 

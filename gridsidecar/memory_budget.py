@@ -35,13 +35,14 @@ class MemoryBudget:
         return True
 
     def let_go(self, size: int) -> None:
-        """One is gone: whoever waits longest may try again."""
+        """One is gone: whoever waits longest may try again, and all of them once nothing is in hand."""
         self._in_hand -= size
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-                return
+                if self._in_hand:
+                    return
 
     async def freed(self) -> None:
         """Wait until some room was freed."""

@@ -64,7 +64,7 @@ class Routes:
                 settings[name],
                 handler,
                 retry_policy(retry, settings[name]),
-                slots.capacity(width_of(settings[name], concurrency)),
+                slots.capacity(width_of(settings[name], concurrency), looks_ahead=name not in shared),
                 StartBackoff(),
                 shared.get(name),
             )

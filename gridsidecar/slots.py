@@ -1,4 +1,4 @@
-"""Who runs a handler now, and who may claim a task ahead of its turn. A slot is a running handler, nothing else."""
+"""Who runs a handler now, and who may claim a task ahead of its turn. A slot is free when its handler has ended."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class _State(Enum):
 class Capacity:
     """What one route may do at a time: so many running handlers, and so many claims ahead of them."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, looks_ahead: bool) -> None:
         self.width = width
+        self._looks_ahead = looks_ahead
         self.running = 0
         self.ahead = 0  # places without a slot that may be claimed
         self.most_ahead = 0
@@ -31,8 +32,9 @@ class Capacity:
 
     def ended(self, seconds: float) -> None:
         """A handler of this route had its slot for so long."""
-        self._pace.ended(seconds)
-        self.most_ahead = self._pace.ahead(self.width)
+        if self._looks_ahead:
+            self._pace.ended(seconds)
+            self.most_ahead = self._pace.ahead(self.width)
 
     def look_back(self) -> None:
         """Claim nothing ahead until handlers have shown again how quick they are."""
@@ -43,7 +45,7 @@ class Capacity:
 class Place:
     """One task's way to its slot: wait to be claimed, be claimed, wait for the slot, have it, release it."""
 
-    __slots__ = ("_answer", "_slots", "capacity", "since", "started_at", "state", "surplus", "then")
+    __slots__ = ("_answer", "_slots", "capacity", "since", "started_at", "state", "surplus", "then", "until")
 
     def __init__(self, slots: Slots, capacity: Capacity) -> None:
         self._slots = slots
@@ -51,6 +53,7 @@ class Place:
         self.capacity = capacity
         self.state = _State.WAITING
         self.since = 0.0  # loop time at which it began to wait
+        self.until = 0.0  # loop time until which it waits
         self.surplus = False  # others had better have it
         self.then: Callable[[], None] | None = None  # called when it is released
         self.started_at = 0.0  # loop time at which it got its slot
@@ -65,13 +68,19 @@ class Place:
         """It has its slot."""
         return self.state is _State.RUNNING
 
-    async def admitted(self) -> bool:
-        """Wait until the task may be claimed. False when that takes too long, or nothing starts any more."""
-        return self.state is not _State.WAITING or await self._slots.unclaimed.wait(self)
+    @property
+    def held_for(self) -> float:
+        """Seconds that it has its slot."""
+        return asyncio.get_running_loop().time() - self.started_at
+
+    async def admitted(self, patience: float) -> bool:
+        """Wait until the task may be claimed. False when that takes more than so many seconds, or nothing starts any
+        more."""
+        return self.state is not _State.WAITING or await self._slots.unclaimed.wait(self, patience)
 
     async def slot(self) -> bool:
         """Wait, after the claim, for the slot. False when others had better run the task, or it was given up."""
-        return self.running or self._slots.start(self) or await self._slots.claimed.wait(self)
+        return self.running or self._slots.start(self) or await self._slots.claimed.wait(self, LONGEST_AHEAD)
 
     def give_up(self) -> None:
         """It will not get its slot."""
@@ -83,8 +92,8 @@ class Place:
 
     # -- for the line that it stands in -------------------------------------------------------------------------------
 
-    def ask(self, now: float) -> asyncio.Future[bool]:
-        self.since = now
+    def ask(self, now: float, patience: float) -> asyncio.Future[bool]:
+        self.since, self.until = now, now + patience
         self._answer = asyncio.get_running_loop().create_future()
         return self._answer
 
@@ -99,23 +108,28 @@ class Place:
 
 
 class _Line:
-    """Places that wait, the longest first; none longer than `patience` seconds. One timer for all of them."""
+    """Places that wait, the longest first. One timer for all of them."""
 
-    def __init__(self, patience: float, too_long: Callable[[Place], None]) -> None:
-        self._patience = patience
+    def __init__(self, too_long: Callable[[Place], None]) -> None:
         self._too_long = too_long
         self._places: deque[Place] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def wait(self, place: Place) -> bool:
+    async def wait(self, place: Place, patience: float) -> bool:
         if self._closed:
             return False
         loop = asyncio.get_running_loop()
+        answer = place.ask(loop.time(), patience)
         self._places.append(place)
-        if self._timer is None:
-            self._timer = loop.call_later(self._patience, self._expire)
-        return await place.ask(loop.time())
+        if self._timer is None or place.until < self._timer.when():
+            self._look_again(place.until)
+        return await answer
+
+    def _look_again(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(at, self._expire)
 
     def serve(self, serve: Callable[[Place], bool], routes: int) -> None:
         """Offer each place, in turn, what `serve` may give it. Where it gives nothing to a route, it gives nothing to
@@ -151,33 +165,31 @@ class _Line:
             self._timer.cancel()
 
     def _expire(self) -> None:
-        loop = asyncio.get_running_loop()
+        now = asyncio.get_running_loop().time()
         self._timer = None
-        while self._places:
-            place = self._places[0]
-            if place.waits:
-                if (left := place.since + self._patience - loop.time()) > 0:
-                    self._timer = loop.call_later(left, self._expire)
-                    return
+        waiting = [place for place in self._places if place.waits]
+        self._places = deque(place for place in waiting if place.until > now)
+        for place in waiting:
+            if place.until <= now:
                 self._too_long(place)
                 place.answer(False)
-            self._places.popleft()
+        if self._places:
+            self._look_again(min(place.until for place in self._places))
 
 
 class Slots:
-    """The slots of the whole worker, shared by its routes. What is claimed gets a slot before what is not."""
+    """The slots of the whole worker, shared by its routes. Of those that wait, what is claimed gets a slot first."""
 
-    def __init__(self, width: int, patience: float) -> None:
-        """`patience`: seconds that a delivery may wait before its task is claimed."""
+    def __init__(self, width: int) -> None:
         self._free = width
         self._capacities: list[Capacity] = []
         self._closed = False
-        self.unclaimed = _Line(patience, lambda _: None)
-        self.claimed = _Line(LONGEST_AHEAD, lambda place: place.capacity.look_back())
+        self.unclaimed = _Line(lambda _: None)
+        self.claimed = _Line(lambda place: place.capacity.look_back())
 
-    def capacity(self, width: int) -> Capacity:
+    def capacity(self, width: int, *, looks_ahead: bool = True) -> Capacity:
         """For one more route."""
-        capacity = Capacity(width)
+        capacity = Capacity(width, looks_ahead)
         self._capacities.append(capacity)
         return capacity
 
@@ -221,7 +233,6 @@ class Slots:
             case _State.RUNNING:
                 self._free += 1
                 capacity.running -= 1
-                capacity.ended(asyncio.get_running_loop().time() - place.started_at)
             case _State.AHEAD:
                 capacity.ahead -= 1
             case _State.GONE:

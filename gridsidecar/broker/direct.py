@@ -23,7 +23,9 @@ _HEARTBEAT = b"\x08\0\0\0\0\0\0\xce"
 _DELIVER = b"\0\x3c\0\x3c"
 _CLOSES = (b"\0\x14\0\x28", b"\0\x14\0\x29")  # the server closes a channel, or says that it has closed it
 _TAG = struct.Struct(">QB")
-_ACK = struct.Struct(">BHIIQBB")
+_SETTLE = struct.Struct(">BHIIQBB")
+_BASIC_ACK, _BASIC_NACK = 0x3C0050, 0x3C0078
+_REQUEUE = 2  # a bit of a nack
 _TELL_EVERY = 1.0  # seconds
 
 Properties = Mapping[str, Any]
@@ -38,25 +40,34 @@ class DirectChannel:
         self.over = False  # what it handed out comes again; an ack would now cost the whole connection
         self.take: Take | None = None
         self._writer = writer
-        self._acks: list[int] = []
+        self._settled: list[tuple[int, int, int]] = []  # method, tag, bits
 
     @property
     def alive(self) -> bool:
         return not (self.over or self.client.is_closed) and self.client.connection.is_opened
 
     def ack(self, tag: int) -> None:
-        """Leaves with the other acks of this turn of the loop. It waits for nothing: what is not read here is no more
-        than what was handed out."""
-        if not self._acks:
-            asyncio.get_running_loop().call_soon(self._send_acks)
-        self._acks.append(tag)
+        """The broker may forget it. Leaves with what else is settled in this turn of the loop, and waits for nothing:
+        what is not read here is no more than what was handed out."""
+        self._settle(_BASIC_ACK, tag, 0)
 
-    def _send_acks(self) -> None:
-        acks, self._acks = self._acks, []
+    def give_back(self, tag: int) -> None:
+        """The broker is to hand it out again. A nack, not a reject, which counts against the delivery limit of a quorum
+        queue; a nack does only up to 4.2."""
+        self._settle(_BASIC_NACK, tag, _REQUEUE)
+
+    def _settle(self, method: int, tag: int, bits: int) -> None:
+        if not self._settled:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._settled.append((method, tag, bits))
+
+    def _send(self) -> None:
+        settled, self._settled = self._settled, []
         if self.alive and not self._writer.is_closing():
             number = self.client.number
+            frames = [_SETTLE.pack(_METHOD, number, 13, method, tag, bits, _END) for method, tag, bits in settled]
             with suppress(OSError, RuntimeError):  # the connection is gone
-                self._writer.write(b"".join([_ACK.pack(_METHOD, number, 13, 0x3C0050, tag, 0, _END) for tag in acks]))
+                self._writer.write(b"".join(frames))
 
 
 @dataclass(slots=True)

@@ -42,7 +42,8 @@ class ChannelConsumer:
 
     async def start(self) -> None:
         self._direct.take = lambda *delivery: self._early.append(delivery)
-        self._channel.closing.add_done_callback(self._closed)
+        self._closing = self._channel.closing
+        self._closing.add_done_callback(self._closed)
         self._channel.on_consumer_cancel_callbacks.add(self._cancelled)
         reply = await self._channel.basic_consume(self._queue, _never)
         self._tag = reply.consumer_tag or ""
@@ -68,6 +69,8 @@ class ChannelConsumer:
     async def cancel(self) -> None:
         """Stop new deliveries; those handed out stay ours. When the broker does not answer, all go back to it."""
         self._channel.on_consumer_cancel_callbacks.discard(self._cancelled)
+        self._closing.remove_done_callback(self._closed)  # the channel may get another consumer
+        self._closing.cancel()  # this is only what observes it
         if not self._channel.is_closed:
             await self._channel.basic_cancel(self._tag, timeout=CANCEL_TIMEOUT)
 
@@ -140,9 +143,12 @@ class Subscription:
         """One consumer from its start to its end, and the pause after an end that nobody asked for."""
         try:
             consumer = await _until(self._start(), stop)
-            if consumer is not None:
+            if consumer is None:  # what was begun has no known end
+                await self._drop_channel()
+            else:
                 await self._watch(consumer, receive, stop)
         except (BrokerUnavailable, AccessRefused) as error:
+            await self._drop_channel()
             if isinstance(error, StreamRefused):
                 raise
             if stop.is_set():

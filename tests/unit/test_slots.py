@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -12,14 +13,14 @@ from gridsidecar.pace import AHEAD_S, MOST_AHEAD, Pace
 from gridsidecar.slots import Capacity, Place, Slots
 
 
-def made(width: int, *routes: int, patience: float = 5.0) -> tuple[Slots, list[Capacity]]:
-    slots = Slots(width, patience)
+def made(width: int, *routes: int) -> tuple[Slots, list[Capacity]]:
+    slots = Slots(width)
     return slots, [slots.capacity(route) for route in routes or (width,)]
 
 
-async def answer(waiting: Callable[[], object]) -> asyncio.Task[object]:
+async def answer(waiting: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
     """The wait as a task that has begun."""
-    task = asyncio.create_task(waiting())  # type: ignore[arg-type]
+    task = asyncio.create_task(waiting)
     await asyncio.sleep(0)
     return task
 
@@ -27,9 +28,9 @@ async def answer(waiting: Callable[[], object]) -> asyncio.Task[object]:
 async def test_a_slot_is_free_again_when_its_handler_ends_and_goes_to_who_waits_longest() -> None:
     slots, (route,) = made(1)
     first, second, third = (slots.request(route) for _ in range(3))
-    assert await first.admitted()
+    assert await first.admitted(5)
     assert await first.slot()
-    waits = [await answer(place.admitted) for place in (second, third)]
+    waits = [await answer(place.admitted(5)) for place in (second, third)]
     assert not any(wait.done() for wait in waits)
     first.release()
     first.release()
@@ -43,6 +44,8 @@ async def test_nothing_is_claimed_ahead_until_handlers_were_quick() -> None:
     running = slots.request(route)
     assert (running.running, slots.request(route).ahead) == (True, False)
     running.release()
+    assert route.most_ahead == 0, "no handler has ended"
+    route.ended(0.001)
     assert route.most_ahead == MOST_AHEAD
     assert slots.request(route).running
     assert slots.request(route).ahead
@@ -52,12 +55,12 @@ async def test_nothing_is_claimed_ahead_until_handlers_were_quick() -> None:
 
 async def test_what_is_claimed_gets_a_slot_before_what_is_not() -> None:
     slots, (route,) = made(1)
-    slots.request(route).release()
+    route.ended(0.001)
     running = slots.request(route)
     ahead = slots.request(route)
     route.most_ahead = 1
     unclaimed = slots.request(route)
-    waits = await answer(unclaimed.admitted), await answer(ahead.slot)
+    waits = await answer(unclaimed.admitted(5)), await answer(ahead.slot())
     running.release()
     assert await waits[1]
     assert ahead.running
@@ -69,10 +72,10 @@ async def test_a_route_that_is_full_keeps_no_slot_from_others() -> None:
     slots, (narrow, wide) = made(3, 1, 3)
     places = [slots.request(narrow) for _ in range(64)]
     assert [place.running for place in places] == [True] + [False] * 63
-    waits = [await answer(place.admitted) for place in places[1:]]
+    waits = [await answer(place.admitted(5)) for place in places[1:]]
     others = [slots.request(wide) for _ in range(3)]
     assert [place.running for place in others] == [True, True, False]
-    waiting = await answer(others[2].admitted)
+    waiting = await answer(others[2].admitted(5))
     others[0].release()
     assert await waiting
     assert not any(wait.done() for wait in waits)
@@ -82,18 +85,36 @@ async def test_a_route_that_is_full_keeps_no_slot_from_others() -> None:
         wait.cancel()
 
 
+async def test_a_route_that_others_share_is_never_claimed_ahead() -> None:
+    slots = Slots(1)
+    route = slots.capacity(1, looks_ahead=False)
+    route.ended(0.001)
+    assert slots.request(route).running
+    assert not slots.request(route).ahead
+
+
+async def test_each_waits_for_its_own_time() -> None:
+    slots, (route,) = made(1)
+    slots.request(route)
+    patient, hasty = slots.request(route), slots.request(route)
+    waits = await answer(patient.admitted(60)), await answer(hasty.admitted(0.05))
+    assert not await waits[1]
+    assert not waits[0].done()
+    waits[0].cancel()
+
+
 async def test_who_waits_too_long_is_told_so() -> None:
-    slots, (route,) = made(1, patience=0.05)
+    slots, (route,) = made(1)
     slots.request(route)
     late = slots.request(route)
-    assert not await late.admitted()
+    assert not await late.admitted(0.05)
     late.release()
 
 
 async def test_a_claim_that_waits_too_long_is_given_up_and_none_is_made_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST_AHEAD", 0.05)
     slots, (route,) = made(1)
-    slots.request(route).release()
+    route.ended(0.001)
     slots.request(route)
     assert not await slots.request(route).slot()
     assert route.most_ahead == 0
@@ -101,9 +122,9 @@ async def test_a_claim_that_waits_too_long_is_given_up_and_none_is_made_ahead(mo
 
 async def test_whoever_is_given_up_or_cancelled_is_passed_over() -> None:
     slots, (route,) = made(1)
-    slots.request(route).release()
+    route.ended(0.001)
     running, stopped, cancelled, last = (slots.request(route) for _ in range(4))
-    waits = [await answer(place.slot) for place in (stopped, cancelled, last)]
+    waits = [await answer(place.slot()) for place in (stopped, cancelled, last)]
     stopped.give_up()
     waits[1].cancel()
     await asyncio.gather(*waits[:2], return_exceptions=True)
@@ -115,22 +136,22 @@ async def test_whoever_is_given_up_or_cancelled_is_passed_over() -> None:
 
 async def test_when_nothing_starts_any_more_everybody_is_told() -> None:
     slots, (route,) = made(1)
-    slots.request(route).release()
+    route.ended(0.001)
     running, ahead = slots.request(route), slots.request(route)
     route.most_ahead = 0
     unclaimed = slots.request(route)
-    waits = await answer(ahead.slot), await answer(unclaimed.admitted)
+    waits = await answer(ahead.slot()), await answer(unclaimed.admitted(5))
     slots.close()
     assert [await wait for wait in waits] == [False, False]
     running.release()
-    assert not await slots.request(route).admitted()
+    assert not await slots.request(route).admitted(5)
 
 
 async def test_surplus_is_sent_away_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     slots, (route,) = made(1)
     slots.request(route)
     places: list[Place] = [slots.request(route) for _ in range(3)]
-    waits = [await answer(place.admitted) for place in places]
+    waits = [await answer(place.admitted(5)) for place in places]
     slots.send_away(3)
     assert not any(wait.done() for wait in waits), "it has not waited for long"
     monkeypatch.setattr(module, "LONGEST_AHEAD", 0.0)
