@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from gridsidecar import failpoints, lifecycle, telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
-from gridsidecar.handler import unstarted
+from gridsidecar.handler import StopReason, unstarted
 from gridsidecar.routes import Route
 from gridsidecar.store import RowRejected, Store
-from gridsidecar.task import CannotStart, Claim, Ended, NotStarted, Progress, TaskUpdate, Transition
+from gridsidecar.task import CannotStart, Claim, Ended, NotStarted, Outcome, Progress, TaskUpdate, Transition
 from gridsidecar.waiting import retry_until_available
 from gridsidecar.worker import HeldAttempt, Worker
 
@@ -79,7 +79,7 @@ class AttemptRunner:
         try:
             held.stop.listen(held.place.give_up)
             if not await held.place.slot() or (held.claim.ahead and not self._worker.may_start(held)):
-                return Ended(NotStarted() if held.stop.reason is None else unstarted(held.stop.reason))
+                return Ended(_without_a_slot(held.stop.reason))
             if self._before is not None:
                 await self._before(held, route)
             note = ProgressNote(self._store, held, self._progress_interval, self._env.clock)
@@ -115,6 +115,11 @@ class AttemptRunner:
             case _:
                 self._env.readiness.clear(part)
                 route.start_backoff.over()
+
+
+def _without_a_slot(reason: StopReason | None) -> Outcome:
+    """The outcome of an attempt whose turn did not come."""
+    return NotStarted() if reason in (None, StopReason.SHUTDOWN) else unstarted(reason)
 
 
 class ProgressNote:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from gridsidecar.clock import Clock, system_random
-from gridsidecar.task import Cancelled, Claim, Disowned, Ended, NotStarted, Outcome, Progress
+from gridsidecar.task import Cancelled, Claim, Disowned, Ended, Interrupted, Outcome, Progress
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import HandlerSettings  # a supervisor needs our reaper, and no pydantic
@@ -63,7 +63,7 @@ def unstarted(reason: StopReason) -> Outcome:
         case StopReason.CANCEL:
             return Cancelled()
         case StopReason.SHUTDOWN:
-            return NotStarted()
+            return Interrupted()
         case StopReason.DISOWNED:
             return Disowned()
         case _:
