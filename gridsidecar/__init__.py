@@ -4,7 +4,7 @@ The path of one task, in the order of the files:
 
     broker/      a message arrives as a Delivery
     consumer     carries it: decodes it (wire) and takes it through the rest
-    admission    a place for it (slots), and a claim of its row (store), which also finds duplicates; a value comes back
+    admission    a place for it (slots), and a claim of its row (store), which also finds duplicates: a value
     attempt      waits for the slot, handler.run, frees the slot, lifecycle.decide, the commit, and tells of it
     handler/     the user's command as a child process
     store/       one fenced commit, called by the attempt
