@@ -18,9 +18,9 @@ happened to a task is one value, `TaskUpdate`, that `environment` passes to thos
 attempt, `reread` for the store's commit; `returned` and `next_look` serve the clock. It is pure.
 
 `daemon` builds and stops all of it, `maintenance` holds the lease and brings back what got lost, `worker` is what this
-process holds in memory, under the leases of its `identity`. `shutdown` has the phases in which a run ends. With several processes a `supervisor` starts them, each with a daemon, and decides what
-concerns all of them; `siblings` is what they say to each other. `task` has the values, `wire` the formats, `config` the
-settings, `telemetry` the log.
+process holds in memory, under the leases of its `identity`. `shutdown` has the phases in which a run ends. With several
+processes a `supervisor` starts them, each with a daemon, and decides what concerns all of them; `siblings` is what they
+say to each other. `task` has the values, `wire` the formats, `config` the settings, `telemetry` the log.
 """
 
 __version__ = "0.1.0"
