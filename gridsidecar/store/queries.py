@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-SCHEMA_VERSION = 7  # the newest migration in sql/
+SCHEMA_VERSION = 10  # the newest migration in sql/
 LONGEST_NAME = 64  # characters of a table's name, in MySQL
-_SIDE_TABLES = ("attempts", "callbacks", "workers", "schema_version", "owed_work")
+_SIDE_TABLES = (
+    "attempts",
+    "callbacks",
+    "workers",
+    "operations",
+    "operation_ids",
+    "pauses",
+    "rates",
+    "output",
+    "schema_version",
+    "owed_work",
+)
 _NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "mysql": "UTC_TIMESTAMP(3)"}
 
 

@@ -18,7 +18,13 @@ from tests.store.direct import TASKS, Direct, Row, changed
 from tests.store.migrating import migrate_at_once
 from tests.store.workers import BOOM, A, end, open_store, task
 
-OURS = {TASKS} | {f"{TASKS}_{side}" for side in ("attempts", "callbacks", "workers", "schema_version", "owed_work")}
+OURS = {TASKS} | {
+    f"{TASKS}_{side}"
+    for side in (
+        *("attempts", "callbacks", "workers", "schema_version", "owed_work"),
+        *("operations", "operation_ids", "pauses", "rates", "output"),
+    )
+}
 
 
 def schema(url: str) -> list[Row]:
