@@ -40,7 +40,8 @@ class Checkout:
             )
 
     def environment(self) -> dict[str, str]:
-        return os.environ | {"PYTHONPATH": str(self.folder)}
+        environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return environ | {"PYTHONPATH": str(self.folder)}  # compiled once, as an installed package is
 
 
 @dataclass(frozen=True)
