@@ -71,7 +71,10 @@ class AttemptRunner:
         if transition is not None:
             decided = transition
             try:
-                transition = await retry_until_available(self._env, lambda: self._commit(held, decided, ended))
+                transition = await retry_until_available(
+                    self._env,
+                    lambda: self._store.commit(held.claim, decided, ended.report, held.progress, said=held.said),
+                )
             except StoreUnavailable:
                 return OutOfReach()
             except RowRejected as error:
@@ -79,10 +82,6 @@ class AttemptRunner:
             await failpoints.reached("committed")
         self._tell(held, route, ended, transition)
         return Stored(transition)
-
-    async def _commit(self, held: HeldAttempt, decided: Transition, ended: Ended) -> Transition | None:
-        said = held.live is not None
-        return await self._store.commit(held.claim, decided, ended.report, held.progress, said=said)
 
     async def _until_ended(self, held: HeldAttempt, route: Route) -> Ended:
         """The slot is taken when the handler may start and free when it has ended, for whoever is next."""
@@ -106,6 +105,7 @@ class AttemptRunner:
         try:
             return await route.handler.run(held.claim, note.update, held.stop, held.log)
         finally:
+            held.log = held.live = None
             if lines is not None:
                 lines.close()
             await note.close()

@@ -115,8 +115,8 @@ def state_of(said: Said) -> str:
     """What is to be known beside the text."""
     which = f"attempt {said.attempt} of task {said.task_id}"
     if said.running:
-        words = "runs" if said.pieces else "has said nothing yet, it runs"
-        return f"{which} {words} on {clean(said.worker or 'an earlier system')}"
+        words = "" if said.pieces else ", and nothing that it said has come yet"
+        return f"{which} runs on {clean(said.worker or 'an earlier system')}{words}"
     if said.lost:
         worker = clean(said.worker or "an earlier system")
         words = "the last seconds before that may be missing" if said.pieces else "nothing is known of what it said"

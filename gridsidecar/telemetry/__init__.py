@@ -188,13 +188,7 @@ def handler_said(claim: Claim, stream: str, text: str) -> None:
 
 def handler_said_more(claim: Claim, lines: int) -> None:
     """A handler printed more lines than the log takes in so short a time."""
-    warning(
-        "handler output left out of the log",
-        task_id=claim.task_id,
-        attempt=claim.attempt,
-        lines=lines,
-        hint="`gridsidecar logs` shows more",
-    )
+    info("handler output left out of the log", task_id=claim.task_id, attempt=claim.attempt, lines=lines)
 
 
 def taken_over(*, task_id: str, attempt: int, worker: str, silent_for: float | None) -> None:
