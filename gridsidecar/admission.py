@@ -155,6 +155,7 @@ class Admissions:
                 return NotNow()
             if received.claim is None:
                 return await self._unstarted(task, delivery, received)
+            _tell_taken_over(task, received)
             await failpoints.reached("claimed")
             await self._end_superseded(task.task_id)
             held = HeldAttempt(received.claim, delivery, received_at, claimed_at, place)
@@ -225,6 +226,7 @@ class Admissions:
 
     async def _unstarted(self, task: Task, delivery: Delivery, received: Received) -> Settles | Reattached | NotNow:
         if not isinstance(received.reception, Adopt):
+            _tell_taken_over(task, received)
             return Settles(received)
         held = self._worker.attempts.get(task.task_id)
         if held is None or held.settled:  # it ended while we looked: let the row say what this copy is for
@@ -286,3 +288,11 @@ class Admissions:
         self._slots.close()
         for wait in (*self._waits, *self._watches.values()):
             wait.cancel()
+
+
+def _tell_taken_over(task: Task, received: Received) -> None:
+    """Once, by the worker that wrote it."""
+    if (taken := received.taken_over) is not None:
+        telemetry.taken_over(
+            task_id=task.task_id, attempt=taken.attempt, worker=taken.worker, silent_for=taken.silent_for
+        )

@@ -11,6 +11,8 @@ from gridsidecar import failpoints, lifecycle, telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
 from gridsidecar.handler import StopReason, unstarted
+from gridsidecar.handler.capture import LogText
+from gridsidecar.output_log import OutputLog
 from gridsidecar.routes import Route
 from gridsidecar.store import RowRejected, Store
 from gridsidecar.task import CannotStart, Claim, Ended, NotStarted, Outcome, Progress, TaskUpdate, Transition
@@ -46,13 +48,19 @@ class AttemptRunner:
     """Runs attempts that are claimed. It settles no delivery."""
 
     def __init__(
-        self, worker: Worker, store: Store, progress_interval: float, before: BeforeAttempt | None = None
+        self,
+        worker: Worker,
+        store: Store,
+        progress_interval: float,
+        before: BeforeAttempt | None = None,
+        lines: OutputLog | None = None,
     ) -> None:
         self._worker = worker
         self._env = worker.env
         self._before = before
         self._store = store
         self._progress_interval = progress_interval
+        self._lines = lines
 
     async def run(self, held: HeldAttempt, route: Route) -> AttemptEnd:
         ended = await self._until_ended(held, route)
@@ -64,7 +72,8 @@ class AttemptRunner:
             decided = transition
             try:
                 transition = await retry_until_available(
-                    self._env, lambda: self._store.commit(held.claim, decided, ended.report, held.progress)
+                    self._env,
+                    lambda: self._store.commit(held.claim, decided, ended.report, held.progress, said=held.said),
                 )
             except StoreUnavailable:
                 return OutOfReach()
@@ -82,16 +91,24 @@ class AttemptRunner:
                 return Ended(_without_a_slot(held.stop.reason))
             if self._before is not None:
                 await self._before(held, route)
-            note = ProgressNote(self._store, held, self._progress_interval, self._env.clock)
-            try:
-                ended = await route.handler.run(held.claim, note.update, held.stop)
-            finally:
-                await note.close()
+            ended = await self._handled(held, route)
             route.capacity.ended(held.place.held_for)
             return ended
         finally:
             held.ended = True
             held.place.release()
+
+    async def _handled(self, held: HeldAttempt, route: Route) -> Ended:
+        note = ProgressNote(self._store, held, self._progress_interval, self._env.clock)
+        lines = None if self._lines is None else self._lines.of(held.claim)
+        held.log = LogText(on_text=None if lines is None else lines.hear)
+        try:
+            return await route.handler.run(held.claim, note.update, held.stop, held.log)
+        finally:
+            held.log = held.live = None
+            if lines is not None:
+                lines.close()
+            await note.close()
 
     def _tell(self, held: HeldAttempt, route: Route, ended: Ended, transition: Transition | None) -> None:
         self._tell_of_start(route, ended)

@@ -27,6 +27,7 @@ from gridsidecar.look_ahead import LookAhead
 from gridsidecar.maintenance import Maintenance
 from gridsidecar.memory_budget import give_back_what_is_freed
 from gridsidecar.notify import Origin, make_notifier
+from gridsidecar.output_log import OutputLog
 from gridsidecar.routes import Routes
 from gridsidecar.run_limits import RunLimits
 from gridsidecar.siblings import Figures, Leave, Look, Siblings
@@ -91,7 +92,10 @@ class Daemon:
         shared = {} if self._siblings is None else self._siblings.shared_slots()
         routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency, shared)
         admissions = Admissions(self._worker, tasks, slots, patience)
-        attempts = AttemptRunner(self._worker, tasks, settings.progress_interval, before=self._hooks.before_attempt)
+        lines = OutputLog(self._clock) if settings.log.handler_output else None
+        attempts = AttemptRunner(
+            self._worker, tasks, settings.progress_interval, before=self._hooks.before_attempt, lines=lines
+        )
         consumer = Consumer(
             self._worker, routes, admissions, attempts, self._broker, tasks, settings.broker, once=self._options.once
         )

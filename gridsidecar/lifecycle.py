@@ -58,6 +58,14 @@ class Row:
     checkpoint: Any = None
     callback: Callback = NO_CALLBACK
     unclaimed: bool = False  # written by another program; none of ours has had its message yet
+    # For people:
+    worker_name: str | None = None  # of the owner
+    silent_for: float | None = None  # since the owner's last sign of life
+
+    @property
+    def owner(self) -> str:
+        """Whoever runs it, as people know it."""
+        return self.worker_name or self.worker_id or "an earlier system"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +73,7 @@ class Me:
     """The worker that asks: who it is, and what it holds in memory of this task."""
 
     worker_id: str
+    worker_name: str | None = None  # for people
     redelivered: bool = False  # the broker handed this delivery out before: whoever had it is gone
     trusted: bool  # its own last renewals were on time, so it may judge the leases of others
     holds_attempt: int | None = None  # the attempt of this task that is in memory here
@@ -195,7 +204,8 @@ def _rescue(row: Row, me: Me) -> Reception:
     if crashes > me.max_crashes:
         return Close(
             status=Status.FAILED,
-            error=f"its worker died {crashes} times while it ran (worker.max_crashes is {me.max_crashes})",
+            error=f"its worker died {crashes} times while it ran (worker.max_crashes is {me.max_crashes}), "
+            f"the last time on {row.owner}",
             error_type=ErrorType.WORKER_LOST,
             crashes=crashes,
             rescues=True,

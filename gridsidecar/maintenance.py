@@ -10,6 +10,7 @@ from gridsidecar.broker import Broker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError, PublishRefused
 from gridsidecar.handler import StopReason, reaper
 from gridsidecar.identity import Lease
+from gridsidecar.live_output import STORE_EVERY, LiveOutput
 from gridsidecar.store import HeldRow, OpenStore, RowRejected
 from gridsidecar.store.retention import BATCH
 from gridsidecar.worker import HeldAttempt, Worker
@@ -33,6 +34,7 @@ class Maintenance:
         self._store = store.tasks
         self._leases = store.leases
         self._retention = store.retention
+        self._output = LiveOutput(worker, store.output)
         self._longest_hold = longest_hold  # seconds
         self._loops: list[asyncio.Task[None]] = []
 
@@ -45,6 +47,7 @@ class Maintenance:
             for seconds, work, part in (
                 (beat, self.beat, "lease"),
                 (MARK_AFTER, self.mark_started, "marks"),
+                (STORE_EVERY, self._output.store_news, "output"),
                 (look, self.nudge_overdue, "maintenance"),
                 (look, self.prune, "retention"),
             )

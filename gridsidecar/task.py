@@ -123,6 +123,7 @@ class Claim:
     redelivered: bool = False
     checkpoint: Any = None
     ahead: bool = False  # the row says that it was claimed before there was a slot for it
+    worker_name: str | None = None  # of its worker, for people
 
     @property
     def task_id(self) -> str:
@@ -217,6 +218,22 @@ class Progress:
     percent: float | None = None
     message: str | None = None
     checkpoint: Checkpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of an attempt's output, from its byte `start` on."""
+
+    start: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What an attempt has said lately; and of what it said before, from which byte to which is not kept any more."""
+
+    parts: tuple[Part, ...] = ()
+    outdated: tuple[int, int] | None = None
 
 
 # -- what an end does to the row --------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from gridsidecar.broker import Delivery
 from gridsidecar.clock import Clock
 from gridsidecar.environment import Environment
 from gridsidecar.handler import Stop, StopReason
+from gridsidecar.handler.capture import LogText
+from gridsidecar.handler.live import LiveText
 from gridsidecar.identity import Identity, Lease
 from gridsidecar.lifecycle import Me
 from gridsidecar.shutdown import Phase
@@ -29,6 +31,9 @@ class HeldAttempt:
     place: Place  # where it waits for its slot, and its slot
     stop: Stop = field(default_factory=Stop)
     progress: Progress = field(default_factory=Progress)  # the latest the handler reported
+    log: LogText | None = None  # what it says, while it runs
+    live: LiveText | None = None  # … and how much of that is in the database
+    said: bool = False  # some of it may be there
     marked: bool = False  # its row says that it has started, though it was claimed ahead
     ended: bool = False  # the handler is gone; only the row and the delivery are left to settle
     settled: bool = False  # its delivery was acked or given back; another copy comes too late for it
@@ -112,6 +117,7 @@ class Worker:
         held = self.attempts.get(task_id)
         return Me(
             worker_id=self.lease_for(task_id).worker_id,
+            worker_name=self.env.name,
             redelivered=redelivered,
             trusted=self.identity.lease.trusted,
             holds_attempt=held.claim.attempt if held else None,

@@ -109,6 +109,7 @@ class _Run:
         from gridsidecar.clock import SystemClock, system_random
         from gridsidecar.config.settings import retry_policy
         from gridsidecar.handler import Stop, make_handlers, reaper
+        from gridsidecar.handler.capture import LogText
         from gridsidecar.lifecycle import decide
 
         telemetry.free_stderr()  # its reader may rest, but no timeout and no signal waits for that
@@ -118,8 +119,8 @@ class _Run:
         reaper.become_subreaper()
         reaper.hide_from_children()
         self._listen(stop)
-        handler = make_handlers({self._name: self._handler}, SystemClock(), self._tell_text)[self._name]
-        ended = await handler.run(claim, _tell_progress, stop)
+        handler = make_handlers({self._name: self._handler}, SystemClock())[self._name]
+        ended = await handler.run(claim, _tell_progress, stop, LogText(on_text=self._tell_text))
         await handler.close(asyncio.Event())
         await reaper.finish()
         self._tell_rest()

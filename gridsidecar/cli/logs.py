@@ -1,77 +1,135 @@
-"""`gridsidecar logs`: what a task's handler said."""
+"""`gridsidecar logs`: what a task's handler said, and says."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gridsidecar.cli.run import ConfigFile
-from gridsidecar.cli.screen import clean_text, json_text, say
+from gridsidecar.cli.screen import clean, clean_text, json_text, say
 from gridsidecar.errors import EX_FAILED, EX_OK
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
-
-_SHOWN = ("task_id", "attempt", "outcome", "started_at", "ended_at", "log_head", "log_tail", "log_dropped")
+    from gridsidecar.store import Output, Said
 
 EPILOG = """
-Of every attempt the first and last 64 KiB are kept, once it has ended. What would steer a terminal is escaped.
+Of every attempt the first and last 64 KiB are kept. While it runs, what is new can be seen after a second or two. What
+would steer a terminal is escaped.
 
-Exit codes: 0 shown, 1 there is no such task or attempt, 69 the database is away, 77 it refused, 78 configuration.
+Exit codes: 0 shown, 1 there is no such task or attempt, 69 the database is away, 77 it refused, 78 configuration, 130
+Ctrl-C.
 """
 
 
 def logs(
     task_id: Annotated[str, typer.Argument(help="Id of a task.", metavar="ID")],
-    attempt: Annotated[int | None, typer.Option(help="This attempt instead of the last that ended.", min=1)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with all that is kept.")] = False,
+    attempt: Annotated[int | None, typer.Option(help="This attempt instead of the last one.", min=1)] = None,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on until the task has ended; wait for an unknown one.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, with all that is kept; with --follow one a piece.")
+    ] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Show what a task's handler printed and logged."""
+    """Show what a task's handler printed and logged, also while it runs."""
     from gridsidecar.cli.parts import load_parts
 
-    raise typer.Exit(asyncio.run(_logs(load_parts(config, "store"), task_id, attempt, as_json)))
+    settings = load_parts(config, "store")
+    shown = _follow(settings, task_id, attempt, as_json) if follow else _logs(settings, task_id, attempt, as_json)
+    raise typer.Exit(asyncio.run(shown))
 
 
 async def _logs(settings: Settings, task_id: str, attempt: int | None, as_json: bool) -> int:
     from gridsidecar.cli.parts import existing_store, unknown_tasks
 
     async with existing_store(settings) as store:
-        known = store is not None and await store.reading.get(task_id) is not None
-        rows = [] if store is None or not known else await store.reading.attempts(task_id)
-    if not known:
-        return unknown_tasks([task_id], settings)
-    chosen = [row for row in rows if attempt in (None, row["attempt"])]
-    if not chosen:
-        have = ", ".join(str(row["attempt"]) for row in rows)
+        view = None if store is None else await store.reading.get(task_id)
+        if store is None or view is None:
+            return unknown_tasks([task_id], settings)
+        said = await store.output.said(task_id, attempt)
+    if said is None:
+        have = ", ".join(map(str, range(1, view["attempt"] + 1)))
         what = "attempt" if attempt is None else f"attempt {attempt}"
-        say(f"task {task_id} has no {what} that has ended" + (f"; there is {have}" if have else ""))
+        say(f"task {task_id} has no {what}" + (f"; there is {have}" if have else " yet"))
         return EX_FAILED
-    _print(chosen[-1], as_json)
+    print(json_text(_object(said))) if as_json else _print(said)
     return EX_OK
 
 
-def _print(row: Mapping[str, Any], as_json: bool) -> None:
+async def _follow(settings: Settings, task_id: str, attempt: int | None, as_json: bool) -> int:
+    from gridsidecar.cli.log_follower import JsonWriter, TextWriter, follow
+    from gridsidecar.cli.parts import open_to_wait
+    from gridsidecar.store import make_store
+
+    store = make_store(settings.store, settings.broker.queue)
+    try:
+        await open_to_wait(store, settings)
+        shown = await follow(store.output, task_id, attempt, JsonWriter() if as_json else TextWriter())
+    finally:
+        await store.close()
+    if not shown:
+        say(f"task {task_id} has ended without {'an attempt' if attempt is None else f'attempt {attempt}'}")
+    return EX_OK if shown else EX_FAILED
+
+
+def _object(said: Said) -> dict[str, Any]:
     from gridsidecar.cli.times import in_utc
 
-    if as_json:
-        shown = in_utc(row)
-        print(json_text({name: shown[name] for name in (*_SHOWN, "stderr_tail")}))
-    elif row["log_head"] or row["log_tail"]:
-        for line in _lines(row):
-            print(line)
-    else:
-        say(f"attempt {row['attempt']} of task {row['task_id']} said nothing")
+    head = said.pieces[0].text if said.pieces and not said.pieces[0].left_out else ""
+    return in_utc(
+        {
+            "task_id": said.task_id,
+            "attempt": said.attempt,
+            "outcome": said.outcome,
+            "running": said.running,
+            "started_at": said.started_at,
+            "ended_at": said.ended_at,
+            "worker": said.worker,
+            "worker_id": said.worker_id,
+            "log_head": head or None,
+            "log_tail": said.text[len(head) :] or None,
+            "log_dropped": sum(piece.left_out for piece in said.pieces),
+            "stderr_tail": said.stderr_tail,
+        }
+    )
 
 
-def _lines(row: Mapping[str, Any]) -> Iterator[str]:
-    head, tail, dropped = clean_text(row["log_head"] or ""), clean_text(row["log_tail"] or ""), row["log_dropped"]
-    if dropped:
-        yield head.removesuffix("\n")
-        yield f"[... {dropped:,} bytes left out ...]"
-        yield tail.removesuffix("\n")
-    else:
-        yield (head + tail).removesuffix("\n")
+def _print(said: Said) -> None:
+    for piece in said.pieces:
+        if piece.left_out:
+            print(left_out(piece.left_out))
+        print(clean_text(piece.text).removesuffix("\n"))
+    if said.lost or said.running or not said.pieces:
+        say(state_of(said))
+
+
+def left_out(count: int) -> str:
+    return f"[... {count:,} bytes left out ...]"
+
+
+def state_of(said: Said) -> str:
+    """What is to be known beside the text."""
+    which = f"attempt {said.attempt} of task {said.task_id}"
+    if said.running:
+        words = "" if said.pieces else ", and nothing that it said has come yet"
+        return f"{which} runs on {clean(said.worker or 'an earlier system')}{words}"
+    if said.lost:
+        worker = clean(said.worker or "an earlier system")
+        words = "the last seconds before that may be missing" if said.pieces else "nothing is known of what it said"
+        return f"{which} was lost with its worker, {worker}: {words}"
+    if said.notes and "its log is left out" in said.notes:
+        return f"of {which}, {clean(said.notes)}"
+    if said.outcome is None:
+        return f"nothing is known of what {which} said"
+    return f"{which} said nothing"
+
+
+async def last_line(output: Output, task_id: str) -> str:
+    """The last line that a running task has said, safe to show; empty where there is none."""
+    said = await output.said(task_id)
+    lines = said.text.splitlines() if said is not None else []
+    return clean(next((line.strip() for line in reversed(lines) if line.strip()), ""))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridsidecar.cli.callback_view import callback_object, callback_words
 from gridsidecar.cli.listing import aligned
+from gridsidecar.cli.logs import last_line
 from gridsidecar.cli.screen import clean, console, cut, interactive, json_text
 from gridsidecar.cli.task_words import STYLES, View, due, duration, ended, error_line, percent, status_of
 from gridsidecar.cli.times import in_utc, local_time, seconds_between
@@ -19,17 +20,20 @@ if TYPE_CHECKING:
 
 RESULT_SHOWN = 400  # characters
 _LOG_COLUMNS = ("task_id", "log_head", "log_tail", "log_dropped")
-_COLUMNS = ("#", "outcome", "started", "took", "exit", "error")
+_COLUMNS = ("#", "outcome", "started", "took", "exit", "worker", "error")
 Attempts = Sequence[Mapping[str, Any]]
 Callbacks = Sequence[Mapping[str, Any]]
 Facts = Sequence[tuple[str, str]]  # label and text
 
 
 async def read_task(store: OpenStore, task_id: str) -> tuple[View, Attempts, Callbacks] | None:
-    """A task, its history, and the callbacks about it, newest first; None when there is no such task."""
+    """A task, its history, and the callbacks about it, newest first; None when there is no such task. One that runs
+    has what it said last, as `says`."""
     view = await store.reading.get(task_id)
     if view is None:
         return None
+    if view["status"] == "running":
+        view["says"] = await last_line(store.output, task_id)
     return view, await store.reading.attempts(task_id), await store.outbox.all(task_id=task_id)
 
 
@@ -66,6 +70,10 @@ def _facts(view: View) -> Iterator[tuple[str, str]]:
             yield label, local_time(view[name])
     if time := took(view):
         yield "took", time
+    if view["worker"]:
+        yield "worker", clean(view["worker"])
+    if view.get("says"):
+        yield "says", cut(view["says"], RESULT_SHOWN)
     if view["next_run_at"] is not None and not ended(view):
         yield "next run", f"{due(view)}, at {local_time(view['next_run_at'])}"
     if view["cancel_requested"] and not ended(view):
@@ -103,6 +111,7 @@ def _history(attempts: Attempts) -> list[tuple[str, ...]]:
             local_time(row["started_at"]).split(" ")[1] if row["started_at"] else "",
             duration(seconds_between(row["started_at"], row["ended_at"])) if row["started_at"] else "",
             _exit_words(row),
+            clean(row["worker"] or ""),
             error_line({"last_error_type": None, **row}),
         )
         for row in attempts

@@ -323,6 +323,11 @@ class LogSettings(Section):
     dir: str | None = Field(default=None, description="Folder for log files, rotated by size; null = stderr only.")
     language: Literal["en", "zh"] = Field(default="en", description="Language of the log lines.")
     stats_interval: NonNegative = Field(default=60, description="Seconds between two lines of figures; 0 = none.")
+    handler_output: bool = Field(
+        default=False,
+        description="Each line that a handler prints is also a line of the log, at level INFO, with task id and "
+        "attempt; at most 1,000 a second.",
+    )
 
 
 class Settings(Section):

@@ -14,7 +14,7 @@ from gridsidecar.task import Cancelled, Claim, Disowned, Ended, Interrupted, Out
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import HandlerSettings  # a supervisor needs our reaper, and no pydantic
-    from gridsidecar.handler.capture import OnText
+    from gridsidecar.handler.capture import LogText
     from gridsidecar.handler.command import Command
     from gridsidecar.wire import Spliced
 
@@ -85,10 +85,13 @@ class Handler(Protocol):
         """No attempt will follow: end what waits for one, in good order until `cut_short` is set."""
         ...
 
-    async def run(self, claim: Claim, on_progress: Callable[[Progress], None], stop: Stop) -> Ended:
+    async def run(
+        self, claim: Claim, on_progress: Callable[[Progress], None], stop: Stop, log: LogText | None = None
+    ) -> Ended:
         """Run the command once for this claim. Never raises for what the command does; every end is an outcome.
 
-        `on_progress` is called for each progress event, as often as the handler sends one, and must not block.
+        `on_progress` is called for each progress event, as often as the handler sends one, and must not block. What
+        the command prints and logs is written into `log`, as it arrives.
         """
         ...
 
@@ -109,24 +112,20 @@ def width_of(settings: HandlerSettings, concurrency: int) -> int:
 def make_handlers(
     settings: Mapping[str, HandlerSettings],
     clock: Clock,
-    on_text: OnText | None = None,
     *,
     concurrency: int = 1,
     rng: random.Random | None = None,
 ) -> dict[str, Handler]:
-    """A handler for each task type that the configuration names. Nothing is started.
-
-    `on_text` hears of all that a handler prints and logs, as it arrives; it must not block.
-    """
+    """A handler for each task type that the configuration names. Nothing is started."""
     from gridsidecar.handler.oneshot import OneshotHandler
 
     def make(name: str, handler: HandlerSettings) -> Handler:
         if handler.mode == "oneshot":
-            return OneshotHandler(name, handler, clock, on_text)
+            return OneshotHandler(name, handler, clock)
         from gridsidecar.handler.pool import PersistentHandler
 
         width = width_of(handler, concurrency)
-        return PersistentHandler(name, handler, clock, rng or system_random(), width, on_text)
+        return PersistentHandler(name, handler, clock, rng or system_random(), width)
 
     return {name: make(name, handler) for name, handler in settings.items()}
 

@@ -84,6 +84,25 @@ class LogText:
         return b""
 
     @property
+    def total(self) -> int:
+        """Bytes that were said."""
+        return self._total
+
+    @property
+    def head_size(self) -> int:
+        """Bytes of the beginning that are kept, until now."""
+        return len(self._head)
+
+    def since(self, start: int) -> tuple[int, bytes]:
+        """What is kept from byte `start` on, to the end of the beginning or of all; and the byte at which that starts:
+        a later one where some is gone."""
+        if start < len(self._head):
+            return start, bytes(self._head[start:])
+        tail = self._tail.bytes()
+        first = self._total - len(tail)
+        return max(start, first), tail[max(0, start - first) :]
+
+    @property
     def head(self) -> str:
         return text_of(self._head)
 

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from gridsidecar import wire
 from gridsidecar.config.settings import HandlerSettings
-from gridsidecar.handler.capture import OnText, text_of
+from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.hearing import Hearing, OnProgress, noted
 from gridsidecar.handler.lines import LineSplitter, MessageScanner
 from gridsidecar.handler.verdict import Output, Said
@@ -34,9 +34,9 @@ class Conversation(Hearing):
     """
 
     def __init__(
-        self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, on_text: OnText | None = None
+        self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, log: LogText | None = None
     ) -> None:
-        super().__init__(settings, claim, on_progress, on_text)
+        super().__init__(settings, claim, on_progress, log)
         self._events = _Voice(wire.Channel.EVENTS)
         self._stdout = _Voice(wire.Channel.STDOUT)
         self._splitter = LineSplitter(on_discard=partial(self._lose, self._events))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gridsidecar import wire
 from gridsidecar.config.settings import HandlerSettings
-from gridsidecar.handler.capture import STDERR_BYTES, LogText, OnText, Tail
+from gridsidecar.handler.capture import STDERR_BYTES, LogText, Tail
 from gridsidecar.task import Checkpoint, Claim, Progress
 from gridsidecar.wire.strict_json import data_json
 
@@ -19,10 +19,10 @@ class Hearing:
     """Takes note of output and events; knows nothing of channels and processes."""
 
     def __init__(
-        self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, on_text: OnText | None = None
+        self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, log: LogText | None = None
     ) -> None:
         self.claim = claim
-        self.log = LogText(on_text=on_text)
+        self.log = LogText() if log is None else log
         self.stderr_tail = Tail(STDERR_BYTES)
         self.ignored = 0
         self.stopping = False  # set once we asked the handler to end: what it says from then on is late

@@ -10,7 +10,7 @@ from gridsidecar import failpoints, wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.handler import Stop, timeout_of, unstarted
-from gridsidecar.handler.capture import OnText, text_of
+from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.conversation import Conversation
 from gridsidecar.handler.deadlines import Deadlines
@@ -28,9 +28,8 @@ _FOUND_FOR_S = 1.0  # how long a command that was found counts as found
 class OneshotHandler:
     """Runs one configured command, a fresh process for each attempt."""
 
-    def __init__(self, name: str, settings: HandlerSettings, clock: Clock, on_text: OnText | None = None) -> None:
+    def __init__(self, name: str, settings: HandlerSettings, clock: Clock) -> None:
         self._settings = settings
-        self._on_text = on_text
         self._clock = clock
         self._command = Command(name, tuple(settings.command), settings.cwd, handler_environment(settings, os.environ))
         self._program: str | None = None
@@ -50,11 +49,11 @@ class OneshotHandler:
     async def close(self, cut_short: asyncio.Event) -> None:
         """See the seam."""
 
-    async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop) -> Ended:
+    async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop, log: LogText | None = None) -> Ended:
         """See the seam."""
         if stop.reason is not None:
             return Ended(unstarted(stop.reason))
-        attempt = _Attempt(self._settings, claim, on_progress, self._on_text)
+        attempt = _Attempt(self._settings, claim, on_progress, log)
         try:
             attempt.start(self._prepared(claim, timeout_of(claim, self._settings)))
         except NotStartable as problem:
@@ -98,11 +97,9 @@ class OneshotHandler:
 class _Attempt:
     """One process with its timers and the reason why we ended it, if we did."""
 
-    def __init__(
-        self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, on_text: OnText | None
-    ) -> None:
+    def __init__(self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, log: LogText | None) -> None:
         self._settings = settings
-        self._talk = Conversation(settings, claim, on_progress, on_text)
+        self._talk = Conversation(settings, claim, on_progress, log)
         self._cause: Cause | None = None
         self._deadlines = Deadlines(timeout_of(claim, settings), settings.stall_timeout, self._end_for)
         self._oom = own_oom_counter()

@@ -13,7 +13,7 @@ from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.handler import Stop, unstarted
-from gridsidecar.handler.capture import OnText
+from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.environment import handler_environment, traceparent_of
 from gridsidecar.handler.hearing import OnProgress
@@ -45,13 +45,11 @@ class PersistentHandler:
         clock: Clock,
         rng: random.Random,
         width: int,
-        on_text: OnText | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._rng = rng
         self._width = width  # most processes
-        self._on_text = on_text
         self._command = Command(name, tuple(settings.command), settings.cwd, handler_environment(settings, os.environ))
         self._seats: set[asyncio.Task[None]] = set()
         self._coming = 0  # seats that will have a process to offer, or fail
@@ -79,7 +77,7 @@ class PersistentHandler:
 
     # -- an attempt ---------------------------------------------------------------------------------------------------
 
-    async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop) -> Ended:
+    async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop, log: LogText | None = None) -> Ended:
         """See the seam."""
         untouched = 0
         while stop.reason is None:
@@ -88,7 +86,7 @@ class PersistentHandler:
                 break
             if isinstance(got, CannotStart):
                 return Ended(got)
-            turn = Turn(self._settings, claim, on_progress, self._on_text)
+            turn = Turn(self._settings, claim, on_progress, log)
             try:
                 await got.take(turn, self._line(claim, turn.timeout), stop)
             finally:

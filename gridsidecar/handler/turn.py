@@ -8,7 +8,7 @@ from typing import assert_never
 from gridsidecar import wire
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.handler import timeout_of
-from gridsidecar.handler.capture import OnText, text_of
+from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.hearing import Hearing, OnProgress, noted
 from gridsidecar.handler.memory import own_oom_counter
@@ -21,9 +21,9 @@ class Turn(Hearing):
     """The first terminal message ends it at once; without one, the end of the process does."""
 
     def __init__(
-        self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, on_text: OnText | None = None
+        self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, log: LogText | None = None
     ) -> None:
-        super().__init__(settings, claim, on_progress, on_text)
+        super().__init__(settings, claim, on_progress, log)
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self.timeout = timeout_of(claim, settings)

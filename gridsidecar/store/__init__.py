@@ -11,10 +11,12 @@ from gridsidecar.store.aside import Aside
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.outbox import Outbox, OwedCallback, Taken
+from gridsidecar.store.output import Output, Piece, Said
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
+from gridsidecar.store.received import Received, TakenOver
 from gridsidecar.store.retention import Retention
-from gridsidecar.store.store import Received, Store
+from gridsidecar.store.store import Store
 
 __all__ = [
     "Aside",
@@ -22,27 +24,32 @@ __all__ = [
     "Leases",
     "OpenStore",
     "Outbox",
+    "Output",
     "OwedCallback",
+    "Piece",
     "Reading",
     "Received",
     "Retention",
     "RowRejected",
+    "Said",
     "StatementRefused",
     "Store",
     "Taken",
+    "TakenOver",
     "make_store",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
-    """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, what is too old, and
-    for people."""
+    """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, what handlers say,
+    what is too old, and for people."""
 
     database: Database
     tasks: Store
     leases: Leases
     outbox: Outbox
+    output: Output
     retention: Retention
     reading: Reading
 
@@ -73,6 +80,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) 
         Store(database, queries, queue, clock),
         Leases(database, queries, queue, clock),
         Outbox(database, queries, queue, clock),
+        Output(database, queries),
         Retention(database, queries, queue, settings.retention_days, clock),
         Reading(database, queries, queue),
     )

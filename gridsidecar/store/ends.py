@@ -28,21 +28,21 @@ class Ends:
         self._batch = batch
 
     async def commit(
-        self, claim: Claim, transition: Transition, report: Report, progress: Progress
+        self, claim: Claim, transition: Transition, report: Report, progress: Progress, *, said: bool = False
     ) -> Transition | None:
-        """Write an attempt's end; what now stands in the row.
+        """Write an attempt's end; what now stands in the row. `said`: parts of its output are stored already.
 
         That is `transition`, or what of it the database would store, or the cancellation that came in meanwhile, or
         None when a newer claim owns the task. Raises `RowRejected` where not even its status can be stored.
         """
-        transition, written = await self._write_storable(claim, transition, report, progress)
+        transition, written = await self._write_storable(claim, transition, report, progress, said)
         if written:
             return transition
         match await self._reread(claim):
             case Reread.WRITTEN:
                 return transition
             case Reread.CANCEL:
-                return await self.commit(claim, lifecycle.cancelled(claim), report, progress)
+                return await self.commit(claim, lifecycle.cancelled(claim), report, progress, said=said)
             case Reread.LOST:
                 return None
 
@@ -57,7 +57,7 @@ class Ends:
         await self._database.batch([(self._queries["set_aside"], {"id": task_id, "attempt": attempt})])
 
     async def _write_storable(
-        self, claim: Claim, transition: Transition, report: Report, progress: Progress
+        self, claim: Claim, transition: Transition, report: Report, progress: Progress, said: bool
     ) -> tuple[Transition, bool]:
         """What was written, and whether the row was ours. Most ends are written whole, together with others."""
         first: RowRejected | None = None
@@ -65,7 +65,7 @@ class Ends:
         for form in endings.forms(transition, wants_callback=claim.task.callback.wanted):
             try:
                 end = form.of(transition, report, progress, str(last or ""))
-                statements = self._statements(claim, end, str(last or ""))
+                statements = self._statements(claim, end, str(last or ""), said)
                 counts = await (self._database.batch(statements) if last else self._together(claim, statements))
             except RowRejected as error:
                 first, last = first or error, error
@@ -79,12 +79,18 @@ class Ends:
     async def _together(self, claim: Claim, statements: tuple[Statement, ...]) -> list[int]:
         return await self._batch.write(claim.task_id, *statements)
 
-    def _statements(self, claim: Claim, end: End, problem: str) -> tuple[Statement, ...]:
+    def _statements(self, claim: Claim, end: End, problem: str, said: bool) -> tuple[Statement, ...]:
         row = records.end_columns(claim, end.transition, end.progress, CHECK_GRACE, end.report.duration_s)
         history = records.attempt_columns(claim, end.transition, end.report)
         return (
             (self._queries["commit"], row),
             *([(self._queries["attempt_ended"], history)] if end.in_history else ()),
+            # The parts of a log that is left out are all that there is of it.
+            *(
+                [(self._queries["said_in_full"], records.fence(claim))]
+                if said and end.in_history and history["log_head"]
+                else ()
+            ),
             *(self._owed(claim, end, problem) if claim.task.callback.wanted else ()),
         )
 

@@ -26,7 +26,7 @@ class Reading:
 
     async def attempts(self, task_id: str) -> list[dict[str, Any]]:
         """The history of a task, first attempt first."""
-        return await self._read("attempts_of", {"id": task_id})
+        return [records.attempt_view(row) for row in await self._read("attempts_of", {"id": task_id})]
 
     async def tasks(
         self,

@@ -97,7 +97,7 @@ def kept(message: Message, row_id: str, queue: str, error: str) -> dict[str, Any
 def row(stored: Mapping[str, Any]) -> Row:
     lease_left = stored["lease_left"]
     return Row(
-        status=_status(stored["status"]),
+        status=status_of(stored["status"]),
         attempt=stored["attempt"],
         retry_count=stored["retry_count"],
         crashes=stored["crashes"],
@@ -117,10 +117,12 @@ def row(stored: Mapping[str, Any]) -> Row:
             data=_kept(stored["callback_data"]),
         ),
         unclaimed=bool(stored["unclaimed"]),
+        worker_name=stored["worker_name"],
+        silent_for=None if lease_left is None else float(stored["lease"]) - float(lease_left),
     )
 
 
-def _status(stored: str | None) -> Status:
+def status_of(stored: str | None) -> Status:
     """No value, and the empty one that MySQL makes of an unknown value of an enum, are a row that nobody has begun."""
     try:
         return Status(stored or Status.PENDING)
@@ -203,6 +205,7 @@ def attempt_columns(claim: Claim, transition: Transition, report: Report) -> dic
         "id": claim.task.task_id,
         "attempt": claim.attempt,
         "worker_id": claim.worker_id,
+        "worker_name": _cut(claim.worker_name, SHORT),
         "duration": round(report.duration_s, 3),
         "outcome": transition.outcome,
         "error": _cut(transition.error, ERROR_LIMIT),
@@ -229,6 +232,7 @@ def view(stored: Mapping[str, Any]) -> dict[str, Any]:
         **shown,
         "handed_off": bool(shown["handed_off"]),
         "cancel_requested": bool(shown["cancel_requested"]),
+        "worker": shown["worker"] or shown["worker_id"],
         "due_in_s": _due(stored["due_in"]),
     }
 
@@ -236,6 +240,13 @@ def view(stored: Mapping[str, Any]) -> dict[str, Any]:
 def summary(stored: Mapping[str, Any]) -> dict[str, Any]:
     """One task of a list: what `view` has of it, without data and result."""
     return {"task_id": stored["id"], **_shown(stored), "due_in_s": _due(stored["due_in"])}
+
+
+def attempt_view(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """One attempt of a task's history."""
+    shown = dict(stored)
+    name = shown.pop("worker_name")
+    return shown | {"worker": name or stored["worker_id"]}
 
 
 def _shown(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Retention:
             ids = tuple(task_id for task_id in ids if task_id not in owed)
             if ids:
                 await connection.execute(self._queries["prune_attempts"], {"ids": ids})
+                await connection.execute(self._queries["prune_output"], {"ids": ids})
                 await connection.execute(self._queries["prune_tasks"], {"ids": ids})
             return len(ids)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from gridsidecar import lifecycle, telemetry
 from gridsidecar.clock import Clock
-from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Reception, Resume, Row, Wait
+from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Resume, Row, Wait
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement
 from gridsidecar.store.ends import CHECK_GRACE, Ends
 from gridsidecar.store.outbox import Owed, Owing
 from gridsidecar.store.queries import Query
+from gridsidecar.store.received import Received, TakenOver
 from gridsidecar.task import (
     NO_CALLBACK,
     Callback,
@@ -26,15 +27,6 @@ from gridsidecar.task import (
     Task,
     Transition,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """What a delivery meant, and the claim where it may start an attempt."""
-
-    reception: Reception
-    claim: Claim | None = None
-    attempt: int = 0  # of the row, for the stamp on an alarm
 
 
 class Store:
@@ -90,7 +82,7 @@ class Store:
                         return Received(Wait(delay=row.due_in), attempt=row.attempt)
                 await self._begin(connection, task, me, row, reception)
                 claim = _claim(task, me, row, reception, started=foreign)
-                return Received(reception, claim, reception.attempt)
+                return Received(reception, claim, reception.attempt, _taken_over(row, reception))
             case Resume():
                 assert row is not None
                 begun = Begin(attempt=row.attempt, crashes=row.crashes, ahead=row.ahead)
@@ -99,6 +91,7 @@ class Store:
             case Close():
                 assert row is not None
                 await self._close(connection, task.task_id, row, reception, owed)
+                return Received(reception, None, row.attempt, _taken_over(row, reception))
             case Adopt() | Drop() | Wait() | AwaitSlot():
                 pass
             case _:
@@ -164,7 +157,9 @@ class Store:
             "id": task_id,
             "attempt": row.attempt,
             "worker_id": row.worker_id,
-            "error": "its worker stopped renewing its lease" if row.worker_id else "whoever ran it is gone",
+            "error": f"its worker {row.owner} stopped renewing its lease"
+            if row.worker_id
+            else "whoever ran it is gone",
         }
         await connection.execute(self._queries["attempt_lost"], params)
 
@@ -255,10 +250,10 @@ class Store:
     # -- an attempt runs and ends -------------------------------------------------------------------------------------
 
     async def commit(
-        self, claim: Claim, transition: Transition, report: Report, progress: Progress
+        self, claim: Claim, transition: Transition, report: Report, progress: Progress, *, said: bool = False
     ) -> Transition | None:
         """Write an attempt's end, fenced by id, attempt and worker; what now stands in the row: see `Ends.commit`."""
-        return await self.ends.commit(claim, transition, report, progress)
+        return await self.ends.commit(claim, transition, report, progress, said=said)
 
     async def progress(self, claim: Claim, progress: Progress) -> bool:
         """Note how far the attempt is; False when it is not ours any more."""
@@ -322,7 +317,18 @@ class Store:
 
 
 def _first_claim(task: Task, me: Me, max_retry_count: int) -> Claim:
-    return Claim(task=task, attempt=1, worker_id=me.worker_id, max_retry_count=max_retry_count, ahead=me.ahead)
+    return Claim(
+        task=task,
+        attempt=1,
+        worker_id=me.worker_id,
+        worker_name=me.worker_name,
+        max_retry_count=max_retry_count,
+        ahead=me.ahead,
+    )
+
+
+def _taken_over(row: Row, reception: Begin | Close) -> TakenOver | None:
+    return TakenOver(row.attempt, row.owner, row.silent_for) if reception.rescues else None
 
 
 def _claim(task: Task, me: Me, row: Row, begun: Begin, *, started: bool = False) -> Claim:
@@ -331,6 +337,7 @@ def _claim(task: Task, me: Me, row: Row, begun: Begin, *, started: bool = False)
         task=replace(task, callback=row.callback),  # the row's: another program may have written it
         attempt=begun.attempt,
         worker_id=me.worker_id,
+        worker_name=me.worker_name,
         max_retry_count=row.max_retry_count,
         retry_count=row.retry_count,
         crashes=begun.crashes,

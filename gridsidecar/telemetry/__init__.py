@@ -181,6 +181,22 @@ def task_update(update: TaskUpdate) -> None:
         )
 
 
+def handler_said(claim: Claim, stream: str, text: str) -> None:
+    """A handler printed a line."""
+    info("handler output", task_id=claim.task_id, attempt=claim.attempt, stream=stream, line=text)
+
+
+def handler_said_more(claim: Claim, lines: int) -> None:
+    """A handler printed more lines than the log takes in so short a time."""
+    info("handler output left out of the log", task_id=claim.task_id, attempt=claim.attempt, lines=lines)
+
+
+def taken_over(*, task_id: str, attempt: int, worker: str, silent_for: float | None) -> None:
+    """An attempt's worker is dead: the task is ours now."""
+    seconds = None if silent_for is None else round(silent_for, 1)
+    warning("task taken over from a dead worker", task_id=task_id, attempt=attempt, worker=worker, silent_for=seconds)
+
+
 def superseded(claim: Claim, report: Report) -> None:
     """An attempt ended whose task belongs to somebody else by now."""
     info(

@@ -23,7 +23,12 @@ CHINESE = {
     "task failed": "任务失败",
     "task cancelled": "任务已取消",
     "task superseded": "任务已被接管，本次执行作废",
+    "handler output": "处理程序输出",
+    "handler output left out of the log": "处理程序输出过多，部分未写入日志",
+    "output not stored yet": "输出暂未入库",
+    "output cannot be stored while the task runs": "运行中的输出无法入库，数据库拒绝写入",
     # Whose a task is
+    "task taken over from a dead worker": "已接管失联 worker 的任务",
     "attempt lost to another worker": "任务已被其他 worker 接管，本次执行终止",
     "a row without an attempt goes back": "任务没有对应的执行，已退回队列",
     "declared dead by another worker; going on under a new identity": "已被其他 worker 判定失联，改用新身份继续运行",

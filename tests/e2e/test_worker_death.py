@@ -153,3 +153,4 @@ async def test_a_handler_that_outlives_its_killed_sidecar_decides_nothing(place:
     assert await second.ended() == 0
     assert place.row("t0")["attempt"] == 2
     assert [entry["outcome"] for entry in place.attempts("t0")] == ["lost", "success"]
+    assert second.text.count("task taken over from a dead worker  task_id=t0 attempt=1 worker=") == 1

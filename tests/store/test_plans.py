@@ -20,6 +20,8 @@ ROWS = 4000
 MANY = 500  # ids in one statement, as many as the store ever sends
 BY_ID = {"tasks": "PRIMARY"}
 CALLBACK_BY_ID = {"callbacks": "PRIMARY"}
+HISTORY = {"attempts": "PRIMARY"}
+OUTPUT = {"output": "PRIMARY"}
 
 HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     # A delivery comes in, and goes out.
@@ -29,9 +31,12 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "message_of": BY_ID,
     "running_of_type": {"tasks": "status", "workers": "PRIMARY"},
     **dict.fromkeys(["keep_again", "forget_kept", "take_over", "defer", "begin_next", "close", "commit"], BY_ID),
-    **dict.fromkeys(
-        ["attempt_lost", "progress", "mark_started", "hand_off", "entrust", "return_row", "owe_callback"], BY_ID
-    ),
+    "attempt_lost": BY_ID | {"workers": "PRIMARY"},
+    **dict.fromkeys(["progress", "mark_started", "hand_off", "entrust", "return_row", "owe_callback"], BY_ID),
+    # What it says meanwhile.
+    "say": BY_ID,
+    **dict.fromkeys(["forget_said", "prune_output", "said"], OUTPUT),
+    "said_in_full": OUTPUT | HISTORY,
     # Workers and maintenance. Of the tasks they read those that run, or are due.
     "leave": {"workers": "PRIMARY"},
     "rows_of_worker": {"tasks": "status"},
@@ -52,8 +57,9 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "due_callback_of": {"callbacks": "receiver"},
     **dict.fromkeys(["callback", "try_callback", "callback_delivered", "callback_failed"], CALLBACK_BY_ID),
     # What people and KEDA ask of one task, or often.
-    **dict.fromkeys(["ask_cancel", "retry_by_hand", "refuse_again", "reopen_refused", "view"], BY_ID),
-    "attempts_of": {"attempts": "PRIMARY"},
+    **dict.fromkeys(["ask_cancel", "retry_by_hand", "refuse_again", "reopen_refused"], BY_ID),
+    **dict.fromkeys(["view", "last_attempt"], BY_ID | {"workers": "PRIMARY"}),
+    **dict.fromkeys(["attempts_of", "attempt_of"], HISTORY),
     "replay_dead_callbacks": {"callbacks": "dead"},
     "counts": {"tasks": "status"},
 }
@@ -72,7 +78,7 @@ SMALL_OR_SELDOM = {
     *("tables", "schema_version", "create_schema_version"),  # at the start
     "owed",  # a view, whose plan is looked at below
 }
-ALIASES = {"t": "tasks", "w": "workers", "c": "callbacks"}
+ALIASES = {"t": "tasks", "w": "workers", "c": "callbacks", "a": "attempts"}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "mysql"])
@@ -107,10 +113,12 @@ def filled(url: str) -> Direct:
         "": {"id": name, "status": states, "worker_id": some("NULL", d00="'w1'"), "created_at": early,
              "updated_at": early, "completed_at": early, "queue": "'q'", "body": "'{}'", "attempt": "1",
              "next_run_at": waits, "next_check_at": waits},
-        "_attempts": {"task_id": name, "attempt": "1", "ended_at": early, "outcome": "'success'"},
+        "_attempts": {"task_id": name, "attempt": "1", "worker_id": "'w1'", "ended_at": early,
+                      "outcome": "'success'"},
         "_callbacks": {"task_id": name, "rerun": "0", "id": name, "attempt": "1", "queue": "'q'", "kind": "'http'",
                        "receiver": some("'h:80'", d05="'h:81'"), "body": "'{}'", "created_at": early,
                        "next_try_at": some("NULL", d00=early, d01=late), "dead": some("0", d04="1")},
+        "_output": {"task_id": name, "attempt": "1", "start": "0", "said_at": early, "bytes": "'x'"},
     }.items():  # fmt: skip
         tables.run(f"INSERT INTO {TASKS}{table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} {many}")
     for number_ in range(50):
@@ -120,7 +128,10 @@ def filled(url: str) -> Direct:
             *(f"w{number_}", LONG_AGO, FAR_AWAY),
         )
     if tables.is_mysql:  # SQLite has no statistics in production either
-        tables.run("ANALYZE TABLE " + ", ".join(TASKS + side for side in ("", "_attempts", "_callbacks", "_workers")))
+        tables.run(
+            "ANALYZE TABLE "
+            + ", ".join(TASKS + side for side in ("", "_attempts", "_callbacks", "_workers", "_output"))
+        )
     return tables
 
 
@@ -216,6 +227,8 @@ def with_values(text: str, ids: str) -> str:
         **dict.fromkeys(["id", "task_id"], "'t100'"),
         **dict.fromkeys(["limit", "age", "lease", "gap", "grace", "delay"], "100"),
         **dict.fromkeys(["rerun", "tries", "crashes", "cancel_requested", "beats_cancel", "refused", "given_up"], "0"),
+        **dict.fromkeys(["start", "since"], "100000"),
+        **dict.fromkeys(["until", "part"], "200000"),
         "attempt": "1",
         "status": "'running'",
         "worker_id": "'w1'",

@@ -55,7 +55,9 @@ SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
-    WHERE w.id = t.worker_id) AS lease_left
+    WHERE w.id = t.worker_id) AS lease_left,
+  (SELECT w.name FROM {workers} w WHERE w.id = t.worker_id) AS worker_name,
+  (SELECT w.lease FROM {workers} w WHERE w.id = t.worker_id) AS lease
 FROM {tasks} t WHERE t.id = :id
 
 -- name: row_locked
@@ -64,7 +66,9 @@ SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
-    WHERE w.id = t.worker_id) AS lease_left
+    WHERE w.id = t.worker_id) AS lease_left,
+  (SELECT w.name FROM {workers} w WHERE w.id = t.worker_id) AS worker_name,
+  (SELECT w.lease FROM {workers} w WHERE w.id = t.worker_id) AS lease
 FROM {tasks} t WHERE t.id = :id
 
 -- name: take_over
@@ -173,18 +177,33 @@ WHERE task_id = :id OR id = :id
 UPDATE {callbacks} SET tries = (tries & 1073741823) + 1, failures = 0, dead = 0, next_try_at = {now} WHERE dead = 1
 
 -- name: attempt_ended
-INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type,
+INSERT INTO {attempts} (task_id, attempt, worker_id, worker_name, started_at, ended_at, outcome, error_message, error_type,
   exit_code, signal_number, cpu_seconds, peak_memory, log_head, log_tail, log_dropped, stderr_tail, notes)
-VALUES (:id, :attempt, :worker_id, strftime('%Y-%m-%d %H:%M:%f', 'now', -:duration || ' seconds'), {now},
+VALUES (:id, :attempt, :worker_id, :worker_name, strftime('%Y-%m-%d %H:%M:%f', 'now', -:duration || ' seconds'), {now},
   :outcome, :error, :error_type, :exit_code, :signal_number, :cpu_seconds, :peak_memory, :log_head, :log_tail,
   :log_dropped, :stderr_tail, :notes)
 ON CONFLICT (task_id, attempt) DO NOTHING
 
 -- name: attempt_lost
-INSERT INTO {attempts} (task_id, attempt, worker_id, started_at, ended_at, outcome, error_message, error_type)
-SELECT t.id, t.attempt, :worker_id, t.started_at, {now}, 'lost', :error, 'WorkerLost'
+INSERT INTO {attempts} (task_id, attempt, worker_id, worker_name, started_at, ended_at, outcome, error_message, error_type)
+SELECT t.id, t.attempt, :worker_id, COALESCE((SELECT w.name FROM {workers} w WHERE w.id = :worker_id), :worker_id),
+  t.started_at, {now}, 'lost', :error, 'WorkerLost'
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt
 ON CONFLICT (task_id, attempt) DO NOTHING
+
+-- name: say
+-- A part is written again while it grows. The row is held until this is done, so that nothing comes after the end.
+REPLACE INTO {output} (task_id, attempt, start, said_at, bytes)
+SELECT t.id, t.attempt, :start, {now}, :bytes
+FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.worker_id = :worker_id AND t.status = 'running'
+
+-- name: forget_said
+DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND start >= :start AND start < :until
+
+-- name: said_in_full
+-- Its history has all of it by now; that of a lost attempt has not.
+DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND EXISTS (SELECT 1 FROM {attempts} a
+  WHERE a.task_id = :id AND a.attempt = :attempt AND a.worker_id = :worker_id AND a.outcome <> 'lost')
 
 -- name: progress
 UPDATE {tasks} SET progress = COALESCE(:progress, progress),
@@ -239,6 +258,9 @@ SELECT DISTINCT task_id FROM {callbacks} WHERE task_id IN (SELECT value FROM jso
 
 -- name: prune_attempts
 DELETE FROM {attempts} WHERE task_id IN (SELECT value FROM json_each(:ids))
+
+-- name: prune_output
+DELETE FROM {output} WHERE task_id IN (SELECT value FROM json_each(:ids))
 
 -- name: prune_tasks
 DELETE FROM {tasks} WHERE id IN (SELECT value FROM json_each(:ids))
@@ -307,12 +329,25 @@ SELECT attempt, body, headers FROM {tasks} WHERE id = :id
 SELECT t.id, t.task_type, t.status, t.data, t.result, t.error_message, t.progress, t.retry_count, t.max_retry_count,
   t.callback_url, t.callback_type, t.created_at, t.updated_at, t.started_at, t.completed_at, t.progress_message,
   t.callback_data, t.error_type, t.last_error_type, t.traceback, t.priority, t.timeout, t.attempt, t.crashes,
-  t.interruptions, t.worker_id, t.handed_off, t.next_run_at, t.cancel_requested, t.checkpoint, t.queue,
+  t.interruptions, t.worker_id, (SELECT w.name FROM {workers} w WHERE w.id = t.worker_id) AS worker, t.handed_off,
+  t.next_run_at, t.cancel_requested, t.checkpoint, t.queue,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in
 FROM {tasks} t WHERE t.id = :id
 
 -- name: attempts_of
 SELECT * FROM {attempts} WHERE task_id = :id ORDER BY attempt
+
+-- name: attempt_of
+SELECT * FROM {attempts} WHERE task_id = :id AND attempt = :attempt
+
+-- name: last_attempt
+SELECT t.status, t.attempt, t.worker_id, (SELECT w.name FROM {workers} w WHERE w.id = t.worker_id) AS worker, t.started_at
+FROM {tasks} t WHERE t.id = :id
+
+-- name: said
+-- No part is longer than :part bytes.
+SELECT start, bytes FROM {output}
+WHERE task_id = :id AND attempt = :attempt AND start > :since - :part ORDER BY start
 
 -- name: tasks
 SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_count, t.max_retry_count, t.attempt,

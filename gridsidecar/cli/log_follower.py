@@ -1,0 +1,153 @@
+"""Follow what a task's attempts say, one after the other, until the task has ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from gridsidecar.cli.logs import left_out, state_of
+from gridsidecar.cli.screen import clean, clean_text, json_text, say
+from gridsidecar.clock import SystemClock
+from gridsidecar.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from gridsidecar.store import Output, Said
+
+T = TypeVar("T")
+LOOK_EVERY = 1.0  # seconds
+HINT_AFTER = 10.0  # seconds without any row
+
+
+class Writer(Protocol):
+    def begin(self, said: Said) -> None:
+        """An attempt that was not shown before."""
+        ...
+
+    def show(self, said: Said) -> None:
+        """What is new."""
+        ...
+
+    def end(self, said: Said) -> None:
+        """This attempt is over."""
+        ...
+
+
+async def follow(output: Output, task_id: str, attempt: int | None, writer: Writer) -> bool:
+    """Until the task has ended, or the one `attempt` that was asked for; False where it ended without one. A store that
+    is away is waited for."""
+    clock = SystemClock()
+    looks = _Looks(output, task_id)
+    number, since, begun = attempt, 0, 0
+    while not await looks.over(number):
+        said = await looks.said(number, since)
+        if said is None:
+            await clock.sleep(LOOK_EVERY)
+            continue
+        if begun != said.attempt:
+            writer.begin(said)
+        number = begun = said.attempt
+        writer.show(said)
+        since = said.next
+        if said.running or not (said.outcome is not None or said.latest > number or said.status.terminal):
+            await clock.sleep(LOOK_EVERY)
+            continue
+        writer.end(said)
+        if attempt is not None:
+            break
+        number, since = number + 1, 0
+    return begun > 0
+
+
+class _Looks:
+    """Asks, and says once why there is no answer."""
+
+    def __init__(self, output: Output, task_id: str) -> None:
+        self._output = output
+        self._task_id = task_id
+        self._clock = SystemClock()
+        self._since = self._clock.monotonic()
+        self._hinted = False
+        self._away = ""
+
+    async def over(self, number: int | None) -> bool:
+        """The task has ended, and this attempt will not come."""
+        newest = await self._answer(self._output.newest(self._task_id))
+        if newest is None:
+            self._hint()
+            return False
+        self._hinted = True
+        status, attempt = newest
+        return status.terminal and attempt < (number or 1)
+
+    async def said(self, number: int | None, since: int) -> Said | None:
+        """None: nothing to see now."""
+        return await self._answer(self._output.said(self._task_id, number, since))
+
+    async def _answer(self, asking: Awaitable[T]) -> T | None:
+        try:
+            answer = await asking
+        except StoreUnavailable as error:
+            if str(error) != self._away:
+                self._away = str(error)
+                say(f"the store is away, waiting for it: {self._away}")
+            return None
+        self._away = ""
+        return answer
+
+    def _hint(self) -> None:
+        if not self._hinted and self._clock.monotonic() - self._since > HINT_AFTER:
+            self._hinted = True
+            say("there is no such task yet: is `gridsidecar run` working on its queue, with this store?")
+
+
+class TextWriter:
+    """The text on stdout, as it comes; which attempt says it, and what became of that, on stderr."""
+
+    def __init__(self) -> None:
+        self._line_open = False
+        self._held = ""  # half of a line's end
+
+    def begin(self, said: Said) -> None:
+        say(f"attempt {said.attempt} on {clean(said.worker or 'an unknown worker')}")
+
+    def show(self, said: Said) -> None:
+        for piece in said.pieces:
+            if piece.left_out:
+                self._close_line()
+                self._write(f"{left_out(piece.left_out)}\n")
+            text = self._held + piece.text
+            self._held = "\r" if said.running and text.endswith("\r") else ""
+            self._write(clean_text(text.removesuffix(self._held) if self._held else text))
+        sys.stdout.flush()
+
+    def end(self, said: Said) -> None:
+        self._close_line()
+        sys.stdout.flush()
+        say(state_of(said) if said.lost else f"attempt {said.attempt} ended: {said.outcome or said.status}")
+
+    def _write(self, text: str) -> None:
+        if text:
+            sys.stdout.write(text)
+            self._line_open = not text.endswith("\n")
+
+    def _close_line(self) -> None:
+        if self._line_open:
+            self._write("\n")
+
+
+class JsonWriter:
+    """One object for each piece of text, and one at the end of each attempt."""
+
+    def begin(self, said: Said) -> None:
+        pass
+
+    def show(self, said: Said) -> None:
+        for piece in said.pieces:
+            self._print(said, left_out=piece.left_out, text=piece.text)
+
+    def end(self, said: Said) -> None:
+        self._print(said, outcome=said.outcome, task_status=said.status)
+
+    def _print(self, said: Said, **more: object) -> None:
+        print(json_text({"task_id": said.task_id, "attempt": said.attempt, "worker": said.worker, **more}), flush=True)
