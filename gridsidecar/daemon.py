@@ -27,6 +27,7 @@ from gridsidecar.look_ahead import LookAhead
 from gridsidecar.maintenance import Maintenance
 from gridsidecar.memory_budget import give_back_what_is_freed
 from gridsidecar.notify import Origin, make_notifier
+from gridsidecar.pausing import Pausing
 from gridsidecar.routes import Routes
 from gridsidecar.run_limits import RunLimits
 from gridsidecar.siblings import Figures, Leave, Look, Siblings
@@ -70,7 +71,9 @@ class Daemon:
         handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)
         self._handlers = list(handlers.values())
         self._consumer, self._look_ahead = self._build_line(handlers)
-        self._maintenance = Maintenance(self._worker, self._broker, self._store, settings.broker.longest_hold)
+        self._pausing = Pausing(self._worker, self._broker, self._store.pauses)
+        longest_hold = settings.broker.longest_hold
+        self._maintenance = Maintenance(self._worker, self._broker, self._store, self._pausing, longest_hold)
         self._limits = RunLimits(env, self._broker, self._consumer, lambda: self._busy, once=options.once)
         origin = Origin(queue=settings.broker.queue, worker=env.name)
         self._notifier = make_notifier(settings.notify, origin, settings.log.language, self._clock, self._rng)
@@ -158,12 +161,13 @@ class Daemon:
 
     async def _start(self) -> bool:
         """Connect and announce ourselves. False when we are told to leave before that has worked."""
-        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+        steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             ("store", lambda: self._store.open(migrate=self._settings.store.migrate)),
             ("broker", self._broker.open),
             ("broker", self._look_for_dead_letters),
             ("on_startup", self._begin),
             ("store", self._worker.identity.lease.renew),
+            ("store", self._pausing.read),
         ]
         for part, step in steps:
             if not await self._until_reached(part, step):
@@ -198,7 +202,7 @@ class Daemon:
         except PublishRefused as error:
             self._env.readiness.blocked("dead letters", str(error))
 
-    async def _until_reached(self, part: str, step: Callable[[], Awaitable[None]]) -> bool:
+    async def _until_reached(self, part: str, step: Callable[[], Awaitable[object]]) -> bool:
         failures = 0
         while not self._shutdown.asked.is_set():
             try:

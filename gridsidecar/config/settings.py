@@ -21,6 +21,7 @@ from gridsidecar.config.values import (
     Processes,
     QueueName,
     QueuePattern,
+    RateLimit,
     SigningSecret,
     TaskType,
 )
@@ -202,6 +203,17 @@ class PersistentSettings(Section):
     ready_timeout: Positive = Field(default=30, description="Seconds that a new process has to say that it is ready.")
 
 
+class BreakerSettings(Section):
+    """When a task type is paused because its attempts all fail."""
+
+    failures: Annotated[int, Field(ge=1), Number] = Field(
+        default=20, description="Failed attempts of a type in a row, in one process, that pause it."
+    )
+    cool_down: Positive = Field(
+        default=60, description="Seconds until one of its tasks is tried; a success ends the pause."
+    )
+
+
 class HandlerSettings(Section):
     """The command that runs the tasks of one type."""
 
@@ -237,6 +249,13 @@ class HandlerSettings(Section):
     env: dict[str, str] = Field(default={}, description="Variables for the command.")
     pass_env: list[str] = Field(
         default=[], description="Names of the worker's own variables that the command gets as well."
+    )
+    rate: RateLimit | None = Field(
+        default=None,
+        description="Most starts in a time over all workers, evenly spread, as 10/s or 100/1m; null = no limit.",
+    )
+    breaker: BreakerSettings | None = Field(
+        default=None, description="Pauses a task type whose attempts all fail; null = never."
     )
     limits: LimitSettings = LimitSettings()
     exit_codes: ExitCodeSettings = ExitCodeSettings()

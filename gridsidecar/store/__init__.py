@@ -11,6 +11,7 @@ from gridsidecar.store.aside import Aside
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.outbox import Outbox, OwedCallback, Taken
+from gridsidecar.store.pauses import Pauses
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
 from gridsidecar.store.retention import Retention
@@ -23,6 +24,7 @@ __all__ = [
     "OpenStore",
     "Outbox",
     "OwedCallback",
+    "Pauses",
     "Reading",
     "Received",
     "Retention",
@@ -36,8 +38,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
-    """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, what is too old, and
-    for people."""
+    """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, what is too old, what
+    is paused, and for people."""
 
     database: Database
     tasks: Store
@@ -45,6 +47,7 @@ class OpenStore:
     outbox: Outbox
     retention: Retention
     reading: Reading
+    pauses: Pauses
 
     async def open(self, migrate: bool | None = None) -> None:
         """Connect; with `migrate` bring the tables up to date, with False only check them, with None do neither."""
@@ -75,6 +78,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) 
         Outbox(database, queries, queue, clock),
         Retention(database, queries, queue, settings.retention_days, clock),
         Reading(database, queries, queue),
+        Pauses(database, queries, queue),
     )
 
 

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from gridsidecar import lifecycle, telemetry
 from gridsidecar.clock import Clock
+from gridsidecar.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused, reserve
 from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Reception, Resume, Row, Wait
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
@@ -14,6 +15,7 @@ from gridsidecar.store.database import Connection, Database, RowRejected, Statem
 from gridsidecar.store.ends import CHECK_GRACE, Ends
 from gridsidecar.store.outbox import Owed, Owing
 from gridsidecar.store.queries import Query
+from gridsidecar.store.shelf import Shelf
 from gridsidecar.task import (
     NO_CALLBACK,
     Callback,
@@ -32,7 +34,7 @@ from gridsidecar.task import (
 class Received:
     """What a delivery meant, and the claim where it may start an attempt."""
 
-    reception: Reception
+    reception: Reception | Park | Reserve
     claim: Claim | None = None
     attempt: int = 0  # of the row, for the stamp on an alarm
 
@@ -46,18 +48,19 @@ class Store:
         self._queue = queue
         self._clock = clock  # for the time that a callback names; all else is timed by the database
         self._batch = Batch(database)
+        self._shelf = Shelf(queries, queue)
         self.ends = Ends(database, queries, queue, clock, self._batch)
 
     # -- a delivery arrives -------------------------------------------------------------------------------------------
 
-    async def claim(self, task: Task, me: Me, max_retry_count: int) -> Received:
+    async def claim(self, task: Task, me: Me, max_retry_count: int, flow: Flow = FREE) -> Received:
         """Apply what this delivery means to the task's row, and return it.
 
         A first message is one INSERT that travels with other writes; everything else is decided under the row's lock.
         Safe to repeat when the reply was lost: the row then names us, and the answer is `Resume`.
         """
         message = task.message
-        if not (message.attempt or message.nudge or task.defer_by or task.defer_until):
+        if flow == FREE and not (message.attempt or message.nudge or task.defer_by or task.defer_until):
             params = records.new_row(task, me, max_retry_count, self._queue)
             (inserted,) = await self._batch.write(task.task_id, (self._queries["insert_running"], params))
             if inserted:
@@ -65,8 +68,22 @@ class Store:
 
         async def decide(owed: Owed) -> Received:
             return await self._database.transact(
-                lambda connection: self._receive(connection, task, me, max_retry_count, owed)
+                lambda connection: self._receive_in_flow(connection, task, me, max_retry_count, owed, flow)
             )
+
+        return await outbox.owing(task.task_id, decide)
+
+    async def park(self, task: Task, me: Me, max_retry_count: int) -> Received | None:
+        """What this delivery means while its type is paused, without a slot; None when it may start after all."""
+
+        async def decide(owed: Owed) -> Received | None:
+            async def work(connection: Connection) -> Received | None:
+                if not await self._shelf.pauses(connection, task):
+                    return None
+                received = await self._receive(connection, task, me, max_retry_count, owed, Flow(paused=True))
+                return None if received.claim else received
+
+            return await self._database.transact(work)
 
         return await outbox.owing(task.task_id, decide)
 
@@ -75,19 +92,31 @@ class Store:
         row = await self._look_up(task.task_id)
         return Received(lifecycle.receive(row, task.message, me), attempt=row.attempt if row else 0)
 
-    async def _receive(self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed) -> Received:
+    async def _receive_in_flow(
+        self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed, flow: Flow
+    ) -> Received:
+        if flow.paused:  # the pause before the row: whoever ends a pause has its lock first, too
+            flow = replace(flow, paused=await self._shelf.pauses(connection, task))
+        return await self._receive(connection, task, me, max_retry_count, owed, flow)
+
+    async def _receive(
+        self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed, flow: Flow
+    ) -> Received:
         row = await self._locked_row(connection, task.task_id)
-        reception = lifecycle.receive(row, task.message, me)
+        receive = receive_paused if flow.paused else lifecycle.receive
+        reception = receive(row, task.message, me)
+        foreign = row is not None and row.unclaimed
+        if row is not None and foreign and isinstance(reception, Begin | Park):
+            row = await self._take_over(connection, task, max_retry_count)
+            if row.due_in > 0:
+                return Received(Wait(delay=row.due_in), attempt=row.attempt)
         match reception:
             case Insert():
-                return await self._insert(connection, task, me, max_retry_count, owed)
+                return await self._insert(connection, task, me, max_retry_count, owed, flow)
             case Begin():
                 assert row is not None
-                foreign = row.unclaimed
-                if foreign:
-                    row = await self._take_over(connection, task, max_retry_count)
-                    if row.due_in > 0:
-                        return Received(Wait(delay=row.due_in), attempt=row.attempt)
+                if (later := await self._later(connection, task, row, reception, flow)) is not None:
+                    return await self._put_off(connection, task, row, later)
                 await self._begin(connection, task, me, row, reception)
                 claim = _claim(task, me, row, reception, started=foreign)
                 return Received(reception, claim, reception.attempt)
@@ -99,15 +128,37 @@ class Store:
             case Close():
                 assert row is not None
                 await self._close(connection, task.task_id, row, reception, owed)
+            case Park() if row is None:
+                return await self._insert(connection, task, me, max_retry_count, owed, flow)
+            case Park():
+                assert row is not None
+                return await self._put_off(connection, task, row, reception)
             case Adopt() | Drop() | Wait() | AwaitSlot():
                 pass
             case _:
                 assert_never(reception)
         return Received(reception, attempt=row.attempt if row else 0)
 
-    async def _insert(self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed) -> Received:
+    async def _later(
+        self, connection: Connection, task: Task, row: Row | None, start: Insert | Begin, flow: Flow
+    ) -> Reserve | None:
+        """The place that this start has in its handler's rate; None: now, or no rate limits it."""
+        if flow.rate is None or not needs_place(row, start, flow.rate):
+            return None
+        wait = await self._shelf.wait_for_place(connection, flow.handler, flow.rate)
+        return reserve(start, wait) if wait > 0 else None
+
+    async def _put_off(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
+        if why.rescues:
+            await self._lost(connection, task.task_id, row)
+        await self._shelf.put(connection, task, why)
+        return Received(why, attempt=row.attempt)
+
+    async def _insert(
+        self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed, flow: Flow
+    ) -> Received:
         params = records.new_row(task, me, max_retry_count, self._queue)
-        if task.defer_by or task.defer_until:
+        if flow != FREE or task.defer_by or task.defer_until:  # to be begun, or put off, as a row that is there
             deferred = params | records.deferral(task, CHECK_GRACE)
             inserted = await connection.execute(self._queries["insert_deferred"], deferred)
             row = await self._locked_row(connection, task.task_id)
@@ -117,7 +168,7 @@ class Store:
         else:
             if await connection.execute(self._queries["insert_running"], params):
                 return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1)
-        return await self._receive(connection, task, me, max_retry_count, owed)  # it is there now, or due already
+        return await self._receive(connection, task, me, max_retry_count, owed, flow)  # it is there now, or due already
 
     async def _take_over(self, connection: Connection, task: Task, max_retry_count: int) -> Row:
         """Complete a row that another program wrote by what the message says, also by the time when it wants to run."""
