@@ -11,7 +11,7 @@ from gridsidecar.rate import Rate
 from gridsidecar.store import OpenStore, Received
 from gridsidecar.task import Status, Task
 from tests.store.direct import LONG_AGO, TASKS
-from tests.store.workers import A, B, BOOM, Two, alarm, end, nudge, task
+from tests.store.workers import BOOM, A, B, Two, alarm, end, nudge, task
 
 PAUSED = Flow(paused=True)
 SLOW = Flow(rate=Rate(1, 60.0), handler="h")
