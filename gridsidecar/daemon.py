@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from gridsidecar import __version__, failpoints, signals, telemetry
 from gridsidecar.admission import Admissions
 from gridsidecar.attempt import AttemptRunner
+from gridsidecar.breakers import Breakers
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.callbacks import make_senders
 from gridsidecar.callbacks.deliverer import Deliverer
 from gridsidecar.clock import SystemClock, backoff, system_random
-from gridsidecar.config.settings import Settings
+from gridsidecar.config.settings import BreakerSettings, Settings
 from gridsidecar.consumer import Consumer
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavailable
@@ -77,12 +78,15 @@ class Daemon:
         self._limits = RunLimits(env, self._broker, self._consumer, lambda: self._busy, once=options.once)
         origin = Origin(queue=settings.broker.queue, worker=env.name)
         self._notifier = make_notifier(settings.notify, origin, settings.log.language, self._clock, self._rng)
+        self._breakers = Breakers(
+            env, self._store.pauses, self._breaker_of, self._pausing.read, self._notifier.hear_breaker
+        )
         senders = make_senders(settings.callbacks, self._broker, settings.broker, self._clock)
         self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks)
         self._statistics = Statistics(
             self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
         )
-        env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note]
+        env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
         """What carries a delivery from its arrival to its ack."""
@@ -100,6 +104,11 @@ class Daemon:
         )
         most = 0 if self._options.once else settings.worker.prefetch
         return consumer, LookAhead(self._broker, slots, consumer, self._clock, self._concurrency, most)
+
+    def _breaker_of(self, task_type: str) -> BreakerSettings | None:
+        handlers = self._settings.handlers
+        handler = handlers.get(task_type) or handlers.get("default")
+        return None if handler is None else handler.breaker
 
     @property
     def _concurrency(self) -> int:
@@ -295,6 +304,7 @@ class Daemon:
         """The last callbacks, notices, hooks and handlers that stay, side by side; then the hook that comes when
         all is over. Each has its own limit; being told to leave once more ends what runs."""
         time_for_callbacks = self._time_for_callbacks
+        await self._breakers.close(FAREWELL)  # people are told of what it does
         hurry = self._shutdown.hurry
         hurry.clear()
         done = await asyncio.gather(

@@ -53,6 +53,17 @@ class Pause:
         return not self.ended and task_id != self.probe
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerChange:
+    """A breaker paused a type, or a success ended that."""
+
+    task_type: str
+    opened: bool
+    failures: int = 0  # in a row
+    cool_down: float = 0.0  # seconds
+    error: str = ""  # the last one
+
+
 # -- what becomes of a start that is not to be ------------------------------------------------------------------------
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tests.support.cli import Finished, gridsidecar
 from tests.support.place import TASKS, Place
 from tests.support.proxy import proxied
 from tests.support.waiting import eventually
+from tests.support.web import Web, web_server
 
 ECHO = {"do": "echo"}
 PARKED = f"select count(*) as n from {TASKS} where status in ('pending', 'retrying') and next_check_at >= '3000-01-01'"
@@ -201,19 +204,17 @@ def fill(place: Place, count: int) -> None:
     )
 
 
-@pytest.mark.parametrize("point", ["released:kill", "nudge_published:kill"])
-async def test_who_brings_back_what_was_parked_may_die_over_it(place: Place, start: Start, point: str) -> None:
-    first = start(two_types(place), failpoints=point)
+async def test_who_brings_back_what_was_parked_may_die_over_it(place: Place, start: Start) -> None:
+    first = start(two_types(place), failpoints="released:kill")
     await first.ready()
     command(place, "pause", "mail")
     await first.said("task type paused")
     await place.publish(*mails(5))
     await eventually(lambda: parked(place) == 5)
     command(place, "resume", "mail")
-    if point.startswith("released"):
-        await first.ended()
-        place.execute(f"update {TASKS} set next_check_at = '2001-01-01' where next_check_at < '3000-01-01'")
-        start(two_types(place))
+    await first.ended()
+    place.execute(f"update {TASKS} set next_check_at = '2001-01-01' where next_check_at < '3000-01-01'")
+    start(two_types(place))
     await eventually(lambda: place.all_ended(5), timeout=60)
     assert place.statuses() == {"success": 5}
 
@@ -264,3 +265,137 @@ def test_bad_input_is_refused_with_a_word(embedded_place: Place, tmp_path: Path)
         assert (refused.returncode, word in refused.stderr) == (64, True), (arguments, refused.stderr)
     unknown = command(place, "resume", "mail")
     assert (unknown.returncode, unknown.stderr) == (1, "mail is not paused\n")
+
+
+# -- breakers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[Web]:
+    async with web_server() as server:
+        yield server
+
+
+def with_breaker(place: Place, web: Web, **breaker: float) -> dict[str, Any]:
+    handlers = {"mail": switch(place, breaker={"failures": 3, "cool_down": 2, **breaker}), "default": handler(place)}
+    notify = [{"type": "webhook", "url": web.url, "interval": 0}]
+    return {**place.config(handlers, worker={"concurrency": 2, "lease": 4}), "notify": notify}
+
+
+def told(web: Web) -> list[str]:
+    """What was said of breakers, in order."""
+    return [change["state"] for request in web.requests for change in request.json["breakers"]]
+
+
+@pytest.mark.parametrize("sidecars", [1, 2])
+async def test_a_type_that_fails_on_and_on_is_paused_and_goes_on_when_one_succeeds(
+    any_place: Place, start: Start, web: Web, sidecars: int
+) -> None:
+    place = any_place
+    broken(place).touch()
+    running = [start(with_breaker(place, web)) for _ in range(sidecars)]
+    for sidecar in running:
+        await sidecar.ready()
+    await place.publish(*mails(40), *others(5))
+    await eventually(lambda: any(sidecar.says("breaker opened") for sidecar in running))
+    await eventually(lambda: place.left() == 0)
+    assert all(place.status(f"o{n}") == "success" for n in range(5))
+    failed = place.statuses()["failed"]
+    assert 3 <= failed < 40
+    await eventually(lambda: place.statuses()["failed"] > failed, timeout=30)  # one was tried
+    assert parked(place) >= 40 - failed - 3
+    assert "by a breaker, tried at" in command(place, "stats").stdout
+    broken(place).unlink()
+    await eventually(lambda: place.all_ended(45), timeout=60)
+    await eventually(lambda: place.fetch(f"select * from {TASKS}_pauses") == [])
+    await eventually(lambda: told(web)[-1:] == ["closed"])
+    assert told(web) == ["open", "closed"], "each is told once"
+    assert sum(sidecar.text.count("breaker opened") for sidecar in running) == 1
+
+
+async def test_a_breaker_is_closed_by_hand(place: Place, start: Start, web: Web) -> None:
+    broken(place).touch()
+    sidecar = start(with_breaker(place, web, cool_down=600))
+    await place.publish(*mails(10))
+    await sidecar.said("breaker opened")
+    await eventually(lambda: place.left() == 0)
+    broken(place).unlink()
+    command(place, "resume", "mail")
+    await eventually(lambda: place.all_ended(10), timeout=60)
+    assert place.statuses()["success"] >= 5
+
+
+async def test_a_success_in_between_keeps_a_breaker_closed(embedded_place: Place, start: Start, web: Web) -> None:
+    place = embedded_place
+    sidecar = start(with_breaker(place, web))
+    await sidecar.ready()
+    for number in range(4):
+        broken(place).touch()
+        await place.publish(*mails(2, f"bad{number}-"))
+        await eventually(lambda: place.statuses().get("failed") == 2 * (number + 1))  # noqa: B023
+        broken(place).unlink()
+        await place.publish(*mails(1, f"good{number}-"))
+        await eventually(lambda: place.statuses().get("success") == number + 1)  # noqa: B023
+    assert not sidecar.says("breaker opened")
+
+
+async def test_who_tries_a_task_may_die_over_it(place: Place, start: Start, web: Web) -> None:
+    broken(place).touch()
+    first = start(with_breaker(place, web), failpoints="probe_taken:kill")
+    await place.publish(*mails(20))
+    await first.said("breaker opened")
+    await first.ended(30)
+    broken(place).unlink()
+    start(with_breaker(place, web))
+    await eventually(lambda: place.fetch(f"select * from {TASKS}_pauses") == [], timeout=60)
+    place.execute(f"update {TASKS} set next_check_at = '2001-01-01' where status = 'pending'")  # its nudge was lost
+    await eventually(lambda: place.all_ended(20), timeout=60)
+
+
+# -- rates ------------------------------------------------------------------------------------------------------------
+
+
+def limited(place: Place, rate: str, **keys: Any) -> dict[str, Any]:
+    return two_types(place, worker={"concurrency": 4}, rate=rate, **keys)
+
+
+async def test_several_sidecars_together_keep_a_rate_and_others_pass(any_place: Place, start: Start) -> None:
+    place = any_place
+    sidecars = [start(limited(place, "20/s")) for _ in range(3)]
+    for sidecar in sidecars:
+        await sidecar.ready()
+    await place.publish(*mails(60), *others(20))
+    await eventually(lambda: place.all_ended(80), timeout=60)
+    assert place.statuses() == {"success": 80}
+    times = starts(place)
+    assert len(times) == 60
+    assert times[-1] - times[0] >= 59 / 20 - 0.1
+    for window in (1.0, 2.0):  # a start may be late by a second, as the shortest wait queue is
+        most = max(sum(first <= at < first + window for at in times) for first in times)
+        assert most <= 20 * (window + 1) + 1
+    assert max(starts(place, "o")) < times[0] + 3
+    assert {place.row(f"m{n}")["retry_count"] for n in range(60)} == {0}
+
+
+async def test_what_is_over_the_rate_is_held_by_nobody(place: Place, start: Start) -> None:
+    sidecar = start(limited(place, "1/1h"))
+    await sidecar.ready()
+    await place.publish(*mails(50), *others(5))
+    await eventually(lambda: place.all_ended(6))
+    await eventually(lambda: place.statuses() == {"success": 6, "pending": 49})
+    assert place.waiting() == 0
+    assert place.left() == 49, "in the delay queues"
+    assert await owed(place) == 0
+    sidecar.terminate()
+    assert await sidecar.ended() == 0
+
+
+async def test_a_retry_takes_a_place_of_its_own(place: Place, start: Start) -> None:
+    broken(place).touch()
+    handlers = {"mail": switch(place, rate="1/2s", retry={"max_retries": 2, "delay": 0})}
+    start(place.config(handlers))
+    await place.publish(*mails(1))
+    await eventually(lambda: place.status("m0") == "failed", timeout=60)
+    times = starts(place)
+    assert len(times) == 3
+    assert all(later - earlier >= 1.9 for earlier, later in pairwise(times))
