@@ -25,7 +25,7 @@ class Breakers:
         self,
         env: Environment,
         pauses: Pauses,
-        settings_of: Callable[[str], BreakerSettings | None],
+        settings_of: Callable[[str], BreakerSettings],
         look: Callable[[], Awaitable[object]],
         tell: Callable[[BreakerChange], None],
     ) -> None:
@@ -55,7 +55,7 @@ class Breakers:
 
     def _failed(self, update: TaskUpdate) -> None:
         settings = self._settings_of(update.task_type)
-        if settings is None:
+        if not settings.failures:
             return
         failures = self._failures[update.task_type] = self._failures.get(update.task_type, 0) + 1
         if len(self._failures) > MOST_TYPES:

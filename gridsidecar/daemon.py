@@ -105,10 +105,10 @@ class Daemon:
         most = 0 if self._options.once else settings.worker.prefetch
         return consumer, LookAhead(self._broker, slots, consumer, self._clock, self._concurrency, most)
 
-    def _breaker_of(self, task_type: str) -> BreakerSettings | None:
+    def _breaker_of(self, task_type: str) -> BreakerSettings:
         handlers = self._settings.handlers
         handler = handlers.get(task_type) or handlers.get("default")
-        return None if handler is None else handler.breaker
+        return BreakerSettings() if handler is None else handler.breaker
 
     @property
     def _concurrency(self) -> int:

@@ -96,22 +96,9 @@ def receive_paused(row: Row | None, message: Message, me: Me) -> Reception | Par
             return reception
 
 
-def needs_place(row: Row | None, reception: Reception | Park, rate: Rate) -> bool:
-    """Whether this start takes a place in the rate: each attempt its own, and one that was reserved is taken once."""
-    match reception:
-        case Insert():
-            return True
-        case Begin():
-            return row is None or not row.reserved or row.due_in < -rate.keep
-        case _:
-            return False
-
-
-def reserve(start: Insert | Begin, wait: float) -> Reserve:
-    """The start whose place comes in so many seconds."""
-    if isinstance(start, Begin):
-        return Reserve(delay=wait, crashes=start.crashes, rescues=start.rescues)
-    return Reserve(delay=wait)
+def needs_place(row: Row, rate: Rate) -> bool:
+    """Whether a start takes a place in the rate: each attempt its own, unless it was given one and is in time."""
+    return not row.reserved or row.due_in < -rate.keep
 
 
 def lane(task_type: str) -> int:

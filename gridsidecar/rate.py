@@ -8,12 +8,14 @@ from dataclasses import dataclass
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SHAPE = "a number of starts per time, as 10/s, 100/1m or 5000/2h"
 SHORTEST_KEEP = 10.0  # seconds
+LATENESS = 1.0  # seconds that a start may be late for its place, as the shortest wait queue is, and others not wait
 _RATE = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})?\s*([smhd])")
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Starts are spread evenly: one place each `interval` seconds, so that no `per` seconds have more than `count`."""
+    """Starts are spread evenly: one place each `interval` seconds. As starts may be late, t seconds have at most one
+    more than the places of t + `LATENESS` seconds."""
 
     count: int
     per: float  # seconds
@@ -39,3 +41,12 @@ def parse_rate(text: str) -> Rate:
     if not count or not per:
         raise ValueError(f"must be {SHAPE}; neither part may be 0")
     return Rate(count, per)
+
+
+def rate_problem(text: str) -> str | None:
+    """What is wrong with a rate; None when it can be used."""
+    try:
+        parse_rate(text)
+    except ValueError as error:
+        return str(error)
+    return None

@@ -21,7 +21,6 @@ from gridsidecar.config.values import (
     Processes,
     QueueName,
     QueuePattern,
-    RateLimit,
     SigningSecret,
     TaskType,
 )
@@ -204,10 +203,10 @@ class PersistentSettings(Section):
 
 
 class BreakerSettings(Section):
-    """When a task type is paused because its attempts all fail."""
+    """Pauses a task type whose attempts all fail."""
 
-    failures: Annotated[int, Field(ge=1), Number] = Field(
-        default=20, description="Failed attempts of a type in a row, in one process, that pause it."
+    failures: Count = Field(
+        default=0, description="Failed attempts of a type in a row, in one process, that pause it; 0 = never."
     )
     cool_down: Positive = Field(
         default=60, description="Seconds until one of its tasks is tried; a success ends the pause."
@@ -250,13 +249,11 @@ class HandlerSettings(Section):
     pass_env: list[str] = Field(
         default=[], description="Names of the worker's own variables that the command gets as well."
     )
-    rate: RateLimit | None = Field(
+    rate: str | None = Field(
         default=None,
         description="Most starts in a time over all workers, evenly spread, as 10/s or 100/1m; null = no limit.",
     )
-    breaker: BreakerSettings | None = Field(
-        default=None, description="Pauses a task type whose attempts all fail; null = never."
-    )
+    breaker: BreakerSettings = BreakerSettings()
     limits: LimitSettings = LimitSettings()
     exit_codes: ExitCodeSettings = ExitCodeSettings()
     retry: RetryOverrides = RetryOverrides()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
-
-from gridsidecar.rate import parse_rate
+from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
 
 
 def _no_bool(value: Any) -> Any:
@@ -31,11 +29,6 @@ def _number_of_processes(value: Any) -> Any:
     raise ValueError("a whole number or auto is needed here")
 
 
-def _rate(value: str) -> str:
-    parse_rate(value)
-    return value
-
-
 MOST_PROCESSES = 1000
 Number = BeforeValidator(_no_bool)
 Processes = Annotated[
@@ -55,6 +48,5 @@ TaskType = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Command = Annotated[list[str], Field(min_length=1)]
 QueuePattern = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 SigningSecret = Annotated[str, StringConstraints(min_length=1)]
-RateLimit = Annotated[str, AfterValidator(_rate)]
 NoticeEvent = Literal["failed", "success", "retrying", "cancelled"]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_level_name)]

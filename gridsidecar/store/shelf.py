@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gridsidecar.flow import Park, Pause, Reserve, lane
-from gridsidecar.rate import Rate
+from gridsidecar.rate import LATENESS, Rate
 from gridsidecar.store import records
 from gridsidecar.store.database import Connection
 from gridsidecar.store.ends import CHECK_GRACE
@@ -28,15 +28,23 @@ class Shelf:
         rows = await connection.fetch(self.queries["pause_shared"], asked)
         return bool(rows) and pause(rows[0]).holds(task.task_id)
 
-    async def wait_for_place(self, connection: Connection, handler: str, rate: Rate) -> float:
-        """Take the next place in the handler's rate; seconds until it comes, 0 or less for now."""
+    async def wait(self, connection: Connection, handler: str, rate: Rate, *, takes_place: bool) -> float:
+        """Seconds until a start of this handler may be, 0 or less for now: then it is counted. `takes_place`: it is
+        given the next place in the rate, whenever that comes. Those with a place may be late, and come at once."""
         key = {"queue": self.queue, "handler": handler}
         rows = await connection.fetch(self.queries["place"], key)
         if not rows:
             await connection.execute(self.queries["first_place"], key)
             rows = await connection.fetch(self.queries["place"], key)
-        await connection.execute(self.queries["take_place"], {**key, "interval": rate.interval})
-        return float(rows[0]["wait"])
+        pace = {**key, "interval": rate.interval}
+        wait = 0.0
+        if takes_place:
+            wait = float(rows[0]["wait"])
+            await connection.execute(self.queries["take_place"], pace)
+        wait = max(wait, float(rows[0]["paced"]) - LATENESS)
+        if wait <= 0:
+            await connection.execute(self.queries["pace_start"], pace)
+        return wait
 
     async def put(self, connection: Connection, task: Task, why: Park | Reserve) -> None:
         """Put a row off that stands in the database already."""

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from gridsidecar import lifecycle, telemetry
 from gridsidecar.clock import Clock
-from gridsidecar.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused, reserve
+from gridsidecar.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
 from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Reception, Resume, Row, Wait
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
@@ -115,7 +115,7 @@ class Store:
                 return await self._insert(connection, task, me, max_retry_count, owed, flow)
             case Begin():
                 assert row is not None
-                if (later := await self._later(connection, task, row, reception, flow)) is not None:
+                if (later := await self._later(connection, row, reception, flow)) is not None:
                     return await self._put_off(connection, task, row, later)
                 await self._begin(connection, task, me, row, reception)
                 claim = _claim(task, me, row, reception, started=foreign)
@@ -139,14 +139,13 @@ class Store:
                 assert_never(reception)
         return Received(reception, attempt=row.attempt if row else 0)
 
-    async def _later(
-        self, connection: Connection, task: Task, row: Row | None, start: Insert | Begin, flow: Flow
-    ) -> Reserve | None:
+    async def _later(self, connection: Connection, row: Row, start: Begin, flow: Flow) -> Reserve | None:
         """The place that this start has in its handler's rate; None: now, or no rate limits it."""
-        if flow.rate is None or not needs_place(row, start, flow.rate):
+        if flow.rate is None:
             return None
-        wait = await self._shelf.wait_for_place(connection, flow.handler, flow.rate)
-        return reserve(start, wait) if wait > 0 else None
+        takes_place = needs_place(row, flow.rate)
+        wait = await self._shelf.wait(connection, flow.handler, flow.rate, takes_place=takes_place)
+        return Reserve(delay=wait, crashes=start.crashes, rescues=start.rescues) if wait > 0 else None
 
     async def _put_off(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
         if why.rescues:

@@ -275,6 +275,11 @@ async def test_a_place_that_is_reserved_is_taken_once(two: Two) -> None:
     await deliver(two.a, task("t"), SLOW)
     assert isinstance((await deliver(two.a, alarm(0), SLOW)).reception, Wait), "before its time"
     two.rows.set("t", next_run_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"))
+    early = await deliver(two.a, alarm(0), SLOW)
+    assert isinstance(early.reception, Reserve), "the one before was late"
+    assert early.reception.delay > 50
+    two.rows.set("t", next_run_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"))
+    two.rows.run(f"UPDATE {TASKS}_rates SET paced_at = ?", LONG_AGO if two.rows.is_mysql else 0)
     received = await deliver(two.a, alarm(0), SLOW)
     assert received.reception == Begin(attempt=1, crashes=0)
     assert two.rows.row("t")["reserved"] == 0
@@ -319,6 +324,6 @@ async def test_a_pause_takes_no_place_and_gives_up_the_one_that_was_reserved(two
 async def test_unused_time_is_not_saved_up(two: Two) -> None:
     await deliver(two.a, task("t1"), SLOW)
     free_at = LONG_AGO if two.rows.is_mysql else 0
-    two.rows.run(f"UPDATE {TASKS}_rates SET free_at = ?", free_at)
+    two.rows.run(f"UPDATE {TASKS}_rates SET free_at = ?, paced_at = ?", free_at, free_at)
     assert (await deliver(two.a, task("t2"), SLOW)).claim is not None
     assert isinstance((await deliver(two.a, task("t3"), SLOW)).reception, Reserve)

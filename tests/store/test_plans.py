@@ -77,7 +77,7 @@ SMALL_OR_SELDOM = {
     *("workers", "forget_workers"),  # a row for each worker
     # A row for each type that is paused, and for each handler with a rate.
     *("pauses", "pause_shared", "pause_locked", "pause_anew", "end_pause", "let_probe_through", "forget_pause"),
-    *("pause_counts", "place", "take_place"),
+    *("pause_counts", "place", "take_place", "pace_start"),
     *("tables", "schema_version", "create_schema_version"),  # at the start
     "owed",  # a view, whose plan is looked at below
 }

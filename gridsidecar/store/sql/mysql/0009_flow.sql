@@ -1,6 +1,6 @@
 -- Task types that are paused, and until when; `cool_down`: a breaker paused it. What it keeps from its start is parked: to
--- be looked for in centuries, between parked_from and parked_to. Of a rate limit, the place that is given away next;
--- `reserved`: the row's next run has its place.
+-- be looked for in centuries, between parked_from and parked_to. Of a rate limit, the place that is given away next,
+-- and when the next start is due by those that were; `reserved`: the row's next run has its place.
 
 ALTER TABLE {tasks} ADD COLUMN IF NOT EXISTS reserved TINYINT NOT NULL DEFAULT 0;
 
@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS {rates} (
   queue   VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   handler VARCHAR(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   free_at DATETIME(6) NOT NULL,
+  paced_at DATETIME(6) NOT NULL,
   PRIMARY KEY (queue, handler)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4;
 

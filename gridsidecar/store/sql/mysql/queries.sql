@@ -416,13 +416,19 @@ SELECT p.queue, p.task_type, p.since, p.until, COALESCE(p.until <= UTC_TIMESTAMP
 FROM {pauses} p ORDER BY p.queue, p.task_type
 
 -- name: first_place
-INSERT INTO {rates} (queue, handler, free_at) VALUES (:queue, :handler, UTC_TIMESTAMP(6))
+INSERT INTO {rates} (queue, handler, free_at, paced_at)
+VALUES (:queue, :handler, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))
 ON DUPLICATE KEY UPDATE queue = queue
 
 -- name: place
-SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), free_at) / 1000000 AS wait FROM {rates}
+SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), free_at) / 1000000 AS wait,
+  TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), paced_at) / 1000000 AS paced FROM {rates}
 WHERE queue = :queue AND handler = :handler FOR UPDATE
 
 -- name: take_place
 UPDATE {rates} SET free_at = GREATEST(free_at, UTC_TIMESTAMP(6)) + INTERVAL ROUND(:interval * 1000000) MICROSECOND
+WHERE queue = :queue AND handler = :handler
+
+-- name: pace_start
+UPDATE {rates} SET paced_at = GREATEST(paced_at, UTC_TIMESTAMP(6)) + INTERVAL ROUND(:interval * 1000000) MICROSECOND
 WHERE queue = :queue AND handler = :handler

@@ -413,12 +413,18 @@ SELECT p.queue, p.task_type, p.since, p.until, COALESCE(p.until <= {now}, 0) AS 
 FROM {pauses} p ORDER BY p.queue, p.task_type
 
 -- name: first_place
-INSERT INTO {rates} (queue, handler, free_at) VALUES (:queue, :handler, julianday('now') * 86400)
+INSERT INTO {rates} (queue, handler, free_at, paced_at)
+VALUES (:queue, :handler, julianday('now') * 86400, julianday('now') * 86400)
 ON CONFLICT (queue, handler) DO NOTHING
 
 -- name: place
-SELECT free_at - julianday('now') * 86400 AS wait FROM {rates} WHERE queue = :queue AND handler = :handler
+SELECT free_at - julianday('now') * 86400 AS wait, paced_at - julianday('now') * 86400 AS paced FROM {rates}
+WHERE queue = :queue AND handler = :handler
 
 -- name: take_place
 UPDATE {rates} SET free_at = MAX(free_at, julianday('now') * 86400) + :interval
+WHERE queue = :queue AND handler = :handler
+
+-- name: pace_start
+UPDATE {rates} SET paced_at = MAX(paced_at, julianday('now') * 86400) + :interval
 WHERE queue = :queue AND handler = :handler
