@@ -14,6 +14,7 @@ from gridsidecar.worker import Worker
 
 LOOK_GAP = 1.0  # seconds
 ROOM = 500  # messages in the queue from which on nothing is brought back: what others send is not to wait behind it
+PATIENCE = 15.0  # seconds for which a queue that is never short keeps parked tasks back
 BATCHES_PER_LOOK = 20
 AT_ONCE = 50  # nudges on their way to the broker
 
@@ -26,17 +27,20 @@ class Pausing:
         self._env = worker.env
         self._broker = broker
         self._pauses = pauses
+        self._released_at = 0.0  # monotonic seconds
 
     async def look(self) -> None:
         """Know what is paused, try what breakers hold back, release what is over. Raises `StoreUnavailable`."""
         found = await self.read()
         for pause in found:
             if pause.wants_probe and (nudge := await self._pauses.probe(pause.task_type)) is not None:
-                telemetry.info("a task of a paused type is tried", type=pause.task_type, until=pause.until)
+                telemetry.info("a task of a paused type is tried", type=pause.task_type)
                 await failpoints.reached("probe_taken")
                 await self._publish([nudge])
-            elif pause.ended:
-                await self._release(pause.task_type)
+        ended = [pause.task_type for pause in found if pause.ended]
+        self._env.rng.shuffle(ended)  # what comes first may fill the queue each time
+        for task_type in ended:
+            await self._release(task_type)
 
     async def read(self) -> list[Pause]:
         """Know what is paused. Raises `StoreUnavailable`."""
@@ -57,10 +61,12 @@ class Pausing:
                 held.place.give_up()  # it has not started: back to the queue, and parked from there
 
     async def _release(self, task_type: str) -> None:
-        """A bounded share, as long as the queue is short."""
+        """A bounded share while the queue is short; now and then a little, however long it is."""
         for _ in range(BATCHES_PER_LOOK):
-            if await self._crowded():
+            now = self._env.clock.monotonic()
+            if now - self._released_at < PATIENCE and await self._crowded():
                 return
+            self._released_at = now
             released = await self._pauses.release(task_type)
             await failpoints.reached("released")
             if released.over:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Start
+from tests.e2e.test_ahead import behind_a_long_one, one_at_a_time, warmed
 from tests.e2e.test_persistent import handler
 from tests.support.cli import Finished, gridsidecar
 from tests.support.place import TASKS, Place
@@ -115,6 +116,18 @@ async def test_what_runs_goes_on_and_what_waits_behind_it_is_parked(place: Place
     await eventually(lambda: parked(place) == 3, timeout=60)
     await eventually(lambda: place.status("long0") == "success")
     assert place.statuses() == {"success": 1, "pending": 3}
+
+
+async def test_what_is_claimed_ahead_of_its_slot_is_given_back_and_parked(place: Place, start: Start) -> None:
+    sidecar = await warmed(place, start, one_at_a_time(place))
+    ids = await behind_a_long_one(place, 60)
+    command(place, "pause", "default")
+    await sidecar.said("task type paused")
+    await eventually(lambda: parked(place) == len(ids))
+    for task_id in ids:
+        row = place.row(task_id)
+        assert (row["crashes"], row["interruptions"], row["retry_count"]) == (0, 0, 0), task_id
+    assert place.status("long") == "running"
 
 
 async def test_delayed_and_retrying_tasks_of_a_paused_type_wait_for_its_end(any_place: Place, start: Start) -> None:
