@@ -106,6 +106,9 @@ class Admissions:
                 known = await self._look(task, delivery)
                 if isinstance(known.reception, Unstarted):
                     return await self._unstarted(task, delivery, known)
+            parked = await self._parked(task, delivery, route)
+            if parked is not None:
+                return await self._unstarted(task, delivery, parked)
             place = await self._place(route, until)
             if place is None:
                 return await self._too_late(task, delivery)
@@ -167,16 +170,27 @@ class Admissions:
             claiming.pop(task.task_id, None)
 
     async def _claimed(self, task: Task, delivery: Delivery, route: Route, *, ahead: bool) -> Received:
-        limit = route.policy.max_retries if task.max_retry_count is None else task.max_retry_count
-
         async def claim() -> Received:
             lease = self._worker.lease_for(task.task_id)
             if not lease.live:  # judged dead, we could be rescued in the middle of our own claim
                 await lease.renew()
             me = self._worker.me(task.task_id, redelivered=delivery.redelivered, ahead=ahead)
-            return await self._store.claim(task, me, limit)
+            flow = route.flow(paused=task.task_type in self._env.paused)
+            return await self._store.claim(task, me, route.retries(task), flow)
 
         return await retry_until_available(self._env, claim, starting=True)
+
+    async def _parked(self, task: Task, delivery: Delivery, route: Route) -> Received | None:
+        """A task of a paused type needs no slot to be put off; None: it may start."""
+        if task.task_type not in self._env.paused:
+            return None
+        me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
+        try:
+            return await retry_until_available(
+                self._env, lambda: self._store.park(task, me, route.retries(task)), starting=True
+            )
+        except RowRejected:  # the claim says what becomes of it
+            return None
 
     async def _end_superseded(self, task_id: str) -> None:
         """An older attempt of this task may still run here, if others took the task from us meanwhile: end it first."""

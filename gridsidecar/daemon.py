@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from gridsidecar import __version__, failpoints, signals, telemetry
 from gridsidecar.admission import Admissions
 from gridsidecar.attempt import AttemptRunner
+from gridsidecar.breakers import Breakers
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.callbacks import make_senders
 from gridsidecar.callbacks.deliverer import Deliverer
 from gridsidecar.clock import SystemClock, backoff, system_random
-from gridsidecar.config.settings import Settings
+from gridsidecar.config.settings import BreakerSettings, Settings
 from gridsidecar.consumer import Consumer
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavailable
@@ -28,6 +29,7 @@ from gridsidecar.maintenance import Maintenance
 from gridsidecar.memory_budget import give_back_what_is_freed
 from gridsidecar.notify import Origin, make_notifier
 from gridsidecar.output_log import OutputLog
+from gridsidecar.pausing import Pausing
 from gridsidecar.routes import Routes
 from gridsidecar.run_limits import RunLimits
 from gridsidecar.siblings import Figures, Leave, Look, Siblings
@@ -71,16 +73,21 @@ class Daemon:
         handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)
         self._handlers = list(handlers.values())
         self._consumer, self._look_ahead = self._build_line(handlers)
-        self._maintenance = Maintenance(self._worker, self._broker, self._store, settings.broker.longest_hold)
+        self._pausing = Pausing(self._worker, self._broker, self._store.pauses)
+        longest_hold = settings.broker.longest_hold
+        self._maintenance = Maintenance(self._worker, self._broker, self._store, self._pausing, longest_hold)
         self._limits = RunLimits(env, self._broker, self._consumer, lambda: self._busy, once=options.once)
         origin = Origin(queue=settings.broker.queue, worker=env.name)
         self._notifier = make_notifier(settings.notify, origin, settings.log.language, self._clock, self._rng)
+        self._breakers = Breakers(
+            env, self._store.pauses, self._breaker_of, self._pausing.read, self._notifier.hear_breaker
+        )
         senders = make_senders(settings.callbacks, self._broker, settings.broker, self._clock)
         self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks)
         self._statistics = Statistics(
             self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
         )
-        env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note]
+        env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
         """What carries a delivery from its arrival to its ack."""
@@ -101,6 +108,11 @@ class Daemon:
         )
         most = 0 if self._options.once else settings.worker.prefetch
         return consumer, LookAhead(self._broker, slots, consumer, self._clock, self._concurrency, most)
+
+    def _breaker_of(self, task_type: str) -> BreakerSettings:
+        handlers = self._settings.handlers
+        handler = handlers.get(task_type) or handlers.get("default")
+        return BreakerSettings() if handler is None else handler.breaker
 
     @property
     def _concurrency(self) -> int:
@@ -162,12 +174,13 @@ class Daemon:
 
     async def _start(self) -> bool:
         """Connect and announce ourselves. False when we are told to leave before that has worked."""
-        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+        steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             ("store", lambda: self._store.open(migrate=self._settings.store.migrate)),
             ("broker", self._broker.open),
             ("broker", self._look_for_dead_letters),
             ("on_startup", self._begin),
             ("store", self._worker.identity.lease.renew),
+            ("store", self._pausing.read),
         ]
         for part, step in steps:
             if not await self._until_reached(part, step):
@@ -202,7 +215,7 @@ class Daemon:
         except PublishRefused as error:
             self._env.readiness.blocked("dead letters", str(error))
 
-    async def _until_reached(self, part: str, step: Callable[[], Awaitable[None]]) -> bool:
+    async def _until_reached(self, part: str, step: Callable[[], Awaitable[object]]) -> bool:
         failures = 0
         while not self._shutdown.asked.is_set():
             try:
@@ -295,6 +308,7 @@ class Daemon:
         """The last callbacks, notices, hooks and handlers that stay, side by side; then the hook that comes when
         all is over. Each has its own limit; being told to leave once more ends what runs."""
         time_for_callbacks = self._time_for_callbacks
+        await self._breakers.close(FAREWELL)  # people are told of what it does
         hurry = self._shutdown.hurry
         hurry.clear()
         done = await asyncio.gather(

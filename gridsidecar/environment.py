@@ -11,6 +11,7 @@ from collections.abc import Callable
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import WorkerSettings
 from gridsidecar.errors import AccessRefused
+from gridsidecar.flow import Pause
 from gridsidecar.memory_budget import MemoryBudget
 from gridsidecar.shutdown import Shutdown
 from gridsidecar.task import TaskUpdate
@@ -30,6 +31,7 @@ class Environment:
         self.shutdown = Shutdown()
         self.refusal: AccessRefused | None = None  # what this run ends for
         self.refused = asyncio.Event()
+        self.paused: dict[str, Pause] = {}  # task types that may not start, as they were read last
         self.listeners: list[Callable[[TaskUpdate], None]] = []  # called in turn; they must neither block nor raise
 
     def end_for(self, refusal: AccessRefused) -> None:

@@ -38,6 +38,10 @@ POINTS = (
     "handed_off",
     "next_look_moved",
     "nudge_published",
+    # a type that is paused
+    "parked",
+    "released",
+    "probe_taken",
     # callbacks
     "callback_claimed",
     "callback_sent",

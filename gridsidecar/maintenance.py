@@ -11,6 +11,7 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarErro
 from gridsidecar.handler import StopReason, reaper
 from gridsidecar.identity import Lease
 from gridsidecar.live_output import STORE_EVERY, LiveOutput
+from gridsidecar.pausing import LOOK_GAP, Pausing
 from gridsidecar.store import HeldRow, OpenStore, RowRejected
 from gridsidecar.store.retention import BATCH
 from gridsidecar.worker import HeldAttempt, Worker
@@ -27,7 +28,7 @@ FAILED_PAUSE = 2.0  # seconds, at most, after which a failed try is made again: 
 class Maintenance:
     """Loops, safe with many sidecars on one database. It never claims a task: it sends nudges."""
 
-    def __init__(self, worker: Worker, broker: Broker, store: OpenStore, longest_hold: float) -> None:
+    def __init__(self, worker: Worker, broker: Broker, store: OpenStore, pausing: Pausing, longest_hold: float) -> None:
         self._worker = worker
         self._env = worker.env
         self._broker = broker
@@ -35,6 +36,7 @@ class Maintenance:
         self._leases = store.leases
         self._retention = store.retention
         self._output = LiveOutput(worker, store.output)
+        self._pausing = pausing
         self._longest_hold = longest_hold  # seconds
         self._loops: list[asyncio.Task[None]] = []
 
@@ -48,6 +50,7 @@ class Maintenance:
                 (beat, self.beat, "lease"),
                 (MARK_AFTER, self.mark_started, "marks"),
                 (STORE_EVERY, self._output.store_news, "output"),
+                (LOOK_GAP, self._pausing.look, "pauses"),
                 (look, self.nudge_overdue, "maintenance"),
                 (look, self.prune, "retention"),
             )

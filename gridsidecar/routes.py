@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 from gridsidecar.clock import backoff
 from gridsidecar.config.settings import HandlerSettings, RetrySettings, retry_policy
+from gridsidecar.flow import FREE, Flow
 from gridsidecar.handler import Handler, width_of
+from gridsidecar.rate import Rate, parse_rate
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.siblings import SharedSlots
 from gridsidecar.slots import Capacity, Slots
+from gridsidecar.task import Task
 
 LONGEST_BACKOFF = 60.0  # seconds
 
@@ -44,6 +47,17 @@ class Route:
     capacity: Capacity
     start_backoff: StartBackoff
     shared: SharedSlots | None  # it also needs one of these: other processes of this sidecar run it, too
+    rate: Rate | None = None  # of starts, over all workers
+
+    def retries(self, task: Task) -> int:
+        """How often this task may be tried again."""
+        return self.policy.max_retries if task.max_retry_count is None else task.max_retry_count
+
+    def flow(self, *, paused: bool) -> Flow:
+        """What may keep a task of this route from its start."""
+        if self.rate is None:
+            return Flow(paused=True) if paused else FREE
+        return Flow(paused, self.rate, self.name)
 
 
 class Routes:
@@ -64,9 +78,13 @@ class Routes:
                 settings[name],
                 handler,
                 retry_policy(retry, settings[name]),
-                slots.capacity(width_of(settings[name], concurrency), looks_ahead=name not in shared),
+                slots.capacity(
+                    width_of(settings[name], concurrency),
+                    looks_ahead=name not in shared and settings[name].rate is None,  # a claim would take a place
+                ),
                 StartBackoff(),
                 shared.get(name),
+                None if (rate := settings[name].rate) is None else parse_rate(rate),
             )
             for name, handler in handlers.items()
         }

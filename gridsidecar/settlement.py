@@ -11,6 +11,7 @@ from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
+from gridsidecar.flow import Park, Reserve
 from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Resume, Wait
 from gridsidecar.retry import LONGEST_SETBACK
 from gridsidecar.shutdown import Phase
@@ -61,6 +62,13 @@ class Settlement:
                     telemetry.leaseless(task_id=task.task_id, looks_again_in=delay)
                 seen = task.message.busy + 1 if busy else 0
                 message = replace(task.message, attempt=received.attempt, busy=seen)
+                await self._alarm_then_ack(task.task_id, message, delay, delivery)
+            case Park():
+                await failpoints.reached("parked")
+                telemetry.debug("task parked, its type is paused", task_id=task.task_id, type=task.task_type)
+                await delivery.ack()
+            case Reserve(delay=delay):
+                message = replace(task.message, attempt=received.attempt)
                 await self._alarm_then_ack(task.task_id, message, delay, delivery)
             case Close() as close:
                 self._tell_closed(task, close, received.attempt)

@@ -19,6 +19,7 @@ from gridsidecar.cli import (
     demo,
     execute,
     logs,
+    pause,
     queue,
     run,
     stats,
@@ -50,6 +51,8 @@ add(app, "status", status.status, status.EPILOG)
 app.add_typer(tasks.app, name="tasks")
 add(app, "logs", logs.logs, logs.EPILOG)
 add(app, "stats", stats.stats)
+add(app, "pause", pause.pause, pause.EPILOG)
+add(app, "resume", pause.resume, pause.EPILOG)
 app.add_typer(callbacks.app, name="callbacks")
 add(app, "queue-info", queue.queue_info, queue.INFO_EPILOG)
 add(app, "purge-queue", queue.purge_queue, queue.PURGE_EPILOG)

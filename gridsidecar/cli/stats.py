@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BAR = 40  # columns of the terminal
 
 Figures = dict[str, Any]
-_NONE: Figures = {"tasks": [], "callbacks": {"owed": 0, "dead": 0, "delivered": 0}, "workers": []}
+_NONE: Figures = {"tasks": [], "callbacks": {"owed": 0, "dead": 0, "delivered": 0}, "workers": [], "pauses": []}
 
 
 def stats(
@@ -32,7 +32,7 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, times in UTC.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Count tasks by type and status, callbacks that are owed, and the workers that live."""
+    """Count tasks by type and status, callbacks that are owed, the workers that live, and what is paused."""
     from gridsidecar.cli.parts import load_parts
     from gridsidecar.clock import SystemClock
 
@@ -57,6 +57,7 @@ async def _read(settings: Settings, since: datetime | None) -> Figures:
             "statuses": _by_status(tasks),
             "callbacks": await store.reading.callback_counts(),
             "workers": [in_utc(worker) for worker in await store.reading.workers()],
+            "pauses": [in_utc(pause) for pause in await store.reading.pauses()],
         }
 
 
@@ -90,6 +91,36 @@ def _print(figures: Figures) -> None:
     print(f"workers    {len(alive)} alive")
     for line in _workers(alive):
         print(f"  {line}")
+    if figures["pauses"]:
+        print("paused")
+    for line in _pauses(figures["pauses"]):
+        print(f"  {line}")
+
+
+def _pauses(pauses: list[dict[str, Any]]) -> Iterator[str]:
+    from gridsidecar.cli.listing import aligned
+    from gridsidecar.cli.times import local_time
+
+    rows = [
+        (
+            clean(one["task_type"]),
+            f"queue {clean(one['queue'])}",
+            f"{one['parked']:,} parked",
+            f"since {local_time(one['since_at'])}",
+            _until(one, local_time),
+            clean(one["reason"] or ""),
+        )
+        for one in pauses
+    ]
+    yield from aligned(rows) if rows else ()
+
+
+def _until(pause: dict[str, Any], shown: Callable[[str], str]) -> str:
+    if pause["ended"]:
+        return "over: they come back"
+    if pause["until_at"] is None:
+        return "until resumed"
+    return f"{'by a breaker, tried at' if pause['cool_down'] else 'until'} {shown(pause['until_at'])}"
 
 
 def _types(tasks: list[dict[str, Any]]) -> list[tuple[str, ...]]:

@@ -17,6 +17,7 @@ from gridsidecar.config.unavailable import unavailable_keys
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.config.wording import allowed
 from gridsidecar.config.yaml_tree import KeyPath
+from gridsidecar.rate import rate_problem
 
 Problem = tuple[KeyPath, str]
 
@@ -194,6 +195,8 @@ def _handler(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]:
     for name, value in handler.env.items():
         if not name or "=" in name or "\0" in name + value:
             yield (*at, "env", name), "the name must not be empty or contain =, and neither part a NUL character"
+    if handler.rate is not None and (rate := rate_problem(handler.rate)) is not None:
+        yield (*at, "rate"), rate
     if handler.mode == "persistent":
         for key, needed in (("input", "task"), ("result_from", "events")):
             if getattr(handler, key) != needed:

@@ -202,6 +202,17 @@ class PersistentSettings(Section):
     ready_timeout: Positive = Field(default=30, description="Seconds that a new process has to say that it is ready.")
 
 
+class BreakerSettings(Section):
+    """Pauses a task type whose attempts all fail."""
+
+    failures: Count = Field(
+        default=0, description="Failed attempts of a type in a row, in one process, that pause it; 0 = never."
+    )
+    cool_down: Positive = Field(
+        default=60, description="Seconds until one of its tasks is tried; a success ends the pause."
+    )
+
+
 class HandlerSettings(Section):
     """The command that runs the tasks of one type."""
 
@@ -238,6 +249,11 @@ class HandlerSettings(Section):
     pass_env: list[str] = Field(
         default=[], description="Names of the worker's own variables that the command gets as well."
     )
+    rate: str | None = Field(
+        default=None,
+        description="Most starts in a time over all workers, evenly spread, as 10/s or 100/1m; null = no limit.",
+    )
+    breaker: BreakerSettings = BreakerSettings()
     limits: LimitSettings = LimitSettings()
     exit_codes: ExitCodeSettings = ExitCodeSettings()
     retry: RetryOverrides = RetryOverrides()

@@ -11,10 +11,11 @@ from contextlib import suppress
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.secrets import masked_text
+from gridsidecar.flow import BreakerChange
 from gridsidecar.notify.channel import Channel, Refusal
 from gridsidecar.notify.digest import Digest
 from gridsidecar.outbound import NotSent, TargetRefused
-from gridsidecar.task import TaskUpdate
+from gridsidecar.task import Status, TaskUpdate
 
 KEEP_TRYING = 600.0  # seconds for one message
 LONGEST_PAUSE = 3600.0  # seconds, whatever Retry-After asks for
@@ -53,6 +54,16 @@ class Courier:
         if update.status not in self._on or (self._task_types and update.task_type not in self._task_types):
             return
         self._waiting.add(update, self._clock.now())
+        self._wake()
+
+    def hear_breaker(self, change: BreakerChange) -> None:
+        """Whoever hears of failed tasks hears of their breakers. Never waits."""
+        if Status.FAILED not in self._on or (self._task_types and change.task_type not in self._task_types):
+            return
+        self._waiting.add_breaker(change)
+        self._wake()
+
+    def _wake(self) -> None:
         self._arrived.set()
         if self._running is None:
             self._running = asyncio.create_task(self._run())
@@ -83,10 +94,10 @@ class Courier:
 
     async def _something_waits(self) -> bool:
         """False: we close, and nothing is left to try."""
-        while not self._waiting.count and not self._closing.is_set():
+        while not self._waiting.told and not self._closing.is_set():
             self._arrived.clear()
             await self._arrived.wait()
-        return self._waiting.count > 0
+        return self._waiting.told > 0
 
     async def _deliver_waiting(self) -> float:
         """Try until it is taken or given up; the seconds for which the other side wants to hear nothing."""

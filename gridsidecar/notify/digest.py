@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from gridsidecar.flow import BreakerChange
 from gridsidecar.notify import excerpt
 from gridsidecar.task import ErrorType, Status, TaskUpdate
 
 DETAILED = 10  # tasks that a message tells of one by one
+BREAKERS = 10  # changes of breakers that a message tells of, the last ones
 KINDS = 50  # kinds that are counted apart; a handler may invent error types without end
 
 # Limits in bytes. Feishu takes 20 KB a message, and JSON may double a text.
@@ -96,6 +98,7 @@ class Digest:
     def __init__(self) -> None:
         self.notices: list[Notice] = []  # the first ones
         self.kinds: Counter[Kind] = Counter()
+        self.breakers: list[BreakerChange] = []
         self.undelivered = 0  # notices of messages before, which nobody took
 
     def add(self, update: TaskUpdate, moment: datetime) -> None:
@@ -106,6 +109,16 @@ class Digest:
         self.kinds[kind] += 1
         if len(self.notices) < DETAILED:
             self.notices.append(Notice.of(update, moment))
+
+    def add_breaker(self, change: BreakerChange) -> None:
+        """Take a breaker's change in."""
+        cut = replace(change, task_type=excerpt.line(change.task_type, NAME), error=excerpt.line(change.error, NAME))
+        self.breakers = [*self.breakers, cut][-BREAKERS:]
+
+    @property
+    def told(self) -> int:
+        """Tasks and breakers that it tells of."""
+        return self.count + len(self.breakers)
 
     @property
     def count(self) -> int:
@@ -120,7 +133,7 @@ class Digest:
     @property
     def told_or_lost(self) -> int:
         """Notices that are lost if nobody takes this message."""
-        return self.count + self.undelivered
+        return self.told + self.undelivered
 
     @property
     def statuses(self) -> Counter[Status]:

@@ -45,7 +45,7 @@ def subject(digest: Digest, origin: Origin, words: Words) -> str:
 def text(digest: Digest, origin: Origin, words: Words) -> str:
     """The mail's body."""
     blocks = _one(digest.notices[0], origin, words) if digest.count == 1 else _many(digest, origin, words)
-    return "\n\n".join([*blocks, *summary.remarks(digest, words)]) + "\n"
+    return "\n\n".join([*blocks, *summary.breakers(digest, words), *summary.remarks(digest, words)]) + "\n"
 
 
 def _one(notice: Notice, origin: Origin, words: Words) -> list[str]:
@@ -60,6 +60,8 @@ def _one(notice: Notice, origin: Origin, words: Words) -> list[str]:
 
 
 def _many(digest: Digest, origin: Origin, words: Words) -> list[str]:
+    if not digest.count:
+        return [_facts(summary.place(origin, words), words)]
     return [
         summary.headline(digest, words),
         _facts(summary.place(origin, words), words),

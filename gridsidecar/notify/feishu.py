@@ -70,15 +70,23 @@ def verdict(reply: Reply) -> Refusal | None:
 def card(digest: Digest, origin: Origin, words: Words) -> Json:
     """A card of version 1. Text from tasks is plain text, except in the code block, where it is defused."""
     elements = _one(digest.notices[0], origin, words) if digest.count == 1 else _many(digest, origin, words)
-    remarks = [_text(remark) for remark in summary.remarks(digest, words)]
+    told = [*summary.breakers(digest, words), *summary.remarks(digest, words)]
+    remarks = [_text(remark) for remark in told]
     return {
         "config": {"wide_screen_mode": True},
         "header": {
             "title": _plain(summary.headline(digest, words)),
-            "template": COLOURS[next(iter(digest.statuses))],
+            "template": _colour(digest),
         },
         "elements": [*elements, *remarks],
     }
+
+
+def _colour(digest: Digest) -> str:
+    """The gravest of what happened."""
+    if digest.count:
+        return COLOURS[next(iter(digest.statuses))]
+    return COLOURS[Status.FAILED if any(change.opened for change in digest.breakers) else Status.SUCCESS]
 
 
 def _one(notice: Notice, origin: Origin, words: Words) -> list[Json]:
@@ -94,6 +102,8 @@ def _one(notice: Notice, origin: Origin, words: Words) -> list[Json]:
 
 
 def _many(digest: Digest, origin: Origin, words: Words) -> list[Json]:
+    if not digest.count:
+        return [_fields(summary.place(origin, words))]
     return [
         _fields(summary.place(origin, words)),
         _text("\n".join(summary.tally(digest, words))),

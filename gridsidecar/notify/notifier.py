@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import NoticeSettings
+from gridsidecar.flow import BreakerChange
 from gridsidecar.notify.channel import Channel
 from gridsidecar.notify.courier import Courier
 from gridsidecar.notify.digest import Origin
@@ -33,6 +34,11 @@ class Notifier:
         """A listener of the worker: it neither waits nor raises."""
         for courier in self._couriers:
             courier.hear(update)
+
+    def hear_breaker(self, change: BreakerChange) -> None:
+        """A type was paused, or goes on."""
+        for courier in self._couriers:
+            courier.hear_breaker(change)
 
     async def close(self, limit: float) -> None:
         """Send what waits, one message a channel, for `limit` seconds at most."""

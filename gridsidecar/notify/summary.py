@@ -14,6 +14,9 @@ SHORT_ID = 120  # bytes of an id in a list
 
 def headline(digest: Digest, words: Words) -> str:
     """What happened, on one line."""
+    if not digest.count:
+        last = digest.breakers[-1]
+        return (words.breaker_opened if last.opened else words.breaker_closed).format(type=last.task_type)
     if digest.count == 1:
         (notice,) = digest.notices
         if notice.refused:
@@ -72,6 +75,21 @@ def tally(digest: Digest, words: Words) -> list[str]:
 def first_tasks(digest: Digest, words: Words) -> list[str]:
     """The tasks that are known one by one, a line each."""
     return [_short(notice, words) for notice in digest.notices]
+
+
+def breakers(digest: Digest, words: Words) -> list[str]:
+    """Task types that were paused by a breaker, or go on."""
+    return [
+        words.breaker_opened_more.format(
+            type=change.task_type,
+            failures=change.failures,
+            seconds=_seconds(change.cool_down),
+            error=change.error or words.no_error,
+        )
+        if change.opened
+        else words.breaker_closed.format(type=change.task_type)
+        for change in digest.breakers
+    ]
 
 
 def remarks(digest: Digest, words: Words) -> list[str]:

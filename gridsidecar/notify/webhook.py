@@ -36,10 +36,10 @@ class Webhook:
 
 
 def message(digest: Digest, origin: Origin, moment: datetime) -> Json:
-    """One object for one task or many; `type` is `task.digest` where their statuses differ."""
-    statuses = digest.statuses
+    """One object for one task or many; `type` is `task.digest` where their statuses differ, and of a breaker
+    where it is all that happened."""
     return {
-        "type": f"task.{next(iter(statuses))}" if len(statuses) == 1 else "task.digest",
+        "type": _type(digest),
         "timestamp": _iso(moment),
         "queue": origin.queue,
         "worker": origin.worker,
@@ -49,8 +49,25 @@ def message(digest: Digest, origin: Origin, moment: datetime) -> Json:
             {"status": kind.status.value, "task_type": kind.task_type, "error_type": kind.error_type, "count": count}
             for kind, count in digest.kinds.most_common()
         ],
+        "breakers": [
+            {
+                "task_type": change.task_type,
+                "state": "open" if change.opened else "closed",
+                "failures": change.failures,
+                "cool_down_s": change.cool_down,
+                "error": change.error or None,
+            }
+            for change in digest.breakers
+        ],
         "undelivered": digest.undelivered,
     }
+
+
+def _type(digest: Digest) -> str:
+    statuses = digest.statuses
+    if not statuses:
+        return "breaker.opened" if digest.breakers[-1].opened else "breaker.closed"
+    return f"task.{next(iter(statuses))}" if len(statuses) == 1 else "task.digest"
 
 
 def _task(notice: Notice) -> Json:

@@ -36,6 +36,9 @@ class Words:
     first_tasks: str
     more: str
     undelivered: str
+    breaker_opened: str
+    breaker_opened_more: str
+    breaker_closed: str
 
 
 ENGLISH = Words(
@@ -68,6 +71,10 @@ ENGLISH = Words(
     first_tasks="The first {count}",
     more="and {count:,} more",
     undelivered="notices before this one that nobody took: {count:,}",
+    breaker_opened="Task type paused by its breaker: {type}",
+    breaker_opened_more="Task type {type} is paused: {failures} failed attempts in a row. One task is tried in "
+    "{seconds}. The last error: {error}",
+    breaker_closed="Task type goes on, a task succeeded: {type}",
 )
 
 CHINESE = Words(
@@ -100,6 +107,10 @@ CHINESE = Words(
     first_tasks="前 {count} 个",
     more="另有 {count:,} 个",
     undelivered="此前未能送达的通知：{count:,} 条",
+    breaker_opened="熔断：任务类型已暂停：{type}",
+    breaker_opened_more="任务类型 {type} 已暂停：连续失败 {failures} 次，"
+    "{seconds} 后试运行一个任务。最后的错误：{error}",
+    breaker_closed="任务成功，熔断解除，任务类型已恢复：{type}",
 )
 
 LANGUAGES = {"en": ENGLISH, "zh": CHINESE}

@@ -12,6 +12,7 @@ from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.outbox import Outbox, OwedCallback, Taken
 from gridsidecar.store.output import Output, Piece, Said
+from gridsidecar.store.pauses import Pauses
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
 from gridsidecar.store.received import Received, TakenOver
@@ -26,6 +27,7 @@ __all__ = [
     "Outbox",
     "Output",
     "OwedCallback",
+    "Pauses",
     "Piece",
     "Reading",
     "Received",
@@ -43,7 +45,7 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class OpenStore:
     """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, what handlers say,
-    what is too old, and for people."""
+    what is too old, what is paused, and for people."""
 
     database: Database
     tasks: Store
@@ -52,6 +54,7 @@ class OpenStore:
     output: Output
     retention: Retention
     reading: Reading
+    pauses: Pauses
 
     async def open(self, migrate: bool | None = None) -> None:
         """Connect; with `migrate` bring the tables up to date, with False only check them, with None do neither."""
@@ -83,6 +86,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) 
         Output(database, queries),
         Retention(database, queries, queue, settings.retention_days, clock),
         Reading(database, queries, queue),
+        Pauses(database, queries, queue),
     )
 
 

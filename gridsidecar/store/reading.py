@@ -69,6 +69,24 @@ class Reading:
         """Every worker with a heartbeat row: `id`, `name`, `queue`, `started_at`, `expires_at`, `alive`, `running`."""
         return [{**row, "alive": bool(row["alive"])} for row in await self._read("workers", {})]
 
+    async def pauses(self) -> list[dict[str, Any]]:
+        """What is paused, of every queue: `queue`, `task_type`, `since_at`, `until_at`, `ended` (what was parked is on
+        its way back), `cool_down` (a breaker set it), `reason`, `parked`."""
+        rows = await self._read("pause_counts", {})
+        return [
+            {
+                "queue": row["queue"],
+                "task_type": row["task_type"],
+                "since_at": row["since"],
+                "until_at": row["until"],
+                "ended": bool(row["ended"]) and row["cool_down"] is None,
+                "cool_down": row["cool_down"],
+                "reason": row["reason"],
+                "parked": int(row["parked"]),
+            }
+            for row in rows
+        ]
+
     async def owed(self) -> int:
         """Tasks and callbacks of this queue that wait for a worker but not in the queue itself; what a scaler should
         count besides it."""

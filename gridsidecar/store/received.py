@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gridsidecar.flow import Park, Reserve
 from gridsidecar.lifecycle import Reception
 from gridsidecar.task import Claim
 
@@ -21,7 +22,7 @@ class TakenOver:
 class Received:
     """What a delivery meant, and the claim where it may start an attempt."""
 
-    reception: Reception
+    reception: Reception | Park | Reserve
     claim: Claim | None = None
     attempt: int = 0  # of the row, for the stamp on an alarm
     taken_over: TakenOver | None = None  # by this

@@ -109,6 +109,7 @@ def row(stored: Mapping[str, Any]) -> Row:
         cancel_requested=bool(stored["cancel_requested"]),
         ahead=bool(stored["ahead"]),
         due_in=float(stored["due_in"] or 0),
+        reserved=bool(stored["reserved"]),
         lease_left=None if lease_left is None else float(lease_left),
         checkpoint=stored["checkpoint"],
         callback=Callback(

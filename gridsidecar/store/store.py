@@ -7,6 +7,7 @@ from typing import assert_never
 
 from gridsidecar import lifecycle, telemetry
 from gridsidecar.clock import Clock
+from gridsidecar.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
 from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Resume, Row, Wait
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
@@ -15,6 +16,7 @@ from gridsidecar.store.ends import CHECK_GRACE, Ends
 from gridsidecar.store.outbox import Owed, Owing
 from gridsidecar.store.queries import Query
 from gridsidecar.store.received import Received, TakenOver
+from gridsidecar.store.shelf import Shelf
 from gridsidecar.task import (
     NO_CALLBACK,
     Callback,
@@ -38,18 +40,19 @@ class Store:
         self._queue = queue
         self._clock = clock  # for the time that a callback names; all else is timed by the database
         self._batch = Batch(database)
+        self._shelf = Shelf(queries, queue)
         self.ends = Ends(database, queries, queue, clock, self._batch)
 
     # -- a delivery arrives -------------------------------------------------------------------------------------------
 
-    async def claim(self, task: Task, me: Me, max_retry_count: int) -> Received:
+    async def claim(self, task: Task, me: Me, max_retry_count: int, flow: Flow = FREE) -> Received:
         """Apply what this delivery means to the task's row, and return it.
 
         A first message is one INSERT that travels with other writes; everything else is decided under the row's lock.
         Safe to repeat when the reply was lost: the row then names us, and the answer is `Resume`.
         """
         message = task.message
-        if not (message.attempt or message.nudge or task.defer_by or task.defer_until):
+        if flow == FREE and not (message.attempt or message.nudge or task.defer_by or task.defer_until):
             params = records.new_row(task, me, max_retry_count, self._queue)
             (inserted,) = await self._batch.write(task.task_id, (self._queries["insert_running"], params))
             if inserted:
@@ -57,8 +60,22 @@ class Store:
 
         async def decide(owed: Owed) -> Received:
             return await self._database.transact(
-                lambda connection: self._receive(connection, task, me, max_retry_count, owed)
+                lambda connection: self._receive_in_flow(connection, task, me, max_retry_count, owed, flow)
             )
+
+        return await outbox.owing(task.task_id, decide)
+
+    async def park(self, task: Task, me: Me, max_retry_count: int) -> Received | None:
+        """What this delivery means while its type is paused, without a slot; None when it may start after all."""
+
+        async def decide(owed: Owed) -> Received | None:
+            async def work(connection: Connection) -> Received | None:
+                if not await self._shelf.pauses(connection, task):
+                    return None
+                received = await self._receive(connection, task, me, max_retry_count, owed, Flow(paused=True))
+                return None if received.claim else received
+
+            return await self._database.transact(work)
 
         return await outbox.owing(task.task_id, decide)
 
@@ -67,19 +84,31 @@ class Store:
         row = await self._look_up(task.task_id)
         return Received(lifecycle.receive(row, task.message, me), attempt=row.attempt if row else 0)
 
-    async def _receive(self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed) -> Received:
+    async def _receive_in_flow(
+        self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed, flow: Flow
+    ) -> Received:
+        if flow.paused:  # the pause before the row: whoever ends a pause has its lock first, too
+            flow = replace(flow, paused=await self._shelf.pauses(connection, task))
+        return await self._receive(connection, task, me, max_retry_count, owed, flow)
+
+    async def _receive(
+        self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed, flow: Flow
+    ) -> Received:
         row = await self._locked_row(connection, task.task_id)
-        reception = lifecycle.receive(row, task.message, me)
+        receive = receive_paused if flow.paused else lifecycle.receive
+        reception = receive(row, task.message, me)
+        foreign = row is not None and row.unclaimed
+        if row is not None and foreign and isinstance(reception, Begin | Park):
+            row = await self._take_over(connection, task, max_retry_count)
+            if row.due_in > 0:
+                return Received(Wait(delay=row.due_in), attempt=row.attempt)
         match reception:
             case Insert():
-                return await self._insert(connection, task, me, max_retry_count, owed)
+                return await self._insert(connection, task, me, max_retry_count, owed, flow)
             case Begin():
                 assert row is not None
-                foreign = row.unclaimed
-                if foreign:
-                    row = await self._take_over(connection, task, max_retry_count)
-                    if row.due_in > 0:
-                        return Received(Wait(delay=row.due_in), attempt=row.attempt)
+                if (later := await self._later(connection, row, reception, flow)) is not None:
+                    return await self._put_off(connection, task, row, later)
                 await self._begin(connection, task, me, row, reception)
                 claim = _claim(task, me, row, reception, started=foreign)
                 return Received(reception, claim, reception.attempt, _taken_over(row, reception))
@@ -92,15 +121,36 @@ class Store:
                 assert row is not None
                 await self._close(connection, task.task_id, row, reception, owed)
                 return Received(reception, None, row.attempt, _taken_over(row, reception))
+            case Park() if row is None:
+                return await self._insert(connection, task, me, max_retry_count, owed, flow)
+            case Park():
+                assert row is not None
+                return await self._put_off(connection, task, row, reception)
             case Adopt() | Drop() | Wait() | AwaitSlot():
                 pass
             case _:
                 assert_never(reception)
         return Received(reception, attempt=row.attempt if row else 0)
 
-    async def _insert(self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed) -> Received:
+    async def _later(self, connection: Connection, row: Row, start: Begin, flow: Flow) -> Reserve | None:
+        """The place that this start has in its handler's rate; None: now, or no rate limits it."""
+        if flow.rate is None:
+            return None
+        takes_place = needs_place(row, flow.rate)
+        wait = await self._shelf.wait(connection, flow.handler, flow.rate, takes_place=takes_place)
+        return Reserve(delay=wait, crashes=start.crashes, rescues=start.rescues) if wait > 0 else None
+
+    async def _put_off(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
+        if why.rescues:
+            await self._lost(connection, task.task_id, row)
+        await self._shelf.put(connection, task, why)
+        return Received(why, None, row.attempt, _taken_over(row, why))
+
+    async def _insert(
+        self, connection: Connection, task: Task, me: Me, max_retry_count: int, owed: Owed, flow: Flow
+    ) -> Received:
         params = records.new_row(task, me, max_retry_count, self._queue)
-        if task.defer_by or task.defer_until:
+        if flow != FREE or task.defer_by or task.defer_until:  # to be begun, or put off, as a row that is there
             deferred = params | records.deferral(task, CHECK_GRACE)
             inserted = await connection.execute(self._queries["insert_deferred"], deferred)
             row = await self._locked_row(connection, task.task_id)
@@ -110,7 +160,7 @@ class Store:
         else:
             if await connection.execute(self._queries["insert_running"], params):
                 return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1)
-        return await self._receive(connection, task, me, max_retry_count, owed)  # it is there now, or due already
+        return await self._receive(connection, task, me, max_retry_count, owed, flow)  # it is there now, or due already
 
     async def _take_over(self, connection: Connection, task: Task, max_retry_count: int) -> Row:
         """Complete a row that another program wrote by what the message says, also by the time when it wants to run."""
@@ -327,7 +377,7 @@ def _first_claim(task: Task, me: Me, max_retry_count: int) -> Claim:
     )
 
 
-def _taken_over(row: Row, reception: Begin | Close) -> TakenOver | None:
+def _taken_over(row: Row, reception: Begin | Close | Park | Reserve) -> TakenOver | None:
     return TakenOver(row.attempt, row.owner, row.silent_for) if reception.rescues else None
 
 

@@ -72,6 +72,15 @@ CHINESE = {
     "nudge not sent": "唤醒消息未发出",
     "nudge refused; it is tried again at a doubled gap": "唤醒消息被拒绝，间隔加倍后重试",
     "nudges not sent; they are tried again at a doubled gap": "唤醒消息未发出，间隔加倍后重试",
+    # What may not start now
+    "task type paused": "任务类型已暂停",
+    "task type resumed": "任务类型已恢复",
+    "task parked, its type is paused": "任务类型已暂停，任务暂存于数据库",
+    "parked tasks come back": "暂存的任务正在恢复",
+    "a task of a paused type is tried": "试运行已暂停类型的一个任务",
+    "breaker opened": "熔断：任务类型已暂停",
+    "breaker closed": "熔断解除：任务类型已恢复",
+    "a breaker cannot be moved now": "熔断状态暂时无法写入",
     # Callbacks
     "callback delivered": "回调已送达",
     "callback failed, it is tried again": "回调失败，稍后重试",

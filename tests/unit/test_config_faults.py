@@ -209,6 +209,20 @@ def test_a_password_is_never_told(write: Write, url: str) -> None:
             "handlers.default.retry.max_delay",
             "delay (60 s)",
         ),
+        *(
+            ({"handlers.default.rate": rate}, "handlers.default.rate", "must be a number of starts per time, as 10/s")
+            for rate in ("0/1m", "100", "100/0s", "-1/s", "1.5/s", "10/w", "10/s/s", "", "99999999999/s")
+        ),
+        ({"handlers.default.rate": 100}, "handlers.default.rate", "put it in quotes"),
+        ({"handlers.default.breaker": {"failures": -1}}, "handlers.default.breaker.failures", "at least 0"),
+        ({"handlers.default.breaker": {"cool_down": 0}}, "handlers.default.breaker.cool_down", "above 0"),
+        ({"handlers.default.breaker": {"cool_down": 1e12}}, "handlers.default.breaker.cool_down", "ten years"),
+        (
+            {"handlers.default.breaker": {"after": 3}},
+            "handlers.default.breaker.after",
+            "known here: failures, cool_down",
+        ),
+        ({"handlers.default.breaker": True}, "handlers.default.breaker", "a section with keys such as failures"),
         ({"handlers.default.command": [""]}, "handlers.default.command", "program"),
         ({"handlers.default.command": []}, "handlers.default.command", "at least one item"),
         ({"handlers.default.command": "cat"}, "handlers.default.command", "a list"),

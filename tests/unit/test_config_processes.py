@@ -88,6 +88,14 @@ def test_it_is_known_of_each_setting_of_the_worker_whether_it_is_divided() -> No
     assert set(WorkerSettings.model_fields) == divided | of_each
 
 
+def test_what_counts_for_all_workers_is_not_divided() -> None:
+    breaker = {"failures": 4, "cool_down": 9}
+    part = share(settings({"concurrency": 8}, x={"rate": "100/1m", "breaker": breaker}), 2, 2)
+    handler = part.handlers["x"]
+    assert handler.rate == "100/1m"
+    assert handler.breaker.model_dump() == breaker
+
+
 WARM = "handlers: {default: {command: [cat], mode: persistent, persistent: {processes: 2}}}\n"
 
 

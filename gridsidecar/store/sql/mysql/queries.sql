@@ -50,7 +50,7 @@ SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 
 -- name: row
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
-  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in,
   (SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), w.expires_at) / 1000000 FROM {workers} w
@@ -61,7 +61,7 @@ FROM {tasks} t WHERE t.id = :id
 
 -- name: row_locked
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
-  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in,
   (SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), w.expires_at) / 1000000 FROM {workers} w
@@ -87,14 +87,14 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
 WHERE id = :id AND body IS NULL AND COALESCE(status, 'pending') <> 'running'
 
 -- name: begin_next
-UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, ahead = :ahead, worker_id = :worker_id,
+UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, ahead = :ahead, reserved = 0, worker_id = :worker_id,
   message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
   next_check_at = NULL, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
   queue = COALESCE(queue, :queue), started_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
 
 -- name: close
-UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, crashes = :crashes,
+UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, crashes = :crashes, reserved = 0,
   worker_id = NULL, next_run_at = NULL, next_check_at = NULL, completed_at = UTC_TIMESTAMP(3),
   updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
@@ -393,3 +393,77 @@ CREATE TABLE IF NOT EXISTS {schema_version} (version INT NOT NULL PRIMARY KEY, a
 -- name: migrated
 INSERT INTO {schema_version} (version, applied_at) VALUES (:version, UTC_TIMESTAMP(3))
 ON DUPLICATE KEY UPDATE version = version
+
+-- name: shelve
+UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pending' END, crashes = :crashes,
+  worker_id = NULL, ahead = 0, handed_off = :parked, reserved = 1 - :parked,
+  next_run_at = CASE WHEN :parked = 1 THEN COALESCE(next_run_at, UTC_TIMESTAMP(3)) ELSE UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND END,
+  next_check_at = CASE WHEN :parked = 1 THEN UTC_TIMESTAMP(3) + INTERVAL :lane YEAR ELSE UTC_TIMESTAMP(3) + INTERVAL ((:delay + :grace) * 1000000) MICROSECOND END,
+  message_id = :message_id, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
+  queue = COALESCE(queue, :queue), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+WHERE id = :id
+
+-- name: pauses
+SELECT task_type, since, until, COALESCE(until <= UTC_TIMESTAMP(3), 0) AS ended, cool_down, probe, reason
+FROM {pauses} WHERE queue = :queue
+
+-- name: pause_shared
+SELECT task_type, since, until, COALESCE(until <= UTC_TIMESTAMP(3), 0) AS ended, cool_down, probe, reason
+FROM {pauses} WHERE queue = :queue AND task_type = :task_type LOCK IN SHARE MODE
+
+-- name: pause_locked
+SELECT task_type, since, until, COALESCE(until <= UTC_TIMESTAMP(3), 0) AS ended, cool_down, probe, reason
+FROM {pauses} WHERE queue = :queue AND task_type = :task_type FOR UPDATE
+
+-- name: insert_pause
+INSERT INTO {pauses} (queue, task_type, since, until, cool_down, reason, parked_from, parked_to)
+VALUES (:queue, :task_type, UTC_TIMESTAMP(3), COALESCE(:until, UTC_TIMESTAMP(3) + INTERVAL (:cool_down * 1000000) MICROSECOND), :cool_down, :reason, :parked_from, :parked_to)
+
+-- name: pause_anew
+UPDATE {pauses} SET since = CASE WHEN :goes_on = 1 THEN since ELSE UTC_TIMESTAMP(3) END,
+  until = COALESCE(:until, UTC_TIMESTAMP(3) + INTERVAL (:cool_down * 1000000) MICROSECOND), cool_down = :cool_down, probe = NULL, reason = :reason
+WHERE queue = :queue AND task_type = :task_type
+
+-- name: end_pause
+UPDATE {pauses} SET until = UTC_TIMESTAMP(3), cool_down = NULL, probe = NULL WHERE queue = :queue AND task_type = :task_type
+
+-- name: let_probe_through
+UPDATE {pauses} SET until = UTC_TIMESTAMP(3) + INTERVAL (cool_down * 1000000) MICROSECOND, probe = :probe WHERE queue = :queue AND task_type = :task_type
+
+-- name: forget_pause
+DELETE FROM {pauses} WHERE queue = :queue AND task_type = :task_type
+
+-- name: parked
+SELECT id, attempt, body, headers FROM {tasks} FORCE INDEX (ix_check)
+WHERE next_check_at >= :parked_from AND next_check_at < :parked_to AND status IN ('pending', 'retrying')
+  AND CONVERT(task_type USING utf8mb4) COLLATE utf8mb4_bin = :task_type AND queue = :queue AND next_run_at <= UTC_TIMESTAMP(3)
+ORDER BY next_check_at LIMIT :limit FOR UPDATE
+
+-- name: unpark
+UPDATE {tasks} SET next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:grace * 1000000) MICROSECOND, rev = (rev & 4611686018427387903) + 1
+WHERE id IN :ids
+
+-- name: pause_counts
+SELECT p.queue, p.task_type, p.since, p.until, COALESCE(p.until <= UTC_TIMESTAMP(3), 0) AS ended, p.cool_down, p.reason,
+  (SELECT COUNT(*) FROM {tasks} t FORCE INDEX (ix_check)
+    WHERE t.next_check_at >= p.parked_from AND t.next_check_at < p.parked_to AND t.status IN ('pending', 'retrying')
+      AND CONVERT(t.task_type USING utf8mb4) COLLATE utf8mb4_bin = p.task_type AND CONVERT(t.queue USING utf8mb4) COLLATE utf8mb4_bin = p.queue AND t.next_run_at <= UTC_TIMESTAMP(3)) AS parked
+FROM {pauses} p ORDER BY p.queue, p.task_type
+
+-- name: first_place
+INSERT INTO {rates} (queue, handler, free_at, paced_at)
+VALUES (:queue, :handler, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))
+ON DUPLICATE KEY UPDATE queue = queue
+
+-- name: place
+SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), free_at) / 1000000 AS wait,
+  TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), paced_at) / 1000000 AS paced FROM {rates}
+WHERE queue = :queue AND handler = :handler FOR UPDATE
+
+-- name: take_place
+UPDATE {rates} SET free_at = GREATEST(free_at, UTC_TIMESTAMP(6)) + INTERVAL ROUND(:interval * 1000000) MICROSECOND
+WHERE queue = :queue AND handler = :handler
+
+-- name: pace_start
+UPDATE {rates} SET paced_at = GREATEST(paced_at, UTC_TIMESTAMP(6)) + INTERVAL ROUND(:interval * 1000000) MICROSECOND
+WHERE queue = :queue AND handler = :handler

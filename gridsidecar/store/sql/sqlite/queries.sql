@@ -51,7 +51,7 @@ SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 
 -- name: row
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
-  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
@@ -62,7 +62,7 @@ FROM {tasks} t WHERE t.id = :id
 
 -- name: row_locked
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
-  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
@@ -89,14 +89,14 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
 WHERE id = :id AND body IS NULL AND COALESCE(status, 'pending') <> 'running'
 
 -- name: begin_next
-UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, ahead = :ahead, worker_id = :worker_id,
+UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, ahead = :ahead, reserved = 0, worker_id = :worker_id,
   message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
   next_check_at = NULL, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
   queue = COALESCE(queue, :queue), started_at = {now}, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
 
 -- name: close
-UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, crashes = :crashes,
+UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, crashes = :crashes, reserved = 0,
   worker_id = NULL, next_run_at = NULL, next_check_at = NULL, completed_at = {now},
   updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
@@ -390,3 +390,76 @@ CREATE TABLE IF NOT EXISTS {schema_version} (version INTEGER NOT NULL PRIMARY KE
 -- name: migrated
 INSERT INTO {schema_version} (version, applied_at) VALUES (:version, {now})
 ON CONFLICT (version) DO NOTHING
+
+-- name: shelve
+UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pending' END, crashes = :crashes,
+  worker_id = NULL, ahead = 0, handed_off = :parked, reserved = 1 - :parked,
+  next_run_at = CASE WHEN :parked = 1 THEN COALESCE(next_run_at, {now}) ELSE strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds') END,
+  next_check_at = CASE WHEN :parked = 1 THEN strftime('%Y-%m-%d %H:%M:%f', 'now', :lane || ' years') ELSE strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + :grace) || ' seconds') END,
+  message_id = :message_id, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
+  queue = COALESCE(queue, :queue), updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+WHERE id = :id
+
+-- name: pauses
+SELECT task_type, since, until, COALESCE(until <= {now}, 0) AS ended, cool_down, probe, reason
+FROM {pauses} WHERE queue = :queue
+
+-- name: pause_shared
+SELECT task_type, since, until, COALESCE(until <= {now}, 0) AS ended, cool_down, probe, reason
+FROM {pauses} WHERE queue = :queue AND task_type = :task_type
+
+-- name: pause_locked
+SELECT task_type, since, until, COALESCE(until <= {now}, 0) AS ended, cool_down, probe, reason
+FROM {pauses} WHERE queue = :queue AND task_type = :task_type
+
+-- name: insert_pause
+INSERT INTO {pauses} (queue, task_type, since, until, cool_down, reason, parked_from, parked_to)
+VALUES (:queue, :task_type, {now}, COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :cool_down || ' seconds')), :cool_down, :reason, :parked_from, :parked_to)
+
+-- name: pause_anew
+UPDATE {pauses} SET since = CASE WHEN :goes_on = 1 THEN since ELSE {now} END,
+  until = COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :cool_down || ' seconds')), cool_down = :cool_down, probe = NULL, reason = :reason
+WHERE queue = :queue AND task_type = :task_type
+
+-- name: end_pause
+UPDATE {pauses} SET until = {now}, cool_down = NULL, probe = NULL WHERE queue = :queue AND task_type = :task_type
+
+-- name: let_probe_through
+UPDATE {pauses} SET until = strftime('%Y-%m-%d %H:%M:%f', 'now', cool_down || ' seconds'), probe = :probe WHERE queue = :queue AND task_type = :task_type
+
+-- name: forget_pause
+DELETE FROM {pauses} WHERE queue = :queue AND task_type = :task_type
+
+-- name: parked
+SELECT id, attempt, body, headers FROM {tasks}
+WHERE next_check_at >= :parked_from AND next_check_at < :parked_to AND +status IN ('pending', 'retrying')
+  AND +task_type = :task_type AND +queue = :queue AND next_run_at <= {now}
+ORDER BY next_check_at LIMIT :limit
+
+-- name: unpark
+UPDATE {tasks} SET next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :grace || ' seconds'), rev = (rev & 4611686018427387903) + 1
+WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: pause_counts
+SELECT p.queue, p.task_type, p.since, p.until, COALESCE(p.until <= {now}, 0) AS ended, p.cool_down, p.reason,
+  (SELECT COUNT(*) FROM {tasks} t
+    WHERE t.next_check_at >= p.parked_from AND t.next_check_at < p.parked_to AND +t.status IN ('pending', 'retrying')
+      AND +t.task_type = p.task_type AND +t.queue = p.queue AND t.next_run_at <= {now}) AS parked
+FROM {pauses} p ORDER BY p.queue, p.task_type
+
+-- name: first_place
+INSERT INTO {rates} (queue, handler, free_at, paced_at)
+VALUES (:queue, :handler, julianday('now') * 86400, julianday('now') * 86400)
+ON CONFLICT (queue, handler) DO NOTHING
+
+-- name: place
+SELECT free_at - julianday('now') * 86400 AS wait, paced_at - julianday('now') * 86400 AS paced FROM {rates}
+WHERE queue = :queue AND handler = :handler
+
+-- name: take_place
+UPDATE {rates} SET free_at = MAX(free_at, julianday('now') * 86400) + :interval
+WHERE queue = :queue AND handler = :handler
+
+-- name: pace_start
+UPDATE {rates} SET paced_at = MAX(paced_at, julianday('now') * 86400) + :interval
+WHERE queue = :queue AND handler = :handler

@@ -1,0 +1,132 @@
+"""`gridsidecar pause TYPE…` and `gridsidecar resume TYPE…`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gridsidecar.cli.queue import Queue
+from gridsidecar.cli.run import ConfigFile
+from gridsidecar.errors import EX_FAILED, UsageError
+
+if TYPE_CHECKING:
+    from gridsidecar.config.settings import Settings
+
+LONGEST_TYPE = 100  # characters
+_LATER = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+EPILOG = """
+Exit codes: 0, 1 a type was not paused (resume), 64 usage, 69 the database is away, 77 it refused, 78 configuration.
+"""
+
+Types = Annotated[list[str], typer.Argument(help="task_type, one or more.", metavar="TYPE…")]
+
+
+def pause(
+    types: Types,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until", help="In 30m, 2h, 7d, or at 2026-01-31T08:00; without it until resumed.", metavar="WHEN"
+        ),
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for stats and the log.")] = None,
+    config: ConfigFile = None,
+    queue: Queue = None,
+) -> None:
+    """Start no more tasks of these types, on any worker of the queue. What runs goes on.
+
+    Workers know within two seconds. Messages are taken from the queue all the same and kept in the database, so that
+    nothing of other types waits behind them.
+    """
+    from gridsidecar.cli.screen import clean, say
+    from gridsidecar.clock import SystemClock
+
+    moment = later(until, SystemClock().now())
+    _check(types)
+    settings = _settings(config, queue)
+    asyncio.run(_pause(settings, types, moment, reason))
+    for task_type in types:
+        print(clean(task_type))
+        if task_type not in settings.handlers:
+            say(f"{task_type} is not among the handlers of this configuration; it is paused all the same")
+    say(f"paused {'until resumed' if moment is None else f'until {moment.astimezone():%Y-%m-%d %H:%M:%S %Z}'}")
+
+
+def resume(types: Types, config: ConfigFile = None, queue: Queue = None) -> None:
+    """Let tasks of these types start again; workers bring back what was kept, the oldest first.
+
+    Ends the pause of a breaker, too. A type that is not paused is named on stderr, and the exit code is 1.
+    """
+    from gridsidecar.cli.screen import clean, say
+
+    _check(types)
+    resumed = asyncio.run(_resume(_settings(config, queue), types))
+    for task_type in types:
+        if task_type in resumed:
+            print(clean(task_type))
+        else:
+            say(f"{task_type} is not paused")
+    if len(resumed) < len(types):
+        raise typer.Exit(EX_FAILED)
+
+
+def later(text: str | None, now: datetime) -> datetime | None:
+    """The moment that is meant, in UTC; without a zone it is by the person's own clock. UsageError when it is none, or
+    over."""
+    if text is None:
+        return None
+    try:
+        ahead = _LATER.fullmatch(text.strip())
+        if ahead is not None:
+            moment = now + timedelta(**{_UNITS[ahead[2]]: float(ahead[1])})
+        else:
+            moment = datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(f"--until {text!r} is no time; write 30m, 2h or 7d, or 2026-01-31T08:00") from None
+    if moment <= now:
+        raise UsageError(f"--until {text!r} is over already; leave it out, or name a time to come")
+    return moment
+
+
+def _check(types: list[str]) -> None:
+    for task_type in types:
+        if not 1 <= len(task_type) <= LONGEST_TYPE:
+            raise UsageError(f"a task_type has 1 to {LONGEST_TYPE} characters: {task_type[:LONGEST_TYPE]!r}")
+    if len(set(types)) < len(types):
+        raise UsageError("a type is named twice")
+
+
+def _settings(config: str | None, queue: str | None) -> Settings:
+    from gridsidecar.cli.parts import load_parts
+
+    return load_parts(config, "store", flags={"broker.queue": queue})
+
+
+async def _pause(settings: Settings, types: list[str], until: datetime | None, reason: str | None) -> None:
+    from gridsidecar.cli.parts import open_to_wait
+    from gridsidecar.store import RowRejected, make_store
+
+    store = make_store(settings.store, settings.broker.queue)
+    try:
+        await open_to_wait(store, settings)  # it may be there before the first worker
+        for task_type in types:
+            await store.pauses.pause(task_type, until, reason)
+    except RowRejected as error:
+        raise UsageError(f"the database takes no such value: {error}") from error
+    finally:
+        await store.close()
+
+
+async def _resume(settings: Settings, types: list[str]) -> set[str]:
+    from gridsidecar.cli.parts import existing_store
+
+    async with existing_store(settings) as store:
+        if store is None:
+            return set()
+        return {task_type for task_type in types if await store.pauses.resume(task_type)}

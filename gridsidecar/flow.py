@@ -1,0 +1,113 @@
+"""What may keep a task that is due from its start, pure: the pause of its type, the rate of its handler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+from gridsidecar import lifecycle
+from gridsidecar.lifecycle import Begin, Insert, Me, Reception, Row
+from gridsidecar.rate import Rate
+from gridsidecar.task import Message
+
+LANES = 59
+FIRST_LANE = 1000  # years from now
+LANE_WIDTH = 100  # years
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """`paused`: as far as this worker knows, the type may not start; the store looks again, under a lock."""
+
+    paused: bool = False
+    rate: Rate | None = None
+    handler: str = ""  # whose rate it is
+
+
+FREE = Flow()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A task type that may not start now."""
+
+    task_type: str
+    since: str  # UTC text, as all stored times
+    until: str | None = None  # None: until somebody resumes it
+    over: bool = False  # that time has come
+    cool_down: float | None = None  # seconds; a breaker set it: one task is tried at its end. None: people did
+    probe: str | None = None  # the task that a breaker lets through
+    reason: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """What it parked is on its way back. A breaker's pause ends with a success alone."""
+        return self.over and self.cool_down is None
+
+    @property
+    def wants_probe(self) -> bool:
+        return self.over and self.cool_down is not None
+
+    def holds(self, task_id: str) -> bool:
+        """Whether it keeps this task from its start."""
+        return not self.ended and task_id != self.probe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerChange:
+    """A breaker paused a type, or a success ended that."""
+
+    task_type: str
+    opened: bool
+    failures: int = 0  # in a row
+    cool_down: float = 0.0  # seconds
+    error: str = ""  # the last one
+
+
+# -- what becomes of a start that is not to be ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """Its type is paused: the row alone keeps the task, and no clock brings it back. `rescues`: its worker died."""
+
+    crashes: int = 0
+    rescues: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """Its place in the rate comes in `delay` seconds: it is back then, and starts without asking again."""
+
+    delay: float
+    crashes: int = 0
+    rescues: bool = False
+
+
+def receive_paused(row: Row | None, message: Message, me: Me) -> Reception | Park:
+    """`lifecycle.receive`, while the task's type may not start: what would start is parked."""
+    reception = lifecycle.receive(row, message, replace(me, ahead=False))
+    match reception:
+        case Insert():
+            return Park()
+        case Begin(crashes=crashes, rescues=rescues):
+            return Park(crashes=crashes, rescues=rescues)
+        case _:
+            return reception
+
+
+def needs_place(row: Row, rate: Rate) -> bool:
+    """Whether a start takes a place in the rate: each attempt its own, unless it was given one and is in time."""
+    return not row.reserved or row.due_in < -rate.keep
+
+
+def lane(task_type: str) -> int:
+    """In how many years from now maintenance would look for a parked task of this type: never, and each type apart, so
+    that an index has those of one type in the order in which they were parked."""
+    return FIRST_LANE + LANE_WIDTH * (crc32(task_type.encode("utf-8", "surrogatepass")) % LANES)
+
+
+def lane_bounds(task_type: str) -> tuple[str, str]:
+    """From when, and until before when, such looks of one type are."""
+    start = 2000 + lane(task_type)
+    return f"{start}-01-01 00:00:00.000", f"{start + LANE_WIDTH}-01-01 00:00:00.000"

@@ -1,0 +1,161 @@
+"""Pauses of task types: set and ended by people and breakers, and bringing back what they parked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gridsidecar.flow import Pause, lane_bounds
+from gridsidecar.store import records
+from gridsidecar.store.database import Connection, Database, RowRejected
+from gridsidecar.store.ends import CHECK_GRACE
+from gridsidecar.store.queries import Query
+from gridsidecar.store.shelf import pause
+from gridsidecar.task import Message
+
+REASON_LIMIT = 1000  # characters
+BATCH = 500  # parked tasks that come back at once
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What came back of a pause that is over."""
+
+    nudges: list[Message]
+    rows: int  # with those whose messages cannot be read; maintenance tells of them
+    over: bool  # nothing of it is left, and the pause is forgotten
+
+
+class Pauses:
+    """The pauses of one queue. Raises `StoreUnavailable` while the database is away."""
+
+    def __init__(self, database: Database, queries: dict[str, Query], queue: str) -> None:
+        self._database = database
+        self._queries = queries
+        self._queue = queue
+
+    async def read(self) -> list[Pause]:
+        """All of them, also those that are over and still have parked tasks."""
+        rows = await self._database.fetch(self._queries["pauses"], {"queue": self._queue})
+        return [pause(row) for row in rows]
+
+    async def pause(self, task_type: str, until: datetime | None = None, reason: str | None = None) -> None:
+        """No task of this type starts until then, or until it is resumed. One that is paused stays so."""
+        word = {"until": records.time_text(until), "cool_down": None, "reason": _short(reason)}
+
+        async def work(connection: Connection) -> None:
+            await self._write(connection, task_type, await self._locked(connection, task_type), word)
+
+        await self._database.transact(work)
+
+    async def resume(self, task_type: str) -> bool:
+        """Its tasks may start again, and workers bring back what was parked. False when it was not paused."""
+
+        async def work(connection: Connection) -> bool:
+            found = await self._locked(connection, task_type)
+            if found is None or found.ended:
+                return False
+            await connection.execute(self._queries["end_pause"], self._key(task_type))
+            return True
+
+        return await self._database.transact(work)
+
+    async def trip(self, task_type: str, cool_down: float, reason: str) -> bool:
+        """A breaker opens: paused, and one task is tried after `cool_down` seconds. False when it is paused already."""
+        word = {"until": None, "cool_down": cool_down, "reason": _short(reason)}
+
+        async def work(connection: Connection) -> bool:
+            found = await self._locked(connection, task_type)
+            if found is not None and not found.ended:
+                return False
+            await self._write(connection, task_type, found, word)
+            return True
+
+        return await self._database.transact(work)
+
+    async def close_breaker(self, task_type: str) -> bool:
+        """A task of this type succeeded. False when no breaker paused it (any more)."""
+
+        async def work(connection: Connection) -> bool:
+            found = await self._locked(connection, task_type)
+            if found is None or found.cool_down is None:
+                return False
+            await connection.execute(self._queries["end_pause"], self._key(task_type))
+            return True
+
+        return await self._database.transact(work)
+
+    async def probe(self, task_type: str) -> Message | None:
+        """The cool-down is over: let one parked task through, and start the next cool-down; its nudge. None where
+        others were quicker or nothing is parked yet: then the first that comes is tried."""
+
+        async def work(connection: Connection) -> Message | None:
+            found = await self._locked(connection, task_type)
+            if found is None or not found.wants_probe:
+                return None
+            rows = await self._parked(connection, task_type, limit=1)
+            if not rows:
+                return None
+            key = self._key(task_type)
+            await connection.execute(self._queries["let_probe_through"], {**key, "probe": rows[0]["id"]})
+            nudges = await self._unpark(connection, rows)
+            return nudges[0] if nudges else None
+
+        return await self._database.transact(work)
+
+    async def release(self, task_type: str, limit: int = BATCH) -> Released:
+        """The next tasks that an ended pause parked, the longest parked first: due now, with the nudges to publish."""
+
+        async def work(connection: Connection) -> Released:
+            found = await self._locked(connection, task_type)
+            if found is None or not found.ended:
+                return Released([], 0, over=found is None)
+            rows = await self._parked(connection, task_type, limit)
+            if not rows:
+                await connection.execute(self._queries["forget_pause"], self._key(task_type))
+                return Released([], 0, over=True)
+            return Released(await self._unpark(connection, rows), len(rows), over=False)
+
+        return await self._database.transact(work)
+
+    # -- inside a transaction -----------------------------------------------------------------------------------------
+
+    async def _locked(self, connection: Connection, task_type: str) -> Pause | None:
+        rows = await connection.fetch(self._queries["pause_locked"], self._key(task_type))
+        return pause(rows[0]) if rows else None
+
+    async def _write(self, connection: Connection, task_type: str, found: Pause | None, word: dict[str, Any]) -> None:
+        key = self._key(task_type)
+        if found is not None:
+            word = {**key, **word, "goes_on": int(not found.ended)}
+            await connection.execute(self._queries["pause_anew"], word)
+            return
+        parked_from, parked_to = lane_bounds(task_type)
+        bounds = {"parked_from": parked_from, "parked_to": parked_to}
+        await connection.execute(self._queries["insert_pause"], {**key, **word, **bounds})
+
+    async def _parked(self, connection: Connection, task_type: str, limit: int) -> list[dict[str, Any]]:
+        parked_from, parked_to = lane_bounds(task_type)
+        asked = {**self._key(task_type), "parked_from": parked_from, "parked_to": parked_to, "limit": limit}
+        return await connection.fetch(self._queries["parked"], asked)
+
+    async def _unpark(self, connection: Connection, rows: list[dict[str, Any]]) -> list[Message]:
+        ids = tuple(row["id"] for row in rows)
+        await connection.execute(self._queries["unpark"], {"ids": ids, "grace": CHECK_GRACE})
+        return [message for row in rows if (message := _nudge(row)) is not None]
+
+    def _key(self, task_type: str) -> dict[str, Any]:
+        return {"queue": self._queue, "task_type": task_type}
+
+
+def _nudge(row: dict[str, Any]) -> Message | None:
+    """None where it cannot be read: maintenance finds that row when nobody has brought it back, and tells of it."""
+    try:
+        return records.nudge(row)
+    except RowRejected:
+        return None
+
+
+def _short(reason: str | None) -> str | None:
+    return None if reason is None else records.storable(reason)[:REASON_LIMIT]
