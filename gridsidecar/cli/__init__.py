@@ -19,6 +19,7 @@ from gridsidecar.cli import (
     demo,
     execute,
     logs,
+    operations,
     queue,
     run,
     stats,
@@ -48,6 +49,7 @@ add(app, "demo", demo.demo)
 add(app, "submit", submit.submit, submit.EPILOG)
 add(app, "status", status.status, status.EPILOG)
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(operations.app, name="operations")
 add(app, "logs", logs.logs, logs.EPILOG)
 add(app, "stats", stats.stats)
 app.add_typer(callbacks.app, name="callbacks")

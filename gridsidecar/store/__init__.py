@@ -8,19 +8,27 @@ from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.aside import Aside
+from gridsidecar.store.choosing import Filter
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
+from gridsidecar.store.operations import Kind, NotDriven, Operation, Operations
 from gridsidecar.store.outbox import Outbox, OwedCallback, Taken
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
 from gridsidecar.store.retention import Retention
+from gridsidecar.store.steering import Steering
 from gridsidecar.store.store import Received, Store
 
 __all__ = [
     "Aside",
+    "Filter",
     "HeldRow",
+    "Kind",
     "Leases",
+    "NotDriven",
     "OpenStore",
+    "Operation",
+    "Operations",
     "Outbox",
     "OwedCallback",
     "Reading",
@@ -28,6 +36,7 @@ __all__ = [
     "Retention",
     "RowRejected",
     "StatementRefused",
+    "Steering",
     "Store",
     "Taken",
     "make_store",
@@ -45,6 +54,8 @@ class OpenStore:
     outbox: Outbox
     retention: Retention
     reading: Reading
+    steering: Steering
+    operations: Operations
 
     async def open(self, migrate: bool | None = None) -> None:
         """Connect; with `migrate` bring the tables up to date, with False only check them, with None do neither."""
@@ -68,6 +79,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) 
         raise ConfigError([Fault("store.url", str(error))]) from error
     queries = load_queries(database.dialect, tables)
     clock = clock or SystemClock()
+    steering = Steering(database, queries, queue, clock)
     return OpenStore(
         database,
         Store(database, queries, queue, clock),
@@ -75,6 +87,8 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) 
         Outbox(database, queries, queue, clock),
         Retention(database, queries, queue, settings.retention_days, clock),
         Reading(database, queries, queue),
+        steering,
+        Operations(database, queries, queue, steering),
     )
 
 

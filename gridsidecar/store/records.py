@@ -97,7 +97,7 @@ def kept(message: Message, row_id: str, queue: str, error: str) -> dict[str, Any
 def row(stored: Mapping[str, Any]) -> Row:
     lease_left = stored["lease_left"]
     return Row(
-        status=_status(stored["status"]),
+        status=status(stored["status"]),
         attempt=stored["attempt"],
         retry_count=stored["retry_count"],
         crashes=stored["crashes"],
@@ -117,10 +117,11 @@ def row(stored: Mapping[str, Any]) -> Row:
             data=_kept(stored["callback_data"]),
         ),
         unclaimed=bool(stored["unclaimed"]),
+        unseen=bool(stored["unseen"]),
     )
 
 
-def _status(stored: str | None) -> Status:
+def status(stored: str | None) -> Status:
     """No value, and the empty one that MySQL makes of an unknown value of an enum, are a row that nobody has begun."""
     try:
         return Status(stored or Status.PENDING)

@@ -72,7 +72,7 @@ class Direct:
         self.run(f"UPDATE {TASKS}_workers SET expires_at = ? WHERE id = ?", LONG_AGO, worker_id)
 
     def empty(self) -> None:
-        for table in ("", "_attempts", "_callbacks", "_workers"):
+        for table in ("", "_attempts", "_callbacks", "_workers", "_operations", "_operation_ids"):
             self.run(f"DELETE FROM {TASKS}{table}")
 
 

@@ -6,12 +6,15 @@ import asyncio
 import re
 import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from gridsidecar.store.choosing import Filter, statement
 from gridsidecar.store.queries import TableNames, load_queries
+from gridsidecar.task import Status
 from tests.conftest import execute_on_server
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
 from tests.store.workers import migrate
@@ -20,13 +23,16 @@ ROWS = 4000
 MANY = 500  # ids in one statement, as many as the store ever sends
 BY_ID = {"tasks": "PRIMARY"}
 CALLBACK_BY_ID = {"callbacks": "PRIMARY"}
+WORKER_BY_ID = {"workers": "PRIMARY"}
+OPERATION_BY_ID = {"operation_ids": "PRIMARY"}
+BY_OUTCOME = {"operation_ids": "outcome"}
+BY_CHECK = {"tasks": "check"}
 
 HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     # A delivery comes in, and goes out.
     "row": BY_ID | {"workers": "PRIMARY"},
     "row_locked": BY_ID | {"workers": "PRIMARY"},
     "outcome_of": {"attempts": "PRIMARY"},
-    "message_of": BY_ID,
     "running_of_type": {"tasks": "status", "workers": "PRIMARY"},
     **dict.fromkeys(["keep_again", "forget_kept", "take_over", "defer", "begin_next", "close", "commit"], BY_ID),
     **dict.fromkeys(
@@ -52,16 +58,27 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "due_callback_of": {"callbacks": "receiver"},
     **dict.fromkeys(["callback", "try_callback", "callback_delivered", "callback_failed"], CALLBACK_BY_ID),
     # What people and KEDA ask of one task, or often.
-    **dict.fromkeys(["ask_cancel", "retry_by_hand", "refuse_again", "reopen_refused", "view"], BY_ID),
+    **dict.fromkeys(["retry_by_hand", "refuse_again", "reopen_refused", "view"], BY_ID),
+    # Somebody cancels tasks, or wants them run again.
+    **dict.fromkeys(["rows_to_cancel", "cancel_waiting", "ask_cancel", "told", "complete_unseen"], BY_ID),
+    **dict.fromkeys(["rows_to_retry", "fields_of", "sizes_of", "messages_of"], BY_ID),
+    **dict.fromkeys(["untold", "untold_locked"], BY_CHECK),
+    **dict.fromkeys(["wake_workers", "cancels_of"], WORKER_BY_ID),
     "attempts_of": {"attempts": "PRIMARY"},
     "replay_dead_callbacks": {"callbacks": "dead"},
     "counts": {"tasks": "status"},
+    # Operations on many tasks.
+    **dict.fromkeys(["operation_tasks", "operation_outcome", "forget_operation_ids"], OPERATION_BY_ID),
+    **dict.fromkeys(["operation_outcomes", "operation_next"], BY_OUTCOME),
 }
 WRITTEN_ONLY = {
     "insert_running",
     "insert_deferred",
     "insert_refused",
     "insert_kept",
+    "insert_unseen",
+    "insert_operation",
+    "insert_operation_id",
     "attempt_ended",
     "renew",
     "migrated",
@@ -70,6 +87,9 @@ SMALL_OR_SELDOM = {
     *("callbacks", "replay_callback", "tasks", "counts_by_type", "callback_counts"),  # people's questions about many
     *("workers", "forget_workers"),  # a row for each worker
     *("tables", "schema_version", "create_schema_version"),  # at the start
+    *("operation", "operations", "forsaken_operations", "old_operations", "take_operation", "drive_operation"),
+    *("leave_operation", "operation_collected", "operation_done", "stop_operation", "forget_operation"),  # few rows
+    *("tasks_chosen", "count_chosen"),  # only the beginning of a statement: see below
     "owed",  # a view, whose plan is looked at below
 }
 ALIASES = {"t": "tasks", "w": "workers", "c": "callbacks"}
@@ -111,6 +131,8 @@ def filled(url: str) -> Direct:
         "_callbacks": {"task_id": name, "rerun": "0", "id": name, "attempt": "1", "queue": "'q'", "kind": "'http'",
                        "receiver": some("'h:80'", d05="'h:81'"), "body": "'{}'", "created_at": early,
                        "next_try_at": some("NULL", d00=early, d01=late), "dead": some("0", d04="1")},
+        "_operation_ids": {"operation": some("'old'", d00="'t100'", d01="'t100'"), "position": number, "task_id": name,
+                           "outcome": some("'retried'", d01="NULL")},
     }.items():  # fmt: skip
         tables.run(f"INSERT INTO {TASKS}{table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} {many}")
     for number_ in range(50):
@@ -120,7 +142,10 @@ def filled(url: str) -> Direct:
             *(f"w{number_}", LONG_AGO, FAR_AWAY),
         )
     if tables.is_mysql:  # SQLite has no statistics in production either
-        tables.run("ANALYZE TABLE " + ", ".join(TASKS + side for side in ("", "_attempts", "_callbacks", "_workers")))
+        tables.run(
+            "ANALYZE TABLE "
+            + ", ".join(TASKS + side for side in ("", "_attempts", "_callbacks", "_workers", "_operation_ids"))
+        )
     return tables
 
 
@@ -148,6 +173,20 @@ def test_what_is_owed_is_counted_by_indexes(tables: Direct) -> None:
     assert {("tasks", "status"), ("workers", "PRIMARY")} <= used
     assert {index for table, index in used if table == "tasks"} <= {"check", "status"}
     assert {index for table, index in used if table == "callbacks"} <= {"due", "receiver", "next"}
+
+
+@pytest.mark.parametrize("name", ["tasks_chosen", "count_chosen"])
+def test_what_a_filter_names_is_found_by_its_state_and_in_order(tables: Direct, name: str) -> None:
+    dialect = "mysql" if tables.is_mysql else "sqlite"
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    some = Filter(statuses=(Status.FAILED,), queue="q", task_type="default", error_type="X", since=now, until=now)
+    for chosen in (some, Filter(statuses=(Status.FAILED,), queue="q")):
+        text = statement(load_queries(dialect, TableNames(TASKS))[name], dialect, chosen, page=name == "tasks_chosen")
+        if tables.is_mysql:
+            assert plan(tables, text.text) == {"tasks": "status"}
+        else:  # which has no ids in its indexes, and sorts those of one moment
+            (found, *_) = [row["detail"] for row in tables.run(f"EXPLAIN QUERY PLAN {with_values(text.text, '')}")]
+            assert "_tasks_status (status=?" in found
 
 
 def without_such_index(tables: Direct) -> dict[str, dict[str, str]]:
@@ -222,9 +261,12 @@ def with_values(text: str, ids: str) -> str:
         "queue": "'q'",
         "task_type": "'default'",
         "receiver": "'h:81'",
-        "after": "'h:80'",
+        "after": "1" if "_operation_ids" in text else "'h:80'",
+        **dict.fromkeys(["at", "since"], f"'{LONG_AGO}'"),
+        **dict.fromkeys(["until", "error_type"], f"'{FAR_AWAY}'"),
         "ids": ids,
         "aside": ids,
+        "positions": "('[1, 2]')" if "json_each" in text else "(1, 2)",
     }
     text = text.replace("IN (:id)", f"IN ({some_ids()})")
     return re.sub(r"(?<!:):([a-z_]+)", lambda match: values.get(match[1], "NULL"), text)
