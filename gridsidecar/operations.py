@@ -10,7 +10,6 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.steering import Steered
 from gridsidecar.store import Kind, OpenStore
 
-SOON = 1.0  # seconds until a start that needs no delay queue
 Outcomes = dict[str, Steered]
 
 
@@ -55,7 +54,7 @@ class Driver:
         again = [task_id for task_id, outcome in outcomes.items() if outcome is Steered.RETRIED]
         try:
             async for _, message, wait in self._store.steering.nudges(again):
-                if wait > SOON:  # as the alarm of a retry: it is worth keeping until its time
+                if wait > 0:  # as the alarm of a retry: a nudge that comes too early is nothing
                     await self._broker.alarm(replace(message, nudge=False), wait)
                 else:
                     await self._broker.publish(message)
