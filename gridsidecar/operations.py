@@ -15,7 +15,7 @@ Outcomes = dict[str, Steered]
 
 class Driver:
     """Does what an operation asks. `unsent` says why tasks that are to run again were not sent to the queue: then
-    workers bring them back, within about a minute of their time."""
+    workers bring them back by and by."""
 
     def __init__(self, store: OpenStore, broker: Broker | None, unsent: str | None = None) -> None:
         """Without a broker nothing is sent, and `unsent` says why."""
@@ -36,6 +36,8 @@ class Driver:
 
         Raises `NotDriven` where somebody else drives it. What is broken off can be gone on with by anybody.
         """
+        if self._broker is not None:
+            self.unsent = None
         known = await self._store.operations.take(operation)
         if not known.collected:
             await self._store.operations.collect(known)
@@ -49,7 +51,7 @@ class Driver:
             yield outcomes
 
     async def _send(self, outcomes: Outcomes) -> None:
-        if self._broker is None:
+        if self._broker is None or self.unsent is not None:  # nobody waits for it once more with each batch
             return
         again = [task_id for task_id, outcome in outcomes.items() if outcome is Steered.RETRIED]
         try:

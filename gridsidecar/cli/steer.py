@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 LONGEST_SPREAD = 7 * 86400.0  # seconds
 EPILOG = """
-By ids nothing is asked; by a filter the number of tasks is shown first. More than 500 tasks, or starts that are spread,
-are a stored operation: should this command die, a worker goes on with it within a minute, and so does
+By ids nothing is asked; by a filter the number of tasks is shown first. A filter, more than 500 ids, or starts that are
+spread are a stored operation: should this command die, a worker goes on with it within a minute, and so does
 `gridsidecar operations resume`.
 
 Exit codes: 0 all done, 1 some were refused or are unknown, or the answer was no, 64 usage, 69 a server is away,

@@ -140,7 +140,7 @@ async def _expected(store: OpenStore, operation: str) -> int:
 def _closed(report: Report, driver: Driver) -> int:
     code = report.close()
     if driver.unsent is not None and report.counts[Steered.RETRIED]:
-        say(f"the broker is away ({driver.unsent}); workers bring the tasks back within about a minute of its return")
+        say(f"the broker is away ({driver.unsent}); workers bring the tasks back once it is there")
     return code
 
 
