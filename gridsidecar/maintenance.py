@@ -22,7 +22,7 @@ PRUNES_PER_LOOK = 20  # batches
 PRUNE_PAUSE = 0.2  # seconds, about, between two batches: others want to use the database, too
 REFUSED_REST = 60.0  # seconds until a row is tried again that the database refused to write
 MARK_AFTER = 1.0  # seconds that a handler runs until its row says so, where it was claimed ahead
-CANCEL_GAP = 1.0  # seconds between two looks whether something that runs is to be cancelled
+TICK = 1.0  # seconds between two looks whether something that runs is to be cancelled, or marked
 FAILED_PAUSE = 2.0  # seconds, at most, after which a failed try is made again: a lease does not wait
 
 
@@ -50,10 +50,8 @@ class Maintenance:
             asyncio.create_task(self._every(seconds, work, part))
             for seconds, work, part in (
                 (beat, self.beat, "lease"),
-                (MARK_AFTER, self.mark_started, "marks"),
-                (CANCEL_GAP, self.hear_cancels, "cancels"),
-                (look, self.nudge_overdue, "maintenance"),
-                (look, self.tell_cancelled, "cancelled"),
+                (TICK, self.tick, "marks"),
+                (look, self.look, "maintenance"),
                 (look, self.go_on_with_operations, "operations"),
                 (look, self.prune, "retention"),
             )
@@ -92,6 +90,11 @@ class Maintenance:
         for held in self._worker.attempts:
             if self._env.clock.monotonic() - held.received_at > self._longest_hold:
                 await self._each(held.claim.task_id, self._hand_off(held))
+
+    async def tick(self) -> None:
+        """What cannot wait for the next heartbeat. Raises `StoreUnavailable`."""
+        await self.hear_cancels()
+        await self.mark_started()
 
     async def hear_cancels(self) -> None:
         """Have what runs here cancelled where somebody asked for that. Raises `StoreUnavailable`."""
@@ -191,6 +194,11 @@ class Maintenance:
             if unmarked and (seconds := held.place.held_for) >= MARK_AFTER:
                 held.marked = True
                 await self._each(held.claim.task_id, self._store.mark_started(held.claim, seconds))
+
+    async def look(self) -> None:
+        """What nobody else does. Raises `StoreUnavailable`."""
+        await self.nudge_overdue()
+        await self.tell_cancelled()
 
     async def nudge_overdue(self) -> None:
         """Bring back what nobody brought back. Raises `StoreUnavailable`."""
