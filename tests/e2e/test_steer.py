@@ -17,6 +17,7 @@ from tests.e2e.test_persistent import alive, handler
 from tests.support.cli import Finished, gridsidecar, on_terminal
 from tests.support.cli import start as start_command
 from tests.support.place import TASKS, Place
+from tests.support.proxy import proxied
 from tests.support.waiting import eventually
 from tests.support.web import Web, web_server
 
@@ -410,3 +411,45 @@ def test_a_database_that_is_away_is_told_and_nothing_is_done(place: Place) -> No
     configure(place, {"default": place.job("done")}, store={"url": "mysql://root@127.0.0.1:9/x"})
     done = run(place, "tasks", "cancel", "t")
     assert (done.returncode, done.stdout) == (69, "")
+
+
+async def test_a_database_that_goes_away_in_the_middle_leaves_the_rest_to_a_worker(place: Place, start: Start) -> None:
+    config = configure(place, {"default": place.job("done")}, worker={"lease": 3})
+    assert run(place, "migrate").returncode == 0
+    rows_by_hand(place, 5000, status="retrying", next_run_at="2099-01-01 00:00:00")
+    async with proxied(place.store_url) as (proxy, url):
+        configure(place, {"default": place.job("done")}, store={"url": url})
+        command = start_command(place.folder, "tasks", "cancel", "--status", "retrying", "--yes")
+        await eventually(lambda: begun(place))
+        await proxy.refuse()
+        _, said = await asyncio.to_thread(command.communicate)
+    assert command.returncode == 69, said
+    assert "gridsidecar operations resume op_" in said
+    assert place.statuses()["retrying"] > 0
+    place.execute(f"update {TASKS}_operations set driven_until = '{LONG_AGO}'")  # nobody waits for its lease
+    sidecar = start(config)
+    await sidecar.said("an operation was finished for a process that is gone", timeout=40)
+    assert place.statuses() == {"cancelled": 5000}
+
+
+async def test_a_worker_that_was_cut_off_hears_of_a_cancel_when_it_is_back(place: Place, start: Start) -> None:
+    async with proxied(place.store_url) as (proxy, url):
+        configure(place, {"default": place.job("done")})
+        assert run(place, "migrate").returncode == 0
+        sidecar = start(place.config({"default": place.job("for", 120)}, store={"url": url}))
+        await sidecar.ready()
+        await place.publish({"task_id": "t"})
+        await eventually(lambda: place.journal.started == ["t"])
+        await proxy.refuse()
+        await sidecar.said("not ready")
+        assert outcomes(await tasks(place, "cancel", "t", "--json")) == {"t": "asked"}
+        assert place.status("t") == "running"
+        await proxy.listen()
+        await cancelled(place, "t")
+        sidecar.terminate()
+        await sidecar.ended()
+
+
+async def begun(place: Place) -> bool:
+    """Asked from another thread: the proxy lives in this one."""
+    return (await asyncio.to_thread(place.statuses)).get("cancelled", 0) > 0
