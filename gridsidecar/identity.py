@@ -22,6 +22,7 @@ class Lease:
         self._clock = clock
         self._renewed_at: float | None = None
         self._on_time = 0
+        self.cancels = 0  # the figure of its row up to which all that is to be cancelled was told
         self.live_since = 0.0  # monotonic seconds; since then it never ran out
         self.seconds = seconds
 

@@ -59,6 +59,7 @@ class Row:
     checkpoint: Any = None
     callback: Callback = NO_CALLBACK
     unclaimed: bool = False  # written by another program; none of ours has had its message yet
+    unseen: bool = False  # cancelled by its id before any worker saw its message
     # For people:
     worker_name: str | None = None  # of the owner
     silent_for: float | None = None  # since the owner's last sign of life
@@ -141,6 +142,7 @@ class Close:
     error_type: str
     crashes: int
     rescues: bool = False
+    completes: bool = False  # the row lacks what this message says of its task
 
 
 Unstarted = Adopt | Drop | Wait  # settles the delivery without touching the row
@@ -160,6 +162,8 @@ def receive(row: Row | None, message: Message, me: Me) -> Reception:
     """What this delivery means. The caller holds the row's lock and applies the answer before letting go."""
     if row is None:
         return Insert()
+    if row.unseen:
+        return replace(cancel(row), completes=True)
     if row.status.terminal:
         return Drop("already ended")
     if row.status is Status.RUNNING:
@@ -353,9 +357,3 @@ def reread(row: Row | None, claim: Claim, *, taken: bool) -> Reread:
 def returned(cancel_requested: bool) -> Status:
     """What becomes of a row that no attempt stands behind."""
     return Status.CANCELLED if cancel_requested else Status.PENDING
-
-
-def next_look(late: float) -> float:
-    """Seconds until maintenance looks again at a row that is `late` seconds overdue: at least 30, doubling, at most
-    an hour."""
-    return min(3600.0, max(30.0, late))

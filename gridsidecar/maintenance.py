@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Broker
@@ -11,8 +12,9 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarErro
 from gridsidecar.handler import StopReason, reaper
 from gridsidecar.identity import Lease
 from gridsidecar.live_output import STORE_EVERY, LiveOutput
+from gridsidecar.operations import Driver
 from gridsidecar.pausing import LOOK_GAP, Pausing
-from gridsidecar.store import HeldRow, OpenStore, RowRejected
+from gridsidecar.store import HeldRow, NotDriven, OpenStore, RowRejected
 from gridsidecar.store.retention import BATCH
 from gridsidecar.worker import HeldAttempt, Worker
 
@@ -22,6 +24,7 @@ PRUNES_PER_LOOK = 20  # batches
 PRUNE_PAUSE = 0.2  # seconds, about, between two batches: others want to use the database, too
 REFUSED_REST = 60.0  # seconds until a row is tried again that the database refused to write
 MARK_AFTER = 1.0  # seconds that a handler runs until its row says so, where it was claimed ahead
+TICK = 1.0  # seconds between two looks whether something that runs is to be cancelled, or marked
 FAILED_PAUSE = 2.0  # seconds, at most, after which a failed try is made again: a lease does not wait
 
 
@@ -37,6 +40,9 @@ class Maintenance:
         self._retention = store.retention
         self._output = LiveOutput(worker, store.output)
         self._pausing = pausing
+        self._steering = store.steering
+        self._operations = store.operations
+        self._driver = Driver(store, broker)
         self._longest_hold = longest_hold  # seconds
         self._loops: list[asyncio.Task[None]] = []
 
@@ -48,10 +54,11 @@ class Maintenance:
             asyncio.create_task(self._every(seconds, work, part))
             for seconds, work, part in (
                 (beat, self.beat, "lease"),
-                (MARK_AFTER, self.mark_started, "marks"),
                 (STORE_EVERY, self._output.store_news, "output"),
                 (LOOK_GAP, self._pausing.look, "pauses"),
-                (look, self.nudge_overdue, "maintenance"),
+                (TICK, self.tick, "marks"),
+                (look, self.look, "maintenance"),
+                (look, self.go_on_with_operations, "operations"),
                 (look, self.prune, "retention"),
             )
         ]
@@ -90,8 +97,30 @@ class Maintenance:
             if self._env.clock.monotonic() - held.received_at > self._longest_hold:
                 await self._each(held.claim.task_id, self._hand_off(held))
 
-    async def _reconcile(self, lease: Lease) -> None:
-        """Rows and memory must name the same attempts: one that no row names is killed, a row without one goes back."""
+    async def tick(self) -> None:
+        """What cannot wait for the next heartbeat. Raises `StoreUnavailable`."""
+        await self.hear_cancels()
+        await self.mark_started()
+
+    async def hear_cancels(self) -> None:
+        """Have what runs here cancelled where somebody asked for that. Raises `StoreUnavailable`."""
+        leases = list(self._worker.identity.leases)
+        figures = await self._leases.cancels([lease.worker_id for lease in leases])
+        for lease in leases:
+            figure = figures.get(lease.worker_id, lease.cancels)
+            if figure != lease.cancels and await self._reconcile(lease):
+                lease.cancels = figure
+
+    async def tell_cancelled(self) -> None:
+        """What was cancelled while it waited has had nobody who could tell of it. Raises `StoreUnavailable`."""
+        while updates := await self._steering.untold():
+            for update in updates:
+                telemetry.task_update(update)
+                self._env.tell(update)
+
+    async def _reconcile(self, lease: Lease) -> bool:
+        """Rows and memory must name the same attempts: one that no row names is killed, a row without one goes back.
+        False while something is to be cancelled that is not in memory yet: its claim is on the way."""
         before = self._in_memory()
         running = [held for held in self._worker.attempts.of(lease) if not held.ended]
         rows = {row.task_id: row for row in await self._leases.rows_of(lease.worker_id)}
@@ -104,6 +133,8 @@ class Maintenance:
         if not rows and self._worker.is_done_with(lease):
             await lease.leave()
             self._worker.identity.leases.remove(lease)
+        told = {held.claim.task_id for held in running}
+        return all(row.task_id in told for row in rows.values() if row.cancel_requested)
 
     async def _each(self, task_id: str, write: Awaitable[None]) -> None:
         """One row that the database refuses to write does not keep the others from their turn."""
@@ -170,6 +201,11 @@ class Maintenance:
                 held.marked = True
                 await self._each(held.claim.task_id, self._store.mark_started(held.claim, seconds))
 
+    async def look(self) -> None:
+        """What nobody else does. Raises `StoreUnavailable`."""
+        await self.nudge_overdue()
+        await self.tell_cancelled()
+
     async def nudge_overdue(self) -> None:
         """Bring back what nobody brought back. Raises `StoreUnavailable`."""
         for message in await self._leases.overdue(judge_others=self._worker.identity.lease.trusted):
@@ -185,9 +221,19 @@ class Maintenance:
                 telemetry.warning("nudges not sent; they are tried again at a doubled gap", reason=str(error))
                 return
 
+    async def go_on_with_operations(self) -> None:
+        """Finish what a command began whose process is gone. Raises `StoreUnavailable`."""
+        while (operation := await self._operations.forsaken()) is not None:
+            tasks = 0
+            with suppress(NotDriven):  # another worker was quicker
+                async for outcomes in self._driver.drive(operation):
+                    tasks += len(outcomes)
+                telemetry.info("an operation was finished for a process that is gone", operation=operation, tasks=tasks)
+
     async def prune(self) -> None:
         """Delete a bounded share of what ended long ago. Raises `StoreUnavailable`."""
         await self._leases.forget_gone()
+        await self._operations.prune()
         tasks = 0
         for _ in range(PRUNES_PER_LOOK):
             pruned = await self._retention.prune()

@@ -19,6 +19,7 @@ from gridsidecar.cli import (
     demo,
     execute,
     logs,
+    operations,
     pause,
     queue,
     run,
@@ -49,6 +50,7 @@ add(app, "demo", demo.demo)
 add(app, "submit", submit.submit, submit.EPILOG)
 add(app, "status", status.status, status.EPILOG)
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(operations.app, name="operations")
 add(app, "logs", logs.logs, logs.EPILOG)
 add(app, "stats", stats.stats)
 add(app, "pause", pause.pause, pause.EPILOG)

@@ -8,9 +8,9 @@ from gridsidecar.cli.letter_view import summary
 from gridsidecar.cli.letters import Letter, letters_of, say_unknown, wanted
 from gridsidecar.cli.parts import connected, open_to_wait
 from gridsidecar.cli.screen import clean, json_text, say
-from gridsidecar.cli.task_words import ended
 from gridsidecar.config.settings import BrokerSettings, Settings
 from gridsidecar.errors import EX_FAILED, EX_OK
+from gridsidecar.steering import Reopening
 from gridsidecar.store import OpenStore, make_store
 
 
@@ -70,10 +70,8 @@ class Replay:
         match letter.content:
             case wire.Refused(reason=reason, error=error):
                 return f"it would be refused again: {reason}: {error}"
-        task_id = letter.content.task_id
-        if await self._store.tasks.reopen_refused(task_id):
+        answer = await self._store.steering.reopen(letter.content.task_id)
+        if isinstance(answer, Reopening):
             return None
-        view = await self._store.reading.get(task_id)
-        if view is None or not ended(view):
-            return None
-        return f"a task of this id has ended as {view['status']}, so another message for it would be dropped"
+        state = answer.value.partition(":")[2] or answer.value
+        return f"its task has not failed, it is {state}: another message for it would be dropped"

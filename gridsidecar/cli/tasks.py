@@ -1,4 +1,4 @@
-"""`gridsidecar tasks`: which tasks there are."""
+"""`gridsidecar tasks`: which tasks there are, and what is done to them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gridsidecar.cli import steer
 from gridsidecar.cli.registering import add
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, json_text, say
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gridsidecar.cli.task_words import View
     from gridsidecar.config.settings import Settings
 
-app = typer.Typer(help="Look at tasks.", no_args_is_help=True)
+app = typer.Typer(help="Look at tasks, cancel them, run them again.", no_args_is_help=True)
 
 COLUMNS = ("task", "type", "status", "created", "took", "details")
 
@@ -46,6 +47,8 @@ def list_tasks(
 
 add(app, "list", list_tasks)
 add(app, "show", status, EPILOG)
+add(app, "cancel", steer.cancel, steer.EPILOG)
+add(app, "retry", steer.retry, steer.EPILOG)
 
 
 async def _read(settings: Settings, wanted: dict[str, Any], limit: int) -> list[View]:

@@ -8,8 +8,10 @@ from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.aside import Aside
+from gridsidecar.store.choosing import Filter
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
+from gridsidecar.store.operations import Kind, NotDriven, Operation, Operations
 from gridsidecar.store.outbox import Outbox, OwedCallback, Taken
 from gridsidecar.store.output import Output, Piece, Said
 from gridsidecar.store.pauses import Pauses
@@ -17,13 +19,19 @@ from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
 from gridsidecar.store.received import Received, TakenOver
 from gridsidecar.store.retention import Retention
+from gridsidecar.store.steering import Steering
 from gridsidecar.store.store import Store
 
 __all__ = [
     "Aside",
+    "Filter",
     "HeldRow",
+    "Kind",
     "Leases",
+    "NotDriven",
     "OpenStore",
+    "Operation",
+    "Operations",
     "Outbox",
     "Output",
     "OwedCallback",
@@ -35,6 +43,7 @@ __all__ = [
     "RowRejected",
     "Said",
     "StatementRefused",
+    "Steering",
     "Store",
     "Taken",
     "TakenOver",
@@ -55,6 +64,8 @@ class OpenStore:
     retention: Retention
     reading: Reading
     pauses: Pauses
+    steering: Steering
+    operations: Operations
 
     async def open(self, migrate: bool | None = None) -> None:
         """Connect; with `migrate` bring the tables up to date, with False only check them, with None do neither."""
@@ -78,6 +89,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) 
         raise ConfigError([Fault("store.url", str(error))]) from error
     queries = load_queries(database.dialect, tables)
     clock = clock or SystemClock()
+    steering = Steering(database, queries, queue, clock)
     return OpenStore(
         database,
         Store(database, queries, queue, clock),
@@ -87,6 +99,8 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) 
         Retention(database, queries, queue, settings.retention_days, clock),
         Reading(database, queries, queue),
         Pauses(database, queries, queue),
+        steering,
+        Operations(database, queries, queue, steering),
     )
 
 

@@ -21,6 +21,10 @@ class Connection(Protocol):
         """Run a write; the number of rows that it changed."""
         ...
 
+    async def execute_all(self, statements: Sequence[Statement]) -> list[int]:
+        """Run writes in this order, in one round trip where the server can; rows changed by each."""
+        ...
+
     async def fetch(self, query: Query, params: Params) -> list[dict[str, Any]]:
         """Run a read; one dict a row, times as UTC text `YYYY-MM-DD HH:MM:SS.mmm`."""
         ...

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from gridsidecar import lifecycle, telemetry
 from gridsidecar.clock import Clock
+from gridsidecar.retry import next_look
 from gridsidecar.store import outbox, records
 from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected
@@ -58,6 +59,11 @@ class Leases:
         """The running rows that name this worker."""
         rows = await self._database.fetch(self._queries["rows_of_worker"], {"worker_id": worker_id})
         return [HeldRow(row["id"], row["attempt"], bool(row["cancel_requested"])) for row in rows]
+
+    async def cancels(self, worker_ids: Sequence[str]) -> dict[str, int]:
+        """For each of these workers a figure that grows whenever one of its running tasks is to be cancelled."""
+        rows = await self._database.fetch(self._queries["cancels_of"], {"ids": tuple(worker_ids)})
+        return {row["id"]: int(row["cancels"]) for row in rows}
 
     async def return_row(self, worker_id: str, row: HeldRow) -> bool:
         """A row that no attempt stands behind becomes due now, for any worker; or cancelled, where that was asked."""
@@ -127,7 +133,7 @@ class Leases:
             for row in await connection.fetch(self._queries[query], asked):
                 ask.looking_at(row["id"], task_id=row["id"])
                 overdue = _Overdue.of(row)
-                gap = UNREADABLE_GAP if overdue.problem else lifecycle.next_look(float(row["late"] or 0))
+                gap = UNREADABLE_GAP if overdue.problem else next_look(float(row["late"] or 0))
                 await connection.execute(self._queries["postpone"], {"id": row["id"], "gap": gap})
                 found.append(overdue)
             return found

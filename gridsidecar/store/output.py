@@ -77,7 +77,7 @@ class Output:
     async def newest(self, task_id: str) -> tuple[Status, int] | None:
         """A task's status and the number of its newest attempt, 0 before its first; None where there is no task."""
         found = await self._database.fetch(self._queries["last_attempt"], {"id": task_id})
-        return (records.status_of(found[0]["status"]), found[0]["attempt"]) if found else None
+        return (records.status(found[0]["status"]), found[0]["attempt"]) if found else None
 
     async def said(self, task_id: str, attempt: int | None = None, since: int = 0) -> Said | None:
         """What an attempt (None: the newest) has said from byte `since` on; None where there is no such attempt."""
@@ -99,7 +99,7 @@ def _said(
     parts: Iterable[Mapping[str, Any]],
     history: Mapping[str, Any] | None,
 ) -> Said:
-    status = records.status_of(task["status"])
+    status = records.status(task["status"])
     running = history is None and status is Status.RUNNING and number == task["attempt"]
     known: Mapping[str, Any] = history or (task if running else {})
     if history is not None and history["log_head"]:

@@ -97,7 +97,7 @@ def kept(message: Message, row_id: str, queue: str, error: str) -> dict[str, Any
 def row(stored: Mapping[str, Any]) -> Row:
     lease_left = stored["lease_left"]
     return Row(
-        status=status_of(stored["status"]),
+        status=status(stored["status"]),
         attempt=stored["attempt"],
         retry_count=stored["retry_count"],
         crashes=stored["crashes"],
@@ -120,10 +120,11 @@ def row(stored: Mapping[str, Any]) -> Row:
         unclaimed=bool(stored["unclaimed"]),
         worker_name=stored["worker_name"],
         silent_for=None if lease_left is None else float(stored["lease"]) - float(lease_left),
+        unseen=bool(stored["unseen"]),
     )
 
 
-def status_of(stored: str | None) -> Status:
+def status(stored: str | None) -> Status:
     """No value, and the empty one that MySQL makes of an unknown value of an enum, are a row that nobody has begun."""
     try:
         return Status(stored or Status.PENDING)

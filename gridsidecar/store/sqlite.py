@@ -59,6 +59,9 @@ class _SQLiteConnection:
         async with self._connection.execute(query.text, _bound(params)) as cursor:
             return cursor.rowcount
 
+    async def execute_all(self, statements: Sequence[Statement]) -> list[int]:
+        return [await self.execute(query, params) for query, params in statements]
+
     async def fetch(self, query: Query, params: Params) -> list[dict[str, Any]]:
         async with self._connection.execute(query.text, _bound(params)) as cursor:
             return [dict(row) for row in await cursor.fetchall()]
@@ -117,7 +120,7 @@ class SQLiteDatabase:
 
     async def batch(self, statements: Sequence[Statement]) -> list[int]:
         async with self._transaction() as connection:
-            return [await connection.execute(query, params) for query, params in statements]
+            return await connection.execute_all(statements)
 
     async def migrate(self, apply: bool) -> None:
         async with self._transaction() as connection:

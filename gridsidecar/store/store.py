@@ -119,6 +119,10 @@ class Store:
                 return Received(reception, claim, row.attempt)
             case Close():
                 assert row is not None
+                if reception.completes:
+                    params = records.new_row(task, me, max_retry_count, self._queue)
+                    await connection.execute(self._queries["complete_unseen"], params)
+                    row = replace(row, callback=task.callback)
                 await self._close(connection, task.task_id, row, reception, owed)
                 return Received(reception, None, row.attempt, _taken_over(row, reception))
             case Park() if row is None:
@@ -326,43 +330,6 @@ class Store:
         """The broker refused an alarm: let maintenance bring the task back. False when the row has moved on."""
         params = {"id": task_id, "attempt": attempt}
         (changed,) = await self._batch.write(task_id, (self._queries["entrust"], params))
-        return bool(changed)
-
-    # -- somebody asks ------------------------------------------------------------------------------------------------
-
-    async def request_cancel(self, task_id: str) -> Status | None:
-        """End a waiting task at once, ask for the end of a running one; its status afterwards, None if unknown."""
-
-        async def cancel(connection: Connection, owed: Owed) -> Status | None:
-            row = await self._locked_row(connection, task_id)
-            if row is None or row.status.terminal:
-                return row.status if row else None
-            if row.status is Status.RUNNING:
-                await connection.execute(self._queries["ask_cancel"], {"id": task_id})
-                return Status.RUNNING
-            await self._close(connection, task_id, row, lifecycle.cancel(row), owed)
-            return Status.CANCELLED
-
-        return await outbox.owing(
-            task_id, lambda owed: self._database.transact(lambda connection: cancel(connection, owed))
-        )
-
-    async def retry_by_hand(self, task_id: str) -> Message | None:
-        """Make an ended task due now, with its counters at zero; the nudge to publish, None if it cannot be retried:
-        it did not fail, or its message was refused and is with the dead letters."""
-
-        async def retry(connection: Connection) -> Message | None:
-            params = {"id": task_id, "grace": CHECK_GRACE}
-            if not await connection.execute(self._queries["retry_by_hand"], params):
-                return None
-            (stored,) = await connection.fetch(self._queries["message_of"], {"id": task_id})
-            return records.nudge(stored)
-
-        return await self._database.transact(retry)
-
-    async def reopen_refused(self, task_id: str) -> bool:
-        """A message that was refused comes again: its row waits for it. False where no refusal stands in the way."""
-        (changed,) = await self._batch.write(task_id, (self._queries["reopen_refused"], {"id": task_id}))
         return bool(changed)
 
 

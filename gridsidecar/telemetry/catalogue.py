@@ -33,6 +33,7 @@ CHINESE = {
     "a row without an attempt goes back": "任务没有对应的执行，已退回队列",
     "declared dead by another worker; going on under a new identity": "已被其他 worker 判定失联，改用新身份继续运行",
     "old tasks deleted": "已删除过期的任务",
+    "an operation was finished for a process that is gone": "进程已不在的批量操作已代为完成",
     "a task cannot be brought back: its row cannot be read": "任务无法唤回：数据库中的记录无法解析",
     "the database's password is not protected on its way": "数据库密码在传输途中没有保护",
     "a row cannot be changed, and is left alone": "记录无法修改，已跳过",

@@ -16,6 +16,7 @@ from gridsidecar.wire.events import (
     Text,
     Unreadable,
 )
+from gridsidecar.wire.fields import task_id_problem
 from gridsidecar.wire.handler_input import (
     PROTOCOL_VERSION,
     encode_cancel,
@@ -65,4 +66,5 @@ __all__ = [
     "readable_json",
     "sent_callback",
     "stored_text",
+    "task_id_problem",
 ]

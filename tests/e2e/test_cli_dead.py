@@ -98,6 +98,26 @@ async def test_what_the_configuration_takes_now_runs_after_a_replay(place: Place
     assert [letter["task_id"] for letter in listed(place)] == ["wrong"]
 
 
+async def test_a_replay_is_a_retry_of_its_task_and_refused_once_that_runs_again(place: Place) -> None:
+    """Two letters of one task: the second would start it while it waits for the first."""
+    body = BAD["stranger"]
+    await place.publish_bodies(body, body)
+    work(place)
+    assert len(listed(place)) == 2
+    configure(place, ["known", "later"])
+    done = dead(place, "replay", "--all")
+    assert done.returncode == 0, done.stderr  # the row waits for its message, and has not had one
+    work(place)
+    assert (place.status("stranger"), place.journal.started) == ("success", ["stranger"])
+    configure(place, ["known"])
+    await place.publish_bodies(body)
+    work(place)
+    again = dead(place, "replay", "--all")
+    assert again.returncode == 1
+    assert "its task has not failed, it is success" in again.stderr
+    assert len(listed(place)) == 1
+
+
 async def test_a_replay_in_vain_leaves_the_letter_and_says_why(place: Place) -> None:
     await refused(place)
     await place.publish({"task_id": "ended", "task_type": "known"})
@@ -109,7 +129,7 @@ async def test_a_replay_in_vain_leaves_the_letter_and_says_why(place: Place) -> 
     said = done.stderr.splitlines()
     assert said[0].startswith("wrong: it would be refused again: bad-field")
     assert "would be refused again: too-large" in said[1]
-    assert said[2] == "ended: a task of this id has ended as success, so another message for it would be dropped"
+    assert said[2] == "ended: its task has not failed, it is success: another message for it would be dropped"
     assert said[3] == "1 replayed, 3 left where they are"
     assert (place.row("ended")["attempt"], place.status("wrong")) == (1, "failed")
     assert len(listed(place)) == 3

@@ -30,12 +30,23 @@ class Deliveries : public Moves {
       if (room) hold(s, i, w.delivery, true, waits, waits);
       return room ? WRITTEN : NOT_NOW;
     }
+    if (s.unseen && rule.unseen_ends) return completed(s, i);
+    if (s.unseen && room) {
+      hold(s, i, w.delivery, true, waits, waits);
+      return WRITTEN;
+    }
     if (terminal(s.status)) return dropped(w);
     if (s.status == RUNNING) return s.owner == i ? claim_mine(s, i, waits, room) : claim_running(s, i, waits, room);
     if (s.cancel && rule.cancel_wins) return closed(s, i, CANCELLED);
     if (!s.due) return cannot_start(s, i);
     if (!room || (waits && s.crashes && rule.slot_after_crash)) return NOT_NOW;
     hold(s, i, w.delivery, true, waits, waits);
+    return WRITTEN;
+  }
+  Claimed completed(State& s, int i) {
+    if (++s.owed > 1) broken = "a callback is owed twice";
+    s.unseen = !rule.completes_once;
+    s.worker[i].job = SENT;
     return WRITTEN;
   }
   static Claimed deferred(State& s, int i) {
@@ -138,7 +149,7 @@ class Deliveries : public Moves {
     if (label >= 0) reach(s, waits ? "CLAIM AHEAD'S REPLY LOST" : "CLAIM'S REPLY LOST", i, true);
   }
   bool could_start(int i) {
-    if (s0.status == NO_ROW) return true;
+    if (s0.status == NO_ROW || s0.unseen) return true;
     if (waits_for_due(s0)) return s0.due || s0.cancel;
     return s0.status == RUNNING && (s0.owner == i ? !in_memory(s0, i) : may_rescue(s0, i));
   }

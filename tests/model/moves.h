@@ -102,7 +102,7 @@ class Moves {
     if (!size.poison) s.starts = 0;
     if (s.status != NO_ROW && rule.attempt_grows && rule.budget_of_failures) count_anew(s);
     if (terminal(s.status)) s.interruptions = 0;
-    if (terminal(s.status) && !(s.status == FAILED && !s.run && may.retried && s.faults_left)) {
+    if (terminal(s.status) && !s.unseen && !(may_run_again(s) && may.retried && s.faults_left)) {
       const i8 end = s.status;
       s = first_state();
       memset(s.ready, 0, sizeof s.ready);
@@ -136,6 +136,11 @@ class Moves {
   static void lapse(Worker& w, Lapse why) {
     for (Attempt& a : w.held)
       if (a.phase) a.lapse |= a.waits ? UNCOMPARED : why;
+  }
+
+  // Somebody may want it run again, once.
+  static bool may_run_again(const State& s) {
+    return (s.status == FAILED || s.status == CANCELLED) && !s.unseen && !s.run;
   }
 
   // -- messages -------------------------------------------------------------------------------------------------------
@@ -201,7 +206,8 @@ class Moves {
     Worker& w = s.worker[i];
     const int j = place(w, waits);
     if (writes) {
-      if (s.cancel) broken = "a cancelled task starts again";
+      if (s.cancel || s.unseen) broken = "a cancelled task starts again";
+      s.unseen = 0;
       s.attempt++, s.status = RUNNING, s.owner = static_cast<i8>(i);
       s.due = s.overdue = 0, s.handed_off = delivery < 0;
       s.ahead = ahead, s.unstarted = waits;

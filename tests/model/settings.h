@@ -19,6 +19,8 @@
   X(move_next_look, 1, "a nudge moves the row's next look")                                                            \
   X(nudge_orphans, 1, "maintenance nudges every running row of a dead worker (0: claims those handed off)")            \
   X(cancel_wins, 1, "a cancel wins at claim, rescue, retry and giving back")                                           \
+  X(unseen_ends, 1, "the message of a task that was cancelled unseen ends there (0: it begins, as if there was no row)") \
+  X(completes_once, 1, "… and completes the row, so that a copy is a duplicate (0: each copy owes a callback)")        \
   X(attempt_grows, 1, "a retry by hand keeps the attempt (0: begins at 0)")                                            \
   X(budget_of_failures, 1, "failures spend retries (0: attempts do)")                                                  \
   X(trust, 1, "whoever has just started, or lapsed, judges nobody's lease")                                            \

@@ -69,6 +69,7 @@ struct Worker {
 
 struct State {
   i8 status, attempt, owner, handed_off, due, overdue, crashes, retries, cancel, interruptions, run, ahead;
+  i8 unseen, owed;       // cancelled before its message came; callbacks that are owed for that
   i8 unstarted, starts;  // seen by nobody: whether the row's attempt has started; how often one has
   i8 ready[LABELS], delayed[LABELS];
   Worker worker[2];

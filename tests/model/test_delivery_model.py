@@ -31,6 +31,8 @@ BROKEN = {
     "move_next_look": ("faults=1 only=crash", STUCK),
     "nudge_orphans": ("faults=2 only=crash,alarm_dropped", STUCK),
     "cancel_wins": ("faults=1 only=cancel", "a cancelled task starts again"),
+    "unseen_ends": ("faults=1 only=cancel", "a cancelled task starts again"),
+    "completes_once": ("faults=2 only=cancel,produced_twice", "a callback is owed twice"),
     "attempt_grows": ("faults=2 only=pause,retried slots=2 hand_off=0", "a stale write is accepted"),
     "budget_of_failures": ("faults=1 only=crash", "fails with retries left"),
     "trust": ("faults=1 only=outage", OVERLAP),
@@ -71,6 +73,7 @@ def run(model: Path, settings: str) -> tuple[int, str]:
     [
         "faults=1",
         "faults=1 deferred=1",
+        "faults=2 only=cancel,retried,produced_twice",
         "faults=0 slots=2 early=1",
         "faults=2 only=shutdown patience=1",
         "faults=0 poison=1 poison_per_fault=0",

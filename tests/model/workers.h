@@ -114,10 +114,11 @@ class Workers : public Attempts {
     fault(may.cancel && !s0.cancel && !terminal(s0.status) && s0.status != NO_ROW, "CANCEL", 0, [&](State& s) {
       if (s.status == RUNNING) s.cancel = 1;
       else end(s, CANCELLED); });
-    fault(may.retried && s0.status == FAILED && !s0.run, "RETRIED BY HAND", 0, [](State& s) {
+    fault(may.cancel && s0.status == NO_ROW, "CANCEL, UNSEEN", 0, [](State& s) { s.status = CANCELLED, s.unseen = 1; });
+    fault(may.retried && may_run_again(s0), "RETRIED BY HAND", 0, [](State& s) {
       waits_again(s);
       s.handed_off = s.run = 1;
-      s.retries = s.crashes = s.cancel = s.interruptions = s.starts = s.ahead = s.unstarted = 0;
+      s.retries = s.crashes = s.cancel = s.interruptions = s.starts = s.ahead = s.unstarted = s.owed = 0;
       if (!rule.attempt_grows) s.attempt = 0;
       if (rule.leftovers) all_become_leftovers(s);
       s.ready[LEFTOVER]++; });

@@ -69,3 +69,10 @@ def plugin(request: pytest.FixtureRequest, mysql_url: str) -> Iterator[Plugin]:
         plugin.create()
         plugin.fill()
         yield plugin
+
+
+@pytest.fixture
+def triggers(two: Two) -> Iterator[None]:
+    """For a test that makes a trigger: it is gone afterwards."""
+    yield
+    two.rows.run("DROP TRIGGER IF EXISTS refuses")

@@ -72,7 +72,8 @@ class Direct:
         self.run(f"UPDATE {TASKS}_workers SET expires_at = ? WHERE id = ?", LONG_AGO, worker_id)
 
     def empty(self) -> None:
-        for table in ("", "_attempts", "_callbacks", "_workers", "_pauses", "_rates", "_output"):
+        sides = "attempts callbacks workers pauses rates output operations operation_ids"
+        for table in ("", *(f"_{side}" for side in sides.split())):
             self.run(f"DELETE FROM {TASKS}{table}")
 
 

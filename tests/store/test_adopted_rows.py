@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from gridsidecar import wire
 from gridsidecar.lifecycle import Begin, Close, Drop, Wait
+from gridsidecar.steering import Reopening, Steered
 from gridsidecar.store import RowRejected
-from gridsidecar.task import Callback, Status, Succeeded
+from gridsidecar.task import Callback, Status, Succeeded, Task
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.plugin import HUGE, SHAPES, Plugin
-from tests.store.workers import BOOM, A, Two, end, open_store, task
+from tests.store.workers import BOOM, A, Two, cancel, end, open_store, retry_by_hand, task
 from tests.support.cli import gridsidecar, write_config
 
 URL, OTHER_URL = "https://example.test/row", "https://example.test/message"
@@ -254,22 +256,37 @@ async def test_a_row_that_we_took_over_is_rescued_as_any_other(two: Two) -> None
 
 async def test_cancel_ends_what_waits_and_its_message_is_a_duplicate(two: Two) -> None:
     for task_id in ("waiting", "nothing", "again"):
-        assert await two.a.tasks.request_cancel(task_id) is Status.CANCELLED
+        assert await cancel(two.a, task_id) is Steered.CANCELLED
         assert (await two.deliver_to_a(task(task_id))).reception == Drop("already ended")
 
 
 async def test_cancel_of_what_the_plugin_runs_is_kept_until_somebody_takes_it_over(two: Two) -> None:
-    assert await two.a.tasks.request_cancel("busy") is Status.RUNNING
+    assert await cancel(two.a, "busy") is Steered.ASKED
     reception = (await two.deliver_to_a(task("busy"), redelivered=True)).reception
     assert isinstance(reception, Close)
     assert two.rows.row("busy")["status"] == "cancelled"
 
 
-async def test_what_the_plugin_ended_is_not_run_again(two: Two, plugin: Plugin) -> None:
-    """Its message is gone, and the row does not hold it."""
+async def test_what_the_plugin_failed_runs_again_from_what_its_row_says(two: Two, plugin: Plugin) -> None:
+    """Its message is gone: it is made of the columns."""
     before = plugin.row("bad-0")
-    assert await two.a.tasks.retry_by_hand("bad-0") is None
-    assert not await two.a.tasks.reopen_refused("bad-0")
+    message = await retry_by_hand(two.a, "bad-0")
+    assert message is not None
+    made = wire.decode_task(message, 10_000)
+    assert isinstance(made, Task)
+    data = None if before["data"] is None else json.loads(before["data"])
+    assert (made.task_id, made.task_type, made.data) == ("bad-0", before["task_type"], data)
+    received = await two.deliver_to_a(made)
+    assert received.claim is not None
+    await end(two.a, received.claim, Succeeded())
+    assert plugin.row("bad-0")["status"] == "success"
+
+
+async def test_what_the_plugin_ended_well_or_left_unreadable_is_not_run_again(two: Two, plugin: Plugin) -> None:
+    plugin.run(f"UPDATE {TASKS} SET callback_url = 'no\\nurl' WHERE id = 'bad-0'")
+    before = plugin.row("bad-0")
+    assert await two.a.steering.retry(["good-0", "bad-0"]) == {"good-0": Steered.SUCCESS, "bad-0": Steered.NO_MESSAGE}
+    assert not isinstance(await two.a.steering.reopen("good-0"), Reopening)
     assert plugin.row("bad-0") == before
 
 

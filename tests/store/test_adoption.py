@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gridsidecar.errors import AccessRefused
+from gridsidecar.steering import Steered
 from gridsidecar.store.mysql.adoption import changes
 from gridsidecar.store.mysql.definition import Table
 from gridsidecar.store.queries import SCHEMA_VERSION, TableNames, load_migrations
@@ -16,7 +17,7 @@ from tests.conftest import execute_on_server
 from tests.store.direct import TASKS, Direct, Row, changed
 from tests.store.plugin import SHAPES, Plugin, numbers, without
 from tests.store.test_migration import OURS
-from tests.store.workers import A, end, migrate, open_store, task
+from tests.store.workers import A, cancel, end, migrate, open_store, task
 
 
 def columns(url: str, table: str = TASKS) -> dict[str, Row]:
@@ -257,7 +258,7 @@ async def test_columns_that_are_too_narrow_or_strict_are_widened(mysql_url: str,
         claim = (await store.tasks.claim(task("good"), A, 0)).claim
         assert claim is not None
         await end(store, claim, Succeeded("x" * 100_000))
-        assert await store.tasks.request_cancel("waiting") == "cancelled"
+        assert await cancel(store, "waiting") is Steered.CANCELLED
     finally:
         await store.close()
     assert plugin.row("i" * 255)["error_message"] == "🦜" * 9000

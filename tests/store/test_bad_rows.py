@@ -10,11 +10,12 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.lifecycle import Insert
+from gridsidecar.steering import Steered
 from gridsidecar.store import RowRejected
 from gridsidecar.store.retention import Retention
 from gridsidecar.task import Callback, Failed, Message, Succeeded
 from tests.store.direct import LONG_AGO, TASKS
-from tests.store.workers import QUEUE, A, B, Two, alarm, end, task
+from tests.store.workers import QUEUE, A, B, Two, alarm, end, no_changes_of, task
 
 UNREADABLE: dict[str, dict[str, Any]] = {
     "headers are cut": {"headers": "{bad"},
@@ -62,27 +63,6 @@ async def running(two: Two, *names: str) -> None:
     for name in names:
         assert (await two.a.tasks.claim(task(name), A, 3)).claim is not None
     two.rows.expire("A")
-
-
-def no_changes_of(two: Two, task_id: str, what: str = "UPDATE") -> None:
-    """A trigger that refuses them: any reason that a database may have."""
-    if two.rows.is_mysql:
-        two.rows.run(
-            f"CREATE TRIGGER refuses BEFORE {what} ON {TASKS} FOR EACH ROW "
-            f"IF OLD.id = '{task_id}' THEN INSERT INTO {TASKS}_schema_version (version, applied_at) "
-            "VALUES (NULL, NOW()); END IF"
-        )
-    else:
-        two.rows.run(
-            f"CREATE TRIGGER refuses BEFORE {what} ON {TASKS} FOR EACH ROW WHEN OLD.id = '{task_id}' "
-            "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
-        )
-
-
-@pytest.fixture
-def triggers(two: Two) -> Any:
-    yield
-    two.rows.run("DROP TRIGGER IF EXISTS refuses")
 
 
 # -- bringing back ----------------------------------------------------------------------------------------------------
@@ -254,15 +234,13 @@ async def test_a_checkpoint_that_is_no_json_is_told_instead_of_tried_for_ever(tw
 
 
 @pytest.mark.parametrize("columns", UNREADABLE.values(), ids=list(UNREADABLE))
-async def test_a_retry_by_hand_says_what_is_wrong(two: Two, columns: dict[str, Any]) -> None:
+async def test_a_retry_by_hand_needs_a_message(two: Two, columns: dict[str, Any]) -> None:
+    """Where its body is gone, it is made of the columns."""
     await two.ended(Failed(error="no", error_type="X", retryable=False))
     two.rows.set(**columns)
-    if columns == {"body": None}:
-        assert await two.a.tasks.retry_by_hand("t") is None
-        return
-    with pytest.raises(RowRejected, match="stored message"):
-        await two.a.tasks.retry_by_hand("t")
-    assert two.rows.row()["status"] == "failed"
+    there = columns == {"body": None}
+    assert await two.a.steering.retry(["t"]) == {"t": Steered.RETRIED if there else Steered.NO_MESSAGE}
+    assert two.rows.row()["status"] == ("pending" if there else "failed")
 
 
 async def test_people_see_all_tasks(two: Two) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.task import Cancelled, Checkpoint, Claim, Failed, Interrupted, Outcome, Progress, Report, Succeeded
-from tests.store.workers import BOOM, Two, alarm, decided, nudge
+from tests.store.workers import BOOM, Two, alarm, decided, nudge, retry_by_hand
 
 PAGE_17 = Progress(checkpoint=Checkpoint({"page": 17}))
 FOR_GOOD = Failed(error="bad", error_type="X", retryable=False)
@@ -87,7 +87,7 @@ async def test_a_worker_that_lost_its_task_cannot_write_one(two: Two) -> None:
 async def test_a_retry_by_hand_goes_on_from_it(two: Two) -> None:
     claim = await two.started(retries=0)
     await end(two, claim, FOR_GOOD, PAGE_17)
-    assert await two.a.tasks.retry_by_hand("t") is not None
+    assert await retry_by_hand(two.a, "t") is not None
     received = await two.deliver_to_b(nudge(1))
     assert received.claim is not None
     assert received.claim.checkpoint == {"page": 17}

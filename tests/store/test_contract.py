@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.lifecycle import Begin, Insert
+from gridsidecar.steering import Reopening
 from gridsidecar.task import Callback, Claim, Message, Progress, Report, Succeeded
 from tests.store.direct import TASKS
 from tests.store.workers import BOOM, QUEUE, A, B, Two, decided, end, task
@@ -256,7 +257,7 @@ async def test_a_refused_message_never_touches_a_row(two: Two) -> None:
 async def test_a_message_that_comes_again_and_is_refused_again_ends_again(two: Two) -> None:
     message = Message(body=b"{}", message_id="m")
     assert await two.a.tasks.record_refused(message, "bad", "first")
-    assert await two.a.tasks.reopen_refused("bad")
+    assert await two.a.steering.reopen("bad") is Reopening.REOPEN
     assert two.rows.row("bad")["status"] == "pending"
     assert await two.b.tasks.record_refused(message, "bad", "second")
     row = two.rows.row("bad")
@@ -264,4 +265,4 @@ async def test_a_message_that_comes_again_and_is_refused_again_ends_again(two: T
     assert row["completed_at"] is not None
     assert not await two.b.tasks.record_refused(message, "bad", "third")
     assert two.rows.row("bad") == row
-    assert await two.a.tasks.reopen_refused("bad")
+    assert await two.a.steering.reopen("bad") is Reopening.REOPEN

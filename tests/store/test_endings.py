@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from gridsidecar.steering import Steered
 from gridsidecar.store import RowRejected, StatementRefused
 from gridsidecar.task import Callback, Checkpoint, Claim, Failed, Message, Outcome, Progress, Report, Status, Succeeded
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS
-from tests.store.workers import A, B, Two, decided, end, open_store, task
+from tests.store.workers import A, B, Two, cancel, decided, end, open_store, task
 from tests.support.services import private_mysql
 
 ASKED = Callback(url="https://example.com/done", data={"order": 7})
@@ -157,7 +158,7 @@ async def test_an_end_that_is_refused_in_every_form_can_be_put_back(two: Two, gu
 
 async def test_a_put_back_row_keeps_its_request_to_cancel(two: Two, guard: Guard) -> None:
     claim = await started(two)
-    await two.b.tasks.request_cancel("t")
+    await cancel(two.b, "t")
     assert await two.a.tasks.ends.put_back(claim, "no", 0)
     assert (await two.deliver_to_b(task(attempt=1, message_id="x"))).claim is None
     assert two.rows.row()["status"] == "cancelled"
@@ -184,7 +185,7 @@ async def test_others_of_the_same_flush_end_whole(two: Two, guard: Guard) -> Non
 async def test_a_cancelled_task_ends_without_the_callback_that_is_refused(two: Two, guard: Guard) -> None:
     guard.refuse("INSERT", "NEW.body <> ''", "_callbacks")
     await end(two.a, await started(two, retries=1), Failed(error="no", error_type="X"))
-    assert await two.b.tasks.request_cancel("t") is Status.CANCELLED
+    assert await cancel(two.b, "t") is Steered.CANCELLED
     assert two.rows.row()["status"] == "cancelled"
     assert [(one["dead"], one["body"]) for one in callbacks(two)] == [(1, "")]
 

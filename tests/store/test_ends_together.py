@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from gridsidecar.steering import Steered
 from gridsidecar.store.mysql.literal import WRITERS
 from gridsidecar.store.mysql.merging import merge
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.task import Claim, Outcome, Status, Succeeded, Transition
-from tests.store.workers import BOOM, A, B, Two, end, task
+from tests.store.workers import BOOM, A, B, Two, cancel, end, task
 
 IDS = [f"t{number}" for number in range(20)]
 ODD = ["it's", 'say "x"', "back\\slash", "100 %s", "snow ☃ 雪", ":id", "CASE id WHEN 't1' THEN 2 END", ""]
@@ -72,7 +73,7 @@ async def test_successes_and_failures_may_leave_together(two: Two) -> None:
 async def test_a_request_to_cancel_is_heard_by_its_own_task_alone(two: Two) -> None:
     held = await claims(two)
     for task_id in IDS[:2]:
-        assert await two.b.tasks.request_cancel(task_id) is Status.RUNNING
+        assert await cancel(two.b, task_id) is Steered.ASKED
     written = await ends(two, [(claim, BOOM) for claim in held])
     assert [transition and transition.status for transition in written] == [Status.CANCELLED] * 2 + [
         Status.RETRYING

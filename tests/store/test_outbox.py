@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.lifecycle import Close
+from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore, OwedCallback
 from gridsidecar.task import (
     Callback,
@@ -23,11 +24,10 @@ from gridsidecar.task import (
     Outcome,
     Progress,
     Report,
-    Status,
     Succeeded,
 )
 from tests.store.direct import LONG_AGO, TASKS, Row
-from tests.store.workers import BOOM, A, B, Two, alarm, decided, end, open_store, task
+from tests.store.workers import BOOM, A, B, Two, alarm, cancel, decided, end, open_store, retry_by_hand, task
 
 ASKED = Callback(url="https://example.com/done", data={"order": 7})
 MESSAGE = task(fields={"callback": ASKED})
@@ -169,14 +169,14 @@ async def test_a_task_whose_worker_is_lost_for_good_owes_one(two: Two) -> None:
 
 async def test_a_waiting_task_that_is_cancelled_owes_one(two: Two) -> None:
     await end(two.a, await started(two, retries=1), BOOM)
-    assert await two.b.tasks.request_cancel("t") is Status.CANCELLED
+    assert await cancel(two.b, "t") is Steered.CANCELLED
     assert [body["status"] for body in bodies(two)] == ["cancelled"]
     assert bodies(two)[0]["callback_data"] == {"order": 7}
 
 
 async def test_a_row_without_an_attempt_that_is_cancelled_owes_one(two: Two) -> None:
     await started(two)
-    await two.b.tasks.request_cancel("t")
+    await cancel(two.b, "t")
     (row,) = await two.a.leases.rows_of("A")
     assert await two.a.leases.return_row("A", row)
     assert [body["status"] for body in bodies(two)] == ["cancelled"]
@@ -224,14 +224,14 @@ async def test_an_end_that_comes_after_the_task_was_given_up_owes_no_second_one(
 
 async def test_a_success_that_beats_a_cancellation_owes_a_success(two: Two) -> None:
     claim = await started(two)
-    await two.b.tasks.request_cancel("t")
+    await cancel(two.b, "t")
     await end(two.a, claim, Succeeded())
     assert [body["status"] for body in bodies(two)] == ["success"]
 
 
 async def test_a_failure_that_was_cancelled_meanwhile_owes_a_cancellation(two: Two) -> None:
     claim = await started(two)
-    await two.b.tasks.request_cancel("t")
+    await cancel(two.b, "t")
     await end(two.a, claim, BOOM)
     assert [body["status"] for body in bodies(two)] == ["cancelled"]
 
@@ -239,8 +239,8 @@ async def test_a_failure_that_was_cancelled_meanwhile_owes_a_cancellation(two: T
 async def test_a_retry_by_hand_owes_its_own_callback(two: Two) -> None:
     await end(two.a, await started(two), BOOM)
     for expected in (2, 3):  # cancelled twice without an attempt between: ends of their own, too
-        assert await two.a.tasks.retry_by_hand("t") is not None
-        assert await two.a.tasks.request_cancel("t") is Status.CANCELLED
+        assert await retry_by_hand(two.a, "t") is not None
+        assert await cancel(two.a, "t") is Steered.CANCELLED
         assert len(outbox(two)) == expected
     assert [body["status"] for body in bodies(two)] == ["failed", "cancelled", "cancelled"]
     assert len({row["id"] for row in outbox(two)}) == 3

@@ -6,13 +6,16 @@ import asyncio
 import re
 import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from gridsidecar.store.choosing import Filter, statement
 from gridsidecar.store.queries import TableNames, load_queries
+from gridsidecar.task import Status
 from tests.conftest import execute_on_server
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
 from tests.store.workers import migrate
@@ -23,13 +26,16 @@ BY_ID = {"tasks": "PRIMARY"}
 CALLBACK_BY_ID = {"callbacks": "PRIMARY"}
 HISTORY = {"attempts": "PRIMARY"}
 OUTPUT = {"output": "PRIMARY"}
+WORKER_BY_ID = {"workers": "PRIMARY"}
+OPERATION_BY_ID = {"operation_ids": "PRIMARY"}
+BY_OUTCOME = {"operation_ids": "outcome"}
+BY_CHECK = {"tasks": "check"}
 
 HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     # A delivery comes in, and goes out.
     "row": BY_ID | {"workers": "PRIMARY"},
     "row_locked": BY_ID | {"workers": "PRIMARY"},
     "outcome_of": {"attempts": "PRIMARY"},
-    "message_of": BY_ID,
     "running_of_type": {"tasks": "status", "workers": "PRIMARY"},
     **dict.fromkeys(["keep_again", "forget_kept", "take_over", "defer", "begin_next", "close", "commit"], BY_ID),
     "attempt_lost": BY_ID | {"workers": "PRIMARY"},
@@ -61,17 +67,28 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "due_callback_of": {"callbacks": "receiver"},
     **dict.fromkeys(["callback", "try_callback", "callback_delivered", "callback_failed"], CALLBACK_BY_ID),
     # What people and KEDA ask of one task, or often.
-    **dict.fromkeys(["ask_cancel", "retry_by_hand", "refuse_again", "reopen_refused"], BY_ID),
     **dict.fromkeys(["view", "last_attempt"], BY_ID | {"workers": "PRIMARY"}),
     **dict.fromkeys(["attempts_of", "attempt_of"], HISTORY),
+    **dict.fromkeys(["retry_by_hand", "refuse_again", "reopen_refused"], BY_ID),
+    # Somebody cancels tasks, or wants them run again.
+    **dict.fromkeys(["rows_to_cancel", "cancel_waiting", "ask_cancel", "told", "complete_unseen"], BY_ID),
+    **dict.fromkeys(["rows_to_retry", "fields_of", "sizes_of", "messages_of"], BY_ID),
+    **dict.fromkeys(["untold", "untold_locked"], BY_CHECK),
+    **dict.fromkeys(["wake_workers", "cancels_of"], WORKER_BY_ID),
     "replay_dead_callbacks": {"callbacks": "dead"},
     "counts": {"tasks": "status"},
+    # Operations on many tasks.
+    **dict.fromkeys(["operation_tasks", "operation_outcome", "forget_operation_ids"], OPERATION_BY_ID),
+    **dict.fromkeys(["operation_outcomes", "operation_next"], BY_OUTCOME),
 }
 WRITTEN_ONLY = {
     "insert_running",
     "insert_deferred",
     "insert_refused",
     "insert_kept",
+    "insert_unseen",
+    "insert_operation",
+    "insert_operation_id",
     "attempt_ended",
     "renew",
     "migrated",
@@ -85,6 +102,9 @@ SMALL_OR_SELDOM = {
     *("pauses", "pause_shared", "pause_locked", "pause_anew", "end_pause", "let_probe_through", "forget_pause"),
     *("pause_counts", "place", "take_place", "pace_start"),
     *("tables", "schema_version", "create_schema_version"),  # at the start
+    *("operation", "operations", "forsaken_operations", "old_operations", "take_operation", "drive_operation"),
+    *("leave_operation", "operation_collected", "operation_done", "stop_operation", "forget_operation"),  # few rows
+    *("tasks_chosen", "count_chosen"),  # only the beginning of a statement: see below
     "owed",  # a view, whose plan is looked at below
 }
 ALIASES = {"t": "tasks", "w": "workers", "c": "callbacks", "a": "attempts"}
@@ -128,6 +148,8 @@ def filled(url: str) -> Direct:
                        "receiver": some("'h:80'", d05="'h:81'"), "body": "'{}'", "created_at": early,
                        "next_try_at": some("NULL", d00=early, d01=late), "dead": some("0", d04="1")},
         "_output": {"task_id": name, "attempt": "1", "start": "0", "said_at": early, "bytes": "'x'"},
+        "_operation_ids": {"operation": some("'old'", d00="'t100'", d01="'t100'"), "position": number, "task_id": name,
+                           "outcome": some("'retried'", d01="NULL")},
     }.items():  # fmt: skip
         tables.run(f"INSERT INTO {TASKS}{table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} {many}")
     for number_ in range(50):
@@ -139,7 +161,9 @@ def filled(url: str) -> Direct:
     if tables.is_mysql:  # SQLite has no statistics in production either
         tables.run(
             "ANALYZE TABLE "
-            + ", ".join(TASKS + side for side in ("", "_attempts", "_callbacks", "_workers", "_output"))
+            + ", ".join(
+                TASKS + side for side in ("", "_attempts", "_callbacks", "_workers", "_output", "_operation_ids")
+            )
         )
     return tables
 
@@ -168,6 +192,20 @@ def test_what_is_owed_is_counted_by_indexes(tables: Direct) -> None:
     assert {("tasks", "status"), ("workers", "PRIMARY")} <= used
     assert {index for table, index in used if table == "tasks"} <= {"check", "status"}
     assert {index for table, index in used if table == "callbacks"} <= {"due", "receiver", "next"}
+
+
+@pytest.mark.parametrize("name", ["tasks_chosen", "count_chosen"])
+def test_what_a_filter_names_is_found_by_its_state_and_in_order(tables: Direct, name: str) -> None:
+    dialect = "mysql" if tables.is_mysql else "sqlite"
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    some = Filter(statuses=(Status.FAILED,), queue="q", task_type="default", error_type="X", since=now, until=now)
+    for chosen in (some, Filter(statuses=(Status.FAILED,), queue="q")):
+        text = statement(load_queries(dialect, TableNames(TASKS))[name], dialect, chosen, page=name == "tasks_chosen")
+        if tables.is_mysql:
+            assert plan(tables, text.text) == {"tasks": "status"}
+        else:  # which has no ids in its indexes, and sorts those of one moment
+            (found, *_) = [row["detail"] for row in tables.run(f"EXPLAIN QUERY PLAN {with_values(text.text, '')}")]
+            assert "_tasks_status (status=?" in found
 
 
 def without_such_index(tables: Direct) -> dict[str, dict[str, str]]:
@@ -251,11 +289,14 @@ def with_values(text: str, ids: str) -> str:
         "queue": "'q'",
         "task_type": "'default'",
         "receiver": "'h:81'",
-        "after": "'h:80'",
         "parked_from": f"'{FAR_AWAY}'",
         "parked_to": "'2100-01-01 00:00:00.000'",
+        "after": "1" if "_operation_ids" in text else "'h:80'",
+        **dict.fromkeys(["at", "since"], f"'{LONG_AGO}'"),
+        **dict.fromkeys(["until", "error_type"], f"'{FAR_AWAY}'"),
         "ids": ids,
         "aside": ids,
+        "positions": "('[1, 2]')" if "json_each" in text else "(1, 2)",
     }
     text = text.replace("IN (:id)", f"IN ({some_ids()})")
     return re.sub(r"(?<!:):([a-z_]+)", lambda match: values.get(match[1], "NULL"), text)

@@ -8,9 +8,10 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from gridsidecar.lifecycle import Begin, Close, Insert, Reception, Resume, Wait
+from gridsidecar.steering import Steered
 from gridsidecar.store import HeldRow
 from gridsidecar.task import Cancelled, Claim, Failed, Progress, Report, Status, Succeeded, Task
-from tests.store.workers import BOOM, A, B, Two, decided, end, nudge, task, worker
+from tests.store.workers import BOOM, A, B, Two, decided, end, nudge, retry_by_hand, task, worker
 
 L = TypeVar("L")
 R = TypeVar("R")
@@ -127,14 +128,14 @@ async def test_cancel_against_a_commit_ends_the_task_once(two: Two) -> None:
         assert transition is not None
         return transition.status
 
-    async def cancel(name: str) -> Status | None:
-        return await two.b.tasks.request_cancel(name)
+    async def cancel(name: str) -> Steered:
+        return (await two.b.steering.cancel([name]))[name]
 
     ends, answers = await both([fail(name) for name in MANY], [cancel(name) for name in MANY])
     for name, status, answer in zip(MANY, ends, answers, strict=True):
         assert two.rows.row(name)["status"] == status
         assert two.rows.history(name) == [(1, "failed")]
-        assert (status, answer) in {(Status.FAILED, Status.FAILED), (Status.CANCELLED, Status.RUNNING)}
+        assert (status, answer) in {(Status.FAILED, Steered.FAILED), (Status.CANCELLED, Steered.ASKED)}
 
 
 async def test_cancel_against_a_retry_never_starts_it_again(two: Two) -> None:
@@ -144,7 +145,7 @@ async def test_cancel_against_a_retry_never_starts_it_again(two: Two) -> None:
         assert await end(two.a, claims[name], BOOM, delay=0) is not None
 
     async def cancel(name: str) -> None:
-        await two.b.tasks.request_cancel(name)
+        await two.b.steering.cancel([name])
 
     await both([retry(name) for name in MANY], [cancel(name) for name in MANY])
     for name in MANY:
@@ -159,16 +160,16 @@ async def test_cancel_against_a_claim_is_seen_by_one_of_them(two: Two) -> None:
     async def start(name: str) -> bool:
         return (await two.b.tasks.claim(alarm_for(name), B, 3)).claim is not None
 
-    async def cancel(name: str) -> Status | None:
-        return await two.a.tasks.request_cancel(name)
+    async def cancel(name: str) -> Steered:
+        return (await two.a.steering.cancel([name]))[name]
 
     started, answers = await both([start(name) for name in MANY], [cancel(name) for name in MANY])
     for name, runs, answer in zip(MANY, started, answers, strict=True):
         row = two.rows.row(name)
         if runs:
-            assert (answer, row["status"], row["cancel_requested"]) == (Status.RUNNING, "running", 1)
+            assert (answer, row["status"], row["cancel_requested"]) == (Steered.ASKED, "running", 1)
         else:
-            assert (answer, row["status"]) == (Status.CANCELLED, "cancelled")
+            assert (answer, row["status"]) == (Steered.CANCELLED, "cancelled")
 
 
 async def test_hand_off_against_the_end_never_marks_an_ended_row_wrongly(two: Two) -> None:
@@ -212,7 +213,7 @@ async def test_retry_by_hand_twice_at_once_happens_once(two: Two) -> None:
     for claim in (await start_all(two)).values():
         await end(two.a, claim, Cancelled())
     first, second = await both(
-        [two.a.tasks.retry_by_hand(name) for name in MANY], [two.b.tasks.retry_by_hand(name) for name in MANY]
+        [retry_by_hand(two.a, name) for name in MANY], [retry_by_hand(two.b, name) for name in MANY]
     )
     for name, one, other in zip(MANY, first, second, strict=True):
         assert (one is None) is not (other is None), name
@@ -225,7 +226,7 @@ async def test_retry_by_hand_against_a_nudge_begins_one_attempt(two: Two) -> Non
     async def deliver() -> Claim | None:
         return (await two.deliver_to_b(nudge(1))).claim
 
-    message, begun = await asyncio.gather(two.a.tasks.retry_by_hand(claim.task_id), deliver())
+    message, begun = await asyncio.gather(retry_by_hand(two.a, claim.task_id), deliver())
     assert message is not None
     again = await deliver()
     assert [attempt is not None for attempt in (begun, again)].count(True) >= 1

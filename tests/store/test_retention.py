@@ -16,7 +16,7 @@ from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.task import Callback, Succeeded
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
 from tests.store.plugin import Plugin
-from tests.store.workers import A, B, Two, end, open_store, task
+from tests.store.workers import A, B, Two, end, open_store, retry_by_hand, task
 
 DAYS = 3.0
 CALLBACK = {"callback": Callback(url="http://receiver.example/done", type="http")}
@@ -190,7 +190,7 @@ async def test_other_queues_keep_their_tasks(pruners: Pruners) -> None:
 async def test_a_task_that_is_run_again_by_hand_meanwhile_stays(pruners: Pruners) -> None:
     await ended(pruners.two, "t")
     pruners.age("t", status="failed")
-    assert await pruners.two.a.tasks.retry_by_hand("t") is not None
+    assert await retry_by_hand(pruners.two.a, "t") is not None
     assert await pruners.prune() == ["t"]
 
 

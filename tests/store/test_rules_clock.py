@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from gridsidecar.lifecycle import Begin
+from gridsidecar.steering import Steered
 from gridsidecar.store import HeldRow
-from gridsidecar.task import Message, Status, Succeeded
+from gridsidecar.task import Message, Succeeded
 from tests.store.direct import TASKS
-from tests.store.workers import QUEUE, B, Two, alarm, end, nudge, open_store, task
+from tests.store.workers import QUEUE, B, Two, alarm, cancel, end, nudge, open_store, task
 
 
 def workers(two: Two) -> dict[str, dict[str, object]]:
@@ -61,7 +62,7 @@ async def test_heartbeat_a_row_without_an_attempt_becomes_pending_due_now_handed
 
 async def test_heartbeat_a_row_without_an_attempt_and_cancel_requested_is_cancelled(two: Two) -> None:
     await two.started()
-    await two.b.tasks.request_cancel("t")
+    await cancel(two.b, "t")
     (row,) = await two.a.leases.rows_of("A")
     assert await two.a.leases.return_row("A", row)
     stored = two.rows.row()
@@ -72,7 +73,7 @@ async def test_heartbeat_a_row_without_an_attempt_and_cancel_requested_is_cancel
 async def test_heartbeat_a_cancel_between_look_and_return_is_not_overwritten(two: Two) -> None:
     await two.started()
     (row,) = await two.a.leases.rows_of("A")
-    assert await two.b.tasks.request_cancel("t") is Status.RUNNING
+    assert await cancel(two.b, "t") is Steered.ASKED
     assert not await two.a.leases.return_row("A", row)
     stored = two.rows.row()
     assert (stored["status"], stored["cancel_requested"]) == ("running", 1)

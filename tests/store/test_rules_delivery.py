@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Resume, Wait
-from gridsidecar.task import Cancelled, Failed, Outcome, Status, Succeeded, Task
+from gridsidecar.steering import Steered
+from gridsidecar.task import Cancelled, Failed, Outcome, Succeeded, Task
 from tests.store.direct import FAR_AWAY
-from tests.store.workers import A, Two, alarm, end, nudge, task
+from tests.store.workers import A, Two, alarm, cancel, end, nudge, task
 
 ENDED = Drop("already ended")
 
@@ -244,7 +245,7 @@ async def test_running_worker_without_any_lease_is_rescued(two: Two) -> None:
 
 async def test_running_lease_expired_and_cancel_requested_is_cancelled(two: Two) -> None:
     await two.started()
-    assert await two.b.tasks.request_cancel("t") is Status.RUNNING
+    assert await cancel(two.b, "t") is Steered.ASKED
     two.rows.expire("A")
     received = await two.deliver_to_b(task())
     assert isinstance(received.reception, Close)

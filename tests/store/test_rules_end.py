@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.lifecycle import Begin, Close, Wait
+from gridsidecar.steering import Steered
 from gridsidecar.store import HeldRow
 from gridsidecar.task import (
     Cancelled,
@@ -22,7 +23,7 @@ from gridsidecar.task import (
     Status,
     Succeeded,
 )
-from tests.store.workers import BOOM, Two, alarm, decided, end, nudge, task
+from tests.store.workers import BOOM, Two, alarm, cancel, decided, end, nudge, retry_by_hand, task
 
 NO_RETRY = Failed(error="no", error_type="Broken", retryable=False)
 
@@ -84,14 +85,14 @@ async def test_retries_spent_end_as_retry_exhausted(two: Two) -> None:
 
 async def test_cancel_of_a_running_task_is_asked_for(two: Two) -> None:
     await two.started()
-    assert await two.b.tasks.request_cancel("t") is Status.RUNNING
+    assert await cancel(two.b, "t") is Steered.ASKED
     assert two.rows.row()["status"] == "running"
     assert await two.a.leases.rows_of("A") == [HeldRow("t", 1, cancel_requested=True)]
 
 
 async def test_cancel_requested_and_the_handler_gone_is_cancelled(two: Two) -> None:
     claim = await two.started()
-    await two.b.tasks.request_cancel("t")
+    await cancel(two.b, "t")
     transition = await end(two.a, claim, Cancelled())
     assert transition is not None
     assert transition.status is Status.CANCELLED
@@ -113,7 +114,7 @@ async def test_cancel_requested_and_the_handler_gone_is_cancelled(two: Two) -> N
 async def test_cancel_requested_meanwhile_turns_the_end_into_cancelled(two: Two, outcome: Outcome, word: str) -> None:
     """The row is cancelled; the history says how the attempt itself ended."""
     claim = await two.started()
-    await two.b.tasks.request_cancel("t")
+    await cancel(two.b, "t")
     transition = await end(two.a, claim, outcome)
     assert transition is not None
     assert (transition.status, transition.settle) == (Status.CANCELLED, Settle.ACK)
@@ -124,25 +125,24 @@ async def test_cancel_requested_meanwhile_turns_the_end_into_cancelled(two: Two,
 
 async def test_cancel_requested_meanwhile_a_success_wins(two: Two) -> None:
     claim = await two.started()
-    await two.b.tasks.request_cancel("t")
+    await cancel(two.b, "t")
     assert await end(two.a, claim, Succeeded(7)) == decided(claim, Succeeded(7))
     assert two.rows.row()["status"] == "success"
 
 
 async def test_cancel_of_a_waiting_task_ends_it_at_once(two: Two) -> None:
     await two.retrying()
-    assert await two.b.tasks.request_cancel("t") is Status.CANCELLED
+    assert await cancel(two.b, "t") is Steered.CANCELLED
     row = two.rows.row()
-    assert (row["status"], row["next_run_at"], row["next_check_at"]) == ("cancelled", None, None)
+    assert (row["status"], row["next_run_at"]) == ("cancelled", None)
     assert row["completed_at"] is not None
     assert (await two.deliver_to_b(alarm(1))).claim is None
 
 
-async def test_cancel_of_an_ended_or_unknown_task_changes_nothing(two: Two) -> None:
-    assert await two.b.tasks.request_cancel("t") is None
+async def test_cancel_of_an_ended_task_changes_nothing(two: Two) -> None:
     await two.ended()
     before = two.rows.row()
-    assert await two.b.tasks.request_cancel("t") is Status.SUCCESS
+    assert await cancel(two.b, "t") is Steered.SUCCESS
     assert two.rows.row() == before
 
 
@@ -294,7 +294,7 @@ async def test_an_entrusted_task_that_moved_on_is_left_alone(two: Two) -> None:
 async def test_retry_by_hand_keeps_attempt_and_zeroes_counters(two: Two, outcome: Outcome) -> None:
     await two.ended(outcome)
     two.rows.set(retry_count=3, crashes=2, interruptions=5, cancel_requested=1)
-    message = await two.b.tasks.retry_by_hand("t")
+    message = await retry_by_hand(two.b, "t")
     assert message is not None
     assert (message.nudge, message.attempt, message.body) == (True, 1, b'{"task_id": "t"}')
     row = two.rows.row()
@@ -306,7 +306,7 @@ async def test_retry_by_hand_keeps_attempt_and_zeroes_counters(two: Two, outcome
 
 async def test_the_run_after_a_retry_by_hand_has_its_own_history(two: Two) -> None:
     await two.ended(NO_RETRY)
-    assert await two.b.tasks.retry_by_hand("t") is not None
+    assert await retry_by_hand(two.b, "t") is not None
     received = await two.deliver_to_b(nudge(1))
     assert received.claim is not None
     assert await end(two.b, received.claim, Succeeded(2)) is not None
@@ -315,11 +315,11 @@ async def test_the_run_after_a_retry_by_hand_has_its_own_history(two: Two) -> No
 
 
 async def test_retry_by_hand_only_of_what_failed_or_was_cancelled(two: Two) -> None:
-    assert await two.b.tasks.retry_by_hand("t") is None
+    assert await retry_by_hand(two.b, "t") is None
     claim = await two.started()
-    assert await two.b.tasks.retry_by_hand("t") is None
+    assert await retry_by_hand(two.b, "t") is None
     await two.a.tasks.commit(claim, decided(claim, Succeeded()), Report(), Progress())
-    assert await two.b.tasks.retry_by_hand("t") is None
+    assert await retry_by_hand(two.b, "t") is None
     assert two.rows.row()["status"] == "success"
 
 
@@ -327,7 +327,7 @@ async def test_retry_by_hand_not_of_a_message_that_was_refused(two: Two) -> None
     """There is nothing to send: the message is with the dead letters."""
     assert await two.a.tasks.record_refused(Message(body=b"rubbish"), "t", "not JSON")
     before = two.rows.row()
-    assert await two.a.tasks.retry_by_hand("t") is None
+    assert await retry_by_hand(two.a, "t") is None
     assert two.rows.row() == before
 
 

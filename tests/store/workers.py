@@ -9,9 +9,10 @@ from typing import Any
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.lifecycle import Begin, Insert, Me, decide
 from gridsidecar.retry import RetryPolicy
+from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore, Received, make_store
 from gridsidecar.task import Claim, Failed, Message, Outcome, Progress, Report, Status, Succeeded, Task, Transition
-from tests.store.direct import Direct
+from tests.store.direct import TASKS, Direct
 
 QUEUE = "q"
 BOOM = Failed(error="boom", error_type="RateLimited")
@@ -25,6 +26,19 @@ async def open_store(url: str, *, migrate: bool | None = True, queue: str = QUEU
         await store.close()
         raise
     return store
+
+
+async def cancel(store: OpenStore, task_id: str) -> Steered:
+    return (await store.steering.cancel([task_id]))[task_id]
+
+
+async def retry_by_hand(store: OpenStore, task_id: str) -> Message | None:
+    """The message that brings it back; None where it may not run again."""
+    outcomes = await store.steering.retry([task_id])
+    done = [one for one, outcome in outcomes.items() if outcome.done]
+    messages = [message async for _, message, _ in store.steering.nudges(done)]
+    assert len(messages) == len(done)
+    return messages[0] if messages else None
 
 
 async def migrate(url: str, **settings: Any) -> None:
@@ -113,3 +127,18 @@ class Two:
 
     async def deliver_to_b(self, message: Task, **known: Any) -> Received:
         return await self.b.tasks.claim(message, replace(B, **known), 3)
+
+
+def no_changes_of(two: Two, task_id: str, what: str = "UPDATE") -> None:
+    """A trigger that refuses them: any reason that a database may have."""
+    if two.rows.is_mysql:
+        two.rows.run(
+            f"CREATE TRIGGER refuses BEFORE {what} ON {TASKS} FOR EACH ROW "
+            f"IF OLD.id = '{task_id}' THEN INSERT INTO {TASKS}_schema_version (version, applied_at) "
+            "VALUES (NULL, NOW()); END IF"
+        )
+    else:
+        two.rows.run(
+            f"CREATE TRIGGER refuses BEFORE {what} ON {TASKS} FOR EACH ROW WHEN OLD.id = '{task_id}' "
+            "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        )

@@ -23,10 +23,10 @@ from gridsidecar.lifecycle import (
     Wait,
     cancel,
     leftover,
-    next_look,
     receive,
     reread,
 )
+from gridsidecar.retry import next_look
 from gridsidecar.task import (
     Claim,
     Message,

@@ -165,6 +165,10 @@ class Session:
         literals = Literals()
         return (await self._send(literals, query.render(params, literals.writers)))[0]
 
+    async def execute_all(self, statements: Sequence[Statement]) -> list[int]:
+        literals = Literals()
+        return await self._send(literals, *[query.render(params, literals.writers) for query, params in statements])
+
     async def fetch(self, query: Query, params: Params, timeout: float = REPLY_TIMEOUT) -> list[dict[str, Any]]:
         async with asyncio.timeout(timeout), self._connection.cursor(aiomysql.DictCursor) as cursor:
             await cursor.execute(query.render(params, WRITERS))

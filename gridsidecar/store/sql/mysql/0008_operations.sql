@@ -12,6 +12,7 @@ CREATE TABLE IF NOT EXISTS {operations} (
   total        INT NOT NULL DEFAULT 0,
   collected    TINYINT NOT NULL DEFAULT 0,
   created_at   DATETIME(3) NOT NULL,
+  driver       VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   driven_until DATETIME(3) NOT NULL,
   ended_at     DATETIME(3) NULL,
   KEY ix_open (ended_at, driven_until)
@@ -21,7 +22,7 @@ CREATE TABLE IF NOT EXISTS {operation_ids} (
   operation VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   position  INT NOT NULL,
   task_id   VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-  outcome   VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  outcome   VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NULL,
   PRIMARY KEY (operation, position),
   KEY ix_outcome (operation, outcome, position)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4;

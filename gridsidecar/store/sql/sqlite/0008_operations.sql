@@ -12,6 +12,7 @@ CREATE TABLE IF NOT EXISTS {operations} (
   total        INTEGER NOT NULL DEFAULT 0,
   collected    INTEGER NOT NULL DEFAULT 0,
   created_at   TEXT NOT NULL,
+  driver       TEXT NOT NULL,
   driven_until TEXT NOT NULL,
   ended_at     TEXT NULL
 );

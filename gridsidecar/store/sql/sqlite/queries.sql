@@ -53,6 +53,7 @@ SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
+  t.status = 'cancelled' AND t.attempt = 0 AND t.body IS NULL AND t.queue IS NOT NULL AS unseen,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
     WHERE w.id = t.worker_id) AS lease_left,
@@ -64,6 +65,7 @@ FROM {tasks} t WHERE t.id = :id
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
   t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
+  t.status = 'cancelled' AND t.attempt = 0 AND t.body IS NULL AND t.queue IS NOT NULL AS unseen,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
     WHERE w.id = t.worker_id) AS lease_left,
@@ -302,15 +304,143 @@ WHERE id = :id
 UPDATE {tasks} SET next_check_at = NULL, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying')
 
+-- name: rows_to_cancel
+SELECT t.id, t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead,
+  NULL AS checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed, 0 AS unseen,
+  0 AS due_in, NULL AS lease_left, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
+FROM {tasks} t WHERE t.id IN (SELECT value FROM json_each(:ids)) ORDER BY t.id
+
+-- name: cancel_waiting
+-- A time that never comes marks what no worker has told of yet.
+UPDATE {tasks} SET status = 'cancelled', error_message = :error, error_type = :error_type, worker_id = NULL, next_run_at = NULL,
+  next_check_at = '9998-12-31 00:00:00.000', completed_at = {now}, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: untold
+SELECT id FROM {tasks}
+WHERE next_check_at = '9998-12-31 00:00:00.000' AND status = 'cancelled' AND (queue = :queue OR queue IS NULL) LIMIT :limit
+
+-- name: untold_locked
+SELECT id, task_type, attempt, retry_count, max_retry_count, CASE WHEN LENGTH(body) <= 65536 THEN body END AS body, headers
+FROM {tasks}
+WHERE next_check_at = '9998-12-31 00:00:00.000' AND status = 'cancelled' AND (queue = :queue OR queue IS NULL)
+LIMIT :limit
+
+-- name: told
+UPDATE {tasks} SET next_check_at = NULL, rev = (rev & 4611686018427387903) + 1 WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: insert_unseen
+INSERT INTO {tasks} (id, task_type, status, error_message, error_type, queue, created_at, updated_at, completed_at)
+VALUES (:id, 'default', 'cancelled', :error, :error_type, :queue, {now}, {now}, {now})
+ON CONFLICT (id) DO NOTHING
+
+-- name: complete_unseen
+UPDATE {tasks} SET task_type = :task_type, data = :data, max_retry_count = :max_retry_count, callback_url = :callback_url,
+  callback_type = :callback_type, callback_data = :callback_data, priority = :priority, timeout = :timeout,
+  message_id = :message_id, queue = :queue, body = :body, headers = :headers, rev = (rev & 4611686018427387903) + 1
+WHERE id = :id AND body IS NULL
+
 -- name: ask_cancel
-UPDATE {tasks} SET cancel_requested = 1, updated_at = {now}, rev = (rev & 4611686018427387903) + 1 WHERE id = :id
+UPDATE {tasks} SET cancel_requested = 1, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: wake_workers
+UPDATE {workers} SET cancels = (cancels & 4611686018427387903) + 1 WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: cancels_of
+SELECT id, cancels FROM {workers} WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: rows_to_retry
+SELECT t.id, t.status, t.attempt, t.headers, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
+FROM {tasks} t WHERE t.id IN (SELECT value FROM json_each(:ids)) ORDER BY t.id
+
+-- name: fields_of
+SELECT id, task_type, data, callback_url, callback_type, callback_data, max_retry_count FROM {tasks} WHERE id = :id
 
 -- name: retry_by_hand
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, retry_count = 0, crashes = 0, interruptions = 0,
-  cancel_requested = 0, handed_off = 1, next_run_at = {now},
-  next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :grace || ' seconds'), completed_at = NULL, worker_id = NULL,
+  cancel_requested = 0, handed_off = 1, next_run_at = strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay) || ' seconds'),
+  next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + :grace) || ' seconds'), completed_at = NULL, worker_id = NULL,
+  body = COALESCE(body, :body), headers = COALESCE(headers, :headers), queue = COALESCE(queue, :queue),
   updated_at = {now}, rev = (rev & 4611686018427387903) + 1
-WHERE id = :id AND status IN ('failed', 'cancelled') AND body IS NOT NULL
+WHERE id = :id AND status IN ('failed', 'cancelled')
+
+-- name: sizes_of
+SELECT id, LENGTH(body) AS size FROM {tasks} WHERE id IN (SELECT value FROM json_each(:ids)) AND +queue = :queue ORDER BY id
+
+-- name: messages_of
+SELECT id, attempt, body, headers, (julianday(next_run_at) - julianday('now')) * 86400 AS due_in
+FROM {tasks} WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'pending' ORDER BY id
+
+-- name: tasks_chosen
+-- The beginning of a statement: what is chosen follows.
+SELECT t.id, t.created_at FROM {tasks} t
+
+-- name: count_chosen
+SELECT COUNT(*) AS n FROM {tasks} t
+
+-- name: insert_operation
+INSERT INTO {operations} (id, kind, queue, asked, spread, total, collected, created_at, driver, driven_until)
+VALUES (:id, :kind, :queue, :asked, :spread, :total, :collected, {now}, :driver, strftime('%Y-%m-%d %H:%M:%f', 'now', (:lease) || ' seconds'))
+
+-- name: insert_operation_id many rows
+INSERT INTO {operation_ids} (operation, position, task_id)
+VALUES (:id, :position, :task_id)
+ON CONFLICT (operation, position) DO NOTHING
+
+-- name: operation
+SELECT id, kind, queue, asked, spread, total, collected, created_at, ended_at, (julianday('now') - julianday(created_at)) * 86400 AS age,
+  driven_until > {now} AS driven FROM {operations} WHERE id = :id
+
+-- name: operations
+SELECT id, kind, queue, asked, spread, total, collected, created_at, ended_at, (julianday('now') - julianday(created_at)) * 86400 AS age,
+  driven_until > {now} AS driven FROM {operations} ORDER BY created_at DESC, id LIMIT :limit
+
+-- name: operation_outcomes
+SELECT outcome, COUNT(*) AS n FROM {operation_ids} WHERE operation = :id GROUP BY outcome
+
+-- name: operation_tasks
+SELECT position, task_id, outcome FROM {operation_ids} WHERE operation = :id AND position > :after
+ORDER BY position LIMIT :limit
+
+-- name: operation_next
+SELECT position, task_id FROM {operation_ids} WHERE operation = :id AND outcome IS NULL ORDER BY position LIMIT :limit
+
+-- name: take_operation
+UPDATE {operations} SET driver = :driver, driven_until = strftime('%Y-%m-%d %H:%M:%f', 'now', (:lease) || ' seconds')
+WHERE id = :id AND ended_at IS NULL AND driven_until <= {now}
+
+-- name: drive_operation
+UPDATE {operations} SET driven_until = strftime('%Y-%m-%d %H:%M:%f', 'now', (:lease) || ' seconds')
+WHERE id = :id AND ended_at IS NULL AND driver = :driver
+
+-- name: leave_operation
+UPDATE {operations} SET driven_until = {now} WHERE id = :id AND ended_at IS NULL AND driver = :driver
+
+-- name: operation_collected
+UPDATE {operations} SET collected = 1, total = :total WHERE id = :id AND driver = :driver
+
+-- name: operation_done
+UPDATE {operations} SET ended_at = {now} WHERE id = :id AND ended_at IS NULL AND driver = :driver
+
+-- name: stop_operation
+UPDATE {operations} SET ended_at = {now} WHERE id = :id AND ended_at IS NULL
+
+-- name: operation_outcome
+UPDATE {operation_ids} SET outcome = :outcome WHERE operation = :id AND position IN (SELECT value FROM json_each(:positions))
+
+-- name: forsaken_operations
+SELECT id FROM {operations} WHERE ended_at IS NULL AND driven_until <= {now} AND queue = :queue LIMIT 1
+
+-- name: old_operations
+SELECT id FROM {operations} WHERE ended_at < strftime('%Y-%m-%d %H:%M:%f', 'now', -:age || ' seconds') LIMIT 100
+
+-- name: forget_operation_ids
+DELETE FROM {operation_ids} WHERE operation = :id
+
+-- name: forget_operation
+DELETE FROM {operations} WHERE id = :id
 
 -- name: refuse_again
 UPDATE {tasks} SET status = 'failed', error_message = :error, error_type = :error_type, completed_at = {now},
@@ -321,9 +451,6 @@ WHERE id = :id AND status = 'pending' AND attempt = 0 AND body IS NULL AND rerun
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, error_message = NULL, error_type = NULL,
   completed_at = NULL, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL AND queue IS NOT NULL
-
--- name: message_of
-SELECT attempt, body, headers FROM {tasks} WHERE id = :id
 
 -- name: view
 SELECT t.id, t.task_type, t.status, t.data, t.result, t.error_message, t.progress, t.retry_count, t.max_retry_count,

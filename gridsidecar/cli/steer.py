@@ -1,0 +1,172 @@
+"""`gridsidecar tasks cancel` and `tasks retry`: some by their ids, or all that a filter names."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gridsidecar.cli.queue import Queue, Yes
+from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.since import Since, Until
+from gridsidecar.errors import UsageError
+from gridsidecar.task import Status
+
+if TYPE_CHECKING:
+    from gridsidecar.store import Filter, Kind
+
+LONGEST_SPREAD = 7 * 86400.0  # seconds
+EPILOG = """
+By ids nothing is asked; by a filter the number of tasks is shown first. A filter, more than 500 ids, or starts that are
+spread are a stored operation: should this command die, a worker goes on with it within a minute, and so does
+`gridsidecar operations resume`.
+
+Exit codes: 0 all done, 1 some were refused or are unknown, or the answer was no, 64 usage, 69 a server is away,
+77 it refused, 78 configuration, 130 Ctrl-C.
+"""
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of tasks.", metavar="ID")]
+States = Annotated[list[Status] | None, typer.Option("--status", help="Only tasks in this state; may be repeated.")]
+Type = Annotated[str | None, typer.Option("--type", help="Only tasks of this type.")]
+ErrorType = Annotated[str | None, typer.Option("--error-type", help="Only tasks whose last error is of this type.")]
+All = Annotated[bool, typer.Option("--all", help="All tasks of the queue that can be meant.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a task.")]
+Over = Annotated[
+    str | None, typer.Option("--over", help="Spread the starts evenly over this time: 10m, 2h.", metavar="TIME")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a command line asks for: of these tasks, or (without ids) of those that the filter names."""
+
+    kind: Kind
+    ids: list[str]
+    filter: Filter
+    spread: float = 0.0
+    yes: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """The options that name tasks."""
+
+    ids: list[str] = field(default_factory=list)
+    states: list[Status] = field(default_factory=list)
+    task_type: str | None
+    error_type: str | None
+    since: str | None
+    until: str | None
+    everything: bool
+
+    def filter(self, queue: str, default: tuple[Status, ...], now: datetime) -> Filter:
+        """UsageError where they contradict each other, or name nothing."""
+        from gridsidecar.cli.since import moment
+        from gridsidecar.store import Filter
+
+        options = any((self.states, self.task_type, self.error_type, self.since, self.until))
+        if self.ids and (options or self.everything):
+            raise UsageError("ids and filters exclude each other")
+        if self.everything and options:
+            raise UsageError("--all and other filters exclude each other")
+        if not (self.ids or options or self.everything):
+            raise UsageError("give ids of tasks, or a filter; all tasks need --all")
+        since, until = moment(self.since, now), moment(self.until, now, "--until")
+        if since and until and since >= until:
+            raise UsageError("--since is not before --until, so no task can be meant")
+        states = tuple(dict.fromkeys(self.states)) or default
+        return Filter(
+            statuses=states,
+            queue=queue,
+            task_type=self.task_type,
+            error_type=self.error_type,
+            since=since,
+            until=until,
+        )
+
+
+def cancel(
+    ids: Ids = None,
+    states: States = None,
+    task_type: Type = None,
+    error_type: ErrorType = None,
+    queue: Queue = None,
+    since: Since = None,
+    until: Until = None,
+    everything: All = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Cancel tasks: those that wait at once, those that run within seconds. An id that no worker has seen yet is noted:
+    its task never runs.
+
+    Without --status, a filter means tasks that are pending, retrying or running.
+    """
+    from gridsidecar.cli.parts import load_parts
+    from gridsidecar.cli.steering import steer
+    from gridsidecar.clock import SystemClock
+    from gridsidecar.store import Kind
+
+    settings = load_parts(config, "store", flags={"broker.queue": queue})
+    named = Named(
+        ids=ids or [],
+        states=states or [],
+        task_type=task_type,
+        error_type=error_type,
+        since=since,
+        until=until,
+        everything=everything,
+    )
+    default = (Status.PENDING, Status.RETRYING, Status.RUNNING)
+    chosen = named.filter(settings.broker.queue, default, SystemClock().now())
+    wish = Wish(Kind.CANCEL, named.ids, chosen, yes=yes, dry_run=dry_run, as_json=as_json)
+    raise typer.Exit(asyncio.run(steer(settings, wish)))
+
+
+def retry(
+    ids: Ids = None,
+    states: States = None,
+    task_type: Type = None,
+    error_type: ErrorType = None,
+    queue: Queue = None,
+    since: Since = None,
+    until: Until = None,
+    everything: All = False,
+    over: Over = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Run tasks again that failed or were cancelled, with the same ids and all their retries.
+
+    Without --status, a filter means tasks that failed.
+    """
+    from gridsidecar.cli.parts import load_parts
+    from gridsidecar.cli.since import span_of
+    from gridsidecar.cli.steering import steer
+    from gridsidecar.clock import SystemClock
+    from gridsidecar.store import Kind
+
+    settings = load_parts(config, "store", "broker", flags={"broker.queue": queue})
+    named = Named(
+        ids=ids or [],
+        states=states or [],
+        task_type=task_type,
+        error_type=error_type,
+        since=since,
+        until=until,
+        everything=everything,
+    )
+    chosen = named.filter(settings.broker.queue, (Status.FAILED,), SystemClock().now())
+    spread = span_of(over, "--over", LONGEST_SPREAD)
+    wish = Wish(Kind.RETRY, named.ids, chosen, spread, yes, dry_run, as_json)
+    raise typer.Exit(asyncio.run(steer(settings, wish)))

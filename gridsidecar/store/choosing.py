@@ -1,0 +1,112 @@
+"""Which tasks somebody means: a filter, and the statements that find what it names by an index, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gridsidecar.store import records
+from gridsidecar.store.database import Database
+from gridsidecar.store.queries import Query
+from gridsidecar.task import Status
+
+PAGE = 500  # ids
+NEXT_PAGE = (
+    " AND t.created_at >= :at AND (t.created_at > :at OR t.id > :after) ORDER BY t.created_at, t.id LIMIT :limit"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Tasks in one of these states, of a queue or of none, and (where they are given) of a type, with such an error,
+    and created from `since` to before `until`. Times are aware."""
+
+    statuses: tuple[Status, ...]
+    queue: str
+    task_type: str | None = None
+    error_type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was asked, for people and for whoever goes on with it."""
+        named = {
+            "status": [str(status) for status in self.statuses],
+            "queue": self.queue,
+            "type": self.task_type,
+            "error_type": self.error_type,
+            "since": self.since and self.since.astimezone(UTC).isoformat(),
+            "until": self.until and self.until.astimezone(UTC).isoformat(),
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    @classmethod
+    def of_dict(cls, asked: Mapping[str, Any]) -> Filter:
+        times = {name: datetime.fromisoformat(asked[name]) for name in ("since", "until") if name in asked}
+        return cls(
+            statuses=tuple(Status(status) for status in asked["status"]),
+            queue=asked["queue"],
+            task_type=asked.get("type"),
+            error_type=asked.get("error_type"),
+            **times,
+        )
+
+
+class Choice:
+    """Reads what a filter names. Each status by itself, in the order of creation: so an index has it as it is asked."""
+
+    def __init__(self, database: Database, queries: Mapping[str, Query], filter_: Filter) -> None:
+        self._database = database
+        self._queries = queries
+        self._filter = filter_
+
+    async def count(self) -> int:
+        total = 0
+        for status in self._filter.statuses:
+            rows = await self._database.fetch(self._query("count_chosen", page=False), self._params(status))
+            total += int(rows[0]["n"])
+        return total
+
+    async def pages(self) -> AsyncIterator[list[str]]:
+        """Ids, so many at a time."""
+        for status in self._filter.statuses:
+            params = self._params(status) | {"at": "1000-01-01 00:00:00.000", "after": "", "limit": PAGE}
+            while rows := await self._database.fetch(self._query("tasks_chosen", page=True), params):
+                yield [row["id"] for row in rows]
+                params |= {"at": rows[-1]["created_at"], "after": rows[-1]["id"]}
+
+    def _query(self, name: str, *, page: bool) -> Query:
+        return statement(self._queries[name], self._database.dialect, self._filter, page=page)
+
+    def _params(self, status: Status) -> dict[str, Any]:
+        return {
+            "status": status.value,
+            "queue": self._filter.queue,
+            "task_type": self._filter.task_type,
+            "error_type": self._filter.error_type,
+            "since": records.time_text(self._filter.since),
+            "until": records.time_text(self._filter.until),
+        }
+
+
+def statement(beginning: Query, dialect: str, chosen: Filter, *, page: bool) -> Query:
+    """What finds the tasks of a filter in one state, from `:at` and `:after` on where it is for a page."""
+    index = " FORCE INDEX (ix_status)" if dialect == "mysql" else ""
+    where = " AND ".join(_conditions(chosen))
+    return Query.of(beginning.name, f"{beginning.text}{index} WHERE {where}{NEXT_PAGE if page else ''}")
+
+
+def _conditions(chosen: Filter) -> Iterator[str]:
+    """Only what is asked for: a condition that may be empty hides the index from a server."""
+    yield "t.status = :status"
+    yield "COALESCE(t.queue, :queue) = :queue"
+    if chosen.task_type is not None:
+        yield "t.task_type = :task_type"
+    if chosen.error_type is not None:
+        yield "(t.error_type = :error_type OR t.last_error_type = :error_type)"
+    if chosen.since is not None:
+        yield "t.created_at >= :since"
+    if chosen.until is not None:
+        yield "t.created_at < :until"
