@@ -63,7 +63,9 @@ class Daemon:
         self._env = env = Environment(settings.worker, Readiness(), self._clock, self._rng)
         self._shutdown = env.shutdown
         self._broker: Broker = make_broker(settings.broker, env.readiness)
-        self._store: OpenStore = make_store(settings.store, settings.broker.queue)
+        self._store: OpenStore = make_store(
+            settings.store, settings.broker.queue, letters=settings.broker.dead_letter_failed
+        )
         identity = Identity(self._store.leases, env.name, settings.worker.lease, self._clock)
         self._worker = Worker(env, identity, Attempts(self._clock))
         self._hooks = Hooks(settings.hooks, env, self._worker.attempts, settings.broker.queue)
@@ -75,7 +77,8 @@ class Daemon:
         origin = Origin(queue=settings.broker.queue, worker=env.name)
         self._notifier = make_notifier(settings.notify, origin, settings.log.language, self._clock, self._rng)
         senders = make_senders(settings.callbacks, self._broker, settings.broker, self._clock)
-        self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks)
+        letters = settings.broker.dead_letter_failed
+        self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks, letters)
         self._statistics = Statistics(
             self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
         )

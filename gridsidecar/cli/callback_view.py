@@ -25,8 +25,15 @@ def callback_object(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": row["id"], "task_id": row["task_id"], "state": state_of(row), **shown}
 
 
+def called(row: Mapping[str, Any]) -> str:
+    """What it is, for people: what a failed task owes to the dead letters is kept among the callbacks."""
+    return "dead letter" if row["kind"] == "letter" else "callback"
+
+
 def target(row: Mapping[str, Any]) -> str:
     """Where it goes, without a password. (A callback by RabbitMQ does not look at a URL.)"""
+    if row["kind"] == "letter":
+        return "the dead letters"
     return clean(place_of(row["url"])) if row["url"] and row["kind"] == "http" else str(row["kind"])
 
 

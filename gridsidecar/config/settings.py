@@ -59,6 +59,11 @@ class BrokerSettings(Section):
     dead_letter_queue: QueueName | None = Field(
         default=None, description="Queue for messages that can never run; null = <queue>.dead."
     )
+    dead_letter_failed: bool = Field(
+        default=False,
+        description="Put the message of a task that failed for good, after its retries, there as well. For queues of "
+        "which no worker is older than this setting.",
+    )
     heartbeat: Annotated[int, Field(ge=1, le=600), Number] = Field(default=15, description="AMQP heartbeat in seconds.")
     consumer_timeout: Annotated[float, Field(ge=2), Number] = Field(
         default=1800,

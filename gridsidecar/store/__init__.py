@@ -10,14 +10,17 @@ from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.aside import Aside
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
-from gridsidecar.store.outbox import Outbox, OwedCallback, Taken
+from gridsidecar.store.letters import Cause
+from gridsidecar.store.outbox import LETTER, Outbox, OwedCallback, Taken
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
 from gridsidecar.store.retention import Retention
 from gridsidecar.store.store import Received, Store
 
 __all__ = [
+    "LETTER",
     "Aside",
+    "Cause",
     "HeldRow",
     "Leases",
     "OpenStore",
@@ -56,8 +59,11 @@ class OpenStore:
         await self.database.close()
 
 
-def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) -> OpenStore:
-    """The store that `store.url` names, not yet connected. ConfigError when the URL or the names cannot be used."""
+def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None, *, letters: bool = False) -> OpenStore:
+    """The store that `store.url` names, not yet connected. ConfigError when the URL or the names cannot be used.
+
+    `letters`: a task that fails for good owes its message to the dead letters.
+    """
     tables = TableNames(settings.table_prefix + settings.table_name)
     if tables.excess > 0:
         problem = f"{tables.tasks} is too long for the tables named after it; shorten it by {tables.excess} characters"
@@ -70,7 +76,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) 
     clock = clock or SystemClock()
     return OpenStore(
         database,
-        Store(database, queries, queue, clock),
+        Store(database, queries, queue, clock, letters),
         Leases(database, queries, queue, clock),
         Outbox(database, queries, queue, clock),
         Retention(database, queries, queue, settings.retention_days, clock),

@@ -72,6 +72,10 @@ CHINESE = {
     "callback failed, it is tried again": "回调失败，稍后重试",
     "callback not sent, it is tried again": "回调未发出，稍后重试",
     "callback given up": "回调已放弃",
+    "failed task sent to the dead letters": "失败任务已送入死信队列",
+    "dead letter refused, it is tried again": "死信被拒绝，稍后重试",
+    "dead letter not sent, it is tried again": "死信未发出，稍后重试",
+    "dead letter given up": "死信已放弃",
     # Notices
     "notices do not arrive": "通知发送失败",
     "notices arrive again": "通知恢复发送",

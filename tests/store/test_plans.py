@@ -30,8 +30,10 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "running_of_type": {"tasks": "status", "workers": "PRIMARY"},
     **dict.fromkeys(["keep_again", "forget_kept", "take_over", "defer", "begin_next", "close", "commit"], BY_ID),
     **dict.fromkeys(
-        ["attempt_lost", "progress", "mark_started", "hand_off", "entrust", "return_row", "owe_callback"], BY_ID
+        ["attempt_lost", "progress", "mark_started", "hand_off", "entrust", "return_row", "owe_callback", "owe_letter"],
+        BY_ID,
     ),
+    "owe_letter": BY_ID,
     # Workers and maintenance. Of the tasks they read those that run, or are due.
     "leave": {"workers": "PRIMARY"},
     "rows_of_worker": {"tasks": "status"},
