@@ -248,12 +248,6 @@ def decide(
             assert_never(outcome)
 
 
-def leaves_a_letter(end: Transition | Close) -> bool:
-    """Whether a task that ends so failed for good, and its message may be wanted among the dead letters. A refusal is
-    there already."""
-    return end.status is Status.FAILED and not (isinstance(end, Close) and end.error_type == ErrorType.VALIDATION)
-
-
 def cancelled(claim: Claim) -> Transition:
     """The end of a task that somebody cancelled."""
     return _transition(

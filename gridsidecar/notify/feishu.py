@@ -12,7 +12,8 @@ from typing import Any
 
 from gridsidecar.notify import excerpt, summary
 from gridsidecar.notify.channel import Refusal
-from gridsidecar.notify.digest import TRACE, Digest, Notice, Origin
+from gridsidecar.notify.digest import TRACE, Digest, Notice
+from gridsidecar.notify.wording import Origin
 from gridsidecar.notify.words import Words
 from gridsidecar.outbound import HttpClient, Reply
 from gridsidecar.task import Status
@@ -74,14 +75,21 @@ def card(digest: Digest, origin: Origin, words: Words) -> Json:
     return {
         "config": {"wide_screen_mode": True},
         "header": {
-            "title": _plain(summary.headline(digest, words)),
+            "title": _plain(_title(digest, words)),
             "template": COLOURS[next(iter(digest.statuses))],
         },
         "elements": [*elements, *remarks],
     }
 
 
+def _title(digest: Digest, words: Words) -> str:
+    told = digest.notices[0].subject if digest.count == 1 else None
+    return summary.headline(digest, words) if told is None else told
+
+
 def _one(notice: Notice, origin: Origin, words: Words) -> list[Json]:
+    if notice.text is not None:
+        return [_text(notice.text)]
     elements = [_fields(summary.facts(notice, origin, words))]
     error = summary.error(notice, words)
     trace = summary.trace(notice, words)
@@ -98,7 +106,7 @@ def _many(digest: Digest, origin: Origin, words: Words) -> list[Json]:
         _fields(summary.place(origin, words)),
         _text("\n".join(summary.tally(digest, words))),
         {"tag": "hr"},
-        _text("\n".join(summary.first_tasks(digest, words))),
+        _text(summary.first_tasks(digest, words)),
     ]
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
-from gridsidecar.lifecycle import Close, leaves_a_letter
+from gridsidecar.lifecycle import Close
 from gridsidecar.store.database import Statement
 from gridsidecar.store.outbox import LETTER, Owing
 from gridsidecar.store.queries import Query
-from gridsidecar.task import Transition
+from gridsidecar.task import ErrorType, Status, Transition
 
 REASON_LIMIT = 1000  # characters of an error: it travels in a header
 
@@ -52,7 +52,9 @@ class Letters:
     wanted: bool = False  # broker.dead_letter_failed
 
     def owed_by(self, end: Transition | Close) -> bool:
-        return self.wanted and leaves_a_letter(end)
+        """Whether a task that ends so owes one. A message that was refused is there already."""
+        refused = isinstance(end, Close) and end.error_type == ErrorType.VALIDATION
+        return self.wanted and end.status is Status.FAILED and not refused
 
     def owe(
         self, task_id: str, attempt: int, end: Transition | Close, form: Owing = Owing.WHOLE

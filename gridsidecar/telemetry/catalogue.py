@@ -81,6 +81,9 @@ CHINESE = {
     "notices arrive again": "通知恢复发送",
     "notices lost": "通知丢失",
     "the mail server refused a receiver": "邮件服务器拒绝收件人",
+    "a task names no receiver of its notice": "任务没有给出通知的收件人",
+    "a notice may not go to whom a task names": "任务给出的收件人不允许接收通知",
+    "too many receivers of notices, some get none": "通知收件人过多，部分收件人收不到",
     # Hooks
     "running a hook": "运行 hook",
     "a hook failed": "hook 执行失败",
