@@ -22,6 +22,8 @@ def state_of(row: Mapping[str, Any]) -> str:
 def callback_object(row: Mapping[str, Any]) -> dict[str, Any]:
     """The callback for `--json`, without its body."""
     shown = {name: value for name, value in in_utc(row).items() if name not in ("dead", "body")}
+    if row["kind"] == "letter":  # its rows count downwards, beside those of callbacks
+        shown["rerun"] = -1 - shown["rerun"]
     return {"id": row["id"], "task_id": row["task_id"], "state": state_of(row), **shown}
 
 

@@ -202,6 +202,8 @@ async def test_people_see_letters_for_what_they_are(embedded_place: Place, start
     stats = gridsidecar(place.folder, "stats")
     assert "letters    0 owed, 0 dead, 1 delivered" in stats.stdout, stats.stdout
     assert "callbacks  0 owed, 0 dead, 0 delivered" in stats.stdout
+    (shown,) = map(json.loads, gridsidecar(place.folder, "callbacks", "list", "--json").stdout.splitlines())
+    assert (shown["kind"], shown["rerun"], shown["state"]) == ("letter", 0, "delivered")
     again = gridsidecar(place.folder, "callbacks", "replay", "t")
     assert (again.returncode, len(listed(place))) == (1, 1), "it was delivered"
     info = json.loads(gridsidecar(place.folder, "queue-info", "--json").stdout)
