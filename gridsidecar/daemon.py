@@ -66,7 +66,9 @@ class Daemon:
         self._env = env = Environment(settings.worker, Readiness(), self._clock, self._rng)
         self._shutdown = env.shutdown
         self._broker: Broker = make_broker(settings.broker, env.readiness)
-        self._store: OpenStore = make_store(settings.store, settings.broker.queue)
+        self._store: OpenStore = make_store(
+            settings.store, settings.broker.queue, letters=settings.broker.dead_letter_failed
+        )
         identity = Identity(self._store.leases, env.name, settings.worker.lease, self._clock)
         self._worker = Worker(env, identity, Attempts(self._clock))
         self._hooks = Hooks(settings.hooks, env, self._worker.attempts, settings.broker.queue)
@@ -83,7 +85,8 @@ class Daemon:
             env, self._store.pauses, self._breaker_of, self._pausing.read, self._notifier.hear_breaker
         )
         senders = make_senders(settings.callbacks, self._broker, settings.broker, self._clock)
-        self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks)
+        letters = settings.broker.dead_letter_failed
+        self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks, letters)
         self._statistics = Statistics(
             self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
         )

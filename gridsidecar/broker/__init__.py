@@ -73,6 +73,7 @@ class DeadLetter:
     reason: str | None
     queue: str | None  # the work queue it was refused on
     time: datetime | None  # aware, UTC
+    attempts: int | None = None  # of a task that failed for good; None: its message was refused
     remove: Callable[[], Awaitable[None]] = field(repr=False, compare=False)  # for good; call it last of all
 
 
@@ -129,8 +130,9 @@ class Broker(Protocol):
         needed by more than a second; raises `PublishRefused` where the broker will not let us delay."""
         ...
 
-    async def dead_letter(self, message: Message, reason: str) -> None:
-        """Put the body, untouched, on the dead-letter queue with headers that say why."""
+    async def dead_letter(self, message: Message, reason: str, attempts: int | None = None) -> None:
+        """Put the body, untouched, on the dead-letter queue with headers that say why; `attempts` are those of a task
+        that failed for good."""
         ...
 
     async def ready_count(self) -> int:

@@ -80,8 +80,8 @@ class AmqpBroker:
             await self._declare_rung(seconds)
             await self._publisher.send(message, name)
 
-    async def dead_letter(self, message: Message, reason: str) -> None:
-        extra = label(reason, self._settings.queue, self._clock.now())
+    async def dead_letter(self, message: Message, reason: str, attempts: int | None = None) -> None:
+        extra = label(reason, self._settings.queue, self._clock.now(), attempts)
         try:
             await self._bury(message, extra)
         except Unroutable:
@@ -139,5 +139,5 @@ class AmqpBroker:
         await self._topology.declare_rung(self._publishing, seconds)
         self._rungs[seconds] = self._publishing.generation
 
-    async def _bury(self, message: Message, extra: dict[str, str]) -> None:
+    async def _bury(self, message: Message, extra: dict[str, str | int]) -> None:
         await self._publisher.send(message, self._settings.dead_letters, message_id=message.message_id, extra=extra)

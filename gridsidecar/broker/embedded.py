@@ -134,8 +134,8 @@ class EmbeddedBroker:
     async def alarm(self, message: Message, delay: float) -> None:
         await self._put(replace(message, message_id=None), self._settings.queue, delay)
 
-    async def dead_letter(self, message: Message, reason: str) -> None:
-        headers = {**message.headers, **label(reason, self._settings.queue, self._clock.now())}
+    async def dead_letter(self, message: Message, reason: str, attempts: int | None = None) -> None:
+        headers = {**message.headers, **label(reason, self._settings.queue, self._clock.now(), attempts)}
         await self._put(replace(message, headers=headers), self._settings.dead_letters, 0.0)
 
     async def ready_count(self) -> int:

@@ -1,11 +1,12 @@
-"""Callbacks: telling whoever asked that a task has ended. The outbox is sent apart from the task slots."""
+"""Callbacks: telling whoever asked that a task has ended, and the dead letters. The outbox is sent apart from the task
+slots."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gridsidecar.store import OwedCallback
+from gridsidecar.store import LETTER, OwedCallback
 
 if TYPE_CHECKING:
     from gridsidecar.broker import Broker
@@ -62,8 +63,13 @@ class Sender(Protocol):
 def make_senders(
     settings: CallbackSettings, broker: Broker, broker_settings: BrokerSettings, clock: Clock
 ) -> dict[str, Sender]:
-    """A sender for each `callback_type`. Nothing is connected yet."""
+    """A sender for each `callback_type`, and one for letters. Nothing is connected yet."""
     from gridsidecar.callbacks.http import HttpSender
+    from gridsidecar.callbacks.letters import LetterSender
     from gridsidecar.callbacks.rabbitmq import RabbitSender
 
-    return {"http": HttpSender(settings, clock), "rabbitmq": RabbitSender(settings, broker, broker_settings)}
+    return {
+        "http": HttpSender(settings, clock),
+        "rabbitmq": RabbitSender(settings, broker, broker_settings),
+        LETTER: LetterSender(broker),
+    }

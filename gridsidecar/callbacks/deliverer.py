@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import assert_never
 
 from gridsidecar import failpoints, telemetry
-from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, Sent, Unavailable
+from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, Sent, Unavailable, telling
 from gridsidecar.callbacks.places import PATIENCE, Offer, Place, Places
 from gridsidecar.clock import backoff
 from gridsidecar.config.settings import CallbackSettings
@@ -17,7 +17,7 @@ from gridsidecar.environment import Environment
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
 from gridsidecar.retry import callback_gap
 from gridsidecar.store import Outbox, OwedCallback, RowRejected
-from gridsidecar.task import TaskUpdate
+from gridsidecar.task import Status, TaskUpdate
 from gridsidecar.waiting import retry_until_available
 
 LONGEST_LOOK_GAP = 15.0  # seconds between two looks at the outbox: others write to it, too
@@ -32,8 +32,14 @@ class Deliverer:
     when that one dies. It is sent at least once, with the same id at each try."""
 
     def __init__(
-        self, env: Environment, outbox: Outbox, senders: Mapping[str, Sender], settings: CallbackSettings
+        self,
+        env: Environment,
+        outbox: Outbox,
+        senders: Mapping[str, Sender],
+        settings: CallbackSettings,
+        letters: bool = False,
     ) -> None:
+        self._letters = letters  # a task that failed for good owes one
         self._env = env
         self._outbox = outbox
         self._senders = senders
@@ -52,8 +58,9 @@ class Deliverer:
         self._loop = asyncio.create_task(self._keep_sending())
 
     def note(self, update: TaskUpdate) -> None:
-        """Something happened to a task: if a callback is owed for it, do not wait for the next look."""
-        if update.status.terminal and update.task is not None and update.task.callback.wanted:
+        """Something happened to a task: if anything is owed for it, do not wait for the next look."""
+        wanted = update.task is not None and update.task.callback.wanted
+        if (update.status.terminal and wanted) or (self._letters and update.status is Status.FAILED):
             self._wake()
 
     @property
@@ -135,7 +142,7 @@ class Deliverer:
         return self._offer
 
     def _send(self, callback: OwedCallback) -> None:
-        place = self._places.hold(callback.receiver, len(callback.body))
+        place = self._places.hold(callback.receiver, callback.size)
         job = asyncio.create_task(self._deliver(callback, place))
         self._sending.add(job)
         job.add_done_callback(lambda job: self._sent(job, place))
@@ -172,8 +179,7 @@ class Deliverer:
             problem = f"{arrived}, and the database refuses to note that: {error}"
         try:
             if await retry_until_available(self._env, lambda: self._outbox.failed(callback, problem, None)):
-                told = {"task_id": callback.task_id, "callback_id": callback.id, "target": _target(callback)}
-                telemetry.error("callback given up", **told, error=problem)
+                telling.given_up(callback, problem)
         except RowRejected:
             self._outbox.leave_alone(callback, problem)
 
@@ -200,23 +206,22 @@ class Deliverer:
 
     def _written(self, callback: OwedCallback, sent: Sent) -> Callable[[], Awaitable[bool]]:
         """Tell what became of a try, and how to write it down."""
-        told = {"task_id": callback.task_id, "callback_id": callback.id, "target": _target(callback)}
         match sent:
             case Delivered():
-                telemetry.info("callback delivered", **told)
+                telling.delivered(callback)
                 return lambda: self._outbox.delivered(callback)
             case NotDelivered(error, retry_after):
                 gap = next_gap(callback.failures, self._max_retries, retry_after, self._env.rng)
                 if gap is not None:
-                    telemetry.warning("callback failed, it is tried again", **told, error=error, retry_in=round(gap, 1))
+                    telling.failed(callback, error, gap)
                 else:
-                    telemetry.error("callback given up", **told, error=error, tries=callback.failures + 1)
+                    telling.given_up(callback, error, tries=callback.failures + 1)
                 return lambda: self._outbox.failed(callback, error, gap)
             case Hopeless(error):
-                telemetry.error("callback given up", **told, error=error, tries=callback.failures + 1)
+                telling.given_up(callback, error, tries=callback.failures + 1)
                 return lambda: self._outbox.failed(callback, error, None)
             case Unavailable(error, retry_in):
-                telemetry.warning("callback not sent, it is tried again", **told, error=error)
+                telling.not_sent(callback, error)
                 return lambda: self._outbox.postponed(callback, error, retry_in)
             case _:
                 assert_never(sent)
@@ -228,10 +233,3 @@ def next_gap(failures: int, max_retries: int, retry_after: float | None, rng: ra
     if failures >= max_retries:
         return None
     return max(callback_gap(failures + 1, rng), retry_after or 0.0)
-
-
-def _target(callback: OwedCallback) -> str:
-    """Where it goes, without what may be secret in a URL."""
-    if callback.kind != "http" or callback.url is None:
-        return callback.kind
-    return callback.url.partition("?")[0].rpartition("@")[2]

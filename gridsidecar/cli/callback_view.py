@@ -22,11 +22,20 @@ def state_of(row: Mapping[str, Any]) -> str:
 def callback_object(row: Mapping[str, Any]) -> dict[str, Any]:
     """The callback for `--json`, without its body."""
     shown = {name: value for name, value in in_utc(row).items() if name not in ("dead", "body")}
+    if row["kind"] == "letter":  # its rows count downwards, beside those of callbacks
+        shown["rerun"] = -1 - shown["rerun"]
     return {"id": row["id"], "task_id": row["task_id"], "state": state_of(row), **shown}
+
+
+def called(row: Mapping[str, Any]) -> str:
+    """What it is, for people: what a failed task owes to the dead letters is kept among the callbacks."""
+    return "dead letter" if row["kind"] == "letter" else "callback"
 
 
 def target(row: Mapping[str, Any]) -> str:
     """Where it goes, without a password. (A callback by RabbitMQ does not look at a URL.)"""
+    if row["kind"] == "letter":
+        return "the dead letters"
     return clean(place_of(row["url"])) if row["url"] and row["kind"] == "http" else str(row["kind"])
 
 

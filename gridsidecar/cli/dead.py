@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from gridsidecar.cli.parts import Part
     from gridsidecar.config.settings import BrokerSettings, Settings
 
-app = typer.Typer(help="Messages that were refused: look at them, give them another chance.", no_args_is_help=True)
+app = typer.Typer(
+    help="Messages that were refused, and of tasks that failed for good: look at them, give them another chance.",
+    no_args_is_help=True,
+)
 
 Ids = Annotated[list[str] | None, typer.Argument(help="task_id or message_id of letters.", metavar="ID")]
 All = Annotated[bool, typer.Option("--all", help="All letters of this queue.")]
@@ -59,6 +62,7 @@ def replay(
 ) -> None:
     """Put letters back on the work queue, as their producers sent them, and print their ids.
 
+    That of a task that failed for good (broker.dead_letter_failed) retries this task.
     One whose replay would be in vain stays where it is, and stderr says why; then the exit code is 1.
     """
     from gridsidecar.cli.replaying import replay_letters
@@ -127,7 +131,7 @@ async def _list(settings: BrokerSettings, limit: int, as_json: bool) -> None:
             if as_json:
                 print(json_text(summary(letter)), flush=True)
     if rows and not as_json:
-        print_listing(("id", "refused", "bytes", "reason"), rows)
+        print_listing(("id", "time", "bytes", "reason"), rows)
     if not rows:
         say(f"no dead letters in {settings.dead_letters}")
     if more:

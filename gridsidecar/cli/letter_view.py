@@ -23,6 +23,7 @@ def summary(letter: Letter) -> dict[str, Any]:
         "task_id": letter.task_id,
         "message_id": letter.message_id,
         "reason": letter.dead.reason,
+        "attempts": letter.dead.attempts,
         "queue": letter.dead.queue,
         "time": _iso(letter.dead.time),
         "bytes": len(letter.dead.message.body),
@@ -46,7 +47,9 @@ def facts(letter: Letter) -> Iterator[tuple[str, str]]:
     if isinstance(letter.content, Task):
         yield "type", clean(letter.content.task_type)
     yield "reason", reason(letter)
-    yield "refused", local_time(letter.dead.time) or "unknown"
+    if letter.dead.attempts is not None:
+        yield "attempts", str(letter.dead.attempts)
+    yield "refused" if letter.dead.attempts is None else "failed", local_time(letter.dead.time) or "unknown"
     if letter.dead.queue:
         yield "queue", clean(letter.dead.queue)
     for name, value in _properties(letter).items():

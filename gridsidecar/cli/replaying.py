@@ -12,6 +12,7 @@ from gridsidecar.config.settings import BrokerSettings, Settings
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.steering import Reopening
 from gridsidecar.store import OpenStore, make_store
+from gridsidecar.task import Message
 
 
 async def replay_letters(settings: Settings, ids: set[str], as_json: bool) -> int:
@@ -52,18 +53,19 @@ class Replay:
         return EX_FAILED if self._left else EX_OK
 
     async def _replay(self, letter: Letter) -> None:
-        obstacle = await self._obstacle(letter)
-        if obstacle is not None:
-            self._left += 1
-            say(f"{letter.id or 'a letter without an id'}: {obstacle}")
-            return
-        await self._broker.publish(letter.dead.message)
+        match await self._way(letter):
+            case str(obstacle):
+                self._left += 1
+                say(f"{letter.id or 'a letter without an id'}: {obstacle}")
+                return
+            case message:
+                await self._broker.publish(message)
         await letter.dead.remove()
         self._done += 1
         print(json_text(summary(letter)) if self._as_json else clean(letter.id), flush=True)
 
-    async def _obstacle(self, letter: Letter) -> str | None:
-        """Why a replay would be in vain, in words; None when the way is free, and its row waits for the message."""
+    async def _way(self, letter: Letter) -> Message | str:
+        """What to publish, for which the task's row waits; or in words why a replay would be in vain."""
         queue = letter.dead.queue
         if queue not in (None, self._settings.queue):
             return f"it was refused on queue {queue}; name that queue with --queue"
@@ -72,6 +74,6 @@ class Replay:
                 return f"it would be refused again: {reason}: {error}"
         answer = await self._store.steering.reopen(letter.content.task_id)
         if isinstance(answer, Reopening):
-            return None
+            return letter.dead.message
         state = answer.value.partition(":")[2] or answer.value
         return f"its task has not failed, it is {state}: another message for it would be dropped"

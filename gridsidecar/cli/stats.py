@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 BAR = 40  # columns of the terminal
 
 Figures = dict[str, Any]
-_NONE: Figures = {"tasks": [], "callbacks": {"owed": 0, "dead": 0, "delivered": 0}, "workers": [], "pauses": []}
+_NO_CALLBACKS = {"owed": 0, "dead": 0, "delivered": 0}
+_NONE: Figures = {"tasks": [], "callbacks": _NO_CALLBACKS, "letters": _NO_CALLBACKS, "workers": [], "pauses": []}
 
 
 def stats(
@@ -56,6 +57,7 @@ async def _read(settings: Settings, since: datetime | None) -> Figures:
             "tasks": tasks,
             "statuses": _by_status(tasks),
             "callbacks": await store.reading.callback_counts(),
+            "letters": await store.reading.letter_counts(),
             "workers": [in_utc(worker) for worker in await store.reading.workers()],
             "pauses": [in_utc(pause) for pause in await store.reading.pauses()],
         }
@@ -86,7 +88,10 @@ def _print(figures: Figures) -> None:
         print()
         print_listing(("type", "status", "tasks", "mean time"), types, STYLES)
     print()
-    print("callbacks  " + ", ".join(f"{figures['callbacks'][word]} {word}" for word in ("owed", "dead", "delivered")))
+    for kind in ("callbacks", "letters"):
+        counts = figures[kind]
+        if kind == "callbacks" or any(counts.values()):
+            print(f"{kind:<11}" + ", ".join(f"{counts[word]} {word}" for word in ("owed", "dead", "delivered")))
     alive = [worker for worker in figures["workers"] if worker["alive"]]
     print(f"workers    {len(alive)} alive")
     for line in _workers(alive):

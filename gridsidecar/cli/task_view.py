@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gridsidecar.cli.callback_view import callback_object, callback_words
+from gridsidecar.cli.callback_view import callback_object, callback_words, called
 from gridsidecar.cli.listing import aligned
 from gridsidecar.cli.logs import last_line
 from gridsidecar.cli.screen import clean, console, cut, interactive, json_text
@@ -51,7 +51,7 @@ def task_object(view: View, attempts: Attempts | None = None, callbacks: Callbac
 
 def print_task(view: View, attempts: Attempts, callbacks: Callbacks) -> None:
     """The task on stdout: a panel on a terminal, plain lines elsewhere."""
-    facts = [*_facts(view), *(("callback", callback_words(row)) for row in callbacks)]
+    facts = [*_facts(view), *((called(row), callback_words(row)) for row in callbacks)]
     if not interactive(sys.stdout):
         print("\n".join(_plain(view, facts, attempts)))
         return

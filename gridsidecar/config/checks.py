@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from gridsidecar.config.notice_templates import notice_template_problems
+from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.processes import staying
-from gridsidecar.config.settings import HandlerSettings, NoticeSettings, Settings, retry_policy
+from gridsidecar.config.settings import HandlerSettings, Settings, retry_policy
 from gridsidecar.config.unavailable import unavailable_keys
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.config.wording import allowed
@@ -259,12 +261,14 @@ def _notice(at: KeyPath, channel: NoticeSettings) -> Iterator[Problem]:
     for key in _NEEDED[channel.type]:
         if not given[key]:
             yield (*at, key), f"is required for type {channel.type}"
-    for key in ("url", "smtp_url", "from", "to", "secret"):
-        unused = key not in _NEEDED[channel.type] and not (key == "secret" and channel.type != "email")
+    for key in ("url", "smtp_url", "from", "to", "secret", "allow_to"):
+        may = "allow_to" if channel.type == "email" else "secret"
+        unused = key not in (*_NEEDED[channel.type], may)
         if given[key] and unused:
             yield (*at, key), f"means nothing for type {channel.type}: leave it out"
     if channel.type == "webhook" and (secret_problem := _secret_problem(channel.secret)) is not None:
         yield (*at, "secret"), secret_problem
+    yield from notice_template_problems(at, channel)
     for key, schemes in _SCHEMES.items():
         if given[key] and (problem := _web_problem(given[key], schemes)) is not None:
             yield (*at, key), problem

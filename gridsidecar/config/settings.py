@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from gridsidecar.config.notices import NoticeSettings
+from gridsidecar.config.section import Section
 from gridsidecar.config.values import (
     RETENTION_SCHEMA,
     Command,
@@ -15,7 +17,6 @@ from gridsidecar.config.values import (
     Identifier,
     Level,
     NonNegative,
-    NoticeEvent,
     Number,
     Positive,
     Processes,
@@ -25,12 +26,6 @@ from gridsidecar.config.values import (
     TaskType,
 )
 from gridsidecar.retry import RetryPolicy
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, and an unknown key is a fault."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class BrokerSettings(Section):
@@ -58,6 +53,11 @@ class BrokerSettings(Section):
     )
     dead_letter_queue: QueueName | None = Field(
         default=None, description="Queue for messages that can never run; null = <queue>.dead."
+    )
+    dead_letter_failed: bool = Field(
+        default=False,
+        description="Put the message of a task that failed for good, after its retries, there as well. For queues of "
+        "which no worker is older than this setting.",
     )
     heartbeat: Annotated[int, Field(ge=1, le=600), Number] = Field(default=15, description="AMQP heartbeat in seconds.")
     consumer_timeout: Annotated[float, Field(ge=2), Number] = Field(
@@ -285,28 +285,6 @@ class CallbackSettings(Section):
         default=True,
         alias="declare",
         description="Create the queue of a callback when it is missing; false makes a missing one a failure.",
-    )
-
-
-class NoticeSettings(Section):
-    """One channel for notices about tasks."""
-
-    type: Literal["feishu", "webhook", "email"] = Field(
-        description="feishu (or Lark) sends a card, webhook a JSON object, email a mail."
-    )
-    url: str | None = Field(default=None, description="Where feishu and webhook send to.")
-    secret: str | None = Field(default=None, description="Key of the signature; null = none.")
-    smtp_url: str | None = Field(
-        default=None, description="smtp:// (STARTTLS where offered) or smtps://user:password@host:port, for email."
-    )
-    sender: str | None = Field(default=None, alias="from", description="The mail's sender, for email.")
-    to: list[str] = Field(default=[], description="The mail's receivers, for email.")
-    on: Annotated[list[NoticeEvent], Field(min_length=1)] = Field(
-        default=["failed"], description="What is told: failed, success, retrying, cancelled."
-    )
-    task_types: list[TaskType] = Field(default=[], description="Only tasks of these types; none = all.")
-    interval: NonNegative = Field(
-        default=60, description="Seconds between two messages; what happens meanwhile comes in one digest."
     )
 
 

@@ -15,6 +15,7 @@ class Refusal:
 
     reason: str
     retry_after: float | None = None  # seconds
+    final: bool = False  # no other try can help, and that is told already
 
 
 class Channel(Protocol):

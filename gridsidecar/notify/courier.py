@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Container
 from contextlib import suppress
 
 from gridsidecar import telemetry
@@ -14,52 +13,66 @@ from gridsidecar.config.secrets import masked_text
 from gridsidecar.flow import BreakerChange
 from gridsidecar.notify.channel import Channel, Refusal
 from gridsidecar.notify.digest import Digest
+from gridsidecar.notify.wording import Wording
 from gridsidecar.outbound import NotSent, TargetRefused
-from gridsidecar.task import Status, TaskUpdate
+from gridsidecar.task import TaskUpdate
 
 KEEP_TRYING = 600.0  # seconds for one message
 LONGEST_PAUSE = 3600.0  # seconds, whatever Retry-After asks for
 
 
+class Arrival:
+    """Whether a channel's messages arrive; told when that changes."""
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        self._failing = False
+
+    def fails(self, reason: str) -> None:
+        if not self._failing:
+            self._failing = True
+            telemetry.warning("notices do not arrive", channel=self.channel, reason=masked_text(reason))
+
+    def works(self) -> None:
+        if self._failing:
+            self._failing = False
+            telemetry.info("notices arrive again", channel=self.channel)
+
+
 class Courier:
-    """Takes notices without waiting, and delivers them to one channel, one message at a time."""
+    """Takes notices without waiting, and delivers them to one place, one message at a time."""
 
     def __init__(
         self,
-        name: str,
+        arrival: Arrival,
         channel: Channel,
         *,
-        on: Container[str],
-        task_types: Container[str],
+        wording: Wording,
         interval: float,
+        stays: bool = True,
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        self._name = name
+        self._arrival = arrival
         self._channel = channel
-        self._on = on
-        self._task_types = task_types  # empty: all
+        self._wording = wording
         self._interval = interval
+        self._stays = stays  # else it ends when its interval is over and nothing waits
         self._clock = clock
         self._rng = rng
         self._waiting = Digest()
         self._sending: Digest | None = None
         self._arrived = asyncio.Event()
         self._closing = asyncio.Event()
-        self._failing = False
         self._running: asyncio.Task[None] | None = None
 
     def hear(self, update: TaskUpdate) -> None:
-        """Something happened to a task. Never waits."""
-        if update.status not in self._on or (self._task_types and update.task_type not in self._task_types):
-            return
-        self._waiting.add(update, self._clock.now())
+        """Something happened to a task that is to be told. Never waits."""
+        self._waiting.add(update, self._clock.now(), self._wording)
         self._wake()
 
     def hear_breaker(self, change: BreakerChange) -> None:
-        """Whoever hears of failed tasks hears of their breakers. Never waits."""
-        if Status.FAILED not in self._on or (self._task_types and change.task_type not in self._task_types):
-            return
+        """A breaker paused a type, or that is over. Never waits."""
         self._waiting.add_breaker(change)
         self._wake()
 
@@ -67,6 +80,11 @@ class Courier:
         self._arrived.set()
         if self._running is None:
             self._running = asyncio.create_task(self._run())
+
+    @property
+    def over(self) -> bool:
+        """It hears nothing any more."""
+        return self._running is not None and self._running.done()
 
     async def close(self, limit: float) -> None:
         """Send what waits, for `limit` seconds at most, then stop."""
@@ -78,8 +96,11 @@ class Courier:
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
         self._give_up()
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
         if self._waiting.told_or_lost:
-            telemetry.warning("notices lost", channel=self._name, count=self._waiting.told_or_lost)
+            telemetry.warning("notices lost", channel=self._arrival.channel, count=self._waiting.told_or_lost)
             self._waiting = Digest()
 
     async def _run(self) -> None:
@@ -91,10 +112,12 @@ class Courier:
                 telemetry.stumbled(error)
                 self._give_up()
             await self._pause(quiet)
+        if not self._stays:
+            self._tell_lost()
 
     async def _something_waits(self) -> bool:
-        """False: we close, and nothing is left to try."""
-        while not self._waiting.told and not self._closing.is_set():
+        """False: we end, and nothing is left to try."""
+        while not self._waiting.told and not self._closing.is_set() and self._stays:
             self._arrived.clear()
             await self._arrived.wait()
         return self._waiting.told > 0
@@ -107,15 +130,18 @@ class Courier:
         give_up_at = self._clock.monotonic() + KEEP_TRYING
         failures = 0
         while (refusal := await self._try(digest, message_id)) is not None:
+            if refusal.final:
+                self._sending = None
+                return 0.0
             failures += 1
-            self._fails(refusal.reason)
+            self._arrival.fails(refusal.reason)
             pause = max(refusal.retry_after or 0.0, backoff(failures, base=1.0, limit=60.0, rng=self._rng))
             pause = min(pause, LONGEST_PAUSE)
             if self._closing.is_set() or self._clock.monotonic() > give_up_at:
                 self._give_up()
                 return pause
             await self._pause(pause)
-        self._works()
+        self._arrival.works()
         self._sending = None
         return 0.0
 
@@ -130,16 +156,6 @@ class Courier:
         if self._sending is not None:
             self._waiting.undelivered += self._sending.told_or_lost
             self._sending = None
-
-    def _fails(self, reason: str) -> None:
-        if not self._failing:
-            self._failing = True
-            telemetry.warning("notices do not arrive", channel=self._name, reason=masked_text(reason))
-
-    def _works(self) -> None:
-        if self._failing:
-            self._failing = False
-            telemetry.info("notices arrive again", channel=self._name)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not past the close."""

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from gridsidecar.flow import BreakerChange
 from gridsidecar.notify import excerpt
+from gridsidecar.notify.wording import Facts, Wording
 from gridsidecar.task import ErrorType, Status, TaskUpdate
 
 DETAILED = 10  # tasks that a message tells of one by one
@@ -17,14 +18,6 @@ KINDS = 50  # kinds that are counted apart; a handler may invent error types wit
 # Limits in bytes. Feishu takes 20 KB a message, and JSON may double a text.
 NAME, ERROR, TRACE = 400, 1500, 4000
 TASK_ID = 1020  # 255 characters: never cut
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Where the tasks of this worker's notices ran."""
-
-    queue: str
-    worker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +46,8 @@ class Notice:
     stderr_tail: str | None = None  # only where there is an error without a traceback
     retry_in: float | None = None  # seconds
     duration: float | None = None  # seconds
+    subject: str | None = None  # in the operator's words, if there are any
+    text: str | None = None
 
     @property
     def refused(self) -> bool:
@@ -60,7 +55,8 @@ class Notice:
         return not self.task_id and not self.attempt
 
     @classmethod
-    def of(cls, update: TaskUpdate, moment: datetime) -> Notice:
+    def of(cls, update: TaskUpdate, moment: datetime, wording: Wording) -> Notice:
+        facts = Facts(update, wording.origin, moment)
         report = update.report
         stderr = report.stderr_tail if report and update.error is not None and not update.traceback else ""
         return cls(
@@ -77,6 +73,8 @@ class Notice:
             stderr_tail=excerpt.tail(stderr, TRACE) or None,
             retry_in=update.retry_in,
             duration=report.duration_s if report else None,
+            subject=wording.subject_of(facts),
+            text=wording.text_of(facts),
         )
 
 
@@ -101,14 +99,14 @@ class Digest:
         self.breakers: list[BreakerChange] = []
         self.undelivered = 0  # notices of messages before, which nobody took
 
-    def add(self, update: TaskUpdate, moment: datetime) -> None:
-        """Take one more in."""
+    def add(self, update: TaskUpdate, moment: datetime, wording: Wording) -> None:
+        """Take one more in; what is to be told of it is rendered now."""
         kind = _kind(update)
         if kind not in self.kinds and len(self.kinds) >= KINDS:
             kind = Kind(update.status)
         self.kinds[kind] += 1
         if len(self.notices) < DETAILED:
-            self.notices.append(Notice.of(update, moment))
+            self.notices.append(Notice.of(update, moment, wording))
 
     def add_breaker(self, change: BreakerChange) -> None:
         """Take a breaker's change in."""

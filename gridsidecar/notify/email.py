@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 
+from gridsidecar import telemetry
 from gridsidecar.notify import excerpt, summary
 from gridsidecar.notify.channel import Refusal
-from gridsidecar.notify.digest import Digest, Notice, Origin
+from gridsidecar.notify.digest import Digest, Notice
+from gridsidecar.notify.wording import Origin
 from gridsidecar.notify.words import Words
-from gridsidecar.outbound.mail import Mail, MailClient
+from gridsidecar.outbound.mail import Mail, MailClient, ReceiversRefused
 
 SUBJECT = 150  # bytes
 
 
 class Email:
-    """One list of receivers."""
+    """One list of receivers. With `turns` it waits for its turn among others, and takes no for an answer."""
 
-    def __init__(self, client: MailClient, sender: str, to: Iterable[str], origin: Origin, words: Words) -> None:
+    def __init__(
+        self,
+        client: MailClient,
+        sender: str,
+        to: Iterable[str],
+        origin: Origin,
+        words: Words,
+        turns: asyncio.Semaphore | None = None,
+    ) -> None:
+        self._turns = turns
         self._client = client
         self._sender = sender
         self._to = tuple(to)
@@ -33,12 +45,24 @@ class Email:
             subject=subject(digest, self._origin, self._words),
             text=text(digest, self._origin, self._words),
         )
-        await self._client.send(mail)
+        if self._turns is None:
+            await self._client.send(mail)
+            return None
+        async with self._turns:
+            try:
+                await self._client.send(mail)
+            except ReceiversRefused as error:
+                if not error.final:
+                    raise
+                telemetry.warning("the mail server refused a receiver", to=", ".join(self._to), reason=error.answer)
+                return Refusal(error.answer, final=True)
         return None
 
 
 def subject(digest: Digest, origin: Origin, words: Words) -> str:
-    """One line: the queue, and what happened there."""
+    """One line: the queue, and what happened there; or what the operator says of one task."""
+    if digest.count == 1 and digest.notices[0].subject is not None:
+        return digest.notices[0].subject
     return excerpt.line(f"[{origin.queue}] {summary.headline(digest, words)}", SUBJECT)
 
 
@@ -49,6 +73,8 @@ def text(digest: Digest, origin: Origin, words: Words) -> str:
 
 
 def _one(notice: Notice, origin: Origin, words: Words) -> list[str]:
+    if notice.text is not None:
+        return [notice.text]
     error = summary.error(notice, words)
     trace = summary.trace(notice, words)
     blocks = [_facts(summary.facts(notice, origin, words), words)]
@@ -66,7 +92,7 @@ def _many(digest: Digest, origin: Origin, words: Words) -> list[str]:
         summary.headline(digest, words),
         _facts(summary.place(origin, words), words),
         "\n".join(summary.tally(digest, words)),
-        "\n".join(summary.first_tasks(digest, words)),
+        summary.first_tasks(digest, words),
     ]
 
 

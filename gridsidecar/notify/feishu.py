@@ -12,7 +12,8 @@ from typing import Any
 
 from gridsidecar.notify import excerpt, summary
 from gridsidecar.notify.channel import Refusal
-from gridsidecar.notify.digest import TRACE, Digest, Notice, Origin
+from gridsidecar.notify.digest import TRACE, Digest, Notice
+from gridsidecar.notify.wording import Origin
 from gridsidecar.notify.words import Words
 from gridsidecar.outbound import HttpClient, Reply
 from gridsidecar.task import Status
@@ -75,7 +76,7 @@ def card(digest: Digest, origin: Origin, words: Words) -> Json:
     return {
         "config": {"wide_screen_mode": True},
         "header": {
-            "title": _plain(summary.headline(digest, words)),
+            "title": _plain(_title(digest, words)),
             "template": _colour(digest),
         },
         "elements": [*elements, *remarks],
@@ -89,7 +90,14 @@ def _colour(digest: Digest) -> str:
     return COLOURS[Status.FAILED if any(change.opened for change in digest.breakers) else Status.SUCCESS]
 
 
+def _title(digest: Digest, words: Words) -> str:
+    told = digest.notices[0].subject if digest.count == digest.told == 1 else None
+    return summary.headline(digest, words) if told is None else told
+
+
 def _one(notice: Notice, origin: Origin, words: Words) -> list[Json]:
+    if notice.text is not None:
+        return [_text(notice.text)]
     elements = [_fields(summary.facts(notice, origin, words))]
     error = summary.error(notice, words)
     trace = summary.trace(notice, words)
@@ -108,7 +116,7 @@ def _many(digest: Digest, origin: Origin, words: Words) -> list[Json]:
         _fields(summary.place(origin, words)),
         _text("\n".join(summary.tally(digest, words))),
         {"tag": "hr"},
-        _text("\n".join(summary.first_tasks(digest, words))),
+        _text(summary.first_tasks(digest, words)),
     ]
 
 

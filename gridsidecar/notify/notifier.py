@@ -4,45 +4,86 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from email.utils import parseaddr
+from typing import Protocol
 
+from gridsidecar.addresses import Allowed
 from gridsidecar.clock import Clock
-from gridsidecar.config.settings import NoticeSettings
+from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.flow import BreakerChange
 from gridsidecar.notify.channel import Channel
-from gridsidecar.notify.courier import Courier
-from gridsidecar.notify.digest import Origin
+from gridsidecar.notify.courier import Arrival, Courier
 from gridsidecar.notify.email import Email
 from gridsidecar.notify.feishu import Feishu
+from gridsidecar.notify.personal import Personal
+from gridsidecar.notify.receivers import Receivers
 from gridsidecar.notify.webhook import Webhook
+from gridsidecar.notify.wording import Origin, Wording
 from gridsidecar.notify.words import LANGUAGES, Words
 from gridsidecar.outbound import HttpClient
 from gridsidecar.outbound.mail import MailClient
-from gridsidecar.task import TaskUpdate
+from gridsidecar.task import Status, TaskUpdate
+from gridsidecar.template import parse
 
 TRY_LIMIT = 10.0  # seconds
+AT_ONCE = 4  # mails under way to people whom tasks name
+
+
+class Hearer(Protocol):
+    """What takes the notices of one channel."""
+
+    def hear(self, update: TaskUpdate) -> None: ...
+
+    def hear_breaker(self, change: BreakerChange) -> None: ...
+
+    async def close(self, limit: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One channel: what it tells of, and who takes that."""
+
+    on: Container[str]
+    task_types: Container[str]  # empty: all
+    hearers: Sequence[Hearer]
+
+    def hear(self, update: TaskUpdate) -> None:
+        if self._tells_of(update.status, update.task_type):
+            for hearer in self.hearers:
+                hearer.hear(update)
+
+    def hear_breaker(self, change: BreakerChange) -> None:
+        """Whoever hears of failed tasks hears of their breakers."""
+        if self._tells_of(Status.FAILED, change.task_type):
+            for hearer in self.hearers:
+                hearer.hear_breaker(change)
+
+    def _tells_of(self, status: Status, task_type: str) -> bool:
+        return status in self.on and (not self.task_types or task_type in self.task_types)
 
 
 class Notifier:
     """Hears of every task, and tells the channels that want to know. Best effort: a crash loses what waits."""
 
-    def __init__(self, couriers: Sequence[Courier], client: HttpClient) -> None:
-        self._couriers = couriers
+    def __init__(self, lines: Sequence[Line], client: HttpClient) -> None:
+        self._lines = lines
         self._client = client
 
     def hear(self, update: TaskUpdate) -> None:
         """A listener of the worker: it neither waits nor raises."""
-        for courier in self._couriers:
-            courier.hear(update)
+        for line in self._lines:
+            line.hear(update)
 
     def hear_breaker(self, change: BreakerChange) -> None:
         """A type was paused, or goes on."""
-        for courier in self._couriers:
-            courier.hear_breaker(change)
+        for line in self._lines:
+            line.hear_breaker(change)
 
     async def close(self, limit: float) -> None:
-        """Send what waits, one message a channel, for `limit` seconds at most."""
-        await asyncio.gather(*(courier.close(limit) for courier in self._couriers))
+        """Send what waits, one message a receiver, for `limit` seconds at most."""
+        await asyncio.gather(*(hearer.close(limit) for line in self._lines for hearer in line.hearers))
         await self._client.close()
 
 
@@ -51,29 +92,69 @@ def make_notifier(
 ) -> Notifier:
     """A courier for each channel; nothing runs before the first notice."""
     client = HttpClient(TRY_LIMIT, None, clock=clock)  # the URLs are the operator's own
-    words = LANGUAGES[language]
-    couriers = [
-        Courier(
-            f"notify[{index}]",
-            _channel(settings, client, origin, words),
-            on=frozenset(settings.on),
-            task_types=frozenset(settings.task_types),
-            interval=settings.interval,
-            clock=clock,
-            rng=rng,
-        )
+    make = Making(client, origin, LANGUAGES[language], clock, rng)
+    lines = [
+        Line(frozenset(settings.on), frozenset(settings.task_types), make.hearers(f"notify[{index}]", settings))
         for index, settings in enumerate(channels)
     ]
-    return Notifier(couriers, client)
+    return Notifier(lines, client)
 
 
-def _channel(settings: NoticeSettings, client: HttpClient, origin: Origin, words: Words) -> Channel:
-    """The check of the configuration has seen to it that each has what it needs."""
-    match settings.type:
-        case "feishu":
-            return Feishu(client, settings.url or "", settings.secret, origin, words)
-        case "webhook":
-            return Webhook(client, settings.url or "", settings.secret, origin)
-        case "email":
-            mail = MailClient(settings.smtp_url or "", TRY_LIMIT)
-            return Email(mail, settings.sender or "", settings.to, origin, words)
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What all channels are made of. The check of the configuration has seen to it that each has what it needs."""
+
+    client: HttpClient
+    origin: Origin
+    words: Words
+    clock: Clock
+    rng: random.Random
+
+    def hearers(self, name: str, settings: NoticeSettings) -> list[Hearer]:
+        if settings.type == "email":
+            return self._by_mail(name, settings)
+        return [self._courier(Arrival(name), settings, self._channel(settings))]
+
+    def _channel(self, settings: NoticeSettings) -> Channel:
+        if settings.type == "feishu":
+            return Feishu(self.client, settings.url or "", settings.secret, self.origin, self.words)
+        return Webhook(self.client, settings.url or "", settings.secret, self.origin)
+
+    def _by_mail(self, name: str, settings: NoticeSettings) -> list[Hearer]:
+        """One courier to those who get all of it, and one to each of those whom tasks name."""
+        mail = MailClient(settings.smtp_url or "", TRY_LIMIT)
+        sender = settings.sender or ""
+        arrival = Arrival(name)
+        to = [parse(entry) for entry in settings.to]
+        fixed = [entry.fill(str) for entry in to if not entry.has_fields]
+        named = [entry for entry in to if entry.has_fields]
+        hearers: list[Hearer] = []
+        if fixed:
+            hearers.append(self._courier(arrival, settings, Email(mail, sender, fixed, self.origin, self.words)))
+        if named:
+            turns = asyncio.Semaphore(AT_ONCE)
+
+            def courier_to(address: str) -> Courier:
+                channel = Email(mail, sender, [address], self.origin, self.words, turns)
+                return self._courier(arrival, settings, channel, stays=False)
+
+            receivers = Receivers(name, named, Allowed.read(settings.allow_to), self.clock)
+            most = settings.max_recipients
+            known = {parseaddr(entry)[1] for entry in fixed}
+            hearers.append(
+                Personal(name, receivers, courier_to, fixed=known, origin=self.origin, most=most, clock=self.clock)
+            )
+        return hearers
+
+    def _courier(self, arrival: Arrival, settings: NoticeSettings, channel: Channel, *, stays: bool = True) -> Courier:
+        subject, text = (None if one is None else parse(one) for one in (settings.subject, settings.text))
+        wording = Wording(origin=self.origin, subject=subject, text=text)
+        return Courier(
+            arrival,
+            channel,
+            wording=wording,
+            interval=settings.interval,
+            stays=stays,
+            clock=self.clock,
+            rng=self.rng,
+        )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from gridsidecar.notify import excerpt
-from gridsidecar.notify.digest import GRAVITY, Digest, Kind, Notice, Origin
+from gridsidecar.notify.digest import GRAVITY, Digest, Kind, Notice
+from gridsidecar.notify.wording import Origin
 from gridsidecar.notify.words import Words
 
 Fact = tuple[str, str]  # label, value
 LINES = 10  # kinds that are listed
 SHORT = 200  # bytes of an error in a list
+PARAGRAPH = 600  # bytes of a text of the operator's in a list
 SHORT_ID = 120  # bytes of an id in a list
 
 
@@ -72,9 +74,11 @@ def tally(digest: Digest, words: Words) -> list[str]:
     return [*lines, f"{rest:,} × {words.others}"] if rest else lines
 
 
-def first_tasks(digest: Digest, words: Words) -> list[str]:
-    """The tasks that are known one by one, a line each."""
-    return [_short(notice, words) for notice in digest.notices]
+def first_tasks(digest: Digest, words: Words) -> str:
+    """The tasks that are known one by one, a line each; or a paragraph, where the operator has a text for them."""
+    if any(notice.text is not None for notice in digest.notices):
+        return "\n\n".join(excerpt.head(notice.text or "", PARAGRAPH) for notice in digest.notices)
+    return "\n".join(_short(notice, words) for notice in digest.notices)
 
 
 def breakers(digest: Digest, words: Words) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 from gridsidecar import wire
 from gridsidecar.notify import excerpt
 from gridsidecar.notify.channel import Refusal
-from gridsidecar.notify.digest import Digest, Notice, Origin
+from gridsidecar.notify.digest import Digest, Notice
+from gridsidecar.notify.wording import Origin
 from gridsidecar.outbound import HttpClient, signed_headers
 
 Json = dict[str, Any]
@@ -71,7 +72,8 @@ def _type(digest: Digest) -> str:
 
 
 def _task(notice: Notice) -> Json:
-    return {
+    own = {"subject": notice.subject, "text": notice.text}
+    return {name: text for name, text in own.items() if text is not None} | {
         "task_id": notice.task_id,
         "task_type": notice.task_type,
         "status": notice.status.value,

@@ -25,6 +25,7 @@ PORTS = {"smtp": 25, "smtps": 465}
 SUBMISSION_PORT = 587  # where mail servers take a login
 FAREWELL = 1.0  # seconds
 ADDRESSES_TRIED = 8
+PERMANENT = 500  # answers from here on are meant for good
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,15 @@ class Mail:
     to: Sequence[str]
     subject: str
     text: str
+
+
+class ReceiversRefused(NotSent):
+    """The server works, and takes the mail for none of its receivers. `final`: another try cannot help."""
+
+    def __init__(self, message: str, answer: str, final: bool) -> None:
+        super().__init__(message)
+        self.answer = answer
+        self.final = final
 
 
 class MailClient:
@@ -54,7 +64,7 @@ class MailClient:
 
     async def send(self, mail: Mail) -> None:
         """Return when the server has taken it for at least one receiver. Raises `NotSent`."""
-        from aiosmtplib import SMTPException
+        from aiosmtplib import SMTPException, SMTPRecipientsRefused
 
         server = f"{self._host}:{self._port}"
         client = self._client()
@@ -67,6 +77,9 @@ class MailClient:
             await _quit(client)
         except TimeoutError:
             raise NotSent(f"mail server {server}: no answer within {self._timeout:g} s") from None
+        except SMTPRecipientsRefused as error:
+            final = all(refused.code >= PERMANENT for refused in error.recipients)
+            raise ReceiversRefused(f"mail server {server}: {_told(error)}", _told(error), final) from error
         except (SMTPException, OSError, ValueError) as error:
             raise NotSent(f"mail server {server}: {_told(error)}") from error
         finally:

@@ -11,8 +11,9 @@ from gridsidecar.store.aside import Aside
 from gridsidecar.store.choosing import Filter
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
+from gridsidecar.store.letters import Cause
 from gridsidecar.store.operations import Kind, NotDriven, Operation, Operations
-from gridsidecar.store.outbox import Outbox, OwedCallback, Taken
+from gridsidecar.store.outbox import LETTER, Outbox, OwedCallback, Taken
 from gridsidecar.store.output import Output, Piece, Said
 from gridsidecar.store.pauses import Pauses
 from gridsidecar.store.queries import TableNames, load_queries
@@ -23,7 +24,9 @@ from gridsidecar.store.steering import Steering
 from gridsidecar.store.store import Store
 
 __all__ = [
+    "LETTER",
     "Aside",
+    "Cause",
     "Filter",
     "HeldRow",
     "Kind",
@@ -77,8 +80,11 @@ class OpenStore:
         await self.database.close()
 
 
-def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) -> OpenStore:
-    """The store that `store.url` names, not yet connected. ConfigError when the URL or the names cannot be used."""
+def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None, *, letters: bool = False) -> OpenStore:
+    """The store that `store.url` names, not yet connected. ConfigError when the URL or the names cannot be used.
+
+    `letters`: a task that fails for good owes its message to the dead letters.
+    """
     tables = TableNames(settings.table_prefix + settings.table_name)
     if tables.excess > 0:
         problem = f"{tables.tasks} is too long for the tables named after it; shorten it by {tables.excess} characters"
@@ -92,7 +98,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None) 
     steering = Steering(database, queries, queue, clock)
     return OpenStore(
         database,
-        Store(database, queries, queue, clock),
+        Store(database, queries, queue, clock, letters),
         Leases(database, queries, queue, clock),
         Outbox(database, queries, queue, clock),
         Output(database, queries),

@@ -77,11 +77,11 @@ _LESSER = (
 )
 
 
-def forms(transition: Transition, *, wants_callback: bool) -> Iterator[Form]:
+def forms(transition: Transition, *, owes: bool) -> Iterator[Form]:
     """In the order in which they are tried, each with less than the one before: first what is only told goes, then what
-    others are owed, and the result last."""
+    others are owed, and the result last. `owes`: something may be owed by its end."""
     yield WHOLE  # nearly always the only one
-    owing = wants_callback and transition.status.terminal
+    owing = owes and transition.status.terminal
     for form in _LESSER:
         if (
             (form.result or transition.status is Status.SUCCESS)

@@ -9,6 +9,7 @@ from gridsidecar.store import endings, outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Database, RowRejected, Statement
 from gridsidecar.store.endings import End, Form
+from gridsidecar.store.letters import Letters
 from gridsidecar.store.outbox import Owed, Owing
 from gridsidecar.store.queries import Query
 from gridsidecar.task import Claim, Progress, Report, Transition
@@ -20,7 +21,10 @@ CHECK_GRACE = 60.0  # seconds after its time until maintenance looks for a task 
 class Ends:
     """Writes ends, each fenced by id, attempt and worker. Raises `StoreUnavailable` while the database is away."""
 
-    def __init__(self, database: Database, queries: dict[str, Query], queue: str, clock: Clock, batch: Batch) -> None:
+    def __init__(
+        self, database: Database, queries: dict[str, Query], queue: str, clock: Clock, batch: Batch, letters: Letters
+    ) -> None:
+        self._letters = letters
         self._database = database
         self._queries = queries
         self._queue = queue
@@ -62,7 +66,8 @@ class Ends:
         """What was written, and whether the row was ours. Most ends are written whole, together with others."""
         first: RowRejected | None = None
         last: RowRejected | None = None
-        for form in endings.forms(transition, wants_callback=claim.task.callback.wanted):
+        owes = claim.task.callback.wanted or self._letters.wanted
+        for form in endings.forms(transition, owes=owes):
             try:
                 end = form.of(transition, report, progress, str(last or ""))
                 statements = self._statements(claim, end, str(last or ""), said)
@@ -71,7 +76,7 @@ class Ends:
                 first, last = first or error, error
                 continue
             if first is not None and counts[0]:
-                _tell_left_out(claim, form, str(first))
+                _tell_left_out(claim, form, str(first), letter=self._letters.owed_by(end.transition))
             return end.transition, bool(counts[0])
         assert last is not None
         raise last
@@ -92,6 +97,7 @@ class Ends:
                 else ()
             ),
             *(self._owed(claim, end, problem) if claim.task.callback.wanted else ()),
+            *self._letters.owe(claim.task_id, claim.attempt, end.transition, end.owing),
         )
 
     def _owed(self, claim: Claim, end: End, problem: str) -> tuple[Statement, ...]:
@@ -119,8 +125,10 @@ class Ends:
         return bool(rows) and rows[0]["outcome"] == LOST
 
 
-def _tell_left_out(claim: Claim, form: Form, problem: str) -> None:
+def _tell_left_out(claim: Claim, form: Form, problem: str, *, letter: bool) -> None:
     told = {"task_id": claim.task_id, "attempt": claim.attempt}
     telemetry.warning("an end was stored without all of it", **told, left_out=form.left_out, reason=problem)
     if form.owing is not Owing.WHOLE and claim.task.callback.wanted:
         telemetry.error("callback given up", task_id=claim.task_id, error=f"{outbox.NOT_STORED}: {problem}")
+    if form.owing is Owing.NOTHING and letter:
+        telemetry.error("dead letter given up", task_id=claim.task_id, error=f"{outbox.NOT_STORED}: {problem}")

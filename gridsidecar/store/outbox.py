@@ -18,10 +18,11 @@ from gridsidecar.lifecycle import Close
 from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement, T
 from gridsidecar.store.queries import Query
-from gridsidecar.store.records import ascii_only, storable
-from gridsidecar.task import Callback, ErrorType, Transition
+from gridsidecar.store.records import ascii_only, produced, storable
+from gridsidecar.task import Callback, ErrorType, Message, Transition
 
 ERROR_LIMIT = 2000  # characters
+LETTER = "letter"  # the kind of what is owed to the dead letters: see `letters`
 NOT_STORED = "the database would not store it"
 
 
@@ -73,12 +74,18 @@ class OwedCallback:
     rerun: int
     id: str
     attempt: int
-    kind: str  # http | rabbitmq
+    kind: str  # http | rabbitmq | letter
     url: str | None
     receiver: str  # who is at the other end, as far as slowness goes: a host and port, or RabbitMQ
     body: bytes  # of UTF-8: as text, one wide character would make all of them take four bytes
     tries: int
     failures: int  # tries that failed; one that died with its sidecar is none
+    letter: Message | None = None  # of a letter: the message to send; None where it cannot be read
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that it holds in memory."""
+        return len(self.body) + (len(self.letter.body) if self.letter else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +182,15 @@ class Outbox:
         if not await connection.execute(self._queries["try_callback"], {**key, "tries": row["tries"], "lease": lease}):
             return None
         (whole,) = await connection.fetch(self._queries["callback"], key)
-        return OwedCallback(**{**whole, "body": whole["body"].encode("utf-8", "replace")})
+        letter = await self._letter(connection, row["task_id"]) if whole["kind"] == LETTER else None
+        return OwedCallback(**{**whole, "body": whole["body"].encode("utf-8", "replace")}, letter=letter)
+
+    async def _letter(self, connection: Connection, task_id: str) -> Message | None:
+        rows = await connection.fetch(self._queries["message_of"], {"id": task_id})
+        try:
+            return produced(rows[0]) if rows else None
+        except RowRejected:
+            return None
 
     async def wait(self) -> float | None:
         """Seconds until the next callback is due, 0 or less when one is; None when none is owed."""

@@ -62,7 +62,14 @@ class Reading:
 
     async def callback_counts(self) -> dict[str, int]:
         """Number of callbacks `owed`, `dead` and `delivered`."""
-        (row,) = await self._read("callback_counts", {})
+        return await self._owed_counts(letters=False)
+
+    async def letter_counts(self) -> dict[str, int]:
+        """The same of what failed tasks owe to the dead letters."""
+        return await self._owed_counts(letters=True)
+
+    async def _owed_counts(self, *, letters: bool) -> dict[str, int]:
+        (row,) = await self._read("callback_counts", {"letters": int(letters)})
         return {name: int(row[name] or 0) for name in ("owed", "dead", "delivered")}
 
     async def workers(self) -> list[dict[str, Any]]:

@@ -135,16 +135,20 @@ def status(stored: str | None) -> Status:
 def nudge(stored: Mapping[str, Any]) -> Message:
     """The message that brings a row's task back: the producer's body and properties, marked as ours. `RowRejected`
     where they cannot be read."""
+    return replace(produced(stored), message_id=None, attempt=stored["attempt"], nudge=True)
+
+
+def produced(stored: Mapping[str, Any]) -> Message:
+    """A row's message as its producer sent it. `RowRejected` where it cannot be read."""
     body, attempt = stored["body"], stored["attempt"]
     try:
         if not isinstance(body, bytes):
             raise ValueError("its body is missing" if body is None else "its body is no bytes")
         if not isinstance(attempt, int) or attempt < 0:
             raise ValueError(f"its attempt is {attempt!r:.80}")
-        message = wire.decode_properties(stored["headers"], body)
+        return wire.decode_properties(stored["headers"], body)
     except (ValueError, TypeError) as error:
         raise RowRejected(f"its stored message cannot be read: {error}") from error
-    return replace(message, message_id=None, attempt=attempt, nudge=True)
 
 
 def checkpoint(stored: str | None) -> Any:

@@ -13,6 +13,7 @@ from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement
 from gridsidecar.store.ends import CHECK_GRACE, Ends
+from gridsidecar.store.letters import Letters
 from gridsidecar.store.outbox import Owed, Owing
 from gridsidecar.store.queries import Query
 from gridsidecar.store.received import Received, TakenOver
@@ -34,14 +35,17 @@ from gridsidecar.task import (
 class Store:
     """The tasks' rows. Raises `StoreUnavailable` while the database is away; every write may then be tried again."""
 
-    def __init__(self, database: Database, queries: dict[str, Query], queue: str, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, queries: dict[str, Query], queue: str, clock: Clock, letters: bool = False
+    ) -> None:
         self._database = database
         self._queries = queries
         self._queue = queue
         self._clock = clock  # for the time that a callback names; all else is timed by the database
         self._batch = Batch(database)
         self._shelf = Shelf(queries, queue)
-        self.ends = Ends(database, queries, queue, clock, self._batch)
+        self._letters = Letters(queries, queue, letters)
+        self.ends = Ends(database, queries, queue, clock, self._batch, self._letters)
 
     # -- a delivery arrives -------------------------------------------------------------------------------------------
 
@@ -199,8 +203,9 @@ class Store:
             "crashes": close.crashes,
         }
         await connection.execute(self._queries["close"], params)
-        for query, callback in self._owed(row.callback, task_id, row.attempt, close, owed):
-            await connection.execute(query, callback)
+        callback = self._owed(row.callback, task_id, row.attempt, close, owed)
+        for query, owing in (*callback, *self._letters.owe(task_id, row.attempt, close, owed.form)):
+            await connection.execute(query, owing)
 
     def _owed(self, callback: Callback, task_id: str, attempt: int, end: Close, owed: Owed) -> tuple[Statement, ...]:
         return outbox.owe(self._queries, self._queue, callback, task_id, attempt, end, self._clock.now(), owed)

@@ -87,11 +87,18 @@ CHINESE = {
     "callback failed, it is tried again": "回调失败，稍后重试",
     "callback not sent, it is tried again": "回调未发出，稍后重试",
     "callback given up": "回调已放弃",
+    "failed task sent to the dead letters": "失败任务已送入死信队列",
+    "dead letter refused, it is tried again": "死信被拒绝，稍后重试",
+    "dead letter not sent, it is tried again": "死信未发出，稍后重试",
+    "dead letter given up": "死信已放弃",
     # Notices
     "notices do not arrive": "通知发送失败",
     "notices arrive again": "通知恢复发送",
     "notices lost": "通知丢失",
     "the mail server refused a receiver": "邮件服务器拒绝收件人",
+    "a task names no receiver of its notice": "任务没有给出通知的收件人",
+    "a notice may not go to whom a task names": "任务给出的收件人不允许接收通知",
+    "too many receivers of notices, some get none": "通知收件人过多，部分收件人收不到",
     # Hooks
     "running a hook": "运行 hook",
     "a hook failed": "hook 执行失败",

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Start
 from tests.notify.bot import Bot, shown, title
+from tests.support.mail import mail_server
 from tests.support.place import Place
 from tests.support.waiting import eventually
 from tests.support.web import Web, silence, web_server
@@ -69,6 +70,39 @@ async def test_the_last_digest_is_sent_on_the_way_out(embedded_place: Place, sta
     counts = [1 if "Task\n" in shown(card) else int(title(card).split()[0]) for card in bot.cards]
     assert sum(counts) == 20
     assert len(counts) == 2
+
+
+async def test_each_task_names_its_receiver_and_fills_the_words(any_place: Place, start: Start) -> None:
+    place = any_place
+    handler = place.handler("sh", "-c", 'printf \'{"serverId": "s-%s"}\' $GRIDSIDECAR_TASK_ID', result_from="stdout")
+    async with mail_server() as server:
+        mail = {
+            "type": "email",
+            "smtp_url": f"smtp://{server.address}",
+            "from": "grid@b.org",
+            "on": ["success"],
+            "to": ["ops@b.org", "{callback_data.email}"],
+            "allow_to": ["b.org"],
+            "interval": 1,
+            "subject": "{result.serverId} – 就绪",
+            "text": "Dear {data.user.name} ✔",
+        }
+        sidecar = start({**place.config({"default": handler}), "notify": [mail]})
+        for name in ("ann", "bob"):
+            task = {"task_id": name, "data": {"user": {"name": f"{name.title()} 🎉"}}}
+            await place.publish(task | {"callback_data": {"email": f"{name}@b.org"}})
+        await place.publish({"task_id": "evil", "callback_data": {"email": "x@b.org\r\nBcc: y@b.org"}})
+        await eventually(lambda: {"ann@b.org", "bob@b.org"} <= {received.to[0] for received in server.mails})
+        await sidecar.said("a notice may not go to whom a task names")
+        sidecar.terminate()
+        assert await sidecar.ended() == 0
+    personal = {received.to[0]: received.message for received in server.mails if received.to != ["ops@b.org"]}
+    assert sorted(personal) == ["ann@b.org", "bob@b.org"]
+    assert personal["ann@b.org"]["Subject"] == "s-ann – 就绪"
+    assert personal["ann@b.org"].get_content().strip() == "Dear Ann 🎉 ✔"
+    assert all(len(received.to) == 1 for received in server.mails)
+    told = "".join(received.message.get_content() for received in server.mails if received.to == ["ops@b.org"])
+    assert all(f"Dear {name} ✔" in told for name in ("Ann 🎉", "Bob 🎉", "–"))
 
 
 @pytest.mark.alone

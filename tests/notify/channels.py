@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gridsidecar.clock import SystemClock, system_random
-from gridsidecar.config.settings import NoticeSettings
+from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.notify import Notifier, make_notifier
 from tests.notify.updates import ORIGIN
 from tests.support.web import Web

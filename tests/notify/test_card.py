@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsidecar.notify.digest import Digest, Origin
+from gridsidecar.notify.digest import Digest
 from gridsidecar.notify.feishu import card, signature, signed, verdict
+from gridsidecar.notify.wording import Origin
 from gridsidecar.notify.words import CHINESE, ENGLISH, Words
 from gridsidecar.outbound import Reply
 from gridsidecar.task import Report, Status

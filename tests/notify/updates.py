@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from gridsidecar.notify.digest import Digest, Origin
+from gridsidecar.notify.digest import Digest
+from gridsidecar.notify.wording import Origin, Wording
 from gridsidecar.task import Report, Status, TaskUpdate
 
 ORIGIN = Origin(queue="task_queue", worker="pod-1")
+PLAIN = Wording(origin=ORIGIN)
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -23,5 +25,5 @@ def digest(*updates: TaskUpdate) -> Digest:
     """A message's content."""
     made = Digest()
     for one in updates:
-        made.add(one, MOMENT)
+        made.add(one, MOMENT, PLAIN)
     return made

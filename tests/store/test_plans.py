@@ -39,7 +39,9 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "running_of_type": {"tasks": "status", "workers": "PRIMARY"},
     **dict.fromkeys(["keep_again", "forget_kept", "take_over", "defer", "begin_next", "close", "commit"], BY_ID),
     "attempt_lost": BY_ID | {"workers": "PRIMARY"},
-    **dict.fromkeys(["progress", "mark_started", "hand_off", "entrust", "return_row", "owe_callback"], BY_ID),
+    **dict.fromkeys(
+        ["progress", "mark_started", "hand_off", "entrust", "return_row", "owe_callback", "owe_letter"], BY_ID
+    ),
     # What it says meanwhile.
     "say": BY_ID,
     **dict.fromkeys(["forget_said", "prune_output", "said"], OUTPUT),

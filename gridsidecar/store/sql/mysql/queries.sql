@@ -125,6 +125,14 @@ FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status
   AND (:refused = 0 OR t.queue IS NOT NULL)
 ON DUPLICATE KEY UPDATE task_id = {callbacks}.task_id
 
+-- name: owe_letter
+-- Beside the callback of the same end: `rerun` counts from -1 downwards. What is sent is the row's own message.
+INSERT INTO {callbacks} (task_id, rerun, id, attempt, queue, kind, receiver, size, body, next_try_at, created_at)
+SELECT t.id, -1 - t.rerun, :letter_id, t.attempt, COALESCE(t.queue, :queue), 'letter', 'letter', LENGTH(t.body),
+  :reason, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)
+FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.status = :status AND t.body IS NOT NULL
+ON DUPLICATE KEY UPDATE task_id = {callbacks}.task_id
+
 -- name: due_callbacks
 -- The index is named: left alone, the server was seen to read all callbacks of the queue.
 SELECT task_id, rerun, id, receiver, size, tries FROM {callbacks} FORCE INDEX (ix_next)
@@ -173,7 +181,7 @@ ORDER BY created_at DESC LIMIT :limit
 
 -- name: replay_callback
 UPDATE {callbacks} SET tries = (tries & 1073741823) + 1, failures = 0, dead = 0, next_try_at = UTC_TIMESTAMP(3)
-WHERE task_id = :id OR CONVERT(id USING utf8mb4) COLLATE utf8mb4_bin = :id
+WHERE (task_id = :id AND (kind <> 'letter' OR dead = 1)) OR CONVERT(id USING utf8mb4) COLLATE utf8mb4_bin = :id
 
 -- name: replay_dead_callbacks
 UPDATE {callbacks} SET tries = (tries & 1073741823) + 1, failures = 0, dead = 0, next_try_at = UTC_TIMESTAMP(3) WHERE dead = 1
@@ -500,8 +508,10 @@ SELECT w.id, w.name, w.queue, w.started_at, w.expires_at, w.expires_at > UTC_TIM
 FROM {workers} w ORDER BY w.started_at
 
 -- name: callback_counts
+-- `letters`: of what is owed to the dead letters, or of the others.
 SELECT SUM(CASE WHEN next_try_at IS NOT NULL THEN 1 ELSE 0 END) AS owed, SUM(dead) AS dead,
   SUM(CASE WHEN delivered_at IS NOT NULL AND next_try_at IS NULL AND dead = 0 THEN 1 ELSE 0 END) AS delivered FROM {callbacks}
+WHERE (kind = 'letter') = :letters
 
 -- name: owed
 SELECT COUNT(*) AS owed FROM {owed_work} WHERE queue = :queue
