@@ -60,14 +60,8 @@ class Row:
     callback: Callback = NO_CALLBACK
     unclaimed: bool = False  # written by another program; none of ours has had its message yet
     unseen: bool = False  # cancelled by its id before any worker saw its message
-    # For people:
-    worker_name: str | None = None  # of the owner
-    silent_for: float | None = None  # since the owner's last sign of life
-
-    @property
-    def owner(self) -> str:
-        """Whoever runs it, as people know it."""
-        return self.worker_name or self.worker_id or "an earlier system"
+    owner: str = "an earlier system"  # whoever runs it, for people
+    silent_for: float | None = None  # seconds since the owner's last sign of life
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,7 +118,7 @@ def row(stored: Mapping[str, Any]) -> Row:
             data=_kept(stored["callback_data"]),
         ),
         unclaimed=bool(stored["unclaimed"]),
-        worker_name=stored["worker_name"],
+        owner=stored["worker_name"] or stored["worker_id"] or "an earlier system",
         silent_for=None if lease_left is None else float(stored["lease"]) - float(lease_left),
         unseen=bool(stored["unseen"]),
     )

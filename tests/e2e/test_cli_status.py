@@ -75,6 +75,7 @@ def test_json_has_everything_and_times_in_utc(folder: Path) -> None:
         assert task[name].endswith("Z")
         assert abs(datetime.now(UTC) - moment) < timedelta(minutes=1)
     (attempt,) = task["attempts"]
+    assert attempt["worker"]
     assert (attempt["attempt"], attempt["outcome"], attempt["exit_code"]) == (1, "success", 0)
     assert attempt["started_at"] <= attempt["ended_at"]
     assert not {"body", "headers", "rev"} & set(task)
@@ -92,7 +93,9 @@ def test_plain_text_for_a_failure_and_its_history(folder: Path) -> None:
     assert re.search(r"^attempt   1 \(1 of 1 retries used\)$", done.stdout, re.MULTILINE)
     assert re.search(r"^error     HandlerExit: broken$", done.stdout, re.MULTILINE)
     assert re.search(r"^next run  in [0-9.]+ s, at 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC$", done.stdout, re.MULTILINE)
-    assert re.search(r"^  1  failed   \d\d:\d\d:\d\d  +[0-9.]+ s  3 +HandlerExit: broken$", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^  1  failed   \d\d:\d\d:\d\d  +[0-9.]+ s  3 +\S+  HandlerExit: broken$", done.stdout, re.MULTILINE
+    )
 
 
 def test_people_see_their_own_time(folder: Path) -> None:

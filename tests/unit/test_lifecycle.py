@@ -53,7 +53,7 @@ def mine(**columns: Any) -> Row:
 
 
 def others(**columns: Any) -> Row:
-    known: dict[str, Any] = {"worker_id": B, "lease_left": 40.0} | columns
+    known: dict[str, Any] = {"worker_id": B, "owner": "pod-1", "lease_left": 40.0} | columns
     return row(Status.RUNNING, **known)
 
 
@@ -82,7 +82,7 @@ HOLDS = me(holds_attempt=3)
 def lost(crashes: int) -> Close:
     return Close(
         status=Status.FAILED,
-        error=f"its worker died {crashes} times while it ran (worker.max_crashes is {crashes - 1})",
+        error=f"its worker died {crashes} times while it ran (worker.max_crashes is {crashes - 1}), the last time on pod-1",
         error_type="WorkerLost",
         crashes=crashes,
         rescues=True,
