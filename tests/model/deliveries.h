@@ -123,6 +123,7 @@ class Deliveries : public Moves {
     const Worker& w = s0.worker[i];
     if (w.mode == UP && store && (w.lease || !rule.own_lease_first))
       for (int waits = 0; waits <= (size.ahead > 0); waits++) claims_so(i, waits);
+    if (w.mode == UP && store) parks(i);
     if (w.mode == UP && store && size.sent_anew) {
       if (could_start(i)) step("waited too long", i, [&](State& s) {
           s.worker[i].job = SENDING_ANEW, s.worker[i].sends = s.status == NO_ROW ? LEFTOVER : CURRENT; });
@@ -147,6 +148,21 @@ class Deliveries : public Moves {
     w.job = CLAIM_UNSURE, w.delivery = label, w.sends = 0;
     s.faults_left--;
     if (label >= 0) reach(s, waits ? "CLAIM AHEAD'S REPLY LOST" : "CLAIM'S REPLY LOST", i, true);
+  }
+  // What would start, where its type is paused as far as this worker knows.
+  void parks(int i) {
+    const bool heard = s0.pause == HOLDS || (!rule.park_under_lock && may.type_paused && !s0.faults_left);
+    const bool rescue = s0.status == RUNNING && s0.owner != i && may_rescue(s0, i);
+    const bool due = waits_for_due(s0) && s0.due;
+    if (!heard || s0.cancel || !(rescue || due || (s0.status == NO_ROW && !size.deferred))) return;
+    const bool spared = s0.ahead && rule.spare_unstarted;
+    if (rescue && !spared && s0.crashes + 1 > size.max_crashes) return;
+    step("parks", i, [&](State& s) {
+      Worker& w = s.worker[i];
+      s.crashes += rescue && !spared;
+      s.status = s.status == RETRYING ? RETRYING : PENDING, s.owner = NOBODY;
+      s.due = 1, s.parked = PARKED, s.overdue = 0, s.handed_off = rule.parked_is_handed_off;
+      w.delivery = name(s, w.delivery), w.job = SENT; });
   }
   bool could_start(int i) {
     if (s0.status == NO_ROW || s0.unseen) return true;

@@ -99,6 +99,7 @@ class Moves {
     }
     for (Worker& w : s.worker) tidy(w);
     if (s.status != RUNNING) s.owner = NOBODY, s.ahead = s.unstarted = 0;
+    if (!waits_for_due(s)) s.parked = 0;
     if (!size.poison) s.starts = 0;
     if (s.status != NO_ROW && rule.attempt_grows && rule.budget_of_failures) count_anew(s);
     if (terminal(s.status)) s.interruptions = 0;
@@ -193,7 +194,7 @@ class Moves {
     s.status = status, s.owner = NOBODY;
     s.due = s.overdue = s.handed_off = s.cancel = 0;
   }
-  static void waits_again(State& s) { s.status = PENDING, s.due = 1, s.overdue = 0; }
+  static void waits_again(State& s) { s.status = PENDING, s.due = 1, s.overdue = s.parked = 0; }
 
   void begins(State& s) {
     if (!size.poison) return;

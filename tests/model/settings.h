@@ -38,7 +38,11 @@
   X(unclaim_is_free, 1, "giving back a claim that never started is no interruption")                                   \
   X(unclaim_is_written, 1, "… and is written to the row (0: only a nack). Holds without: it is quicker with it")       \
   X(mark_start, 1, "a start is marked after a while. Holds without: a long run's death counts at once with it")        \
-  X(slot_after_crash, 1, "a row with crashes waits unclaimed for its slot. Holds without: it guards the others")
+  X(slot_after_crash, 1, "a row with crashes waits unclaimed for its slot. Holds without: it guards the others")        \
+  X(park_under_lock, 1, "a task is parked where its type is paused as the row says now (0: as was heard before)")      \
+  X(parked_is_handed_off, 1, "what is parked is handed off")                                                           \
+  X(forget_last, 1, "a pause is forgotten when nothing of it is parked any more (0: when it is over)")                 \
+  X(looked_for_again, 1, "what comes back of a pause is looked for, should its nudge get lost (0: it is not)")
 
 #define SIZES(X)                                                                                                       \
   X(faults, 2, "at most so many")                                                                                      \
@@ -61,7 +65,7 @@
 
 #define FAULTS(X)                                                                                                      \
   X(crash) X(pause) X(disconnect) X(cut_off) X(outage) X(claim_lost) X(write_lost) X(alarm_twice) X(alarm_dropped)     \
-  X(produced_twice) X(cancel) X(shutdown) X(retried) X(alarm_refused) X(unclaim)
+  X(produced_twice) X(cancel) X(shutdown) X(retried) X(alarm_refused) X(unclaim) X(type_paused)
 
 #define FIELD(name, value, meaning) int name = value;
 inline struct { RULES(FIELD) } rule;

@@ -51,6 +51,9 @@ enum Job : i8 {  // what happens to a delivery that is no attempt yet
 
 enum Mode : i8 { DEAD, UP, PAUSED, LEAVING };
 
+enum Parking : i8 { NOT_PARKED, PARKED, FORGOTTEN };  // forgotten: nobody looks for it (only without a rule)
+enum TypePause : i8 { NO_PAUSE, HOLDS, OVER };  // over: what is parked comes back
+
 // Why an attempt in memory may be beside the row without breaking a promise.
 enum Lapse : i8 { CUT_OFF = 1, OUTAGE = 2, UNCOMPARED = 4 };
 
@@ -74,6 +77,7 @@ struct State {
   i8 ready[LABELS], delayed[LABELS];
   Worker worker[2];
   i8 faults_left, early_left, outage, dropped;
+  i8 pause, parked;  // of the task's type; whether maintenance leaves the row alone until that is over
 
   int messages() const {
     int n = 0;

@@ -48,6 +48,10 @@ BROKEN = {
     "start_under_lease": ("faults=1 only=pause ahead=1", OVERLAP),
     "fenced_mark": ("faults=2 only=pause,crash hand_off=0 ahead=1", CRASH_SPENT),
     "unclaim_is_free": ("faults=1 only=shutdown patience=1 ahead=1", INTERRUPTION_SPENT),
+    "park_under_lock": ("faults=1 only=type_paused", STUCK),
+    "parked_is_handed_off": ("faults=1 only=type_paused", LOST),
+    "forget_last": ("faults=1 only=type_paused", STUCK),
+    "looked_for_again": ("faults=2 only=type_paused,crash", STUCK),
 }
 
 
@@ -75,6 +79,7 @@ def run(model: Path, settings: str) -> tuple[int, str]:
         "faults=1 deferred=1",
         "faults=2 only=cancel,retried,produced_twice",
         "faults=0 slots=2 early=1",
+        "faults=2 only=type_paused,crash",
         "faults=2 only=shutdown patience=1",
         "faults=0 poison=1 poison_per_fault=0",
         "faults=1 only=crash,shutdown,claim_lost,unclaim poison=1",

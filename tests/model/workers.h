@@ -76,6 +76,7 @@ class Workers : public Attempts {
     if (waits_for_due(s0) && s0.overdue && broker) step("nudges an overdue row", i, [](State& s) {
         s.ready[LEFTOVER]++;
         if (rule.move_next_look) s.overdue = 0; });
+    if (s0.pause == OVER) releases(i, broker);
     if (s0.status != RUNNING || !may_rescue(s0, i)) return;
     if (rule.nudge_orphans) {
       if (s0.overdue && broker) step("nudges an orphan", i, [](State& s) { s.ready[LEFTOVER]++, s.overdue = 0; });
@@ -86,6 +87,12 @@ class Workers : public Attempts {
     if (s0.handed_off && (cancelled || lost || can)) step("claims an orphan itself", i, [&](State& s) {
         if (cancelled || lost) return end(s, cancelled ? CANCELLED : FAILED);
         s.crashes++, hold(s, i, -1, true, false, false); });
+  }
+  void releases(int i, bool broker) {
+    const auto moved = [](State& s) { s.parked = rule.looked_for_again ? NOT_PARKED : FORGOTTEN; };
+    if (s0.parked == PARKED && broker) step("brings back what was parked", i, [&](State& s) { moved(s), s.ready[LEFTOVER]++; });
+    if (s0.parked == PARKED) fault(may.crash, "ITS NUDGE IS LOST", i, moved);
+    if (s0.parked != PARKED || !rule.forget_last) step("forgets the pause", i, [](State& s) { s.pause = NO_PAUSE; });
   }
   void goes(int i, bool store) {
     const Worker& w = s0.worker[i];
@@ -105,6 +112,8 @@ class Workers : public Attempts {
     }
     if (waits_for_due(s0) && !s0.due) step("it becomes due", 0, [](State& s) { s.due = 1; });
     overdue();
+    fault(may.type_paused && !s0.pause, "TYPE PAUSED", 0, [](State& s) { s.pause = HOLDS; });
+    if (s0.pause == HOLDS) step("the pause is over", 0, [](State& s) { s.pause = OVER; });
     if (s0.outage) step("the store is back", 0, [](State& s) { s.outage = 0; });
     else fault(may.outage, "STORE OUTAGE", 0, [](State& s) {
         s.outage = 1;
@@ -125,7 +134,7 @@ class Workers : public Attempts {
   }
   void overdue() {
     const bool orphan = rule.nudge_orphans && s0.status == RUNNING && (expired(s0, 0) || expired(s0, 1));
-    if (s0.overdue || !((waits_for_due(s0) && s0.due) || orphan)) return;
+    if (s0.overdue || s0.parked || !((waits_for_due(s0) && s0.due) || orphan)) return;
     const bool early = s0.messages() > 0;
     if (!early || s0.early_left) step("it is overdue", 0, [&](State& s) { s.overdue = 1, s.early_left -= early; });
   }
