@@ -52,14 +52,16 @@ class Report:
 
     def add(self, outcomes: Mapping[str, Steered]) -> None:
         self.counts.update(outcomes.values())
-        for task_id, outcome in outcomes.items():
-            if self._as_json:
-                print(json_text({"task_id": task_id, "outcome": outcome.value, "done": outcome.done}))
-            else:
-                print(f"{clean(task_id)}  {words_of(outcome)}")
-        sys.stdout.flush()
+        print(
+            "\n".join(self._line(*one) for one in outcomes.items()), flush=True
+        )  # one write: a bar is drawn anew for each
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self.counts.total())
+
+    def _line(self, task_id: str, outcome: Steered) -> str:
+        if self._as_json:
+            return json_text({"task_id": task_id, "outcome": outcome.value, "done": outcome.done})
+        return f"{clean(task_id)}  {words_of(outcome)}"
 
     def bar(self, total: int) -> AbstractContextManager[Any]:
         """A bar on a terminal, as long as this lasts."""
@@ -73,7 +75,7 @@ class Report:
 
     def close(self) -> int:
         """The summary on stderr; the exit code."""
-        parts = [f"{count:,} {words_of(outcome).partition(',')[0]}" for outcome, count in self.counts.most_common()]
+        parts = [f"{count:,} {words_of(outcome).partition(';')[0]}" for outcome, count in self.counts.most_common()]
         head = "nothing was changed; it would be " if self._dry_run else ""
         say(head + f"{self.counts.total():,} task{'' if self.counts.total() == 1 else 's'}: {', '.join(parts)}")
         return EX_OK if all(outcome.done for outcome in self.counts) else EX_FAILED
