@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from gridsidecar import wire
+from gridsidecar.flow import BreakerChange
 from gridsidecar.notify import excerpt
 from gridsidecar.notify.channel import Refusal
 from gridsidecar.notify.digest import Digest, Notice
@@ -50,17 +51,18 @@ def message(digest: Digest, origin: Origin, moment: datetime) -> Json:
             {"status": kind.status.value, "task_type": kind.task_type, "error_type": kind.error_type, "count": count}
             for kind, count in digest.kinds.most_common()
         ],
-        "breakers": [
-            {
-                "task_type": change.task_type,
-                "state": "open" if change.opened else "closed",
-                "failures": change.failures,
-                "cool_down_s": change.cool_down,
-                "error": change.error or None,
-            }
-            for change in digest.breakers
-        ],
         "undelivered": digest.undelivered,
+        **({"breakers": [_breaker(change) for change in digest.breakers]} if digest.breakers else {}),
+    }
+
+
+def _breaker(change: BreakerChange) -> Json:
+    return {
+        "task_type": change.task_type,
+        "state": "open" if change.opened else "closed",
+        "failures": change.failures,
+        "cool_down_s": change.cool_down,
+        "error": change.error or None,
     }
 
 
