@@ -82,7 +82,8 @@ HOLDS = me(holds_attempt=3)
 def lost(crashes: int) -> Close:
     return Close(
         status=Status.FAILED,
-        error=f"its worker died {crashes} times while it ran (worker.max_crashes is {crashes - 1}), the last time on pod-1",
+        error=f"its worker died {crashes} times while it ran (worker.max_crashes is {crashes - 1}), "
+        "the last time on pod-1",
         error_type="WorkerLost",
         crashes=crashes,
         rescues=True,
