@@ -69,7 +69,7 @@ class Output:
         statements = [(self._queries["say"], fence | {"start": part.start, "bytes": part.data}) for part in news.parts]
         if news.outdated is not None:
             start, until = news.outdated
-            gone = {"id": claim.task_id, "attempt": claim.attempt, "start": start, "until": until}
+            gone = {"id": claim.task_id, "attempt": claim.attempt, "start": start, "before": until}
             statements.append((self._queries["forget_said"], gone))
         changed = await self._batch.write(claim.task_id, *statements)
         return all(changed[: len(news.parts)])

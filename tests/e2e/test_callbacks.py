@@ -364,8 +364,7 @@ async def test_a_cancelled_task_is_told_by_a_sidecar_that_had_no_part_in_it(plac
         await sidecar.ready()
         await place.publish({"task_id": "t", "defer_by": 600, "callback_url": web.url})
         await eventually(lambda: place.status("t") == "pending")
-        async with place.store() as store:
-            await store.request_cancel("t")
+        await place.cancel("t")
         (request,) = await web.wait_for(1, timeout=40)
     assert request.json["status"] == "cancelled"
     assert request.json["result"] == {"error": "cancelled on request", "error_type": "Cancelled"}

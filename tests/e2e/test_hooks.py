@@ -337,8 +337,7 @@ async def test_a_cancel_ends_on_task_start(any_place: Place, start: Start) -> No
     hooks = {"on_task_start": hook(place, DEAF)}
     start(place.config({"default": place.job("done")}, hooks=hooks, worker={"lease": 1}))
     await eventually(lambda: told(place, "on_task_start"))
-    async with place.store() as store:
-        await store.request_cancel("t")
+    await place.cancel("t")
     await eventually(lambda: place.status("t") == "cancelled")
     assert place.journal.started == []
     assert nothing_left(place)

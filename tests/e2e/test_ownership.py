@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings
-from gridsidecar.task import Message, Status
+from gridsidecar.steering import Steered
+from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
 from tests.e2e.conftest import Start
 from tests.support.place import Place
@@ -133,8 +134,7 @@ async def test_a_running_task_is_cancelled(any_place: Place, start: Start) -> No
     sidecar = start(config)
     await place.publish({"task_id": "t"})
     await eventually(lambda: place.journal.started)
-    async with place.store() as store:
-        assert await store.request_cancel("t") is Status.RUNNING
+    assert await place.cancel("t") is Steered.ASKED
     await eventually(lambda: place.status("t") == "cancelled")
     assert [entry["outcome"] for entry in place.attempts("t")] == ["cancelled"]
     assert place.row("t")["error_type"] == "Cancelled"
@@ -149,8 +149,7 @@ async def test_a_waiting_task_is_cancelled_and_never_starts(any_place: Place, st
     sidecar = start(place.config({"default": place.job("done")}))
     await place.publish({"task_id": "t", "defer_by": 1})
     await eventually(lambda: place.status("t") == "pending")
-    async with place.store() as store:
-        assert await store.request_cancel("t") is Status.CANCELLED
+    assert await place.cancel("t") is Steered.CANCELLED
     await eventually(lambda: place.left() == 0, timeout=20)
     sidecar.terminate()
     assert await sidecar.ended() == 0
@@ -165,18 +164,16 @@ async def test_a_failed_task_is_retried_by_hand(any_place: Place, start: Start) 
     await eventually(lambda: place.status("t") == "failed")
     assert place.row("t")["error_type"] == "RetryExhausted"
     await place.publish({"task_id": "t"})  # a duplicate does not do it
-    async with place.store() as store:
-        nudge = await store.retry_by_hand("t")
-        assert nudge is not None
-        assert json.loads(nudge.body) == {"task_id": "t", "data": {"kept": 1}}
-        await send(place, nudge)
+    nudge = await place.retry("t")
+    assert nudge is not None
+    assert json.loads(nudge.body) == {"task_id": "t", "data": {"kept": 1}}
+    await send(place, nudge)
     await eventually(lambda: place.status("t") == "success")
     row = place.row("t")
     assert (row["attempt"], row["retry_count"], row["error_type"]) == (3, 0, None)
     assert place.journal.started == ["t"] * 3
-    async with place.store() as store:
-        assert await store.retry_by_hand("t") is None, "a success is no failure"
-        assert await store.request_cancel("t") is Status.SUCCESS
+    assert await place.retry("t") is None, "a success is no failure"
+    assert await place.cancel("t") is Steered.SUCCESS
     sidecar.terminate()
     assert await sidecar.ended() == 0
     assert place.left() == 0

@@ -75,8 +75,7 @@ async def test_a_crash_a_hang_and_a_cancel_end_one_task_each(place: Place, start
         *({"task_id": name, "data": data, "timeout": timeouts.get(name, 1)} for name, data in wanted.items())
     )
     await eventually(lambda: place.status("stop") == "running")
-    async with place.store() as store:
-        await store.request_cancel("stop")
+    await place.cancel("stop")
     await eventually(lambda: place.all_ended(43), timeout=60)
     rows = place.rows()
     assert {name: rows[name]["error_type"] for name in ("crash", "hang", "stop")} == {

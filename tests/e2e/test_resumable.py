@@ -86,8 +86,7 @@ async def test_a_retry_by_hand_goes_on_from_it(place: Place, start: Start, pages
     await eventually(lambda: place.status("book") == "failed")
     sidecar.terminate()
     assert await sidecar.ended() == 0
-    async with place.store() as store:
-        assert await store.retry_by_hand("book") is not None
+    assert await place.retry("book") is not None
     place.execute(
         "update grid_async_task_tasks set next_check_at = '2001-01-01' where id = ?", "book"
     )  # nobody sends the nudge

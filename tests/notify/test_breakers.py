@@ -11,8 +11,10 @@ import pytest
 from gridsidecar.clock import SystemClock
 from gridsidecar.flow import BreakerChange
 from gridsidecar.notify import email, feishu, webhook
-from gridsidecar.notify.courier import Courier
+from gridsidecar.notify.courier import Arrival, Courier
 from gridsidecar.notify.digest import BREAKERS, Digest
+from gridsidecar.notify.notifier import Line
+from gridsidecar.notify.wording import Wording
 from gridsidecar.notify.words import CHINESE, ENGLISH
 from tests.notify.bot import MOST_BYTES, shown, title
 from tests.notify.updates import MOMENT, ORIGIN, digest, update
@@ -81,8 +83,9 @@ async def test_whoever_hears_of_failed_tasks_hears_of_breakers(on: Any, task_typ
         async def send(self, digest: Digest, message_id: str, moment: Any) -> None:
             sent.append(digest)
 
-    courier = Courier("n", Kept(), on=on, task_types=task_types, interval=0, clock=SystemClock(), rng=random.Random(1))
-    courier.hear_breaker(OPENED)
+    wording = Wording(origin=ORIGIN)
+    courier = Courier(Arrival("n"), Kept(), wording=wording, interval=0, clock=SystemClock(), rng=random.Random(1))
+    Line(on, task_types, [courier]).hear_breaker(OPENED)
     if hears:
         await eventually(lambda: sent)
     await courier.close(1)

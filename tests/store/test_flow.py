@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from gridsidecar.flow import Flow, Park, Reserve
 from gridsidecar.lifecycle import Begin, Close, Drop, Insert, Resume, Wait
 from gridsidecar.rate import Rate
+from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore, Received
-from gridsidecar.task import Status, Task
+from gridsidecar.task import Task
 from tests.store.direct import LONG_AGO, TASKS
-from tests.store.workers import BOOM, A, B, Two, alarm, end, nudge, task
+from tests.store.workers import BOOM, A, B, Two, alarm, cancel, end, nudge, task
 
 PAUSED = Flow(paused=True)
 SLOW = Flow(rate=Rate(1, 60.0), handler="h")
@@ -118,7 +119,7 @@ async def test_what_runs_is_not_touched_and_a_claim_whose_reply_was_lost_goes_on
 async def test_a_parked_task_can_be_cancelled(two: Two) -> None:
     await two.a.pauses.pause("default")
     await deliver(two.a, task())
-    assert await two.a.tasks.request_cancel("t") is Status.CANCELLED
+    assert await cancel(two.a, "t") is Steered.CANCELLED
     await two.a.pauses.resume("default")
     assert (await two.a.pauses.release("default")).rows == 0
 

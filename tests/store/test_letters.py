@@ -25,7 +25,7 @@ from gridsidecar.task import (
 )
 from tests.store.direct import LONG_AGO, TASKS, Row
 from tests.store.test_endings import Guard
-from tests.store.workers import BOOM, QUEUE, B, Two, alarm, decided, end, task
+from tests.store.workers import BOOM, QUEUE, B, Two, alarm, decided, end, retry_by_hand, task
 
 ASKED = Callback(url="https://example.com/done")
 
@@ -96,7 +96,7 @@ async def test_an_end_that_is_written_twice_owes_one(letters: Two) -> None:
 async def test_each_end_owes_one_beside_its_callback(letters: Two) -> None:
     claim = await letters.started(retries=0, message=task(fields={"callback": ASKED}))
     await end(letters.a, claim, BOOM)
-    assert await letters.a.tasks.retry_by_hand("t") is not None
+    assert await retry_by_hand(letters.a, "t") is not None
     received = await letters.deliver_to_b(task(attempt=1, nudge=True, message_id="n", fields={"callback": ASKED}))
     assert received.claim is not None
     await end(letters.b, received.claim, BOOM)

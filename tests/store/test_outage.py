@@ -143,7 +143,9 @@ async def test_a_cancelled_operation_leaves_its_connection_to_nobody(two: Two, s
 def heavier(server: Server) -> None:
     """Change many rows, so that a deadlock's victim is the other session."""
     server.run("BEGIN")
-    server.run(f"INSERT INTO {TASKS}_workers SELECT CONCAT('w', seq.n), '', '', 1, NOW(), NOW() FROM ({NUMBERS}) seq")
+    columns = "id, name, queue, lease, started_at, expires_at"
+    values = "CONCAT('w', seq.n), '', '', 1, NOW(), NOW()"
+    server.run(f"INSERT INTO {TASKS}_workers ({columns}) SELECT {values} FROM ({NUMBERS}) seq")
 
 
 NUMBERS = " UNION ALL ".join(f"SELECT {number} AS n" for number in range(50))

@@ -18,7 +18,8 @@ import pymysql.cursors
 
 from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
-from gridsidecar.store import OpenStore, Store, make_store
+from gridsidecar.steering import Steered
+from gridsidecar.store import OpenStore, make_store
 from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
 from tests.support import services
@@ -246,11 +247,18 @@ class Place:
         finally:
             await opened.close()
 
-    @asynccontextmanager
-    async def store(self) -> AsyncIterator[Store]:
-        """Its part for the tasks' rows."""
+    async def cancel(self, task_id: str) -> Steered:
+        """As a command does."""
         async with self.opened() as opened:
-            yield opened.tasks
+            return (await opened.steering.cancel([task_id]))[task_id]
+
+    async def retry(self, task_id: str) -> Message | None:
+        """The message that brings it back, not sent yet; None where it may not run again."""
+        async with self.opened() as opened:
+            outcomes = await opened.steering.retry([task_id])
+            done = [one for one, outcome in outcomes.items() if outcome.done]
+            messages = [message async for _, message, _ in opened.steering.nudges(done)]
+            return messages[0] if messages else None
 
 
 def _messages(connection: Any, queue: str) -> int:

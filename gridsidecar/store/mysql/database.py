@@ -15,6 +15,8 @@ from gridsidecar.store.mysql.pool import Pool
 from gridsidecar.store.mysql.url import parse_mysql_url
 from gridsidecar.store.queries import Query, TableNames
 
+_ANSWERED = (Meaning.RETRY, Meaning.FULL, Meaning.REJECTED, Meaning.UNKNOWN)  # the session is there, its work in vain
+
 DEADLOCK_TRIES = 6
 
 
@@ -56,7 +58,7 @@ class MySQLDatabase:
         for attempt in range(1, DEADLOCK_TRIES + 1):
             try:
                 async with self._pool.session() as session:
-                    return await use(session)
+                    return await _used(session, use)
             except GridSidecarError:
                 raise
             except BROKEN as error:
@@ -83,3 +85,13 @@ class MySQLDatabase:
 
     async def close(self) -> None:
         await self._pool.close()
+
+
+async def _used(session: Session, use: Callable[[Session], Awaitable[T]]) -> T:
+    """Work in vain lets go of its locks at once: whoever tries again skips rows that are locked."""
+    try:
+        return await use(session)
+    except BROKEN as error:
+        if meaning(error) in _ANSWERED:
+            await session.roll_back()
+        raise

@@ -208,7 +208,7 @@ SELECT t.id, t.attempt, :start, UTC_TIMESTAMP(3), :bytes
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.worker_id = :worker_id AND t.status = 'running' LOCK IN SHARE MODE
 
 -- name: forget_said
-DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND start >= :start AND start < :until
+DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND start >= :start AND start < :before
 
 -- name: said_in_full
 -- Its history has all of it by now; that of a lost attempt has not.
@@ -315,14 +315,14 @@ WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying')
 
 -- name: rows_to_cancel
 SELECT t.id, t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
-  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead,
+  COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
   NULL AS checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed, 0 AS unseen,
-  0 AS due_in, NULL AS lease_left, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
+  0 AS due_in, NULL AS lease_left, NULL AS lease, NULL AS worker_name, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
 FROM {tasks} t FORCE INDEX (PRIMARY) WHERE t.id IN :ids ORDER BY t.id FOR UPDATE
 
 -- name: cancel_waiting
 -- A time that never comes marks what no worker has told of yet.
-UPDATE {tasks} FORCE INDEX (PRIMARY) SET status = 'cancelled', error_message = :error, error_type = :error_type, worker_id = NULL, next_run_at = NULL,
+UPDATE {tasks} FORCE INDEX (PRIMARY) SET status = 'cancelled', error_message = :error, error_type = :error_type, worker_id = NULL, reserved = 0, next_run_at = NULL,
   next_check_at = '9998-12-31 00:00:00.000', completed_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id IN :ids
 
@@ -369,7 +369,7 @@ SELECT id, task_type, data, callback_url, callback_type, callback_data, max_retr
 
 -- name: retry_by_hand
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, retry_count = 0, crashes = 0, interruptions = 0,
-  cancel_requested = 0, handed_off = 1, next_run_at = UTC_TIMESTAMP(3) + INTERVAL ((:delay) * 1000000) MICROSECOND,
+  cancel_requested = 0, reserved = 0, handed_off = 1, next_run_at = UTC_TIMESTAMP(3) + INTERVAL ((:delay) * 1000000) MICROSECOND,
   next_check_at = UTC_TIMESTAMP(3) + INTERVAL ((:delay + :grace) * 1000000) MICROSECOND, completed_at = NULL, worker_id = NULL,
   body = COALESCE(body, :body), headers = COALESCE(headers, :headers), queue = COALESCE(queue, :queue),
   updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
@@ -377,6 +377,9 @@ WHERE id = :id AND status IN ('failed', 'cancelled')
 
 -- name: sizes_of
 SELECT id, LENGTH(body) AS size FROM {tasks} FORCE INDEX (PRIMARY) WHERE id IN :ids AND queue = :queue ORDER BY id
+
+-- name: message_of
+SELECT attempt, body, headers FROM {tasks} WHERE id = :id
 
 -- name: messages_of
 SELECT id, attempt, body, headers, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), next_run_at) / 1000000 AS due_in
