@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 LONGEST = 254  # characters, as mail servers have it
 
@@ -15,8 +16,7 @@ _DOMAIN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """One mailbox; the domain in ASCII and small letters."""
 
     local: str
@@ -45,8 +45,7 @@ def domain_name(text: str) -> str:
     return name
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(Struct, frozen=True):
     """The entries of `allow_to`: a domain, `*.domain` for all below it, or one address."""
 
     domains: frozenset[str]

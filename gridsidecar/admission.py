@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Delivery
@@ -26,54 +27,46 @@ OTHERS_FIRST = 0.05  # seconds that a task of others is held when it comes round
 COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(Struct, frozen=True):
     """An attempt is claimed; it is in memory until it is dismissed."""
 
     held: HeldAttempt
 
 
-@dataclass(frozen=True, slots=True)
-class Settles:
+class Settles(Struct, frozen=True):
     """The delivery starts nothing, and what is to become of it is known."""
 
     received: Received
 
 
-@dataclass(frozen=True, slots=True)
-class Reattached:
+class Reattached(Struct, frozen=True):
     """The delivery took the place of one that was lost; it is settled when its attempt is."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitedTooLong:
+class WaitedTooLong(Struct, frozen=True):
     """The broker's patience with this delivery ends before its turn comes."""
 
     attempt: int  # of the row
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimRefused:
+class ClaimRefused(Struct, frozen=True):
     """The database is there, and will not store the claim."""
 
     error: RowRejected
 
 
-@dataclass(frozen=True, slots=True)
-class NotNow:
+class NotNow(Struct, frozen=True):
     """It is not to be started here: others may have it at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class PassOn:
+class PassOn(Struct, frozen=True):
     """Other workers may have a handler for it."""
 
     attempt: int  # of the row
     delay: float  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class NobodysTask:
+class NobodysTask(Struct, frozen=True):
     """It was passed on for long enough."""
 
 

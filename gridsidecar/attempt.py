@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gridsidecar import failpoints, lifecycle, telemetry
 from gridsidecar.clock import Clock
@@ -22,22 +23,19 @@ from gridsidecar.worker import HeldAttempt, Worker
 BeforeAttempt = Callable[[HeldAttempt, Route], Awaitable[None]]  # must not raise, and obeys the attempt's stop
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """The end stands in the row, and was told; None: the task belongs to somebody else by now."""
 
     transition: Transition | None
 
 
-@dataclass(frozen=True, slots=True)
-class EndRefused:
+class EndRefused(Struct, frozen=True):
     """The database is there, and will not store even the end's status."""
 
     error: RowRejected
 
 
-@dataclass(frozen=True, slots=True)
-class OutOfReach:
+class OutOfReach(Struct, frozen=True):
     """We leave and the database stays away: the row becomes a rescue."""
 
 

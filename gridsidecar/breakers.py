@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from gridsidecar import telemetry
-from gridsidecar.config.settings import BreakerSettings
+from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.environment import Environment
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.flow import BreakerChange
@@ -25,14 +25,14 @@ class Breakers:
         self,
         env: Environment,
         pauses: Pauses,
-        settings_of: Callable[[str], BreakerSettings],
+        handlers: Mapping[str, HandlerSettings],
         look: Callable[[], Awaitable[object]],
         tell: Callable[[BreakerChange], None],
     ) -> None:
         """`look` reads the pauses again, `tell` is called with each change that this process made."""
         self._env = env
         self._pauses = pauses
-        self._settings_of = settings_of
+        self._handlers = handlers
         self._look = look
         self._tell = tell
         self._failures: dict[str, int] = {}  # in a row, by task type
@@ -54,9 +54,10 @@ class Breakers:
             self._write(task_type, self._close(task_type))
 
     def _failed(self, update: TaskUpdate) -> None:
-        settings = self._settings_of(update.task_type)
-        if not settings.failures:
+        handler = self._handlers.get(update.task_type) or self._handlers.get("default")
+        if handler is None or not handler.breaker.failures:
             return
+        settings = handler.breaker
         failures = self._failures[update.task_type] = self._failures.get(update.task_type, 0) + 1
         if len(self._failures) > MOST_TYPES:
             del self._failures[next(iter(self._failures))]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from gridsidecar import telemetry, wire
 from gridsidecar.admission import (

@@ -6,7 +6,8 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gridsidecar import __version__, failpoints, signals, telemetry
 from gridsidecar.admission import Admissions
@@ -16,7 +17,7 @@ from gridsidecar.broker import Broker, make_broker
 from gridsidecar.callbacks import make_senders
 from gridsidecar.callbacks.deliverer import Deliverer
 from gridsidecar.clock import SystemClock, backoff, system_random
-from gridsidecar.config.settings import BreakerSettings, Settings
+from gridsidecar.config.settings import Settings
 from gridsidecar.consumer import Consumer
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavailable
@@ -44,8 +45,7 @@ PATIENCE_BESIDE_OTHERS = 5.0  # seconds
 FAREWELL = 5.0  # seconds for the last notices, for the lease's goodbye, and for callbacks when a signal ends us
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True):
     """What a run does beyond the settings."""
 
     once: bool = False  # leave after one attempt
@@ -82,7 +82,7 @@ class Daemon:
         origin = Origin(queue=settings.broker.queue, worker=env.name)
         self._notifier = make_notifier(settings.notify, origin, settings.log.language, self._clock, self._rng)
         self._breakers = Breakers(
-            env, self._store.pauses, self._breaker_of, self._pausing.read, self._notifier.hear_breaker
+            env, self._store.pauses, settings.handlers, self._pausing.read, self._notifier.hear_breaker
         )
         senders = make_senders(settings.callbacks, self._broker, settings.broker, self._clock)
         letters = settings.broker.dead_letter_failed
@@ -111,11 +111,6 @@ class Daemon:
         )
         most = 0 if self._options.once else settings.worker.prefetch
         return consumer, LookAhead(self._broker, slots, consumer, self._clock, self._concurrency, most)
-
-    def _breaker_of(self, task_type: str) -> BreakerSettings:
-        handlers = self._settings.handlers
-        handler = handlers.get(task_type) or handlers.get("default")
-        return BreakerSettings() if handler is None else handler.breaker
 
     @property
     def _concurrency(self) -> int:

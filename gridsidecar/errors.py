@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 # Exit codes follow sysexits.h.
 EX_OK = 0
@@ -21,8 +21,7 @@ class GridSidecarError(Exception):
     exit_code = EX_FAILED
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """One mistake in the configuration: where it is, what stands there, what is allowed."""
 
     key: str

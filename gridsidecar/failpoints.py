@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import UsageError
@@ -56,28 +57,24 @@ class FailpointHit(Exception):
     """What a failpoint raises: an error that no rule covers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kill:
+class Kill(Struct, frozen=True):
     """SIGKILL to this process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """Whoever comes here waits; everything else goes on."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Raise:
+class Raise(Struct, frozen=True):
     """`FailpointHit`."""
 
 
 Action = Kill | Pause | Raise
 
 
-@dataclass(slots=True)
-class Failpoint:
+class Failpoint(Struct):
     """An action, and how many times the point is passed before it happens, once."""
 
     action: Action

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from zlib import crc32
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gridsidecar import lifecycle
 from gridsidecar.lifecycle import Begin, Insert, Me, Reception, Row
@@ -15,8 +17,7 @@ FIRST_LANE = 1000  # years from now
 LANE_WIDTH = 100  # years
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """`paused`: as far as this worker knows, the type may not start; the store looks again, under a lock."""
 
     paused: bool = False
@@ -27,8 +28,7 @@ class Flow:
 FREE = Flow()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
+class Pause(Struct, frozen=True, kw_only=True):
     """A task type that may not start now."""
 
     task_type: str
@@ -53,8 +53,7 @@ class Pause:
         return not self.ended and task_id != self.probe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerChange:
+class BreakerChange(Struct, frozen=True, kw_only=True):
     """A breaker paused a type, or a success ended that."""
 
     task_type: str
@@ -67,16 +66,14 @@ class BreakerChange:
 # -- what becomes of a start that is not to be ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Park:
+class Park(Struct, frozen=True, kw_only=True):
     """Its type is paused: the row alone keeps the task, and no clock brings it back. `rescues`: its worker died."""
 
     crashes: int = 0
     rescues: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reserve:
+class Reserve(Struct, frozen=True, kw_only=True):
     """Its place in the rate comes in `delay` seconds: it is back then, and starts without asking again."""
 
     delay: float

@@ -6,8 +6,9 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Literal
+
+from msgspec.structs import replace
 
 from gridsidecar import telemetry, wire
 from gridsidecar.config.settings import HookSettings

@@ -7,9 +7,11 @@ Three tables, one function each: `receive`, `decide` (an attempt ended), `reread
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gridsidecar.retry import LONGEST_RETRY_AFTER, RetryPolicy
 from gridsidecar.task import (
@@ -37,8 +39,7 @@ CANCELLED_ON_REQUEST = "cancelled on request"
 START_AGAIN_AFTER = 5.0  # seconds until a task whose handler could not start comes back
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """What the rules need of a task's row, read under its lock. Seconds are by the database's clock."""
 
     status: Status
@@ -64,8 +65,7 @@ class Row:
     silent_for: float | None = None  # seconds since the owner's last sign of life
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Me:
+class Me(Struct, frozen=True, kw_only=True):
     """The worker that asks: who it is, and what it holds in memory of this task."""
 
     worker_id: str
@@ -81,13 +81,11 @@ class Me:
 # -- what to do with a delivery ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Insert:
+class Insert(Struct, frozen=True, kw_only=True):
     """No row yet: insert it, running or (deferred) pending."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
+class Begin(Struct, frozen=True, kw_only=True):
     """Start the next attempt. `rescues`: the one before died with its worker."""
 
     attempt: int
@@ -96,25 +94,21 @@ class Begin:
     ahead: bool = False  # the row is to say that it was claimed before there was a slot for it
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Struct, frozen=True):
     """The row says that we run this attempt, memory does not: the claim's reply was lost. Start it, write nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Adopt:
+class Adopt(Struct, frozen=True):
     """Our attempt runs, its old delivery is dead: this one takes its place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True):
     """Nothing to do for this message: ack. `why` is for the log."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
+class Wait(Struct, frozen=True, kw_only=True):
     """Not now: an alarm after `delay` seconds, then ack."""
 
     delay: float
@@ -122,13 +116,11 @@ class Wait:
     leaseless: bool = False  # … in an earlier system: nobody can see whether it lives
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitSlot:
+class AwaitSlot(Struct, frozen=True):
     """It may start, but is claimed only with a slot: its worker's death shall count, and only after a start."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Close:
+class Close(Struct, frozen=True, kw_only=True):
     """The task ends here, without another run."""
 
     status: Status

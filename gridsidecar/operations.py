@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gridsidecar.broker import Broker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused

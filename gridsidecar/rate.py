@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SHAPE = "a number of starts per time, as 10/s, 100/1m or 5000/2h"
@@ -12,8 +13,7 @@ LATENESS = 1.0  # seconds that a start may be late for its place, as the shortes
 _RATE = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})?\s*([smhd])")
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """Starts are spread evenly: one place each `interval` seconds. As starts may be late, t seconds have at most one
     more than the places of t + `LATENESS` seconds."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 LONGEST_RETRY_AFTER = 24 * 3600.0  # seconds; a handler cannot park a task for longer
 
@@ -40,8 +41,7 @@ def setback(refusals: int, max_crashes: int) -> float | None:
     return None if refusals > max_crashes else min(LONGEST_SETBACK, FIRST_SETBACK * 2.0 ** min(refusals - 1, 10))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True, kw_only=True):
     """`max_retries` counts retries after the first attempt; times in seconds; `jitter` is a fraction of the delay."""
 
     max_retries: int = 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gridsidecar.clock import backoff
 from gridsidecar.config.settings import HandlerSettings, RetrySettings, retry_policy
@@ -19,8 +20,7 @@ from gridsidecar.task import Task
 LONGEST_BACKOFF = 60.0  # seconds
 
 
-@dataclass(slots=True)
-class StartBackoff:
+class StartBackoff(Struct):
     """How long a handler is left alone after starts that failed."""
 
     failures: int = 0
@@ -36,8 +36,7 @@ class StartBackoff:
         self.failures, self.until = 0, 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """One configured handler."""
 
     name: str

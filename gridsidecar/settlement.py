@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import assert_never
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
@@ -202,7 +203,7 @@ class Settlement:
         """Raises `RowRejected`."""
         row_id = message.kept or f"{KEPT}{uuid4().hex}"
         kept = await retry_until_available(
-            self._env, lambda: self._store.keep_refused(message, row_id, refused.error), starting=True
+            self._env, lambda: self._store.refusals.keep(message, row_id, refused.error), starting=True
         )
         telemetry.kept(row=row_id, reason=refused.reason, news=kept)
         if kept:
@@ -212,13 +213,13 @@ class Settlement:
         """Record and tell a refusal, once: what a row kept was told of when it got there."""
         kept = message.kept
         if kept is not None:
-            await retry_until_available(self._env, lambda: self._store.forget_refused(kept), starting=True)
+            await retry_until_available(self._env, lambda: self._store.refusals.forget(kept), starting=True)
             return
         noted = refused.task_id is None
         if refused.task_id is not None:
             noted = await retry_until_available(
                 self._env,
-                lambda: self._store.record_refused(message, str(refused.task_id), refused.error, task),
+                lambda: self._store.refusals.record(message, str(refused.task_id), refused.error, task),
                 starting=True,
             )
             await failpoints.reached("refusal_recorded")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gridsidecar.task import Status
 
@@ -37,8 +38,7 @@ class Steered(StrEnum):
         return cls(f"wrong_state:{status}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownRow:
+class KnownRow(Struct, frozen=True, kw_only=True):
     """What these rules need of a task's row, read under its lock."""
 
     status: Status

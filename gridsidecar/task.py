@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 
 class Status(StrEnum):
@@ -43,8 +45,7 @@ class ErrorType(StrEnum):
 # -- a message, as the broker carries it ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """A broker message: the producer's body and properties, untouched, and what we stamped on it.
 
     What is ours travels as `x-gridsidecar-*` headers; a producer's message has none of them.
@@ -76,8 +77,7 @@ class Message:
 # -- a task, as its producer wrote it ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Callback:
+class Callback(Struct, frozen=True, kw_only=True):
     """Whom a producer wants told of its task's end, and what it wants to hear again with it."""
 
     url: str | None = None
@@ -92,8 +92,7 @@ class Callback:
 NO_CALLBACK = Callback()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(Struct, frozen=True, kw_only=True):
     """What a producer asks for. `fields` is the whole decoded object, for the handler."""
 
     task_id: str
@@ -109,8 +108,7 @@ class Task:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """This worker owns this attempt of this task. id + attempt + worker fence every write."""
 
     task: Task
@@ -133,13 +131,11 @@ class Claim:
 # -- how an attempt ended ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(Struct, frozen=True):
     result: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(Struct, frozen=True, kw_only=True):
     """`retryable` None leaves it to the policy; `retry_after` is in seconds."""
 
     error: str
@@ -149,38 +145,32 @@ class Failed:
     traceback: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
+class Cancelled(Struct, frozen=True):
     """Someone asked for the end of this task and the handler is gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupted:
+class Interrupted(Struct, frozen=True):
     """Our own shutdown ended the handler; the task is given back and no retry is spent."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotStarted:
+class NotStarted(Struct, frozen=True):
     """The task was claimed, and no handler had it; it is given back and nothing is spent."""
 
 
-@dataclass(frozen=True, slots=True)
-class CannotStart:
+class CannotStart(Struct, frozen=True):
     """The command is missing or cannot be executed; the task is not to blame."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Disowned:
+class Disowned(Struct, frozen=True):
     """The row says that this attempt is no longer ours; the handler was killed and nothing may be written."""
 
 
 Outcome = Succeeded | Failed | Cancelled | Interrupted | NotStarted | CannotStart | Disowned
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """What one run of a handler used and left behind, kept with the attempt."""
 
     exit_code: int | None = None
@@ -196,23 +186,20 @@ class Report:
     notes: tuple[str, ...] = ()  # short facts for people: "late result", "exit 3 after a result", …
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """One attempt's end: what it means and what it cost."""
 
     outcome: Outcome
     report: Report = Report()
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """Where the next attempt of a task may go on: any JSON value of the handler's own."""
 
     data: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """0 – 100, or None to leave the figure as it is; message and checkpoint likewise."""
 
     percent: float | None = None
@@ -220,16 +207,14 @@ class Progress:
     checkpoint: Checkpoint | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """Some of an attempt's output, from its byte `start` on."""
 
     start: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(Struct, frozen=True):
     """What an attempt has said lately; and of what it said before, from which byte to which is not kept any more."""
 
     parts: tuple[Part, ...] = ()
@@ -247,8 +232,7 @@ class Settle(StrEnum):
     GIVE_BACK = "give_back"  # nack; a nudge where the delivery was handed off
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
+class Transition(Struct, frozen=True, kw_only=True):
     """The row's next state, as a value. Built by `lifecycle`, applied by `store` in one fenced write."""
 
     status: Status
@@ -269,8 +253,7 @@ class Transition:
 # -- what others are told ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskUpdate:
+class TaskUpdate(Struct, frozen=True, kw_only=True):
     """Something happened to a task and is stored: the one value that log lines, figures, notices, hooks and the
     callback sender are derived from.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 NESTED = ("data", "callback_data", "result")  # fields that have fields of their own
 PLAIN = (
@@ -25,8 +26,7 @@ class TemplateError(ValueError):
     """What is wrong with a template, and where."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """Texts and the paths of fields between them."""
 
     written: str

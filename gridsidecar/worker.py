@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import Clock
@@ -20,8 +21,7 @@ from gridsidecar.store import Aside
 from gridsidecar.task import Claim, Progress
 
 
-@dataclass(slots=True, eq=False)
-class HeldAttempt:
+class HeldAttempt(Struct, eq=False):
     """One attempt that this worker is to run, runs, or is about to settle."""
 
     claim: Claim
@@ -81,8 +81,7 @@ class Attempts:
         return [held for held in self._held.values() if held.claim.worker_id == lease.worker_id]
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(Struct, frozen=True):
     """One running sidecar: its surroundings, its names, and what it has in hand."""
 
     env: Environment

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
 
 from gridsidecar.task import Message
 
@@ -52,8 +53,7 @@ class Delivery(Protocol):
 Receive = Callable[[Delivery], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueInfo:
+class QueueInfo(Struct, frozen=True, kw_only=True):
     """What waits where, right now. None is what this broker cannot tell."""
 
     queue: str
@@ -65,8 +65,7 @@ class QueueInfo:
     unsettled: int | None = None  # in somebody's hands
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True, kw_only=True):
     """A message that was put away, and what is known of why; its own headers, without ours."""
 
     message: Message
@@ -74,7 +73,7 @@ class DeadLetter:
     queue: str | None  # the work queue it was refused on
     time: datetime | None  # aware, UTC
     attempts: int | None = None  # of a task that failed for good; None: its message was refused
-    remove: Callable[[], Awaitable[None]] = field(repr=False, compare=False)  # for good; call it last of all
+    remove: Callable[[], Awaitable[None]]  # for good; call it last of all
 
 
 class Broker(Protocol):

@@ -6,11 +6,11 @@ import asyncio
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
 from aiormq.abc import AbstractChannel
+from msgspec import Struct, field
 
 from gridsidecar import telemetry
 from gridsidecar.broker import leniency
@@ -70,8 +70,7 @@ class DirectChannel:
                 self._writer.write(b"".join(frames))
 
 
-@dataclass(slots=True)
-class _Half:
+class _Half(Struct):
     """A delivery of which more is to come."""
 
     tag: int

@@ -8,10 +8,11 @@ import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from gridsidecar import clock, telemetry
 from gridsidecar.broker import DeadLetter, QueueInfo, Receive

@@ -7,7 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gridsidecar import wire
 from gridsidecar.broker import QueueInfo, delays
@@ -38,22 +39,19 @@ SCHEMA = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A message on lease: `count` tells this lease from any other of the same row."""
 
     id: int
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     held: Held
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """What was ready, and the wall clock time at which the next hidden row comes back, if there is one."""
 
     taken: tuple[Taken, ...]

@@ -3,8 +3,9 @@ slots."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from gridsidecar.store import LETTER, OwedCallback
 
@@ -14,28 +15,24 @@ if TYPE_CHECKING:
     from gridsidecar.config.settings import BrokerSettings, CallbackSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """The receiver has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotDelivered:
+class NotDelivered(Struct, frozen=True):
     """This try failed; `retry_after` is what the receiver asked for, in seconds."""
 
     error: str
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hopeless:
+class Hopeless(Struct, frozen=True):
     """No further try can help: a target that may not be contacted, or a receiver that wants no more."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unavailable:
+class Unavailable(Struct, frozen=True):
     """Our own way out is closed (the broker is away, there is no room for it); the receiver is not to blame, and no try
     is spent. Tried again after `retry_in` seconds."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
+
+from msgspec import Struct, field
 
 from gridsidecar.clock import Clock
 
@@ -42,8 +43,7 @@ def _weight(size: int) -> int:
     return size if size > SMALL else 0
 
 
-@dataclass(eq=False, slots=True)
-class Place:
+class Place(Struct, eq=False):
     """One callback under way."""
 
     receiver: str
@@ -53,8 +53,7 @@ class Place:
     limit: asyncio.Timeout | None = None  # while it is tried
 
 
-@dataclass(slots=True)
-class Offer:
+class Offer(Struct):
     """The places that are free at one look, given to one callback after the other."""
 
     places: Places

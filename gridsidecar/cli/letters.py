@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gridsidecar import wire
 from gridsidecar.broker import Broker, DeadLetter
@@ -14,8 +15,7 @@ from gridsidecar.errors import EX_FAILED
 from gridsidecar.task import Task
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(Struct, frozen=True):
     """`content` is what the body means under the configuration of today."""
 
     dead: DeadLetter

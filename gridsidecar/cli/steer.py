@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct, field
 
 from gridsidecar.cli.queue import Queue, Yes
 from gridsidecar.cli.run import ConfigFile
@@ -40,8 +40,7 @@ Over = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What a command line asks for: of these tasks, or (without ids) of those that the filter names."""
 
     kind: Kind
@@ -53,8 +52,7 @@ class Wish:
     as_json: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class Named(Struct, frozen=True, kw_only=True):
     """The options that name tasks."""
 
     ids: list[str] = field(default_factory=list)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import Struct
 
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
@@ -85,8 +85,7 @@ def _settings(config: str | None, wait: bool, flags: dict[str, object]) -> Setti
     return load_parts(config, *needed, flags=flags)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """One task's fields, or a source of many and what they leave out."""
 
     fields: dict[str, Any]
@@ -94,8 +93,7 @@ class Order:
     wrap: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """What happens after sending; `limit` in seconds."""
 
     wait: bool

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gridsidecar.errors import UsageError
 from gridsidecar.wire.strict_json import JsonRefused, data_json, parse_json
@@ -15,8 +16,7 @@ CHUNK = 64 * 1024
 STDIN = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One JSON text, and where it stands: `line 3`, `item 3`."""
 
     place: str

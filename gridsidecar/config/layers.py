@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gridsidecar.config.references import Expanded
 from gridsidecar.config.yaml_tree import KeyPath, dotted, retyped
@@ -12,8 +13,7 @@ from gridsidecar.errors import Fault
 FLAGS = "command line"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     source: str  # a file's name, a variable's name, or the command line
     line: int | None = None
 

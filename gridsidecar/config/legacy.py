@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from urllib.parse import quote
+
+from msgspec import Struct, field
 
 from gridsidecar.errors import Fault
 
@@ -54,8 +55,7 @@ KUBERNETES = "tcp://"  # how it sets NAME_PORT for a service of that name
 EMPTY_COUNTS = frozenset({f"{_PREFIX}TABLE_PREFIX"})  # an empty prefix is a choice; elsewhere empty means not set
 
 
-@dataclass(frozen=True, slots=True)
-class FromVariables:
+class FromVariables(Struct, frozen=True):
     """`values` by dotted key, `names` the variable behind each."""
 
     values: dict[str, str] = field(default_factory=dict)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec import Struct, field
 
 from gridsidecar.errors import ConfigError, Fault
 
@@ -15,8 +15,7 @@ KeyPath = tuple[str | int, ...]
 MAX_VALUES = 100_000  # a small file of aliases can unfold into any number of values
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """`values` as written; `lines` by key path, from 1; `faults` found on the way."""
 
     values: dict[str, Any] = field(default_factory=dict)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from gridsidecar import wire
 from gridsidecar.clock import Clock
@@ -25,8 +26,7 @@ LARGE = 1024 * 1024  # bytes that a line of a task is padded with
 PROBE_S = 10.0  # how long a handler is given to show that it is persistent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """In seconds."""
 
     timeout: float = 60.0

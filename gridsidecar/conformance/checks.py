@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gridsidecar.conformance import cases, level0, level1, level2
 from gridsidecar.conformance.bench import Bench
 from gridsidecar.conformance.finding import Checked, Finding, Report, Status
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """`requirements` are ids of protocol/README.md."""
 
     name: str

@@ -11,9 +11,10 @@ import os
 import selectors
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TypedDict
+
+from msgspec import Struct
 
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import LimitSettings
@@ -29,8 +30,7 @@ _CHUNK = 65536
 DRAIN_S = 2.0  # how long output is awaited after the end, as for real
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line of a handler; `at` is seconds since its start."""
 
     at: float
@@ -39,8 +39,7 @@ class Line:
     heard: Event | Text | Ignored | Unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True):
     code: int | None
     signal: int | None
     at: float  # seconds since the start

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Status(StrEnum):
@@ -14,8 +16,7 @@ class Status(StrEnum):
     INCONCLUSIVE = "inconclusive"  # it could not be found out
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """`seen` is what happened, `advice` what the author is to do; both in plain words."""
 
     status: Status
@@ -23,8 +24,7 @@ class Finding:
     advice: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class Checked(Struct, frozen=True, kw_only=True):
     """A check with what it found."""
 
     name: str
@@ -39,8 +39,7 @@ class Checked:
         return replace(self, finding=replace(self.finding, status=Status.FAILED))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     mode: str  # oneshot | persistent
     guessed: bool  # the mode, from whether it says ready
     level: int

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from msgspec import Struct
+
 QUEUE = "demo"
 ORPHANED_AFTER = 60  # seconds without work until a sidecar whose demo was killed leaves by itself
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoTask:
+class DemoTask(Struct, frozen=True, kw_only=True):
     """One task of the demo: its handler, and how it must end."""
 
     name: str  # task id and task type

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, assert_never
+
+from msgspec import Struct
 
 from gridsidecar.clock import Clock, system_random
 from gridsidecar.task import Cancelled, Claim, Disowned, Ended, Interrupted, Outcome, Progress
@@ -130,8 +131,7 @@ def make_handlers(
     return {name: make(name, handler) for name, handler in settings.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandEnd:
+class CommandEnd(Struct, frozen=True, kw_only=True):
     """How a command that is no handler ended. All is well with exit code 0."""
 
     exit_code: int | None = None

@@ -6,9 +6,10 @@ import errno
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 _SHEBANG_BYTES = 256  # what the kernel reads of a script's first line
 _WORD = re.compile(rb"[^ \t]+")  # to the kernel a CR belongs to the name
@@ -31,8 +32,7 @@ class NotStartable(Exception):
     """One sentence: what is wrong with a command and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """What a handler or a hook runs, and where. `env` decides which PATH is searched."""
 
     name: str  # of the handler or hook, for messages

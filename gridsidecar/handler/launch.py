@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from gridsidecar.config.settings import LimitSettings
 from gridsidecar.wire import Spliced
@@ -16,8 +17,7 @@ from gridsidecar.wire import Spliced
 _EVENTS_FD = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class Start(Struct, frozen=True, kw_only=True):
     """What to start: a program, found already, with all that it gets."""
 
     program: str

@@ -13,8 +13,9 @@ import os
 import resource
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from gridsidecar.config.settings import LimitSettings
 from gridsidecar.handler import reaper
@@ -32,8 +33,7 @@ _OOM_SCORE_AFTER_S = 0.02  # a child that is gone by then cannot have taken much
 Sink = Callable[[bytes], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sinks:
+class Sinks(Struct, frozen=True, kw_only=True):
     """Who takes the output, chunk by chunk. Without `events` the child is offered no private pipe."""
 
     stdout: Sink
@@ -42,8 +42,7 @@ class Sinks:
     closed: Callable[[Sink | None], None] | None = None  # it lives, but has closed this one's pipe, or (None) its stdin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
+class Exit(Struct, frozen=True, kw_only=True):
     """How a child ended and what it used."""
 
     code: int | None

@@ -17,7 +17,8 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -31,8 +32,7 @@ _EACH = 1 << 24  # runs of one of several processes; beyond, only the supervisor
 _ALL = 1 << 36
 
 
-@dataclass(slots=True)
-class _Family:
+class _Family(Struct):
     """The children of this process, which are one list for all of it."""
 
     adopting: bool = field(default_factory=lambda: os.getpid() == 1)

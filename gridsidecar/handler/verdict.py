@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.handler import StopReason
@@ -36,8 +38,7 @@ class Cause(StrEnum):
                 assert_never(reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """The first terminal message; `late` when it came after we asked the process to end."""
 
     event: ResultEvent | ErrorEvent
@@ -45,16 +46,14 @@ class Said:
     unread: bool = False  # it could not be read: `event` says so, and how the process ended tells more
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """The whole of stdout as a result, and its size in bytes."""
 
     value: Any
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class End(Struct, frozen=True, kw_only=True):
     """All that is known of a process that is gone. Exactly one of `exit_code` and `signal` is set.
 
     Of a process that stays, which has said how its task ended, neither is.
@@ -78,8 +77,7 @@ class End:
         return self.stays and self.exit_code == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     outcome: Outcome
     notes: tuple[str, ...] = ()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gridsidecar.flow import BreakerChange
 from gridsidecar.notify import excerpt
@@ -20,8 +22,7 @@ NAME, ERROR, TRACE = 400, 1500, 4000
 TASK_ID = 1020  # 255 characters: never cut
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """What is counted together; without a `task_type`: all that is not counted apart."""
 
     status: Status
@@ -29,8 +30,7 @@ class Kind:
     error_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(Struct, frozen=True, kw_only=True):
     """One task's update, cut to what a message may carry."""
 
     moment: datetime

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import Protocol
+
+from msgspec import Struct
 
 from gridsidecar.addresses import Allowed
 from gridsidecar.clock import Clock
@@ -41,8 +42,7 @@ class Hearer(Protocol):
     async def close(self, limit: float) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One channel: what it tells of, and who takes that."""
 
     on: Container[str]
@@ -100,8 +100,7 @@ def make_notifier(
     return Notifier(lines, client)
 
 
-@dataclass(frozen=True, slots=True)
-class Making:
+class Making(Struct, frozen=True):
     """What all channels are made of. The check of the configuration has seen to it that each has what it needs."""
 
     client: HttpClient

@@ -10,6 +10,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from msgspec import Struct
+
 from gridsidecar import wire
 from gridsidecar.notify import excerpt
 from gridsidecar.task import TaskUpdate
@@ -22,8 +24,7 @@ FIELD, TRACE = 1500, 4000  # of one field in a text
 LARGEST_LOOKED_INTO = 1024 * 1024  # bytes of a value that is kept undecoded; in a larger one nothing is found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """Where the tasks of this worker's notices ran."""
 
     queue: str
@@ -99,8 +100,7 @@ def _json_start(value: Any, limit: int) -> str:
     return "".join(written)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wording:
+class Wording(Struct, frozen=True, kw_only=True):
     """The templates of one channel; None: our own words."""
 
     origin: Origin

@@ -6,10 +6,11 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from gridsidecar import telemetry
 from gridsidecar.outbound import NotSent
@@ -28,8 +29,7 @@ ADDRESSES_TRIED = 8
 PERMANENT = 500  # answers from here on are meant for good
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
+class Mail(Struct, frozen=True, kw_only=True):
     """One mail in plain text. `message_id` is the same when it is sent again."""
 
     message_id: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from msgspec import Struct
 
 from gridsidecar.errors import GridSidecarError
 
@@ -14,8 +15,7 @@ LONGEST_WAIT = 7 * 86400.0  # seconds; nobody means more
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What the other side said, whatever it means."""
 
     status: int

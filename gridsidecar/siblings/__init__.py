@@ -6,14 +6,15 @@ import asyncio
 import itertools
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from gridsidecar.siblings.channel import Channel, Message
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """How a process is doing."""
 
     idle: float  # seconds without work
@@ -21,8 +22,7 @@ class Figures:
     counts: Mapping[Any, int]  # ended attempts by status
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What a process found in the queue."""
 
     left: int | None  # messages that wait there; None: nobody knows
@@ -30,8 +30,7 @@ class Look:
     active_at: float  # unlike before when it had something to do meanwhile
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(Struct, frozen=True):
     """A word to leave."""
 
     why: str

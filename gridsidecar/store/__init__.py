@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
@@ -54,8 +54,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenStore:
+class OpenStore(Struct, frozen=True):
     """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, what handlers say,
     what is too old, what is paused, and for people."""
 

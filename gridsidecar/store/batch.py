@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gridsidecar.store.database import Database, RowRejected, Statement
 from gridsidecar.wire import JsonText, Spliced
@@ -14,8 +15,7 @@ HEAVIEST_FLUSH = 4 * 1024 * 1024  # characters, about; one operation alone may b
 FLUSHERS = 2  # flushes under way at once, each on its own connection
 
 
-@dataclass(slots=True)
-class _Operation:
+class _Operation(Struct):
     key: str
     statements: Sequence[Statement]
     weight: int

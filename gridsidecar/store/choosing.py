@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
 
 from gridsidecar.store import records
 from gridsidecar.store.database import Database
@@ -18,8 +19,7 @@ NEXT_PAGE = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class Filter(Struct, frozen=True, kw_only=True):
     """Tasks in one of these states, of a queue or of none, and (where they are given) of a type, with such an error,
     and created from `since` to before `until`. Times are aware."""
 

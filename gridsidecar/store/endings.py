@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gridsidecar.store.outbox import Owing
 from gridsidecar.store.records import ascii_only
@@ -14,8 +16,7 @@ PLAIN_ERROR = 500  # characters
 PLAIN_TYPE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """What one write says of an attempt's end."""
 
     transition: Transition
@@ -25,8 +26,7 @@ class End:
     in_history: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class Form(Struct, frozen=True, kw_only=True):
     """What is written of an end; the rest is left out."""
 
     log: bool = True  # with the traceback and the notes

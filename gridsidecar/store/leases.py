@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from gridsidecar import lifecycle, telemetry
 from gridsidecar.clock import Clock
@@ -20,8 +21,7 @@ from gridsidecar.task import ErrorType, Message
 UNREADABLE_GAP = 86400.0  # seconds until a row is looked at again that could not be read
 
 
-@dataclass(frozen=True, slots=True)
-class HeldRow:
+class HeldRow(Struct, frozen=True):
     """A row that says its worker runs this attempt."""
 
     task_id: str
@@ -141,8 +141,7 @@ class Leases:
         return await self._database.transact(collect)
 
 
-@dataclass(frozen=True, slots=True)
-class _Overdue:
+class _Overdue(Struct, frozen=True):
     """A row that is due, and the message that brings its task back; or why there is none."""
 
     task_id: str

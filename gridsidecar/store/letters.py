@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from uuid import uuid4
+
+from msgspec import Struct
 
 from gridsidecar.lifecycle import Close
 from gridsidecar.store.database import Statement
@@ -16,8 +17,7 @@ from gridsidecar.task import ErrorType, Status, Transition
 REASON_LIMIT = 1000  # characters of an error: it travels in a header
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """Why the task of a letter failed, as it is stored until the letter is sent."""
 
     error: str | None
@@ -43,8 +43,7 @@ class Cause:
         return f"{kind}: {self.error or 'no error text'}"
 
 
-@dataclass(frozen=True, slots=True)
-class Letters:
+class Letters(Struct, frozen=True):
     """Whether, and how, letters are owed by the tasks of one queue."""
 
     queries: Mapping[str, Query]

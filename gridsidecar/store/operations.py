@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Any
 from uuid import uuid4
+
+from msgspec import Struct
 
 from gridsidecar.errors import EX_FAILED, GridSidecarError
 from gridsidecar.steering import Steered
@@ -33,8 +34,7 @@ class NotDriven(GridSidecarError):
     exit_code = EX_FAILED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class Operation(Struct, frozen=True, kw_only=True):
     """What was asked, and how far it is."""
 
     id: str

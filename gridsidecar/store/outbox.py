@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from math import inf
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
+
+from msgspec import Struct
 
 from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock
@@ -34,8 +35,7 @@ class Owing(StrEnum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
+class Owed(Struct, frozen=True):
     """How, and why not better."""
 
     form: Owing = Owing.WHOLE
@@ -66,8 +66,7 @@ FIRST_LOOKED_AT = 64  # callbacks that are due for the longest
 ROWS_LOOKED_AT = 500  # … and then in the order of receivers, each look where the last one ended
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwedCallback:
+class OwedCallback(Struct, frozen=True, kw_only=True):
     """One callback in the hands of a sender. `id` is the same at every try; `tries` fences what is written about it."""
 
     task_id: str
@@ -88,8 +87,7 @@ class OwedCallback:
         return len(self.body) + (len(self.letter.body) if self.letter else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """What a look at the outbox gave."""
 
     callbacks: list[OwedCallback]

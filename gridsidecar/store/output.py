@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gridsidecar.store import records
 from gridsidecar.store.batch import Batch
@@ -18,16 +19,14 @@ _REPLACED = "\ufffd"  # what stands in a history for a byte that is no UTF-8
 _NO_TEXT = "\udcff"  # for such a byte, to be encoded and decoded again
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Some text without a gap."""
 
     text: str
     left_out: int = 0  # bytes before it that are not kept
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(Struct, frozen=True, kw_only=True):
     """What one attempt has said from some byte on, as far as it is known by now."""
 
     task_id: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from gridsidecar.flow import Pause, lane_bounds
 from gridsidecar.store import records
@@ -18,8 +19,7 @@ REASON_LIMIT = 1000  # characters
 BATCH = 500  # parked tasks that come back at once
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(Struct, frozen=True):
     """What came back of a pause that is over."""
 
     nudges: list[Message]

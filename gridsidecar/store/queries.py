@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
+
+from msgspec import Struct
 
 SCHEMA_VERSION = 10  # the newest migration in sql/
 LONGEST_NAME = 64  # characters of a table's name, in MySQL
@@ -25,8 +26,7 @@ _SIDE_TABLES = (
 _NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "mysql": "UTC_TIMESTAMP(3)"}
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """One statement. `text` has `:name` parameters, `template` has `%s` in the places of `names`.
 
     An INSERT that may carry several rows is also there in three parts: `head`, one `row` of values, `tail`. Of an
@@ -61,8 +61,7 @@ class Query:
         return self.template % tuple(["NULL" if value is None else writers[type(value)](value) for value in values])
 
 
-@dataclass(frozen=True, slots=True)
-class TableNames:
+class TableNames(Struct, frozen=True):
     """The tables of one installation: `<prefix><name>` for the tasks, side tables named after it."""
 
     tasks: str
@@ -116,8 +115,7 @@ def load_migrations(dialect: str, tables: TableNames) -> list[tuple[int, list[st
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Addition:
+class Addition(Struct, frozen=True):
     """`ALTER TABLE … ADD COLUMN IF NOT EXISTS …`, or `ADD KEY`, which MariaDB alone understands: look whether it is
     there, then run `statement`."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gridsidecar.flow import Park, Reserve
 from gridsidecar.lifecycle import Reception
 from gridsidecar.task import Claim
 
 
-@dataclass(frozen=True, slots=True)
-class TakenOver:
+class TakenOver(Struct, frozen=True):
     """An attempt that its worker will not end any more."""
 
     attempt: int
@@ -18,8 +17,7 @@ class TakenOver:
     silent_for: float | None  # seconds since its last sign of life, where that is known
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """What a delivery meant, and the claim where it may start an attempt."""
 
     reception: Reception | Park | Reserve

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gridsidecar.flow import Park, Pause, Reserve, lane
 from gridsidecar.rate import LATENESS, Rate
@@ -15,8 +16,7 @@ from gridsidecar.store.queries import Query
 from gridsidecar.task import Task
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(Struct, frozen=True):
     """What is asked and written of tasks that are due and do not start."""
 
     queries: Mapping[str, Query]

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
-from gridsidecar import lifecycle, telemetry
+from msgspec.structs import replace
+
+from gridsidecar import lifecycle
 from gridsidecar.clock import Clock
 from gridsidecar.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
 from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Resume, Row, Wait
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
-from gridsidecar.store.database import Connection, Database, RowRejected, Statement
+from gridsidecar.store.database import Connection, Database, Statement
 from gridsidecar.store.ends import CHECK_GRACE, Ends
 from gridsidecar.store.letters import Letters
-from gridsidecar.store.outbox import Owed, Owing
+from gridsidecar.store.outbox import Owed
 from gridsidecar.store.queries import Query
 from gridsidecar.store.received import Received, TakenOver
+from gridsidecar.store.refusals import Refusals
 from gridsidecar.store.shelf import Shelf
 from gridsidecar.task import (
-    NO_CALLBACK,
     Callback,
     Claim,
     ErrorType,
-    Message,
     Progress,
     Report,
     Status,
@@ -46,6 +46,7 @@ class Store:
         self._shelf = Shelf(queries, queue)
         self._letters = Letters(queries, queue, letters)
         self.ends = Ends(database, queries, queue, clock, self._batch, self._letters)
+        self.refusals = Refusals(queries, queue, clock, self._batch)
 
     # -- a delivery arrives -------------------------------------------------------------------------------------------
 
@@ -229,62 +230,6 @@ class Store:
     async def _look_up(self, task_id: str) -> Row | None:
         rows = await self._database.fetch(self._queries["row"], {"id": task_id})
         return records.row(rows[0]) if rows else None
-
-    async def record_refused(self, message: Message, task_id: str, error: str, task: Task | None = None) -> bool:
-        """Note an unusable message as `failed`, unless the id has a row: rubbish never touches a live task. A row that
-        was reopened for this message, and has seen no other, is closed again.
-
-        `task` is what it asks for, where it could be read at all.
-        """
-        for owed in (outbox.WHOLE, Owed(Owing.GIVEN_UP, error), Owed(Owing.NOTHING)):
-            try:
-                return await self._note_refusal(message, task_id, error, task, owed)
-            except RowRejected as problem:
-                last = problem
-        telemetry.warning("a refusal cannot be noted in the database", task_id=task_id, reason=str(last))
-        return False
-
-    async def _note_refusal(self, message: Message, task_id: str, error: str, task: Task | None, owed: Owed) -> bool:
-        """With less and less of its task where the database will not store it; at last with nothing but its id."""
-        whole = owed == outbox.WHOLE
-        if owed.form is Owing.NOTHING:
-            task = None
-        callback = task.callback if task else NO_CALLBACK
-        params = {
-            "id": task_id,
-            "task_type": task.task_type if task else "default",
-            "data": records.json_text(task.data) if task and whole else None,
-            "error": records.storable(error)[: records.ERROR_LIMIT] if whole else records.ascii_only(error, 500),
-            "error_type": ErrorType.VALIDATION.value,
-            "queue": self._queue,
-            "message_id": message.message_id if whole else None,
-        } | records.callback_columns(callback if whole else replace(callback, data=None))
-        refusal = Close(status=Status.FAILED, error=error, error_type=ErrorType.VALIDATION, crashes=0)
-        again = {name: params[name] for name in ("id", "error", "error_type")}
-        inserted, closed, *_ = await self._batch.write(
-            task_id,
-            (self._queries["insert_refused"], params),
-            (self._queries["refuse_again"], again),
-            *self._owed(callback, task_id, 0, refusal, owed),
-        )
-        return bool(inserted or closed)
-
-    async def keep_refused(self, message: Message, row_id: str, error: str) -> bool:
-        """Hold a message that no dead-letter queue takes, body and all, in a row of its own that maintenance sends
-        again at growing gaps; False when that row has it already. Raises `RowRejected`."""
-        if await self._changed_kept("keep_again", row_id):
-            return False
-        params = records.kept(message, row_id, self._queue, error)
-        await self._batch.write(row_id, (self._queries["insert_kept"], params))
-        return True
-
-    async def forget_refused(self, row_id: str) -> None:
-        """The dead-letter queue has taken what this row kept."""
-        await self._changed_kept("forget_kept", row_id)
-
-    async def _changed_kept(self, query: str, row_id: str) -> bool:
-        (changed,) = await self._batch.write(row_id, (self._queries[query], {"id": row_id}))
-        return bool(changed)
 
     async def is_running_one(self, task_type: str) -> bool:
         """Whether a live worker of this queue runs a task of this type now."""

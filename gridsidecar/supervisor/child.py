@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from gridsidecar.siblings import Figures, Leave, Look
 from gridsidecar.siblings.channel import Channel, Message

@@ -7,9 +7,11 @@ import os
 import secrets
 import socket
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from gridsidecar import failpoints, signals, telemetry
 from gridsidecar.clock import SystemClock
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """It holds secrets: it travels in a file without a name, and never on a command line."""
 
     settings: dict[str, Any]  # of the whole sidecar, as JSON

@@ -6,7 +6,8 @@ import errno
 import fcntl
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gridsidecar.clock import Clock
 
@@ -17,15 +18,13 @@ PAUSE = 30.0  # seconds between two tries while it cannot be written
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without locks answer
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """From now on lines are lost to the file."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mended:
+class Mended(Struct, frozen=True):
     """It takes lines again, after so many were lost to it."""
 
     lost: int

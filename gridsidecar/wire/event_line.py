@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from gridsidecar.wire.events import READERS, Channel, ErrorEvent, Event, Ignored, Text, Unreadable, read_error
 from gridsidecar.wire.fields import shown, task_id_problem

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct, field
 
 from gridsidecar.task import ErrorType
 from gridsidecar.wire.fields import shown
@@ -26,37 +27,31 @@ class Channel(Enum):
     STDOUT = "stdout"
 
 
-@dataclass(frozen=True, slots=True)
-class ProgressEvent:
+class ProgressEvent(Struct, frozen=True):
     percent: float | None  # 0 – 100
     message: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(Struct, frozen=True):
     level: str  # debug | info | warning | error
     message: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class HeartbeatEvent:
+class HeartbeatEvent(Struct, frozen=True):
     """The handler lives."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointEvent:
+class CheckpointEvent(Struct, frozen=True):
     data: Any
 
 
-@dataclass(frozen=True, slots=True)
-class ResultEvent:
+class ResultEvent(Struct, frozen=True):
     result: Any
     size: int  # bytes of the result as JSON
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorEvent:
+class ErrorEvent(Struct, frozen=True):
     error: str
     error_type: str = ErrorType.HANDLER_ERROR
     retryable: bool | None = None
@@ -64,28 +59,24 @@ class ErrorEvent:
     traceback: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyEvent:
+class ReadyEvent(Struct, frozen=True):
     sdk: str | None
     capabilities: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """Plain log text."""
 
     line: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(Struct, frozen=True):
     """Counted, never fatal."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """It claims to be a result or an error and cannot be read as one, or not whose it is: it fails the attempt."""
 
     reason: str

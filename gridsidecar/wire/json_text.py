@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 from typing import Any
+
+from msgspec import Struct
 
 from gridsidecar.task import Message
 from gridsidecar.wire.body import body_chunks, text_pieces
@@ -15,8 +16,7 @@ from gridsidecar.wire.strict_json import data_json, readable_json
 _FOREIGN = re.compile("[^\x00-\x7f]+")
 
 
-@dataclass(frozen=True, slots=True)
-class JsonText:
+class JsonText(Struct, frozen=True):
     """A value that was checked and not decoded. It holds no text of its own: `start` and `end` are its place in the
     inflated body of `message`, which is inflated again, a piece at a time, whenever the text is wanted."""
 
@@ -63,8 +63,7 @@ def _escaped(found: re.Match[str]) -> str:
     return encode_basestring_ascii(found[0])[1:-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Spliced:
+class Spliced(Struct, frozen=True):
     """JSON with large values in it, in parts; only one piece of it is ever in memory."""
 
     parts: tuple[bytes | JsonText, ...]

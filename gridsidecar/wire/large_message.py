@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from gridsidecar.task import Message, Task
 from gridsidecar.wire.body import BodyRefused, check_text, inflated_size, large_body

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
@@ -15,7 +14,7 @@ from gridsidecar.task import Message
 from gridsidecar.wire.strict_json import data_json
 
 _DEFAULTS = Message(body=b"")
-_NAMES = tuple(field.name for field in dataclass_fields(Message) if field.name != "body")
+_NAMES = tuple(name for name in Message.__struct_fields__ if name != "body")
 _values = attrgetter(*_NAMES)
 _DEFAULT_VALUES: tuple[Any, ...] = _values(_DEFAULTS)
 

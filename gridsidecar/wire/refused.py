@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gridsidecar.task import Task
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """`reason` is a stable slug for a header, `error` a sentence for people; `task_id` is set only when usable, `task`
     only when it could be read and is refused all the same, maybe without what is large in it."""
 

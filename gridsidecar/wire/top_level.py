@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
@@ -25,8 +26,7 @@ _STEPS_OF_A_KEY = 20
 _CUT_OFF, _BROKEN = -1, -2  # in place of where a value ends
 
 
-@dataclass(slots=True)
-class TopLevel:
+class TopLevel(Struct):
     """The keys of one object with their values as they are written; a value that is not whole is empty."""
 
     written: dict[str, str] = field(default_factory=dict)

@@ -6,12 +6,12 @@ import asyncio
 import socket
 import threading
 import time
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gridsidecar.notify import email
 from gridsidecar.notify.words import CHINESE, ENGLISH

@@ -193,10 +193,10 @@ async def test_a_cancelled_task_ends_without_the_callback_that_is_refused(two: T
 async def test_a_message_is_refused_whatever_of_it_can_be_noted(two: Two, guard: Guard) -> None:
     guard.refuse("INSERT", "NEW.data IS NOT NULL")
     asked = task(fields={"callback": ASKED, "data": "x"})
-    assert await two.a.tasks.record_refused(Message(body=b"x"), "t", "no handler й", asked)
+    assert await two.a.tasks.refusals.record(Message(body=b"x"), "t", "no handler й", asked)
     assert (two.rows.row()["status"], two.rows.row()["error_message"]) == ("failed", "no handler ?")
     guard.refuse("INSERT", "NEW.id = 'u'")
-    assert not await two.a.tasks.record_refused(Message(body=b"x"), "u", "no handler", asked)
+    assert not await two.a.tasks.refusals.record(Message(body=b"x"), "u", "no handler", asked)
 
 
 async def test_a_refused_claim_says_whether_it_may_pass(two: Two, guard: Guard) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from gridsidecar.flow import Flow, Park, Reserve
 from gridsidecar.lifecycle import Begin, Close, Drop, Insert, Resume, Wait

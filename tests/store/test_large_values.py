@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gridsidecar.lifecycle import Insert
 from gridsidecar.task import Message, Succeeded, Task

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gridsidecar.lifecycle import Close
 from gridsidecar.steering import Steered
@@ -184,9 +185,9 @@ async def test_a_row_without_an_attempt_that_is_cancelled_owes_one(two: Two) -> 
 
 async def test_a_refused_task_owes_one_where_its_message_says_to_whom(two: Two) -> None:
     message = Message(body=b"{}")
-    assert await two.a.tasks.record_refused(message, "t", "no handler", MESSAGE)
-    assert not await two.a.tasks.record_refused(message, "t", "no handler", MESSAGE)
-    assert await two.a.tasks.record_refused(message, "unread", "priority must be 0 – 9")
+    assert await two.a.tasks.refusals.record(message, "t", "no handler", MESSAGE)
+    assert not await two.a.tasks.refusals.record(message, "t", "no handler", MESSAGE)
+    assert await two.a.tasks.refusals.record(message, "unread", "priority must be 0 – 9")
     (body,) = bodies(two)
     assert (body["task_id"], body["result"]) == ("t", {"error": "no handler", "error_type": "ValidationError"})
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gridsidecar.lifecycle import Begin, Close, Wait
 from gridsidecar.steering import Steered
@@ -325,7 +325,7 @@ async def test_retry_by_hand_only_of_what_failed_or_was_cancelled(two: Two) -> N
 
 async def test_retry_by_hand_not_of_a_message_that_was_refused(two: Two) -> None:
     """There is nothing to send: the message is with the dead letters."""
-    assert await two.a.tasks.record_refused(Message(body=b"rubbish"), "t", "not JSON")
+    assert await two.a.tasks.refusals.record(Message(body=b"rubbish"), "t", "not JSON")
     before = two.rows.row()
     assert await retry_by_hand(two.a, "t") is None
     assert two.rows.row() == before

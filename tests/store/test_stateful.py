@@ -6,7 +6,6 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 
 from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Me, Resume, Wait
 from gridsidecar.steering import Steered

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.lifecycle import Begin, Insert, Me, decide

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pymysql.err
+from msgspec.structs import replace
 
 from gridsidecar.errors import AccessRefused
 from gridsidecar.store.mysql.connection import Session

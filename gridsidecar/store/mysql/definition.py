@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 _STRING = r"'(?:[^'\\]|\\.|'')*'"
 _ARGUMENTS = rf"\((?:{_STRING}|[^()'])*\)"
@@ -28,8 +30,7 @@ _CAPACITY = {"tinytext": 255, "text": 65_535, "mediumtext": 16_777_215}
 _UNBOUNDED = 4_294_967_295
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(Struct, frozen=True, kw_only=True):
     """One column. `default` and `on_update` are SQL; `rest` is whatever else is told of it: comment, check."""
 
     name: str
@@ -78,8 +79,7 @@ class Column:
         return " ".join(parts) + self.rest
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One index. `columns` holds plain names, unless only a part or an expression is indexed."""
 
     kind: str  # primary | unique | fulltext | …, empty for any other
@@ -90,8 +90,7 @@ class Key:
         return f"KEY `{self.name}` ({', '.join(f'`{column}`' for column in self.columns)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """Columns by their name in lower case, as MySQL compares names."""
 
     columns: dict[str, Column]

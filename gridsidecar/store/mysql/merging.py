@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from gridsidecar.store.database import Params, Statement
 from gridsidecar.store.mysql.literal import Sql
@@ -13,8 +14,7 @@ from gridsidecar.store.queries import Query
 Writers = Mapping[type, Callable[[Any], str]]
 
 
-@dataclass(slots=True)
-class Merged:
+class Merged(Struct):
     """One statement of the batch, and the places of the writes that it carries."""
 
     query: Query
