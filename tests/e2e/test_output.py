@@ -43,7 +43,7 @@ print(json.dumps({"gs": 1, "type": "ready"}), flush=True)
 for line in sys.stdin:
     task = json.loads(line)
     if task.get("type") == "task":
-        for _ in range(15):
+        for _ in range(60):
             print("this is", task["task_id"], flush=True)
             time.sleep(0.1)
         print(json.dumps({"gs": 1, "type": "result", "task_id": task["task_id"], "result": 1}), flush=True)
@@ -310,7 +310,7 @@ async def test_the_text_of_a_process_that_stays_is_its_tasks_own(embedded_place:
         await eventually(lambda task_id=task_id: live(place, folder, task_id))  # type: ignore[misc]
     await eventually(lambda: place.all_ended(2))
     for task_id in ("t0", "t1"):
-        assert place.attempts(task_id)[0]["log_head"] == f"this is {task_id}\n" * 15
+        assert place.attempts(task_id)[0]["log_head"] == f"this is {task_id}\n" * 60
     assert parts(place)["n"] == 0
 
 

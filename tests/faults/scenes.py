@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 from tests.faults.history import History, Sent
 from tests.faults.stage import RETRY_DELAY, Stage
@@ -124,4 +125,26 @@ async def second_copy(stage: Stage) -> tuple[Sidecar, History]:
     await eventually(lambda: stage.place.journal.started)
     assert stage.proxy is not None
     stage.proxy.cut()
+    return sidecar, History.of(stage.place, OK)
+
+
+async def paused(stage: Stage) -> tuple[Sidecar, History]:
+    """A task whose type is paused when it comes, for some seconds."""
+    sidecar = stage.start(stage.config(), failpoints=stage.armed)
+    await sidecar.ready()
+    async with stage.place.opened() as store:
+        await store.pauses.pause("default", datetime.now(UTC) + timedelta(seconds=5))
+    await eventually(lambda: sidecar.text.count("task type paused") >= stage.processes)
+    await stage.place.publish(stage.task(OK))
+    return sidecar, History.of(stage.place, OK)
+
+
+async def tripped(stage: Stage) -> tuple[Sidecar, History]:
+    """A task whose type a breaker holds back: after the cool-down it is the one that is tried."""
+    sidecar = stage.start(stage.config(), failpoints=stage.armed)
+    await sidecar.ready()
+    async with stage.place.opened() as store:
+        await store.pauses.trip("default", 4, "all failed")
+    await eventually(lambda: sidecar.text.count("task type paused") >= stage.processes)
+    await stage.place.publish(stage.task(OK))
     return sidecar, History.of(stage.place, OK)

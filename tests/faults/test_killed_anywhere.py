@@ -39,6 +39,9 @@ SCENES: dict[str, Scene] = {
     "sent_anew": scenes.no_slot,
     "entrusted": scenes.no_delays,
     "adopted": scenes.second_copy,
+    "parked": scenes.paused,
+    "released": scenes.paused,
+    "probe_taken": scenes.tripped,
 }
 SERVERS_ONLY = {"entrusted", "adopted"}  # what brings them about is a matter of RabbitMQ
 
@@ -72,6 +75,10 @@ async def test_killed_at(point: str, where: str, request: pytest.FixtureRequest,
             assert place.row("ok")["handed_off"] == 1, "acked before the store was told"
         place.journal.kill(left_running(place.journal))
         scenes.send_callbacks_now(place)  # what it had in its hands is due again when its lease is over
-        if point == "next_look_moved":  # a nudge that was never sent costs the time until the next look
+        if point in (
+            "next_look_moved",
+            "released",
+            "probe_taken",
+        ):  # a nudge that was never sent costs the time until the next look
             scenes.look_now(place)
         await finish(stage, history)

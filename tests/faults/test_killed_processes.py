@@ -52,6 +52,6 @@ async def test_a_process_is_killed_at(point: str, where: str, request: pytest.Fi
 def all_ended(point: str, place: Place, count: int) -> bool:
     """Both processes may die in turn: what runs then is noted, and a nudge that was never sent is due again."""
     place.journal.note_dead()
-    if point == "next_look_moved":
+    if point in ("next_look_moved", "released", "probe_taken"):
         scenes.look_now(place)
     return place.all_ended(count)

@@ -23,6 +23,7 @@ class _Way:
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
     swallowing: bool = False
     bytes_left: int | None = None  # until everything is cut
+    last_words: bytes | None = None  # once they have gone this way, what comes the other way vanishes
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +100,10 @@ class Proxy:
         for direction in directions or BOTH:
             self._ways[direction].swallowing = True
 
+    def swallow_replies(self, after: bytes) -> None:
+        """Once these bytes have gone to the server, no connection hears from it any more."""
+        self._ways["upstream"].last_words = after
+
     def forget(self) -> None:
         """Swallow both ways what is on the connections of now; new ones work. So does a firewall that restarts."""
         for pair in self._pairs:
@@ -119,7 +124,7 @@ class Proxy:
         """All bytes flow again, without delay."""
         self.delay = 0.0
         for way in self._ways.values():
-            way.swallowing, way.bytes_left = False, None
+            way.swallowing, way.bytes_left, way.last_words = False, None, None
             way.flowing.set()
         for pair in list(self._pairs):
             if pair.swallowed:
@@ -182,6 +187,8 @@ class Proxy:
         if way.swallowing or pair.forgotten:
             pair.swallowed = True
             return
+        if way.last_words is not None and way.last_words in chunk:
+            self.swallow("downstream")
         if way.bytes_left is not None:
             chunk = chunk[: way.bytes_left]
             way.bytes_left -= len(chunk)
