@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
-
-from msgspec.structs import replace
 
 from benchmarks.bench import Bench, Contestant, Scenario
 

@@ -85,7 +85,7 @@ class AttemptRunner:
         """The slot is taken when the handler may start and free when it has ended, for whoever is next."""
         try:
             held.stop.listen(held.place.give_up)
-            if not await held.place.slot() or (held.claim.ahead and not self._worker.may_start(held)):
+            if not await held.place.slot() or not self._worker.may_start(held):
                 return Ended(_without_a_slot(held.stop.reason))
             if self._before is not None:
                 await self._before(held, route)

@@ -95,7 +95,13 @@ class Worker(Struct, frozen=True):
             held.stop.request(StopReason.SHUTDOWN)
 
     def may_start(self, held: HeldAttempt) -> bool:
-        """Whether its claim surely stands: what waited for a slot while our lease ran out may be somebody else's."""
+        """Whether its claim surely stands, which may be somebody else's if our lease ran out while it waited, and its
+        type has not been paused since."""
+        pause = self.env.paused.get(held.claim.task.task_type)
+        if pause is not None and pause.holds(held.claim.task_id):
+            return False
+        if not held.claim.ahead:
+            return True
         lease = self.identity.of(held.claim.worker_id)
         return lease is not None and lease.live and lease.live_since <= held.claimed_at
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,9 @@ def make_task(fields: Mapping[str, Any], max_bytes: int) -> Task:
     It is read back as a worker will read it, so that its producer hears of a mistake and not the dead-letter queue.
     """
     given = fields.get("task_id")
+    for name, value in fields.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadTask(f"{name} is {value}: it must be a number of seconds")
     body = data_json({"task_id": uuid.uuid4().hex if given is None else given, **_without_id(fields)}).encode()
     found = wire.decode_task(Message(body=body), max_bytes)
     if isinstance(found, wire.Refused):

@@ -63,14 +63,19 @@ class Named(Struct, frozen=True, kw_only=True):
     until: str | None
     everything: bool
 
-    def filter(self, queue: str, default: tuple[Status, ...], now: datetime) -> Filter:
-        """UsageError where they contradict each other, or name nothing."""
+    def filter(self, queue: str, default: tuple[Status, ...], now: datetime, also: tuple[Status, ...] = ()) -> Filter:
+        """UsageError where they contradict each other, or name nothing. `default` and `also` are the states that can be
+        meant."""
         from gridsidecar.cli.since import moment
         from gridsidecar.store import Filter
 
         options = any((self.states, self.task_type, self.error_type, self.since, self.until))
         if self.ids and (options or self.everything):
             raise UsageError("ids and filters exclude each other")
+        if "" in self.ids:
+            raise UsageError("an id of a task has 1 to 255 characters")
+        if vain := [state for state in self.states if state not in default + also]:
+            raise UsageError(f"--status {vain[0]}: it can be {', '.join(default + also)}")
         if self.everything and options:
             raise UsageError("--all and other filters exclude each other")
         if not (self.ids or options or self.everything):
@@ -164,7 +169,7 @@ def retry(
         until=until,
         everything=everything,
     )
-    chosen = named.filter(settings.broker.queue, (Status.FAILED,), SystemClock().now())
+    chosen = named.filter(settings.broker.queue, (Status.FAILED,), SystemClock().now(), (Status.CANCELLED,))
     spread = span_of(over, "--over", LONGEST_SPREAD)
     wish = Wish(Kind.RETRY, named.ids, chosen, spread, yes, dry_run, as_json)
     raise typer.Exit(asyncio.run(steer(settings, wish)))

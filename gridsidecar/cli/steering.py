@@ -60,7 +60,8 @@ class Report:
 
     def _line(self, task_id: str, outcome: Steered) -> str:
         if self._as_json:
-            return json_text({"task_id": task_id, "outcome": outcome.value, "done": outcome.done})
+            said = {"task_id": task_id, "outcome": outcome.value, "done": outcome.done}
+            return json_text(said | {"dry_run": True} if self._dry_run else said)
         return f"{clean(task_id)}  {words_of(outcome)}"
 
     def bar(self, total: int) -> AbstractContextManager[Any]:

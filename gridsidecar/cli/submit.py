@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,6 +72,8 @@ def submit(
         "priority": priority,
     }
     fields |= {"timeout": timeout, "defer_by": defer_by, "defer_until": defer_until}
+    if defer_by is not None and defer_until is not None:
+        raise UsageError("--defer-by and --defer-until exclude each other")
     given = {name: value for name, value in fields.items() if value is not None}
     order = _order(_one_source(source, file), given, data, wrap)
     waiting = _waiting(wait, wait_timeout, as_json)
@@ -104,6 +107,8 @@ class Waiting(Struct, frozen=True):
 def _waiting(wait: bool, limit: float | None, as_json: bool) -> Waiting:
     if limit is not None and not wait:
         raise UsageError("--wait-timeout needs --wait")
+    if limit is not None and not 0 <= limit < math.inf:
+        raise UsageError(f"--wait-timeout is {limit}: it must be a number of seconds")
     return Waiting(wait, limit, as_json)
 
 
