@@ -32,6 +32,7 @@ class Environment:
         self.refusal: AccessRefused | None = None  # what this run ends for
         self.refused = asyncio.Event()
         self.paused: dict[str, Pause] = {}  # task types that may not start, as they were read last
+        self.paused_at: dict[str, float] = {}  # when that was first known here, monotonic seconds
         self.listeners: list[Callable[[TaskUpdate], None]] = []  # called in turn; they must neither block nor raise
 
     def end_for(self, refusal: AccessRefused) -> None:

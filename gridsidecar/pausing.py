@@ -48,6 +48,8 @@ class Pausing:
         before = self._env.paused
         now = {pause.task_type: pause for pause in found if not pause.ended}
         self._env.paused = now
+        moment = self._env.clock.monotonic()
+        self._env.paused_at = {task_type: self._env.paused_at.get(task_type, moment) for task_type in now}
         for task_type in now.keys() - before.keys():
             self._begins(now[task_type])
         for task_type in before.keys() - now.keys():

@@ -98,7 +98,9 @@ class Worker(Struct, frozen=True):
         """Whether its claim surely stands, which may be somebody else's if our lease ran out while it waited, and its
         type has not been paused since."""
         pause = self.env.paused.get(held.claim.task.task_type)
-        if pause is not None and pause.holds(held.claim.task_id):
+        # A claim made after that was heard found in the store that the pause is over.
+        unheard = pause is not None and held.claimed_at < self.env.paused_at[pause.task_type]
+        if pause is not None and unheard and pause.holds(held.claim.task_id):
             return False
         if not held.claim.ahead:
             return True

@@ -76,4 +76,4 @@ class Replay:
         if isinstance(answer, Reopening):
             return letter.dead.message
         state = answer.value.partition(":")[2] or answer.value
-        return f"its task has not failed, it is {state}: another message for it would be dropped"
+        return f"its task has not failed, it is {state}, and drops a message more; `gridsidecar dead drop` removes it"

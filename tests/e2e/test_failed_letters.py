@@ -127,11 +127,11 @@ async def test_one_that_dies_behind_it_sends_it_twice_and_it_is_replayed_once(an
     assert [letter["task_id"] for letter in listed(place)] == ["t", "t"]
     done = dead(place, "replay", "--all")
     assert (done.returncode, done.stdout) == (1, "t\n")
-    assert "t: its task is pending by now; only one that is still failed can be retried" in done.stderr
+    assert "t: its task has not failed, it is pending, and drops a message more" in done.stderr
     start(config(place, place.job("done")))
     await eventually(lambda: place.status("t") == "success")
     assert [letter["task_id"] for letter in listed(place)] == ["t"]
-    assert "its task is success by now" in dead(place, "replay", "t").stderr
+    assert "its task has not failed, it is success" in dead(place, "replay", "t").stderr
 
 
 @pytest.mark.timeout(180)
