@@ -132,15 +132,15 @@ async def test_what_is_claimed_ahead_of_its_slot_is_given_back_and_parked(place:
 
 async def test_delayed_and_retrying_tasks_of_a_paused_type_wait_for_its_end(any_place: Place, start: Start) -> None:
     place = any_place
-    handlers = {"mail": switch(place, retry={"max_retries": 3, "delay": 1})}
+    handlers = {"mail": switch(place, retry={"max_retries": 3, "delay": 10})}  # longer than a command takes
     sidecar = start(place.config(handlers))
     await sidecar.ready()
     broken(place).touch()
-    delayed = {"task_id": "delayed", "task_type": "mail", "defer_by": 3}
+    delayed = {"task_id": "delayed", "task_type": "mail", "defer_by": 10}
     await place.publish(delayed, *mails(1, "again"))
     await eventually(lambda: place.status("again0") == "retrying")
     command(place, "pause", "mail")
-    await eventually(lambda: parked(place) == 2)
+    await eventually(lambda: parked(place) == 2, timeout=60)
     rows = place.row("delayed"), place.row("again0")
     assert [row["status"] for row in rows] == ["pending", "retrying"]
     assert rows[1]["retry_count"] == len(place.attempts("again0"))

@@ -374,6 +374,8 @@ async def test_starts_are_spread(any_place: Place, start: Start) -> None:
         (("--all", "--type", "x"), "--all and other filters exclude each other"),
         (("--since", "1h", "--until", "2h"), "--since is not before --until"),
         (("--since", "tomorrow"), "--since 'tomorrow' is no time"),
+        (("--status", "success"), "--status success: it can be"),
+        (("",), "an id of a task has 1 to 255 characters"),
         (("--until", "1000000000000d"), "--until '1000000000000d' is no time"),
     ],
 )
