@@ -99,7 +99,7 @@ async def test_a_type_is_paused_while_messages_flow_and_the_others_go_on(
     await eventually(lambda: place.all_ended(45))
     assert place.statuses() == {"success": 45}
     assert all(len(place.attempts(f"m{n}")) == 1 for n in range(20))
-    assert sidecar.text.count("task type resumed") == processes
+    await eventually(lambda: sidecar.text.count("task type resumed") == processes)  # each hears of it in its own second
     await eventually(lambda: place.fetch(f"select * from {TASKS}_pauses") == [])
 
 
