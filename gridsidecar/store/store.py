@@ -125,21 +125,24 @@ class Store:
             case Close():
                 assert row is not None
                 if reception.completes:
-                    params = records.new_row(task, me, max_retry_count, self._queue)
-                    await connection.execute(self._queries["complete_unseen"], params)
-                    row = replace(row, callback=task.callback)
+                    row = await self._complete(connection, task, me, row, max_retry_count)
                 await self._close(connection, task.task_id, row, reception, owed)
                 return Received(reception, None, row.attempt, _taken_over(row, reception))
-            case Park() if row is None:
-                return await self._insert(connection, task, me, max_retry_count, owed, flow)
-            case Park():
-                assert row is not None
+            case Park() if row is not None:
                 return await self._put_off(connection, task, row, reception)
+            case Park():
+                return await self._insert(connection, task, me, max_retry_count, owed, flow)
             case Adopt() | Drop() | Wait() | AwaitSlot():
                 pass
             case _:
                 assert_never(reception)
         return Received(reception, attempt=row.attempt if row else 0)
+
+    async def _complete(self, connection: Connection, task: Task, me: Me, row: Row, max_retry_count: int) -> Row:
+        """A row that was cancelled before its message came gets what that says."""
+        params = records.new_row(task, me, max_retry_count, self._queue)
+        await connection.execute(self._queries["complete_unseen"], params)
+        return replace(row, callback=task.callback)
 
     async def _later(self, connection: Connection, row: Row, start: Begin, flow: Flow) -> Reserve | None:
         """The place that this start has in its handler's rate; None: now, or no rate limits it."""
