@@ -52,7 +52,7 @@ def submit(
     priority: Annotated[str | None, typer.Option(help="0 - 9, low, normal, high or urgent.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one attempt may take.")] = None,
     defer_by: Annotated[float | None, typer.Option(help="Start in so many seconds.")] = None,
-    defer_until: Annotated[str | None, typer.Option(help="Start at this time, ISO 8601.")] = None,
+    defer_until: Annotated[str | None, typer.Option(help="Start at this time, ISO 8601; overrules --defer-by.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the tasks until all have ended.")] = False,
     wait_timeout: Annotated[float | None, typer.Option(help="Stop waiting after so many seconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a task.")] = False,
@@ -72,8 +72,6 @@ def submit(
         "priority": priority,
     }
     fields |= {"timeout": timeout, "defer_by": defer_by, "defer_until": defer_until}
-    if defer_by is not None and defer_until is not None:
-        raise UsageError("--defer-by and --defer-until exclude each other")
     given = {name: value for name, value in fields.items() if value is not None}
     order = _order(_one_source(source, file), given, data, wrap)
     waiting = _waiting(wait, wait_timeout, as_json)

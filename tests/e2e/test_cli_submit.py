@@ -185,7 +185,6 @@ def test_500_lines_are_all_confirmed(folder: Path) -> None:
         (["--type", "t", "--wait", "--wait-timeout", "-1"], "--wait-timeout is -1"),
         (["--defer-by", "nan"], "defer_by is nan"),
         (["--timeout", "inf"], "timeout is inf"),
-        (["--defer-by", "1", "--defer-until", "2030-01-01"], "exclude each other"),
         (["--no-such-flag"], "No such option"),
     ],
 )
