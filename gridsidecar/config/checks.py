@@ -57,6 +57,9 @@ def _urls(settings: Settings) -> Iterator[Problem]:
         problem = url_problem(url, schemes)
         if problem is not None:
             yield path, problem
+    address = settings.broker.management_url
+    if address is not None and (problem := _web_problem(address, ("http", "https"))) is not None:
+        yield ("broker", "management_url"), problem
 
 
 def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:

@@ -33,7 +33,8 @@ class BrokerSettings(Section):
 
     url: str = Field(description="amqp:// or amqps:// for RabbitMQ, sqlite:///file.db for the embedded queue.")
     management_url: str | None = Field(
-        default=None, description="URL of RabbitMQ's management plugin, for what AMQP itself cannot tell."
+        default=None,
+        description="http://user:password@host:15672: RabbitMQ's management plugin, for what AMQP cannot tell.",
     )
     queue: QueueName = Field(default="task_queue", description="Name of the work queue.")
     declare_queue: bool = Field(

@@ -325,7 +325,6 @@ def test_a_handler_that_stays_speaks_the_protocol(write: Write, key: str, value:
 # -- features to come -------------------------------------------------------------------------------------------------
 
 CHANGED: dict[str, dict[str, object]] = {
-    "broker.management_url": {"broker.management_url": "http://h:15672"},
     "http": {"http.listen": "127.0.0.1:8080"},
 }
 
