@@ -33,6 +33,7 @@ from gridsidecar.output_log import OutputLog
 from gridsidecar.pausing import Pausing
 from gridsidecar.routes import Routes
 from gridsidecar.run_limits import RunLimits
+from gridsidecar.shutdown import FAREWELL
 from gridsidecar.siblings import Figures, Leave, Look, Siblings
 from gridsidecar.slots import Slots
 from gridsidecar.statistics import Statistics
@@ -42,7 +43,6 @@ from gridsidecar.waiting import pause
 from gridsidecar.worker import Attempts, Worker
 
 PATIENCE_BESIDE_OTHERS = 5.0  # seconds
-FAREWELL = 5.0  # seconds for the last notices, for the lease's goodbye, and for callbacks when a signal ends us
 
 
 class RunOptions(Struct, frozen=True):
