@@ -99,11 +99,15 @@ class AmqpBroker:
         info = await self._topology.info(self._consuming)
         if self._settings.management_url is None or not info.exists:
             return info
+        management = Management(self._settings)
         try:
-            return replace(info, unsettled=(await Management(self._settings).queue()).unsettled)
+            await management.open()
+            return replace(info, unsettled=(await management.queue()).unsettled)
         except (BrokerUnavailable, AccessRefused) as error:
             telemetry.warning("the management API does not tell what is in hand", reason=str(error))
             return info
+        finally:
+            await management.close()
 
     async def purge(self) -> int:
         return await self._topology.purge(self._consuming)

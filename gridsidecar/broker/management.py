@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -39,7 +40,7 @@ class ManagedQueue(Struct, frozen=True, kw_only=True):
 
 
 class Management:
-    """Each question is answered within TIMEOUT, or raises BrokerUnavailable or AccessRefused."""
+    """Each question is answered within TIMEOUT, or raises BrokerUnavailable or AccessRefused. To be closed."""
 
     def __init__(self, settings: BrokerSettings) -> None:
         assert settings.management_url is not None
@@ -47,6 +48,15 @@ class Management:
         self._base = _with_login(URL(settings.management_url), URL(settings.url))
         self.where = f"{self._base.host}:{self._base.port}"
         self.vhost = virtual_host(settings.url)
+        self._client = HttpClient(TIMEOUT, None)
+
+    async def open(self) -> None:
+        """Load what the first question needs: that takes a while, and is not the other side's fault."""
+        with suppress(NotSent):  # then the question says why
+            await self._client.open()
+
+    async def close(self) -> None:
+        await self._client.close()
 
     async def queue(self) -> ManagedQueue:
         """The work queue. Raises NoSuchQueue."""
@@ -74,14 +84,11 @@ class Management:
 
     async def _ask(self, path: str) -> dict[str, Any] | None:
         """None: there is no such thing."""
-        client = HttpClient(TIMEOUT, None)
         url = f"{str(self._base).rstrip('/')}/api/{path}"
         try:
-            reply = await client.get(url, {"accept": "application/json"})
+            reply = await self._client.get(url, {"accept": "application/json"})
         except (NotSent, TargetRefused) as error:
             raise BrokerUnavailable(f"the management API: {error}") from error
-        finally:
-            await client.close()
         if reply.status == 404 and "Object Not Found" in reply.text:
             return None
         if reply.status in (401, 403):

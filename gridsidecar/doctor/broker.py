@@ -33,8 +33,10 @@ class BrokerArea:
         self._queue = Asked("broker.queue", self._look)
         self._existing = Asked("broker.queue.arguments", self._inspection.work_queue)
         self._managed: Asked[ManagedQueue] | None = None
+        self._management_api: Management | None = None
         if settings.broker.management_url is not None:
-            self._managed = Asked("broker.management", Management(settings.broker).queue)
+            self._management_api = Management(settings.broker)
+            self._managed = Asked("broker.management", self._management_api.queue)
 
     def checks(self) -> list[Check]:
         if self._embedded:
@@ -48,8 +50,13 @@ class BrokerArea:
             Check("broker.consumer_timeout", self._consumer_timeout),
             Check("broker.delays", self._delays),
             Check("broker.dead_letters", self._dead_letters),
-            Check("broker.management", self._management),
+            Check("broker.management", self._management, vital=self._managed is not None),
         ]
+
+    async def prepare(self) -> None:
+        """What takes its time here must not be taken for the other side's."""
+        if not self._embedded and self._management_api is not None:
+            await self._management_api.open()
 
     async def close(self) -> None:
         if self._embedded:
@@ -57,6 +64,8 @@ class BrokerArea:
         for each in (self._server, self._queue, self._existing, self._managed):
             if each is not None:
                 await each.forget()
+        if self._management_api is not None:
+            await self._management_api.close()
         await self._inspection.close()
         await self._second.close()
 
@@ -171,7 +180,7 @@ class BrokerArea:
         return ok(f"{name} is created when the first message is refused")
 
     async def _management(self) -> Finding:
-        if self._managed is None:
+        if self._managed is None or self._management_api is None:
             return unknown("broker.management_url is not set: what KEDA counts cannot be tried", "set it")
         try:
             found = await self._managed.answer()
@@ -183,7 +192,7 @@ class BrokerArea:
             return fail(str(error), "correct broker.management_url, or switch the plugin on: KEDA asks it, too")
         if found.messages is not None:
             return ok(f"it answers and counts: {found.messages:,} messages, {found.unsettled or 0:,} of them in hand")
-        if not await Management(self._broker).counts():
+        if not await self._management_api.counts():
             return fail(
                 "it answers, but gathers no figures: KEDA counts 0 and says nothing",
                 "set management.disable_stats = false (management_agent.disable_metrics_collector, too)",

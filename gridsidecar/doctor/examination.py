@@ -50,6 +50,7 @@ async def examine(
     try:
         checks = areas.checks()
         _refuse_unknown(only, (*(each.id for each in configuration.findings), *(check.id for check in checks)))
+        await areas.prepare()
         told = [each for each in configuration.findings if _wanted(each.id, only)]
         found = await asyncio.gather(*(_examined(check) for check in checks if _wanted(check.id, only)))
     finally:
@@ -86,6 +87,10 @@ class _Areas:
         if self._manifest is not None:
             found += kubernetes.checks(self._manifest, settings, facts)
         return found
+
+    async def prepare(self) -> None:
+        if self._broker is not None:
+            await self._broker.prepare()
 
     async def close(self) -> None:
         for area in (self._broker, self._store):

@@ -25,6 +25,8 @@ class StoreArea:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
+        if not settings.store.url.startswith("sqlite:"):
+            import gridsidecar.store.mysql.inspection  # noqa: F401  # to load it is no part of any check
         self.facts: Asked[Facts] = Asked("store.connect", lambda: inspect(settings.store, clock))
 
     def checks(self) -> list[Check]:
@@ -101,7 +103,7 @@ def tables(facts: Facts, settings: Settings) -> Finding:
 
 def version(facts: ServerFacts, _: Settings) -> Finding:
     product = "MariaDB" if "mariadb" in facts.version.lower() else "MySQL"
-    numbers = tuple(int(part) for part in re.findall(r"\d+", facts.version)[:2])
+    numbers = tuple(int(part) for part in re.findall(r"\d+", facts.version.removeprefix("5.5.5-"))[:2])
     if numbers < OLDEST[product]:
         oldest = ".".join(map(str, OLDEST[product]))
         return fail(f"{product} {facts.version} lacks what this program needs", f"update to {oldest} or newer")
