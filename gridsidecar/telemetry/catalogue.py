@@ -37,6 +37,8 @@ CHINESE = {
     "a task cannot be brought back: its row cannot be read": "任务无法唤回：数据库中的记录无法解析",
     "the database's password is not protected on its way": "数据库密码在传输途中没有保护",
     "a row cannot be changed, and is left alone": "记录无法修改，已跳过",
+    "no spans are sent": "未发送 span：缺少 otel 依赖",
+    "spans cannot be sent": "span 发送失败",
     "the management API does not tell what is in hand": "无法从管理接口得知处理中的消息数",
     "task handed off to the store": "任务已移交数据库托管",
     "progress not stored": "进度未能入库",
