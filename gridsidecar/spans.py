@@ -48,8 +48,8 @@ class Spans:
         self._as_child = settings.traces.producer == "parent"
         self._queue = settings.broker.queue
         self._ids = _Ids(f"{settings.store.url.rpartition('@')[2]} {self._queue}")
-        resource = Resource.create({"service.name": DEFAULT_NAME, "service.version": __version__})
-        if resource.attributes.get("service.name") == "unknown_service":
+        resource = Resource.create({"service.version": __version__})
+        if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
             resource = resource.merge(Resource({"service.name": DEFAULT_NAME}))
         self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -65,7 +65,7 @@ class Spans:
         producers = Trace.of(claim.task.message.headers)
         links = [] if producers is None or self._as_child else [Link(_context(producers))]
         if claim.attempt > 1:
-            links.append(Link(self._ids.of(claim.task_id, claim.attempt - 1)))
+            links.append(Link(self._before(claim, producers)))
         parent = Context() if producers is None or not self._as_child else _inside(producers)
         self._ids.next = (claim.task_id, claim.attempt)
         span = self._tracer.start_span(
@@ -86,6 +86,13 @@ class Spans:
             self._open[claim.task_id, claim.attempt] = span
         return replace(claim, span=_trace(span.get_span_context()))
 
+    def _before(self, claim: Claim, producers: Trace | None) -> SpanContext:
+        """The span of the attempt before this one, whoever ran it."""
+        before = self._ids.of(claim.task_id, claim.attempt - 1)
+        if producers is None or not self._as_child:
+            return before
+        return SpanContext(int(producers.trace_id, 16), before.span_id, is_remote=True, trace_flags=before.trace_flags)
+
     def end(self, claim: Claim, outcome: Outcome | None) -> None:
         """The attempt ended; None: by an error of ours. Of one that never began this means nothing."""
         span = self._open.pop((claim.task_id, claim.attempt), None)
@@ -96,7 +103,7 @@ class Spans:
                 pass  # unset is how the conventions say it
             case Failed(error=error, error_type=error_type):
                 span.set_attribute("error.type", error_type)
-                span.set_status(Status(StatusCode.ERROR, error))
+                span.set_status(Status(StatusCode.ERROR, error[:LONGEST_REASON]))
             case _:
                 span.set_attribute("error.type", type(outcome).__name__)
                 span.set_status(StatusCode.ERROR)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gridsidecar.broker import delays
 from gridsidecar.broker.connection import Link, translated
-from gridsidecar.broker.kinds import NO_SUCH_TYPE, REFUSALS, Existing, differs, existing
+from gridsidecar.broker.kinds import NO_SUCH_TYPE, REFUSALS, Existing, difference, existing
 from gridsidecar.broker.management import virtual_host
 from gridsidecar.broker.topology import work_queue_arguments
 from gridsidecar.config.settings import BrokerSettings
@@ -124,9 +124,10 @@ class Inspection:
 
 def _problem(error: ChannelPreconditionFailed, kind: str) -> str | None:
     """None where nothing but our impossible type was refused."""
-    text = str(error)
-    if "x-queue-type" not in text:
-        return text
-    if not differs(error):
-        return None  # it is missing, and only its type kept it from being created
-    return None if f"current is '{kind}'" in text or (kind == "classic" and "current is none" in text) else text
+    match difference(error):
+        case None:
+            return None if "x-queue-type" in str(error) else str(error)  # it is missing; all else was accepted
+        case ("x-queue-type", current):
+            return None if (current or "classic") == kind else str(error)
+        case _:
+            return str(error)

@@ -23,7 +23,13 @@ _DIFFERS = re.compile(
 
 def differs(error: Exception) -> bool:
     """Whether a declaration was refused because the queue exists with other arguments."""
-    return _DIFFERS.search(str(error)) is not None
+    return difference(error) is not None
+
+
+def difference(error: Exception) -> tuple[str, str | None] | None:
+    """The argument that an existing queue has otherwise, and what it is there; None for any other refusal."""
+    found = _DIFFERS.search(str(error))
+    return None if found is None else (found["name"], found["value"])
 
 
 class Existing(Struct, frozen=True):

@@ -49,9 +49,13 @@ async def examine(
     areas = _Areas(configuration, environ, clock, manifest)
     try:
         checks = areas.checks()
-        _refuse_unknown(only, (*(each.id for each in configuration.findings), *(check.id for check in checks)))
+        _refuse_unknown(
+            () if configuration.settings is None else only,
+            (*(each.id for each in configuration.findings), *(check.id for check in checks)),
+        )
         await areas.prepare()
-        told = [each for each in configuration.findings if _wanted(each.id, only)]
+        unusable = configuration.settings is None  # then that is the news, whatever was asked for
+        told = [each for each in configuration.findings if unusable or _wanted(each.id, only)]
         found = await asyncio.gather(*(_examined(check) for check in checks if _wanted(check.id, only)))
     finally:
         await areas.close()
@@ -117,7 +121,9 @@ async def _examined(check: Check) -> Checked:
     except CannotTell as reason:
         finding = unknown(str(reason))
     except (GridSidecarError, OSError) as error:
-        finding = nothing(str(error), "")
+        finding = nothing(str(error), "correct that, and ask again")
+    except Exception as error:  # the other checks go on
+        finding = unknown(f"the check itself failed: {type(error).__name__}: {error}", "please report this")
     return Checked(check.id, finding)
 
 

@@ -22,6 +22,9 @@ def checks(path: str, settings: Settings, facts: Asked[Facts] | None) -> list[Ch
         pods = manifest.settings(settings) or settings
     except ManifestError as error:
         return [_failed("kubernetes.manifest", str(error), "name the file with the ScaledObject or ScaledJob")]
+    except (ValueError, TypeError, AttributeError) as error:  # a list for a mapping, say
+        told = f"{path} is not as Kubernetes has it: {error}"
+        return [_failed("kubernetes.manifest", told, "try `kubectl apply --dry-run=server`")]
     except ConfigError as error:
         return [_failed("kubernetes.config", str(error).replace("\n", "; "), "correct the ConfigMap")]
     judges: dict[str, Callable[[Manifest, Settings], Finding]] = {

@@ -19,6 +19,7 @@ from gridsidecar.errors import GridSidecarError
 
 Object = Mapping[str, Any]
 SCALERS = ("ScaledObject", "ScaledJob")
+STAND_IN = "https://known-to-the-cluster.invalid"  # most secrets are URLs, or any text
 DEFAULT_GRACE = 30  # seconds, where a pod says nothing
 
 
@@ -92,7 +93,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
         for each in at(self._container, "env") or ():
             given, reference = at(each, "value"), at(each, "valueFrom", "secretKeyRef")
             value = given if given is not None else self._value(at(reference, "name"), at(reference, "key"))
-            found[str(at(each, "name"))] = str(value) if value is not None else os.environ.get(at(each, "name"), "1")
+            name = str(at(each, "name"))
+            found[name] = str(value) if value is not None else os.environ.get(name, STAND_IN)
         return found
 
     def _named(self, kind: str, name: object) -> Iterator[Object]:

@@ -78,6 +78,8 @@ POD = "Deployment.spec.template.spec"
             "warn",
         ),
         ("ScaledObject.kind", "Scaled", "manifest", "fail"),
+        ("ConfigMap.data", ["config.yaml"], "manifest", "fail"),
+        ("ScaledObject.spec.maxReplicaCount", "many", "trigger.values", "unknown"),
         ("Secret.stringData", {"KEDA_RABBITMQ_URL": "http://u:p@h:15672/prod"}, "trigger.vhost", "ok"),
         ("Secret.stringData", {"KEDA_RABBITMQ_URL": "http://u:p@h:15672/"}, "trigger.vhost", "fail"),
         ("Secret.stringData", {"KEDA_RABBITMQ_URL": "http://u:p@h:15672/prod/"}, "trigger.vhost", "fail"),
