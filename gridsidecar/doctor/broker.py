@@ -181,7 +181,10 @@ class BrokerArea:
 
     async def _management(self) -> Finding:
         if self._managed is None or self._management_api is None:
-            return unknown("broker.management_url is not set: what KEDA counts cannot be tried", "set it")
+            return unknown(
+                "broker.management_url is not set: what KEDA counts cannot be tried",
+                "set it: http://user:password@host:15672",
+            )
         try:
             found = await self._managed.answer()
         except NoSuchQueue as error:
