@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -19,6 +20,9 @@ from gridsidecar.store import RowRejected, Store
 from gridsidecar.task import CannotStart, Claim, Ended, NotStarted, Outcome, Progress, TaskUpdate, Transition
 from gridsidecar.waiting import retry_until_available
 from gridsidecar.worker import HeldAttempt, Worker
+
+if TYPE_CHECKING:
+    from gridsidecar.spans import Spans  # it loads OpenTelemetry
 
 BeforeAttempt = Callable[[HeldAttempt, Route], Awaitable[None]]  # must not raise, and obeys the attempt's stop
 
@@ -52,6 +56,7 @@ class AttemptRunner:
         progress_interval: float,
         before: BeforeAttempt | None = None,
         lines: OutputLog | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self._worker = worker
         self._env = worker.env
@@ -59,6 +64,7 @@ class AttemptRunner:
         self._store = store
         self._progress_interval = progress_interval
         self._lines = lines
+        self._spans = spans
 
     async def run(self, held: HeldAttempt, route: Route) -> AttemptEnd:
         ended = await self._until_ended(held, route)
@@ -83,16 +89,21 @@ class AttemptRunner:
 
     async def _until_ended(self, held: HeldAttempt, route: Route) -> Ended:
         """The slot is taken when the handler may start and free when it has ended, for whoever is next."""
+        ended: Ended | None = None
         try:
             held.stop.listen(held.place.give_up)
             if not await held.place.slot() or not self._worker.may_start(held):
                 return Ended(_without_a_slot(held.stop.reason))
+            if self._spans is not None:
+                held.claim = self._spans.begin(held.claim)
             if self._before is not None:
                 await self._before(held, route)
             ended = await self._handled(held, route)
             route.capacity.ended(held.place.held_for)
             return ended
         finally:
+            if self._spans is not None:
+                self._spans.end(held.claim, None if ended is None else ended.outcome)
             held.ended = True
             held.place.release()
 

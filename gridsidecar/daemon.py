@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -35,11 +36,13 @@ from gridsidecar.output_log import OutputLog
 from gridsidecar.pausing import Pausing
 from gridsidecar.routes import Routes
 from gridsidecar.run_limits import RunLimits
+from gridsidecar.shutdown import FAREWELL
 from gridsidecar.siblings import Figures, Leave, Look, Siblings
 from gridsidecar.slots import Slots
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.telemetry import Readiness
+from gridsidecar.tracing import make_spans
 from gridsidecar.waiting import pause
 from gridsidecar.worker import Attempts, Worker
 
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
 
 PATIENCE_BESIDE_OTHERS = 5.0  # seconds
 API_GRACE = 2.0  # seconds for requests that are being answered
-FAREWELL = 5.0  # seconds for the last notices, for the lease's goodbye, and for callbacks when a signal ends us
 
 
 class RunOptions(Struct, frozen=True):
@@ -72,9 +74,9 @@ class Daemon:
         self._env = env = Environment(settings.worker, Readiness(), self._clock, self._rng)
         self._shutdown = env.shutdown
         self._broker: Broker = make_broker(settings.broker, env.readiness)
-        self._store: OpenStore = make_store(
-            settings.store, settings.broker.queue, letters=settings.broker.dead_letter_failed
-        )
+        letters = settings.broker.dead_letter_failed
+        self._store: OpenStore = make_store(settings.store, settings.broker.queue, letters=letters)
+        self._spans = make_spans(settings, self._clock, os.environ)
         identity = Identity(self._store.leases, env.name, settings.worker.lease, self._clock)
         self._worker = Worker(env, identity, Attempts(self._clock))
         self._hooks = Hooks(settings.hooks, env, self._worker.attempts, settings.broker.queue)
@@ -91,7 +93,6 @@ class Daemon:
             env, self._store.pauses, settings.handlers, self._pausing.read, self._notifier.hear_breaker
         )
         senders = make_senders(settings.callbacks, self._broker, settings.broker, self._clock)
-        letters = settings.broker.dead_letter_failed
         self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks, letters)
         self._statistics = Statistics(
             self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
@@ -110,9 +111,8 @@ class Daemon:
         routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency, shared)
         admissions = Admissions(self._worker, tasks, slots, patience)
         lines = OutputLog(self._clock) if settings.log.handler_output else None
-        attempts = AttemptRunner(
-            self._worker, tasks, settings.progress_interval, before=self._hooks.before_attempt, lines=lines
-        )
+        before = self._hooks.before_attempt
+        attempts = AttemptRunner(self._worker, tasks, settings.progress_interval, before, lines, self._spans)
         consumer = Consumer(
             self._worker, routes, admissions, attempts, self._broker, tasks, settings.broker, once=self._options.once
         )
@@ -323,6 +323,7 @@ class Daemon:
             self._deliverer.finish(time_for_callbacks),
             self._notifier.close(FAREWELL),
             self._hooks.finish_tasks(hurry),
+            *([] if self._spans is None else [self._spans.close(FAREWELL)]),
             *(handler.close(hurry) for handler in self._handlers),
             return_exceptions=True,
         )

@@ -39,13 +39,15 @@ class Fault(Struct, frozen=True):
 
 
 class ConfigError(GridSidecarError):
-    """The configuration cannot work; carries every fault found, not just the first."""
+    """The configuration cannot work; carries every fault found, not just the first. `usable` are the settings without
+    what is wrong, where there are any."""
 
     exit_code = EX_CONFIG
 
-    def __init__(self, faults: list[Fault]) -> None:
+    def __init__(self, faults: list[Fault], usable: object = None) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = faults
+        self.usable = usable
 
 
 class UsageError(GridSidecarError):

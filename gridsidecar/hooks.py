@@ -16,7 +16,7 @@ from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_CONFIG, GridSidecarError
 from gridsidecar.handler import CommandEnd, Stop, StopReason, run_command, timeout_of
 from gridsidecar.handler.command import Command
-from gridsidecar.handler.environment import attempt_environment, hook_environment, traceparent_of
+from gridsidecar.handler.environment import attempt_environment, hook_environment
 from gridsidecar.routes import Route
 from gridsidecar.task import Claim, Message, Report, Task, TaskUpdate
 from gridsidecar.worker import Attempts, HeldAttempt
@@ -96,7 +96,7 @@ class Hooks:
                 timeout_s=timeout_of(claim, route.settings) or None,
                 grace_s=route.settings.kill_grace,
                 deadline_ms=None,  # its time begins after the hook
-                traceparent=traceparent_of(claim),
+                trace=claim.trace,
             )
             await self._run_for_task("on_task_start", argv, claim, line, held.stop)
         except Exception as error:  # no task may suffer from its hook
@@ -119,7 +119,7 @@ class Hooks:
     async def _run_for_task(
         self, name: Name, argv: list[str], claim: Claim, line: bytes | wire.Spliced, stop: Stop
     ) -> None:
-        variables = attempt_environment(claim, None, traceparent_of(claim))
+        variables = attempt_environment(claim, None, claim.trace)
         self._warn(name, await self._run(name, argv, line, variables, stop), claim)
 
     # -- any ----------------------------------------------------------------------------------------------------------

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from enum import IntEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+if TYPE_CHECKING:
+    from gridsidecar.config.settings import Settings
+
+FAREWELL = 5.0  # seconds for the last notices, for the lease's goodbye, and for callbacks when a signal ends us
 KILL_MARGIN = 15.0  # seconds beyond a handler's kill grace for its drain, its last write and its message
+
+
+def longest_exit(settings: Settings) -> int:
+    """Seconds from SIGTERM to the end, at the very worst."""
+    kill_grace = max(handler.kill_grace for handler in settings.handlers.values())
+    drain = settings.worker.shutdown_grace + kill_grace + KILL_MARGIN / 3 + KILL_MARGIN
+    hooks = sum(settings.hooks.timeout for hook in (settings.hooks.on_task_end, settings.hooks.on_shutdown) if hook)
+    return math.ceil(2 * FAREWELL + drain + hooks)
 
 
 class Phase(IntEnum):

@@ -10,6 +10,8 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from gridsidecar.trace import Trace
+
 LONGEST_TYPE = 100  # characters of a task_type
 
 
@@ -124,6 +126,16 @@ class Claim(Struct, frozen=True, kw_only=True):
     checkpoint: Any = None
     ahead: bool = False  # the row says that it was claimed before there was a slot for it
     worker_name: str | None = None  # of its worker, for people
+    span: Trace | None = None  # of this attempt, where spans are sent
+
+    @property
+    def trace(self) -> Trace | None:
+        """What this attempt belongs to: its own span, else what the producer's message says."""
+        return self.span or Trace.of(self.task.message.headers)
+
+    @property
+    def trace_id(self) -> str | None:
+        return None if self.trace is None else self.trace.trace_id
 
     @property
     def task_id(self) -> str:
@@ -276,6 +288,12 @@ class TaskUpdate(Struct, frozen=True, kw_only=True):
     traceback: str | None = None
     retry_in: float | None = None  # seconds
     report: Report | None = None  # of the attempt that ended; None: the task ended without one
+    span: Trace | None = None  # of the attempt that ended, where spans are sent
+
+    @property
+    def trace_id(self) -> str | None:
+        trace = self.span or (None if self.task is None else Trace.of(self.task.message.headers))
+        return None if trace is None else trace.trace_id
 
     @classmethod
     def of_attempt(cls, claim: Claim, transition: Transition, report: Report) -> TaskUpdate:
@@ -295,4 +313,5 @@ class TaskUpdate(Struct, frozen=True, kw_only=True):
             traceback=transition.traceback,
             retry_in=transition.delay,
             report=report,
+            span=claim.span,
         )

@@ -8,17 +8,20 @@ from contextlib import aclosing, asynccontextmanager
 
 from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelNotFoundEntity
+from msgspec.structs import replace
 from pamqp.commands import Basic
 
-from gridsidecar import clock
+from gridsidecar import clock, telemetry
 from gridsidecar.broker import DeadLetter, QueueInfo, Receive, delays, envelope
 from gridsidecar.broker.connection import Link, translated
 from gridsidecar.broker.dead_letters import label, read_letter
+from gridsidecar.broker.management import Management
 from gridsidecar.broker.names import check_queue_name
 from gridsidecar.broker.publisher import Publisher, Unroutable
 from gridsidecar.broker.subscription import Subscription
 from gridsidecar.broker.topology import REPLY_TIMEOUT, Topology
 from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.errors import AccessRefused, BrokerUnavailable
 from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
 
@@ -93,7 +96,18 @@ class AmqpBroker:
         return await self._topology.ready_count(self._consuming if self._consuming.connected else self._publishing)
 
     async def info(self) -> QueueInfo:
-        return await self._topology.info(self._consuming)
+        info = await self._topology.info(self._consuming)
+        if self._settings.management_url is None or not info.exists:
+            return info
+        management = Management(self._settings)
+        try:
+            await management.open()
+            return replace(info, unsettled=(await management.queue()).unsettled)
+        except (BrokerUnavailable, AccessRefused) as error:
+            telemetry.warning("the management API does not tell what is in hand", reason=str(error))
+            return info
+        finally:
+            await management.close()
 
     async def purge(self) -> int:
         return await self._topology.purge(self._consuming)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -124,6 +124,17 @@ class Link:
         finally:
             await close_quietly(channel)
 
+    async def server(self) -> Mapping[str, Any]:
+        """What the server says of itself: `product`, `version`, … Raises BrokerUnavailable or AccessRefused."""
+        with translated(self.where):
+            connection = await self._connected()
+            properties = getattr(connection, "server_properties", {})  # not in the client's interface
+        return {name: _text(value) for name, value in properties.items()}
+
+    def drop(self) -> None:
+        """Leave a peer that may answer no more."""
+        self._wire.drop()
+
     async def close(self) -> None:
         """Close for good, within CLOSE_TIMEOUT."""
         self._closed = True
@@ -154,6 +165,10 @@ class Link:
         if connection is not None:
             await close_quietly(connection)
             self._wire.drop()
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else value
 
 
 def _url(settings: BrokerSettings, purpose: str) -> URL:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource, ChannelPreconditionFailed
+from msgspec import Struct, field
 
 # How the server closes a channel when it will not have a queue declared.
 REFUSALS = (ChannelAccessRefused, ChannelLockedResource, ChannelPreconditionFailed)
@@ -22,16 +23,41 @@ _DIFFERS = re.compile(
 
 def differs(error: Exception) -> bool:
     """Whether a declaration was refused because the queue exists with other arguments."""
-    return _DIFFERS.search(str(error)) is not None
+    return difference(error) is not None
 
 
-async def is_stream(declare: Callable[[dict[str, Any]], Awaitable[None]]) -> bool | None:
-    """Whether an existing queue is a stream; None where the server does not say. `declare` tries a declaration.
+def difference(error: Exception) -> tuple[str, str | None] | None:
+    """The argument that an existing queue has otherwise, and what it is there; None for any other refusal."""
+    found = _DIFFERS.search(str(error))
+    return None if found is None else (found["name"], found["value"])
+
+
+class Existing(Struct, frozen=True):
+    """A queue as it is. `passing` names what makes it end before its time, durable or auto_delete; then no more than
+    this is known of it."""
+
+    kind: str  # classic | quorum | stream
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # without the kind
+    passing: str | None = None
+
+
+Declare = Callable[[dict[str, Any]], Awaitable[None]]  # tries a declaration, and raises one of REFUSALS
+
+
+async def is_stream(declare: Declare) -> bool | None:
+    """Whether an existing queue is a stream; None where the server does not say."""
+    found = await existing(declare)
+    return None if found is None else found.kind == "stream"
+
+
+async def existing(declare: Declare, wanted: Mapping[str, Any] | None = None) -> Existing | None:
+    """What an existing queue is, as the refusals of other declarations tell it, the one with the arguments `wanted`
+    first; None where the server does not say. Nothing is created.
 
     The server names one difference at a time, a limit before the type: what it names is put right until the type is
     the one that is left.
     """
-    arguments: dict[str, Any] = {"x-queue-type": NO_SUCH_TYPE}
+    arguments: dict[str, Any] = {**(wanted or {}), "x-queue-type": NO_SUCH_TYPE}
     for _ in range(MOST_ARGUMENTS):
         try:
             await declare(arguments)
@@ -44,8 +70,11 @@ async def is_stream(declare: Callable[[dict[str, Any]], Awaitable[None]]) -> boo
         if found is None:
             return None
         name, value = found["name"], found["value"]
-        if name in ("x-queue-type", "durable", "auto_delete"):  # a stream is durable and stays
-            return name == "x-queue-type" and value == "stream"
+        if name in ("durable", "auto_delete"):
+            return Existing("classic", passing=name)  # the others are durable and stay
+        if name == "x-queue-type":
+            known = {name: value for name, value in arguments.items() if name != "x-queue-type" and value is not None}
+            return Existing(value or "classic", known)
         arguments[name] = _typed(value, found["type"])
     return None
 

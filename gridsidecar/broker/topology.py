@@ -62,7 +62,7 @@ class Topology:
                 f"queue {self._settings.queue!r} does not exist at {link.where} and broker.declare is false: "
                 "create the queue or set broker.declare to true"
             )
-        await self._create(link, self._settings.queue, _work_queue_arguments(self._settings))
+        await self._create(link, self._settings.queue, work_queue_arguments(self._settings))
         self.surely_no_stream = True
 
     async def ensure_dead_letters(self, link: Link) -> None:
@@ -100,7 +100,7 @@ class Topology:
 
     async def _is_as_declared(self, link: Link) -> bool:
         try:
-            await self._declare(link, self._settings.queue, _work_queue_arguments(self._settings))
+            await self._declare(link, self._settings.queue, work_queue_arguments(self._settings))
         except REFUSALS:
             return False
         return True
@@ -205,7 +205,7 @@ def _advised(error: Exception) -> str:
             return str(error)
 
 
-def _work_queue_arguments(settings: BrokerSettings) -> dict[str, Any]:
+def work_queue_arguments(settings: BrokerSettings) -> dict[str, Any]:
     """As producers would declare it: a classic queue without priorities has no arguments at all."""
     if settings.queue_type == "quorum":
         return {"x-queue-type": "quorum"}

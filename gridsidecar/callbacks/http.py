@@ -34,6 +34,7 @@ class HttpSender:
         body = wire.sent_callback(callback.body)
         headers = {
             "content-type": "application/json",
+            **({} if callback.trace is None else callback.trace.headers()),
             **signed_headers(self._secret, callback.id, body, self._clock.now()),
         }
         try:

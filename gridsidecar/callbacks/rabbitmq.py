@@ -41,6 +41,7 @@ class RabbitSender:
             message_id=callback.id,
             content_type="application/json",
             callback=True,
+            headers={} if callback.trace is None else callback.trace.headers(),
         )
         try:
             await self._broker.send(queue, message, create=self._settings.declare_queues)

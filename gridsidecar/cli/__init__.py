@@ -17,6 +17,7 @@ from gridsidecar.cli import (
     config,
     dead,
     demo,
+    doctor,
     execute,
     logs,
     operations,
@@ -62,6 +63,7 @@ add(app, "queue-info", queue.queue_info, queue.INFO_EPILOG)
 add(app, "purge-queue", queue.purge_queue, queue.PURGE_EPILOG)
 app.add_typer(dead.app, name="dead")
 add(app, "exec", execute.execute, execute.EPILOG, allow_interspersed_args=False)
+add(app, "doctor", doctor.doctor, doctor.EPILOG)
 add(app, "check", check.check, check.EPILOG, allow_interspersed_args=False)
 app.add_typer(config.app, name="config")
 add(app, "migrate", tables.migrate)

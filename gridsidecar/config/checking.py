@@ -30,11 +30,12 @@ def check(layers: Layers, faults: list[Fault]) -> Settings:
     found = {fault.key: fault for fault in faults}
     for at, kind in details:
         _note(found, _fault(layers, at, kind))
-    for at, problem in contradictions(settings or _without(values, [at for at, _ in details])):
+    usable = settings or _without(values, [at for at, _ in details])
+    for at, problem in contradictions(usable):
         if not any(_same_or_inside(dotted(at), key) for key in found):
             _note(found, _told(layers, at, problem))
     if found:
-        raise ConfigError(sorted(found.values(), key=_position))
+        raise ConfigError(sorted(found.values(), key=_position), usable)
     assert settings is not None, "no faults, so the models took the values"
     return settings
 

@@ -16,7 +16,6 @@ from gridsidecar.config.notice_templates import notice_template_problems
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.processes import staying
 from gridsidecar.config.settings import HandlerSettings, Settings, retry_policy
-from gridsidecar.config.unavailable import unavailable_keys
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.config.wording import allowed
 from gridsidecar.config.yaml_tree import KeyPath
@@ -35,8 +34,6 @@ LONGEST_TIME = 10 * 365 * 86400.0  # seconds
 
 def contradictions(settings: Settings) -> Iterator[Problem]:
     """Every key that cannot work, and why."""
-    for path in unavailable_keys(settings):
-        yield path, "not available in this version: leave the key out"
     yield from _urls(settings)
     yield from _broker(settings)
     yield from _queues(settings)
@@ -59,6 +56,9 @@ def _urls(settings: Settings) -> Iterator[Problem]:
         problem = url_problem(url, schemes)
         if problem is not None:
             yield path, problem
+    address = settings.broker.management_url
+    if address is not None and (problem := _web_problem(address, ("http", "https"))) is not None:
+        yield ("broker", "management_url"), problem
 
 
 def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:

@@ -11,7 +11,6 @@ from pydantic.fields import FieldInfo
 
 from gridsidecar.config.legacy import COMPOSED_FROM, FEISHU, VARIABLES, WITHOUT_EFFECT
 from gridsidecar.config.settings import Settings
-from gridsidecar.config.unavailable import NOT_AVAILABLE
 from gridsidecar.config.wording import allowed
 
 INTRODUCTION = """# Configuration
@@ -68,16 +67,7 @@ def _row(key: str, field: FieldInfo) -> str:
     path = tuple(key.replace("[]", ".0").replace("NAME", "default").split("."))
     words = allowed(tuple(int(part) if part.isdigit() else part for part in path))
     default = "required" if field.is_required() else f"`{json.dumps(field.default, ensure_ascii=False)}`"
-    later = "Not in this version yet. " if _later(path) else ""
-    return f"| `{key}` | {default} | {_cell(words)} | {_cell(later + (field.description or ''))} |"
-
-
-def _later(path: tuple[str, ...]) -> bool:
-    return any(_matches(pattern.split("."), path) for pattern in NOT_AVAILABLE)
-
-
-def _matches(pattern: list[str], path: tuple[str, ...]) -> bool:
-    return len(pattern) <= len(path) and all(one in ("*", part) for one, part in zip(pattern, path, strict=False))
+    return f"| `{key}` | {default} | {_cell(words)} | {_cell(field.description or '')} |"
 
 
 def _cell(text: str) -> str:

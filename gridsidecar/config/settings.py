@@ -9,6 +9,7 @@ from pydantic import Field
 from gridsidecar.config.http import HttpSettings
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.section import Section
+from gridsidecar.config.traces import TraceSettings
 from gridsidecar.config.values import (
     RETENTION_SCHEMA,
     Command,
@@ -34,7 +35,7 @@ class BrokerSettings(Section):
 
     url: str = Field(description="amqp:// or amqps:// for RabbitMQ, sqlite:///file.db for the embedded queue.")
     management_url: str | None = Field(
-        default=None, description="URL of RabbitMQ's management plugin, for what AMQP itself cannot tell."
+        default=None, description="http://user:password@host:15672 of RabbitMQ's management, for what AMQP cannot tell."
     )
     queue: QueueName = Field(default="task_queue", description="Name of the work queue.")
     declare_queue: bool = Field(
@@ -43,8 +44,7 @@ class BrokerSettings(Section):
         description="Create the queue when it is missing. An existing one is never changed.",
     )
     queue_type: Literal["classic", "quorum"] = Field(
-        default="classic",
-        description="Type of the work queue: used to create it; state the type of an existing one too.",
+        default="classic", description="Type of the work queue: to create it; state that of an existing one too."
     )
     max_priority: Annotated[int, Field(ge=0, le=255), Number] = Field(
         default=0, description="Highest priority of a queue that is created; 0 = no priorities. 9 covers every task."
@@ -336,6 +336,7 @@ class Settings(Section):
     hooks: HookSettings = HookSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+    traces: TraceSettings = TraceSettings()
 
 
 def retry_policy(general: RetrySettings, handler: HandlerSettings) -> RetryPolicy:

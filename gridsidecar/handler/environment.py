@@ -7,12 +7,13 @@ from collections.abc import Mapping, Set
 
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.task import Claim
+from gridsidecar.trace import Trace
 from gridsidecar.wire import PROTOCOL_VERSION
 
 _ALLOWED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"})
 # Text from a producer reaches a variable only when no shell can misread it.
 _SAFE = re.compile(r"[A-Za-z0-9._:@/-]{1,255}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_SAFE_STATE = re.compile(r"[A-Za-z0-9_.:@/=,+-]{1,512}")
 
 
 def hook_environment(name: str, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -39,7 +40,7 @@ def _passed(inherited: Mapping[str, str], wanted: Set[str]) -> dict[str, str]:
     }
 
 
-def attempt_environment(claim: Claim, deadline_ms: int | None, traceparent: str | None) -> dict[str, str]:
+def attempt_environment(claim: Claim, deadline_ms: int | None, trace: Trace | None) -> dict[str, str]:
     """The part that belongs to one attempt; what does not fit a variable safely is left out."""
     task = claim.task
     variables = {
@@ -52,14 +53,8 @@ def attempt_environment(claim: Claim, deadline_ms: int | None, traceparent: str 
         variables["GRIDSIDECAR_TASK_TYPE"] = task.task_type
     if deadline_ms is not None:
         variables["GRIDSIDECAR_DEADLINE_MS"] = str(deadline_ms)
-    if traceparent is not None:
-        variables["TRACEPARENT"] = traceparent
+    if trace is not None:
+        variables["TRACEPARENT"] = trace.parent
+        if trace.state is not None and _SAFE_STATE.fullmatch(trace.state):
+            variables["TRACESTATE"] = trace.state
     return variables
-
-
-def traceparent_of(claim: Claim) -> str | None:
-    """The producer's trace context, when its message carries a well-formed one."""
-    value = claim.task.message.headers.get("traceparent")
-    if isinstance(value, bytes):
-        value = value.decode("ascii", "replace")
-    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None

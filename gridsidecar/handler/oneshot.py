@@ -14,7 +14,7 @@ from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.conversation import Conversation
 from gridsidecar.handler.deadlines import Deadlines
-from gridsidecar.handler.environment import attempt_environment, handler_environment, traceparent_of
+from gridsidecar.handler.environment import attempt_environment, handler_environment
 from gridsidecar.handler.hearing import OnProgress
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.memory import own_oom_counter
@@ -75,20 +75,20 @@ class OneshotHandler:
         deadline_ms = None
         if timeout:
             deadline_ms = int((self._clock.now().timestamp() + timeout) * 1000)
-        traceparent = traceparent_of(claim)
+        trace = claim.trace
         stdin = wire.encode_input(
             claim,
             mode=self._settings.input,
             timeout_s=timeout or None,
             grace_s=self._settings.kill_grace,
             deadline_ms=deadline_ms,
-            traceparent=traceparent,
+            trace=trace,
         )
         return Start(
             program=self._locate(),
             argv=self._command.argv,
             cwd=self._command.cwd,
-            env={**self._command.env, **attempt_environment(claim, deadline_ms, traceparent)},
+            env={**self._command.env, **attempt_environment(claim, deadline_ms, trace)},
             stdin=stdin,
             limits=self._settings.limits,
         )

@@ -15,7 +15,7 @@ from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.handler import Stop, unstarted
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.command import Command, NotStartable
-from gridsidecar.handler.environment import handler_environment, traceparent_of
+from gridsidecar.handler.environment import handler_environment
 from gridsidecar.handler.hearing import OnProgress
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.persistent import WarmProcess
@@ -113,7 +113,7 @@ class PersistentHandler:
             timeout_s=timeout or None,
             grace_s=self._settings.kill_grace,
             deadline_ms=int((self._clock.now().timestamp() + timeout) * 1000) if timeout else None,
-            traceparent=traceparent_of(claim),
+            trace=claim.trace,
         )
 
     async def _get(self, stop: Stop) -> _Got:

@@ -123,7 +123,7 @@ class Members:
         return cls(value, place)
 
     def __contains__(self, name: str) -> bool:
-        return self._values.get(name) is not None
+        return name in self._values
 
     def only(self, names: Sequence[str]) -> None:
         for name in self._values:
@@ -131,8 +131,7 @@ class Members:
                 raise bad_request(f"There is no {shown(name)} in {self._place}; there are {', '.join(names)}.")
 
     def object(self, name: str) -> Members | None:
-        value = self._values.get(name)
-        return None if value is None else Members.of(value, name)
+        return Members.of(self._values[name], name) if name in self._values else None
 
     def flag(self, name: str) -> bool:
         value = self._values.get(name, False)
@@ -149,14 +148,13 @@ class Members:
         return int(value)
 
     def text(self, name: str, read: Callable[[str], T]) -> T | None:
-        value = self._values.get(name)
-        return None if value is None else self._read(name, value, read)
+        return self._read(name, self._values[name], read) if name in self._values else None
 
     def texts(self, name: str, read: Callable[[str], T]) -> tuple[T, ...]:
         """One text, or a list of them."""
-        value = self._values.get(name)
-        if value is None:
+        if name not in self._values:
             return ()
+        value = self._values[name]
         items: Iterable[Any] = value if isinstance(value, list) else [value]
         return tuple(self._read(name, item, read) for item in items)
 

@@ -11,7 +11,7 @@ from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.outbound.lookup import Lookup, Resolve, system_resolve
 from gridsidecar.outbound.progress import Progress
 from gridsidecar.outbound.reply import NotSent, Reply, retry_after
-from gridsidecar.outbound.request import read_request
+from gridsidecar.outbound.request import Request, read_request
 from gridsidecar.outbound.targets import Targets
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ BODY_GRACE = 2.0  # seconds for the body after the headers, which say what matte
 
 
 class HttpClient:
-    """Posts, each within `timeout` seconds from the look-up of the name to the reply. Connections are kept.
+    """Posts and gets, each within `timeout` seconds from the look-up of the name to the reply. Connections are kept.
 
     `targets` None: the URLs are the operator's own and may lead anywhere.
     """
@@ -47,7 +47,13 @@ class HttpClient:
         Raises TargetRefused when the URL must not be used, NotSent when there was no reply; neither tells more of the
         URL than host and port.
         """
-        request = read_request(url, body, headers)
+        return await self._exchanged(read_request(url, body, headers))
+
+    async def get(self, url: str, headers: Mapping[str, str]) -> Reply:
+        """The same for what is only asked for."""
+        return await self._exchanged(read_request(url, None, headers))
+
+    async def _exchanged(self, request: Request) -> Reply:
         progress = Progress()
         try:
             async with asyncio.timeout(self._timeout) as limit:

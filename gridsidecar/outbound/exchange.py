@@ -168,7 +168,7 @@ class Response:
 
 def _translated(request: Request, progress: Progress) -> httpcore.Request:
     return httpcore.Request(
-        "POST",
+        request.method,
         httpcore.URL(
             scheme=b"https" if request.secure else b"http",
             host=request.host.encode(),

@@ -17,8 +17,9 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A POST. `host` is ASCII, as it goes to the resolver; `path` has the query."""
+    """`host` is ASCII, as it goes to the resolver; `path` has the query."""
 
+    method: str
     secure: bool
     host: str
     port: int
@@ -31,8 +32,10 @@ class Request:
         return f"{_bracketed(self.host)}:{self.port}"
 
 
-def read_request(url: str, body: bytes, headers: Mapping[str, str]) -> Request:
-    """What to send. A user and password in the URL become Basic authentication. Raises TargetRefused."""
+def read_request(url: str, body: bytes | None, headers: Mapping[str, str]) -> Request:
+    """What to send; without a body a GET. A user and password in the URL become Basic authentication. Raises
+    TargetRefused.
+    """
     target = _read(url)
     assert target.raw_host is not None  # read
     assert target.port is not None
@@ -42,18 +45,20 @@ def read_request(url: str, body: bytes, headers: Mapping[str, str]) -> Request:
         "user-agent": f"gridsidecar/{__version__}",
         "accept": "*/*",
         "accept-encoding": "identity",  # the start of a packed body is no text
-        "content-length": str(len(body)),
     }
+    if body is not None:
+        own["content-length"] = str(len(body))
     if target.user is not None:
         login = f"{target.user}:{target.password or ''}"
         own["authorization"] = f"Basic {b64encode(login.encode()).decode()}"
     return Request(
+        method="GET" if body is None else "POST",
         secure=target.scheme == "https",
         host=target.raw_host,
         port=target.port,
         path=target.raw_path_qs or "/",
         headers=own | {name.lower(): value for name, value in headers.items()},
-        body=body,
+        body=body or b"",
     )
 
 

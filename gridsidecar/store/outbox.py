@@ -21,6 +21,7 @@ from gridsidecar.store.database import Connection, Database, RowRejected, Statem
 from gridsidecar.store.queries import Query
 from gridsidecar.store.records import ascii_only, produced, storable
 from gridsidecar.task import Callback, ErrorType, Message, Transition
+from gridsidecar.trace import Trace
 
 ERROR_LIMIT = 2000  # characters
 LETTER = "letter"  # the kind of what is owed to the dead letters: see `letters`
@@ -80,6 +81,7 @@ class OwedCallback(Struct, frozen=True, kw_only=True):
     tries: int
     failures: int  # tries that failed; one that died with its sidecar is none
     letter: Message | None = None  # of a letter: the message to send; None where it cannot be read
+    trace: Trace | None = None  # that the task's message belongs to
 
     @property
     def size(self) -> int:
@@ -181,7 +183,8 @@ class Outbox:
             return None
         (whole,) = await connection.fetch(self._queries["callback"], key)
         letter = await self._letter(connection, row["task_id"]) if whole["kind"] == LETTER else None
-        return OwedCallback(**{**whole, "body": whole["body"].encode("utf-8", "replace")}, letter=letter)
+        trace = _trace(whole.pop("headers"))
+        return OwedCallback(**{**whole, "body": whole["body"].encode("utf-8", "replace")}, letter=letter, trace=trace)
 
     async def _letter(self, connection: Connection, task_id: str) -> Message | None:
         rows = await connection.fetch(self._queries["message_of"], {"id": task_id})
@@ -244,6 +247,14 @@ class Outbox:
         """The same for all that were given up."""
         (changed,) = await self._database.batch([(self._queries["replay_dead_callbacks"], {})])
         return changed
+
+
+def _trace(properties: str | None) -> Trace | None:
+    """Of a task's row; one that another program wrote may hold anything."""
+    try:
+        return Trace.of(wire.decode_properties(properties, b"").headers)
+    except ValueError:
+        return None
 
 
 def _in_turn(due: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -181,17 +181,31 @@ def task_update(update: TaskUpdate) -> None:
             error_type=update.error_type and str(update.error_type),
             error=update.error,
             retry_in=update.retry_in,
+            trace_id=update.trace_id,
         )
 
 
 def handler_said(claim: Claim, stream: str, text: str) -> None:
     """A handler printed a line."""
-    info("handler output", task_id=claim.task_id, attempt=claim.attempt, stream=stream, line=text)
+    info(
+        "handler output",
+        task_id=claim.task_id,
+        attempt=claim.attempt,
+        stream=stream,
+        line=text,
+        trace_id=claim.trace_id,
+    )
 
 
 def handler_said_more(claim: Claim, lines: int) -> None:
     """A handler printed more lines than the log takes in so short a time."""
-    info("handler output left out of the log", task_id=claim.task_id, attempt=claim.attempt, lines=lines)
+    info(
+        "handler output left out of the log",
+        task_id=claim.task_id,
+        attempt=claim.attempt,
+        lines=lines,
+        trace_id=claim.trace_id,
+    )
 
 
 def taken_over(*, task_id: str, attempt: int, worker: str, silent_for: float | None) -> None:
@@ -208,6 +222,7 @@ def superseded(claim: Claim, report: Report) -> None:
         type=claim.task.task_type,
         attempt=claim.attempt,
         seconds=round(report.duration_s, 3),
+        trace_id=claim.trace_id,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from gridsidecar.task import Claim
+from gridsidecar.trace import Trace
 from gridsidecar.wire.json_text import JsonText, Spliced, spliced
 from gridsidecar.wire.strict_json import data_json
 
@@ -23,7 +24,7 @@ def encode_input(
     timeout_s: float | None,
     grace_s: float,
     deadline_ms: int | None,
-    traceparent: str | None = None,
+    trace: Trace | None = None,
 ) -> bytes | Spliced:
     """One line of ASCII JSON with its LF, in parts where the task is large; `mode` is `task` or `data`. `deadline_ms`
     is milliseconds since 1970."""
@@ -40,7 +41,8 @@ def encode_input(
                 "timeout_s": timeout_s,
                 "grace_s": grace_s,
                 "deadline_ms": deadline_ms,
-                "traceparent": traceparent,
+                "traceparent": None if trace is None else trace.parent,
+                **({} if trace is None or trace.state is None else {"tracestate": trace.state}),
                 "checkpoint": claim.checkpoint,
             }
         },

@@ -88,6 +88,18 @@ async def test_http_counts_a_busy_worker_and_amqp_does_not(
         return keda.call("GET", f"queues/%2F/{place.queue}").get("messages")  # absent in a new queue's first second
 
     await eventually(lambda: seen_by_http() == 2)
+    broker = {"url": url, "queue": place.queue, "management_url": management.url}
+    (tmp_path / "info.yaml").write_text(json.dumps({"broker": broker}))
+    done = gridsidecar(tmp_path, "queue-info", "-c", "info.yaml", "--json")
+    assert (json.loads(done.stdout)["unsettled"], done.stderr) == (2, "")
+    assert ["in", "hand", "2"] in [
+        line.split() for line in gridsidecar(tmp_path, "queue-info", "-c", "info.yaml").stdout.splitlines()
+    ]
+    broker["management_url"] = f"http://guest:no@127.0.0.1:{urlsplit(management.url).port}"
+    (tmp_path / "info.yaml").write_text(json.dumps({"broker": broker}))
+    done = gridsidecar(tmp_path, "queue-info", "-c", "info.yaml", "--json")
+    assert json.loads(done.stdout)["unsettled"] is None
+    assert "refused the login (401)" in done.stderr
     assert place.waiting() == 0  # what `protocol: amqp` sees
     assert Deployed("deployment.yaml").trigger("rabbitmq")["protocol"] == "http"
     (tmp_path / "go").touch()

@@ -92,7 +92,7 @@ async def test_an_operation_whose_server_stops_is_left_to_others(serve: Serve, t
     [
         ("cancel", None, "filter is missing"),
         ("cancel", {"filter": {}, "expected_count": 0}, "must say something"),
-        ("cancel", {"filter": {"type": None}, "expected_count": 0}, "must say something"),
+        ("cancel", {"filter": {"type": None}, "expected_count": 0}, "must be text"),
         ("cancel", {"filter": {"all": False}, "expected_count": 0}, "must say something"),
         ("cancel", {"filter": {"all": True, "type": "x"}, "expected_count": 0}, "all: true and nothing else"),
         ("cancel", {"filter": {"typ": "x"}, "expected_count": 0}, 'no "typ"'),

@@ -67,7 +67,8 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "next_callback": {"callbacks": "next"},
     "receivers": {"callbacks": "receiver"},
     "due_callback_of": {"callbacks": "receiver"},
-    **dict.fromkeys(["callback", "try_callback", "callback_delivered", "callback_failed"], CALLBACK_BY_ID),
+    "callback": CALLBACK_BY_ID | BY_ID,  # the task's for the trace that it belongs to
+    **dict.fromkeys(["try_callback", "callback_delivered", "callback_failed"], CALLBACK_BY_ID),
     # What people and KEDA ask of one task, or often.
     **dict.fromkeys(["view", "last_attempt"], BY_ID | {"workers": "PRIMARY"}),
     **dict.fromkeys(["attempts_of", "attempt_of"], HISTORY),

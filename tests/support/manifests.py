@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +11,6 @@ import yaml
 
 from gridsidecar.config.load import load
 from gridsidecar.config.settings import Settings
-from gridsidecar.daemon import FAREWELL
-from gridsidecar.shutdown import KILL_MARGIN
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -79,11 +76,3 @@ def interpolated(text: str, variables: Mapping[str, str]) -> str:
 def yaml_blocks(document: Path) -> list[str]:
     """The fenced YAML in a page."""
     return re.findall(r"^```yaml\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
-
-
-def longest_exit(settings: Settings) -> int:
-    """Seconds from SIGTERM to the end, at the very worst."""
-    kill_grace = max(handler.kill_grace for handler in settings.handlers.values())
-    drain = settings.worker.shutdown_grace + kill_grace + KILL_MARGIN / 3 + KILL_MARGIN
-    hooks = sum(settings.hooks.timeout for hook in (settings.hooks.on_task_end, settings.hooks.on_shutdown) if hook)
-    return math.ceil(2 * FAREWELL + drain + hooks)

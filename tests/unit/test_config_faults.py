@@ -8,7 +8,6 @@ import pytest
 
 from gridsidecar.broker import delays
 from gridsidecar.config import checks
-from gridsidecar.config.unavailable import NOT_AVAILABLE
 from tests.unit.test_config_load import LEAST, Write, faults, settings, the_fault, write
 
 __all__ = ["write"]
@@ -320,24 +319,6 @@ def test_a_handler_that_stays_speaks_the_protocol(write: Write, key: str, value:
     fault = the_fault(write(LEAST), overrides=persistent | {f"handlers.default.{key}": value})
     assert fault.key == f"handlers.default.{key}"
     assert "mode: persistent" in fault.problem
-
-
-# -- features to come -------------------------------------------------------------------------------------------------
-
-CHANGED: dict[str, dict[str, object]] = {
-    "broker.management_url": {"broker.management_url": "http://h:15672"},
-}
-
-
-@pytest.mark.parametrize("pattern", NOT_AVAILABLE)
-def test_a_key_of_a_feature_to_come_is_refused(write: Write, pattern: str) -> None:
-    fault = the_fault(write(LEAST), overrides=CHANGED[pattern])
-    assert [fault.key] == list(CHANGED[pattern])
-    assert "not available in this version" in fault.problem
-
-
-def test_a_key_of_a_feature_to_come_may_hold_its_default(write: Write) -> None:
-    assert settings(write(LEAST), overrides={"broker.management_url": None}).broker.management_url is None
 
 
 # -- http -------------------------------------------------------------------------------------------------------------

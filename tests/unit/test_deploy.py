@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from gridsidecar.config.load import load
+from gridsidecar.shutdown import longest_exit
 from gridsidecar.store.queries import TableNames
 from tests.support.keda import SCHEMAS
 from tests.support.manifests import (
@@ -23,7 +24,6 @@ from tests.support.manifests import (
     Manifest,
     compose,
     interpolated,
-    longest_exit,
     manifests,
     secret_example,
     yaml_blocks,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 
 from gridsidecar.task import Claim, Message, Task
+from gridsidecar.trace import Trace
 from gridsidecar.wire import data_json, decode_task, encode_input
 from tests.unit.test_wire_task_message import json_values, slow_machine
 
@@ -21,7 +22,7 @@ def claim_of(body: dict[str, Any], **changes: Any) -> Claim:
 
 def line_of(claim: Claim, mode: str = "task") -> Any:
     raw = encode_input(
-        claim, mode=mode, timeout_s=300, grace_s=10, deadline_ms=1_790_000_000_000, traceparent="00-a-b-01"
+        claim, mode=mode, timeout_s=300, grace_s=10, deadline_ms=1_790_000_000_000, trace=Trace("00-a-b-01")
     )
     assert raw.isascii()
     assert raw.count(b"\n") == 1

@@ -151,7 +151,8 @@ WHERE receiver = :receiver AND queue = :queue AND next_try_at <= {now} AND id NO
 ORDER BY next_try_at LIMIT 1
 
 -- name: callback
-SELECT task_id, rerun, id, attempt, kind, url, receiver, body, tries, failures FROM {callbacks}
+SELECT task_id, rerun, id, attempt, kind, url, receiver, body, tries, failures,
+  (SELECT t.headers FROM {tasks} t WHERE t.id = :task_id) AS headers FROM {callbacks}
 WHERE task_id = :task_id AND rerun = :rerun
 
 -- name: try_callback

@@ -1,0 +1,86 @@
+"""How the findings of `gridsidecar doctor` are shown: a line each, with what to do under it; or JSON."""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from gridsidecar import __version__
+from gridsidecar.cli.screen import clean, console, interactive, json_text
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from gridsidecar.doctor import Checked, Report
+
+SCHEMA_VERSION = 1  # of the JSON
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "magenta"}
+STATE = 9  # columns
+
+
+def print_report(report: Report) -> None:
+    if interactive(sys.stdout):
+        _print_groups(report)
+    else:
+        width = max((len(each.id) for each in report.checked), default=0) + 2
+        for each in report.checked:
+            print(f"{each.finding.state:<{STATE}}{each.id:<{width}}{clean(each.finding.found)}")
+            if each.finding.advice:
+                print(f"{'':<{STATE + width}}-> {clean(each.finding.advice)}")
+    print(("\n" if interactive(sys.stdout) else "") + _sum(report), flush=True)
+
+
+def print_json(report: Report) -> None:
+    value = {
+        "schema_version": SCHEMA_VERSION,
+        "version": __version__,
+        "counts": {state: sum(each.finding.state == state for each in report.checked) for state in STYLES},
+        "findings": [
+            {
+                "id": each.id,
+                "state": each.finding.state,
+                "found": each.finding.found,
+                "advice": each.finding.advice or None,
+            }
+            for each in report.checked
+        ],
+    }
+    print(json_text(value), flush=True)
+
+
+def _print_groups(report: Report) -> None:
+    """On a terminal: an area under its name, texts folded under one another. An id goes on with what is in its line."""
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console(sys.stdout)
+    width = max((len(_tail(each)) for each in report.checked), default=0)
+    for area, group in groupby(report.checked, key=lambda each: each.area):
+        out.print(Text(area, style="bold"))
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(min_width=STATE, no_wrap=True)
+        table.add_column(min_width=width, no_wrap=True)
+        table.add_column(ratio=1, overflow="fold")
+        for each in group:
+            table.add_row(*_cells(each))
+        out.print(table)
+
+
+def _cells(each: Checked) -> tuple[Text, Text, Text]:
+    from rich.text import Text
+
+    finding = each.finding
+    told = Text(clean(finding.found))
+    if finding.advice:
+        told.append(f"\n→ {clean(finding.advice)}", style="cyan")
+    return Text(f"  {finding.state}", style=STYLES[finding.state]), Text(_tail(each)), told
+
+
+def _tail(each: Checked) -> str:
+    return each.id.removeprefix(f"{each.area}.")
+
+
+def _sum(report: Report) -> str:
+    counts = [(sum(each.finding.state == state for each in report.checked), state) for state in STYLES]
+    return ", ".join(f"{count} {state}" for count, state in counts if count) or "nothing was checked"

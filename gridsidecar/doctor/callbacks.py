@@ -1,0 +1,95 @@
+"""Whom callbacks and notices go to: names that can be looked up, addresses that may be contacted."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from gridsidecar.broker.names import is_ours
+from gridsidecar.config.settings import Settings
+from gridsidecar.doctor.finding import Asked, Check, Finding, fail, ok, warn
+from gridsidecar.outbound import Targets
+from gridsidecar.outbound.lookup import Lookup, system_resolve
+from gridsidecar.store import OpenStore, make_store
+from gridsidecar.store.inspection import Facts, FileFacts
+
+MOST_CALLBACKS = 100  # the newest that are owed or were given up
+MOST_HOSTS = 20
+
+
+class CallbackArea:
+    """Checks of `callbacks` and `notify`. URLs of callbacks come with tasks: those in the database are looked at."""
+
+    def __init__(self, settings: Settings, facts: Asked[Facts] | None) -> None:
+        self._settings = settings
+        self._facts = facts
+        self._lookup = Lookup(system_resolve)
+        self._targets = Targets(tuple(settings.callbacks.allow), settings.callbacks.block_private)
+
+    def checks(self) -> list[Check]:
+        found = [Check("callbacks.queue", self._queue), Check("callbacks.allow", self._allow)]
+        if self._facts is not None:
+            found.append(Check("callbacks.targets", self._owed))
+        if self._settings.notify:
+            found.append(Check("notify.targets", self._notices))
+        return found
+
+    async def _queue(self) -> Finding:
+        name = self._settings.callbacks.queue
+        if is_ours(name, self._settings.broker):
+            return fail(f"{name} is a queue of tasks or dead letters", "name another in callbacks.queue")
+        others = ", ".join(self._settings.callbacks.queues)
+        return ok(f"{name}; a task may name {'any other (callbacks.queues)' if others == '*' else others}")
+
+    async def _allow(self) -> Finding:
+        names = [each for each in self._settings.callbacks.allow if "/" not in each and not each.startswith("*.")]
+        if lost := [name for name in names[:MOST_HOSTS] if await self._addresses(name) is None]:
+            return warn(f"no address is known for {', '.join(lost)}", "correct callbacks.allow, or the name server")
+        return ok(f"{len(self._settings.callbacks.allow)} entries")
+
+    async def _owed(self) -> Finding:
+        """Hosts of callbacks that are owed or were given up."""
+        assert self._facts is not None
+        facts = await self._facts.known()
+        if facts.tables is None or (isinstance(facts, FileFacts) and not facts.exists):
+            return ok("no callback is owed: there are no tables yet")
+        hosts = await self._hosts()
+        problems = [problem for host in hosts[:MOST_HOSTS] if (problem := await self._problem(host)) is not None]
+        if problems:
+            return fail("; ".join(problems), "correct the tasks' callback_url, or callbacks.allow")
+        return ok(f"{len(hosts)} hosts of callbacks that are owed or given up may be contacted")
+
+    async def _hosts(self) -> list[str]:
+        store: OpenStore = make_store(self._settings.store, self._settings.broker.queue)
+        try:
+            rows = await store.outbox.all(owed=True, limit=MOST_CALLBACKS)
+            rows += await store.outbox.all(dead=True, limit=MOST_CALLBACKS)
+        finally:
+            await store.close()
+        urls = [str(row["url"]) for row in rows if row["kind"] == "http" and row["url"]]
+        return sorted({host for url in urls if (host := _host(url)) is not None})
+
+    async def _problem(self, host: str) -> str | None:
+        addresses = await self._addresses(host)
+        if addresses is None:
+            return f"no address is known for {host}"
+        return self._targets.refusal(host, addresses)
+
+    async def _notices(self) -> Finding:
+        urls = [url for each in self._settings.notify for url in (each.url, each.smtp_url) if url]
+        hosts = sorted({host for url in urls if (host := _host(url)) is not None})
+        if lost := [host for host in hosts[:MOST_HOSTS] if await self._addresses(host) is None]:
+            return warn(f"no address is known for {', '.join(lost)}", "correct notify, or the name server")
+        return ok(", ".join(hosts))
+
+    async def _addresses(self, host: str) -> list[str] | None:
+        try:
+            return await self._lookup.addresses(host) or None
+        except (OSError, UnicodeError):
+            return None
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None

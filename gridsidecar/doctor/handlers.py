@@ -1,0 +1,71 @@
+"""The commands: there, executable, with the script that they name; and the time they get when a worker leaves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+
+from gridsidecar.config.settings import HandlerSettings, Settings
+from gridsidecar.doctor.finding import Check, Finding, at_once, fail, ok, warn
+from gridsidecar.handler.command import Command, NotStartable
+from gridsidecar.handler.environment import handler_environment, hook_environment
+
+INTERPRETERS = ("python", "node", "ruby", "perl", "php", "bash", "sh", "dash", "zsh")
+SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".rb", ".pl", ".php", ".sh")
+HOOKS = ("on_startup", "on_shutdown", "on_task_start", "on_task_end")
+
+
+def checks(settings: Settings, environ: Mapping[str, str], broken: Collection[str]) -> list[Check]:
+    """One for each handler and hook whose command is known."""
+    commands = {
+        f"handlers.{name}": Command(name, tuple(each.command), each.cwd, handler_environment(each, environ))
+        for name, each in settings.handlers.items()
+        if not {"handlers", f"handlers.{name}", f"handlers.{name}.command"} & set(broken)
+    }
+    for name in HOOKS:
+        if (argv := getattr(settings.hooks, name)) is not None:
+            commands[f"hooks.{name}"] = Command(name, tuple(argv), None, hook_environment(name, environ), kind="hook")
+    found = [Check(name, at_once(partial(_command, command))) for name, command in commands.items()]
+    if commands:
+        found.append(Check("worker.shutdown_grace", at_once(partial(_grace, settings))))
+    return found
+
+
+def _command(command: Command) -> Finding:
+    """Whether it can be started, as its worker would start it, from this folder."""
+    try:
+        program = command.locate()
+    except NotStartable as problem:
+        what, _, advice = str(problem).partition(": ")[2].partition("; ")
+        return fail(what, advice)
+    script = _script(command)
+    if script is not None and not os.path.isfile(os.path.join(command.cwd or ".", script)):
+        folder = os.path.abspath(command.cwd or ".")
+        return fail(f"{program} is there, but {script} is not, seen from {folder}", "correct `command` or `cwd`")
+    return ok(program if script is None else f"{program} {script}")
+
+
+def _script(command: Command) -> str | None:
+    """The file that an interpreter is to run, where the command plainly names one."""
+    name = Path(command.argv[0]).name.rstrip("0123456789.")
+    if name in INTERPRETERS and len(command.argv) > 1 and command.argv[1].endswith(SCRIPTS):
+        return command.argv[1]
+    return None
+
+
+def _grace(settings: Settings) -> Finding:
+    """Whether a task may come to its end after SIGTERM."""
+    grace = settings.worker.shutdown_grace
+    cut = sorted(name for name, each in settings.handlers.items() if _may_outlast(each, grace))
+    if not cut:
+        return ok(f"{grace:g} s are longer than any handler's timeout")
+    return warn(
+        f"{grace:g} s: tasks of {', '.join(cut)} may take longer; when a worker leaves they are given back",
+        "raise worker.shutdown_grace above timeout + kill_grace, unless they may well start again",
+    )
+
+
+def _may_outlast(handler: HandlerSettings, grace: float) -> bool:
+    return handler.timeout == 0 or handler.timeout + handler.kill_grace > grace
