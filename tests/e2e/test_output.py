@@ -373,6 +373,7 @@ async def test_lines_of_handlers_are_lines_of_the_log(embedded_place: Place, sta
     ours = [event for event in told if event["task_id"] == "t"]
     assert [event["line"] for event in ours if event["stream"] == "stdout"] == ["one two", "\ufffd\x1b[31m", "end"]
     assert [event["line"] for event in ours if event["stream"] == "stderr"] == ["three"]
+    assert [event["line"] for event in ours if event["stream"] == "log"] == ["an event"]
     assert {(event["attempt"], event["level"]) for event in ours} == {(1, "info")}
     left_out = sum(event["lines"] for event in events if event["event"] == "handler output left out of the log")
     assert len(told) - len(ours) + left_out == 300_000
