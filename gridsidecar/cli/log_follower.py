@@ -129,12 +129,15 @@ class TextWriter:
     def __init__(self) -> None:
         self._line_open = False
         self._held = ""  # half of a line's end
+        self._shown = False  # something of this attempt
 
     def begin(self, said: Said) -> None:
+        self._shown = False
         say(f"attempt {said.attempt} on {clean(said.worker or 'an unknown worker')}")
 
     def show(self, said: Said) -> None:
         for piece in said.pieces:
+            self._shown = True
             if piece.left_out:
                 self._close_line()
                 self._write(f"{left_out(piece.left_out)}\n")
@@ -146,7 +149,11 @@ class TextWriter:
     def end(self, said: Said) -> None:
         self._close_line()
         sys.stdout.flush()
-        say(state_of(said) if said.lost else f"attempt {said.attempt} ended: {said.outcome or said.status}")
+        say(
+            state_of(said, shown=self._shown)
+            if said.lost
+            else f"attempt {said.attempt} ended: {said.outcome or said.status}"
+        )
 
     def _write(self, text: str) -> None:
         if text:

@@ -121,15 +121,19 @@ def left_out(count: int) -> str:
     return f"[... {count:,} bytes left out ...]"
 
 
-def state_of(said: Said) -> str:
-    """What is to be known beside the text."""
+def state_of(said: Said, *, shown: bool = False) -> str:
+    """What is to be known beside the text; `shown`: some of it was shown before."""
     which = f"attempt {said.attempt} of task {said.task_id}"
     if said.running:
         words = "" if said.pieces else ", and nothing that it said has come yet"
         return f"{which} runs on {clean(said.worker or 'an earlier system')}{words}"
     if said.lost:
         worker = clean(said.worker or "an earlier system")
-        words = "the last seconds before that may be missing" if said.pieces else "nothing is known of what it said"
+        words = (
+            "the last seconds before that may be missing"
+            if said.pieces or shown
+            else "nothing is known of what it said"
+        )
         return f"{which} was lost with its worker, {worker}: {words}"
     if said.notes and "its log is left out" in said.notes:
         return f"of {which}, {clean(said.notes)}"

@@ -37,6 +37,8 @@ class Replay:
         self._as_json = as_json
         self._done = 0
         self._left = 0
+        self._more = 0  # letters of tasks that were just replayed
+        self._sent: set[str] = set()  # tasks
 
     async def run(self, ids: set[str]) -> int:
         unknown = set(ids)
@@ -47,12 +49,16 @@ class Replay:
                         unknown -= letter.ids
                         await self._replay(letter)
         finally:
-            say(f"{self._done:,} replayed" + (f", {self._left:,} left where they are" if self._left else ""))
+            more = f", {self._more:,} more of the same tasks stay" if self._more else ""
+            say(f"{self._done:,} replayed{more}" + (f", {self._left:,} left where they are" if self._left else ""))
         if unknown:
             return say_unknown(unknown, self._settings.broker)
         return EX_FAILED if self._left else EX_OK
 
     async def _replay(self, letter: Letter) -> None:
+        if letter.task_id in self._sent:  # of an earlier failure, or of the next one already: one wish is one retry
+            self._more += 1
+            return
         match await self._way(letter):
             case str(obstacle):
                 self._left += 1
@@ -61,6 +67,8 @@ class Replay:
             case message:
                 await self._broker.publish(message)
         await letter.dead.remove()
+        if letter.task_id:
+            self._sent.add(letter.task_id)
         self._done += 1
         print(json_text(summary(letter)) if self._as_json else clean(letter.id), flush=True)
         self._warn(letter)

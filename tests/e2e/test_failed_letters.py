@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +216,19 @@ def make_due(place: Place) -> None:
     """As if the lease of the sender that died were over."""
     table = "grid_async_task_tasks_callbacks"
     place.execute(f"update {table} set next_try_at = ? where next_try_at is not null", "2001-01-01 00:00:00.000")
+
+
+async def test_one_wish_is_one_retry_however_many_letters_a_task_has(any_place: Place, start: Start) -> None:
+    place = any_place
+    start(config(place))
+    await place.publish({"task_id": "t"})
+    await eventually(lambda: all_sent(place, 1))
+    await asyncio.to_thread(gridsidecar, place.folder, "tasks", "retry", "t")
+    await eventually(lambda: all_sent(place, 2))
+    assert len(listed(place)) == 2
+    done = await asyncio.to_thread(dead, place, "replay", "--all")
+    assert (done.returncode, done.stdout) == (0, "t\n"), done.stderr
+    assert re.fullmatch(r"1 replayed, [12] more of the same tasks stay\n", done.stderr)
+    await eventually(lambda: all_sent(place, 3))
+    assert place.row("t")["attempt"] == 3
+    assert [letter["attempts"] for letter in listed(place)] == [2, 3]

@@ -131,7 +131,7 @@ async def test_a_storm(place: Place, start: Start) -> None:
     sidecar = start(storm.config(place, trouble=0.06, processes=4))
     await eventually(lambda: place.all_ended(tasks), timeout=200, interval=0.5)
     assert len(sidecar.handlers()) <= 4
-    outcomes = storm.check(place, tasks, set())
+    outcomes = storm.check(place, tasks)
     for kind in ("HandlerExit", "HandlerSignal", "TimeoutError", "ignored events", "second results"):
         assert outcomes[kind] > 0, outcomes
     await eventually(lambda: place.left() == 0)

@@ -11,7 +11,7 @@ callbacks notes what it accepted, and the database has the rest. `check` compare
     I6  all is quiet at last: no message, nothing that waits or runs, no callback owed, no process left
     I7  a retry waits for its delay; failures never exceed what is allowed
     I8  SIGTERM ends a worker with exit code 0, and no row still says that it runs there
-    I9  what was cancelled stays so until somebody wants it run again, which is told anew
+    I15 what was cancelled stays so until somebody wants it run again, which is told anew
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def _wrong_ends(history: History, rows: Rows) -> Iterator[str]:
 def _wrong_cancels(history: History, rows: Rows) -> Iterator[str]:
     for task_id, reruns in history.surely_cancelled.items():
         if history.reruns[task_id] == reruns and (row := rows.get(task_id, {})).get("status") != "cancelled":
-            yield f"I9 {task_id} was cancelled, nobody wanted it run again, and it is {_words(row or None)}"
+            yield f"I15 {task_id} was cancelled, nobody wanted it run again, and it is {_words(row or None)}"
 
 
 def _wrong_histories(rows: Rows, attempts: Attempts) -> Iterator[str]:
