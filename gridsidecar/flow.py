@@ -55,7 +55,7 @@ class Pause(Struct, frozen=True, kw_only=True):
 
 def waits(status: str | None, due_in: float | None) -> bool:
     """Whether such a task could start now, so that a pause of its type is what keeps it. `due_in`: seconds."""
-    return Status(status or Status.PENDING) in (Status.PENDING, Status.RETRYING) and not due_in
+    return (status or Status.PENDING) in (Status.PENDING, Status.RETRYING) and not due_in
 
 
 class BreakerChange(Struct, frozen=True, kw_only=True):
