@@ -135,6 +135,7 @@ async def _list(all_settings: Settings, has_store: bool, limit: int, as_json: bo
     from gridsidecar.cli.listing import print_listing
     from gridsidecar.cli.parts import connected
     from gridsidecar.cli.screen import clean, json_text, say
+    from gridsidecar.cli.task_words import STYLES
 
     settings = all_settings.broker
     found: list[Letter] = []
@@ -154,7 +155,7 @@ async def _list(all_settings: Settings, has_store: bool, limit: int, as_json: bo
             (clean(one.id), local_time(one.dead.time), f"{len(one.dead.message.body):,}", state or "", reason(one))
             for one, state in zip(found, states, strict=True)
         ]
-        print_listing(("id", "time", "bytes", "task is", "reason"), rows)
+        print_listing(("id", "time", "bytes", "status", "reason"), rows, STYLES)
     if not found:
         say(f"no dead letters in {settings.dead_letters}")
     if more:

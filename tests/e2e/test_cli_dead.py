@@ -68,7 +68,7 @@ async def test_refused_messages_are_listed_and_shown(place: Place) -> None:
     assert [letter["bytes"] for letter in found] == [len(body) for body in BAD.values()]
 
     done = dead(place, "list", "-n", "2")
-    assert done.stdout.splitlines()[0].split() == ["id", "time", "bytes", "reason"]
+    assert done.stdout.splitlines()[0].split() == ["id", "time", "bytes", "status", "reason"]
     assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["wrong", "stranger"]
     assert "--limit" in done.stderr
     code, shown = on_terminal(place.folder, "dead", "list")
