@@ -12,7 +12,7 @@ from gridsidecar.broker import Broker, DeadLetter
 from gridsidecar.cli.parts import existing_store
 from gridsidecar.cli.screen import say
 from gridsidecar.config.settings import BrokerSettings, Settings
-from gridsidecar.errors import EX_FAILED, AccessRefused, Unavailable
+from gridsidecar.errors import EX_FAILED, AccessRefused, Unavailable, UsageError
 from gridsidecar.task import Status, Task
 
 
@@ -72,7 +72,7 @@ async def states_of(letters: Sequence[Letter], settings: Settings | None) -> lis
     try:
         async with task_states(settings) as state_of:
             return [await state_of(letter) for letter in letters]
-    except (Unavailable, AccessRefused) as error:
+    except (Unavailable, AccessRefused, UsageError) as error:  # the last: a row that cannot be read
         say(f"what their tasks are now is not known: {error}")
         return [None] * len(letters)
 

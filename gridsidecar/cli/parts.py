@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Part = Literal["broker", "store", "handlers"]
 
-NO_HANDLER = "none"  # the handler of a configuration that a command does not ask for any
+NO_HANDLER = "(none)"  # the handler of a configuration that a command does not ask for any
 
 # Never opened or started: they stand where a command asks for nothing.
 _STAND_INS: dict[Part, tuple[str, object]] = {
