@@ -129,12 +129,13 @@ async def test_a_replay_in_vain_leaves_the_letter_and_says_why(place: Place) -> 
     assert (done.returncode, done.stdout) == (1, "stranger\n")
     said = done.stderr.splitlines()
     assert said[0].startswith("wrong: it would be refused again: bad-field")
-    assert "would be refused again: too-large" in said[1]
+    assert said[1].startswith("stranger: this configuration has no handler for its type later")
+    assert "would be refused again: too-large" in said[2]
     assert (
-        said[2]
+        said[3]
         == "ended: its task has not failed, it is success, and drops a message more; `gridsidecar dead drop` removes it"
     )
-    assert said[3] == "1 replayed, 3 left where they are"
+    assert said[4] == "1 replayed, 3 left where they are"
     assert (place.row("ended")["attempt"], place.status("wrong")) == (1, "failed")
     assert len(listed(place)) == 3
     work(place)  # still nobody for `stranger`: refused again, and failed again
