@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -21,6 +22,7 @@ from gridsidecar.config.settings import Settings
 from gridsidecar.consumer import Consumer
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavailable
+from gridsidecar.event_loop import fast_loop
 from gridsidecar.handler import Handler, make_handlers, reaper
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
 from gridsidecar.hooks import Hooks
@@ -41,7 +43,11 @@ from gridsidecar.telemetry import Readiness
 from gridsidecar.waiting import pause
 from gridsidecar.worker import Attempts, Worker
 
+if TYPE_CHECKING:
+    from gridsidecar.http import ApiServer
+
 PATIENCE_BESIDE_OTHERS = 5.0  # seconds
+API_GRACE = 2.0  # seconds for requests that are being answered
 FAREWELL = 5.0  # seconds for the last notices, for the lease's goodbye, and for callbacks when a signal ends us
 
 
@@ -90,6 +96,7 @@ class Daemon:
         self._statistics = Statistics(
             self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
         )
+        self._api = _api(settings) if siblings is None else None  # that of several processes is beside them
         env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
@@ -128,6 +135,9 @@ class Daemon:
             leaving.push_async_callback(reaper.finish)  # what escaped from handlers and hooks
             leaving.push_async_callback(self._store.close)
             leaving.push_async_callback(self._broker.close)
+            if self._api is not None:
+                leaving.push_async_callback(self._api.stop, API_GRACE)
+                self._api.start()
             leaving.push_async_callback(self._say_goodbye)
             leaving.push_async_callback(self._maintenance.stop)
             leaving.push_async_callback(self._finish)
@@ -330,19 +340,20 @@ class Daemon:
                         await lease.leave()
 
 
+def _api(settings: Settings) -> ApiServer | None:
+    """Loaded only where it is asked for."""
+    if settings.http.listen is None:
+        return None
+    from gridsidecar.http import ApiServer
+
+    return ApiServer(settings, SystemClock())
+
+
 def run(settings: Settings, options: RunOptions, siblings: Siblings | None = None) -> int:
     """Run the daemon on the fastest event loop there is; the exit code."""
     give_back_what_is_freed()
-    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+    with asyncio.Runner(loop_factory=fast_loop()) as runner:
         return runner.run(_serve(settings, options, siblings))
-
-
-def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:  # not on this platform
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
 
 
 async def _serve(settings: Settings, options: RunOptions, siblings: Siblings | None) -> int:

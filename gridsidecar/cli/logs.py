@@ -87,7 +87,7 @@ def _no_attempt(view: View, attempt: int | None) -> str:
 
 
 def _object(said: Said) -> dict[str, Any]:
-    from gridsidecar.cli.times import in_utc
+    from gridsidecar.shapes import in_utc
 
     head = said.pieces[0].text if said.pieces and not said.pieces[0].left_out else ""
     return in_utc(

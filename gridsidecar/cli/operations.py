@@ -71,13 +71,14 @@ async def _list(settings: Settings, limit: int, as_json: bool) -> None:
     from gridsidecar.cli.parts import existing_store
     from gridsidecar.cli.screen import json_text, say
     from gridsidecar.cli.times import local_time
+    from gridsidecar.shapes import operation_object
 
     async with existing_store(settings) as store:
         newest = [] if store is None else await store.operations.newest(limit)
         found = [] if store is None else [(one, await store.operations.outcomes(one.id)) for one in newest]
     if as_json:
         for one, counts in found:
-            print(json_text(_object(one, counts)))
+            print(json_text(operation_object(one, counts)))
     elif found:
         columns = ("operation", "kind", "created", "state", "done", "asked")
         rows = [
@@ -95,6 +96,7 @@ async def _show(settings: Settings, id_: str, as_json: bool) -> int:
     from gridsidecar.cli.screen import json_text
     from gridsidecar.cli.task_words import duration
     from gridsidecar.cli.times import local_time
+    from gridsidecar.shapes import operation_object
 
     async with existing_store(settings) as store:
         known = None if store is None else await store.operations.get(id_)
@@ -102,7 +104,7 @@ async def _show(settings: Settings, id_: str, as_json: bool) -> int:
             return _unknown(id_)
         counts = await store.operations.outcomes(id_)
         if as_json:
-            print(json_text(_object(known, counts) | {"outcomes": counts}))
+            print(json_text(operation_object(known, counts) | {"outcomes": counts}))
             await _print_tasks(store, id_)
             return EX_OK
     facts = [("operation", known.id), ("kind", str(known.kind)), ("asked", _asked(known))]
@@ -189,20 +191,3 @@ def _asked(operation: Operation) -> str:
         return f"{asked['ids']:,} ids"
     parts = [f"{name}={','.join(value) if isinstance(value, list) else value}" for name, value in asked.items()]
     return clean(" ".join(parts))
-
-
-def _object(operation: Operation, counts: Mapping[str, int]) -> dict[str, Any]:
-    from gridsidecar.cli.times import in_utc
-
-    return {
-        "operation": operation.id,
-        "kind": str(operation.kind),
-        "queue": operation.queue,
-        "asked": operation.asked,
-        "spread_s": operation.spread,
-        "state": "ended" if operation.ended_at else "running" if operation.driven else "waiting",
-        "tasks": operation.total if operation.collected else sum(counts.values()),
-        "collected": operation.collected,
-        "done": sum(counts.values()) - counts.get(OPEN, 0),
-        **in_utc({"created_at": operation.created_at, "ended_at": operation.ended_at}),
-    }
