@@ -201,7 +201,8 @@ async def test_people_see_letters_for_what_they_are(embedded_place: Place, start
     assert "delivered, 1 try, to the dead letters" in status
     assert "the dead letters" in gridsidecar(place.folder, "callbacks", "list").stdout
     stats = gridsidecar(place.folder, "stats")
-    assert "letters    0 owed, 0 dead, 1 delivered" in stats.stdout, stats.stdout
+    words = "still to be sent to the dead-letter queue, 0 that it does not take, 1 sent"
+    assert f"letters    of tasks that failed for good: 0 {words}\n" in stats.stdout, stats.stdout
     assert "callbacks  0 owed, 0 dead, 0 delivered" in stats.stdout
     (shown,) = map(json.loads, gridsidecar(place.folder, "callbacks", "list", "--json").stdout.splitlines())
     assert (shown["kind"], shown["rerun"], shown["state"]) == ("letter", 0, "delivered")
