@@ -9,8 +9,9 @@ from msgspec import Struct
 
 LONGEST = 254  # characters, as mail servers have it
 
-# No quotes, comments, names or lists, and none of the characters by which old servers pass a mail on.
-_LOCAL = re.compile(r"[A-Za-z0-9#$&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9#$&'*+/=?^_`{|}~-]+)*")
+# No quotes, comments, names or lists, none of the characters by which old servers pass a mail on, and no `?`: of an
+# encoded word as =?utf-8?q?a=2Cb?= whoever reads a header makes any text at all.
+_LOCAL = re.compile(r"[A-Za-z0-9#$&'*+/=^_`{|}~-]+(?:\.[A-Za-z0-9#$&'*+/=^_`{|}~-]+)*")
 _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )

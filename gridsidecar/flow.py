@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gridsidecar import lifecycle
 from gridsidecar.lifecycle import Begin, Insert, Me, Reception, Row
 from gridsidecar.rate import Rate
-from gridsidecar.task import Message
+from gridsidecar.task import Message, Status
 
 LANES = 59
 FIRST_LANE = 1000  # years from now
@@ -51,6 +51,11 @@ class Pause(Struct, frozen=True, kw_only=True):
     def holds(self, task_id: str) -> bool:
         """Whether it keeps this task from its start."""
         return not self.ended and task_id != self.probe
+
+
+def waits(status: str | None, due_in: float | None) -> bool:
+    """Whether such a task could start now, so that a pause of its type is what keeps it. `due_in`: seconds."""
+    return (status or Status.PENDING) in (Status.PENDING, Status.RETRYING) and not due_in
 
 
 class BreakerChange(Struct, frozen=True, kw_only=True):

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 
 from msgspec.structs import replace
 
+from gridsidecar import wire
 from gridsidecar.broker import Broker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.steering import Steered
 from gridsidecar.store import Kind, OpenStore
 
 Outcomes = dict[str, Steered]
+
+
+def possible(ids: Collection[str]) -> tuple[list[str], Outcomes]:
+    """Those that a task can have, and what comes of the others, which no operation can hold."""
+    wrong = {task_id: Steered.NOT_FOUND for task_id in ids if wire.task_id_problem(task_id) is not None}
+    return [task_id for task_id in ids if task_id not in wrong], wrong
 
 
 class Driver:

@@ -43,7 +43,10 @@ class AttemptLines:
         self._left_out = 0
 
     def hear(self, data: bytes, source: str) -> None:
-        """Output as it arrives, and its source; messages of the protocol are no lines."""
+        """Output as it arrives, and its source; notes of ours are no lines."""
+        if source in telemetry.LEVELS:
+            self._hear_event(data, source)
+            return
         if source not in ("stdout", "stderr"):
             return
         start = 0
@@ -58,6 +61,13 @@ class AttemptLines:
         if start < len(data):
             self._begun[source] = (self._begun.get(source, b"") + data[start : start + LONGEST_LINE])[:LONGEST_LINE]
 
+    def _hear_event(self, data: bytes, level: str) -> None:
+        """A log event comes whole."""
+        if not self._log.may_tell():
+            self._left_out += 1
+            return
+        self._tell(data.removeprefix(f"{level}: ".encode()).removesuffix(b"\n"), "log", level)
+
     def close(self) -> None:
         """The attempt is over: a last line may lack its end."""
         for source, line in self._begun.items():
@@ -67,11 +77,11 @@ class AttemptLines:
                 self._left_out += 1
         self._tell_left_out()
 
-    def _tell(self, line: bytes, stream: str) -> None:
+    def _tell(self, line: bytes, stream: str, level: str = "info") -> None:
         self._tell_left_out()
         line = line[:LONGEST_LINE].rstrip(b"\r")
         self._log.told(len(line))
-        telemetry.handler_said(self._claim, stream, line.decode("utf-8", "replace"))
+        telemetry.handler_said(self._claim, stream, line.decode("utf-8", "replace"), level)
 
     def _tell_left_out(self) -> None:
         if self._left_out:

@@ -71,7 +71,7 @@ class Pausing:
             self._released_at = now
             released = await self._pauses.release(task_type)
             await failpoints.reached("released")
-            if released.over:
+            if released.over or not released.rows:  # what the database does not change stays
                 return
             telemetry.debug("parked tasks come back", type=task_type, tasks=released.rows)
             if not await self._publish(released.nudges):

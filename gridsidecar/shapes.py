@@ -36,6 +36,8 @@ def task_object(
 ) -> dict[str, Any]:
     """A task, and where they are given its history and the callbacks about it."""
     shown = in_utc(view)
+    if view.get("paused"):
+        shown["paused"] = in_utc(view["paused"])
     if attempts is not None:
         shown["attempts"] = [attempt_object(row) for row in attempts]
     if callbacks is not None:
@@ -63,8 +65,9 @@ def callback_state(row: Row) -> str:
     return "delivered" if row["next_try_at"] is None else "owed"
 
 
-def operation_object(operation: Operation) -> dict[str, Any]:
-    """A cancel or retry of many tasks, and how far it is."""
+def operation_object(operation: Operation, outcomes: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """A cancel or retry of many tasks, and by its outcomes, where they are given, how far it is."""
+    found = sum((outcomes or {}).values())
     return {
         "operation": operation.id,
         "kind": str(operation.kind),
@@ -72,7 +75,9 @@ def operation_object(operation: Operation) -> dict[str, Any]:
         "asked": operation.asked,
         "spread_s": operation.spread,
         "state": "ended" if operation.ended_at else "running" if operation.driven else "waiting",
-        "tasks": operation.total,
+        "tasks": operation.total if operation.collected else found,
+        "collected": operation.collected,
+        **({} if outcomes is None else {"done": found - outcomes.get("open", 0)}),
         **in_utc({"created_at": operation.created_at, "ended_at": operation.ended_at}),
     }
 

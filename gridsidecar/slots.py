@@ -113,7 +113,8 @@ class _Line:
     def __init__(self, too_long: Callable[[Place], None]) -> None:
         self._too_long = too_long
         self._places: deque[Place] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._looks_at = 0.0  # loop time; where it is very near, uvloop's timer is a handle that does not know it
         self._closed = False
 
     async def wait(self, place: Place, patience: float) -> bool:
@@ -121,14 +122,15 @@ class _Line:
             return False
         loop = asyncio.get_running_loop()
         answer = place.ask(loop.time(), patience)
-        self._places.append(place)
-        if self._timer is None or place.until < self._timer.when():
+        if self._timer is None or place.until < self._looks_at:
             self._look_again(place.until)
+        self._places.append(place)
         return await answer
 
     def _look_again(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._looks_at = at
         self._timer = asyncio.get_running_loop().call_at(at, self._expire)
 
     def serve(self, serve: Callable[[Place], bool], routes: int) -> None:
@@ -208,7 +210,7 @@ class Slots:
     def start(self, place: Place) -> bool:
         """Give it a slot, if there is one for it."""
         capacity = place.capacity
-        if self._closed or not self._free or capacity.running >= capacity.width:
+        if self._closed or not self._free or capacity.running >= capacity.width or place.state is _State.GONE:
             return False
         if place.state is _State.AHEAD:
             capacity.ahead -= 1

@@ -20,6 +20,7 @@ class Steered(StrEnum):
     NOT_SEEN = "not_seen"  # cancelled before its message came, which is all that it could run from
     NO_MESSAGE = "no_message"  # another program ran it, and its row does not hold what a message needs
     REFUSED_MESSAGE = "refused_message"  # its message is with the dead letters
+    UNREACHABLE = "unreachable"  # another program runs it: it ends if its message comes back
     NOT_STORABLE = "not_storable"  # the database refuses the change
     PENDING = "wrong_state:pending"
     RUNNING = "wrong_state:running"
@@ -32,6 +33,11 @@ class Steered(StrEnum):
     def done(self) -> bool:
         """Whether the wish is met, or will be."""
         return self in (Steered.CANCELLED, Steered.ASKED, Steered.NOTED, Steered.RETRIED)
+
+    @property
+    def state(self) -> str:
+        """That of a task in the wrong one."""
+        return self.value.partition(":")[2]
 
     @classmethod
     def wrong_state(cls, status: Status) -> Steered:
@@ -58,7 +64,7 @@ def cancel(row: KnownRow | None) -> Steered:
     if row is None:
         return Steered.NOTED
     if row.status is Status.RUNNING:
-        return Steered.ASKED
+        return Steered.ASKED if row.ours else Steered.UNREACHABLE
     return Steered.wrong_state(row.status) if row.status.terminal else Steered.CANCELLED
 
 

@@ -46,8 +46,9 @@ class Template(Struct, frozen=True):
 
 
 def parse(written: str) -> Template:
-    """Raises TemplateError."""
+    """Raises TemplateError, with all that is wrong."""
     parts: list[str | Path] = []
+    problems: list[str] = []
     at = 0
     for piece in _PIECE.finditer(written):
         parts.append(written[at : piece.start()])
@@ -57,25 +58,33 @@ def parse(written: str) -> Template:
                 parts.append(piece[0][0])
             case "{" | "}":
                 what = "opens no field" if piece[0] == "{" else "closes none"
-                raise TemplateError(
-                    f"the {piece[0]} at character {piece.start() + 1} {what}: write {piece[0] * 2} for a brace"
-                )
+                problems.append(f"the {piece[0]} {_place(written, piece)} {what}: write {piece[0] * 2} for a brace")
             case _:
-                parts.append(_path(piece[1], piece.start() + 1))
+                names = tuple(piece[1].split("."))
+                if problem := _problem(names):
+                    problems.append(f"{piece[0]} {_place(written, piece)}{problem}")
+                parts.append(names)
     parts.append(written[at:])
+    if problems:
+        raise TemplateError("; ".join(problems))
     return Template(written, tuple(part for part in parts if part))
 
 
-def _path(inner: str, at: int) -> Path:
-    names = tuple(inner.split("."))
-    where = f"{{{inner}}} at character {at}"
+def _problem(names: Path) -> str:
+    """Empty where they name a field."""
     if not all(map(_NAME.fullmatch, names)):
-        raise TemplateError(f"{where} is no field: write names with dots between, as in {{data.user.name}}")
+        return " is no field: write names with dots between, as in {data.user.name}"
     if names[0] not in KNOWN:
-        raise TemplateError(f"{where} begins with no known field; these are known: {', '.join(KNOWN)}")
+        return f" begins with no known field; these are known: {', '.join(KNOWN)}"
     if len(names) > 1 and names[0] not in NESTED:
-        raise TemplateError(f"{where}: {names[0]} has no fields of its own, only {', '.join(NESTED)} have")
-    return names
+        return f": {names[0]} has no fields of its own, only {', '.join(NESTED)} have"
+    return ""
+
+
+def _place(written: str, piece: re.Match[str]) -> str:
+    before = written[: piece.start()]
+    line = f"line {before.count(chr(10)) + 1}, " if "\n" in written.strip() else ""
+    return f"at {line}character {piece.start() - before.rfind(chr(10))}"
 
 
 def look_up(value: Any, path: Path) -> Any:

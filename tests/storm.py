@@ -1,18 +1,31 @@
-"""A storm of tasks over few processes that stay and misbehave: `python -m tests.storm --tasks 50000`."""
+"""A storm of tasks over few processes that stay and misbehave: `python -m tests.storm --tasks 50000`.
+
+Meanwhile somebody cancels tasks, pauses all of them for a moment, and has what was cancelled run again.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import random
 import secrets
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping, Set
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from gridsidecar.broker import make_broker
+from gridsidecar.config.settings import BrokerSettings, StoreSettings
+from gridsidecar.operations import Driver
+from gridsidecar.steering import Steered
+from gridsidecar.store import Filter, Kind, make_store
+from gridsidecar.task import Status
+from gridsidecar.telemetry import Readiness
 from tests.conftest import execute_on_server
 from tests.support import services
 from tests.support.place import HANDLERS, Place
@@ -35,8 +48,52 @@ async def publish(place: Place, tasks: int) -> None:
     await place.publish(*({"task_id": f"t{n}", "data": {"n": n}} for n in range(tasks)))
 
 
-def check(place: Place, tasks: int) -> Counter[str]:
-    """None is lost, doubled or crossed; how the attempts ended."""
+class Steerer:
+    """Cancels tasks, of which most have not been seen yet, pauses the type and has run again what was cancelled."""
+
+    def __init__(self, place: Place, tasks: int, rounds: int) -> None:
+        self._store = make_store(StoreSettings(url=place.store_url), place.queue)
+        self._broker = make_broker(BrokerSettings(url=place.broker_url, queue=place.queue), Readiness())
+        self._queue = place.queue
+        self._tasks = tasks
+        self._rounds = rounds
+        self._rng = random.Random(1)
+        self.cancelled: set[str] = set()
+        self.wishes: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """All rounds, half a second apart."""
+        await self._store.open()
+        for _ in range(self._rounds):
+            await asyncio.sleep(0.5)
+            chosen = (f"t{self._rng.randrange(self._tasks)}" for _ in range(50))
+            self._note("cancel", await self._store.steering.cancel(chosen))
+            if self._rng.random() < 0.2:
+                until = datetime.now(UTC) + timedelta(seconds=self._rng.choice((0.1, 1.0, 3.0)))
+                await self._store.pauses.pause("default", until)
+                self.wishes["pause"] += 1
+            if self._rng.random() < 0.2:
+                await self.run_again()
+
+    async def run_again(self) -> None:
+        """All that is cancelled, and whose message has come."""
+        chosen = Filter(statuses=(Status.CANCELLED,), queue=self._queue)
+        operation = await self._store.operations.begin(Kind.RETRY, chosen)
+        async for outcomes in Driver(self._store, self._broker).drive(operation):
+            self._note("retry", outcomes)
+
+    async def close(self) -> None:
+        await self._broker.close()
+        await self._store.close()
+
+    def _note(self, wish: str, outcomes: Mapping[str, Steered]) -> None:
+        self.wishes.update(f"{wish}: {outcome}" for outcome in outcomes.values())
+        self.cancelled |= {task_id for task_id, outcome in outcomes.items() if outcome.done}
+
+
+def check(place: Place, tasks: int, cancelled: Set[str] = frozenset(), *, paused: bool = False) -> Counter[str]:
+    """None is lost, doubled or crossed; how the attempts ended. `paused`: claims ahead may have been given back, which
+    are numbers without attempts."""
     rows = place.rows()
     assert len(rows) == tasks, f"{len(rows)} rows for {tasks} tasks"
     outcomes: Counter[str] = Counter()
@@ -46,7 +103,9 @@ def check(place: Place, tasks: int) -> Counter[str]:
         assert json.loads(row["result"]) == {"id": task_id, "n": int(task_id[1:])}, row
         assert row["checkpoint"] is None, row
         assert history[task_id, "success"] == 1, task_id
-        assert history[task_id, "failed"] == row["retry_count"] == row["attempt"] - 1, row
+        if task_id not in cancelled:
+            assert history[task_id, "failed"] == row["retry_count"], row
+            assert row["retry_count"] == row["attempt"] - 1 or (paused and row["retry_count"] < row["attempt"]), row
     for row in place.history():
         outcomes[row["error_type"] or row["outcome"]] += 1
         outcomes["ignored events"] += "[ignored: it names another task]" in (row["log_head"] or "")
@@ -54,30 +113,40 @@ def check(place: Place, tasks: int) -> Counter[str]:
     return outcomes
 
 
-async def storm(place: Place, folder: Path, tasks: int, trouble: float, processes: int) -> None:
-    await publish(place, tasks)
-    sidecar = Sidecar(folder / "sidecar", config(place, trouble, processes))
+async def storm(place: Place, folder: Path, given: argparse.Namespace) -> None:
+    await publish(place, given.tasks)
+    sidecar = Sidecar(folder / "sidecar", config(place, given.trouble, given.processes))
+    steerer = Steerer(place, given.tasks, given.rounds)
     try:
+        await eventually(place.rows, timeout=60)
         began = time.monotonic()
+        steering = asyncio.create_task(steerer.run())
         most = 0
-        while not place.all_ended(tasks):
+        while not (place.all_ended(given.tasks) and steering.done() and set(place.statuses()) == {"success"}):
             most = max(most, len(sidecar.handlers()))
             print(f"{time.monotonic() - began:6.1f} s  {place.statuses()}", file=sys.stderr)
             await asyncio.sleep(5)
+            if steering.done():
+                await steering
+                await steerer.run_again()
         seconds = time.monotonic() - began
         await eventually(lambda: place.left() == 0)
         sidecar.terminate()
         assert await sidecar.ended(60) == 0, sidecar.text[-3000:]
     finally:
+        await steerer.close()
         sidecar.die()
-    print(f"{tasks} tasks in {seconds:.1f} s, at most {most} processes: {dict(check(place, tasks))}")
-    assert most <= processes
+    outcomes = dict(check(place, given.tasks, steerer.cancelled, paused=steerer.wishes["pause"] > 0))
+    print(f"{given.tasks} tasks in {seconds:.1f} s, at most {most} processes: {outcomes}")
+    print(f"steered: {dict(sorted(steerer.wishes.items()))}")
+    assert most <= given.processes
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.storm", description=__doc__)
     parser.add_argument("--tasks", type=int, default=50_000)
     parser.add_argument("--trouble", type=float, default=0.03, help="part of the tasks that go wrong")
+    parser.add_argument("--rounds", type=int, default=60, help="of cancels and pauses, half a second apart")
     parser.add_argument("--processes", type=int, default=4)
     given = parser.parse_args()
     queue = f"gs_{secrets.token_hex(4)}"
@@ -85,7 +154,7 @@ def main() -> int:
         execute_on_server(mysql, f"create database {queue} character set utf8mb4")
         place = Place(amqp, mysql.rstrip("/") + f"/{queue}", queue, Path(folder))
         try:
-            asyncio.run(storm(place, Path(folder), given.tasks, given.trouble, given.processes))
+            asyncio.run(storm(place, Path(folder), given))
         finally:
             execute_on_server(mysql, f"drop database {queue}")
             with place.channel() as channel:

@@ -9,9 +9,10 @@ import typer
 
 from gridsidecar.cli.queue import Queue, Url, Yes
 from gridsidecar.cli.run import ConfigFile
-from gridsidecar.errors import EX_FAILED, EX_OK, UsageError
+from gridsidecar.errors import EX_FAILED, EX_OK, ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from gridsidecar.cli.letters import Letter
     from gridsidecar.cli.parts import Part
     from gridsidecar.config.settings import BrokerSettings, Settings
 
@@ -22,6 +23,9 @@ app = typer.Typer(
 
 Ids = Annotated[list[str] | None, typer.Argument(help="task_id or message_id of letters.", metavar="ID")]
 All = Annotated[bool, typer.Option("--all", help="All letters of this queue.")]
+Succeeded = Annotated[
+    bool, typer.Option("--succeeded", help="All letters of this queue whose tasks have succeeded since.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a letter.")]
 
 
@@ -33,9 +37,9 @@ def list_letters(
     url: Url = None,
     queue: Queue = None,
 ) -> None:
-    """List the dead letters, oldest first: id, time, size, reason."""
-    settings = _settings(config, url, queue, "broker")
-    asyncio.run(_list(settings.broker, limit, as_json))
+    """List the dead letters, oldest first: id, time, size, what their tasks are now, and why they are here."""
+    settings, has_store = _settings_of_list(config, url, queue)
+    asyncio.run(_list(settings, has_store, limit, as_json))
 
 
 @app.command("show")
@@ -76,29 +80,32 @@ def replay(
 def drop(
     ids: Ids = None,
     everything: All = False,
+    succeeded: Succeeded = False,
     yes: Yes = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
     url: Url = None,
     queue: Queue = None,
 ) -> None:
-    """Remove letters for good and print their ids. With --all it asks first, or needs --yes without a terminal."""
+    """Remove letters for good and print their ids. Without ids it asks first, or needs --yes without a terminal."""
     from gridsidecar.cli.screen import must_ask
 
-    _some(ids, everything)
-    ask = everything and must_ask(yes, "dead drop --all")
-    settings = _settings(config, url, queue, "broker").broker
-    if ask and not _agreed(settings):
+    if succeeded and (ids or everything):
+        raise UsageError("--succeeded, ids and --all exclude each other")
+    _some(ids, everything or succeeded)
+    ask = not ids and must_ask(yes, f"dead drop {'--succeeded' if succeeded else '--all'}")
+    settings = _settings(config, url, queue, "broker", *(("store",) if succeeded else ()))
+    if ask and not _agreed(settings.broker, succeeded):
         raise typer.Exit(EX_FAILED)
-    raise typer.Exit(asyncio.run(_drop(settings, set(ids or ()), as_json)))
+    raise typer.Exit(asyncio.run(_drop(settings, set(ids or ()), succeeded, as_json)))
 
 
-def _agreed(settings: BrokerSettings) -> bool:
-    from gridsidecar.cli.screen import agreed
+def _agreed(settings: BrokerSettings, succeeded: bool) -> bool:
+    from gridsidecar.cli.screen import agreed, counted
 
     count = asyncio.run(_dead(settings))
-    question = f"{count:,} dead letters in {settings.dead_letters}: remove those of queue {settings.queue} for good?"
-    return not count or agreed(question)
+    which = f"those of queue {settings.queue}{' whose tasks succeeded' if succeeded else ''}"
+    return not count or agreed(f"{counted(count, 'dead letter')} in {settings.dead_letters}: remove {which} for good?")
 
 
 def _some(ids: list[str] | None, everything: bool) -> None:
@@ -112,27 +119,44 @@ def _settings(config: str | None, url: str | None, queue: str | None, *parts: Pa
     return load_parts(config, *parts, flags={"broker.url": url, "broker.queue": queue})
 
 
-async def _list(settings: BrokerSettings, limit: int, as_json: bool) -> None:
+def _settings_of_list(config: str | None, url: str | None, queue: str | None) -> tuple[Settings, bool]:
+    """And whether they name a store: letters can be listed without."""
+    try:
+        return _settings(config, url, queue, "broker", "store"), True
+    except ConfigError as error:
+        if not all(fault.key == "store.url" and fault.value is None for fault in error.faults):
+            raise
+        return _settings(config, url, queue, "broker"), False
+
+
+async def _list(all_settings: Settings, has_store: bool, limit: int, as_json: bool) -> None:
     from gridsidecar.cli.letter_view import local_time, reason, summary
-    from gridsidecar.cli.letters import letters_of
+    from gridsidecar.cli.letters import letters_of, states_of
     from gridsidecar.cli.listing import print_listing
     from gridsidecar.cli.parts import connected
     from gridsidecar.cli.screen import clean, json_text, say
+    from gridsidecar.cli.task_words import STYLES
 
-    rows: list[tuple[str, ...]] = []
+    settings = all_settings.broker
+    found: list[Letter] = []
     more = False
     async with connected(settings) as broker, letters_of(broker, settings) as letters:
         async for letter in letters:
-            more = len(rows) == limit
+            more = len(found) == limit
             if more:
                 break
-            row = (clean(letter.id), local_time(letter.dead.time), f"{len(letter.dead.message.body):,}", reason(letter))
-            rows.append(row)
-            if as_json:
-                print(json_text(summary(letter)), flush=True)
-    if rows and not as_json:
-        print_listing(("id", "time", "bytes", "reason"), rows)
-    if not rows:
+            found.append(letter)
+    states = await states_of(found, all_settings if has_store else None)
+    if as_json:
+        for letter, state in zip(found, states, strict=True):
+            print(json_text(summary(letter) | {"task_status": state}), flush=True)
+    elif found:
+        rows = [
+            (clean(one.id), local_time(one.dead.time), f"{len(one.dead.message.body):,}", state or "", reason(one))
+            for one, state in zip(found, states, strict=True)
+        ]
+        print_listing(("id", "time", "bytes", "status", "reason"), rows, STYLES)
+    if not found:
         say(f"no dead letters in {settings.dead_letters}")
     if more:
         say(f"there are more than these {limit}; --limit shows more")
@@ -166,16 +190,21 @@ async def _dead(settings: BrokerSettings) -> int:
         return (await broker.info()).dead
 
 
-async def _drop(settings: BrokerSettings, ids: set[str], as_json: bool) -> int:
+async def _drop(all_settings: Settings, ids: set[str], succeeded: bool, as_json: bool) -> int:
     from gridsidecar.cli.letter_view import summary
-    from gridsidecar.cli.letters import letters_of, say_unknown, wanted
+    from gridsidecar.cli.letters import letters_of, say_unknown, task_states, wanted
     from gridsidecar.cli.parts import connected
     from gridsidecar.cli.screen import clean, json_text, say
 
+    settings = all_settings.broker
     dropped, unknown = 0, set(ids)
-    async with connected(settings) as broker, letters_of(broker, settings) as letters:
+    async with (
+        connected(settings) as broker,
+        task_states(all_settings if succeeded else None) as state_of,
+        letters_of(broker, settings) as letters,
+    ):
         async for letter in letters:
-            if wanted(letter, ids, settings):
+            if wanted(letter, ids, settings) and (not succeeded or await state_of(letter) == "success"):
                 await letter.dead.remove()
                 unknown -= letter.ids
                 dropped += 1

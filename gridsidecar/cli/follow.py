@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LOOK_EVERY = 0.15  # seconds
 AWAY_PAUSE = 1.0
 HINT_AFTER = 10.0  # seconds without any row
+UNKNOWN = "it is not known yet; a worker makes it known when it takes it from the queue"
 
 Views = Mapping[str, View | None]  # by task id; None = no row yet
 

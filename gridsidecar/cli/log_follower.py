@@ -6,13 +6,15 @@ import sys
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from gridsidecar.cli.follow import UNKNOWN
 from gridsidecar.cli.logs import left_out, state_of
 from gridsidecar.cli.screen import clean, clean_text, json_text, say
+from gridsidecar.cli.task_words import words
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from gridsidecar.store import Output, Said
+    from gridsidecar.store import OpenStore, Said
 
 T = TypeVar("T")
 LOOK_EVERY = 1.0  # seconds
@@ -33,15 +35,17 @@ class Writer(Protocol):
         ...
 
 
-async def follow(output: Output, task_id: str, attempt: int | None, writer: Writer) -> bool:
+async def follow(store: OpenStore, task_id: str, attempt: int | None, writer: Writer) -> bool:
     """Until the task has ended, or the one `attempt` that was asked for; False where it ended without one. A store that
     is away is waited for."""
     clock = SystemClock()
-    looks = _Looks(output, task_id)
+    looks = _Looks(store, task_id)
     number, since, begun = attempt, 0, 0
+    shown: int | None = 0  # characters from the beginning on; None once some were left out
     while not await looks.over(number):
-        said = await looks.said(number, since)
+        said = await looks.said(number, since, shown)
         if said is None:
+            await looks.tell_why()
             await clock.sleep(LOOK_EVERY)
             continue
         if begun != said.attempt:
@@ -49,24 +53,33 @@ async def follow(output: Output, task_id: str, attempt: int | None, writer: Writ
         number = begun = said.attempt
         writer.show(said)
         since = said.next
+        shown = _shown(shown, said)
         if said.running or not (said.outcome is not None or said.latest > number or said.status.terminal):
             await clock.sleep(LOOK_EVERY)
             continue
         writer.end(said)
         if attempt is not None:
             break
-        number, since = number + 1, 0
+        number, since, shown = number + 1, 0, 0
     return begun > 0
+
+
+def _shown(before: int | None, said: Said) -> int | None:
+    if before is None or any(piece.left_out for piece in said.pieces):
+        return None
+    return before + sum(len(piece.text) for piece in said.pieces)
 
 
 class _Looks:
     """Asks, and says once why there is no answer."""
 
-    def __init__(self, output: Output, task_id: str) -> None:
-        self._output = output
+    def __init__(self, store: OpenStore, task_id: str) -> None:
+        self._output = store.output
+        self._reading = store.reading
         self._task_id = task_id
         self._clock = SystemClock()
         self._since = self._clock.monotonic()
+        self._told: str | None = None
         self._hinted = False
         self._away = ""
 
@@ -76,13 +89,22 @@ class _Looks:
         if newest is None:
             self._hint()
             return False
-        self._hinted = True
         status, attempt = newest
         return status.terminal and attempt < (number or 1)
 
-    async def said(self, number: int | None, since: int) -> Said | None:
+    async def said(self, number: int | None, since: int, shown: int | None) -> Said | None:
         """None: nothing to see now."""
-        return await self._answer(self._output.said(self._task_id, number, since))
+        return await self._answer(self._output.said(self._task_id, number, since, shown))
+
+    async def tell_why(self) -> None:
+        """What it waits for, once until that is something else."""
+        view = await self._answer(self._reading.get(self._task_id))
+        if self._away or (view is not None and not (view["due_in_s"] or view["paused"])):
+            return  # it starts at any moment
+        told = "" if view is None else f"{view['status']} {view['paused'] or view['next_run_at']}"
+        if told != self._told:
+            self._told = told
+            say(f"waiting for task {self._task_id}: {words(view) if view else UNKNOWN}")
 
     async def _answer(self, asking: Awaitable[T]) -> T | None:
         try:
@@ -98,7 +120,7 @@ class _Looks:
     def _hint(self) -> None:
         if not self._hinted and self._clock.monotonic() - self._since > HINT_AFTER:
             self._hinted = True
-            say("there is no such task yet: is `gridsidecar run` working on its queue, with this store?")
+            say("there is still such task: is `gridsidecar run` working on its queue, with this store?")
 
 
 class TextWriter:
@@ -107,12 +129,15 @@ class TextWriter:
     def __init__(self) -> None:
         self._line_open = False
         self._held = ""  # half of a line's end
+        self._shown = False  # something of this attempt
 
     def begin(self, said: Said) -> None:
+        self._shown = False
         say(f"attempt {said.attempt} on {clean(said.worker or 'an unknown worker')}")
 
     def show(self, said: Said) -> None:
         for piece in said.pieces:
+            self._shown = True
             if piece.left_out:
                 self._close_line()
                 self._write(f"{left_out(piece.left_out)}\n")
@@ -124,7 +149,11 @@ class TextWriter:
     def end(self, said: Said) -> None:
         self._close_line()
         sys.stdout.flush()
-        say(state_of(said) if said.lost else f"attempt {said.attempt} ended: {said.outcome or said.status}")
+        say(
+            state_of(said, shown=self._shown)
+            if said.lost
+            else f"attempt {said.attempt} ended: {said.outcome or said.status}"
+        )
 
     def _write(self, text: str) -> None:
         if text:

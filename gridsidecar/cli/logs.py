@@ -12,6 +12,7 @@ from gridsidecar.cli.screen import clean, clean_text, json_text, say
 from gridsidecar.errors import EX_FAILED, EX_OK
 
 if TYPE_CHECKING:
+    from gridsidecar.cli.task_words import View
     from gridsidecar.config.settings import Settings
     from gridsidecar.store import Output, Said
 
@@ -52,9 +53,7 @@ async def _logs(settings: Settings, task_id: str, attempt: int | None, as_json: 
             return unknown_tasks([task_id], settings)
         said = await store.output.said(task_id, attempt)
     if said is None:
-        have = ", ".join(map(str, range(1, view["attempt"] + 1)))
-        what = "attempt" if attempt is None else f"attempt {attempt}"
-        say(f"task {task_id} has no {what}" + (f"; there is {have}" if have else " yet"))
+        say(_no_attempt(view, attempt))
         return EX_FAILED
     print(json_text(_object(said))) if as_json else _print(said)
     return EX_OK
@@ -68,12 +67,23 @@ async def _follow(settings: Settings, task_id: str, attempt: int | None, as_json
     store = make_store(settings.store, settings.broker.queue)
     try:
         await open_to_wait(store, settings)
-        shown = await follow(store.output, task_id, attempt, JsonWriter() if as_json else TextWriter())
+        shown = await follow(store, task_id, attempt, JsonWriter() if as_json else TextWriter())
     finally:
         await store.close()
     if not shown:
         say(f"task {task_id} has ended without {'an attempt' if attempt is None else f'attempt {attempt}'}")
     return EX_OK if shown else EX_FAILED
+
+
+def _no_attempt(view: View, attempt: int | None) -> str:
+    from gridsidecar.cli.task_words import ended, words
+
+    if view["attempt"]:
+        have = ", ".join(map(str, range(1, view["attempt"] + 1)))
+        return f"task {view['task_id']} has no {f'attempt {attempt}' if attempt else 'attempt'}; there is {have}"
+    if ended(view):
+        return f"task {view['task_id']} is {view['status']}; no attempt of it ever began"
+    return f"task {view['task_id']} has no attempt yet: {words(view)}"
 
 
 def _object(said: Said) -> dict[str, Any]:
@@ -111,15 +121,19 @@ def left_out(count: int) -> str:
     return f"[... {count:,} bytes left out ...]"
 
 
-def state_of(said: Said) -> str:
-    """What is to be known beside the text."""
+def state_of(said: Said, *, shown: bool = False) -> str:
+    """What is to be known beside the text; `shown`: some of it was shown before."""
     which = f"attempt {said.attempt} of task {said.task_id}"
     if said.running:
         words = "" if said.pieces else ", and nothing that it said has come yet"
         return f"{which} runs on {clean(said.worker or 'an earlier system')}{words}"
     if said.lost:
         worker = clean(said.worker or "an earlier system")
-        words = "the last seconds before that may be missing" if said.pieces else "nothing is known of what it said"
+        words = (
+            "the last seconds before that may be missing"
+            if said.pieces or shown
+            else "nothing is known of what it said"
+        )
         return f"{which} was lost with its worker, {worker}: {words}"
     if said.notes and "its log is left out" in said.notes:
         return f"of {which}, {clean(said.notes)}"

@@ -10,6 +10,7 @@ import typer
 from gridsidecar.cli.registering import add
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.errors import EX_FAILED, EX_OK
+from gridsidecar.steering import Steered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from gridsidecar.store import OpenStore, Operation
 
 app = typer.Typer(help="Cancels and retries of many tasks: look at them, go on with them.", no_args_is_help=True)
+
+OPEN = "open"  # the outcome of what is still to be done
 
 EPILOG = """
 Exit codes: 0 all done, 1 there is no such operation, somebody else drives it, it has ended, or some tasks were refused,
@@ -28,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, times in UTC."
 
 
 def list_operations(
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="Show no more than this.")] = 20,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=1000, help="Show no more than this.")] = 20,
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
@@ -68,17 +71,19 @@ async def _list(settings: Settings, limit: int, as_json: bool) -> None:
     from gridsidecar.cli.parts import existing_store
     from gridsidecar.cli.screen import json_text, say
     from gridsidecar.cli.times import local_time
+    from gridsidecar.shapes import operation_object
 
     async with existing_store(settings) as store:
-        found = [] if store is None else await store.operations.newest(limit)
+        newest = [] if store is None else await store.operations.newest(limit)
+        found = [] if store is None else [(one, await store.operations.outcomes(one.id)) for one in newest]
     if as_json:
-        for one in found:
-            print(json_text(_object(one)))
+        for one, counts in found:
+            print(json_text(operation_object(one, counts)))
     elif found:
-        columns = ("operation", "kind", "created", "state", "tasks", "asked")
+        columns = ("operation", "kind", "created", "state", "done", "asked")
         rows = [
-            (one.id, str(one.kind), local_time(one.created_at), _state(one), f"{one.total:,}", _asked(one))
-            for one in found
+            (one.id, str(one.kind), local_time(one.created_at), _state(one), _done(one, counts), _asked(one))
+            for one, counts in found
         ]
         print_listing(columns, rows)
     else:
@@ -89,7 +94,9 @@ async def _show(settings: Settings, id_: str, as_json: bool) -> int:
     from gridsidecar.cli.listing import print_facts
     from gridsidecar.cli.parts import existing_store
     from gridsidecar.cli.screen import json_text
+    from gridsidecar.cli.task_words import duration
     from gridsidecar.cli.times import local_time
+    from gridsidecar.shapes import operation_object
 
     async with existing_store(settings) as store:
         known = None if store is None else await store.operations.get(id_)
@@ -97,13 +104,31 @@ async def _show(settings: Settings, id_: str, as_json: bool) -> int:
             return _unknown(id_)
         counts = await store.operations.outcomes(id_)
         if as_json:
-            print(json_text(_object(known) | {"outcomes": counts}))
+            print(json_text(operation_object(known, counts) | {"outcomes": counts}))
             await _print_tasks(store, id_)
             return EX_OK
     facts = [("operation", known.id), ("kind", str(known.kind)), ("asked", _asked(known))]
-    facts += [("created", local_time(known.created_at)), ("state", _state(known)), ("tasks", f"{known.total:,}")]
-    print_facts([*facts, *((name, f"{count:,}") for name, count in sorted(counts.items()))])
+    if known.spread:
+        facts.append(("over", f"{duration(known.spread)}: the starts are spread over it"))
+    facts.append(("created", local_time(known.created_at)))
+    if known.ended_at:
+        facts.append(("ended", local_time(known.ended_at)))
+    facts += [("state", _state(known)), ("done", _done(known, counts))]
+    print_facts([*facts, *(("", f"{count:,} {_words(name)}") for name, count in sorted(counts.items()))])
     return EX_OK
+
+
+def _words(outcome: str) -> str:
+    from gridsidecar.cli.steering import summary_of
+
+    return "still to be done" if outcome == OPEN else summary_of(Steered(outcome))
+
+
+def _done(operation: Operation, counts: Mapping[str, int]) -> str:
+    found = sum(counts.values())
+    if not operation.collected and operation.ended_at is None:
+        return f"0, {found:,} found so far"
+    return f"{found - counts.get(OPEN, 0):,} of {operation.total:,}"
 
 
 async def _print_tasks(store: OpenStore, id_: str) -> None:
@@ -130,7 +155,7 @@ async def _resume(settings: Settings, id_: str, as_json: bool) -> int:
 
 async def _stop(settings: Settings, id_: str) -> int:
     from gridsidecar.cli.parts import existing_store
-    from gridsidecar.cli.screen import say
+    from gridsidecar.cli.screen import counted, say
 
     async with existing_store(settings) as store:
         if store is None or await store.operations.get(id_) is None:
@@ -138,7 +163,8 @@ async def _stop(settings: Settings, id_: str) -> int:
         if not await store.operations.stop(id_):
             say(f"the operation {id_} has ended before")
             return EX_FAILED
-        say(f"stopped; {(await store.operations.outcomes(id_)).get('open', 0):,} tasks stay as they are")
+        left = (await store.operations.outcomes(id_)).get(OPEN, 0)
+        say(f"stopped; {counted(left)} {'stays as it is' if left == 1 else 'stay as they are'}")
         return EX_OK
 
 
@@ -152,27 +178,16 @@ def _unknown(id_: str) -> int:
 def _state(operation: Operation) -> str:
     if operation.ended_at is not None:
         return "ended"
-    return "running" if operation.driven else "waiting for somebody to go on"
+    if not operation.driven:
+        return "waiting for somebody to go on"
+    return "running" if operation.collected else "looking for its tasks"
 
 
 def _asked(operation: Operation) -> str:
     from gridsidecar.cli.screen import clean
 
     asked: Mapping[str, Any] = operation.asked
+    if "ids" in asked:
+        return f"{asked['ids']:,} ids"
     parts = [f"{name}={','.join(value) if isinstance(value, list) else value}" for name, value in asked.items()]
     return clean(" ".join(parts))
-
-
-def _object(operation: Operation) -> dict[str, Any]:
-    from gridsidecar.shapes import in_utc
-
-    return {
-        "operation": operation.id,
-        "kind": str(operation.kind),
-        "queue": operation.queue,
-        "asked": operation.asked,
-        "spread_s": operation.spread,
-        "state": "ended" if operation.ended_at else "running" if operation.driven else "waiting",
-        "tasks": operation.total,
-        **in_utc({"created_at": operation.created_at, "ended_at": operation.ended_at}),
-    }

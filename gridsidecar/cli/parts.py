@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 Part = Literal["broker", "store", "handlers"]
 
+NO_HANDLER = "(none)"  # the handler of a configuration that a command does not ask for any
+
 # Never opened or started: they stand where a command asks for nothing.
 _STAND_INS: dict[Part, tuple[str, object]] = {
     "broker": ("broker.url", "sqlite:///not-used.db"),
     "store": ("store.url", "sqlite:///not-used.db"),
-    "handlers": ("handlers.default.command", ["true"]),
+    "handlers": (f"handlers.{NO_HANDLER}.command", ["true"]),
 }
 
 
@@ -37,6 +39,12 @@ def load_parts(config: str | None, *needed: Part, flags: dict[str, object] | Non
     settings = load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ)
     telemetry.configure("WARNING", "console", language=settings.log.language)
     return settings
+
+
+def is_handled(settings: Settings, task_type: str) -> bool:
+    """Whether a handler of this configuration takes such tasks; one that has no handlers at all does not know."""
+    names = settings.handlers.keys() - {NO_HANDLER}
+    return not names or bool(names & {task_type, "default"})
 
 
 @asynccontextmanager

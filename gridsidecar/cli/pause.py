@@ -42,6 +42,7 @@ def pause(
     Workers know within two seconds. Messages are taken from the queue all the same and kept in the database, so that
     nothing of other types waits behind them.
     """
+    from gridsidecar.cli.parts import is_handled
     from gridsidecar.cli.screen import clean, say
     from gridsidecar.clock import SystemClock
 
@@ -51,7 +52,7 @@ def pause(
     asyncio.run(_pause(settings, types, moment, reason))
     for task_type in types:
         print(clean(task_type))
-        if task_type not in settings.handlers:
+        if not is_handled(settings, task_type):
             say(f"{task_type} is not among the handlers of this configuration; it is paused all the same")
     say(f"paused {'until resumed' if moment is None else f'until {moment.astimezone():%Y-%m-%d %H:%M:%S %Z}'}")
 

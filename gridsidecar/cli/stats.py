@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -84,14 +84,17 @@ def _print(figures: Figures) -> None:
         print_listing(("status", "tasks"), [(status, f"{count}") for status, count in statuses.items()], STYLES)
     else:
         print("no tasks")
-    if types := _types(figures["tasks"]):
+    if types := _types(figures["tasks"], {one["task_type"] for one in figures["pauses"] if not one["ended"]}):
         print()
-        print_listing(("type", "status", "tasks", "mean time"), types, STYLES)
+        print_listing(("type", "status", "tasks", "mean time", ""), types, STYLES)
     print()
-    for kind in ("callbacks", "letters"):
-        counts = figures[kind]
-        if kind == "callbacks" or any(counts.values()):
-            print(f"{kind:<11}" + ", ".join(f"{counts[word]} {word}" for word in ("owed", "dead", "delivered")))
+    callbacks, letters = figures["callbacks"], figures["letters"]
+    print("callbacks  " + ", ".join(f"{callbacks[word]} {word}" for word in ("owed", "dead", "delivered")))
+    if any(letters.values()):
+        print(
+            f"letters    of tasks that failed for good: {letters['owed']} still to be sent to the dead-letter queue, "
+            f"{letters['dead']} that it does not take, {letters['delivered']} sent"
+        )
     alive = [worker for worker in figures["workers"] if worker["alive"]]
     print(f"workers    {len(alive)} alive")
     for line in _workers(alive):
@@ -112,7 +115,7 @@ def _pauses(pauses: list[dict[str, Any]]) -> Iterator[str]:
             f"queue {clean(one['queue'])}",
             f"{one['parked']:,} parked",
             f"since {local_time(one['since_at'])}",
-            _until(one, local_time),
+            _until(one),
             clean(one["reason"] or ""),
         )
         for one in pauses
@@ -120,15 +123,16 @@ def _pauses(pauses: list[dict[str, Any]]) -> Iterator[str]:
     yield from aligned(rows) if rows else ()
 
 
-def _until(pause: dict[str, Any], shown: Callable[[str], str]) -> str:
-    if pause["ended"]:
-        return "over: they come back"
-    if pause["until_at"] is None:
-        return "until resumed"
-    return f"{'by a breaker, tried at' if pause['cool_down'] else 'until'} {shown(pause['until_at'])}"
+def _until(pause: dict[str, Any]) -> str:
+    from gridsidecar.cli.task_words import until
+
+    if not pause["ended"]:
+        return until(pause)
+    return "over: they come back" if pause["parked"] else "over"
 
 
-def _types(tasks: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+def _types(tasks: list[dict[str, Any]], paused: Set[str]) -> list[tuple[str, ...]]:
+    """The time is that of the last attempt; a task that was cancelled may have been waiting then."""
     from gridsidecar.cli.task_words import duration
 
     return [
@@ -136,7 +140,8 @@ def _types(tasks: list[dict[str, Any]]) -> list[tuple[str, ...]]:
             clean(entry["task_type"]),
             entry["status"],
             str(entry["count"]),
-            "" if entry["seconds"] is None else duration(entry["seconds"]),
+            "" if entry["seconds"] is None or entry["status"] == "cancelled" else duration(entry["seconds"]),
+            "paused" if entry["task_type"] in paused and entry["status"] in ("pending", "retrying") else "",
         )
         for entry in tasks
     ]

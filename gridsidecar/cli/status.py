@@ -11,6 +11,7 @@ from gridsidecar.cli.run import ConfigFile
 from gridsidecar.errors import EX_FAILED, EX_OK
 
 if TYPE_CHECKING:
+    from gridsidecar.cli.follow import Views
     from gridsidecar.config.settings import Settings
     from gridsidecar.store import OpenStore
 
@@ -48,15 +49,25 @@ async def _status(settings: Settings, ids: list[str], watch: bool, as_json: bool
 
 async def _watch(settings: Settings, ids: list[str]) -> None:
     from gridsidecar.cli.bars import make_display
-    from gridsidecar.cli.follow import follow
+    from gridsidecar.cli.follow import UNKNOWN, follow
     from gridsidecar.cli.parts import open_to_wait
+    from gridsidecar.cli.screen import say
     from gridsidecar.store import make_store
 
     store = make_store(settings.store, settings.broker.queue)
     try:
         await open_to_wait(store, settings)
         with make_display() as display:
-            await follow(store.reading, ids, display.show)
+            told: set[str] = set()
+
+            def show(views: Views) -> None:
+                for one in () if told else views:
+                    if views[one] is None:
+                        say(f"waiting for task {one}: {UNKNOWN}")
+                told.update(views)
+                display.show(views)
+
+            await follow(store.reading, ids, show)
     finally:
         await store.close()
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from gridsidecar import steering
 from gridsidecar.cli.parts import connected, existing_store, open_to_wait, unknown_tasks
-from gridsidecar.cli.screen import agreed, clean, console, interactive, json_text, must_ask, say
+from gridsidecar.cli.screen import agreed, clean, console, counted, interactive, json_text, must_ask, say
 from gridsidecar.cli.steer import Wish
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import EX_FAILED, EX_OK, AccessRefused, BrokerUnavailable, GridSidecarError
-from gridsidecar.operations import Driver
+from gridsidecar.operations import Driver, possible
 from gridsidecar.steering import Steered
 from gridsidecar.store import Filter, Kind, NotDriven, OpenStore, make_store
 
@@ -32,13 +32,33 @@ WORDS = {
     Steered.NOT_SEEN: "was cancelled before its message came; it can run again when that is here",
     Steered.NO_MESSAGE: "its row does not hold its message; submit it again",
     Steered.REFUSED_MESSAGE: "its message was refused; `gridsidecar dead replay` runs it again",
+    Steered.UNREACHABLE: "an earlier system runs it and cannot be told; noted, should its message come back",
     Steered.NOT_STORABLE: "the database refuses the change",
 }
 
 
+SUMMARY = {
+    Steered.CANCELLED: "cancelled",
+    Steered.ASKED: "running and being stopped",
+    Steered.NOTED: "not known yet, not to run when their messages come",
+    Steered.RETRIED: "to run again",
+    Steered.NOT_FOUND: "unknown",
+    Steered.NOT_SEEN: "cancelled before their messages came",
+    Steered.NO_MESSAGE: "without their messages in the table",
+    Steered.REFUSED_MESSAGE: "with a message that was refused",
+    Steered.UNREACHABLE: "run by an earlier system",
+    Steered.NOT_STORABLE: "that the database refuses to change",
+}
+
+
 def words_of(outcome: Steered) -> str:
-    """For people."""
-    return WORDS.get(outcome) or f"left alone, it is {outcome.value.partition(':')[2]}"
+    """Of one task, for people."""
+    return WORDS.get(outcome) or f"left alone, it is {outcome.state}"
+
+
+def summary_of(outcome: Steered) -> str:
+    """Of however many, after their number."""
+    return SUMMARY.get(outcome) or f"left alone, being {outcome.state}"
 
 
 class Report:
@@ -76,9 +96,9 @@ class Report:
 
     def close(self) -> int:
         """The summary on stderr; the exit code."""
-        parts = [f"{count:,} {words_of(outcome).partition(';')[0]}" for outcome, count in self.counts.most_common()]
-        head = "nothing was changed; it would be " if self._dry_run else ""
-        say(head + f"{self.counts.total():,} task{'' if self.counts.total() == 1 else 's'}: {', '.join(parts)}")
+        parts = [f"{count:,} {summary_of(outcome)}" for outcome, count in self.counts.most_common()]
+        head = "a dry run, nothing was changed; of " if self._dry_run else ""
+        say(f"{head}{counted(self.counts.total())}: {', '.join(parts)}")
         return EX_OK if all(outcome.done for outcome in self.counts) else EX_FAILED
 
 
@@ -106,7 +126,12 @@ async def _carry_out(store: OpenStore, driver: Driver, wish: Wish) -> int:
         report.add({task_id: outcomes[task_id] for task_id in dict.fromkeys(wish.ids)})
         return _closed(report, driver)
     if wish.ids:
-        operation = await store.operations.begin_with(wish.kind, wish.ids, wish.spread)
+        ids, impossible = possible(wish.ids)
+        if impossible:
+            report.add(impossible)
+        if not ids:
+            return report.close()
+        operation = await store.operations.begin_with(wish.kind, ids, wish.spread)
     else:
         operation = await store.operations.begin(wish.kind, wish.filter, wish.spread)
     return await drive(store, driver, operation, report)
@@ -166,7 +191,7 @@ def _nothing(chosen: Filter) -> int:
 
 
 def _confirmed(wish: Wish, count: int) -> bool:
-    tasks = f"{count:,} task{'' if count == 1 else 's'}"
+    tasks = counted(count)
     question = f"{wish.kind} {tasks} ({_filter_words(wish.filter)})?"
     if not must_ask(wish.yes, f"tasks {wish.kind} by a filter", f"would {wish.kind} {tasks}"):
         say(question.removesuffix("?"))

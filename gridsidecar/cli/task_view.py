@@ -10,7 +10,7 @@ from gridsidecar.cli.callback_view import callback_words, called
 from gridsidecar.cli.listing import aligned
 from gridsidecar.cli.logs import last_line
 from gridsidecar.cli.screen import clean, console, cut, interactive, json_text
-from gridsidecar.cli.task_words import STYLES, View, due, duration, ended, error_line, percent, status_of
+from gridsidecar.cli.task_words import STYLES, View, due, duration, ended, error_line, percent, status_of, until
 from gridsidecar.cli.times import local_time, seconds_between
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def read_task(store: OpenStore, task_id: str) -> tuple[View, Attempts, Cal
 
 def print_task(view: View, attempts: Attempts, callbacks: Callbacks) -> None:
     """The task on stdout: a panel on a terminal, plain lines elsewhere."""
-    facts = [*_facts(view), *((called(row), callback_words(row)) for row in callbacks)]
+    facts = [*_facts(view, attempts), *((called(row), callback_words(row)) for row in callbacks)]
     if not interactive(sys.stdout):
         print("\n".join(_plain(view, facts, attempts)))
         return
@@ -48,41 +48,56 @@ def print_task(view: View, attempts: Attempts, callbacks: Callbacks) -> None:
 # -- the facts --------------------------------------------------------------------------------------------------------
 
 
-def _facts(view: View) -> Iterator[tuple[str, str]]:
+def _facts(view: View, attempts: Attempts) -> Iterator[tuple[str, str]]:
     """Label and text of what is worth a line; every text is safe to show."""
     yield "type", clean(view["task_type"])
     yield "attempt", _attempt_words(view)
     for label, name in (("created", "created_at"), ("started", "started_at"), ("ended", "completed_at")):
         if view[name] is not None:
             yield label, local_time(view[name])
-    if time := took(view):
+    if ended(view) and (time := _own_time(attempts) or took(view)):
         yield "took", time
     if view["worker"]:
         yield "worker", clean(view["worker"])
     if view.get("says"):
         yield "says", cut(view["says"], RESULT_SHOWN)
-    if view["next_run_at"] is not None and not ended(view):
+    if view["paused"]:
+        yield "paused", _pause_words(view["paused"])
+    elif view["next_run_at"] is not None and not ended(view):
         yield "next run", f"{due(view)}, at {local_time(view['next_run_at'])}"
     if view["cancel_requested"] and not ended(view):
         yield "cancel", "requested"
     if view["error_message"] or view["error_type"]:
-        yield "error", error_line(view)
+        earlier = view["status"] in ("running", "pending")
+        yield "error", error_line(view) + (" (of an earlier attempt)" if earlier else "")
     if view["status"] == "success":
         yield "result", _shortened(view["result"])
     yield "data", _shortened(view["data"])
 
 
 def took(view: View) -> str:
-    """From its first start to its end; empty while it has not come to one."""
+    """The time of its last attempt; empty while it has not ended, or was cancelled, perhaps while it waited."""
     start, end = view["started_at"], view["completed_at"]
-    return duration(seconds_between(start, end)) if start and end else ""
+    return duration(seconds_between(start, end)) if start and end and view["status"] != "cancelled" else ""
+
+
+def _own_time(attempts: Attempts) -> str:
+    """That of its attempts, without the waiting between them."""
+    times = [seconds_between(row["started_at"], row["ended_at"]) for row in attempts if row["started_at"]]
+    return duration(sum(times)) + (f" in {len(times)} attempts" if len(times) > 1 else "") if times else ""
+
+
+def _pause_words(pause: Mapping[str, Any]) -> str:
+    words = f"{until(pause)}, since {local_time(pause['since_at'])}"
+    return f"{words}: {clean(pause['reason'])}" if pause["reason"] else words
 
 
 def _attempt_words(view: View) -> str:
     retries = f"{view['retry_count']} of {view['max_retry_count']} retries used" if view["max_retry_count"] else ""
     crashes = f"{view['crashes']} times its worker died" if view["crashes"] else ""
     details = ", ".join(part for part in (retries, crashes) if part)
-    return f"{view['attempt']}{f' ({details})' if details else ''}"
+    number = view["attempt"] or ("none, it never began" if ended(view) else "none yet")
+    return f"{number}{f' ({details})' if details else ''}"
 
 
 def _shortened(value: Any) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gridsidecar.cli.screen import clean
+from gridsidecar.cli.times import local_time
 from gridsidecar.task import Status
 
 View = dict[str, Any]  # a task as the store shows it
@@ -47,13 +49,27 @@ def words(view: View | None) -> str:
             again = f"attempt {view['attempt']}" if view["attempt"] > 1 else ""
             return ", ".join(part for part in (clean(view["progress_message"] or ""), again) if part) or status
         case "retrying":
-            return f"retry {due(view)}: {error_line(view)}"
+            return f"{paused(view) or f'retry {due(view)}'}: {error_line(view)}"
+        case "pending" if view.get("paused"):
+            return paused(view)
         case "pending":
             return f"starts {due(view)}" if view["due_in_s"] else "waiting"
         case "failed":
             return f"failed: {error_line(view)}"
         case _:
             return status
+
+
+def paused(view: View) -> str:
+    """Until when the pause of its type keeps it; empty where none does."""
+    return f"paused {until(view['paused'])}" if view.get("paused") else ""
+
+
+def until(pause: Mapping[str, Any]) -> str:
+    """When a pause may be over."""
+    if pause["until_at"] is None:
+        return "until resumed"
+    return f"{'by a breaker, tried at' if pause['cool_down'] else 'until'} {local_time(pause['until_at'])}"
 
 
 def due(view: View) -> str:

@@ -33,7 +33,7 @@ def list_tasks(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a task, times in UTC.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """List tasks, newest first."""
+    """List tasks, newest first. `took` is the time of the last attempt."""
     from gridsidecar.cli.parts import load_parts
     from gridsidecar.clock import SystemClock
 
@@ -55,7 +55,9 @@ async def _read(settings: Settings, wanted: dict[str, Any], limit: int) -> list[
     from gridsidecar.cli.parts import existing_store
 
     async with existing_store(settings) as store:
-        return [] if store is None else await store.reading.tasks(**wanted, limit=limit)
+        if store is None:
+            return []
+        return await store.reading.with_pauses(await store.reading.tasks(**wanted, limit=limit))
 
 
 def _print(views: list[View], as_json: bool, now: datetime) -> None:

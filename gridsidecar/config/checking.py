@@ -79,7 +79,8 @@ def _without(values: dict[str, Any], wrong: list[KeyPath]) -> Settings:
     """Settings of what is right, stand-ins for what is required, so that the other keys can be checked as well."""
     rest = copy.deepcopy(values)
     for at in wrong:
-        _drop(rest, at)
+        if not _drop_in_item(rest, at):
+            _drop(rest, at)
     for _ in range(len(wrong) + 3):
         try:
             return Settings.model_validate(rest)
@@ -90,6 +91,20 @@ def _without(values: dict[str, Any], wrong: list[KeyPath]) -> Settings:
     return Settings.model_validate(
         {"broker": {"url": "sqlite:///x"}, "store": {"url": "sqlite:///x"}, "handlers": {"default": _STAND_IN}}
     )
+
+
+def _drop_in_item(values: dict[str, Any], at: KeyPath) -> bool:
+    """Remove a wrong key of a list's item, so that its others can be checked; False where it is none."""
+    places = [index for index, part in enumerate(at) if isinstance(part, int)]
+    if not places or places[0] == len(at) - 1:
+        return False
+    item: Any = values
+    for part in at[: places[0] + 1]:
+        try:
+            item = item[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return isinstance(item, dict) and item.pop(at[places[0] + 1], None) is not None
 
 
 def _drop(values: dict[str, Any], at: KeyPath) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
@@ -89,10 +90,17 @@ class Layers:
             # A section with nothing in it, all its keys commented out, means its defaults.
 
     def _note_items(self, value: Any, at: KeyPath, lines: dict[KeyPath, int]) -> None:
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                self._origins[(*at, index)] = Origin(self._path or "", lines.get((*at, index)))
-                self._note_items(item, (*at, index), lines)
+        """Where the items of a list stand, and what is in them."""
+        match value:
+            case list():
+                inside: Iterable[tuple[str | int, Any]] = enumerate(value)
+            case dict():
+                inside = value.items()
+            case _:
+                return
+        for key, item in inside:
+            self._origins[(*at, key)] = Origin(self._path or "", lines.get((*at, key)))
+            self._note_items(item, (*at, key), lines)
 
     def _put(self, at: KeyPath, value: Any, origin: Origin) -> None:
         section = self.values

@@ -10,7 +10,7 @@ from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.yaml_tree import KeyPath
 from gridsidecar.template import TemplateError, parse
 
-_IN_ADDRESS = re.compile(r"[A-Za-z0-9#$&'*+/=?^_`|~.@-]*")
+_IN_ADDRESS = re.compile(r"[A-Za-z0-9#$&'*+/=^_`|~.@-]*")
 
 
 def notice_template_problems(at: KeyPath, channel: NoticeSettings) -> Iterator[tuple[KeyPath, str]]:

@@ -313,8 +313,8 @@ class LogSettings(Section):
     stats_interval: NonNegative = Field(default=60, description="Seconds between two lines of figures; 0 = none.")
     handler_output: bool = Field(
         default=False,
-        description="Each line that a handler prints is also a line of the log, at level INFO, with task id and "
-        "attempt; at most 1,000 a second.",
+        description="Each line that a handler prints is also a line of the log, at level INFO, and each of its log "
+        "events at its own, with task id and attempt; at most 1,000 a second.",
     )
 
 

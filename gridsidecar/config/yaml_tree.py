@@ -135,9 +135,15 @@ class _Walk:
 
     def _scalar(self, node: yaml.ScalarNode, at: KeyPath) -> Any:
         try:
-            return self._loader.construct_object(node)
+            value = self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError):
             return self._fault(at, node, f"the tag {node.tag} is not allowed here")
+        if not isinstance(value, str) or value.isascii():
+            return value
+        try:
+            return _paired(value)
+        except UnicodeDecodeError:
+            return self._fault(at, node, "half of a character stands here, as \\ud83c: write the character itself")
 
     def _list(self, node: yaml.Node, at: KeyPath) -> list[Any]:
         return [self._value(item, (*at, index)) for index, item in enumerate(node.value)]
@@ -167,6 +173,11 @@ class _Walk:
 
     def _fault(self, at: KeyPath, node: yaml.Node, problem: str) -> None:
         self._tree.faults.append(Fault(key=dotted(at) or "file", problem=problem, source=self._path, line=_line(node)))
+
+
+def _paired(text: str) -> str:
+    """JSON writes a character as two escapes, such as \\ud83c\\udf89, where YAML would have one."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
 
 
 def _line(node: yaml.Node) -> int:

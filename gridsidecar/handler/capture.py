@@ -55,7 +55,7 @@ class LogText:
         self._line_open = False
 
     def write(self, data: bytes, source: str) -> None:
-        """Append output of one source (`stdout`, `stderr`, `log`)."""
+        """Append output of one source: `stdout`, `stderr`, `log` for notes of ours, or the level of a log event."""
         if not data:
             return
         if self._on_text is not None:

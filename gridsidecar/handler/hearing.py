@@ -53,7 +53,7 @@ class Hearing:
 
     def log_event(self, event: wire.LogEvent) -> None:
         fields = f" {data_json(event.fields)}" if event.fields else ""
-        self.log.write(f"{event.level}: {event.message}{fields}\n".encode("utf-8", "replace"), "log")
+        self.log.write(f"{event.level}: {event.message}{fields}\n".encode("utf-8", "replace"), event.level)
 
     def trimmed(self, event: wire.ResultEvent | wire.ErrorEvent) -> wire.ResultEvent | wire.ErrorEvent:
         """A result that is too large is refused for its size; nothing else of it is needed."""

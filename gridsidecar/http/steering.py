@@ -48,6 +48,7 @@ def problem_of(outcome: Steered, task_id: str, kind: Kind) -> Problem:
         Steered.NOT_SEEN: "It was cancelled before its message came; it can run again when that is here.",
         Steered.NO_MESSAGE: "Its row does not hold its message; submit it again.",
         Steered.REFUSED_MESSAGE: "Its message was refused; replay its dead letter.",
+        Steered.UNREACHABLE: "An earlier system runs it and cannot be told; it is noted, should its message come back.",
         Steered.NOT_STORABLE: "The database refuses the change.",
     }.get(outcome, f"Task {task_id} is {state}: there is nothing to {kind}.")
     return Problem(409, outcome.value.partition(":")[0].replace("_", "-"), detail, state=state, allowed=POSSIBLE[kind])
@@ -130,7 +131,7 @@ async def operation(api: Api, call: Call) -> Response:
     )
     counts = await store.operations.outcomes(known.id)
     more: dict[str, Any] = {"outcomes": counts, "results": tasks, "next": tasks[-1]["position"] if tasks else None}
-    return answer(operation_object(known) | more)
+    return answer(operation_object(known, counts) | more)
 
 
 async def stop(api: Api, call: Call) -> Response:

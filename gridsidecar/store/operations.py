@@ -97,8 +97,11 @@ class Operations:
         return operation
 
     async def collect(self, operation: Operation) -> None:
-        """Fix which tasks it is about. Whoever goes on with it before that begins anew: nothing was done yet."""
-        await self._database.batch([(self._queries["forget_operation_ids"], {"id": operation.id})])
+        """Fix which tasks it is about. Whoever goes on with it before that begins anew: nothing was done yet.
+
+        Raises `NotDriven` when somebody else has taken it over, who may be further.
+        """
+        await self._database.transact(partial(self._begin_anew, operation=operation.id))
         total = 0
         async for page in Choice(self._database, self._queries, Filter.of_dict(operation.asked)).pages():
             rows = self._rows(operation.id, page, total)
@@ -106,6 +109,10 @@ class Operations:
             total += len(page)
         params = self._mine(operation.id) | {"total": total}
         await self._database.batch([(self._queries["operation_collected"], params)])
+
+    async def _begin_anew(self, connection: Connection, operation: str) -> None:
+        await self._drive(connection, operation)
+        await connection.execute(self._queries["forget_operation_ids"], {"id": operation})
 
     async def _add(self, connection: Connection, operation: str, rows: Sequence[Statement]) -> None:
         await self._drive(connection, operation)

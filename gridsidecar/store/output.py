@@ -15,8 +15,6 @@ from gridsidecar.store.queries import Query
 from gridsidecar.task import Claim, News, Part, Status
 
 LONGEST_PART = 64 * 1024  # bytes
-_REPLACED = "\ufffd"  # what stands in a history for a byte that is no UTF-8
-_NO_TEXT = "\udcff"  # for such a byte, to be encoded and decoded again
 
 
 class Piece(Struct, frozen=True):
@@ -78,8 +76,13 @@ class Output:
         found = await self._database.fetch(self._queries["last_attempt"], {"id": task_id})
         return (records.status(found[0]["status"]), found[0]["attempt"]) if found else None
 
-    async def said(self, task_id: str, attempt: int | None = None, since: int = 0) -> Said | None:
-        """What an attempt (None: the newest) has said from byte `since` on; None where there is no such attempt."""
+    async def said(
+        self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
+    ) -> Said | None:
+        """What an attempt (None: the newest) has said from byte `since` on; None where there is no such attempt.
+
+        `shown`: so many characters were taken until then, from the beginning on and without a gap.
+        """
         found = await self._database.fetch(self._queries["last_attempt"], {"id": task_id})
         if not found or not 1 <= (number := attempt or found[0]["attempt"]) <= found[0]["attempt"]:
             return None
@@ -87,13 +90,14 @@ class Output:
         # The parts first: an end removes them when it stands in the history.
         parts = await self._database.fetch(self._queries["said"], asked | {"since": since, "part": LONGEST_PART})
         history = await self._database.fetch(self._queries["attempt_of"], asked)
-        return _said(task_id, number, since, found[0], parts, history[0] if history else None)
+        return _said(task_id, number, since, shown, found[0], parts, history[0] if history else None)
 
 
 def _said(
     task_id: str,
     number: int,
     since: int,
+    shown: int | None,
     task: Mapping[str, Any],
     parts: Iterable[Mapping[str, Any]],
     history: Mapping[str, Any] | None,
@@ -102,7 +106,7 @@ def _said(
     running = history is None and status is Status.RUNNING and number == task["attempt"]
     known: Mapping[str, Any] = history or (task if running else {})
     if history is not None and history["log_head"]:
-        bytes_ = _in_history(history)
+        bytes_ = _in_history(history, since, shown)
     else:
         bytes_ = [Part(row["start"], row["bytes"]) for row in parts]
     runs = list(_runs(bytes_, since))
@@ -131,13 +135,17 @@ def _said(
     )
 
 
-def _in_history(row: Mapping[str, Any]) -> list[Part]:
-    """The log of an ended attempt as the bytes that it was."""
-    head, tail = (
-        (row[name] or "").replace(_REPLACED, _NO_TEXT).encode("utf-8", "surrogateescape")
-        for name in ("log_head", "log_tail")
-    )
-    return [Part(0, head), Part(len(head) + row["log_dropped"], tail)]
+def _in_history(row: Mapping[str, Any], since: int, shown: int | None) -> list[Part]:
+    """The log of an ended attempt, as nearly as it can be known at which bytes it was: a replaced character stands for
+    one to three of them. What follows the characters that were shown from the beginning on is known exactly. Elsewhere
+    it counts as three: so some may be shown twice, and nothing is left out."""
+    head, tail, dropped = row["log_head"] or "", row["log_tail"] or "", row["log_dropped"]
+    if not dropped:
+        head, tail = head + tail, ""
+    if shown is not None and shown <= len(head):
+        rest = head[shown:].encode()
+        return [Part(since, rest), Part(since + len(rest) + dropped, tail.encode())]
+    return [Part(0, head.encode()), Part(len(head.encode()) + dropped, tail.encode())]
 
 
 def _runs(parts: Iterable[Part], since: int) -> Iterator[Part]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -105,19 +107,50 @@ class Pauses:
         return await self._database.transact(work)
 
     async def release(self, task_type: str, limit: int = BATCH) -> Released:
-        """The next tasks that an ended pause parked, the longest parked first: due now, with the nudges to publish."""
+        """The next tasks that an ended pause parked, the longest parked first: due now, with the nudges to publish.
 
-        async def work(connection: Connection) -> Released:
-            found = await self._locked(connection, task_type)
-            if found is None or not found.ended:
-                return Released([], 0, over=found is None)
-            rows = await self._parked(connection, task_type, limit)
-            if not rows:
-                await connection.execute(self._queries["forget_pause"], self._key(task_type))
-                return Released([], 0, over=True)
-            return Released(await self._unpark(connection, rows), len(rows), over=False)
+        One whose row the database does not change stays, and keeps no other.
+        """
+        seen: list[str] = []
+        try:
+            return await self._database.transact(
+                partial(self._release, task_type=task_type, limit=limit, only=None, seen=seen)
+            )
+        except RowRejected:
+            return await self._in_halves(task_type, limit, seen)
 
-        return await self._database.transact(work)
+    async def _in_halves(self, task_type: str, limit: int, ids: Sequence[str]) -> Released:
+        """Of these tasks, one or more of which the database does not change."""
+        if len(ids) <= 1:
+            return Released([], 0, over=False)
+        middle = len(ids) // 2
+        nudges: list[Message] = []
+        count = 0
+        for half in (ids[:middle], ids[middle:]):
+            try:
+                released = await self._database.transact(
+                    partial(self._release, task_type=task_type, limit=limit, only=frozenset(half), seen=[])
+                )
+            except RowRejected:
+                released = await self._in_halves(task_type, limit, half)
+            nudges += released.nudges
+            count += released.rows
+        return Released(nudges, count, over=False)
+
+    async def _release(
+        self, connection: Connection, task_type: str, limit: int, only: Set[str] | None, seen: list[str]
+    ) -> Released:
+        """Within a transaction; `seen` takes the ids of what is parked."""
+        found = await self._locked(connection, task_type)
+        if found is None or not found.ended:
+            return Released([], 0, over=found is None)
+        rows = await self._parked(connection, task_type, limit)
+        if not rows:
+            await connection.execute(self._queries["forget_pause"], self._key(task_type))
+            return Released([], 0, over=True)
+        seen[:] = [row["id"] for row in rows]
+        some = [row for row in rows if only is None or row["id"] in only]
+        return Released(await self._unpark(connection, some) if some else [], len(some), over=False)
 
     # -- inside a transaction -----------------------------------------------------------------------------------------
 

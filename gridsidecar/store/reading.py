@@ -8,9 +8,11 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from gridsidecar.flow import Pause, waits
 from gridsidecar.store import records
 from gridsidecar.store.database import Database, RowRejected
 from gridsidecar.store.queries import Query
+from gridsidecar.store.shelf import pause
 from gridsidecar.task import Message
 
 
@@ -24,8 +26,19 @@ class Reading:
 
     async def get(self, task_id: str) -> dict[str, Any] | None:
         """One task as `status --json` shows it; None when there is no such row."""
-        rows = await self._read("view", {"id": task_id})
-        return records.view(rows[0]) if rows else None
+        views = [records.view(row) for row in await self._read("view", {"id": task_id})]
+        return (await self.with_pauses(views))[0] if views else None
+
+    async def with_pauses(self, views: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The same tasks, each with `paused`: what keeps it from its start although it is due (`since_at`, `until_at`,
+        `cool_down`, `reason`, as `pauses` has them), or None."""
+        queues = {view["queue"] for view in views if waits(view["status"], view["due_in_s"])}
+        found = {
+            (queue, one.task_type): one
+            for queue in queues
+            for one in map(pause, await self._read("pauses", {"queue": queue}))
+        }
+        return [{**view, "paused": _kept_by(found.get((view["queue"], view["task_type"])), view)} for view in views]
 
     async def attempts(self, task_id: str) -> list[dict[str, Any]]:
         """The history of a task, first attempt first."""
@@ -121,3 +134,9 @@ class Reading:
 
     async def _read(self, query: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         return await self._database.fetch(self._queries[query], params)
+
+
+def _kept_by(kept: Pause | None, view: dict[str, Any]) -> dict[str, Any] | None:
+    if kept is None or not waits(view["status"], view["due_in_s"]) or not kept.holds(view["task_id"]):
+        return None
+    return {"since_at": kept.since, "until_at": kept.until, "cool_down": kept.cool_down, "reason": kept.reason}

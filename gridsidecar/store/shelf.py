@@ -31,7 +31,7 @@ class Shelf(Struct, frozen=True):
     async def wait(self, connection: Connection, handler: str, rate: Rate, *, takes_place: bool) -> float:
         """Seconds until a start of this handler may be, 0 or less for now: then it is counted. `takes_place`: it is
         given the next place in the rate, whenever that comes. Those with a place may be late, and come at once."""
-        key = {"queue": self.queue, "handler": handler}
+        key = {"queue": self.queue, "handler": rate.line(handler)}
         rows = await connection.fetch(self.queries["place"], key)
         if not rows:
             await connection.execute(self.queries["first_place"], key)

@@ -90,7 +90,7 @@ class Steering:
             await connection.execute(self._queries["cancel_waiting"], end)
             if callbacks := [one for task_id in ending for one in self._owed(rows[task_id], owed)]:
                 await connection.execute_all(callbacks)
-        if running := _those(outcomes, Steered.ASKED):
+        if running := _those(outcomes, Steered.ASKED) + _those(outcomes, Steered.UNREACHABLE):
             await connection.execute(self._queries["ask_cancel"], {"ids": running})
             if owners := tuple(sorted({rows[one]["worker_id"] for one in running if rows[one]["worker_id"]})):
                 await connection.execute(self._queries["wake_workers"], {"ids": owners})

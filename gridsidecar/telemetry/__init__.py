@@ -158,6 +158,8 @@ def error(text: str, **fields: object) -> None:
     event(logging.ERROR, text, **fields)
 
 
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
 _STATES = {
     Status.PENDING: "task pending",
     Status.RETRYING: "task retrying",
@@ -185,9 +187,10 @@ def task_update(update: TaskUpdate) -> None:
         )
 
 
-def handler_said(claim: Claim, stream: str, text: str) -> None:
-    """A handler printed a line."""
-    info(
+def handler_said(claim: Claim, stream: str, text: str, level: str = "info") -> None:
+    """A handler printed a line, or said one by an event of the protocol."""
+    event(
+        LEVELS[level],
         "handler output",
         task_id=claim.task_id,
         attempt=claim.attempt,

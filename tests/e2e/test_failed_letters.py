@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +128,7 @@ async def test_one_that_dies_behind_it_sends_it_twice_and_it_is_replayed_once(an
     await sidecar.ended()
     assert [letter["task_id"] for letter in listed(place)] == ["t", "t"]
     done = dead(place, "replay", "--all")
-    assert (done.returncode, done.stdout) == (1, "t\n")
-    assert "t: its task has not failed, it is pending, and drops a message more" in done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (0, "t\n", "1 replayed, 1 more of the same tasks stay\n")
     start(config(place, place.job("done")))
     await eventually(lambda: place.status("t") == "success")
     assert [letter["task_id"] for letter in listed(place)] == ["t"]
@@ -200,7 +201,8 @@ async def test_people_see_letters_for_what_they_are(embedded_place: Place, start
     assert "delivered, 1 try, to the dead letters" in status
     assert "the dead letters" in gridsidecar(place.folder, "callbacks", "list").stdout
     stats = gridsidecar(place.folder, "stats")
-    assert "letters    0 owed, 0 dead, 1 delivered" in stats.stdout, stats.stdout
+    words = "still to be sent to the dead-letter queue, 0 that it does not take, 1 sent"
+    assert f"letters    of tasks that failed for good: 0 {words}\n" in stats.stdout, stats.stdout
     assert "callbacks  0 owed, 0 dead, 0 delivered" in stats.stdout
     (shown,) = map(json.loads, gridsidecar(place.folder, "callbacks", "list", "--json").stdout.splitlines())
     assert (shown["kind"], shown["rerun"], shown["state"]) == ("letter", 0, "delivered")
@@ -214,3 +216,19 @@ def make_due(place: Place) -> None:
     """As if the lease of the sender that died were over."""
     table = "grid_async_task_tasks_callbacks"
     place.execute(f"update {table} set next_try_at = ? where next_try_at is not null", "2001-01-01 00:00:00.000")
+
+
+async def test_one_wish_is_one_retry_however_many_letters_a_task_has(any_place: Place, start: Start) -> None:
+    place = any_place
+    start(config(place))
+    await place.publish({"task_id": "t"})
+    await eventually(lambda: all_sent(place, 1))
+    await asyncio.to_thread(gridsidecar, place.folder, "tasks", "retry", "t")
+    await eventually(lambda: all_sent(place, 2))
+    assert len(listed(place)) == 2
+    done = await asyncio.to_thread(dead, place, "replay", "--all")
+    assert (done.returncode, done.stdout) == (0, "t\n"), done.stderr
+    assert re.fullmatch(r"1 replayed, [12] more of the same tasks stay\n", done.stderr)
+    await eventually(lambda: all_sent(place, 3))
+    assert place.row("t")["attempt"] == 3
+    assert [letter["attempts"] for letter in listed(place)] == [2, 3]

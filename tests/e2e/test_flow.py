@@ -48,7 +48,7 @@ def command(place: Place, *arguments: str) -> Finished:
     file = place.folder / "gridsidecar.yaml"
     file.write_text(
         f"broker: {{url: '{place.broker_url}', queue: {place.queue}}}\nstore: {{url: '{place.store_url}'}}\n"
-        "handlers: {default: {command: ['true']}}\n"
+        "handlers: {other: {command: ['true']}}\n"
     )
     return gridsidecar(place.folder, *arguments, "-c", str(file))
 

@@ -110,6 +110,9 @@ async def test_a_task_is_watched_while_it_runs(any_place: Place, start: Start) -
     assert [(entry["outcome"], entry["worker_name"]) for entry in place.attempts("t")] == [("success", "pod-1")]
 
 
+ENDS = {1: "failed", 2: "success"}
+
+
 @pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
 async def test_it_is_followed_from_before_its_start_across_a_retry(
     embedded_place: Place, start: Start, flags: list[str]
@@ -139,7 +142,13 @@ async def test_it_is_followed_from_before_its_start_across_a_retry(
         assert pieces[-1]["task_status"] == "success"
         text = "".join(piece["text"] for piece in pieces if "text" in piece)
     else:
-        assert words == ("attempt 1 on pod-1\nattempt 1 ended: failed\nattempt 2 on pod-1\nattempt 2 ended: success\n")
+        waits = [line for line in words.splitlines() if line.startswith("waiting for task t: ")]
+        assert waits[0].endswith("it is not known yet; a worker makes it known when it takes it from the queue")
+        assert len(waits) <= 2, "the other one is the retry"
+        said = [line for line in words.splitlines() if line not in waits]
+        assert said == [
+            f"attempt {number} {end}" for number in (1, 2) for end in ("on pod-1", f"ended: {ENDS[number]}")
+        ]
     whole = "".join(logs(folder, "t", "--attempt", number)["log_head"] for number in "12")
     assert text == whole
 
@@ -373,6 +382,7 @@ async def test_lines_of_handlers_are_lines_of_the_log(embedded_place: Place, sta
     ours = [event for event in told if event["task_id"] == "t"]
     assert [event["line"] for event in ours if event["stream"] == "stdout"] == ["one two", "\ufffd\x1b[31m", "end"]
     assert [event["line"] for event in ours if event["stream"] == "stderr"] == ["three"]
+    assert [event["line"] for event in ours if event["stream"] == "log"] == ["an event"]
     assert {(event["attempt"], event["level"]) for event in ours} == {(1, "info")}
     left_out = sum(event["lines"] for event in events if event["event"] == "handler output left out of the log")
     assert len(told) - len(ours) + left_out == 300_000

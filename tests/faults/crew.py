@@ -135,8 +135,7 @@ class Crew:
         while True:
             await asyncio.sleep(0.2)
             for member in self.members:
-                if self.processes > 1:  # a process may have died, and its handlers with it
-                    member.place.journal.note_dead()
+                member.place.journal.note_dead()  # with its process, of several, or because it was cancelled
                 code = member.sidecar.exit_code
                 if code is None or member.expected_dead:
                     continue

@@ -11,6 +11,7 @@ callbacks notes what it accepted, and the database has the rest. `check` compare
     I6  all is quiet at last: no message, nothing that waits or runs, no callback owed, no process left
     I7  a retry waits for its delay; failures never exceed what is allowed
     I8  SIGTERM ends a worker with exit code 0, and no row still says that it runs there
+    I15 what was cancelled stays so until somebody wants it run again, which is told anew
 """
 
 from __future__ import annotations
@@ -74,6 +75,9 @@ class History:
     absences: list[Absence] = field(default_factory=list)
     dead_letters: set[str] = field(default_factory=set)
     faults: Counter[str] = field(default_factory=Counter)
+    cancels: set[str] = field(default_factory=set)  # somebody wanted them cancelled, and was heard or not
+    surely_cancelled: dict[str, int] = field(default_factory=dict)  # that was the reply, after so many wishes of reruns
+    reruns: Counter[str] = field(default_factory=Counter)  # somebody wanted them run again, and was heard or not
 
     @classmethod
     def of(cls, place: Place, *sent: Sent) -> History:
@@ -129,9 +133,11 @@ def check(history: History) -> Verdict:
     open_overlaps = [words for words, excused in overlaps if not excused]
     unsent = list(_unsent(history, rows))
     statuses = Counter(row["status"] for row in rows.values())
+    unknown = rows.keys() - history.sent.keys() - history.cancels
     broken = [
         *(f"I1 {task_id} was confirmed and is {_words(rows.get(task_id))}" for task_id in lost),
-        *(f"I2 {task_id} has a row and nobody sent it" for task_id in sorted(rows.keys() - history.sent.keys())),
+        *(f"I2 {task_id} has a row and nobody sent it" for task_id in sorted(unknown)),
+        *_wrong_cancels(history, rows),
         *_wrong_ends(history, rows),
         *_wrong_histories(rows, attempts),
         *(f"I4 {words}" for words in open_overlaps),
@@ -186,8 +192,15 @@ def _words(row: Mapping[str, Any] | None) -> str:
 def _wrong_ends(history: History, rows: Rows) -> Iterator[str]:
     for task_id, sent in history.sent.items():
         row = rows.get(task_id)
-        if sent.end and row and row["status"] in ENDED and row["status"] != sent.end:
+        stopped = row and row["status"] == "cancelled" and task_id in history.cancels
+        if sent.end and row and row["status"] in ENDED and row["status"] != sent.end and not stopped:
             yield f"I3 {task_id} was to end as {sent.end} and is {row['status']}: {row['error_message']}"
+
+
+def _wrong_cancels(history: History, rows: Rows) -> Iterator[str]:
+    for task_id, reruns in history.surely_cancelled.items():
+        if history.reruns[task_id] == reruns and (row := rows.get(task_id, {})).get("status") != "cancelled":
+            yield f"I15 {task_id} was cancelled, nobody wanted it run again, and it is {_words(row or None)}"
 
 
 def _wrong_histories(rows: Rows, attempts: Attempts) -> Iterator[str]:
@@ -207,9 +220,11 @@ def _overlaps(history: History) -> Iterator[tuple[str, bool]]:
         by_task[run.task_id].append((journal, run))
     for task_id, runs in by_task.items():
         runs.sort(key=lambda pair: pair[1].started)
-        for (journal, first), (_, second) in combinations(runs, 2):
+        for (earlier, first), (later, second) in combinations(runs, 2):
             if first.ended is not None and second.started >= first.ended:
                 continue
+            # A frozen pod's process may note its start only when the pod goes on.
+            journal = earlier if first.attempt <= second.attempt else later
             excused = any(
                 absence.journal == journal and absence.since <= second.started <= absence.until
                 for absence in history.absences
@@ -223,9 +238,14 @@ def _overlaps(history: History) -> Iterator[tuple[str, bool]]:
 
 
 def _unsent(history: History, rows: Rows) -> Iterator[str]:
-    told = {told.task_id for told in history.told}
+    told = {(told.task_id, told.status) for told in history.told}
     for task_id, sent in history.sent.items():
-        if sent.told and task_id in rows and rows[task_id]["status"] in ENDED and task_id not in told:
+        if (
+            sent.told
+            and task_id in rows
+            and rows[task_id]["status"] in ENDED
+            and ((task_id, rows[task_id]["status"]) not in told)
+        ):
             yield f"{task_id} ended as {rows[task_id]['status']} and nobody was told"
 
 
@@ -234,12 +254,12 @@ def _wrong_callbacks(history: History, rows: Rows) -> Iterator[str]:
     for told in history.told:
         ids[told.task_id].add(told.callback_id)
         row = rows.get(told.task_id)
-        if row is None or row["status"] != told.status:
+        if row is None or (row["status"] != told.status and not history.reruns[told.task_id]):
             yield f"I5 {told.task_id} was told as {told.status} and is {_words(row)}"
-        elif told.at < _seconds(row["completed_at"]) - RETRY_TOLERANCE:
+        elif told.at < _seconds(row["completed_at"]) - RETRY_TOLERANCE and not history.reruns[told.task_id]:
             yield f"I5 {told.task_id} was told before its end was stored"
     for task_id, several in ids.items():
-        if len(several) > 1:
+        if len(several) > 1 + history.reruns[task_id]:
             yield f"I5 {task_id} was told under several ids: {sorted(several)}"
 
 
@@ -273,12 +293,12 @@ def _wrong_retries(history: History, rows: Rows, attempts: Attempts) -> Iterator
     for task_id, entries in attempts.items():
         sent = history.sent.get(task_id, Sent(task_id=task_id))
         failures = [entry for entry in entries if entry["outcome"] == "failed"]
-        if len(failures) > sent.retries + 1:
+        if len(failures) > (sent.retries + 1) * (1 + history.reruns[task_id]):
             yield f"I7 {task_id} failed {len(failures)} times with {sent.retries} retries"
         for failure in failures:
             again = started.get((task_id, failure["attempt"] + 1))
             gap = None if again is None else again - _seconds(failure["ended_at"])
-            if gap is not None and gap < sent.retry_delay - RETRY_TOLERANCE:
+            if gap is not None and not history.reruns[task_id] and gap < sent.retry_delay - RETRY_TOLERANCE:
                 yield f"I7 {task_id} was retried after {gap:.3f} s instead of {sent.retry_delay} s"
 
 

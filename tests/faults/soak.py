@@ -24,6 +24,7 @@ from tests.faults.crew import Crew
 from tests.faults.history import History, Verdict, check
 from tests.faults.nemesis import Nemesis
 from tests.faults.producer import Producer
+from tests.faults.steerer import Steerer
 from tests.support.place import ENDED, Place
 from tests.support.servers import MySQL
 from tests.support.services import private_mysql, private_rabbitmq
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="decides tasks and faults (default 1)")
     parser.add_argument("--sidecars", type=int, default=3, help="how many (default 3)")
     parser.add_argument("--processes", type=int, default=1, help="of each sidecar (default 1)")
+    parser.add_argument("--steer", type=float, default=3.0, help="cancels, retries and pauses a second (default 3)")
     parser.add_argument("--rate", type=float, default=10.0, help="tasks a second (default 10)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="gs-soak-") as folder:
@@ -68,18 +70,22 @@ class Soak:
             for _ in range(self._options.sidecars):
                 await crew.add()
             producer = Producer(place, history, web.url, self._rng, self._options.rate)
+            steerer = Steerer(place, history, self._rng, self._options.steer)
             try:
-                await self._under_faults(producer, Nemesis(crew, broker, database, web, history, self._rng), history)
-                quiet = await self._drained(history)
+                nemesis = Nemesis(crew, broker, database, web, history, self._rng)
+                await self._under_faults(producer, steerer, nemesis, history)
+                quiet = await self._drained(history, steerer)
                 clean = await crew.leave()
             finally:
                 await producer.stop()
+                await steerer.stop()
             verdict = check(history)
             self._report(history, verdict, quiet=quiet, clean=clean)
             return 0 if not verdict.broken and quiet and clean else 1
 
-    async def _under_faults(self, producer: Producer, nemesis: Nemesis, history: History) -> None:
+    async def _under_faults(self, producer: Producer, steerer: Steerer, nemesis: Nemesis, history: History) -> None:
         producer.start()
+        steerer.start()
         until = time.monotonic() + 60 * self._options.minutes
         while time.monotonic() < until:
             fault = await nemesis.strike()
@@ -88,12 +94,13 @@ class Soak:
             )
         await producer.stop()
         await nemesis.heal()
+        await steerer.stop()
 
-    async def _drained(self, history: History) -> bool:
+    async def _drained(self, history: History, steerer: Steerer) -> bool:
         """Whether all that was sent came to its end in time."""
         self._say("no more faults; waiting for the end of everything")
         with suppress(AssertionError):
-            await eventually(lambda: _is_quiet(history), timeout=DRAIN_TIMEOUT, interval=1.0)
+            await eventually(lambda: _is_quiet(history) and steerer.ended(), timeout=DRAIN_TIMEOUT, interval=1.0)
             return True
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from msgspec.structs import replace
 
 from gridsidecar.flow import Flow, Park, Reserve
@@ -13,7 +14,7 @@ from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore, Received
 from gridsidecar.task import Task
 from tests.store.direct import LONG_AGO, TASKS
-from tests.store.workers import BOOM, A, B, Two, alarm, cancel, end, nudge, task
+from tests.store.workers import BOOM, A, B, Two, alarm, cancel, end, no_changes_of, nudge, task
 
 PAUSED = Flow(paused=True)
 SLOW = Flow(rate=Rate(1, 60.0), handler="h")
@@ -201,6 +202,22 @@ async def test_a_row_that_cannot_be_read_does_not_keep_the_others_back(two: Two)
     assert (released.rows, len(released.nudges)) == (2, 1)
 
 
+@pytest.mark.usefixtures("triggers")
+async def test_a_row_that_the_database_does_not_change_does_not_keep_the_others_parked(two: Two) -> None:
+    await two.a.pauses.pause("default")
+    for number in range(7):
+        await deliver(two.a, task(f"t{number}"))
+    no_changes_of(two, "t3")
+    await two.a.pauses.resume("default")
+    released = await two.a.pauses.release("default")
+    assert (released.rows, len(released.nudges), released.over) == (6, 6, False)
+    again = await two.b.pauses.release("default")
+    assert (again.rows, again.nudges, again.over) == (0, [], False)
+    two.rows.run("DROP TRIGGER refuses")
+    assert (await two.b.pauses.release("default")).rows == 1
+    assert (await two.b.pauses.release("default")).over
+
+
 # -- a breaker --------------------------------------------------------------------------------------------------------
 
 
@@ -270,6 +287,17 @@ async def test_the_first_starts_and_the_next_has_its_place_later(two: Two) -> No
     row = two.rows.row("t3")
     assert (row["status"], row["reserved"], row["attempt"], row["retry_count"]) == ("pending", 1, 0, 0)
     assert await owed(two) == 0
+
+
+async def test_a_changed_rate_begins_anew(two: Two) -> None:
+    """Whatever was given away by the old one, by mistake and for hours."""
+    for number in range(3):
+        await deliver(two.a, task(f"t{number}"), SLOW)
+    quicker = Flow(rate=Rate(1, 30.0), handler="h")
+    assert (await deliver(two.a, task("new"), quicker)).claim is not None
+    received = await deliver(two.a, task("next"), quicker)
+    assert isinstance(received.reception, Reserve)
+    assert 25 < received.reception.delay <= 30
 
 
 async def test_a_place_that_is_reserved_is_taken_once(two: Two) -> None:

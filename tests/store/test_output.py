@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gridsidecar.handler.capture import LogText
 from gridsidecar.store import OpenStore, Said
 from gridsidecar.task import Claim, News, Part, Progress, Report, Status, Succeeded
 from tests.store.direct import LONG_AGO, TASKS
@@ -191,3 +192,22 @@ async def test_retention_takes_what_was_said(two: Two) -> None:
     finally:
         await pruner.close()
     assert parts(two) == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["汉字 输出\n".encode("gbk") * 40, "\ufffd é\n".encode() * 40, bytes(range(256)) * 9],
+    ids=["gbk", "replaced", "bytes"],
+)
+async def test_the_end_of_what_is_no_utf8_is_shown_once_and_whole(two: Two, data: bytes) -> None:
+    """The history has one character for several bytes that are none."""
+    claim = await two.started()
+    assert await two.a.output.say(claim, part(0, data))
+    first = await said(two.b)
+    log = LogText()
+    log.write(data + b"the last line\n", "stdout")
+    await ended(two.a, claim, Report(duration_s=1, log_head=log.head, log_tail=log.tail))
+    rest = await said(two.b, 1, first.next, len(first.text))
+    assert first.text + rest.text == (data + b"the last line\n").decode("utf-8", "replace")
+    assert not any(piece.left_out for piece in rest.pieces)
+    assert (await said(two.b, 1, first.next)).text.endswith("the last line\n"), "who does not count sees the end, too"

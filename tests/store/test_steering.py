@@ -386,3 +386,17 @@ async def test_a_retry_by_hand_of_a_cancelled_task_begins_its_count_anew(two: Tw
     assert message is not None
     row = two.rows.row()
     assert (row["status"], row["cancel_requested"], row["retry_count"], row["rerun"]) == ("pending", 0, 0, 1)
+
+
+async def test_who_slept_before_collecting_takes_nothing_from_who_went_on(two: Two) -> None:
+    await several(two, 700, status="failed")
+    operation = await two.a.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue=QUEUE))
+    asleep = await two.a.operations.take(operation)
+    two.rows.run(f"UPDATE {TASKS}_operations SET driven_until = ?", LONG_AGO)
+    known = await two.b.operations.take(operation)
+    await two.b.operations.collect(known)
+    assert len(await two.b.operations.step(await two.b.operations.take(operation))) == 500
+    with pytest.raises(NotDriven):
+        await two.a.operations.collect(asleep)
+    assert len(await two.b.operations.step(await two.b.operations.take(operation))) == 200
+    assert await two.b.operations.outcomes(operation) == {"retried": 700}

@@ -293,3 +293,15 @@ def test_the_environment_of_this_process_is_enough_for_the_example() -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("GRID_", "RABBITMQ_", "MYSQL_"))}
     result = settings(str(example), clean)
     assert result.handlers["default"].command == ["cat"]
+
+
+def test_a_character_that_json_writes_as_two_escapes_is_one(write: Write) -> None:
+    more = 'notify: [{type: webhook, url: "https://x.example/", text: "\\ud83c\\udf89 {error}"}]\n'
+    assert settings(write(LEAST + more)).notify[0].text == "🎉 {error}"
+
+
+def test_half_of_a_character_is_refused_at_its_place(write: Write) -> None:
+    more = 'notify:\n  - type: webhook\n    url: https://x.example/\n    text: "\\ud83c {error}"\n'
+    fault = the_fault(write(LEAST + more))
+    assert (fault.key, fault.line) == ("notify[0].text", 7)
+    assert "half of a character stands here" in fault.problem

@@ -69,3 +69,49 @@ def test_what_cannot_work_is_refused(tmp_path: Path, channel: dict[str, Any], ke
 def test_what_can_work_is_taken(tmp_path: Path, fields: dict[str, Any]) -> None:
     (channel,) = loaded(tmp_path, MAIL | fields).notify
     assert channel.max_recipients == 100
+
+
+WRONG = """broker: {url: "sqlite:///q", concurency: 3}
+store: {url: "sqlite:///s"}
+handlers: {default: {command: [cat], retry: {max_retries: -1}}}
+notify:
+  - type: email
+    smtp_url: smtp://m.example
+    from: a@b.org
+    to:
+      - ops@b.org
+      - "{data.email"
+    allow_to: [b.org]
+    interval: -3
+    subject: "{erro}"
+    text: |
+      one
+      two {resullt} {nope}
+      {x.y
+  - type: webhook
+    url: https://x.example/
+    text: "{nix}"
+"""
+
+
+def test_all_of_them_are_told_with_all_the_rest_each_at_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(WRONG)
+    with pytest.raises(ConfigError) as caught:
+        load(str(file), environ={}, dotenv=None)
+    assert [(fault.line, fault.key) for fault in caught.value.faults] == [
+        (1, "broker.concurency"),
+        (3, "handlers.default.retry.max_retries"),
+        (10, "notify[0].to[1]"),
+        (12, "notify[0].interval"),
+        (13, "notify[0].subject"),
+        (14, "notify[0].text"),
+        (20, "notify[1].text"),
+    ]
+    problem = caught.value.faults[5].problem
+    for words in (
+        "{resullt} at line 2, character 5 ",
+        "{nope} at line 2, character 15 ",
+        "the { at line 3, character 1 ",
+    ):
+        assert words in problem

@@ -25,8 +25,10 @@ class Heard(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.records: list[tuple[str, dict[str, object]]] = []
+        self.levels: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.levels.append(record.levelname)
         self.records.append((record.getMessage(), record.fields))  # type: ignore[attr-defined]
 
     @property
@@ -99,3 +101,29 @@ def test_of_a_flood_the_log_takes_what_it_can_and_counts_the_rest(
     assert 0 < len(heard.lines) - told <= LINES_PER_SECOND // 2 + 2
     lines.close()
     assert len(heard.lines) + heard.left_out == 51_000
+
+
+def test_a_log_event_is_a_line_at_its_own_level_and_notes_of_ours_are_none(lines: AttemptLines, heard: Heard) -> None:
+    lines.hear(b"half a line, ", "stdout")
+    lines.hear(b"warning: slow: {1}\nreally\n", "warning")
+    lines.hear(b"info: info: twice\n", "info")
+    lines.hear(b"debug: hidden\n", "debug")
+    lines.hear(b"[ignored: it names another task]\n", "log")
+    lines.hear(b"and its end\n", "stdout")
+    said = [
+        (fields["stream"], level, fields["line"])
+        for (_, fields), level in zip(heard.records, heard.levels, strict=True)
+    ]
+    assert said == [
+        ("log", "WARNING", "slow: {1}\nreally"),
+        ("log", "INFO", "info: twice"),
+        ("stdout", "INFO", "half a line, and its end"),
+    ]
+
+
+def test_of_a_flood_of_events_the_rest_is_counted(lines: AttemptLines, heard: Heard) -> None:
+    for number in range(3 * LINES_PER_SECOND):
+        lines.hear(f"error: {number}\n".encode(), "error")
+    lines.close()
+    assert len(heard.lines) + heard.left_out == 3 * LINES_PER_SECOND
+    assert heard.left_out >= LINES_PER_SECOND

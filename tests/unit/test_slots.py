@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+import uvloop
 
 from gridsidecar import slots as module
 from gridsidecar.pace import AHEAD_S, ENOUGH_ENDS, MOST_AHEAD, Pace
@@ -187,3 +188,31 @@ def test_the_newest_ends_count_most() -> None:
     for _ in range(60):
         pace.ended(0.01)
     assert pace.ahead(8) >= 8
+
+
+def test_who_asks_just_before_others_have_waited_too_long_waits_in_the_line_like_any_other() -> None:
+    """A timer of uvloop's that is about to fire does not know its time."""
+
+    async def ask() -> None:
+        slots, (route,) = made(1)
+        first, second, third = (slots.request(route) for _ in range(3))
+        assert await first.slot()
+        soon = await answer(second.admitted(0.0001))
+        later = await answer(third.admitted(5))
+        assert not await soon
+        second.release()
+        first.release()
+        assert await later
+        third.release()
+        assert await slots.request(route).slot()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(ask())
+
+
+async def test_a_place_that_was_released_gets_no_slot_any_more() -> None:
+    slots, (route,) = made(1)
+    gone = slots.request(route)
+    gone.release()
+    assert not slots.start(gone)
+    assert await slots.request(route).slot()

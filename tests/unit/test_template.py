@@ -113,6 +113,8 @@ def test_all_known_fields_are_readable() -> None:
         "a%evil.example@b.org",
         "evil!a@b.org",
         "a(c)@b.org",
+        "=?utf-8?q?a=2Cevil=40evil.test=2Cb?=@b.org",
+        "=?utf-8?q?evil=40evil.test=3E?=@b.org",
         "a..b@b.org",
         ".a@b.org",
         "a@-b.org",
