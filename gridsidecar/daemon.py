@@ -29,8 +29,10 @@ from gridsidecar.look_ahead import LookAhead
 from gridsidecar.maintenance import Maintenance
 from gridsidecar.memory_budget import give_back_what_is_freed
 from gridsidecar.notify import Origin, make_notifier
+from gridsidecar.observed import Observed
 from gridsidecar.output_log import OutputLog
 from gridsidecar.pausing import Pausing
+from gridsidecar.pulse import Pulse
 from gridsidecar.routes import Routes
 from gridsidecar.run_limits import RunLimits
 from gridsidecar.siblings import Figures, Leave, Look, Siblings
@@ -60,15 +62,13 @@ class Daemon:
         self._options = options
         self._siblings = siblings  # one of several processes; a supervisor decides what concerns all of them
         self._alone = False  # the supervisor is gone
-        self._serving_since: float | None = None  # monotonic seconds
         self._clock = SystemClock()
         self._rng = system_random()
         self._env = env = Environment(settings.worker, Readiness(), self._clock, self._rng)
         self._shutdown = env.shutdown
         self._broker: Broker = make_broker(settings.broker, env.readiness)
-        self._store: OpenStore = make_store(
-            settings.store, settings.broker.queue, letters=settings.broker.dead_letter_failed
-        )
+        letters = settings.broker.dead_letter_failed
+        self._store: OpenStore = make_store(settings.store, settings.broker.queue, letters=letters)
         identity = Identity(self._store.leases, env.name, settings.worker.lease, self._clock)
         self._worker = Worker(env, identity, Attempts(self._clock))
         self._hooks = Hooks(settings.hooks, env, self._worker.attempts, settings.broker.queue)
@@ -85,11 +85,12 @@ class Daemon:
             env, self._store.pauses, settings.handlers, self._pausing.read, self._notifier.hear_breaker
         )
         senders = make_senders(settings.callbacks, self._broker, settings.broker, self._clock)
-        letters = settings.broker.dead_letter_failed
         self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks, letters)
         self._statistics = Statistics(
             self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
         )
+        self._observed = Observed(self._worker, self._broker, self._consumer, self._statistics, lambda: self._busy)
+        self._pulse = Pulse(self._observed.health, settings.worker.heartbeat_file)
         env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
@@ -124,6 +125,8 @@ class Daemon:
         become_subreaper()
         hide_from_children()
         async with AsyncExitStack() as leaving:  # from the last to the first; none is left out if one fails
+            self._pulse.start(self._env.vitals)
+            leaving.push_async_callback(self._pulse.stop)
             leaving.callback(self._deafen)
             leaving.push_async_callback(reaper.finish)  # what escaped from handlers and hooks
             leaving.push_async_callback(self._store.close)
@@ -134,7 +137,7 @@ class Daemon:
             if not await self._start():
                 return EX_OK
             consuming = asyncio.create_task(self._broker.consume(self._consumer.receive, self._look_ahead.prefetch))
-            self._look_ahead.start()
+            self._look_ahead.start(self._env.vitals)
             try:
                 await self._until_leaving(consuming)
             finally:
@@ -188,7 +191,7 @@ class Daemon:
         self._maintenance.start()
         self._deliverer.start()
         if self._siblings is None:
-            self._statistics.start()
+            self._statistics.start(self._env.vitals)
         telemetry.info(
             "consuming",
             version=__version__,
@@ -232,7 +235,7 @@ class Daemon:
     # -- serving ------------------------------------------------------------------------------------------------------
 
     async def _until_leaving(self, consuming: asyncio.Task[None]) -> None:
-        self._serving_since = self._clock.monotonic()
+        self._observed.serves()
         watchers = {
             asyncio.create_task(self._shutdown.asked.wait()),
             asyncio.create_task(self._env.refused.wait()),
@@ -251,10 +254,7 @@ class Daemon:
             await consuming  # it ends early only with an error that waiting cannot mend
 
     def figures(self) -> Figures:
-        """For the supervisor."""
-        since = max(self._serving_since or 0.0, self._consumer.active_at)
-        idle = 0.0 if self._busy or self._serving_since is None else self._clock.monotonic() - since
-        return Figures(idle, self._worker.attempts.running, dict(self._statistics.counts))
+        return self._observed.figures()
 
     async def look(self) -> Look:
         """For the supervisor: whether there is anything left to do in a burst."""

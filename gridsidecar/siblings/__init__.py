@@ -20,6 +20,8 @@ class Figures(Struct, frozen=True):
     idle: float  # seconds without work
     running: int  # attempts
     counts: Mapping[Any, int]  # ended attempts by status
+    broken: Mapping[str, str]  # what only a restart can cure, by part
+    not_ready: Mapping[str, str]  # what keeps it from taking tasks, by part
 
 
 class Look(Struct, frozen=True):

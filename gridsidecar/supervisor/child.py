@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import asdict
 
+from gridsidecar.health import Health
 from gridsidecar.siblings import Figures, Leave, Look
 from gridsidecar.siblings.channel import Channel, Message
 from gridsidecar.supervisor.program import Program
@@ -32,6 +33,7 @@ class Child:
         self.ready = False
         self.figures: Figures | None = None  # None while it is asked
         self.counts: Mapping[str, int] = {}
+        self.health = Health(not_ready={"worker": "it is starting"})
         self.left: int | None = None  # messages that waited in the queue when it left
         self._slots = slots
         self._tell_ready = ready
@@ -71,6 +73,7 @@ class Child:
             case {"figures": figures}:
                 self.figures = Figures(**figures)
                 self.counts = self.figures.counts
+                self.health = Health(self.figures.broken, self.figures.not_ready)
                 if self._asked is not None and not self._asked.done():
                     self._asked.set_result(None)
             case {"look": int(number), "found": look}:

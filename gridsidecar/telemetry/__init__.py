@@ -244,6 +244,11 @@ def stumbled(error: BaseException) -> None:
     _record(logging.ERROR, "unexpected error", {"error_type": type(error).__name__, "error": str(error)}, error)
 
 
+def died(part: str, error: BaseException) -> None:
+    """A loop ended that should go on as long as its process."""
+    _record(logging.ERROR, "a part of this process has died", {"part": part, "error": str(error)}, error)
+
+
 class Readiness:
     """Why this worker is not ready to take tasks, by part (`store`, `broker`, `handler default`, …).
 

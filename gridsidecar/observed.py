@@ -1,0 +1,48 @@
+"""What a daemon shows of itself: how it is, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gridsidecar.broker import Broker
+from gridsidecar.consumer import Consumer
+from gridsidecar.health import Health
+from gridsidecar.siblings import Figures
+from gridsidecar.statistics import Statistics
+from gridsidecar.worker import Worker
+
+
+class Observed:
+    """Answers at once, from memory."""
+
+    def __init__(
+        self, worker: Worker, broker: Broker, consumer: Consumer, statistics: Statistics, busy: Callable[[], bool]
+    ) -> None:
+        self._worker = worker
+        self._env = worker.env
+        self._broker = broker
+        self._consumer = consumer
+        self._statistics = statistics
+        self._busy = busy
+        self._serving_since: float | None = None  # monotonic seconds
+
+    def serves(self) -> None:
+        """From now on a time without work counts as idle."""
+        self._serving_since = self._env.clock.monotonic()
+
+    def health(self) -> Health:
+        broken, not_ready = dict(self._env.vitals.broken), dict(self._env.readiness.reasons)
+        if self._broker.stuck is not None:
+            broken["broker"] = f"RabbitMQ answers, but there is no consumer: {self._broker.stuck}"
+        if not self._broker.consuming and not not_ready:
+            not_ready["worker"] = "no task is asked for yet"
+        return Health(broken, not_ready)
+
+    def figures(self) -> Figures:
+        """For the supervisor."""
+        since = max(self._serving_since or 0.0, self._consumer.active_at)
+        serving = self._serving_since is not None and not self._busy()
+        idle = self._env.clock.monotonic() - since if serving else 0.0
+        health = self.health().brief()
+        counts = dict(self._statistics.counts)
+        return Figures(idle, self._worker.attempts.running, counts, health.broken, health.not_ready)
