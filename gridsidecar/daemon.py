@@ -32,10 +32,9 @@ from gridsidecar.notify import Origin, make_notifier
 from gridsidecar.observed import Observed
 from gridsidecar.output_log import OutputLog
 from gridsidecar.pausing import Pausing
-from gridsidecar.pulse import Pulse
 from gridsidecar.routes import Routes
 from gridsidecar.run_limits import RunLimits
-from gridsidecar.siblings import Figures, Leave, Look, Siblings
+from gridsidecar.siblings import Leave, Look, Siblings
 from gridsidecar.slots import Slots
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
@@ -89,8 +88,10 @@ class Daemon:
         self._statistics = Statistics(
             self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
         )
-        self._observed = Observed(self._worker, self._broker, self._consumer, self._statistics, lambda: self._busy)
-        self._pulse = Pulse(self._observed.health, settings.worker.heartbeat_file)
+        self._observed = Observed(
+            settings, self._worker, self._broker, self._consumer, self._statistics, lambda: self._busy
+        )
+        self._pulse = self._observed.pulse
         env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
@@ -121,7 +122,7 @@ class Daemon:
         """Serve until there is a reason to leave; the exit code."""
         self._listen_to_signals()
         if self._siblings is not None:
-            self._siblings.join(self)
+            self._siblings.join(self, self._observed)
         become_subreaper()
         hide_from_children()
         async with AsyncExitStack() as leaving:  # from the last to the first; none is left out if one fails
@@ -252,9 +253,6 @@ class Daemon:
             self._shutdown.ask("a server refused us")
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend
-
-    def figures(self) -> Figures:
-        return self._observed.figures()
 
     async def look(self) -> Look:
         """For the supervisor: whether there is anything left to do in a burst."""

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gridsidecar.broker import Broker
+from gridsidecar.config.settings import Settings
 from gridsidecar.consumer import Consumer
 from gridsidecar.health import Health
+from gridsidecar.metrics.tally import Key, Series, Value
+from gridsidecar.metrics.worker import WorkerFigures
+from gridsidecar.pulse import Pulse
 from gridsidecar.siblings import Figures
 from gridsidecar.statistics import Statistics
 from gridsidecar.worker import Worker
 
 
 class Observed:
-    """Answers at once, from memory."""
+    """Answers at once, from memory. Nothing is counted for Prometheus unless somebody can ask for it."""
 
     def __init__(
-        self, worker: Worker, broker: Broker, consumer: Consumer, statistics: Statistics, busy: Callable[[], bool]
+        self,
+        settings: Settings,
+        worker: Worker,
+        broker: Broker,
+        consumer: Consumer,
+        statistics: Statistics,
+        busy: Callable[[], bool],
     ) -> None:
         self._worker = worker
         self._env = worker.env
@@ -25,6 +35,18 @@ class Observed:
         self._statistics = statistics
         self._busy = busy
         self._serving_since: float | None = None  # monotonic seconds
+        self.pulse = Pulse(self.health, settings.worker.heartbeat_file)
+        self._metrics: WorkerFigures | None = None
+        if settings.http.listen is not None:
+            self._metrics = WorkerFigures(
+                settings.broker.queue,
+                settings.handlers,
+                slots=settings.worker.concurrency,
+                running=lambda: consumer.running,
+                lag=lambda: self.pulse.lag,
+                health=self.health,
+            )
+            self._env.listeners.append(self._metrics.hear)
 
     def serves(self) -> None:
         """From now on a time without work counts as idle."""
@@ -46,3 +68,14 @@ class Observed:
         health = self.health().brief()
         counts = dict(self._statistics.counts)
         return Figures(idle, self._worker.attempts.running, counts, health.broken, health.not_ready)
+
+    def series(self) -> Series:
+        """The metrics of this process."""
+        return {} if self._metrics is None else self._metrics.series()
+
+    def changes(self) -> Iterable[tuple[Key, Value]]:
+        """For the supervisor."""
+        if self._metrics is None:
+            return ()
+        self._metrics.look()
+        return self._metrics.tally.changes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec.structs import asdict
 
@@ -33,6 +34,7 @@ class Child:
         self.ready = False
         self.figures: Figures | None = None  # None while it is asked
         self.counts: Mapping[str, int] = {}
+        self.series: dict[tuple[str, ...], Any] = {}  # its metrics
         self.health = Health(not_ready={"worker": "it is starting"})
         self.left: int | None = None  # messages that waited in the queue when it left
         self._slots = slots
@@ -76,6 +78,8 @@ class Child:
                 self.health = Health(self.figures.broken, self.figures.not_ready)
                 if self._asked is not None and not self._asked.done():
                     self._asked.set_result(None)
+            case {"metrics": list(metrics)}:
+                self.series.update((tuple(key), value) for key, value in metrics)
             case {"look": int(number), "found": look}:
                 self._answer(number, Look(**look))
             case {"left": left}:

@@ -22,6 +22,8 @@ from gridsidecar.errors import (
 )
 from gridsidecar.handler import reaper
 from gridsidecar.health import Health, Vitals, of_all
+from gridsidecar.metrics.tally import Series, lasting, total
+from gridsidecar.metrics.worker import OwnFigures
 from gridsidecar.pulse import Pulse
 from gridsidecar.siblings import Leave
 from gridsidecar.statistics import Statistics
@@ -63,6 +65,8 @@ class Supervisor:
         self._told = False
         self._code = EX_OK
         self._past: Counter[Status] = Counter()  # figures of those that are gone
+        self._past_series: Series = {}
+        self._own = OwnFigures(plan.settings["broker"]["queue"], lambda: self._pulse.lag)
         self._left: int | None = None  # what the last of them said that is left in the queue
         self._statistics = Statistics(
             SystemClock(), plan.settings["log"]["stats_interval"], self._running, self._left_in_queue
@@ -151,6 +155,7 @@ class Supervisor:
         watch.cancel()
         child.close()
         del self._children[child.number]
+        self._past_series = total((self._past_series, lasting(child.series)))
         self._past.update({Status(status): count for status, count in child.counts.items()})
         self._left = child.left
         self._count()
@@ -268,6 +273,10 @@ class Supervisor:
         """How all of us are: a process that is broken or silent is replaced, so only we can need a restart."""
         whole = of_all((child.health for child in self._children.values()), self._vitals.broken)
         return whole if self._leave is None else Health(whole.broken, {"worker": "draining"})
+
+    def series(self) -> Series:
+        """The metrics of all of us; what the dead have counted stays."""
+        return total((self._past_series, self._own.series(), *(child.series for child in self._children.values())))
 
     def _count(self) -> None:
         total = Counter(self._past)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -25,6 +26,8 @@ logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False  
 LONGEST_END = 5.0  # seconds, at most, that the last words may take; they get less where nothing moves
 
 _outlets: list[Outlet] = []
+
+counts: Counter[str] = Counter()  # seldom things that happened in this process, for its figures
 
 
 def free_stderr(lock: int | None = None) -> None:
@@ -230,6 +233,7 @@ def adopted(*, task_id: str, attempt: int) -> None:
 
 def refused(*, task_id: str | None, reason: str, error: str) -> None:
     """A message that can never run went to the dead letters."""
+    counts["dead letters"] += 1
     warning("message refused", task_id=task_id, reason=reason, error=error)
 
 
