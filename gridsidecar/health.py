@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from gridsidecar import telemetry
 
 OK, UNAVAILABLE = 200, 503
-MOST_REASONS = 20  # told to the supervisor, of each kind
+MOST_REASONS = 10  # told to the supervisor, of each kind
 LONGEST_REASON = 300  # characters
 
 Reasons = Mapping[str, str]  # by part

@@ -69,8 +69,8 @@ class Observed:
         counts = dict(self._statistics.counts)
         return Figures(idle, self._worker.attempts.running, counts, health.broken, health.not_ready)
 
-    def series(self) -> Series:
-        """The metrics of this process."""
+    async def metrics(self) -> Series:
+        """Of this process."""
         return {} if self._metrics is None else self._metrics.series()
 
     def changes(self) -> Iterable[tuple[Key, Value]]:

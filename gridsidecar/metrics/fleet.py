@@ -22,7 +22,14 @@ Ended = Callable[[], Awaitable[Mapping[tuple[str, ...], float]]]  # since ever, 
 class FleetFigures:
     """For `serve` alone: workers that each asked for these would be a load that grows with the fleet."""
 
-    def __init__(self, broker: Broker, reading: Reading, queue: str, clock: Clock, ended: Ended | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        reading: Callable[[], Awaitable[Reading]],
+        queue: str,
+        clock: Clock,
+        ended: Ended | None = None,
+    ) -> None:
         """`ended` gives the tasks that came to their end, by queue and outcome; without it they are left out."""
         self._broker = broker
         self._reading = reading
@@ -66,13 +73,14 @@ class FleetFigures:
             tally.set(families.MESSAGES, self._queue, state, to=count)
 
     async def _rows(self, tally: Tally) -> None:
-        tally.set(families.OLDEST, self._queue, to=await self._reading.oldest_pending())
-        for state, count in (await self._reading.callbacks_waiting()).items():
+        reading = await self._reading()
+        tally.set(families.OLDEST, self._queue, to=await reading.oldest_pending())
+        for state, count in (await reading.callbacks_waiting()).items():
             tally.set(families.CALLBACKS, state, to=count)
-        alive = Counter(str(worker["queue"]) for worker in await self._reading.workers() if worker["alive"])
+        alive = Counter(str(worker["queue"]) for worker in await reading.workers() if worker["alive"])
         for queue, count in {self._queue: 0, **alive}.items():
             tally.set(families.WORKERS, queue, to=count)
-        for pause in await self._reading.pauses():
+        for pause in await reading.pauses():
             tally.set(families.PAUSED, str(pause["queue"]), str(pause["task_type"]), to=int(not pause["ended"]))
         if self._ended is not None:
             for (queue, outcome), ended in (await self._ended()).items():

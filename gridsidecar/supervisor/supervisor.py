@@ -274,8 +274,8 @@ class Supervisor:
         whole = of_all((child.health for child in self._children.values()), self._vitals.broken)
         return whole if self._leave is None else Health(whole.broken, {"worker": "draining"})
 
-    def series(self) -> Series:
-        """The metrics of all of us; what the dead have counted stays."""
+    async def metrics(self) -> Series:
+        """Of all of us; what the dead have counted stays."""
         return total((self._past_series, self._own.series(), *(child.series for child in self._children.values())))
 
     def _count(self) -> None:
