@@ -21,6 +21,7 @@ from gridsidecar.config.settings import Settings
 from gridsidecar.consumer import Consumer
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavailable
+from gridsidecar.event_loop import fast_loop
 from gridsidecar.handler import Handler, make_handlers, reaper
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
 from gridsidecar.hooks import Hooks
@@ -29,7 +30,7 @@ from gridsidecar.look_ahead import LookAhead
 from gridsidecar.maintenance import Maintenance
 from gridsidecar.memory_budget import give_back_what_is_freed
 from gridsidecar.notify import Origin, make_notifier
-from gridsidecar.observed import Observed
+from gridsidecar.observed import Observed, make_api
 from gridsidecar.output_log import OutputLog
 from gridsidecar.pausing import Pausing
 from gridsidecar.routes import Routes
@@ -43,6 +44,7 @@ from gridsidecar.waiting import pause
 from gridsidecar.worker import Attempts, Worker
 
 PATIENCE_BESIDE_OTHERS = 5.0  # seconds
+API_GRACE = 2.0  # seconds for requests that are being answered
 FAREWELL = 5.0  # seconds for the last notices, for the lease's goodbye, and for callbacks when a signal ends us
 
 
@@ -92,6 +94,8 @@ class Daemon:
             settings, self._worker, self._broker, self._consumer, self._statistics, lambda: self._busy
         )
         self._pulse = self._observed.pulse
+        # That of several processes is their supervisor's.
+        self._api = make_api(settings, self._observed) if siblings is None else None
         env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
@@ -132,6 +136,9 @@ class Daemon:
             leaving.push_async_callback(reaper.finish)  # what escaped from handlers and hooks
             leaving.push_async_callback(self._store.close)
             leaving.push_async_callback(self._broker.close)
+            if self._api is not None:
+                leaving.push_async_callback(self._api.stop, API_GRACE)
+                self._api.start()
             leaving.push_async_callback(self._say_goodbye)
             leaving.push_async_callback(self._maintenance.stop)
             leaving.push_async_callback(self._finish)
@@ -331,16 +338,8 @@ class Daemon:
 def run(settings: Settings, options: RunOptions, siblings: Siblings | None = None) -> int:
     """Run the daemon on the fastest event loop there is; the exit code."""
     give_back_what_is_freed()
-    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+    with asyncio.Runner(loop_factory=fast_loop()) as runner:
         return runner.run(_serve(settings, options, siblings))
-
-
-def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:  # not on this platform
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
 
 
 async def _serve(settings: Settings, options: RunOptions, siblings: Siblings | None) -> int:

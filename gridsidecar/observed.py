@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from gridsidecar.broker import Broker
+from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import Settings
 from gridsidecar.consumer import Consumer
 from gridsidecar.health import Health
@@ -14,6 +16,19 @@ from gridsidecar.pulse import Pulse
 from gridsidecar.siblings import Figures
 from gridsidecar.statistics import Statistics
 from gridsidecar.worker import Worker
+
+if TYPE_CHECKING:
+    from gridsidecar.http import ApiServer
+    from gridsidecar.http.api import Shown
+
+
+def make_api(settings: Settings, shown: Shown) -> ApiServer | None:
+    """Loaded only where it is asked for."""
+    if settings.http.listen is None:
+        return None
+    from gridsidecar.http import ApiServer
+
+    return ApiServer(settings, SystemClock(), shown)
 
 
 class Observed:

@@ -10,6 +10,8 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+LONGEST_TYPE = 100  # characters of a task_type
+
 
 class Status(StrEnum):
     """State of a task's row, in the words its users already know."""

@@ -24,6 +24,7 @@ from gridsidecar.cli import (
     pause,
     queue,
     run,
+    serve,
     stats,
     status,
     submit,
@@ -47,6 +48,7 @@ app = typer.Typer(
 
 
 add(app, "run", run.run, run.EPILOG, allow_interspersed_args=False)
+add(app, "serve", serve.serve, serve.EPILOG)
 add(app, "demo", demo.demo)
 add(app, "submit", submit.submit, submit.EPILOG)
 add(app, "status", status.status, status.EPILOG)

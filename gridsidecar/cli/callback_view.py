@@ -1,4 +1,4 @@
-"""One callback as an object for programs, and in words for people."""
+"""One callback in words for people."""
 
 from __future__ import annotations
 
@@ -7,24 +7,10 @@ from typing import Any
 
 from gridsidecar.cli.parts import place_of
 from gridsidecar.cli.screen import clean
-from gridsidecar.cli.times import in_utc, local_time
+from gridsidecar.cli.times import local_time
+from gridsidecar.shapes import callback_state
 
 STATES = {"owed": "yellow", "dead": "red", "delivered": "green"}
-
-
-def state_of(row: Mapping[str, Any]) -> str:
-    """`owed` while it is still to be sent, `dead` once it was given up."""
-    if row["dead"]:
-        return "dead"
-    return "delivered" if row["next_try_at"] is None else "owed"
-
-
-def callback_object(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The callback for `--json`, without its body."""
-    shown = {name: value for name, value in in_utc(row).items() if name not in ("dead", "body")}
-    if row["kind"] == "letter":  # its rows count downwards, beside those of callbacks
-        shown["rerun"] = -1 - shown["rerun"]
-    return {"id": row["id"], "task_id": row["task_id"], "state": state_of(row), **shown}
 
 
 def called(row: Mapping[str, Any]) -> str:
@@ -41,7 +27,7 @@ def target(row: Mapping[str, Any]) -> str:
 
 def callback_words(row: Mapping[str, Any]) -> str:
     """State, tries, and what went wrong last, on one line."""
-    state = state_of(row)
+    state = callback_state(row)
     tries = "not tried yet" if not row["tries"] else f"{row['tries']} {'try' if row['tries'] == 1 else 'tries'}"
     again = f", next at {local_time(row['next_try_at'])}" if state == "owed" and row["tries"] else ""
     error = f": {clean(row['last_error'])}" if row["last_error"] and state != "delivered" else ""

@@ -86,8 +86,9 @@ async def _replay(settings: Settings, ids: list[str]) -> int:
 
 
 def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
-    from gridsidecar.cli.callback_view import STATES, callback_object
+    from gridsidecar.cli.callback_view import STATES
     from gridsidecar.cli.listing import print_listing
+    from gridsidecar.shapes import callback_object
 
     if as_json:
         for row in rows:
@@ -99,10 +100,11 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
-    from gridsidecar.cli.callback_view import state_of, target
+    from gridsidecar.cli.callback_view import target
     from gridsidecar.cli.times import short_time
     from gridsidecar.clock import SystemClock
+    from gridsidecar.shapes import callback_state
 
     created = short_time(row["created_at"], SystemClock().now())
     error = clean(row["last_error"] or "")
-    return clean(row["task_id"]), state_of(row), str(row["tries"]), created, target(row), error
+    return clean(row["task_id"]), callback_state(row), str(row["tries"]), created, target(row), error

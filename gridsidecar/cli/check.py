@@ -65,7 +65,7 @@ def check(
 
 def _sample(task: str | None, data: str | None) -> dict[str, object]:
     from gridsidecar.cli.execute import task_fields
-    from gridsidecar.cli.outgoing import BadTask, make_task
+    from gridsidecar.wire.new_task import BadTask, make_task
 
     fields = {"data": {}, **task_fields("check-1", task, None, data)}
     try:

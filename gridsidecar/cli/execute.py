@@ -56,8 +56,8 @@ def execute(
     Progress, log events and stderr go to stderr as they arrive; the result is JSON on stdout. The exit code says what a
     worker would do next.
     """
-    from gridsidecar.cli.outgoing import BadTask, make_task
     from gridsidecar.cli.parts import load_parts
+    from gridsidecar.wire.new_task import BadTask, make_task
 
     fields = task_fields("exec", task, task_type, data)
     settings = load_parts(config, "handlers", flags=command_flag(command, config))

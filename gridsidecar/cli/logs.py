@@ -77,7 +77,7 @@ async def _follow(settings: Settings, task_id: str, attempt: int | None, as_json
 
 
 def _object(said: Said) -> dict[str, Any]:
-    from gridsidecar.cli.times import in_utc
+    from gridsidecar.shapes import in_utc
 
     head = said.pieces[0].text if said.pieces and not said.pieces[0].left_out else ""
     return in_utc(

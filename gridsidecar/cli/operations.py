@@ -164,7 +164,7 @@ def _asked(operation: Operation) -> str:
 
 
 def _object(operation: Operation) -> dict[str, Any]:
-    from gridsidecar.cli.times import in_utc
+    from gridsidecar.shapes import in_utc
 
     return {
         "operation": operation.id,

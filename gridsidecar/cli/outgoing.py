@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
-from gridsidecar import wire
 from gridsidecar.cli.screen import say
 from gridsidecar.cli.task_sources import Item, items
 from gridsidecar.errors import GridSidecarError, UsageError
-from gridsidecar.task import Message, Task
+from gridsidecar.task import Task
 from gridsidecar.wire.fields import shown
-from gridsidecar.wire.strict_json import JsonRefused, data_json, parse_json
+from gridsidecar.wire.new_task import BadTask, make_task
+from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,32 +20,6 @@ if TYPE_CHECKING:
     from gridsidecar.broker import Broker
 
 AT_A_TIME = 64  # messages that wait for their confirmation
-
-
-class BadTask(Exception):
-    """Why something is no task message, in one sentence."""
-
-
-def make_task(fields: Mapping[str, Any], max_bytes: int) -> Task:
-    """A task whose message can be sent, with an id of its own where none is given. Raises BadTask.
-
-    It is read back as a worker will read it, so that its producer hears of a mistake and not the dead-letter queue.
-    """
-    given = fields.get("task_id")
-    for name, value in fields.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise BadTask(f"{name} is {value}: it must be a number of seconds")
-    body = data_json({"task_id": uuid.uuid4().hex if given is None else given, **_without_id(fields)}).encode()
-    found = wire.decode_task(Message(body=body), max_bytes)
-    if isinstance(found, wire.Refused):
-        raise BadTask(found.error)
-    priority = None if found.fields.get("priority") is None else found.priority
-    message = Message(body=body, content_type="application/json", priority=priority)
-    return replace(found, message=message)
-
-
-def _without_id(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name != "task_id"}
 
 
 def read_fields(item: Item, defaults: Mapping[str, Any], wrap: bool) -> dict[str, Any]:

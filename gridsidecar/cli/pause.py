@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,13 +11,12 @@ import typer
 from gridsidecar.cli.queue import Queue
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.errors import EX_FAILED, UsageError
+from gridsidecar.moments import later_of
+from gridsidecar.task import LONGEST_TYPE
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
 
-LONGEST_TYPE = 100  # characters
-_LATER = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 EPILOG = """
 Exit codes: 0, 1 a type was not paused (resume), 64 usage, 69 the database is away, 77 it refused, 78 configuration.
@@ -77,21 +75,11 @@ def resume(types: Types, config: ConfigFile = None, queue: Queue = None) -> None
 
 
 def later(text: str | None, now: datetime) -> datetime | None:
-    """The moment that is meant, in UTC; without a zone it is by the person's own clock. UsageError when it is none, or
-    over."""
-    if text is None:
-        return None
+    """UsageError when it is none, or over."""
     try:
-        ahead = _LATER.fullmatch(text.strip())
-        if ahead is not None:
-            moment = now + timedelta(**{_UNITS[ahead[2]]: float(ahead[1])})
-        else:
-            moment = datetime.fromisoformat(text.strip()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise UsageError(f"--until {text!r} is no time; write 30m, 2h or 7d, or 2026-01-31T08:00") from None
-    if moment <= now:
-        raise UsageError(f"--until {text!r} is over already; leave it out, or name a time to come")
-    return moment
+        return None if text is None else later_of(text, now)
+    except ValueError as error:
+        raise UsageError(f"--until {text!r} {error}") from None
 
 
 def _check(types: list[str]) -> None:

@@ -35,11 +35,12 @@ def queue_info(
 ) -> None:
     """Count the messages that wait: ready, delayed and dead; and who consumes. Changes nothing."""
     from gridsidecar.cli.screen import json_text
+    from gridsidecar.shapes import queue_object
 
     settings = _settings(config, url, queue)
     info = asyncio.run(_info(settings))
     if as_json:
-        print(json_text(_object(info, settings)))
+        print(json_text(queue_object(info, settings)))
     elif info.exists or info.delayed or info.dead:
         _print(info, settings)
     if not info.exists:
@@ -117,19 +118,6 @@ def _say_missing(settings: BrokerSettings) -> None:
     from gridsidecar.cli.screen import say
 
     say(f"no queue {settings.queue} on {_place(settings)}; a worker or a producer creates it")
-
-
-def _object(info: QueueInfo, settings: BrokerSettings) -> dict[str, object]:
-    return {
-        "queue": info.queue,
-        "exists": info.exists,
-        "ready": info.ready,
-        "unsettled": info.unsettled,
-        "consumers": info.consumers,
-        "delayed": {str(seconds): count for seconds, count in info.delayed.items()},
-        "dead": info.dead,
-        "dead_letter_queue": settings.dead_letters,
-    }
 
 
 def _print(info: QueueInfo, settings: BrokerSettings) -> None:

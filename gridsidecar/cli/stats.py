@@ -47,7 +47,7 @@ def stats(
 
 async def _read(settings: Settings, since: datetime | None) -> Figures:
     from gridsidecar.cli.parts import existing_store
-    from gridsidecar.cli.times import in_utc
+    from gridsidecar.shapes import in_utc
 
     async with existing_store(settings) as store:
         if store is None:

@@ -64,8 +64,9 @@ async def _watch(settings: Settings, ids: list[str]) -> None:
 async def _show(store: OpenStore, task_id: str, settings: Settings, as_json: bool) -> int:
     from gridsidecar.cli.parts import unknown_tasks
     from gridsidecar.cli.screen import json_text
-    from gridsidecar.cli.task_view import print_task, read_task, task_object
+    from gridsidecar.cli.task_view import print_task, read_task
     from gridsidecar.cli.task_words import ended, succeeded
+    from gridsidecar.shapes import task_object
 
     found = await read_task(store, task_id)
     if found is None:

@@ -154,7 +154,7 @@ def retry(
     Without --status, a filter means tasks that failed.
     """
     from gridsidecar.cli.parts import load_parts
-    from gridsidecar.cli.since import span_of
+    from gridsidecar.cli.since import span
     from gridsidecar.cli.steering import steer
     from gridsidecar.clock import SystemClock
     from gridsidecar.store import Kind
@@ -170,6 +170,6 @@ def retry(
         everything=everything,
     )
     chosen = named.filter(settings.broker.queue, (Status.FAILED,), SystemClock().now(), (Status.CANCELLED,))
-    spread = span_of(over, "--over", LONGEST_SPREAD)
+    spread = span(over, "--over", LONGEST_SPREAD)
     wish = Wish(Kind.RETRY, named.ids, chosen, spread, yes, dry_run, as_json)
     raise typer.Exit(asyncio.run(steer(settings, wish)))

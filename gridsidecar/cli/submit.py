@@ -221,8 +221,8 @@ async def _wait(settings: Settings, ids: list[str], waiting: Waiting) -> int:
 def _tell(views: dict[str, View | None], waiting: Waiting) -> int:
     from gridsidecar.cli.bars import summary
     from gridsidecar.cli.screen import clean, json_text, say
-    from gridsidecar.cli.task_view import task_object
     from gridsidecar.cli.task_words import ended, succeeded, words
+    from gridsidecar.shapes import task_object
 
     for task_id, view in views.items():
         if waiting.as_json:

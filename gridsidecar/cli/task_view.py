@@ -1,4 +1,4 @@
-"""One task as an object for programs, and as text for people."""
+"""One task as text for people."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gridsidecar.cli.callback_view import callback_object, callback_words, called
+from gridsidecar.cli.callback_view import callback_words, called
 from gridsidecar.cli.listing import aligned
 from gridsidecar.cli.logs import last_line
 from gridsidecar.cli.screen import clean, console, cut, interactive, json_text
 from gridsidecar.cli.task_words import STYLES, View, due, duration, ended, error_line, percent, status_of
-from gridsidecar.cli.times import in_utc, local_time, seconds_between
+from gridsidecar.cli.times import local_time, seconds_between
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from gridsidecar.store import OpenStore
 
 RESULT_SHOWN = 400  # characters
-_LOG_COLUMNS = ("task_id", "log_head", "log_tail", "log_dropped")
 _COLUMNS = ("#", "outcome", "started", "took", "exit", "worker", "error")
 Attempts = Sequence[Mapping[str, Any]]
 Callbacks = Sequence[Mapping[str, Any]]
@@ -35,18 +34,6 @@ async def read_task(store: OpenStore, task_id: str) -> tuple[View, Attempts, Cal
     if view["status"] == "running":
         view["says"] = await last_line(store.output, task_id)
     return view, await store.reading.attempts(task_id), await store.outbox.all(task_id=task_id)
-
-
-def task_object(view: View, attempts: Attempts | None = None, callbacks: Callbacks | None = None) -> dict[str, Any]:
-    """The task for `--json`: times in ISO 8601, UTC."""
-    shown = in_utc(view)
-    if attempts is not None:
-        shown["attempts"] = [
-            {name: value for name, value in in_utc(row).items() if name not in _LOG_COLUMNS} for row in attempts
-        ]
-    if callbacks is not None:
-        shown["callbacks"] = [callback_object(row) for row in callbacks]
-    return shown
 
 
 def print_task(view: View, attempts: Attempts, callbacks: Callbacks) -> None:

@@ -60,8 +60,8 @@ async def _read(settings: Settings, wanted: dict[str, Any], limit: int) -> list[
 
 def _print(views: list[View], as_json: bool, now: datetime) -> None:
     from gridsidecar.cli.listing import print_listing
-    from gridsidecar.cli.task_view import task_object
     from gridsidecar.cli.task_words import STYLES
+    from gridsidecar.shapes import task_object
 
     if as_json:
         for view in views:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from gridsidecar.config.http import http_problems
 from gridsidecar.config.notice_templates import notice_template_problems
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.processes import staying
@@ -45,6 +46,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     for name, handler in settings.handlers.items():
         yield from _handler(("handlers", name), handler)
     yield from _callbacks(settings)
+    yield from http_problems(settings.http)
     for index, channel in enumerate(settings.notify):
         yield from _notice(("notify", index), channel)
 

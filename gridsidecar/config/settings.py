@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gridsidecar.config.http import HttpSettings
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.section import Section
 from gridsidecar.config.values import (
@@ -301,13 +302,6 @@ class HookSettings(Section):
         default=None, description="After each attempt is stored, with the task and its end on stdin."
     )
     timeout: Positive = Field(default=30, description="Seconds that a hook may take; then it is killed.")
-
-
-class HttpSettings(Section):
-    """The worker's own HTTP server: health, metrics, tasks."""
-
-    listen: str | None = Field(default=None, description="host:port; null = no server.")
-    token: str | None = Field(default=None, description="Token that clients must send; required off loopback.")
 
 
 class LogSettings(Section):

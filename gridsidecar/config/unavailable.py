@@ -11,10 +11,7 @@ from gridsidecar.config.settings import Settings
 from gridsidecar.config.yaml_tree import KeyPath
 
 # Delete an entry when its feature comes; nothing else has to change.
-NOT_AVAILABLE: tuple[str, ...] = (
-    "broker.management_url",
-    "http",
-)
+NOT_AVAILABLE: tuple[str, ...] = ("broker.management_url",)
 
 
 def unavailable_keys(settings: Settings) -> Iterator[KeyPath]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from gridsidecar.store import records
-from gridsidecar.store.database import Database
+from gridsidecar.store.database import Database, RowRejected
 from gridsidecar.store.queries import Query
+from gridsidecar.task import Message
 
 
 class Reading:
@@ -27,6 +30,19 @@ class Reading:
     async def attempts(self, task_id: str) -> list[dict[str, Any]]:
         """The history of a task, first attempt first."""
         return [records.attempt_view(row) for row in await self._read("attempts_of", {"id": task_id})]
+
+    async def some(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Tasks by id, without their data and results, with `rev`, which every change of a row changes."""
+        if not ids:
+            return {}
+        return {row["id"]: records.summary(row) for row in await self._read("tasks_of", {"ids": tuple(ids)})}
+
+    async def message(self, task_id: str) -> Message | None:
+        """What its producer sent; None where that is not there, or cannot be read."""
+        for row in await self._read("message_of", {"id": task_id}):
+            with suppress(RowRejected):
+                return records.produced(row)
+        return None
 
     async def tasks(
         self,

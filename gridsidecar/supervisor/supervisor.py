@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridsidecar import signals, telemetry
 from gridsidecar.clock import SystemClock, backoff, system_random
@@ -34,8 +34,12 @@ from gridsidecar.supervisor.plan import Plan
 from gridsidecar.supervisor.slots import Slots
 from gridsidecar.task import Status
 
+if TYPE_CHECKING:
+    from gridsidecar.http import ApiServer
+
 ASK_INTERVAL = 1.0  # seconds between an answer of a process and the next question
 LEAST_PATIENCE = 10  # seconds that a process may be silent, if its lease is shorter
+API_GRACE = 2.0  # seconds for requests that are being answered
 START_PATIENCE = 60  # seconds until a new one must answer
 LONGEST_PAUSE = 30.0  # seconds before one that died again and again is replaced
 STEADY = 60.0  # seconds after which a process no longer counts as one that dies again and again
@@ -84,6 +88,9 @@ class Supervisor:
             concurrency=self._worker["concurrency"],
             worker=self._worker["name"],
         )
+        api = _api(self._plan, self)
+        if api is not None:
+            api.start()
         self._pulse.start(self._vitals)
         beside = [asyncio.create_task(step) for step in (self._beside(self._start()), self._beside(self._sweep()))]
         try:
@@ -93,6 +100,8 @@ class Supervisor:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            if api is not None:
+                await api.stop(API_GRACE)
             await self._pulse.stop()
         return self._code
 
@@ -295,3 +304,13 @@ class Supervisor:
         if self._left is None:
             raise GridSidecarError("nobody can say what is left in the queue")
         return self._left
+
+
+def _api(plan: Plan, shown: Supervisor) -> ApiServer | None:
+    """Loaded only where it is asked for: the settings alone take more memory than all the rest here."""
+    if plan.settings["http"]["listen"] is None:
+        return None
+    from gridsidecar.config.settings import Settings
+    from gridsidecar.http import ApiServer
+
+    return ApiServer(Settings.model_validate(plan.settings), SystemClock(), shown)

@@ -26,6 +26,9 @@ logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False  
 LONGEST_END = 5.0  # seconds, at most, that the last words may take; they get less where nothing moves
 
 _outlets: list[Outlet] = []
+for _library in ("uvicorn",):  # what clients do wrong is told to them
+    logging.getLogger(_library).addHandler(logging.NullHandler())
+    logging.getLogger(_library).propagate = False
 
 counts: Counter[str] = Counter()  # seldom things that happened in this process, for its figures
 

@@ -3,6 +3,8 @@
 CHINESE = {
     # The worker
     "consuming": "开始消费",
+    "http server listens": "HTTP 服务已监听",
+    "serving": "开始提供服务",
     "leaving": "准备退出",
     "cannot go on": "无法继续运行",
     "not ready": "未就绪",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gridsidecar.task import NO_CALLBACK, Callback
+from gridsidecar.task import LONGEST_TYPE, NO_CALLBACK, Callback
 from gridsidecar.wire.json_text import JsonText
 
 PRIORITY_NAMES = {"low": 1, "normal": 3, "high": 6, "urgent": 9}
@@ -50,8 +50,8 @@ def read_task_type(fields: Mapping[str, Any]) -> str:
     value = fields.get("task_type")
     if value is None:
         return "default"
-    if not isinstance(value, str) or not 1 <= len(value) <= 100 or _CONTROL.search(value):
-        raise FieldRefused("task_type", "a string of 1 – 100 characters without control characters", value)
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_TYPE or _CONTROL.search(value):
+        raise FieldRefused("task_type", f"a string of 1 – {LONGEST_TYPE} characters without control characters", value)
     return value
 
 

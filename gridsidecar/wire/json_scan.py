@@ -42,7 +42,7 @@ def _value(levels: int) -> bytes:
 _PLAIN = re.compile(_SCALAR)
 _BLANK = re.compile(_SPACE)
 _NAME = re.compile(rb"(" + _STRING + rb")" + _SPACE + rb":" + _SPACE)
-_OPEN = {b"[": re.compile(rb"\[" + _SPACE), b"{": re.compile(rb"\{" + _SPACE + rb"(?:" + _KEY + rb"|(?=\}))")}
+_OPEN = {b"[": re.compile(rb"\[" + _SPACE), b"{": re.compile(rb"\{" + _SPACE + rb"(?:(" + _KEY + rb")|(?=\}))")}
 _COMMA = {b"[": re.compile(rb"," + _SPACE), b"{": re.compile(rb"," + _SPACE + _KEY)}
 _CLOSE = {b"[": b"]", b"{": b"}"}
 _ANY_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -119,8 +119,9 @@ def value_end(raw: bytes | bytearray, at: int, depth: int) -> int:
         if value is not None:
             at = value.end()
         elif (opened := bytes(raw[at : at + 1])) in _OPEN:
-            at = _opened(raw, at, depth + len(around))
-            if raw[at : at + 1] != _CLOSE[opened]:
+            beginning = _opened(raw, at, depth + len(around))
+            at = beginning.end()
+            if beginning.lastindex or raw[at : at + 1] != _CLOSE[opened]:  # not empty
                 around.append(opened)
                 continue
             at += 1
@@ -146,13 +147,14 @@ def _skipped(raw: bytes | bytearray, at: int, around: bytes) -> int:
     return run.end()
 
 
-def _opened(raw: bytes | bytearray, at: int, depth: int) -> int:
+def _opened(raw: bytes | bytearray, at: int, depth: int) -> re.Match[bytes]:
+    """The beginning of a list or object, with a group for the first key."""
     if depth >= MAX_DEPTH:
         raise JsonRefused("too-deep", f"it is nested deeper than {MAX_DEPTH} levels")
     opened = _OPEN[bytes(raw[at : at + 1])].match(raw, at)
     if opened is None:
         _refuse(raw, value_start(raw, at + 1))
-    return opened.end()
+    return opened
 
 
 def value_start(raw: bytes | bytearray, at: int = 0) -> int:

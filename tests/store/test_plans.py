@@ -74,7 +74,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     **dict.fromkeys(["retry_by_hand", "refuse_again", "reopen_refused"], BY_ID),
     # Somebody cancels tasks, or wants them run again.
     **dict.fromkeys(["rows_to_cancel", "cancel_waiting", "ask_cancel", "told", "complete_unseen"], BY_ID),
-    **dict.fromkeys(["rows_to_retry", "fields_of", "sizes_of", "messages_of", "message_of"], BY_ID),
+    **dict.fromkeys(["rows_to_retry", "fields_of", "sizes_of", "messages_of", "message_of", "tasks_of"], BY_ID),
     **dict.fromkeys(["untold", "untold_locked"], BY_CHECK),
     **dict.fromkeys(["wake_workers", "cancels_of"], WORKER_BY_ID),
     "replay_dead_callbacks": {"callbacks": "dead"},

@@ -55,7 +55,7 @@ def test_all_faults_at_once_each_with_its_line(write: Write) -> None:
         ":16: handlers.b.command: is required: it must be a list with at least one item",
         ':17: handlers.b.timeout = "soon": must be a number of at least 0',
         ":18: retry.max_delay = 5: must not be less than retry.delay (60 s)",
-        ":19: http.token = ***: not available in this version: leave the key out",
+        ":19: http.token = ***: must have 16 or more visible ASCII characters",
         ':20: log.level = "loud": must be DEBUG, INFO, WARNING or ERROR',
     ]
 
@@ -326,7 +326,6 @@ def test_a_handler_that_stays_speaks_the_protocol(write: Write, key: str, value:
 
 CHANGED: dict[str, dict[str, object]] = {
     "broker.management_url": {"broker.management_url": "http://h:15672"},
-    "http": {"http.listen": "127.0.0.1:8080"},
 }
 
 
@@ -338,7 +337,49 @@ def test_a_key_of_a_feature_to_come_is_refused(write: Write, pattern: str) -> No
 
 
 def test_a_key_of_a_feature_to_come_may_hold_its_default(write: Write) -> None:
-    assert settings(write(LEAST + "http: {listen: null, token: null}\n")).http.listen is None
+    assert settings(write(LEAST), overrides={"broker.management_url": None}).broker.management_url is None
+
+
+# -- http -------------------------------------------------------------------------------------------------------------
+
+TOKEN = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("http", "key", "problem"),
+    [
+        ({"listen": "localhost"}, "http.listen", "must end in a port"),
+        ({"listen": "8080"}, "http.listen", "must end in a port"),
+        ({"listen": "127.0.0.1:http"}, "http.listen", "must end in a port"),
+        ({"listen": "127.0.0.1:70000"}, "http.listen", "must end in a port"),
+        ({"listen": "::1:80"}, "http.listen", "in brackets"),
+        ({"listen": ":8080"}, "http.token", "is required"),
+        ({"listen": "10.0.0.1:8080"}, "http.token", "is required"),
+        ({"listen": "api.example.com:8080"}, "http.token", "is required"),
+        ({"token": "short"}, "http.token", "16 or more visible ASCII"),
+        ({"read_token": "0123456789abcde\xe9"}, "http.read_token", "16 or more visible ASCII"),
+        ({"token": TOKEN, "read_token": TOKEN}, "http.read_token", "must not be http.token"),
+        ({"token": TOKEN, "token_file": "/run/token"}, "http.token_file", "exclude each other"),
+        ({"public_url": "tasks.example.com"}, "http.public_url", "must be http://"),
+        ({"base_path": "gridsidecar/"}, "http.base_path", "must start with /"),
+    ],
+)
+def test_an_api_that_cannot_work(write: Write, http: dict[str, str], key: str, problem: str) -> None:
+    fault = the_fault(write(LEAST), overrides={f"http.{name}": value for name, value in http.items()})
+    assert fault.key == key
+    assert problem in fault.problem
+    assert TOKEN not in str(fault)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:8080", "localhost:8080", "[::1]:0"])
+def test_an_api_for_this_machine_needs_no_token(write: Write, listen: str) -> None:
+    assert settings(write(LEAST), overrides={"http.listen": listen}).http.local
+
+
+@pytest.mark.parametrize("name", ["token", "token_file", "read_token", "read_token_file"])
+def test_an_api_for_others_needs_any_token(write: Write, name: str) -> None:
+    over: dict[str, object] = {"http.listen": ":8080", f"http.{name}": TOKEN}
+    assert not settings(write(LEAST), overrides=over).http.local
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,8 @@ def test_judged_as_a_small_message(value: Any, ascii_only: bool, indent: int, at
         (b"[" * 100 + b"]" * 100, "too-deep"),
         (b'{"a":' * 100 + b"1" + b"}" * 100, "too-deep"),
         (b"[1,]", "not-json"),
+        (b'{"a": }', "not-json"),
+        (b'[{"a":}]', "not-json"),
         (b"[1 2]", "not-json"),
         (b'{"a":1,}', "not-json"),
         (b"01", "not-json"),

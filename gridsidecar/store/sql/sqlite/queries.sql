@@ -472,6 +472,9 @@ SELECT t.id, t.task_type, t.status, t.data, t.result, t.error_message, t.progres
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in
 FROM {tasks} t WHERE t.id = :id
 
+-- name: message_of
+SELECT attempt, body, headers FROM {tasks} WHERE id = :id
+
 -- name: attempts_of
 SELECT * FROM {attempts} WHERE task_id = :id ORDER BY attempt
 
@@ -486,6 +489,12 @@ FROM {tasks} t WHERE t.id = :id
 -- No part is longer than :part bytes.
 SELECT start, bytes FROM {output}
 WHERE task_id = :id AND attempt = :attempt AND start > :since - :part ORDER BY start
+
+-- name: tasks_of
+SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_count, t.max_retry_count, t.attempt,
+  t.error_message, t.error_type, t.last_error_type, t.created_at, t.updated_at, t.started_at, t.completed_at, t.queue, t.rev,
+  (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in
+FROM {tasks} t WHERE t.id IN (SELECT value FROM json_each(:ids))
 
 -- name: tasks
 SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_count, t.max_retry_count, t.attempt,

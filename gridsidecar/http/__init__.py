@@ -1,0 +1,34 @@
+"""The HTTP API over tasks, for programs, dashboards and probes. Imported only where it is asked for."""
+
+from __future__ import annotations
+
+from gridsidecar.clock import Clock
+from gridsidecar.config.settings import Settings
+from gridsidecar.http import events, fleet, probes, steering, tasks
+from gridsidecar.http.api import Api, Shown
+from gridsidecar.http.app import make_app
+from gridsidecar.http.server import HttpServer, listen
+
+__all__ = ["ApiServer"]
+
+ENDPOINTS = (*probes.ENDPOINTS, *tasks.ENDPOINTS, *steering.ENDPOINTS, *events.ENDPOINTS, *fleet.ENDPOINTS)
+
+
+class ApiServer:
+    """The API on `http.listen`, from `start` to `stop`."""
+
+    def __init__(self, settings: Settings, clock: Clock, shown: Shown | None = None) -> None:
+        """Binds the address. `shown` is the worker's; without one the fleet is shown. Raises `ConfigError` and
+        `CannotListen`."""
+        self._api = Api(settings, clock, shown)
+        self._server = HttpServer(make_app(self._api, ENDPOINTS), listen(settings.http))
+
+    def start(self) -> None:
+        """Answer from now on. Neither the store nor the broker has to be there."""
+        self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        """End the streams; requests that are being answered get `grace` seconds."""
+        self._api.leave()
+        await self._server.stop(grace)
+        await self._api.close()

@@ -1,0 +1,142 @@
+"""What the endpoints work on: store and broker by connections of their own, so that tasks do not wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from gridsidecar import telemetry
+from gridsidecar.broker import Broker, make_broker
+from gridsidecar.clock import Clock
+from gridsidecar.config.http import HttpSettings
+from gridsidecar.config.settings import Settings
+from gridsidecar.errors import ConfigError, Fault, GridSidecarError
+from gridsidecar.health import Health
+from gridsidecar.http.access import Rules
+from gridsidecar.http.hiding import Hiding
+from gridsidecar.http.overview import Overview
+from gridsidecar.http.watch import Watch
+from gridsidecar.metrics.fleet import FleetFigures
+from gridsidecar.metrics.tally import Series
+from gridsidecar.operations import Driver
+from gridsidecar.store import Kind, NotDriven, OpenStore, Reading, make_store
+from gridsidecar.telemetry import Readiness
+
+POOL = 4  # connections to the database
+LAST_WORK = 2.0  # seconds for what runs beside requests, when the server stops
+
+
+class Shown(Protocol):
+    """What probes and Prometheus are told."""
+
+    def health(self) -> Health: ...
+
+    async def metrics(self) -> Series: ...
+
+
+class Api:
+    """Connects when it is first asked something. Every method raises what store and broker raise."""
+
+    def __init__(self, settings: Settings, clock: Clock, shown: Shown | None = None) -> None:
+        """ConfigError for a file of a token that cannot be read."""
+        self.settings = settings
+        self.clock = clock
+        self.rules = rules_of(settings.http)
+        self.hiding = Hiding(settings.http.hide)
+        pool = min(POOL, settings.store.pool_size)
+        self._store = make_store(
+            settings.store.model_copy(update={"pool_size": pool}), settings.broker.queue, clock,
+            letters=settings.broker.dead_letter_failed,
+        )  # fmt: skip
+        self._broker = make_broker(settings.broker, Readiness())
+        self._store_is_open = False
+        self._opening = asyncio.Lock()
+        self._beside: set[asyncio.Task[None]] = set()
+        self.watch = Watch(self._store.reading.some, clock)
+        queue = settings.broker.queue
+        self.shown = shown or Overview(FleetFigures(self._broker, self._reading, queue, clock), queue)
+
+    async def _reading(self) -> Reading:
+        return (await self.store()).reading
+
+    async def store(self) -> OpenStore:
+        async with self._opening:
+            if not self._store_is_open:
+                await self._store.open(migrate=self.settings.store.migrate)
+                self._store_is_open = True
+        return self._store
+
+    @property
+    def broker(self) -> Broker:
+        return self._broker
+
+    async def open_broker(self) -> Broker:
+        """With its work queue, to publish."""
+        await self._broker.open()
+        return self._broker
+
+    async def driver(self, kind: Kind) -> Driver:
+        """For cancels and retries; a retry holds without a broker, too: then workers bring its tasks back."""
+        store = await self.store()
+        if kind is Kind.CANCEL:
+            return Driver(store, None)
+        try:
+            return Driver(store, await self.open_broker())
+        except GridSidecarError as error:
+            return Driver(store, None, str(error))
+
+    def drive(self, operation: str, driver: Driver) -> None:
+        """Carry a stored operation out beside the requests. Should we die, a worker goes on with it."""
+        self._spawn(self._drive(operation, driver))
+
+    async def _drive(self, operation: str, driver: Driver) -> None:
+        try:
+            async for _ in driver.drive(operation):
+                pass
+        except NotDriven:
+            pass
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError | GridSidecarError):
+                telemetry.stumbled(error)
+            with suppress(GridSidecarError):
+                await self._store.operations.leave(operation)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    def leave(self) -> None:
+        """End what would go on for ever."""
+        self.watch.leave()
+
+    async def close(self) -> None:
+        for task in self._beside:
+            task.cancel()
+        if self._beside:
+            await asyncio.wait(self._beside, timeout=LAST_WORK)
+        await self._broker.close()
+        await self._store.close()
+
+
+def rules_of(http: HttpSettings) -> Rules:
+    return Rules(
+        token=_token("token", http.token, http.token_file),
+        read_token=_token("read_token", http.read_token, http.read_token_file),
+        public_url=http.public_url,
+    )
+
+
+def _token(name: str, given: str | None, file: str | None) -> bytes | None:
+    if file is None:
+        return None if given is None else given.encode()
+    try:
+        token = Path(file).read_bytes().strip()
+    except OSError as error:
+        raise ConfigError([Fault(f"http.{name}_file", f"cannot be read: {error.strerror}", file)]) from error
+    if not token:
+        raise ConfigError([Fault(f"http.{name}_file", "holds no token", file)])
+    return token

@@ -1,0 +1,114 @@
+"""The fleet: its workers and queue, what is paused, callbacks that are owed."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from starlette.responses import Response
+
+from gridsidecar.http.access import Access
+from gridsidecar.http.answers import answer
+from gridsidecar.http.api import Api
+from gridsidecar.http.app import Endpoint
+from gridsidecar.http.call import Call, any_text, flag, number
+from gridsidecar.http.problems import Problem, bad_request
+from gridsidecar.moments import later_of
+from gridsidecar.shapes import callback_object, in_utc, queue_object
+from gridsidecar.task import LONGEST_TYPE
+
+REASON_LIMIT = 255  # characters
+
+
+async def workers(api: Api, call: Call) -> Response:
+    call.only()
+    store = await api.store()
+    return answer({"workers": [in_utc(row) for row in await store.reading.workers()]})
+
+
+async def queues(api: Api, call: Call) -> Response:
+    """The work queue with its delayed messages and dead letters."""
+    call.only()
+    return answer({"queues": [queue_object(await api.broker.info(), api.settings.broker)]})
+
+
+# -- pauses -----------------------------------------------------------------------------------------------------------
+
+
+async def pauses(api: Api, call: Call) -> Response:
+    call.only()
+    store = await api.store()
+    return answer({"pauses": [in_utc(row) for row in await store.reading.pauses()]})
+
+
+async def pause(api: Api, call: Call) -> Response:
+    """Start no more tasks of a type: `{until, reason}`, both may be left out."""
+    call.only()
+    asked = await call.fields("until", "reason")
+    task_type = _type(call)
+    until = asked.text("until", partial(later_of, now=api.clock.now()))
+    reason = asked.text("reason", any_text)
+    store = await api.store()
+    await store.pauses.pause(task_type, until, reason)
+    return answer({"task_type": task_type, "until_at": until and until.isoformat(), "reason": reason})
+
+
+async def resume(api: Api, call: Call) -> Response:
+    call.only()
+    await call.fields()
+    task_type = _type(call)
+    store = await api.store()
+    if not await store.pauses.resume(task_type):
+        raise Problem(409, "not-paused", f"The type {task_type} is not paused.")
+    return answer({"task_type": task_type})
+
+
+def _type(call: Call) -> str:
+    task_type = call.path("task_type")
+    if len(task_type) > LONGEST_TYPE:
+        raise bad_request(f"A task_type has 1 to {LONGEST_TYPE} characters.")
+    return task_type
+
+
+# -- callbacks --------------------------------------------------------------------------------------------------------
+
+
+async def callbacks(api: Api, call: Call) -> Response:
+    """Callbacks, newest first."""
+    call.only("task_id", "dead", "limit")
+    wanted: dict[str, Any] = {"task_id": call.one("task_id", any_text), "dead": call.one("dead", flag)}
+    store = await api.store()
+    found = await store.outbox.all(**wanted, limit=call.one("limit", number(1, 200)) or 50)
+    return answer({"callbacks": [callback_object(row) for row in found]})
+
+
+async def replay_callback(api: Api, call: Call) -> Response:
+    """Send the callbacks of a task, or one by its id, again: a worker does it."""
+    call.only()
+    await call.fields()
+    store = await api.store()
+    one = call.path("callback")
+    count = await store.outbox.replay(one)
+    if not count:
+        raise Problem(404, "unknown-callback", f"There is no callback of a task {one}, and none with this id.")
+    return answer({"replayed": count}, 202)
+
+
+async def replay_dead(api: Api, call: Call) -> Response:
+    """Send all callbacks again that were given up."""
+    call.only()
+    await call.fields()
+    store = await api.store()
+    return answer({"replayed": await store.outbox.replay_dead()}, 202)
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/workers", Access.READ, workers),
+    Endpoint("GET", "/v1/queues", Access.READ, queues),
+    Endpoint("GET", "/v1/pauses", Access.READ, pauses),
+    Endpoint("POST", "/v1/types/{task_type}/pause", Access.CHANGE, pause),
+    Endpoint("POST", "/v1/types/{task_type}/resume", Access.CHANGE, resume),
+    Endpoint("GET", "/v1/callbacks", Access.READ, callbacks),
+    Endpoint("POST", "/v1/callbacks/replay", Access.CHANGE, replay_dead),
+    Endpoint("POST", "/v1/callbacks/{callback}/replay", Access.CHANGE, replay_callback),
+)

@@ -1,0 +1,124 @@
+"""Tasks: list, show, what they say, submit."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from gridsidecar import wire
+from gridsidecar.http.access import Access
+from gridsidecar.http.answers import answer
+from gridsidecar.http.api import Api
+from gridsidecar.http.app import Endpoint
+from gridsidecar.http.call import Call, number, parsed
+from gridsidecar.http.problems import Problem, bad_request, unknown_task
+from gridsidecar.shapes import attempt_object, in_utc, task_object
+from gridsidecar.task import Message, Status
+from gridsidecar.wire.new_task import BadTask, make_task
+
+CALLBACKS_SHOWN = 50
+
+
+async def show(api: Api, call: Call) -> Response:
+    """One task with its data, result and error, its attempts and callbacks."""
+    call.only()
+    store = await api.store()
+    task_id = call.path("task_id")
+    view = await store.reading.get(task_id)
+    if view is None:
+        raise unknown_task(task_id)
+    callbacks = await store.outbox.all(task_id=task_id, limit=CALLBACKS_SHOWN)
+    return answer(shown(api, task_object(view, await store.reading.attempts(task_id), callbacks)))
+
+
+def shown(api: Api, task: dict[str, Any]) -> dict[str, Any]:
+    """A task without the values that are to be hidden."""
+    hidden = ("data", "result", "callback_data", "checkpoint", "error_message", "progress_message", "traceback")
+    return {name: api.hiding.value(value) if name in hidden else value for name, value in task.items()}
+
+
+async def attempts(api: Api, call: Call) -> Response:
+    call.only()
+    store = await api.store()
+    task_id = call.path("task_id")
+    found = await store.reading.attempts(task_id)
+    if not found and await store.output.newest(task_id) is None:
+        raise unknown_task(task_id)
+    return answer({"attempts": [attempt_object(row) for row in found]})
+
+
+async def logs(api: Api, call: Call) -> Response:
+    """What an attempt (the newest, if none is named) has said from byte `since` on; `next` is where more follows."""
+    call.only("attempt", "since")
+    store = await api.store()
+    task_id = call.path("task_id")
+    attempt = call.one("attempt", number(1, 2**31))
+    said = await store.output.said(task_id, attempt, call.one("since", number(0, 2**62)) or 0)
+    if said is None:
+        newest = await store.output.newest(task_id)
+        if newest is None:
+            raise unknown_task(task_id)
+        raise Problem(404, "unknown-attempt", f"Task {task_id} has {newest[1]} attempts so far.", state=newest[0])
+    return answer(
+        in_utc(
+            {
+                "task_id": said.task_id,
+                "attempt": said.attempt,
+                "running": said.running,
+                "outcome": said.outcome,
+                "started_at": said.started_at,
+                "ended_at": said.ended_at,
+                "worker": said.worker,
+                "pieces": [{"text": api.hiding.text(piece.text), "left_out": piece.left_out} for piece in said.pieces],
+                "next": said.next,
+                "stderr_tail": said.stderr_tail and api.hiding.text(said.stderr_tail),
+                "status": said.status,
+                "latest_attempt": said.latest,
+            }
+        )
+    )
+
+
+async def submit(api: Api, call: Call) -> Response:
+    """Put a task on the queue. Its `task_id` is the idempotency key: the same message once more is answered with the
+    task, another one under the same id is refused."""
+    call.only()
+    fields = parsed(await call.body())
+    if not isinstance(fields, dict):
+        raise bad_request("A task message is a JSON object.")
+    try:
+        task = make_task(fields, api.settings.broker.max_message_bytes)
+    except BadTask as bad:
+        raise Problem(422, "bad-task", str(bad)) from None
+    store = await api.store()
+    known = await store.reading.get(task.task_id)
+    if known is not None:
+        message = await store.reading.message(task.task_id)
+        if not same_task(message, fields, api.settings.broker.max_message_bytes):
+            detail = f"There is a task {task.task_id} already, made of another message."
+            raise Problem(409, "task-exists", detail, state=known["status"])
+        return answer(shown(api, task_object(known)))
+    broker = await api.open_broker()
+    await broker.publish(task.message)
+    return answer(
+        {"task_id": task.task_id, "task_type": task.task_type, "status": Status.PENDING, "progress": 0}, 202,
+        headers={"Location": f"tasks/{quote(task.task_id, safe='')}"},
+    )  # fmt: skip
+
+
+def same_task(message: Message | None, fields: dict[str, Any], max_bytes: int) -> bool:
+    """Whether a stored message says the same as these fields."""
+    if message is None:
+        return False
+    known = wire.decode_task(message, max_bytes)
+    return not isinstance(known, wire.Refused) and known.fields == fields
+
+
+ENDPOINTS = (
+    Endpoint("POST", "/v1/tasks", Access.CHANGE, submit),
+    Endpoint("GET", "/v1/tasks/{task_id}", Access.READ, show),
+    Endpoint("GET", "/v1/tasks/{task_id}/attempts", Access.READ, attempts),
+    Endpoint("GET", "/v1/tasks/{task_id}/logs", Access.READ, logs),
+)

@@ -1,0 +1,91 @@
+"""Tasks, attempts, callbacks and the rest as programs see them: one JSON shape for `--json` and for the HTTP API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gridsidecar.broker import QueueInfo
+    from gridsidecar.config.settings import BrokerSettings
+    from gridsidecar.store import Operation
+
+Row = Mapping[str, Any]
+_LOG_COLUMNS = ("task_id", "log_head", "log_tail", "log_dropped")
+
+
+def in_utc(row: Row) -> dict[str, Any]:
+    """A row with its times in ISO 8601."""
+    return {name: _iso(name, value) for name, value in row.items()}
+
+
+def _iso(name: str, value: Any) -> Any:
+    if name.endswith("_at") and isinstance(value, str):
+        return moment(value).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value
+
+
+def moment(text: str) -> datetime:
+    """A stored time, aware."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def task_object(
+    view: Row, attempts: Sequence[Row] | None = None, callbacks: Sequence[Row] | None = None
+) -> dict[str, Any]:
+    """A task, and where they are given its history and the callbacks about it."""
+    shown = in_utc(view)
+    if attempts is not None:
+        shown["attempts"] = [attempt_object(row) for row in attempts]
+    if callbacks is not None:
+        shown["callbacks"] = [callback_object(row) for row in callbacks]
+    return shown
+
+
+def attempt_object(row: Row) -> dict[str, Any]:
+    """One attempt, without what its handler said."""
+    return {name: value for name, value in in_utc(row).items() if name not in _LOG_COLUMNS}
+
+
+def callback_object(row: Row) -> dict[str, Any]:
+    """One callback, without its body."""
+    shown = {name: value for name, value in in_utc(row).items() if name not in ("dead", "body")}
+    if row["kind"] == "letter":  # its rows count downwards, beside those of callbacks
+        shown["rerun"] = -1 - shown["rerun"]
+    return {"id": row["id"], "task_id": row["task_id"], "state": callback_state(row), **shown}
+
+
+def callback_state(row: Row) -> str:
+    """`owed` while it is still to be sent, `dead` once it was given up."""
+    if row["dead"]:
+        return "dead"
+    return "delivered" if row["next_try_at"] is None else "owed"
+
+
+def operation_object(operation: Operation) -> dict[str, Any]:
+    """A cancel or retry of many tasks, and how far it is."""
+    return {
+        "operation": operation.id,
+        "kind": str(operation.kind),
+        "queue": operation.queue,
+        "asked": operation.asked,
+        "spread_s": operation.spread,
+        "state": "ended" if operation.ended_at else "running" if operation.driven else "waiting",
+        "tasks": operation.total,
+        **in_utc({"created_at": operation.created_at, "ended_at": operation.ended_at}),
+    }
+
+
+def queue_object(info: QueueInfo, settings: BrokerSettings) -> dict[str, Any]:
+    """What waits in the work queue and behind it; null is what the broker cannot tell."""
+    return {
+        "queue": info.queue,
+        "exists": info.exists,
+        "ready": info.ready,
+        "unsettled": info.unsettled,
+        "consumers": info.consumers,
+        "delayed": {str(seconds): count for seconds, count in info.delayed.items()},
+        "dead": info.dead,
+        "dead_letter_queue": settings.dead_letters,
+    }
