@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from gridsidecar.broker import Broker
 from gridsidecar.clock import Clock
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.metrics import families
+from gridsidecar.metrics.ended import EndedSince
 from gridsidecar.metrics.tally import Series, Tally
 from gridsidecar.store import Reading
 
 KEPT_FOR = 15.0  # seconds
 PATIENCE = 5.0  # seconds for a server to answer
-
-Ended = Callable[[], Awaitable[Mapping[tuple[str, ...], float]]]  # since ever, by queue and outcome
 
 
 class FleetFigures:
@@ -28,9 +27,8 @@ class FleetFigures:
         reading: Callable[[], Awaitable[Reading]],
         queue: str,
         clock: Clock,
-        ended: Ended | None = None,
+        ended: EndedSince | None = None,
     ) -> None:
-        """`ended` gives the tasks that came to their end, by queue and outcome; without it they are left out."""
         self._broker = broker
         self._reading = reading
         self._queue = queue
@@ -83,5 +81,5 @@ class FleetFigures:
         for pause in await reading.pauses():
             tally.set(families.PAUSED, str(pause["queue"]), str(pause["task_type"]), to=int(not pause["ended"]))
         if self._ended is not None:
-            for (queue, outcome), ended in (await self._ended()).items():
-                tally.set(families.FLEET_ENDED, queue, outcome, to=ended)
+            for outcome, count in (await self._ended.look()).items():
+                tally.set(families.FLEET_ENDED, self._queue, outcome, to=count)

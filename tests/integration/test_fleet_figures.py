@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
+from gridsidecar.metrics.ended import SETTLED, EndedSince
 from gridsidecar.metrics.fleet import KEPT_FOR, FleetFigures
 from gridsidecar.store import OpenStore, Reading, make_store
-from gridsidecar.task import Message
+from gridsidecar.task import Message, Status
 from gridsidecar.telemetry import Readiness
 from tests.support.servers import free_port
 
@@ -24,6 +27,9 @@ class Later(SystemClock):
     """The machine's clock, and what a test adds to it."""
 
     added = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.added)
 
     def monotonic(self) -> float:
         return super().monotonic() + self.added
@@ -88,9 +94,25 @@ async def test_one_server_is_away(broker: Broker) -> None:
     await away.close()
 
 
-async def test_what_ended_comes_from_where_it_is_counted(store: OpenStore, broker: Broker) -> None:
-    async def ended() -> dict[tuple[str, ...], float]:
-        return {(QUEUE, "success"): 7}
+class Counted(Struct, frozen=True):
+    outcome: Status
+    count: int
 
-    series = await FleetFigures(broker, reading_of(store), QUEUE, SystemClock(), ended).series()
-    assert series["gridsidecar_fleet_tasks_ended_total", QUEUE, "success"] == 7
+
+async def test_what_ended_is_counted_once_and_never_falls(store: OpenStore, broker: Broker) -> None:
+    asked: list[tuple[datetime, datetime]] = []
+
+    async def between(since: datetime, until: datetime) -> list[Counted]:
+        asked.append((since, until))
+        return [Counted(Status.SUCCESS, 7), Counted(Status.SUCCESS, 1), Counted(Status.FAILED, 2)]
+
+    clock = Later()
+    figures = FleetFigures(broker, reading_of(store), QUEUE, clock, EndedSince(between, clock))
+    name = "gridsidecar_fleet_tasks_ended_total"
+    assert (await figures.series())[name, QUEUE, "success"] == 0, "before its first minute"
+    for minute in (1, 2):
+        clock.added = 60 * minute
+        series = await figures.series()
+        assert (series[name, QUEUE, "success"], series[name, QUEUE, "failed"]) == (8 * minute, 2 * minute)
+    assert asked[0][1] == asked[1][0], "no minute is left out, and none counted twice"
+    assert clock.now() - asked[1][1] >= SETTLED
