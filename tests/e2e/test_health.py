@@ -181,7 +181,7 @@ async def test_what_others_put_in_its_place_is_not_followed(
 async def test_several_processes_answer_as_one(any_place: Place, file: Path, start: Start) -> None:
     sidecar = start(config(any_place, file, worker={"processes": 2, "concurrency": 2}))
     assert await says(file, "worker: ", "--ready") == 1
-    await sidecar.ready(processes=2)
+    await sidecar.ready(timeout=60, processes=2)
     assert await says(file, "ready", "--ready") == 0
     os.kill(sidecar.processes()[0], signal.SIGKILL)
     await sidecar.said("a process ended, it is replaced")

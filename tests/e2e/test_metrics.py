@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gridsidecar.metrics.families import WORKER
 from tests.e2e.conftest import Start
 from tests.support.place import Place
+from tests.support.proxy import proxied
 from tests.support.sidecar import Sidecar
 from tests.support.waiting import eventually
 
@@ -156,13 +157,33 @@ async def test_a_scrape_while_the_loop_is_busy(any_place: Place, start: Start) -
     assert slowest < 5
 
 
+async def test_what_seldom_happens_is_counted(place: Place, start: Start) -> None:
+    async with proxied(place.broker_url) as (proxy, url):
+        handlers = {"default": place.handler("/bin/sh", "-c", "setsid sleep 600 & exit 0")}
+        sidecar = start(place.config(handlers, http=LISTEN, broker={"url": url}))
+        await sidecar.ready()
+        at = await address(sidecar)
+        await place.publish_bodies(b"no task")
+        await place.publish({"task_id": "t"})
+        await eventually(lambda: place.status("t") == "success")
+
+        async def counted(name: str) -> bool:
+            return (await scraped(at))[f"gridsidecar_{name}"] >= 1
+
+        await eventually(lambda: counted("dead_letters_total"))
+        await eventually(lambda: counted("orphans_reaped_total"))
+        assert not await counted("reconnects_total")
+        proxy.cut()
+        await eventually(lambda: counted("reconnects_total"))
+
+
 # -- several processes ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.timeout(180)
 async def test_several_processes_are_counted_as_one_and_none_is_forgotten(any_place: Place, start: Start) -> None:
     sidecar = start(config(any_place, worker={"processes": 2, "concurrency": 4}))
-    await sidecar.ready(processes=2)
+    await sidecar.ready(timeout=60, processes=2)
     at = await address(sidecar)
     await any_place.publish(*({"task_id": f"t{number}"} for number in range(40)))
     await eventually(lambda: any_place.all_ended(40), timeout=60)
