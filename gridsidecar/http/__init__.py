@@ -11,7 +11,8 @@ from gridsidecar.http.server import HttpServer, listen
 
 __all__ = ["ApiServer"]
 
-ENDPOINTS = (*probes.ENDPOINTS, *tasks.ENDPOINTS, *steering.ENDPOINTS, *events.ENDPOINTS, *fleet.ENDPOINTS)
+# In this order: a task may be called `cancel`, but what is to be done to many is looked at first.
+ENDPOINTS = (*probes.ENDPOINTS, *steering.ENDPOINTS, *tasks.ENDPOINTS, *events.ENDPOINTS, *fleet.ENDPOINTS)
 
 
 class ApiServer:
@@ -22,6 +23,11 @@ class ApiServer:
         `CannotListen`."""
         self._api = Api(settings, clock, shown)
         self._server = HttpServer(make_app(self._api, ENDPOINTS), listen(settings.http))
+
+    @property
+    def url(self) -> str:
+        """With the port that was given where 0 was asked for."""
+        return self._server.url
 
     def start(self) -> None:
         """Answer from now on. Neither the store nor the broker has to be there."""

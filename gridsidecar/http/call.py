@@ -15,6 +15,7 @@ from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
 T = TypeVar("T")
 BODY_TIME = 30.0  # seconds that a client may take to send its body
+SWALLOWED = 64 * 1024 * 1024  # bytes beyond the limit: a client that is still sending hears no answer
 
 
 class Call:
@@ -67,19 +68,22 @@ class Call:
         declared = self.request.headers.get("content-length", "")
         if kind != "application/json" and (declared not in ("", "0") or "transfer-encoding" in self.request.headers):
             raise Problem(415, "not-json", "The body must be JSON, sent with Content-Type: application/json.")
-        if declared.isdecimal() and int(declared) > self._max_body:
-            raise self._too_large()
         body = bytearray()
+        size = 0
         try:
             async with asyncio.timeout(BODY_TIME):
                 async for chunk in self.request.stream():
-                    body += chunk
-                    if len(body) > self._max_body:
-                        raise self._too_large()
+                    size += len(chunk)
+                    if size <= self._max_body:
+                        body += chunk
+                    elif size > self._max_body + SWALLOWED:
+                        break
         except TimeoutError:
             raise Problem(408, "too-slow", f"The body was not there within {BODY_TIME:g} seconds.") from None
         except ClientDisconnect:
             raise bad_request("The body ended early.") from None
+        if size > self._max_body:
+            raise self._too_large()
         return bytes(body)
 
     def _too_large(self) -> Problem:
@@ -119,7 +123,7 @@ class Members:
         return cls(value, place)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._values
+        return self._values.get(name) is not None
 
     def only(self, names: Sequence[str]) -> None:
         for name in self._values:
@@ -137,10 +141,12 @@ class Members:
         return value
 
     def whole(self, name: str) -> int | None:
-        value = self._values.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        if name not in self._values:
+            return None
+        value = self._values[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value % 1:
             raise bad_request(f"{name} {shown(value)} must be a whole number of at least 0.")
-        return value
+        return int(value)
 
     def text(self, name: str, read: Callable[[str], T]) -> T | None:
         value = self._values.get(name)

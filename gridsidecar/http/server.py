@@ -55,7 +55,16 @@ class _Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._wait_for_headers(self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0]))
+        self._wait_for_headers(self._reads_headers)
+
+    @property
+    def _reads_headers(self) -> bool:
+        """Some of a request's are there."""
+        return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait_for_headers(self._reads_headers)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_for_headers(False)
@@ -111,8 +120,8 @@ class HttpServer:
 
     async def stop(self, grace: float) -> None:
         """Take no more requests; those that are being answered get `grace` seconds."""
-        self._socket.close()
         if self._serving is None:
+            self._socket.close()
             return
         self._server.should_exit = True
         try:

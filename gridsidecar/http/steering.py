@@ -153,10 +153,10 @@ def _unknown_operation(call: Call) -> Problem:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/v1/tasks/{task_id}/cancel", Access.CHANGE, partial(_one, Kind.CANCEL)),
-    Endpoint("POST", "/v1/tasks/{task_id}/retry", Access.CHANGE, partial(_one, Kind.RETRY)),
     Endpoint("POST", "/v1/tasks/cancel", Access.CHANGE, partial(_many, Kind.CANCEL)),
     Endpoint("POST", "/v1/tasks/retry", Access.CHANGE, partial(_many, Kind.RETRY)),
+    Endpoint("POST", "/v1/tasks/{task_id}/cancel", Access.CHANGE, partial(_one, Kind.CANCEL)),
+    Endpoint("POST", "/v1/tasks/{task_id}/retry", Access.CHANGE, partial(_one, Kind.RETRY)),
     Endpoint("GET", "/v1/operations", Access.READ, operations),
     Endpoint("GET", "/v1/operations/{operation}", Access.READ, operation),
     Endpoint("POST", "/v1/operations/{operation}/stop", Access.CHANGE, stop),

@@ -1,0 +1,142 @@
+"""Cancel and retry over HTTP: one task in each state, and many by a filter as a stored operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gridsidecar.store import Filter, Kind
+from gridsidecar.task import Status, Succeeded
+from tests.http.conftest import Serve, Served, problem
+from tests.store.workers import BOOM, Two, cancel, end, task
+
+
+async def failed(two: Two, *ids: str) -> None:
+    for task_id in ids:
+        claim = await two.started(retries=0, message=task(task_id, fields={"task_type": "mail"}))
+        await end(two.a, claim, BOOM)
+
+
+async def test_cancel_what_waits_what_runs_and_what_nobody_knows(api: Served, two: Two) -> None:
+    await two.retrying()
+    await two.started(message=task("r"))
+    for task_id, outcome in (("t", "cancelled"), ("r", "asked"), ("later", "noted")):
+        answer = await api.post(f"/v1/tasks/{task_id}/cancel")
+        assert (answer.status_code, answer.json()) == (202, {"task_id": task_id, "outcome": outcome})
+    again = await api.post("/v1/tasks/t/cancel")
+    assert problem(again) == (409, "wrong-state")
+    assert (again.json()["state"], again.json()["allowed"]) == ("cancelled", ["pending", "retrying", "running"])
+
+
+async def test_retry_what_failed(api: Served, two: Two) -> None:
+    await failed(two, "t")
+    answer = await api.post("/v1/tasks/t/retry", {})
+    assert (answer.status_code, answer.json()["outcome"]) == (202, "retried")
+    (queue,) = (await api.found("/v1/queues"))["queues"]
+    assert queue["ready"] == 1
+    assert (await api.found("/v1/tasks/t"))["status"] == "pending"
+
+
+async def test_retry_what_cannot_be(api: Served, two: Two) -> None:
+    await end(two.a, await two.started(), Succeeded(result=None))
+    refused = await api.post("/v1/tasks/t/retry")
+    assert problem(refused) == (409, "wrong-state")
+    assert (refused.json()["state"], refused.json()["allowed"]) == ("success", ["failed", "cancelled"])
+    assert problem(await api.post("/v1/tasks/nobody/retry")) == (404, "unknown-task")
+    await cancel(two.a, "unseen")
+    assert problem(await api.post("/v1/tasks/unseen/retry")) == (409, "not-seen")
+
+
+# -- many -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_dry_run_then_the_operation(api: Served, two: Two) -> None:
+    await failed(two, *(f"t{number}" for number in range(7)))
+    asked: dict[str, Any] = {"filter": {"type": "mail", "status": "failed"}}
+    found = await api.post("/v1/tasks/retry", asked | {"dry_run": True})
+    assert (found.status_code, found.json()["count"]) == (200, 7)
+    changed = await api.post("/v1/tasks/retry", asked | {"expected_count": 6})
+    assert problem(changed) == (409, "count-changed")
+    assert changed.json()["count"] == 7
+    begun = await api.post("/v1/tasks/retry", asked | {"expected_count": 7})
+    assert begun.status_code == 202
+    operation = begun.json()["operation"]
+    assert begun.headers["location"] == f"../operations/{operation}"
+
+    async def ended() -> bool:
+        return (await api.found(f"/v1/operations/{operation}"))["state"] == "ended"
+
+    while not await ended():
+        pass
+    told = await api.found(f"/v1/operations/{operation}", limit=3)
+    assert (told["outcomes"], told["tasks"], len(told["results"])) == ({"retried": 7}, 7, 3)
+    rest = await api.found(f"/v1/operations/{operation}", after=told["next"])
+    assert {one["task_id"] for one in told["results"] + rest["results"]} == {f"t{number}" for number in range(7)}
+    assert [one["operation"] for one in (await api.found("/v1/operations"))["operations"]] == [operation]
+    assert problem(await api.post(f"/v1/operations/{operation}/stop")) == (409, "wrong-state")
+
+
+async def test_an_operation_whose_server_stops_is_left_to_others(serve: Serve, two: Two) -> None:
+    await failed(two, *(f"t{number}" for number in range(3)))
+    # Its driver is gone before it has begun: what a server leaves that is stopped at the wrong moment.
+    operation = await two.b.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"))
+    await two.b.operations.leave(operation)
+    async with serve() as api:
+        assert (await api.found(f"/v1/operations/{operation}"))["state"] == "waiting"
+        assert (await api.post(f"/v1/operations/{operation}/stop")).json()["state"] == "ended"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        ("cancel", None, "filter is missing"),
+        ("cancel", {"filter": {}, "expected_count": 0}, "must say something"),
+        ("cancel", {"filter": {"type": None}, "expected_count": 0}, "must say something"),
+        ("cancel", {"filter": {"all": False}, "expected_count": 0}, "must say something"),
+        ("cancel", {"filter": {"all": True, "type": "x"}, "expected_count": 0}, "all: true and nothing else"),
+        ("cancel", {"filter": {"typ": "x"}, "expected_count": 0}, 'no "typ"'),
+        ("cancel", {"filter": {"type": ""}, "expected_count": 0}, "1 - 255"),
+        ("cancel", {"filter": {"type": 5}, "expected_count": 0}, "must be text"),
+        ("cancel", {"filter": {"status": "success"}, "expected_count": 0}, "success task cannot be meant"),
+        ("cancel", {"filter": {"status": ["nope"]}, "expected_count": 0}, "must be one of"),
+        ("cancel", {"filter": {"since": "soon"}, "expected_count": 0}, "is no time"),
+        ("cancel", {"filter": {"type": "x"}}, "expected_count is missing"),
+        ("cancel", {"filter": {"type": "x"}, "expected_count": -1}, "whole number"),
+        ("cancel", {"filter": {"type": "x"}, "expected_count": 1.5}, "whole number"),
+        ("cancel", {"filter": {"type": "x"}, "expected_count": 0, "over": "10m"}, 'no "over"'),
+        ("retry", {"filter": {"type": "x"}, "expected_count": 0, "over": "-1"}, "is no duration"),
+        ("retry", {"filter": {"type": "x"}, "dry_run": "yes"}, "true or false"),
+        ("retry", [1], "must be a JSON object"),
+    ],
+)
+async def test_what_no_filter_means(api: Served, kind: str, body: Any, words: str) -> None:
+    refused = await api.post(f"/v1/tasks/{kind}", body)
+    assert problem(refused) == (400, "bad-request")
+    assert words in refused.json()["detail"]
+
+
+# -- pauses and callbacks ---------------------------------------------------------------------------------------------
+
+
+async def test_pause_and_resume(api: Served) -> None:
+    paused = await api.post("/v1/types/a%2Fb/pause", {"until": "2h", "reason": "the provider is down"})
+    assert paused.status_code == 200
+    (pause,) = (await api.found("/v1/pauses"))["pauses"]
+    assert (pause["task_type"], pause["reason"], pause["parked"]) == ("a/b", "the provider is down", 0)
+    assert (await api.post("/v1/types/a%2Fb/resume")).json() == {"task_type": "a/b"}
+    assert problem(await api.post("/v1/types/other/resume")) == (409, "not-paused")
+    assert problem(await api.post("/v1/types/x/pause", {"until": "2020-01-01"})) == (400, "bad-request")
+    assert problem(await api.post(f"/v1/types/{'x' * 101}/pause")) == (400, "bad-request")
+
+
+async def test_callbacks_that_were_given_up(api: Served, two: Two) -> None:
+    assert problem(await api.post("/v1/callbacks/nobody/replay")) == (404, "unknown-callback")
+    assert (await api.post("/v1/callbacks/replay")).json() == {"replayed": 0}
+    assert (await api.found("/v1/callbacks", dead="true")) == {"callbacks": []}
+
+
+async def test_workers(api: Served, two: Two) -> None:
+    await two.started()
+    workers = (await api.found("/v1/workers"))["workers"]
+    assert {one["name"]: (one["alive"], one["running"]) for one in workers} == {"one": (True, 1), "two": (True, 0)}

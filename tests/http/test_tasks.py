@@ -1,0 +1,192 @@
+"""Tasks over HTTP: shown, said, submitted, whatever their ids and states are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from gridsidecar.task import News, Part, Progress, Report, Succeeded
+from tests.http.conftest import Serve, Served, problem
+from tests.store.workers import BOOM, Two, decided, end, task
+
+ODD_IDS = ["a/b", "ä ö", "50%", "?x=1#y", "cancel", "retry", "日本", "a+b", "%2F"]
+
+
+def path_of(task_id: str) -> str:
+    return "/v1/tasks/" + quote(task_id, safe="")
+
+
+@pytest.mark.parametrize("task_id", ODD_IDS)
+async def test_a_task_of_any_id(api: Served, two: Two, task_id: str) -> None:
+    await two.started(message=task(task_id, fields={"data": {"n": 1}}))
+    found = await api.found(path_of(task_id))
+    assert (found["task_id"], found["status"], found["data"], found["attempt"]) == (task_id, "running", {"n": 1}, 1)
+    assert found["created_at"].endswith("Z")
+
+
+@pytest.mark.parametrize("part", ["", "/attempts", "/logs", "/events"])
+async def test_an_unknown_task(api: Served, part: str) -> None:
+    assert problem(await api.get(f"/v1/tasks/nobody{part}")) == (404, "unknown-task")
+
+
+async def test_an_ended_task_has_its_history(api: Served, two: Two) -> None:
+    claim = await two.started()
+    report = Report(log_head="hello\n", exit_code=0)
+    await two.a.tasks.commit(claim, decided(claim, Succeeded(result={"sum": 3})), report, Progress(percent=40))
+    found = await api.found("/v1/tasks/t")
+    assert (found["status"], found["result"], found["progress"]) == ("success", {"sum": 3}, 100)
+    assert [(one["attempt"], one["outcome"], one["exit_code"]) for one in found["attempts"]] == [(1, "success", 0)]
+    assert (await api.found("/v1/tasks/t/attempts"))["attempts"] == found["attempts"]
+    said = await api.found("/v1/tasks/t/logs")
+    assert (said["pieces"], said["next"], said["running"]) == ([{"text": "hello\n", "left_out": 0}], 6, False)
+
+
+async def test_what_is_said_while_it_runs(api: Served, two: Two) -> None:
+    claim = await two.started()
+    await two.a.output.say(claim, News((Part(0, b"one\n"),)))
+    first = await api.found("/v1/tasks/t/logs")
+    assert ([piece["text"] for piece in first["pieces"]], first["running"]) == (["one\n"], True)
+    await two.a.output.say(claim, News((Part(4, b"two\n"),)))
+    more = await api.found("/v1/tasks/t/logs", since=first["next"])
+    assert [piece["text"] for piece in more["pieces"]] == ["two\n"]
+    assert problem(await api.get("/v1/tasks/t/logs", params={"attempt": 7})) == (404, "unknown-attempt")
+
+
+async def test_names_that_are_hidden(serve: Serve, two: Two) -> None:
+    claim = await two.started(message=task(fields={"data": {"Password": "x", "list": [{"api_key": "y", "n": 1}]}}))
+    await two.a.output.say(claim, News((Part(0, b'password=x {"api_key": "y"} n=1\n'),)))
+    async with serve(hide=["password", "*_key"]) as api:
+        assert (await api.found("/v1/tasks/t"))["data"] == {"Password": "***", "list": [{"api_key": "***", "n": 1}]}
+        (piece,) = (await api.found("/v1/tasks/t/logs"))["pieces"]
+        assert piece["text"] == 'password=*** {"api_key": ***} n=1\n'
+
+
+# -- submit -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_task_goes_on_the_queue(api: Served) -> None:
+    answer = await api.post("/v1/tasks", {"task_id": "a/1", "task_type": "resize", "data": [1], "own": True})
+    assert answer.status_code == 202
+    assert answer.json() == {"task_id": "a/1", "task_type": "resize", "status": "pending", "progress": 0}
+    assert answer.headers["location"] == "tasks/a%2F1"
+    (queue,) = (await api.found("/v1/queues"))["queues"]
+    assert queue["ready"] == 1
+
+
+async def test_an_id_is_made_up(api: Served) -> None:
+    assert len((await api.post("/v1/tasks", {"data": 1})).json()["task_id"]) == 32
+
+
+async def test_the_id_is_the_idempotency_key(api: Served, two: Two) -> None:
+    body = {"task_id": "t", "data": {"n": 1}}
+    sent = task("t", body=json.dumps(body).encode(), fields={"data": {"n": 1}})
+    await end(two.a, await two.started(message=sent), BOOM)
+    again = await api.post("/v1/tasks", body)
+    assert (again.status_code, again.json()["status"]) == (200, "retrying")
+    other = await api.post("/v1/tasks", {"task_id": "t", "data": {"n": 2}})
+    assert problem(other) == (409, "task-exists")
+    assert other.json()["state"] == "retrying"
+    (queue,) = (await api.found("/v1/queues"))["queues"]
+    assert queue["ready"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", (400, "bad-request")),
+        (b"[1]", (400, "bad-request")),
+        (b"{", (400, "bad-request")),
+        (b'{"a": NaN}', (400, "bad-request")),
+        (b'"\xff"', (400, "bad-request")),
+        (b"[" * 200_000, (400, "bad-request")),
+        (b'{"task_id": ""}', (422, "bad-task")),
+        (b'{"task_id": 5}', (422, "bad-task")),
+        (b'{"priority": "soon"}', (422, "bad-task")),
+        (b'{"defer_by": -1}', (422, "bad-task")),
+    ],
+)
+async def test_what_is_no_task(api: Served, body: bytes, expected: tuple[int, str]) -> None:
+    sent = await api.client.post("/v1/tasks", content=body, headers={"Content-Type": "application/json"})
+    assert problem(sent) == expected
+
+
+async def test_a_body_that_is_not_sent_as_json(api: Served) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        sent = await api.client.post("/v1/tasks", content=b'{"data": 1}', headers={"Content-Type": kind})
+        assert problem(sent) == (415, "not-json")
+
+
+async def test_a_body_that_is_too_large(api: Served) -> None:
+    large = b'{"data": "' + b"x" * (17 * 1024 * 1024) + b'"}'
+    kind = {"Content-Type": "application/json"}
+    assert problem(await api.client.post("/v1/tasks", content=large, headers=kind)) == (413, "too-large")
+
+    async def without_length() -> Any:
+        for start in range(0, len(large), 1 << 20):
+            yield large[start : start + (1 << 20)]
+
+    assert problem(await api.client.post("/v1/tasks", content=without_length(), headers=kind)) == (413, "too-large")
+
+
+# -- events -----------------------------------------------------------------------------------------------------------
+
+
+async def events_of(api: Served, path: str, **headers: str) -> list[tuple[str, Any]]:
+    """Names and data of the events of a whole stream."""
+    events: list[tuple[str, Any]] = []
+    async with api.client.stream("GET", path, headers=headers) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        name = ""
+        async for line in response.aiter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                events.append((name, json.loads(line.removeprefix("data: "))))
+    return events
+
+
+async def test_events_until_the_end(api: Served, two: Two) -> None:
+    claim = await two.started()
+    stream = asyncio.create_task(events_of(api, "/v1/tasks/t/events"))
+    await asyncio.sleep(0.3)
+    assert not stream.done()
+    await end(two.a, claim, Succeeded(result=None))
+    events = await asyncio.wait_for(stream, 10)
+    assert [(name, data["status"]) for name, data in events] == [
+        ("task", "running"),
+        ("task", "success"),
+        ("end", "success"),
+    ]
+
+
+async def test_events_of_an_ended_task_that_the_client_has_seen(api: Served, two: Two) -> None:
+    await end(two.a, await two.started(), Succeeded(result=None))
+    ((_, seen), _) = await events_of(api, "/v1/tasks/t/events")
+    events = await events_of(api, "/v1/tasks/t/events", **{"Last-Event-ID": str(seen["rev"])})
+    assert [name for name, _ in events] == ["end"]
+
+
+async def test_streams_end_with_the_server(serve: Serve, two: Two) -> None:
+    await two.started()
+    async with httpx.AsyncClient() as client:
+        async with serve() as api:
+            stream = asyncio.create_task(events_of(Served(api.url, client), f"{api.url}/v1/tasks/t/events"))
+            await asyncio.sleep(0.3)
+        events = await asyncio.wait_for(stream, 10)
+    assert [name for name, _ in events] == ["task"]
+
+
+async def test_hundreds_of_streams_and_one_look_a_second(api: Served, two: Two) -> None:
+    claim = await two.started()
+    limits = [asyncio.create_task(events_of(api, "/v1/tasks/t/events")) for _ in range(90)]
+    gone = asyncio.create_task(events_of(api, "/v1/tasks/t/events"))
+    await asyncio.sleep(1.5)
+    gone.cancel()
+    await end(two.a, claim, Succeeded(result=None))
+    for events in await asyncio.wait_for(asyncio.gather(*limits), 30):
+        assert events[-1][0] == "end"
