@@ -94,6 +94,7 @@ class AttemptRunner:
             held.stop.listen(held.place.give_up)
             if not await held.place.slot() or not self._worker.may_start(held):
                 return Ended(_without_a_slot(held.stop.reason))
+            held.waited = self._env.clock.monotonic() - held.received_at
             if self._spans is not None:
                 held.claim = self._spans.begin(held.claim)
             if self._before is not None:
@@ -125,7 +126,7 @@ class AttemptRunner:
             self._worker.identity.lost(held.claim)
             telemetry.superseded(held.claim, ended.report)
             return
-        update = TaskUpdate.of_attempt(held.claim, transition, ended.report)
+        update = TaskUpdate.of_attempt(held.claim, transition, ended.report, held.waited)
         telemetry.task_update(update)
         self._env.tell(update)
 

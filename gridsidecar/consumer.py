@@ -219,6 +219,11 @@ class Consumer:
             await self._env.clock.sleep(STUMBLE_PAUSE)
         await delivery.give_back()
 
+    @property
+    def running(self) -> dict[str, int]:
+        """Attempts by handler."""
+        return self._routes.running
+
     # -- leaving ------------------------------------------------------------------------------------------------------
 
     @property

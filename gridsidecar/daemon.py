@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -32,12 +31,13 @@ from gridsidecar.look_ahead import LookAhead
 from gridsidecar.maintenance import Maintenance
 from gridsidecar.memory_budget import give_back_what_is_freed
 from gridsidecar.notify import Origin, make_notifier
+from gridsidecar.observed import Observed, make_api
 from gridsidecar.output_log import OutputLog
 from gridsidecar.pausing import Pausing
 from gridsidecar.routes import Routes
 from gridsidecar.run_limits import RunLimits
 from gridsidecar.shutdown import FAREWELL
-from gridsidecar.siblings import Figures, Leave, Look, Siblings
+from gridsidecar.siblings import Leave, Look, Siblings
 from gridsidecar.slots import Slots
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
@@ -45,9 +45,6 @@ from gridsidecar.telemetry import Readiness
 from gridsidecar.tracing import make_spans
 from gridsidecar.waiting import pause
 from gridsidecar.worker import Attempts, Worker
-
-if TYPE_CHECKING:
-    from gridsidecar.http import ApiServer
 
 PATIENCE_BESIDE_OTHERS = 5.0  # seconds
 API_GRACE = 2.0  # seconds for requests that are being answered
@@ -68,7 +65,6 @@ class Daemon:
         self._options = options
         self._siblings = siblings  # one of several processes; a supervisor decides what concerns all of them
         self._alone = False  # the supervisor is gone
-        self._serving_since: float | None = None  # monotonic seconds
         self._clock = SystemClock()
         self._rng = system_random()
         self._env = env = Environment(settings.worker, Readiness(), self._clock, self._rng)
@@ -97,7 +93,12 @@ class Daemon:
         self._statistics = Statistics(
             self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
         )
-        self._api = _api(settings) if siblings is None else None  # that of several processes is beside them
+        self._observed = Observed(
+            settings, self._worker, self._broker, self._consumer, self._statistics, lambda: self._busy
+        )
+        self._pulse = self._observed.pulse
+        # That of several processes is their supervisor's.
+        self._api = make_api(settings, self._observed) if siblings is None else None
         env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
@@ -127,10 +128,12 @@ class Daemon:
         """Serve until there is a reason to leave; the exit code."""
         self._listen_to_signals()
         if self._siblings is not None:
-            self._siblings.join(self)
+            self._siblings.join(self, self._observed)
         become_subreaper()
         hide_from_children()
         async with AsyncExitStack() as leaving:  # from the last to the first; none is left out if one fails
+            self._pulse.start(self._env.vitals)
+            leaving.push_async_callback(self._pulse.stop)
             leaving.callback(self._deafen)
             leaving.push_async_callback(reaper.finish)  # what escaped from handlers and hooks
             leaving.push_async_callback(self._store.close)
@@ -144,7 +147,7 @@ class Daemon:
             if not await self._start():
                 return EX_OK
             consuming = asyncio.create_task(self._broker.consume(self._consumer.receive, self._look_ahead.prefetch))
-            self._look_ahead.start()
+            self._look_ahead.start(self._env.vitals)
             try:
                 await self._until_leaving(consuming)
             finally:
@@ -198,7 +201,7 @@ class Daemon:
         self._maintenance.start()
         self._deliverer.start()
         if self._siblings is None:
-            self._statistics.start()
+            self._statistics.start(self._env.vitals)
         telemetry.info(
             "consuming",
             version=__version__,
@@ -242,7 +245,7 @@ class Daemon:
     # -- serving ------------------------------------------------------------------------------------------------------
 
     async def _until_leaving(self, consuming: asyncio.Task[None]) -> None:
-        self._serving_since = self._clock.monotonic()
+        self._observed.serves()
         watchers = {
             asyncio.create_task(self._shutdown.asked.wait()),
             asyncio.create_task(self._env.refused.wait()),
@@ -259,12 +262,6 @@ class Daemon:
             self._shutdown.ask("a server refused us")
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend
-
-    def figures(self) -> Figures:
-        """For the supervisor."""
-        since = max(self._serving_since or 0.0, self._consumer.active_at)
-        idle = 0.0 if self._busy or self._serving_since is None else self._clock.monotonic() - since
-        return Figures(idle, self._worker.attempts.running, dict(self._statistics.counts))
 
     async def look(self) -> Look:
         """For the supervisor: whether there is anything left to do in a burst."""
@@ -339,15 +336,6 @@ class Daemon:
                 for lease in self._worker.identity.leases:
                     if lease.live:
                         await lease.leave()
-
-
-def _api(settings: Settings) -> ApiServer | None:
-    """Loaded only where it is asked for."""
-    if settings.http.listen is None:
-        return None
-    from gridsidecar.http import ApiServer
-
-    return ApiServer(settings, SystemClock())
 
 
 def run(settings: Settings, options: RunOptions, siblings: Siblings | None = None) -> int:

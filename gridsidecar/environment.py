@@ -12,6 +12,7 @@ from gridsidecar.clock import Clock
 from gridsidecar.config.settings import WorkerSettings
 from gridsidecar.errors import AccessRefused
 from gridsidecar.flow import Pause
+from gridsidecar.health import Vitals
 from gridsidecar.memory_budget import MemoryBudget
 from gridsidecar.shutdown import Shutdown
 from gridsidecar.task import TaskUpdate
@@ -29,6 +30,7 @@ class Environment:
         self.rng = rng
         self.memory = MemoryBudget(settings.memory_budget_mb)
         self.shutdown = Shutdown()
+        self.vitals = Vitals()
         self.refusal: AccessRefused | None = None  # what this run ends for
         self.refused = asyncio.Event()
         self.paused: dict[str, Pause] = {}  # task types that may not start, as they were read last

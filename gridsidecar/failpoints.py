@@ -33,6 +33,7 @@ POINTS = (
     "dead_lettered",
     "refusal_recorded",
     # the heartbeat, and what maintenance does
+    "maintained",
     "lease_renewed",
     "row_returned",
     "hand_off_marked",

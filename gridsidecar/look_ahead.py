@@ -8,6 +8,7 @@ from gridsidecar import telemetry
 from gridsidecar.broker import Broker
 from gridsidecar.clock import Clock
 from gridsidecar.consumer import Consumer
+from gridsidecar.health import Vitals
 from gridsidecar.pace import MOST_AHEAD
 from gridsidecar.slots import Slots
 
@@ -38,9 +39,9 @@ class LookAhead:
         """Deliveries that the broker may leave with us unsettled."""
         return min(65_535, self._concurrency + self._held)
 
-    def start(self) -> None:
+    def start(self, vitals: Vitals) -> None:
         if self._automatic:
-            self._loop = asyncio.create_task(self._follow())
+            self._loop = vitals.start("look_ahead", self._follow())
 
     async def stop(self) -> None:
         if self._loop is not None:

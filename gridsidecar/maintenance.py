@@ -51,7 +51,7 @@ class Maintenance:
         beat = min(lease / RENEWALS_PER_LEASE, self._longest_hold / 4)
         look = min(lease, LONGEST_LOOK_GAP)
         self._loops = [
-            asyncio.create_task(self._every(seconds, work, part))
+            self._env.vitals.start(part, self._every(seconds, work, part))
             for seconds, work, part in (
                 (beat, self.beat, "lease"),
                 (STORE_EVERY, self._output.store_news, "output"),
@@ -72,6 +72,7 @@ class Maintenance:
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], part: str) -> None:
         pause = seconds
         while True:
+            await failpoints.reached("maintained")
             await self._env.clock.sleep(pause * self._env.rng.uniform(0.9, 1.0))
             pause = seconds
             try:

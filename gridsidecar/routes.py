@@ -92,5 +92,10 @@ class Routes:
         return self._routes.get(task_type) or self._routes.get("default")
 
     @property
+    def running(self) -> dict[str, int]:
+        """By handler, how many have a slot."""
+        return {name: route.capacity.running for name, route in self._routes.items()}
+
+    @property
     def types(self) -> list[str]:
         return sorted(self._routes)

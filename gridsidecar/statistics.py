@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import GridSidecarError
+from gridsidecar.health import Vitals
 from gridsidecar.task import Status, TaskUpdate
 
 LOOK_LIMIT = 1.0  # seconds for the broker to say what is left
@@ -33,9 +34,9 @@ class Statistics:
         """Something happened to a task."""
         self.counts[update.status] += 1
 
-    def start(self) -> None:
+    def start(self, vitals: Vitals) -> None:
         if self._interval:
-            self._loop = asyncio.create_task(self._tell_regularly())
+            self._loop = vitals.start("statistics", self._tell_regularly())
 
     async def stop(self) -> None:
         """A last line, with the pace of the whole run."""

@@ -190,6 +190,7 @@ class Report(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     signal: int | None = None
     duration_s: float = 0.0
+    spawn_s: float | None = None  # what starting its process took; None: it had one already
     cpu_s: float | None = None  # user + system, of the child and its waited-for children
     peak_rss_bytes: int | None = None
     log_head: str = ""
@@ -289,6 +290,8 @@ class TaskUpdate(Struct, frozen=True, kw_only=True):
     retry_in: float | None = None  # seconds
     report: Report | None = None  # of the attempt that ended; None: the task ended without one
     span: Trace | None = None  # of the attempt that ended, where spans are sent
+    outcome: str | None = None  # the attempt's, as its history has it
+    waited: float | None = None  # seconds from its message's arrival to its slot; None: it got none
 
     @property
     def trace_id(self) -> str | None:
@@ -296,7 +299,9 @@ class TaskUpdate(Struct, frozen=True, kw_only=True):
         return None if trace is None else trace.trace_id
 
     @classmethod
-    def of_attempt(cls, claim: Claim, transition: Transition, report: Report) -> TaskUpdate:
+    def of_attempt(
+        cls, claim: Claim, transition: Transition, report: Report, waited: float | None = None
+    ) -> TaskUpdate:
         """An attempt ended, and its transition is stored."""
         return cls(
             task_id=claim.task_id,
@@ -314,4 +319,6 @@ class TaskUpdate(Struct, frozen=True, kw_only=True):
             retry_in=transition.delay,
             report=report,
             span=claim.span,
+            outcome=transition.outcome,
+            waited=waited,
         )

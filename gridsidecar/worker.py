@@ -29,6 +29,7 @@ class HeldAttempt(Struct, eq=False):
     received_at: float  # monotonic seconds
     claimed_at: float  # monotonic seconds
     place: Place  # where it waits for its slot, and its slot
+    waited: float | None = None  # seconds from then until it got its slot
     stop: Stop = field(default_factory=Stop)
     progress: Progress = field(default_factory=Progress)  # the latest the handler reported
     log: LogText | None = None  # what it says, while it runs

@@ -111,6 +111,17 @@ class Broker(Protocol):
         """No delivery arrives after this returns; what was handed out stays ours to settle."""
         ...
 
+    @property
+    def consuming(self) -> bool:
+        """Deliveries may arrive: there is a consumer, or another one is just taking over."""
+        ...
+
+    @property
+    def stuck(self) -> str | None:
+        """Why there is still no consumer after several tries, although the server answers and lets us; else None. Only
+        a new process may help."""
+        ...
+
     async def publish(self, message: Message) -> None:
         """Put a message on the work queue. It gets a fresh message id when it has none."""
         ...

@@ -40,7 +40,13 @@ class AmqpBroker:
         self._publishing = Link(settings, "publish")
         self._topology = Topology(settings)
         self._publisher = Publisher(self._publishing)
-        self._subscription = Subscription(self._consuming, self._topology, settings.queue, readiness)
+        self._subscription = Subscription(
+            self._consuming,
+            self._topology,
+            settings.queue,
+            readiness,
+            lambda: self._topology.ready_count(self._publishing),
+        )
         self._rungs: dict[int, int] = {}  # seconds: the connection that declared it
 
     async def open(self) -> None:
@@ -57,6 +63,14 @@ class AmqpBroker:
 
     async def stop_consuming(self) -> None:
         await self._subscription.stop()
+
+    @property
+    def consuming(self) -> bool:
+        return self._subscription.consuming
+
+    @property
+    def stuck(self) -> str | None:
+        return self._subscription.stuck
 
     async def publish(self, message: Message) -> None:
         await self._publisher.send(message, self._settings.queue, message_id=message.message_id)

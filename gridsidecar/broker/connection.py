@@ -23,6 +23,7 @@ from aiormq.exceptions import (
 from pamqp.exceptions import PAMQPException
 from yarl import URL
 
+from gridsidecar import telemetry
 from gridsidecar.broker import leniency
 from gridsidecar.broker.direct import DeliveryReader, DirectChannel
 from gridsidecar.config.settings import BrokerSettings
@@ -149,6 +150,7 @@ class Link:
                 await self._discard()
                 self._connection = await self._connect()
                 self.generation += 1
+                telemetry.counts["reconnects to broker"] += self.generation > 1
             return self._connection
 
     async def _connect(self) -> AbstractConnection:

@@ -125,6 +125,14 @@ class EmbeddedBroker:
             self.bell.wake()
             await self._stopped.wait()
 
+    @property
+    def consuming(self) -> bool:
+        return self._stop is not None
+
+    @property
+    def stuck(self) -> str | None:
+        return None
+
     async def publish(self, message: Message) -> None:
         await self._put(message, self._settings.queue, 0.0)
 

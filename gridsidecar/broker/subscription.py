@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from aiormq.abc import DeliveredMessage
 
 from gridsidecar import clock
-from gridsidecar.broker import Receive
+from gridsidecar.broker import Receive, round_trips
 from gridsidecar.broker.connection import Link, close_quietly, translated
 from gridsidecar.broker.delivery import AmqpDelivery
 from gridsidecar.broker.direct import DirectChannel, Properties
 from gridsidecar.broker.topology import StreamRefused, Topology
-from gridsidecar.errors import AccessRefused, BrokerUnavailable
+from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError
 from gridsidecar.telemetry import Readiness
 
 SETUP_TIMEOUT = 15.0  # seconds
@@ -24,6 +24,8 @@ CANCEL_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 STREAM_OFFSET = "x-stream-offset"  # a header of everything that a stream delivers
 STEADY_AFTER = 10.0  # a consumer that lived shorter than this failed again
+REBUILDS = 3  # in a row that failed: then it is asked whether that is the broker's fault or ours
+ANSWER_TIMEOUT = 5.0
 
 T = TypeVar("T")
 
@@ -100,7 +102,11 @@ async def _never(_: DeliveredMessage) -> None:
 class Subscription:
     """The loop connect, qos, find the queue, consume, wait, back off."""
 
-    def __init__(self, link: Link, topology: Topology, queue: str, readiness: Readiness) -> None:
+    def __init__(
+        self, link: Link, topology: Topology, queue: str, readiness: Readiness, count: Callable[[], Awaitable[int]]
+    ) -> None:
+        """`count` asks the broker, on another connection, how many messages wait in the queue."""
+        self._count = count
         self._link = link
         self._topology = topology
         self._queue = queue
@@ -113,6 +119,8 @@ class Subscription:
         self._resized = asyncio.Event()
         self._failures = 0
         self._started_at = 0.0  # loop time of the last consumer's start
+        self.consuming = False
+        self.stuck: str | None = None  # the broker answers and has the queue, and we still have no consumer: why
 
     async def run(self, receive: Receive, prefetch: int) -> None:
         """Consume until `stop`. Raises StreamRefused."""
@@ -125,6 +133,7 @@ class Subscription:
             while not stop.is_set():
                 await self._round(receive, stop)
         finally:
+            self.consuming = False
             self._stop = None
             self._stopped.set()
 
@@ -148,6 +157,7 @@ class Subscription:
             else:
                 await self._watch(consumer, receive, stop)
         except (BrokerUnavailable, AccessRefused) as error:
+            self.consuming = False
             await self._drop_channel()
             if isinstance(error, StreamRefused):
                 raise
@@ -158,7 +168,28 @@ class Subscription:
                 self._failures = 0
             self._failures += 1
             pause = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
-            await _until(asyncio.sleep(pause), stop)
+            await _until(self._doubt(error, pause), stop)
+
+    async def _doubt(self, error: Exception, seconds: float) -> None:
+        """Pause, and use the time to find out on whom it is that there is no consumer."""
+        sleeping = asyncio.create_task(asyncio.sleep(seconds))
+        try:
+            self.stuck = str(error) if await self._blameless(error) else None
+            await sleeping
+        finally:
+            sleeping.cancel()
+
+    async def _blameless(self, error: Exception) -> bool:
+        """Whether the broker does all that it is asked for, but give us a consumer. A refusal is no fault of ours that
+        a new process would not have."""
+        if self._failures < REBUILDS or isinstance(error, AccessRefused):
+            return False
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await self._count()
+        except (GridSidecarError, TimeoutError):
+            return False
+        return True
 
     async def _start(self) -> ChannelConsumer:
         await self._topology.ensure_work_queue(self._link)
@@ -169,14 +200,17 @@ class Subscription:
                 await channel.client.basic_qos(prefetch_count=self._prefetch)
                 consumer = ChannelConsumer(channel, self._queue, self._topology)
                 await consumer.start()
-        self._readiness.clear("broker")
+        for part in ("broker", round_trips.PART):
+            self._readiness.clear(part)
         self._started_at = asyncio.get_running_loop().time()
+        self.consuming, self.stuck = True, None
         return consumer
 
     async def _watch(self, consumer: ChannelConsumer, receive: Receive, stop: asyncio.Event) -> None:
         """Wait for the stop, another prefetch or a loss. A prefetch holds for one consumer: another one takes over, on
         the same channel, where what is in hand stays ours. A loss closes the channel, so that what was on it is known
         to be dead."""
+        asking = asyncio.create_task(self._keep_asking())
         try:
             consumer.hand_over(receive)
             reason = await _until(consumer.ended(), stop, self._resized)
@@ -184,11 +218,21 @@ class Subscription:
             with suppress(BrokerUnavailable, AccessRefused):  # nothing may take the cancellation's place
                 await self._cancel(consumer)
             raise
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
         if reason is None:
             await self._cancel(consumer)
         else:
+            lost = f"consuming from {self._link.where} ended: {reason}"
+            self.consuming = False
+            self._readiness.blocked("broker", lost)  # at once: to close the channel may take its time
             await self._drop_channel()
-            raise BrokerUnavailable(f"consuming from {self._link.where} ended: {reason}")
+            raise BrokerUnavailable(lost)
+
+    async def _keep_asking(self) -> None:
+        assert self._channel is not None
+        await round_trips.keep_asking(self._channel, self._prefetch, self._link.where, self._readiness)
 
     async def _cancel(self, consumer: ChannelConsumer) -> None:
         with translated(self._link.where):

@@ -55,7 +55,7 @@ class Deliverer:
         self._loop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._loop = asyncio.create_task(self._keep_sending())
+        self._loop = self._env.vitals.start("callbacks", self._keep_sending())
 
     def note(self, update: TaskUpdate) -> None:
         """Something happened to a task: if anything is owed for it, do not wait for the next look."""

@@ -10,6 +10,7 @@ from gridsidecar.store import LETTER, OwedCallback
 
 def delivered(callback: OwedCallback) -> None:
     if callback.kind == LETTER:
+        telemetry.counts["dead letters"] += 1
         telemetry.info("failed task sent to the dead letters", **_of_letter(callback))
     else:
         telemetry.info("callback delivered", **_of(callback))

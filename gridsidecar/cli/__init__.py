@@ -19,6 +19,7 @@ from gridsidecar.cli import (
     demo,
     doctor,
     execute,
+    health,
     logs,
     operations,
     pause,
@@ -62,6 +63,7 @@ app.add_typer(callbacks.app, name="callbacks")
 add(app, "queue-info", queue.queue_info, queue.INFO_EPILOG)
 add(app, "purge-queue", queue.purge_queue, queue.PURGE_EPILOG)
 app.add_typer(dead.app, name="dead")
+add(app, "health", health.health, health.EPILOG)
 add(app, "exec", execute.execute, execute.EPILOG, allow_interspersed_args=False)
 add(app, "doctor", doctor.doctor, doctor.EPILOG)
 add(app, "check", check.check, check.EPILOG, allow_interspersed_args=False)

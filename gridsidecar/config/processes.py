@@ -53,6 +53,7 @@ def share(settings: Settings, number: int, of: int) -> Settings:
                     "concurrency": part(worker.concurrency),
                     "prefetch": None if worker.prefetch is None else part(worker.prefetch),
                     "name": f"{worker.name}-{number}",
+                    "heartbeat_file": None,  # one for all, of the supervisor
                 }
             ),
             "handlers": {name: handler(whole) for name, whole in settings.handlers.items()},

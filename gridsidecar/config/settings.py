@@ -141,6 +141,7 @@ class WorkerSettings(Section):
         description="Take-overs of one task from dead workers, before it fails with WorkerLost; likewise refusals of "
         "the database to write its row, before it goes to the dead letters.",
     )
+    heartbeat_file: str | None = Field(default=None, description="File for `gridsidecar health` to read; null = none.")
     unknown_types: Literal["dead_letter", "pass_on"] = Field(
         default="dead_letter",
         description="A task whose type has no handler here: dead_letter refuses it, pass_on leaves it to other workers "

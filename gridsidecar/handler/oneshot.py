@@ -182,6 +182,7 @@ class _Attempt:
             exit_code=exit_.code,
             signal=exit_.signal,
             duration_s=exit_.duration_s,
+            spawn_s=self._process.spawn_s,
             cpu_s=exit_.cpu_s,
             peak_rss_bytes=exit_.peak_rss_bytes,
             log_head=log.head,

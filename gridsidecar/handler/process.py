@@ -12,6 +12,7 @@ import fcntl
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -73,12 +74,14 @@ class Process:
         self._token = reaper.new_token()
         self._started = self._loop.time()
         self._finished = self._started
+        before = time.perf_counter()  # the loop's own time stands still meanwhile
         try:
             self.pid, self._pidfd = self._spawn(start, sinks)
         except BaseException:
             reaper.release(None, self._token)
             self._close_pipes()
             raise
+        self.spawn_s = time.perf_counter() - before
         self.notes = _restrain(self.pid, start.limits)
         self._watch()
 

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 
 from msgspec import Struct, field
 
+from gridsidecar import telemetry
+
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _VARIABLE = b"GRIDSIDECAR_RUN="
@@ -182,7 +184,9 @@ def _put_down(pid: int) -> bool:
             _family.foreign.add(pid)
             return False
         if state == "Z":
-            return os.waitpid(pid, os.WNOHANG)[0] == 0
+            reaped = os.waitpid(pid, os.WNOHANG)[0] != 0
+            telemetry.counts["orphans reaped"] += reaped
+            return not reaped
         if _may_stay(_run_of(pid)):
             return state == "X"
         os.kill(pid, signal.SIGKILL)

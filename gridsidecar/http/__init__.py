@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import Settings
-from gridsidecar.http import events, fleet, steering, tasks
-from gridsidecar.http.api import Api
+from gridsidecar.http import events, fleet, probes, steering, tasks
+from gridsidecar.http.api import Api, Shown
 from gridsidecar.http.app import make_app
 from gridsidecar.http.server import HttpServer, listen
 
 __all__ = ["ApiServer"]
 
 # In this order: a task may be called `cancel`, but what is to be done to many is looked at first.
-ENDPOINTS = (*steering.ENDPOINTS, *tasks.ENDPOINTS, *events.ENDPOINTS, *fleet.ENDPOINTS)
+ENDPOINTS = (*probes.ENDPOINTS, *steering.ENDPOINTS, *tasks.ENDPOINTS, *events.ENDPOINTS, *fleet.ENDPOINTS)
 
 
 class ApiServer:
     """The API on `http.listen`, from `start` to `stop`."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Binds the address. Raises `ConfigError` and `CannotListen`."""
-        self._api = Api(settings, clock)
+    def __init__(self, settings: Settings, clock: Clock, shown: Shown | None = None) -> None:
+        """Binds the address. `shown` is the worker's; without one the fleet is shown. Raises `ConfigError` and
+        `CannotListen`."""
+        self._api = Api(settings, clock, shown)
         self._server = HttpServer(make_app(self._api, ENDPOINTS), listen(settings.http))
 
     @property

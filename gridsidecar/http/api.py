@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gridsidecar import telemetry
 from gridsidecar.broker import Broker, make_broker
@@ -14,21 +14,33 @@ from gridsidecar.clock import Clock
 from gridsidecar.config.http import HttpSettings
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import ConfigError, Fault, GridSidecarError
+from gridsidecar.health import Health
 from gridsidecar.http.access import Rules
 from gridsidecar.http.hiding import Hiding
+from gridsidecar.http.overview import Overview
 from gridsidecar.http.watch import Watch
+from gridsidecar.metrics.fleet import FleetFigures
+from gridsidecar.metrics.tally import Series
 from gridsidecar.operations import Driver
-from gridsidecar.store import Kind, NotDriven, OpenStore, make_store
+from gridsidecar.store import Kind, NotDriven, OpenStore, Reading, make_store
 from gridsidecar.telemetry import Readiness
 
 POOL = 4  # connections to the database
 LAST_WORK = 2.0  # seconds for what runs beside requests, when the server stops
 
 
+class Shown(Protocol):
+    """What probes and Prometheus are told."""
+
+    def health(self) -> Health: ...
+
+    async def metrics(self) -> Series: ...
+
+
 class Api:
     """Connects when it is first asked something. Every method raises what store and broker raise."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, shown: Shown | None = None) -> None:
         """ConfigError for a file of a token that cannot be read."""
         self.settings = settings
         self.clock = clock
@@ -44,6 +56,11 @@ class Api:
         self._opening = asyncio.Lock()
         self._beside: set[asyncio.Task[None]] = set()
         self.watch = Watch(self._store.reading.some, clock)
+        queue = settings.broker.queue
+        self.shown = shown or Overview(FleetFigures(self._broker, self._reading, queue, clock), queue)
+
+    async def _reading(self) -> Reading:
+        return (await self.store()).reading
 
     async def store(self) -> OpenStore:
         async with self._opening:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from gridsidecar.siblings.channel import Channel, Message
+from gridsidecar.siblings.channel import LARGEST, Channel, Message
 
 
 class Figures(Struct, frozen=True):
@@ -20,6 +21,8 @@ class Figures(Struct, frozen=True):
     idle: float  # seconds without work
     running: int  # attempts
     counts: Mapping[Any, int]  # ended attempts by status
+    broken: Mapping[str, str]  # what only a restart can cure, by part
+    not_ready: Mapping[str, str]  # what keeps it from taking tasks, by part
 
 
 class Look(Struct, frozen=True):
@@ -40,10 +43,18 @@ class Leave(Struct, frozen=True):
     alone: bool = False  # nobody would notice if we hung: give back what runs
 
 
-class Process(Protocol):
-    """What a supervisor may ask of each process."""
+class Shown(Protocol):
+    """What a process shows of itself."""
 
     def figures(self) -> Figures: ...
+
+    def changes(self) -> Iterable[tuple[tuple[str, ...], Any]]:
+        """Metrics that have changed since this was last asked, by name and labels."""
+        ...
+
+
+class Process(Protocol):
+    """What a supervisor may ask of each process."""
 
     async def look(self) -> Look: ...
 
@@ -64,9 +75,10 @@ class Siblings:
         self._may_begin = asyncio.Event()
         self._looking: set[asyncio.Task[None]] = set()
 
-    def join(self, process: Process) -> None:
+    def join(self, process: Process, shown: Shown) -> None:
         """From now on this process answers and obeys. Called in its event loop."""
         self._process = process
+        self._shown = shown
         self._channel = Channel(self._end, self._hear, self._supervisor_is_gone)
 
     async def begin(self, leave: asyncio.Event) -> None:
@@ -83,7 +95,9 @@ class Siblings:
         self._channel.send({"left": left})
 
     def _tell_figures(self) -> None:
-        self._channel.send({"figures": asdict(self._process.figures())})
+        for metrics in _portions(self._shown.changes()):
+            self._channel.send({"metrics": metrics})
+        self._channel.send({"figures": asdict(self._shown.figures())})
 
     def shared_slots(self) -> dict[str, SharedSlots]:
         """By handler: of those that run less tasks at a time than there are processes."""
@@ -123,6 +137,21 @@ class Siblings:
 
     def _supervisor_is_gone(self) -> None:
         self._process.leave(Leave("the supervisor is gone", told=True, alone=True))
+
+
+def _portions(metrics: Iterable[tuple[tuple[str, ...], Any]]) -> Iterable[list[Any]]:
+    """As much as fits into a message, each."""
+    portion: list[Any] = []
+    size = 0
+    for each in metrics:
+        length = len(json.dumps(each))
+        if portion and size + length > LARGEST // 2:
+            yield portion
+            portion, size = [], 0
+        portion.append(each)
+        size += length
+    if portion:
+        yield portion
 
 
 class SharedSlots:

@@ -101,6 +101,16 @@ class Reading:
         (row,) = await self._read("callback_counts", {"letters": int(letters)})
         return {name: int(row[name] or 0) for name in ("owed", "dead", "delivered")}
 
+    async def callbacks_waiting(self) -> dict[str, int]:
+        """Number of callbacks and letters `owed` and `dead`. Those that were delivered, however many, take no time."""
+        (row,) = await self._read("callbacks_waiting", {})
+        return {name: int(row[name]) for name in ("owed", "dead")}
+
+    async def oldest_pending(self) -> float:
+        """Seconds for which the oldest task waits that is due; 0 where none does. Looks at a bounded number of rows."""
+        (row,) = await self._read("oldest_pending", {})
+        return max(0.0, float(row["seconds"] or 0))
+
     async def workers(self) -> list[dict[str, Any]]:
         """Every worker with a heartbeat row: `id`, `name`, `queue`, `started_at`, `expires_at`, `alive`, `running`."""
         return [{**row, "alive": bool(row["alive"])} for row in await self._read("workers", {})]

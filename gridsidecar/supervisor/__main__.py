@@ -6,7 +6,8 @@ import asyncio
 import os
 import sys
 
-from gridsidecar import signals
+from gridsidecar import signals, telemetry
+from gridsidecar.errors import GridSidecarError
 from gridsidecar.supervisor.plan import Plan, open_log
 from gridsidecar.supervisor.supervisor import Supervisor
 
@@ -17,7 +18,11 @@ def main(plan_fd: int) -> int:
     os.set_inheritable(plan_fd, False)
     plan = Plan.read(plan_fd)
     open_log(plan, plan_fd)
-    return asyncio.run(_run(plan, plan_fd))
+    try:
+        return asyncio.run(_run(plan, plan_fd))
+    except GridSidecarError as error:  # it cannot listen
+        telemetry.error("cannot go on", reason=str(error))
+        return error.exit_code
 
 
 async def _run(plan: Plan, plan_fd: int) -> int:

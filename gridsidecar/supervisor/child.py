@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec.structs import asdict
 
+from gridsidecar.health import Health
 from gridsidecar.siblings import Figures, Leave, Look
 from gridsidecar.siblings.channel import Channel, Message
 from gridsidecar.supervisor.program import Program
@@ -32,6 +34,8 @@ class Child:
         self.ready = False
         self.figures: Figures | None = None  # None while it is asked
         self.counts: Mapping[str, int] = {}
+        self.series: dict[tuple[str, ...], Any] = {}  # its metrics
+        self.health = Health(not_ready={"worker": "it is starting"})
         self.left: int | None = None  # messages that waited in the queue when it left
         self._slots = slots
         self._tell_ready = ready
@@ -71,8 +75,11 @@ class Child:
             case {"figures": figures}:
                 self.figures = Figures(**figures)
                 self.counts = self.figures.counts
+                self.health = Health(self.figures.broken, self.figures.not_ready)
                 if self._asked is not None and not self._asked.done():
                     self._asked.set_result(None)
+            case {"metrics": list(metrics)}:
+                self.series.update((tuple(key), value) for key, value in metrics)
             case {"look": int(number), "found": look}:
                 self._answer(number, Look(**look))
             case {"left": left}:

@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridsidecar import signals, telemetry
 from gridsidecar.clock import SystemClock, backoff, system_random
@@ -21,6 +21,10 @@ from gridsidecar.errors import (
     GridSidecarError,
 )
 from gridsidecar.handler import reaper
+from gridsidecar.health import Health, Vitals, of_all
+from gridsidecar.metrics.tally import Series, lasting, total
+from gridsidecar.metrics.worker import OwnFigures
+from gridsidecar.pulse import Pulse
 from gridsidecar.siblings import Leave
 from gridsidecar.statistics import Statistics
 from gridsidecar.supervisor.child import Child
@@ -30,11 +34,16 @@ from gridsidecar.supervisor.plan import Plan
 from gridsidecar.supervisor.slots import Slots
 from gridsidecar.task import Status
 
+if TYPE_CHECKING:
+    from gridsidecar.http import ApiServer
+
 ASK_INTERVAL = 1.0  # seconds between an answer of a process and the next question
 LEAST_PATIENCE = 10  # seconds that a process may be silent, if its lease is shorter
+API_GRACE = 2.0  # seconds for requests that are being answered
 START_PATIENCE = 60  # seconds until a new one must answer
 LONGEST_PAUSE = 30.0  # seconds before one that died again and again is replaced
 STEADY = 60.0  # seconds after which a process no longer counts as one that dies again and again
+BROKEN_PATIENCE = 30  # looks, about a second each, at a process in which something is broken, until it is replaced
 # What a process ends with on purpose: the next one would say the same.
 MEANT = (EX_USAGE, EX_UNAVAILABLE, EX_REFUSED, EX_CONFIG)
 
@@ -48,6 +57,8 @@ class Supervisor:
         self._worker: dict[str, Any] = plan.settings["worker"]
         self._rng = system_random()
         self._slots = Slots(plan.shared)
+        self._vitals = Vitals()
+        self._pulse = Pulse(self.health, self._worker["heartbeat_file"])
         self._children: dict[int, Child] = {}  # by place
         self._lives = 0
         self._hooks = WorkerHooks(plan, plan_fd)
@@ -58,6 +69,8 @@ class Supervisor:
         self._told = False
         self._code = EX_OK
         self._past: Counter[Status] = Counter()  # figures of those that are gone
+        self._past_series: Series = {}
+        self._own = OwnFigures(plan.settings["broker"]["queue"], lambda: self._pulse.lag)
         self._left: int | None = None  # what the last of them said that is left in the queue
         self._statistics = Statistics(
             SystemClock(), plan.settings["log"]["stats_interval"], self._running, self._left_in_queue
@@ -75,6 +88,10 @@ class Supervisor:
             concurrency=self._worker["concurrency"],
             worker=self._worker["name"],
         )
+        api = _api(self._plan, self)
+        if api is not None:
+            api.start()
+        self._pulse.start(self._vitals)
         beside = [asyncio.create_task(step) for step in (self._beside(self._start()), self._beside(self._sweep()))]
         try:
             await asyncio.gather(*(self._keep(number) for number in range(1, self._plan.processes + 1)))
@@ -83,6 +100,9 @@ class Supervisor:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            if api is not None:
+                await api.stop(API_GRACE)
+            await self._pulse.stop()
         return self._code
 
     # -- signals, and leaving -----------------------------------------------------------------------------------------
@@ -139,11 +159,12 @@ class Supervisor:
         return child
 
     async def _until_gone(self, child: Child) -> None:
-        watch = asyncio.create_task(self._watch(child))
+        watch = self._vitals.start(f"watching process {child.number}", self._watch(child))
         code = await child.program.ended
         watch.cancel()
         child.close()
         del self._children[child.number]
+        self._past_series = total((self._past_series, lasting(child.series)))
         self._past.update({Status(status): count for status, count in child.counts.items()})
         self._left = child.left
         self._count()
@@ -168,6 +189,7 @@ class Supervisor:
     async def _watch(self, child: Child) -> None:
         """Counted in turns of our own: when all of us stood still, nobody was silent."""
         patience = max(START_PATIENCE, self._worker["lease"])
+        broken = 0
         while True:
             answered = child.report()
             turns = 0
@@ -184,7 +206,20 @@ class Supervisor:
                 turns += 1
             patience = max(LEAST_PATIENCE, self._worker["lease"])
             self._count()
+            broken = broken + 1 if child.health.broken else 0
+            if broken == BROKEN_PATIENCE:
+                self._replace(child)
             await asyncio.sleep(ASK_INTERVAL)
+
+    def _replace(self, child: Child) -> None:
+        """What would be done to a single process whose liveness probe fails."""
+        telemetry.error(
+            "a process is broken, it is replaced",
+            worker=self._name(child.number),
+            pid=child.program.pid,
+            parts=",".join(child.health.broken),
+        )
+        child.leave(Leave("a part of this process is broken", told=True))
 
     def _name(self, number: int) -> str:
         return f"{self._worker['name']}-{number}"
@@ -223,7 +258,7 @@ class Supervisor:
             self._end_for(code if code > 0 else EX_FAILED, "on_startup failed")
         elif self._leave is None:
             self._begun = True
-            self._statistics.start()
+            self._statistics.start(self._vitals)
             for child in self._children.values():
                 if child.ready:
                     child.begin()
@@ -243,6 +278,15 @@ class Supervisor:
 
     # -- figures ------------------------------------------------------------------------------------------------------
 
+    def health(self) -> Health:
+        """How all of us are: a process that is broken or silent is replaced, so only we can need a restart."""
+        whole = of_all((child.health for child in self._children.values()), self._vitals.broken)
+        return whole if self._leave is None else Health(whole.broken, {"worker": "draining"})
+
+    async def metrics(self) -> Series:
+        """Of all of us; what the dead have counted stays."""
+        return total((self._past_series, self._own.series(), *(child.series for child in self._children.values())))
+
     def _count(self) -> None:
         total = Counter(self._past)
         for child in self._children.values():
@@ -260,3 +304,13 @@ class Supervisor:
         if self._left is None:
             raise GridSidecarError("nobody can say what is left in the queue")
         return self._left
+
+
+def _api(plan: Plan, shown: Supervisor) -> ApiServer | None:
+    """Loaded only where it is asked for: the settings alone take more memory than all the rest here."""
+    if plan.settings["http"]["listen"] is None:
+        return None
+    from gridsidecar.config.settings import Settings
+    from gridsidecar.http import ApiServer
+
+    return ApiServer(Settings.model_validate(plan.settings), SystemClock(), shown)

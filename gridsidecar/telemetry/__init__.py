@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -28,6 +29,8 @@ _outlets: list[Outlet] = []
 for _library in ("uvicorn",):  # what clients do wrong is told to them
     logging.getLogger(_library).addHandler(logging.NullHandler())
     logging.getLogger(_library).propagate = False
+
+counts: Counter[str] = Counter()  # seldom things that happened in this process, for its figures
 
 
 def free_stderr(lock: int | None = None) -> None:
@@ -251,6 +254,7 @@ def adopted(*, task_id: str, attempt: int) -> None:
 
 def refused(*, task_id: str | None, reason: str, error: str) -> None:
     """A message that can never run went to the dead letters."""
+    counts["dead letters"] += 1
     warning("message refused", task_id=task_id, reason=reason, error=error)
 
 
@@ -263,6 +267,11 @@ def kept(*, row: str, reason: str, news: bool) -> None:
 def stumbled(error: BaseException) -> None:
     """An error that no rule covers; the traceback is for the bug report."""
     _record(logging.ERROR, "unexpected error", {"error_type": type(error).__name__, "error": str(error)}, error)
+
+
+def died(part: str, error: BaseException) -> None:
+    """A loop ended that should go on as long as its process."""
+    _record(logging.ERROR, "a part of this process has died", {"part": part, "error": str(error)}, error)
 
 
 class Readiness:

@@ -18,6 +18,9 @@ CHINESE = {
     "a variable has no effect": "环境变量不生效",
     "a setting is unusual": "配置取值不寻常",
     "unexpected error": "意外错误",
+    "heartbeat file cannot be written": "心跳文件无法写入",
+    "a part of this process has died": "进程的一个组成部分已终止",
+    "a process is broken, it is replaced": "子进程已损坏，将重新启动",
     # A task or an attempt ended
     "task pending": "任务已退回队列",
     "task retrying": "任务等待重试",

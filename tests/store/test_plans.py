@@ -108,7 +108,7 @@ SMALL_OR_SELDOM = {
     *("operation", "operations", "forsaken_operations", "old_operations", "take_operation", "drive_operation"),
     *("leave_operation", "operation_collected", "operation_done", "stop_operation", "forget_operation"),  # few rows
     *("tasks_chosen", "count_chosen"),  # only the beginning of a statement: see below
-    "owed",  # a view, whose plan is looked at below
+    *("owed", "oldest_pending", "callbacks_waiting"),  # whose plans are looked at below
 }
 ALIASES = {"t": "tasks", "w": "workers", "c": "callbacks", "a": "attempts"}
 
@@ -195,6 +195,14 @@ def test_what_is_owed_is_counted_by_indexes(tables: Direct) -> None:
     assert {("tasks", "status"), ("workers", "PRIMARY")} <= used
     assert {index for table, index in used if table == "tasks"} <= {"check", "status"}
     assert {index for table, index in used if table == "callbacks"} <= {"due", "receiver", "next"}
+
+
+def test_what_is_scraped_reads_only_what_waits(tables: Direct) -> None:
+    queries = load_queries("mysql" if tables.is_mysql else "sqlite", TableNames(TASKS))
+    assert ("tasks", "status") in steps(tables, queries["oldest_pending"].text)
+    used = {index for table, index in steps(tables, queries["callbacks_waiting"].text) if table == "callbacks"}
+    assert used <= {"due", "next", "receiver", "dead"}
+    assert "" not in used
 
 
 @pytest.mark.parametrize("name", ["tasks_chosen", "count_chosen"])

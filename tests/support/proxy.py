@@ -24,6 +24,7 @@ class _Way:
     swallowing: bool = False
     bytes_left: int | None = None  # until everything is cut
     last_words: bytes | None = None  # once they have gone this way, what comes the other way vanishes
+    forbidden: bytes | None = None  # a connection that sends them is reset
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +105,10 @@ class Proxy:
         """Once these bytes have gone to the server, no connection hears from it any more."""
         self._ways["upstream"].last_words = after
 
+    def forbid(self, words: bytes) -> None:
+        """Reset each connection that sends these bytes to the server; others go on."""
+        self._ways["upstream"].forbidden = words
+
     def forget(self) -> None:
         """Swallow both ways what is on the connections of now; new ones work. So does a firewall that restarts."""
         for pair in self._pairs:
@@ -124,7 +129,7 @@ class Proxy:
         """All bytes flow again, without delay."""
         self.delay = 0.0
         for way in self._ways.values():
-            way.swallowing, way.bytes_left, way.last_words = False, None, None
+            way.swallowing, way.bytes_left, way.last_words, way.forbidden = False, None, None, None
             way.flowing.set()
         for pair in list(self._pairs):
             if pair.swallowed:
@@ -186,6 +191,9 @@ class Proxy:
     async def _forward(self, chunk: bytes, sink: asyncio.StreamWriter, way: _Way, pair: _Pair) -> None:
         if way.swallowing or pair.forgotten:
             pair.swallowed = True
+            return
+        if way.forbidden is not None and way.forbidden in chunk:
+            pair.reset()
             return
         if way.last_words is not None and way.last_words in chunk:
             self.swallow("downstream")

@@ -84,7 +84,7 @@ def test_it_is_known_of_each_setting_of_the_worker_whether_it_is_divided() -> No
         *("processes", "idle_timeout", "burst", "burst_timeout", "burst_check_interval", "burst_wait"),
         *("shutdown_grace", "lease", "memory_budget_mb", "max_crashes", "unknown_types"),
     }
-    divided = {"name", "concurrency", "prefetch"}
+    divided = {"name", "concurrency", "prefetch", "heartbeat_file"}
     assert set(WorkerSettings.model_fields) == divided | of_each
 
 

@@ -225,6 +225,27 @@ def test_a_job_is_run_once_and_never_deleted_by_an_update() -> None:
     assert spec["scalingStrategy"] == {"strategy": "default", "multipleScalersCalculation": "sum"}
 
 
+def probes(deployed: Deployed) -> dict[str, Manifest]:
+    return {name: deployed.container[name] for name in deployed.container if name.endswith("Probe")}
+
+
+def test_a_probe_reads_what_the_sidecar_writes(deployed: Deployed, tmp_path: Path) -> None:
+    file = deployed.settings(tmp_path).worker.heartbeat_file
+    assert file is not None
+    (writable,) = [each["name"] for each in deployed.template["spec"]["volumes"] if "emptyDir" in each]
+    assert {"name": writable, "mountPath": str(Path(file).parent)} in deployed.container["volumeMounts"]
+    assert "livenessProbe" in probes(deployed)
+    for name, probe in probes(deployed).items():
+        ready = ["--ready"] if name == "readinessProbe" else []
+        assert probe["exec"]["command"] == ["gridsidecar", "health", *ready, file]
+
+
+def test_a_busy_node_does_not_look_like_a_dead_process(deployed: Deployed) -> None:
+    for name, probe in probes(deployed).items():
+        assert probe["timeoutSeconds"] == 5
+        assert probe["failureThreshold"] == (60 if name == "startupProbe" else 6)
+
+
 # -- the triggers -----------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +307,11 @@ def test_compose_mounts_files_that_are_here() -> None:
         assert ((DEPLOY / source).resolve(), target, mode) == (COMPOSE, "/app", "ro")
         assert (DEPLOY / services()[name]["build"]["context"] / "Dockerfile").resolve() == ROOT / "Dockerfile"
     assert (COMPOSE / services()["producer"]["entrypoint"][1]).is_file()
+
+
+def test_compose_asks_the_sidecar_whether_it_takes_tasks() -> None:
+    file = yaml.safe_load((COMPOSE / "config.yaml").read_text())["worker"]["heartbeat_file"]
+    assert services()["sidecar"]["healthcheck"]["test"] == ["CMD", "gridsidecar", "health", "--ready", file]
 
 
 def test_compose_config_passes_our_own_check() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import BrokerUnavailable
+from gridsidecar.health import Vitals
 from gridsidecar.statistics import LOOK_LIMIT, Statistics
 from gridsidecar.task import Status, TaskUpdate
 from tests.support.waiting import eventually
@@ -73,7 +74,7 @@ async def test_a_run_without_anything_given_back_does_not_mention_it(lines: Line
 
 async def test_lines_come_regularly_and_once_more_at_the_end(lines: Lines) -> None:
     statistics = Statistics(SystemClock(), 0.02, lambda: 0, forty)
-    statistics.start()
+    statistics.start(Vitals())
     statistics.note(update(Status.SUCCESS))
     await eventually(lambda: len(lines.fields) >= 3)
     statistics.note(update(Status.SUCCESS))
@@ -86,7 +87,7 @@ async def test_lines_come_regularly_and_once_more_at_the_end(lines: Lines) -> No
 
 async def test_an_interval_of_0_leaves_the_line_at_the_end(lines: Lines) -> None:
     statistics = Statistics(SystemClock(), 0, lambda: 0, forty)
-    statistics.start()
+    statistics.start(Vitals())
     await asyncio.sleep(0.1)
     assert lines.fields == []
     await statistics.stop()
@@ -99,7 +100,7 @@ async def test_the_pace_is_that_since_the_line_before_and_at_the_end_that_of_the
     created = time.monotonic()
     for status in (Status.SUCCESS, Status.FAILED, Status.CANCELLED, Status.RETRYING, Status.PENDING):
         statistics.note(update(status))
-    statistics.start()
+    statistics.start(Vitals())
     await eventually(lambda: len(lines.fields) >= 2)
     first, second = lines.fields[:2]
     assert 0 < first["per_minute"] <= 3 * 60 / 0.2

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from gridsidecar import telemetry
 from gridsidecar.store.mysql.connection import Session
 from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning
 from gridsidecar.store.mysql.url import MySQLAddress
@@ -23,6 +24,7 @@ class Pool:
         self._idle: list[Session] = []
         self._free = asyncio.Semaphore(size)
         self._in_use = 0
+        self._lost = False  # the server's answers stopped, and no session has been opened since
         self._large_turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -66,10 +68,15 @@ class Pool:
                 return session
             else:
                 self.purge()
-        return await Session.open(self._address, self._large_turn)
+        session = await Session.open(self._address, self._large_turn)
+        if self._lost:
+            self._lost = False
+            telemetry.counts["reconnects to store"] += 1
+        return session
 
     def purge(self) -> None:
-        """Drop every idle session."""
+        """The server is gone: drop every idle session."""
+        self._lost = True
         while self._idle:
             self._idle.pop().close()
 

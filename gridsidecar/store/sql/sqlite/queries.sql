@@ -524,6 +524,15 @@ SELECT SUM(CASE WHEN next_try_at IS NOT NULL THEN 1 ELSE 0 END) AS owed, SUM(dea
   SUM(CASE WHEN delivered_at IS NOT NULL AND next_try_at IS NULL AND dead = 0 THEN 1 ELSE 0 END) AS delivered FROM {callbacks}
 WHERE (kind = 'letter') = :letters
 
+-- name: oldest_pending
+-- Of the first that wait, by their age: what is deferred may be older than what is due.
+SELECT (julianday({now}) - julianday(MIN(due))) * 86400 AS seconds FROM
+  (SELECT COALESCE(next_run_at, created_at) AS due FROM {tasks} WHERE status = 'pending' ORDER BY created_at LIMIT 1000) waiting
+WHERE due <= {now}
+
+-- name: callbacks_waiting
+SELECT (SELECT COUNT(*) FROM {callbacks} c WHERE c.next_try_at IS NOT NULL) AS owed, (SELECT COUNT(*) FROM {callbacks} c WHERE c.dead = 1) AS dead
+
 -- name: owed
 SELECT COUNT(*) AS owed FROM {owed_work} WHERE +queue = :queue
 

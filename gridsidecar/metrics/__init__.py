@@ -1,0 +1,1 @@
+"""Figures for Prometheus: kept as plain numbers, added up over processes, and written out when somebody asks."""
