@@ -14,6 +14,9 @@ from gridsidecar.store.queries import Query
 from gridsidecar.task import Status
 
 PAGE = 500  # ids
+OF_QUEUE = "COALESCE(t.queue, :queue) = :queue"
+OF_ERROR = "(t.error_type = :error_type OR t.last_error_type = :error_type)"
+SINCE, UNTIL = "t.created_at >= :since", "t.created_at < :until"
 NEXT_PAGE = (
     " AND t.created_at >= :at AND (t.created_at > :at OR t.id > :after) ORDER BY t.created_at, t.id LIMIT :limit"
 )
@@ -101,12 +104,21 @@ def statement(beginning: Query, dialect: str, chosen: Filter, *, page: bool) -> 
 def _conditions(chosen: Filter) -> Iterator[str]:
     """Only what is asked for: a condition that may be empty hides the index from a server."""
     yield "t.status = :status"
-    yield "COALESCE(t.queue, :queue) = :queue"
+    yield OF_QUEUE
     if chosen.task_type is not None:
         yield "t.task_type = :task_type"
     if chosen.error_type is not None:
-        yield "(t.error_type = :error_type OR t.last_error_type = :error_type)"
+        yield OF_ERROR
     if chosen.since is not None:
-        yield "t.created_at >= :since"
+        yield SINCE
     if chosen.until is not None:
-        yield "t.created_at < :until"
+        yield UNTIL
+
+
+def states(statuses: tuple[Status, ...], dialect: str) -> list[str]:
+    """One condition for each value of the column; all of them where none is asked for. A row that another program wrote
+    without a status waits."""
+    found = [f"t.status = '{status}'" for status in dict.fromkeys(statuses or Status)]
+    if dialect == "mysql" and Status.PENDING in (statuses or Status):
+        found += ["t.status = ''", "t.status IS NULL"]
+    return found
