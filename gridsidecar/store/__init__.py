@@ -13,7 +13,7 @@ from gridsidecar.store.counting import Count, Counting, TypeCount
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.letters import Cause
-from gridsidecar.store.listing import Listing, Page, Position, Wanted
+from gridsidecar.store.listing import Listing, Page, Position
 from gridsidecar.store.minutes import Minutes, Point, Tally
 from gridsidecar.store.operations import Kind, NotDriven, Operation, Operations
 from gridsidecar.store.outbox import LETTER, Outbox, OwedCallback, Taken
@@ -25,6 +25,7 @@ from gridsidecar.store.received import Received, TakenOver
 from gridsidecar.store.retention import Retention
 from gridsidecar.store.steering import Steering
 from gridsidecar.store.store import Store
+from gridsidecar.store.ways import Wanted
 
 __all__ = [
     "LETTER",

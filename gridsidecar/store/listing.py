@@ -11,16 +11,14 @@ from typing import Any
 from msgspec import Struct
 
 from gridsidecar.store import records
-from gridsidecar.store.choosing import OF_ERROR, OF_QUEUE, SINCE, UNTIL, states
+from gridsidecar.store.choosing import SINCE, UNTIL
 from gridsidecar.store.database import Database
 from gridsidecar.store.queries import Query
-from gridsidecar.task import ErrorType, Status
+from gridsidecar.store.ways import Wanted, Way, parameters, prefix_of, way_of_ids, way_to
 
 MOST = 200  # tasks on one page
 SCAN = 2_000  # rows that are looked at for one page, where no index has what is asked
 SCAN_OF_INDEX = 20_000  # entries of an index that has it, but not in order
-MOST_BRANCHES = 40  # of one statement: pairs of a type and a state, each read by itself
-MOST_TYPES = 20
 LONGEST_ID = 768  # characters
 IN_ORDER = "ORDER BY t.created_at DESC, t.id DESC"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?")
@@ -40,38 +38,12 @@ class Position(Struct, frozen=True):
             raise ValueError(f"{self.id!r:.80} is no id of a task")
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
-    """Tasks in one of these states, of one of these types, of a queue or of none, with such an error, created from
-    `since` to before `until`, with ids that begin so; each where it is given. Times are aware."""
-
-    statuses: tuple[Status, ...] = ()
-    task_types: tuple[str, ...] = ()
-    queue: str | None = None
-    error_type: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    id_prefix: str = ""
-
-    def __post_init__(self) -> None:
-        if len(self.task_types) > MOST_TYPES:
-            raise ValueError(f"{len(self.task_types)} types are too many; at most {MOST_TYPES} can be asked for")
-
-
 class Page(Struct, frozen=True):
     """Some of the tasks, and where to go on: None where there is nothing else. A page may have few tasks, or none, and
     still go on: then the rows that were looked at had no more."""
 
     tasks: list[dict[str, Any]]  # each as `records.summary` has it
     next: Position | None
-
-
-class Way(Struct, frozen=True):
-    """By which index the tasks are found: each branch of it has its rows in the order of the list. The rest has to be
-    looked at in each row."""
-
-    index: str
-    branches: tuple[str, ...] = ("",)
-    rest: tuple[str, ...] = ()
 
 
 class Listing:
@@ -87,8 +59,10 @@ class Listing:
         A task that is there all the while is on exactly one page, whatever is added meanwhile.
         """
         limit = max(1, min(limit, MOST))
-        params = parameters(wanted, after) | {"limit": limit + 1, "scan": SCAN}
-        way, end = ways(wanted, self._database.dialect), None
+        params = parameters(wanted) | {"limit": limit + 1, "scan": SCAN}
+        if after is not None:
+            params |= {"at": after.created_at, "after": after.id}
+        way, end = way_to(wanted, self._database.dialect), None
         if wanted.id_prefix and not await self._are_many(params):
             way = way_of_ids(wanted, self._database.dialect)
         elif way.rest:
@@ -108,7 +82,7 @@ class Listing:
 
     async def _are_many(self, params: Mapping[str, Any]) -> bool:
         """Whether more tasks have ids that begin so than can be sorted."""
-        where = f"WHERE {_prefix(self._database.dialect)} LIMIT 1 OFFSET :scan"
+        where = f"WHERE {prefix_of(self._database.dialect)} LIMIT 1 OFFSET :scan"
         text = f"SELECT 1 {self._queries['by_id'].text} {where}"
         return bool(await self._database.fetch(Query.of("many_ids", text), params))
 
@@ -137,7 +111,7 @@ def last_looked_at(
     queries: Mapping[str, Query], dialect: str, way: Way, wanted: Wanted, after: Position | None
 ) -> Query:
     """What finds the row at which a page has to end. Each branch may read its share."""
-    scan = SCAN_OF_INDEX if way.rest == (_prefix(dialect),) else SCAN
+    scan = SCAN_OF_INDEX if way.rest == (prefix_of(dialect),) else SCAN
     share = f"LIMIT 1 OFFSET {scan // len(way.branches)}"
     keys = _keys(queries, dialect, way, wanted, after, None, (), share)
     query = queries["keys_end"]
@@ -154,11 +128,10 @@ def _keys(
     conditions: tuple[str, ...],
     share: str,
 ) -> str:
-    """The ids and times of what is asked. A row that two branches have (a type in upper and in lower case, where the
-    column does not care) is in it once."""
-    beginning = queries[f"by_{way.index}"].text
+    """The ids and times of what is asked. A row that two branches have is in it once."""
     parts = [
-        f"SELECT t.id, t.created_at {beginning}{_where([branch, *place, *conditions])} {IN_ORDER} {share}"
+        f"SELECT t.id, t.created_at {queries[f'by_{branch.index}'].text}"
+        f"{_where([branch.condition, *place, *conditions])} {IN_ORDER} {share}"
         for branch, place in product(way.branches, places(dialect, wanted, after, end))
     ]
     wrapped = "({})" if dialect == "mysql" else "SELECT * FROM ({})"
@@ -203,94 +176,3 @@ def _moment(text: str | None) -> str:
     if text is None:
         return ""
     return (text if "." in text else f"{text}.").ljust(26, "0")
-
-
-# -- which index ------------------------------------------------------------------------------------------------------
-
-
-def ways(wanted: Wanted, dialect: str) -> Way:
-    """The index that leaves the least to be looked at."""
-    found, types = states(wanted.statuses, dialect), [f"t.task_type = :{name}" for name in _type_names(wanted)]
-    rest = _Rest(wanted, dialect)
-    if wanted.error_type is not None and wanted.error_type != ErrorType.RETRY_EXHAUSTED:
-        branches: tuple[str, ...] = (
-            "t.error_type = :error_type AND t.last_error_type IS NULL",
-            f"t.error_type = '{ErrorType.RETRY_EXHAUSTED}' AND t.last_error_type = :error_type",
-        )
-        return Way("error", branches, rest.without("error"))
-    if types and len(types) * len(found) <= MOST_BRANCHES:
-        branches = tuple(f"{one} AND {state}" for one, state in product(types, found))
-        return Way("type", branches, rest.without("type", "status"))
-    if wanted.statuses:
-        return Way("status", tuple(found), rest.without("status"))
-    if wanted.error_type is not None:  # no task that succeeded has one
-        return Way("status", tuple(states(_UNSUCCESSFUL, dialect)), rest.without("status"))
-    if wanted.queue is not None:
-        return Way("queue", ("t.queue = :queue", "t.queue IS NULL"), rest.without("queue"))
-    return Way("created", rest=rest.without())
-
-
-def way_of_ids(wanted: Wanted, dialect: str) -> Way:
-    """For ids that begin so where these are few: all of them are read and sorted."""
-    return Way("id", (_prefix(dialect),), _Rest(wanted, dialect).without("id"))
-
-
-_UNSUCCESSFUL = tuple(status for status in Status if status is not Status.SUCCESS)
-
-
-class _Rest:
-    """What has to be looked at in each row, but for what an index has."""
-
-    def __init__(self, wanted: Wanted, dialect: str) -> None:
-        self._conditions: dict[str, str] = {}
-        if wanted.statuses:
-            self._conditions["status"] = f"({' OR '.join(states(wanted.statuses, dialect))})"
-        if wanted.task_types:
-            named = ", ".join(f":{name}" for name in _type_names(wanted))
-            self._conditions["type"] = f"t.task_type IN ({named})"
-        if wanted.error_type is not None:
-            self._conditions["error"] = OF_ERROR
-        if wanted.queue is not None:
-            self._conditions["queue"] = OF_QUEUE
-        if wanted.id_prefix:
-            self._conditions["id"] = _prefix(dialect)
-
-    def without(self, *found: str) -> tuple[str, ...]:
-        return tuple(condition for name, condition in self._conditions.items() if name not in found)
-
-
-def _prefix(dialect: str) -> str:
-    return "t.id LIKE :prefix ESCAPE '|'" if dialect == "mysql" else "t.id >= :prefix_from AND t.id < :prefix_to"
-
-
-# -- the parameters ---------------------------------------------------------------------------------------------------
-
-
-def parameters(wanted: Wanted, after: Position | None) -> dict[str, Any]:
-    """All that the statements may name."""
-    prefix = records.storable(wanted.id_prefix)
-    return {
-        **dict(zip(_type_names(wanted), wanted.task_types, strict=True)),
-        "queue": wanted.queue,
-        "error_type": wanted.error_type,
-        "since": records.time_text(wanted.since),
-        "until": records.time_text(wanted.until),
-        "prefix": re.sub(r"([|%_])", r"|\1", prefix) + "%",
-        "prefix_from": prefix,
-        "prefix_to": next_text(prefix),
-        "at": after and after.created_at,
-        "after": after and after.id,
-    }
-
-
-def _type_names(wanted: Wanted) -> list[str]:
-    return [f"type_{chr(ord('a') + number)}" for number in range(len(wanted.task_types))]
-
-
-def next_text(prefix: str) -> str:
-    """The first text after all that begin with this one, compared byte for byte."""
-    kept = prefix.rstrip(chr(0x10FFFF))
-    if not kept:
-        return chr(0x10FFFF) * (LONGEST_ID + 1)
-    after = ord(kept[-1]) + 1
-    return kept[:-1] + chr(0xE000 if 0xD800 <= after < 0xE000 else after)

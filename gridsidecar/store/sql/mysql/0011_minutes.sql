@@ -18,4 +18,6 @@ CREATE TABLE IF NOT EXISTS {minutes} (
 
 ALTER TABLE {tasks} ADD KEY IF NOT EXISTS ix_type (task_type(100), status, created_at);
 
-ALTER TABLE {tasks} ADD KEY IF NOT EXISTS ix_error (error_type(255), last_error_type(255), created_at);
+ALTER TABLE {tasks} ADD KEY IF NOT EXISTS ix_error (error_type(255), created_at);
+
+ALTER TABLE {tasks} ADD KEY IF NOT EXISTS ix_last_error (last_error_type(255), created_at);

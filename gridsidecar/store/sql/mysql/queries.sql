@@ -514,6 +514,9 @@ FROM {tasks} t FORCE INDEX (ix_type)
 -- name: by_error
 FROM {tasks} t FORCE INDEX (ix_error)
 
+-- name: by_last_error
+FROM {tasks} t FORCE INDEX (ix_last_error)
+
 -- name: by_queue
 FROM {tasks} t FORCE INDEX (ix_queue)
 

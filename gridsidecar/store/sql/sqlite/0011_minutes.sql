@@ -17,8 +17,10 @@ CREATE TABLE IF NOT EXISTS {minutes} (
 
 CREATE INDEX IF NOT EXISTS `{name}_type` ON {tasks} (task_type, status, created_at, id);
 
-CREATE INDEX IF NOT EXISTS `{name}_error` ON {tasks} (error_type, last_error_type, created_at, id)
-  WHERE error_type IS NOT NULL;
+CREATE INDEX IF NOT EXISTS `{name}_error` ON {tasks} (error_type, created_at, id) WHERE error_type IS NOT NULL;
+
+CREATE INDEX IF NOT EXISTS `{name}_last_error` ON {tasks} (last_error_type, created_at, id)
+  WHERE last_error_type IS NOT NULL;
 
 DROP INDEX IF EXISTS `{name}_created`;
 

@@ -513,6 +513,9 @@ FROM {tasks} t INDEXED BY `{name}_type`
 -- name: by_error
 FROM {tasks} t INDEXED BY `{name}_error`
 
+-- name: by_last_error
+FROM {tasks} t INDEXED BY `{name}_last_error`
+
 -- name: by_queue
 FROM {tasks} t INDEXED BY `{name}_queue`
 
