@@ -81,7 +81,7 @@ class Choice:
                 params |= {"at": rows[-1]["created_at"], "after": rows[-1]["id"]}
 
     def _query(self, name: str, *, page: bool) -> Query:
-        return statement(self._queries[name], self._database.dialect, self._filter, page=page)
+        return statement(self._queries[name], self._filter, page=page)
 
     def _params(self, status: Status) -> dict[str, Any]:
         return {
@@ -94,11 +94,10 @@ class Choice:
         }
 
 
-def statement(beginning: Query, dialect: str, chosen: Filter, *, page: bool) -> Query:
+def statement(beginning: Query, chosen: Filter, *, page: bool) -> Query:
     """What finds the tasks of a filter in one state, from `:at` and `:after` on where it is for a page."""
-    index = " FORCE INDEX (ix_status)" if dialect == "mysql" else ""
     where = " AND ".join(_conditions(chosen))
-    return Query.of(beginning.name, f"{beginning.text}{index} WHERE {where}{NEXT_PAGE if page else ''}")
+    return Query.of(beginning.name, f"{beginning.text} WHERE {where}{NEXT_PAGE if page else ''}")
 
 
 def _conditions(chosen: Filter) -> Iterator[str]:

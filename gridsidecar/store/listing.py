@@ -14,28 +14,30 @@ from gridsidecar.store import records
 from gridsidecar.store.choosing import SINCE, UNTIL
 from gridsidecar.store.database import Database
 from gridsidecar.store.queries import Query
-from gridsidecar.store.ways import Wanted, Way, parameters, prefix_of, way_of_ids, way_to
+from gridsidecar.store.ways import LONGEST_ID, Wanted, Way, parameters, prefix_of, way_of_ids, way_to
 
 MOST = 200  # tasks on one page
 SCAN = 2_000  # rows that are looked at for one page, where no index has what is asked
 SCAN_OF_INDEX = 20_000  # entries of an index that has it, but not in order
-LONGEST_ID = 768  # characters
 IN_ORDER = "ORDER BY t.created_at DESC, t.id DESC"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?")
 
 
 class Position(Struct, frozen=True):
     """A task's place in the list: what is to come is older. The time is as the database writes it, in UTC and with all
-    its digits; None where an adopted row has none. ValueError for what cannot be one."""
+    its digits; None where an adopted row has none."""
 
     created_at: str | None
     id: str
 
-    def __post_init__(self) -> None:
-        if self.created_at is not None and not _TIME.fullmatch(self.created_at):
-            raise ValueError(f"{self.created_at!r:.80} is no stored time")
-        if len(self.id) > LONGEST_ID or records.storable(self.id) != self.id:
-            raise ValueError(f"{self.id!r:.80} is no id of a task")
+    @classmethod
+    def of(cls, created_at: str | None, task_id: str) -> Position:
+        """Of what somebody says; ValueError where that cannot be one."""
+        if created_at is not None and not _TIME.fullmatch(created_at):
+            raise ValueError(f"{created_at!r:.80} is no stored time")
+        if len(task_id) > LONGEST_ID or records.storable(task_id) != task_id:
+            raise ValueError(f"{task_id!r:.80} is no id of a task")
+        return cls(created_at, task_id)
 
 
 class Page(Struct, frozen=True):

@@ -15,6 +15,7 @@ from gridsidecar.task import Status
 
 MOST_BRANCHES = 40  # of one statement: pairs of a type and a state, each read by itself
 MOST_TYPES = 20
+LONGEST_ID = 768  # characters
 _LAST = chr(0x10FFFF)
 
 
@@ -117,6 +118,6 @@ def next_text(prefix: str) -> str:
     """The first text after all that begin with this one, compared byte for byte."""
     kept = prefix.rstrip(_LAST)
     if not kept:
-        return _LAST * (len(prefix) + records.SHORT)  # longer than any
+        return _LAST * (len(prefix) + LONGEST_ID)  # longer than any
     after = ord(kept[-1]) + 1
     return kept[:-1] + chr(0xE000 if 0xD800 <= after < 0xE000 else after)

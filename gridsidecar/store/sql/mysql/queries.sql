@@ -387,10 +387,10 @@ FROM {tasks} FORCE INDEX (PRIMARY) WHERE id IN :ids AND status = 'pending' ORDER
 
 -- name: tasks_chosen
 -- The beginning of a statement: what is chosen follows.
-SELECT t.id, t.created_at FROM {tasks} t
+SELECT t.id, t.created_at FROM {tasks} t FORCE INDEX (ix_status)
 
 -- name: count_chosen
-SELECT COUNT(*) AS n FROM {tasks} t
+SELECT COUNT(*) AS n FROM {tasks} t FORCE INDEX (ix_status)
 
 -- name: insert_operation
 INSERT INTO {operations} (id, kind, queue, asked, spread, total, collected, created_at, driver, driven_until)

@@ -386,10 +386,10 @@ FROM {tasks} WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'pend
 
 -- name: tasks_chosen
 -- The beginning of a statement: what is chosen follows.
-SELECT t.id, t.created_at FROM {tasks} t
+SELECT t.id, t.created_at FROM {tasks} t INDEXED BY `{name}_status`
 
 -- name: count_chosen
-SELECT COUNT(*) AS n FROM {tasks} t
+SELECT COUNT(*) AS n FROM {tasks} t INDEXED BY `{name}_status`
 
 -- name: insert_operation
 INSERT INTO {operations} (id, kind, queue, asked, spread, total, collected, created_at, driver, driven_until)
