@@ -117,4 +117,5 @@ def _add_to(cells: dict[Cell, Counted], cell: Cell, n: int, seconds: float) -> N
 
 
 def _short(text: str, longest: int) -> str:
-    return text if text.isascii() and len(text) <= longest else records.storable(text)[:longest]
+    """Plain text, whatever names an error."""
+    return str(text) if text.isascii() and len(text) <= longest else records.storable(text)[:longest]

@@ -14,7 +14,7 @@ from gridsidecar.histogram import Histogram
 from gridsidecar.minutes import MinuteCounters
 from gridsidecar.store import OpenStore, Point, Tally
 from gridsidecar.store.minutes import Cell, Counted, minute_of
-from gridsidecar.task import Report, Status, TaskUpdate
+from gridsidecar.task import ErrorType, Report, Status, TaskUpdate
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS
 from tests.store.workers import Two, open_store
@@ -52,7 +52,7 @@ async def test_counters_of_two_workers_add_up(two: Two) -> None:
             counters.note(update())
             counters.note(update(Status.FAILED, 7, error_type="RetryExhausted", last_error_type="Boom"))
     await asyncio.gather(one.write(), other.write())
-    one.note(update(Status.CANCELLED, None, error_type="Cancelled"))
+    one.note(update(Status.CANCELLED, None, error_type=ErrorType.CANCELLED))
     await one.write()
     await one.write()  # nothing is left to add
     assert await all_of(two.a) == [

@@ -40,7 +40,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "row": BY_ID | {"workers": "PRIMARY"},
     "row_locked": BY_ID | {"workers": "PRIMARY"},
     "outcome_of": {"attempts": "PRIMARY"},
-    "running_of_type": {"tasks": "type", "workers": "PRIMARY"},
+    "running_of_type": {"tasks": "status", "workers": "PRIMARY"},
     **dict.fromkeys(["keep_again", "forget_kept", "take_over", "defer", "begin_next", "close", "commit"], BY_ID),
     "attempt_lost": BY_ID | {"workers": "PRIMARY"},
     **dict.fromkeys(
@@ -365,8 +365,13 @@ def literal(value: object) -> str:
 
 
 def without_such_index(tables: Direct) -> dict[str, dict[str, str]]:
-    """SQLite's few workers have no index but the primary key."""
-    return {} if tables.is_mysql else {"gone_workers": HOT["gone_workers"] | {"workers": ""}}
+    """SQLite's few workers have no index but the primary key; and it takes the longest index that there is."""
+    if tables.is_mysql:
+        return {}
+    return {
+        "gone_workers": HOT["gone_workers"] | {"workers": ""},
+        "running_of_type": HOT["running_of_type"] | {"tasks": "type"},
+    }
 
 
 def plan(tables: Direct, text: str) -> dict[str, str]:
