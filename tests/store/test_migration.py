@@ -22,7 +22,7 @@ OURS = {TASKS} | {
     f"{TASKS}_{side}"
     for side in (
         *("attempts", "callbacks", "workers", "schema_version", "owed_work"),
-        *("operations", "operation_ids", "pauses", "rates", "output"),
+        *("operations", "operation_ids", "pauses", "rates", "output", "minutes"),
     )
 }
 
