@@ -1,4 +1,4 @@
-"""The clock's part of the rules: renew leases, compare rows with memory, hand off, bring back what got lost, delete."""
+"""The clock's part of the rules: renew leases, compare rows with memory, hand off, bring back, delete, count."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarErro
 from gridsidecar.handler import StopReason, reaper
 from gridsidecar.identity import Lease
 from gridsidecar.live_output import STORE_EVERY, LiveOutput
+from gridsidecar.minutes import WRITE_EVERY, MinuteCounters
 from gridsidecar.operations import Driver
 from gridsidecar.pausing import LOOK_GAP, Pausing
 from gridsidecar.store import HeldRow, NotDriven, OpenStore, RowRejected
@@ -42,6 +43,9 @@ class Maintenance:
         self._pausing = pausing
         self._steering = store.steering
         self._operations = store.operations
+        self._minutes = store.minutes
+        self._counters = MinuteCounters(store.minutes, self._env.clock)
+        self._env.listeners.append(self._counters.note)
         self._driver = Driver(store, broker)
         self._longest_hold = longest_hold  # seconds
         self._loops: list[asyncio.Task[None]] = []
@@ -60,6 +64,7 @@ class Maintenance:
                 (look, self.look, "maintenance"),
                 (look, self.go_on_with_operations, "operations"),
                 (look, self.prune, "retention"),
+                (WRITE_EVERY, self._counters.write, "minute counters"),
             )
         ]
 
@@ -68,6 +73,7 @@ class Maintenance:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         self._loops = []
+        await self._counters.close()
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], part: str) -> None:
         pause = seconds
@@ -235,6 +241,7 @@ class Maintenance:
         """Delete a bounded share of what ended long ago. Raises `StoreUnavailable`."""
         await self._leases.forget_gone()
         await self._operations.prune()
+        await self._minutes.prune()
         tasks = 0
         for _ in range(PRUNES_PER_LOOK):
             pruned = await self._retention.prune()

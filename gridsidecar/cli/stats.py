@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,12 +19,21 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gridsidecar.config.settings import Settings
+    from gridsidecar.store import TypeCount
 
 BAR = 40  # columns of the terminal
 
 Figures = dict[str, Any]
 _NO_CALLBACKS = {"owed": 0, "dead": 0, "delivered": 0}
-_NONE: Figures = {"tasks": [], "callbacks": _NO_CALLBACKS, "letters": _NO_CALLBACKS, "workers": [], "pauses": []}
+_NONE: Figures = {
+    "tasks": [],
+    "statuses": {},
+    "at_least": [],
+    "callbacks": _NO_CALLBACKS,
+    "letters": _NO_CALLBACKS,
+    "workers": [],
+    "pauses": [],
+}
 
 
 def stats(
@@ -51,11 +59,12 @@ async def _read(settings: Settings, since: datetime | None) -> Figures:
 
     async with existing_store(settings) as store:
         if store is None:
-            return _NONE | {"statuses": {}}
-        tasks = await store.reading.counts_by_type(since)
+            return _NONE
+        statuses = await store.counting.by_status(since)
         return {
-            "tasks": tasks,
-            "statuses": _by_status(tasks),
+            "tasks": [_type_object(one) for one in await store.counting.by_type(since)],
+            "statuses": {status.value: count.n for status, count in statuses.items()},
+            "at_least": [status.value for status, count in statuses.items() if count.at_least],
             "callbacks": await store.reading.callback_counts(),
             "letters": await store.reading.letter_counts(),
             "workers": [in_utc(worker) for worker in await store.reading.workers()],
@@ -63,11 +72,15 @@ async def _read(settings: Settings, since: datetime | None) -> Figures:
         }
 
 
-def _by_status(tasks: list[dict[str, Any]]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for entry in tasks:
-        counts[entry["status"]] += entry["count"]
-    return dict(counts)
+def _type_object(one: TypeCount) -> Figures:
+    """`at_least`: there are more, which were not counted."""
+    return {
+        "task_type": one.task_type,
+        "status": one.status.value,
+        "count": one.count.n,
+        "at_least": one.count.at_least,
+        "seconds": one.seconds,
+    }
 
 
 # -- for people -------------------------------------------------------------------------------------------------------
@@ -79,9 +92,10 @@ def _print(figures: Figures) -> None:
 
     statuses = {status: figures["statuses"][status] for status in STYLES if status in figures["statuses"]}
     if statuses and interactive(sys.stdout):
-        console(sys.stdout).print(_bars(statuses))
+        console(sys.stdout).print(_bars(statuses, figures["at_least"]))
     elif statuses:
-        print_listing(("status", "tasks"), [(status, f"{count}") for status, count in statuses.items()], STYLES)
+        rows = [(status, _number(count, status in figures["at_least"])) for status, count in statuses.items()]
+        print_listing(("status", "tasks"), rows, STYLES)
     else:
         print("no tasks")
     if types := _types(figures["tasks"], {one["task_type"] for one in figures["pauses"] if not one["ended"]}):
@@ -139,7 +153,7 @@ def _types(tasks: list[dict[str, Any]], paused: Set[str]) -> list[tuple[str, ...
         (
             clean(entry["task_type"]),
             entry["status"],
-            str(entry["count"]),
+            _number(entry["count"], entry["at_least"]),
             "" if entry["seconds"] is None or entry["status"] == "cancelled" else duration(entry["seconds"]),
             "paused" if entry["task_type"] in paused and entry["status"] in ("pending", "retrying") else "",
         )
@@ -163,7 +177,11 @@ def _workers(alive: list[dict[str, Any]]) -> Iterator[str]:
     yield from aligned(rows) if rows else ()
 
 
-def _bars(statuses: Mapping[str, int]) -> RenderableType:
+def _number(count: int, at_least: bool) -> str:
+    return f"{count:,}+" if at_least else str(count)
+
+
+def _bars(statuses: Mapping[str, int], at_least: Collection[str]) -> RenderableType:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
@@ -173,7 +191,7 @@ def _bars(statuses: Mapping[str, int]) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     most = max(statuses.values())
     for status, count in statuses.items():
-        style = STYLES[status]
+        style, shown = STYLES[status], f"{count:,}{'+' if status in at_least else ''}"
         bar = ProgressBar(most, count, width=BAR, complete_style=style, finished_style=style)
-        table.add_row(Text(status, style=style), Text(f"{count:,}", justify="right"), bar)
+        table.add_row(Text(status, style=style), Text(shown, justify="right"), bar)
     return table

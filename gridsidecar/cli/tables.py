@@ -14,7 +14,7 @@ from gridsidecar.cli.run import ConfigFile
 def migrate(config: ConfigFile = None) -> None:
     """Create the store's tables, or bring them up to this version. Safe to run at any time, by many at once."""
     from gridsidecar.cli.parts import load_parts
-    from gridsidecar.store import make_store
+    from gridsidecar.store import Count, make_store
 
     settings = load_parts(config, "store")
     name = settings.store.table_prefix + settings.store.table_name
@@ -25,19 +25,20 @@ def migrate(config: ConfigFile = None) -> None:
             await store.open()
             before = await store.reading.tables()
             await store.database.migrate(apply=True)
-            return _done(name, before, sum((await store.reading.counts()).values()))
+            counts = (await store.counting.by_status()).values()
+            return _done(name, before, str(sum(counts, start=Count(0))))
         finally:
             await store.close()
 
     typer.echo(asyncio.run(apply()), err=True)
 
 
-def _done(name: str, before: Mapping[str, bool], rows: int) -> str:
+def _done(name: str, before: Mapping[str, bool], rows: str) -> str:
     """What a migration did, by the tables that there were before."""
     if f"{name}_schema_version" in before:
         return f"the tables {name}* are up to date"
     if name in before:
-        return f"the table {name} is adopted, with {rows:,} rows"
+        return f"the table {name} is adopted, with {rows} rows"
     others = sorted(other for other, of_tasks in before.items() if of_tasks)
     hint = f"; {', '.join(others)} was there before: store.table_prefix and store.table_name say which is meant"
     return f"the tables {name}* are created{hint if others else ''}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,23 +12,31 @@ from gridsidecar.cli import steer
 from gridsidecar.cli.registering import add
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, json_text, say
-from gridsidecar.cli.since import Since, moment
+from gridsidecar.cli.since import Since, Until, moment
 from gridsidecar.cli.status import EPILOG, status
-from gridsidecar.task import Status
+from gridsidecar.cli.steer import ErrorType, States
+from gridsidecar.errors import UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.cli.task_words import View
     from gridsidecar.config.settings import Settings
+    from gridsidecar.store import Page, Wanted
 
 app = typer.Typer(help="Look at tasks, cancel them, run them again.", no_args_is_help=True)
 
+LONGEST_LOOK = 50  # pages
 COLUMNS = ("task", "type", "status", "created", "took", "details")
 
 
 def list_tasks(
-    task_type: Annotated[str | None, typer.Option("--type", help="Only tasks of this type.")] = None,
-    state: Annotated[Status | None, typer.Option("--status", help="Only tasks in this state.")] = None,
+    types: Annotated[list[str] | None, typer.Option("--type", help="Only tasks of this type; may be repeated.")] = None,
+    states: States = None,
+    error_type: ErrorType = None,
+    queue: Annotated[str | None, typer.Option("-q", "--queue", help="Only tasks of this queue, or of none.")] = None,
     since: Since = None,
+    until: Until = None,
+    id_prefix: Annotated[str, typer.Option(help="Only tasks whose ids begin so.", metavar="TEXT")] = "",
+    after: Annotated[str | None, typer.Option(help="Go on after this task.", metavar="ID")] = None,
     limit: Annotated[int, typer.Option(help="So many at most.", min=1)] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a task, times in UTC.")] = False,
     config: ConfigFile = None,
@@ -36,13 +44,25 @@ def list_tasks(
     """List tasks, newest first. `took` is the time of the last attempt."""
     from gridsidecar.cli.parts import load_parts
     from gridsidecar.clock import SystemClock
+    from gridsidecar.store import Wanted
 
     now = SystemClock().now()
-    wanted = {"task_type": task_type, "status": state and state.value, "since": moment(since, now)}
-    found = asyncio.run(_read(load_parts(config, "store"), wanted, limit + 1))
-    _print(found[:limit], as_json, now)
-    if len(found) > limit and not as_json:
-        say(f"there are more than these {limit}; --limit shows them")
+    try:
+        wanted = Wanted(
+            statuses=tuple(states or ()),
+            task_types=tuple(types or ()),
+            error_type=error_type,
+            queue=queue,
+            since=moment(since, now),
+            until=moment(until, now, "--until"),
+            id_prefix=id_prefix,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    page = asyncio.run(_read(load_parts(config, "store"), wanted, after, limit))
+    _print(page, as_json, now)
+    if page.next is not None:
+        say(_how_to_go_on(page))
 
 
 add(app, "list", list_tasks)
@@ -51,26 +71,45 @@ add(app, "cancel", steer.cancel, steer.EPILOG)
 add(app, "retry", steer.retry, steer.EPILOG)
 
 
-async def _read(settings: Settings, wanted: dict[str, Any], limit: int) -> list[View]:
+async def _read(settings: Settings, wanted: Wanted, after: str | None, limit: int) -> Page:
+    """So many tasks, or fewer where a long look finds no more."""
     from gridsidecar.cli.parts import existing_store
+    from gridsidecar.store import Page
 
     async with existing_store(settings) as store:
         if store is None:
-            return []
-        return await store.reading.with_pauses(await store.reading.tasks(**wanted, limit=limit))
+            return Page([], None)
+        place = await store.listing.position_of(after) if after is not None else None
+        if after is not None and place is None:
+            raise UsageError(f"--after {after}: there is no such task (any more)")
+        tasks: list[View] = []
+        for _ in range(LONGEST_LOOK + limit // 100):
+            page = await store.listing.page(wanted, place, limit - len(tasks))
+            tasks += page.tasks
+            place = page.next
+            if place is None or len(tasks) >= limit:
+                break
+        return Page(await store.reading.with_pauses(tasks), place)
 
 
-def _print(views: list[View], as_json: bool, now: datetime) -> None:
+def _how_to_go_on(page: Page) -> str:
+    assert page.next is not None
+    if page.tasks and page.tasks[-1]["task_id"] == page.next.id:
+        return f"there are more than these {len(page.tasks)}: --after {page.next.id}, or a larger --limit"
+    return f"not all tasks were looked at; to go on: --after {page.next.id}"
+
+
+def _print(page: Page, as_json: bool, now: datetime) -> None:
     from gridsidecar.cli.listing import print_listing
     from gridsidecar.cli.task_words import STYLES
     from gridsidecar.shapes import task_object
 
     if as_json:
-        for view in views:
+        for view in page.tasks:
             print(json_text(task_object(view)))
-    elif views:
-        print_listing(COLUMNS, [_row(view, now) for view in views], STYLES)
-    else:
+    elif page.tasks:
+        print_listing(COLUMNS, [_row(view, now) for view in page.tasks], STYLES)
+    elif page.next is None:
         say("no such tasks; a task appears here when a worker takes it up")
 
 

@@ -9,9 +9,12 @@ from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.aside import Aside
 from gridsidecar.store.choosing import Filter
+from gridsidecar.store.counting import Count, Counting, TypeCount
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.letters import Cause
+from gridsidecar.store.listing import Listing, Page, Position
+from gridsidecar.store.minutes import Minutes, Point, Tally
 from gridsidecar.store.operations import Kind, NotDriven, Operation, Operations
 from gridsidecar.store.outbox import LETTER, Outbox, OwedCallback, Taken
 from gridsidecar.store.output import Output, Piece, Said
@@ -22,15 +25,20 @@ from gridsidecar.store.received import Received, TakenOver
 from gridsidecar.store.retention import Retention
 from gridsidecar.store.steering import Steering
 from gridsidecar.store.store import Store
+from gridsidecar.store.ways import Wanted
 
 __all__ = [
     "LETTER",
     "Aside",
     "Cause",
+    "Count",
+    "Counting",
     "Filter",
     "HeldRow",
     "Kind",
     "Leases",
+    "Listing",
+    "Minutes",
     "NotDriven",
     "OpenStore",
     "Operation",
@@ -38,8 +46,11 @@ __all__ = [
     "Outbox",
     "Output",
     "OwedCallback",
+    "Page",
     "Pauses",
     "Piece",
+    "Point",
+    "Position",
     "Reading",
     "Received",
     "Retention",
@@ -50,13 +61,16 @@ __all__ = [
     "Store",
     "Taken",
     "TakenOver",
+    "Tally",
+    "TypeCount",
+    "Wanted",
     "make_store",
 ]
 
 
 class OpenStore(Struct, frozen=True):
     """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, what handlers say,
-    what is too old, what is paused, and for people."""
+    what is too old, what is paused, what ended when, and for people."""
 
     database: Database
     tasks: Store
@@ -65,6 +79,9 @@ class OpenStore(Struct, frozen=True):
     output: Output
     retention: Retention
     reading: Reading
+    listing: Listing
+    counting: Counting
+    minutes: Minutes
     pauses: Pauses
     steering: Steering
     operations: Operations
@@ -103,6 +120,9 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None, 
         Output(database, queries),
         Retention(database, queries, queue, settings.retention_days, clock),
         Reading(database, queries, queue),
+        Listing(database, queries),
+        Counting(database, queries),
+        Minutes(database, queries, queue, clock),
         Pauses(database, queries, queue),
         steering,
         Operations(database, queries, queue, steering),

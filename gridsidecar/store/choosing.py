@@ -14,6 +14,9 @@ from gridsidecar.store.queries import Query
 from gridsidecar.task import Status
 
 PAGE = 500  # ids
+OF_QUEUE = "COALESCE(t.queue, :queue) = :queue"
+OF_ERROR = "(t.error_type = :error_type OR t.last_error_type = :error_type)"
+SINCE, UNTIL = "t.created_at >= :since", "t.created_at < :until"
 NEXT_PAGE = (
     " AND t.created_at >= :at AND (t.created_at > :at OR t.id > :after) ORDER BY t.created_at, t.id LIMIT :limit"
 )
@@ -78,7 +81,7 @@ class Choice:
                 params |= {"at": rows[-1]["created_at"], "after": rows[-1]["id"]}
 
     def _query(self, name: str, *, page: bool) -> Query:
-        return statement(self._queries[name], self._database.dialect, self._filter, page=page)
+        return statement(self._queries[name], self._filter, page=page)
 
     def _params(self, status: Status) -> dict[str, Any]:
         return {
@@ -91,22 +94,30 @@ class Choice:
         }
 
 
-def statement(beginning: Query, dialect: str, chosen: Filter, *, page: bool) -> Query:
+def statement(beginning: Query, chosen: Filter, *, page: bool) -> Query:
     """What finds the tasks of a filter in one state, from `:at` and `:after` on where it is for a page."""
-    index = " FORCE INDEX (ix_status)" if dialect == "mysql" else ""
     where = " AND ".join(_conditions(chosen))
-    return Query.of(beginning.name, f"{beginning.text}{index} WHERE {where}{NEXT_PAGE if page else ''}")
+    return Query.of(beginning.name, f"{beginning.text} WHERE {where}{NEXT_PAGE if page else ''}")
 
 
 def _conditions(chosen: Filter) -> Iterator[str]:
     """Only what is asked for: a condition that may be empty hides the index from a server."""
     yield "t.status = :status"
-    yield "COALESCE(t.queue, :queue) = :queue"
+    yield OF_QUEUE
     if chosen.task_type is not None:
         yield "t.task_type = :task_type"
     if chosen.error_type is not None:
-        yield "(t.error_type = :error_type OR t.last_error_type = :error_type)"
+        yield OF_ERROR
     if chosen.since is not None:
-        yield "t.created_at >= :since"
+        yield SINCE
     if chosen.until is not None:
-        yield "t.created_at < :until"
+        yield UNTIL
+
+
+def states(statuses: tuple[Status, ...], dialect: str) -> list[str]:
+    """One condition for each value of the column; all of them where none is asked for. A row that another program wrote
+    without a status waits."""
+    found = [f"t.status = '{status}'" for status in dict.fromkeys(statuses or Status)]
+    if dialect == "mysql" and Status.PENDING in (statuses or Status):
+        found += ["t.status = ''", "t.status IS NULL"]
+    return found

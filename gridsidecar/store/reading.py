@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 from gridsidecar.flow import Pause, waits
@@ -56,38 +54,6 @@ class Reading:
             with suppress(RowRejected):
                 return records.produced(row)
         return None
-
-    async def tasks(
-        self,
-        *,
-        status: str | None = None,
-        task_type: str | None = None,
-        since: datetime | None = None,
-        limit: int = 20,
-    ) -> list[dict[str, Any]]:
-        """Tasks, newest first, without their data and results."""
-        params = {"status": status, "task_type": task_type, "since": records.time_text(since), "limit": limit}
-        return [records.summary(row) for row in await self._read("tasks", params)]
-
-    async def counts(self) -> dict[str, int]:
-        """Number of tasks by status."""
-        counts: Counter[str] = Counter()
-        for row in await self._read("counts", {}):
-            counts[row["status"] or "pending"] += int(row["n"])
-        return dict(counts)
-
-    async def counts_by_type(self, since: datetime | None = None) -> list[dict[str, Any]]:
-        """`task_type`, `status`, `count` and `seconds` (mean, from start to end) for each pair that occurs."""
-        rows = await self._read("counts_by_type", {"since": records.time_text(since)})
-        return [
-            {
-                "task_type": row["task_type"],
-                "status": row["status"],
-                "count": int(row["n"]),
-                "seconds": None if row["seconds"] is None else round(float(row["seconds"]), 3),
-            }
-            for row in rows
-        ]
 
     async def callback_counts(self) -> dict[str, int]:
         """Number of callbacks `owed`, `dead` and `delivered`."""

@@ -50,6 +50,7 @@ CHINESE = {
     "progress cannot be stored": "进度无法入库，数据库拒绝写入",
     "an end was stored without all of it": "任务结果已入库，部分内容被数据库拒绝而略去",
     "the database refuses a task, it comes back later": "数据库拒绝写入该任务，稍后重试",
+    "the database refuses the minute counters": "数据库拒绝写入分钟计数",
     "the database refuses to write a row": "数据库拒绝修改任务记录",
     "a row was not set aside": "任务记录未能搁置",
     "a refusal cannot be noted in the database": "拒绝记录未能入库",

@@ -98,7 +98,42 @@ def test_the_list_in_plain_text(folder: Path) -> None:
     assert re.fullmatch(rf"a     good  success  {moment}  [0-9.]+ s", success)
     done = gridsidecar(folder, "tasks", "list", "--limit", "1")
     assert len(done.stdout.splitlines()) == 2
-    assert done.stderr == "there are more than these 1; --limit shows them\n"
+    assert re.fullmatch(r"there are more than these 1: --after \w+, or a larger --limit\n", done.stderr)
+
+
+def test_the_list_by_all_that_can_be_asked_for(folder: Path) -> None:
+    ran(
+        folder, *({"task_id": f"{kind}-{number}", "task_type": kind} for kind in ("good", "bad") for number in range(3))
+    )
+    ran(folder, {"task_id": "last", "task_type": "quiet"})
+    assert listed(folder, "--type", "good", "--type", "quiet", "--limit", "2") == ["last", "good-2"]
+    assert len(listed(folder, "--status", "failed", "--status", "success")) == 7
+    assert listed(folder, "--status", "running", "--status", "pending") == []
+    assert set(listed(folder, "--error-type", "HandlerExit")) == {"bad-0", "bad-1", "bad-2"}
+    assert listed(folder, "--error-type", "HandlerExit", "--type", "quiet") == []
+    assert listed(folder, "--id-prefix", "good-1") == ["good-1"]
+    assert listed(folder, "--id-prefix", "last", "--queue", "task_queue") == ["last"]
+    assert listed(folder, "--id-prefix", "last", "--queue", "another") == []
+    assert listed(folder, "--until", "1h") == []
+    assert len(listed(folder, "--until", "2999-01-01", "--since", "1h")) == 7
+
+
+def test_the_list_goes_on_where_it_ended(folder: Path) -> None:
+    ran(folder, *({"task_id": f"t{number}", "task_type": "quiet"} for number in range(5)))
+    ids: list[str] = []
+    flags: list[str] = []
+    for _ in range(3):
+        done = gridsidecar(folder, "tasks", "list", "--json", "--limit", "2", *flags)
+        ids += [task["task_id"] for task in objects(done)]
+        said = re.search(r"--after (\w+)", done.stderr)
+        flags = ["--after", said[1]] if said else []
+    assert sorted(ids) == [f"t{number}" for number in range(5)]
+    assert flags == []
+    done = gridsidecar(folder, "tasks", "list", "--after", "unknown")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert done.stderr == "gridsidecar: --after unknown: there is no such task (any more)\n"
+    many = [word for number in range(21) for word in ("--type", str(number))]
+    assert gridsidecar(folder, "tasks", "list", *many).returncode == 64
 
 
 def test_the_list_fits_a_terminal_and_nothing_steers_it(folder: Path) -> None:
@@ -244,6 +279,8 @@ async def test_stats_count_tasks_callbacks_and_workers(folder: Path) -> None:
         code, written = on_terminal(folder, "stats", env={"NO_COLOR": "1"})
         running = gridsidecar(folder, "tasks", "list", "--status", "running").stdout
     assert figures["statuses"] == {"success": 2, "failed": 1, "running": 1}
+    assert figures["at_least"] == []
+    assert not any(entry["at_least"] for entry in figures["tasks"])
     counts = {(entry["task_type"], entry["status"]): entry for entry in figures["tasks"]}
     assert {pair: entry["count"] for pair, entry in counts.items()} == {
         ("quiet", "success"): 2,

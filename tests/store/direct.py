@@ -72,7 +72,7 @@ class Direct:
         self.run(f"UPDATE {TASKS}_workers SET expires_at = ? WHERE id = ?", LONG_AGO, worker_id)
 
     def empty(self) -> None:
-        sides = "attempts callbacks workers pauses rates output operations operation_ids"
+        sides = "attempts callbacks workers pauses rates output operations operation_ids minutes"
         for table in ("", *(f"_{side}" for side in sides.split())):
             self.run(f"DELETE FROM {TASKS}{table}")
 

@@ -14,11 +14,11 @@ import pytest
 from gridsidecar import wire
 from gridsidecar.lifecycle import Begin, Close, Drop, Wait
 from gridsidecar.steering import Reopening, Steered
-from gridsidecar.store import RowRejected
+from gridsidecar.store import RowRejected, Wanted
 from gridsidecar.task import Callback, Status, Succeeded, Task
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.plugin import HUGE, SHAPES, Plugin
-from tests.store.workers import BOOM, A, Two, cancel, end, open_store, retry_by_hand, task
+from tests.store.workers import BOOM, A, Two, cancel, counts, end, listed, open_store, retry_by_hand, task
 from tests.support.cli import gridsidecar, write_config
 
 URL, OTHER_URL = "https://example.test/row", "https://example.test/message"
@@ -331,28 +331,52 @@ async def test_a_time_that_was_never_set_is_none(two: Two, plugin: Plugin) -> No
     view = await two.a.reading.get("waiting")
     assert view is not None
     assert view["created_at"] is None
-    (listed,) = [row for row in await two.a.reading.tasks(limit=100) if row["task_id"] == "waiting"]
-    assert listed["created_at"] is None
+    (found,) = [row for row in await listed(two.a) if row["task_id"] == "waiting"]
+    assert found["created_at"] is None
 
 
 async def test_lists_and_counts(two: Two) -> None:
-    listed = await two.a.reading.tasks(limit=100)
-    assert len(listed) == 14
-    assert listed[-1]["task_id"] == "last-year"
-    assert {row["status"] for row in listed} == {"pending", "running", "retrying", "success", "failed"}
-    pending = await two.a.reading.tasks(status="pending")
+    rows = await listed(two.a)
+    assert len(rows) == 14
+    assert rows[-1]["task_id"] == "last-year"
+    assert {row["status"] for row in rows} == {"pending", "running", "retrying", "success", "failed"}
+    pending = await listed(two.a, statuses=(Status.PENDING,))
     assert {row["task_id"] for row in pending} == {"waiting", "nothing", "emoji", "huge"}
-    recent = await two.a.reading.tasks(since=datetime.now(UTC) - timedelta(minutes=30), task_type="mail")
+    recent = await listed(two.a, since=datetime.now(UTC) - timedelta(minutes=30), task_types=("mail",))
     assert [row["task_id"] for row in recent] == ["bad-0"]
-    counts = {"pending": 4, "running": 1, "retrying": 1, "success": 5, "failed": 3}
-    assert await two.a.reading.counts() == counts
-    assert {(row["task_type"], row["status"]): row["count"] for row in await two.a.reading.counts_by_type()} == {
+    expected = {"pending": 4, "running": 1, "retrying": 1, "success": 5, "failed": 3}
+    assert await counts(two.a) == expected
+    assert {(one.task_type, one.status): one.count.n for one in await two.a.counting.by_type()} == {
         ("resize", "pending"): 4,
         ("resize", "running"): 1,
         ("resize", "retrying"): 1,
         ("resize", "success"): 5,
         ("mail", "failed"): 3,
     }
+
+
+async def all_pages(two: Two, limit: int, **wanted: Any) -> list[str]:
+    ids: list[str] = []
+    page = await two.a.listing.page(Wanted(**wanted), limit=limit)
+    while page.next is not None:
+        ids += [row["task_id"] for row in page.tasks]
+        page = await two.a.listing.page(Wanted(**wanted), page.next, limit)
+    return ids + [row["task_id"] for row in page.tasks]
+
+
+async def test_rows_of_the_earlier_plugin_are_listed_whatever_their_times(two: Two, plugin: Plugin) -> None:
+    if plugin.shape.explicit_defaults:
+        plugin.run("UPDATE {table} SET created_at = NULL WHERE id IN ('waiting', 'nothing', 'emoji')")
+    else:
+        plugin.run("UPDATE {table} SET created_at = 0 WHERE id IN ('waiting', 'nothing', 'emoji')")
+    everything = [row["id"] for row in plugin.run("SELECT id FROM {table} ORDER BY created_at DESC, id DESC")]
+    assert await all_pages(two, limit=2) == everything
+    pending = await all_pages(two, limit=1, statuses=(Status.PENDING,))
+    assert {"waiting", "nothing", "emoji"} <= set(pending)
+    assert len(pending) == len(set(pending)) == 4
+    assert sorted(await all_pages(two, limit=1, task_types=("resize",), queue="any")) == sorted(
+        row["id"] for row in plugin.run("SELECT id FROM {table} WHERE task_type = 'resize'")
+    )
 
 
 @pytest.mark.parametrize("plugin", ["old server"], indirect=True)

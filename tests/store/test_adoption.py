@@ -17,7 +17,7 @@ from tests.conftest import execute_on_server
 from tests.store.direct import TASKS, Direct, Row, changed
 from tests.store.plugin import SHAPES, Plugin, numbers, without
 from tests.store.test_migration import OURS
-from tests.store.workers import A, cancel, end, migrate, open_store, task
+from tests.store.workers import A, cancel, counts, end, migrate, open_store, task
 
 
 def columns(url: str, table: str = TASKS) -> dict[str, Row]:
@@ -160,7 +160,7 @@ async def test_prefix_and_name_are_those_of_the_old_table(mysql_url: str, prefix
         before = plugin.answers()
         store = await open_store(mysql_url, table_prefix=prefix, table_name=name)
         try:
-            assert (await store.reading.counts())["pending"] == 4
+            assert (await counts(store))["pending"] == 4
             assert (await store.tasks.claim(task("waiting"), A, 0)).claim is not None
             assert (await store.tasks.claim(task("new"), A, 0)).claim is not None
         finally:
@@ -229,7 +229,7 @@ async def test_columns_that_are_missing_are_added(mysql_url: str, plugin: Plugin
             claim = (await store.tasks.claim(task(task_id), A, 0)).claim
             assert claim is not None
             await end(store, claim, Succeeded({"w": 1}))
-        assert (await store.reading.counts())["success"] == 8
+        assert (await counts(store))["success"] == 8
     finally:
         await store.close()
     rows = plugin.run("SELECT id FROM {table} WHERE created_at > NOW() - INTERVAL 1 MINUTE AND created_at <= NOW()")

@@ -15,7 +15,7 @@ from gridsidecar.store import RowRejected
 from gridsidecar.store.retention import Retention
 from gridsidecar.task import Callback, Failed, Message, Succeeded
 from tests.store.direct import LONG_AGO, TASKS
-from tests.store.workers import QUEUE, A, B, Two, alarm, end, no_changes_of, task
+from tests.store.workers import QUEUE, A, B, Two, alarm, end, listed, no_changes_of, task
 
 UNREADABLE: dict[str, dict[str, Any]] = {
     "headers are cut": {"headers": "{bad"},
@@ -249,7 +249,7 @@ async def test_people_see_all_tasks(two: Two) -> None:
     two.rows.set("odd", data=deep, callback_data="{bad", checkpoint="\x00", headers="{bad")
     if not two.rows.is_mysql:  # whose columns hold anything
         two.rows.set("odd", created_at=5, progress="much", next_run_at="soon", retry_count=b"\xff")
-    assert len(await two.a.reading.tasks()) == 3
+    assert len(await listed(two.a)) == 3
     shown = await two.a.reading.get("odd")
     assert shown is not None
     assert shown["data"] == deep

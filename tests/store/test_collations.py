@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from gridsidecar.lifecycle import Insert
-from gridsidecar.task import Callback, Failed, Succeeded
+from gridsidecar.task import Callback, Failed, Status, Succeeded
 from tests.store.direct import TASKS, Direct
 from tests.store.plugin import SHAPES, Plugin
-from tests.store.workers import A, Two, end, migrate, open_store, task
+from tests.store.workers import A, Two, end, listed, migrate, open_store, task
 
 OTHER = "CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
 
@@ -47,7 +47,9 @@ async def assert_works(url: str) -> None:
             )
         two.rows.make_overdue("задача")
         assert await store.reading.owed() == 2
-        assert [row["task_id"] for row in await store.reading.tasks(task_type="тип", status="success")] == ["other"]
+        assert [row["task_id"] for row in await listed(store, task_types=("тип",), statuses=(Status.SUCCESS,))] == [
+            "other"
+        ]
         assert len(await store.leases.overdue(judge_others=True)) == 1
         assert len((await store.outbox.take(30)).callbacks) == 1
         assert await store.outbox.replay("задача") == 0

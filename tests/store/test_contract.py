@@ -12,7 +12,7 @@ from gridsidecar.lifecycle import Begin, Insert
 from gridsidecar.steering import Reopening
 from gridsidecar.task import Callback, Claim, Message, Progress, Report, Succeeded
 from tests.store.direct import TASKS
-from tests.store.workers import BOOM, QUEUE, A, B, Two, decided, end, task
+from tests.store.workers import BOOM, QUEUE, A, B, Two, counts, decided, end, task
 
 PROMISED = [
     *("id", "task_type", "status", "data", "result", "error_message", "progress", "retry_count", "max_retry_count"),
@@ -212,11 +212,11 @@ async def test_get_shows_what_another_program_wrote_there(two: Two) -> None:
 
 
 async def test_counts_by_status(two: Two) -> None:
-    assert await two.a.reading.counts() == {}
+    assert await counts(two.a) == {}
     await two.ended()
     for name in ("u", "v"):
         await two.a.tasks.claim(task(name), B, 0)
-    assert await two.a.reading.counts() == {"success": 1, "running": 2}
+    assert await counts(two.a) == {"success": 1, "running": 2}
 
 
 async def test_owed_counts_what_only_the_store_would_bring_back(two: Two) -> None:

@@ -16,13 +16,13 @@ from tests.conftest import execute_on_server
 from tests.store.adversary import ClearTextServer
 from tests.store.direct import TASKS, Direct, Row, changed
 from tests.store.migrating import migrate_at_once
-from tests.store.workers import BOOM, A, end, open_store, task
+from tests.store.workers import BOOM, A, counts, end, open_store, task
 
 OURS = {TASKS} | {
     f"{TASKS}_{side}"
     for side in (
         *("attempts", "callbacks", "workers", "schema_version", "owed_work"),
-        *("operations", "operation_ids", "pauses", "rates", "output"),
+        *("operations", "operation_ids", "pauses", "rates", "output", "minutes"),
     )
 }
 
@@ -91,7 +91,7 @@ async def test_using_an_empty_database_without_migrating_is_refused(store_url: s
         with pytest.raises(AccessRefused, match=TASKS):
             await store.tasks.claim(task(), A, 0)
         with pytest.raises(AccessRefused, match=f"{TASKS}.*`gridsidecar migrate`"):
-            await store.reading.counts()
+            await store.counting.by_status()
     finally:
         await store.close()
 
@@ -126,7 +126,7 @@ async def test_two_installations_share_a_database_and_no_task(store_url: str) ->
         assert (await one.tasks.claim(task(), A, 0)).claim is not None
         assert await two.reading.get("t") is None
         assert (await two.tasks.claim(task(), A, 0)).claim is not None
-        assert await one.reading.counts() == await two.reading.counts() == {"running": 1}
+        assert await counts(one) == await counts(two) == {"running": 1}
     finally:
         await one.close()
         await two.close()

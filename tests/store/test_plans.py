@@ -6,15 +6,19 @@ import asyncio
 import re
 import secrets
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from msgspec.structs import replace
 
+from gridsidecar.store import Position, Wanted
 from gridsidecar.store.choosing import Filter, statement
+from gridsidecar.store.listing import SCAN_OF_INDEX, last_looked_at, listed
 from gridsidecar.store.queries import TableNames, load_queries
+from gridsidecar.store.ways import Way, parameters, way_of_ids, way_to
 from gridsidecar.task import Status
 from tests.conftest import execute_on_server
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
@@ -79,7 +83,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     **dict.fromkeys(["untold", "untold_locked"], BY_CHECK),
     **dict.fromkeys(["wake_workers", "cancels_of"], WORKER_BY_ID),
     "replay_dead_callbacks": {"callbacks": "dead"},
-    "counts": {"tasks": "status"},
+    "place_of": BY_ID,
     # Operations on many tasks.
     **dict.fromkeys(["operation_tasks", "operation_outcome", "forget_operation_ids"], OPERATION_BY_ID),
     **dict.fromkeys(["operation_outcomes", "operation_next"], BY_OUTCOME),
@@ -97,9 +101,10 @@ WRITTEN_ONLY = {
     "migrated",
     "insert_pause",
     "first_place",
+    "count_minute",
 }
 SMALL_OR_SELDOM = {
-    *("callbacks", "replay_callback", "tasks", "counts_by_type", "callback_counts"),  # people's questions about many
+    *("callbacks", "replay_callback", "callback_counts"),  # people's questions about many
     *("workers", "forget_workers"),  # a row for each worker
     # A row for each type that is paused, and for each handler with a rate.
     *("pauses", "pause_shared", "pause_locked", "pause_anew", "end_pause", "let_probe_through", "forget_pause"),
@@ -107,7 +112,10 @@ SMALL_OR_SELDOM = {
     *("tables", "schema_version", "create_schema_version"),  # at the start
     *("operation", "operations", "forsaken_operations", "old_operations", "take_operation", "drive_operation"),
     *("leave_operation", "operation_collected", "operation_done", "stop_operation", "forget_operation"),  # few rows
-    *("tasks_chosen", "count_chosen"),  # only the beginning of a statement: see below
+    *("minutes_between", "minutes_series", "prune_minutes"),  # see below
+    # Only the beginnings of statements: see below.
+    *("tasks_chosen", "count_chosen", "tasks_listed", "keys_end", "took", "by_created", "by_status", "by_type"),
+    *("by_error", "by_last_error", "by_queue", "by_id"),
     *("owed", "oldest_pending", "callbacks_waiting"),  # whose plans are looked at below
 }
 ALIASES = {"t": "tasks", "w": "workers", "c": "callbacks", "a": "attempts"}
@@ -150,6 +158,8 @@ def filled(url: str) -> Direct:
         "_callbacks": {"task_id": name, "rerun": "0", "id": name, "attempt": "1", "queue": "'q'", "kind": "'http'",
                        "receiver": some("'h:80'", d05="'h:81'"), "body": "'{}'", "created_at": early,
                        "next_try_at": some("NULL", d00=early, d01=late), "dead": some("0", d04="1")},
+        "_minutes": {"minute": number, "queue": "'q'", "task_type": "'a'", "outcome": "'success'", "error_type": "''",
+                     "up_to_ms": "10", "n": "1", "seconds": "1"},
         "_output": {"task_id": name, "attempt": "1", "start": "0", "said_at": early, "bytes": "'x'"},
         "_operation_ids": {"operation": some("'old'", d00="'t100'", d01="'t100'"), "position": number, "task_id": name,
                            "outcome": some("'retried'", d01="NULL")},
@@ -165,7 +175,8 @@ def filled(url: str) -> Direct:
         tables.run(
             "ANALYZE TABLE "
             + ", ".join(
-                TASKS + side for side in ("", "_attempts", "_callbacks", "_workers", "_output", "_operation_ids")
+                TASKS + side
+                for side in ("", "_attempts", "_callbacks", "_workers", "_output", "_operation_ids", "_minutes")
             )
         )
     return tables
@@ -211,7 +222,7 @@ def test_what_a_filter_names_is_found_by_its_state_and_in_order(tables: Direct, 
     now = datetime(2026, 1, 1, tzinfo=UTC)
     some = Filter(statuses=(Status.FAILED,), queue="q", task_type="default", error_type="X", since=now, until=now)
     for chosen in (some, Filter(statuses=(Status.FAILED,), queue="q")):
-        text = statement(load_queries(dialect, TableNames(TASKS))[name], dialect, chosen, page=name == "tasks_chosen")
+        text = statement(load_queries(dialect, TableNames(TASKS))[name], chosen, page=name == "tasks_chosen")
         if tables.is_mysql:
             assert plan(tables, text.text) == {"tasks": "status"}
         else:  # which has no ids in its indexes, and sorts those of one moment
@@ -219,9 +230,157 @@ def test_what_a_filter_names_is_found_by_its_state_and_in_order(tables: Direct, 
             assert "_tasks_status (status=?" in found
 
 
+@pytest.mark.parametrize("name", ["minutes_between", "minutes_series", "prune_minutes"])
+def test_minutes_are_found_by_their_time(tables: Direct, name: str) -> None:
+    text = load_queries(dialect_of(tables), TableNames(TASKS))[name].text
+    if tables.is_mysql:
+        (row,) = tables.run(f"EXPLAIN FORMAT=TRADITIONAL {with_values(text, '')}".replace("%", "%%"))
+        assert (row["type"], row["key"]) == ("range", "PRIMARY")
+    else:
+        details = [row["detail"] for row in tables.run(f"EXPLAIN QUERY PLAN {with_values(text, '')}")]
+        assert any(f"SEARCH {TASKS}_minutes USING PRIMARY KEY (minute" in detail for detail in details)
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RANGE = {"since": NOW - timedelta(days=1), "until": NOW}
+PLACE = Position("2025-12-31 12:00:00.000", "t5")
+NAMED: dict[str, tuple[Wanted, set[str]]] = {  # questions, and the indexes that answer them
+    "none": (Wanted(), {"created"}),
+    "status": (Wanted(statuses=(Status.FAILED,)), {"status"}),
+    "statuses": (Wanted(statuses=(Status.PENDING, Status.FAILED)), {"status"}),
+    "type": (Wanted(task_types=("default",)), {"type"}),
+    "types and statuses": (Wanted(task_types=("a", "b"), statuses=(Status.FAILED, Status.SUCCESS)), {"type"}),
+    "queue": (Wanted(queue="q"), {"queue"}),
+    "error": (Wanted(error_type="Boom"), {"error", "last_error"}),
+}
+
+
+@pytest.mark.parametrize("after", [None, PLACE], ids=["first page", "next page"])
+@pytest.mark.parametrize("times", [{}, RANGE], ids=["ever", "range"])
+@pytest.mark.parametrize("name", NAMED)
+def test_named_questions_are_answered_by_an_index_alone(
+    tables: Direct, name: str, times: dict[str, datetime], after: Position | None
+) -> None:
+    """In the order in which it has them: nothing is sorted but the few of a page, and nothing else is read."""
+    wanted, indexes = NAMED[name]
+    wanted = replace(wanted, **times)
+    way = way_to(wanted, dialect_of(tables))
+    assert way.rest == ()
+    assert found_by(tables, way, wanted, after) == indexes
+
+
+def test_ids_that_begin_so_are_read_by_their_key(tables: Direct) -> None:
+    wanted = Wanted(id_prefix="t10", **RANGE)
+    way = way_of_ids(wanted, dialect_of(tables))
+    assert way.rest == ()
+    text = query_of(tables, way, wanted, None)
+    assert index_of_keys(tables, text) == {"PRIMARY"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "indexes"),
+    [
+        (Wanted(queue="q", statuses=(Status.FAILED,)), {"status"}),
+        (Wanted(queue="q", task_types=("a",)), {"type"}),
+        (Wanted(error_type="Boom", statuses=(Status.FAILED,)), {"error", "last_error"}),
+        (Wanted(task_types=tuple("abcdefghij")), {"created"}),
+        (Wanted(id_prefix="t"), {"created"}),
+    ],
+)
+def test_others_look_at_so_many_rows_of_an_index_and_no_more(tables: Direct, wanted: Wanted, indexes: set[str]) -> None:
+    way = way_to(wanted, dialect_of(tables))
+    assert way.rest
+    queries = load_queries(dialect_of(tables), TableNames(TASKS))
+    text = last_looked_at(queries, dialect_of(tables), way, wanted, PLACE).text
+    assert index_of_keys(tables, text) == indexes
+    for share in re.findall(r"OFFSET (\d+)", text):
+        assert int(share) * len(way.branches) <= SCAN_OF_INDEX
+
+
+def dialect_of(tables: Direct) -> str:
+    return "mysql" if tables.is_mysql else "sqlite"
+
+
+def query_of(tables: Direct, way: Way, wanted: Wanted, after: Position | None) -> str:
+    queries = load_queries(dialect_of(tables), TableNames(TASKS))
+    return listed(queries, dialect_of(tables), way, wanted, after, None).text
+
+
+def found_by(tables: Direct, way: Way, wanted: Wanted, after: Position | None) -> set[str]:
+    text = query_of(tables, way, wanted, after)
+    beginnings = re.findall(r"SELECT t\.id, t\.created_at FROM .*? LIMIT :limit", text)
+    assert beginnings
+    for one in beginnings:  # each by itself: the server sorts the few that all of them have found
+        assert_in_order(tables, one)
+    return index_of_keys(tables, text)
+
+
+def assert_in_order(tables: Direct, text: str) -> None:
+    if tables.is_mysql:
+        (row,) = tables.run(f"EXPLAIN FORMAT=TRADITIONAL {with_all_values(text)}")
+        if "Impossible WHERE" in (row["Extra"] or ""):  # a state that only an adopted table can hold
+            return
+        assert "filesort" not in (row["Extra"] or ""), (text, row)
+        assert "Using index" in row["Extra"], (text, row)
+        assert row["type"] != "ALL", (text, row)
+        return
+    details = [row["detail"] for row in tables.run(f"EXPLAIN QUERY PLAN {with_all_values(text)}")]
+    assert len(details) == 1, (text, details)
+    assert "USING COVERING INDEX" in details[0], (text, details)
+
+
+def index_of_keys(tables: Direct, text: str) -> set[str]:
+    """The indexes by which the keys are found; the rows themselves are read by their ids."""
+    if tables.is_mysql:
+        rows = tables.run(f"EXPLAIN FORMAT=TRADITIONAL {with_all_values(text)}".replace("%", "%%"))
+        inner = [row for row in rows if row["table"] == "t" and row["select_type"] != "PRIMARY"]
+        return {mysql_index(str(row["key"])) for row in inner}
+    details = [row["detail"] for row in tables.run(f"EXPLAIN QUERY PLAN {with_all_values(text)}")]
+    found = [re.match(r"(?:SEARCH|SCAN) t USING (?:COVERING )?INDEX (\w+)(?: \((.*)\))?", one) for one in details]
+    return {
+        listed_index(match[1])
+        for match in found
+        if match and match[2] != "id=?"  # the rows of what was found
+    }
+
+
+def listed_index(name: str) -> str:
+    return "PRIMARY" if name.startswith("sqlite_autoindex") else name.removeprefix(f"{TASKS}_")
+
+
+def with_all_values(text: str) -> str:
+    values = {name: literal(value) for name, value in (parameters(Wanted()) | VALUES).items() if value is not None}
+    return re.sub(r"(?<!:):([a-z_]+)", lambda match: values[match[1]], text)
+
+
+VALUES = {
+    **{f"type_{letter}": letter for letter in "abcdefghij"},
+    "queue": "q",
+    "error_type": "Boom",
+    "since": "2025-12-30 00:00:00.000",
+    "until": "2026-01-01 00:00:00.000",
+    "at": PLACE.created_at,
+    "after": PLACE.id,
+    "prefix": "t10%",
+    "prefix_from": "t10",
+    "prefix_to": "t11",
+    "limit": 51,
+    "scan": 100,
+}
+
+
+def literal(value: object) -> str:
+    return str(value) if isinstance(value, int) else f"'{value}'"
+
+
 def without_such_index(tables: Direct) -> dict[str, dict[str, str]]:
-    """SQLite's few workers have no index but the primary key."""
-    return {} if tables.is_mysql else {"gone_workers": HOT["gone_workers"] | {"workers": ""}}
+    """SQLite's few workers have no index but the primary key; and it takes the longest index that there is."""
+    if tables.is_mysql:
+        return {}
+    return {
+        "gone_workers": HOT["gone_workers"] | {"workers": ""},
+        "running_of_type": HOT["running_of_type"] | {"tasks": "type"},
+    }
 
 
 def plan(tables: Direct, text: str) -> dict[str, str]:
@@ -293,7 +452,7 @@ def with_values(text: str, ids: str) -> str:
         **dict.fromkeys(["limit", "age", "lease", "gap", "grace", "delay"], "100"),
         **dict.fromkeys(["rerun", "tries", "crashes", "cancel_requested", "beats_cancel", "refused", "given_up"], "0"),
         **dict.fromkeys(["start", "since"], "100000"),
-        **dict.fromkeys(["before", "part"], "200000"),
+        **dict.fromkeys(["before", "part", "step"], "200000"),
         "attempt": "1",
         "status": "'running'",
         "worker_id": "'w1'",

@@ -11,7 +11,7 @@ from gridsidecar.lifecycle import Begin, Close, Insert, Reception, Resume, Wait
 from gridsidecar.steering import Steered
 from gridsidecar.store import HeldRow
 from gridsidecar.task import Cancelled, Claim, Failed, Progress, Report, Status, Succeeded, Task
-from tests.store.workers import BOOM, A, B, Two, decided, end, nudge, retry_by_hand, task, worker
+from tests.store.workers import BOOM, A, B, Two, counts, decided, end, nudge, retry_by_hand, task, worker
 
 L = TypeVar("L")
 R = TypeVar("R")
@@ -57,7 +57,7 @@ async def test_concurrent_claims_of_a_new_deferred_id_insert_it_once(two: Two) -
         )
     )
     assert [one.claim for one in received] == [None] * (2 * len(MANY))
-    assert await two.a.reading.counts() == {"pending": len(MANY)}
+    assert await counts(two.a) == {"pending": len(MANY)}
 
 
 async def test_concurrent_claims_of_a_due_row_begin_one_attempt(two: Two) -> None:

@@ -12,7 +12,7 @@ from gridsidecar.config.settings import StoreSettings
 from gridsidecar.lifecycle import Begin, Insert, Me, decide
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.steering import Steered
-from gridsidecar.store import OpenStore, Received, make_store
+from gridsidecar.store import OpenStore, Received, Wanted, make_store
 from gridsidecar.task import Claim, Failed, Message, Outcome, Progress, Report, Status, Succeeded, Task, Transition
 from tests.store.direct import TASKS, Direct
 
@@ -45,6 +45,16 @@ async def retry_by_hand(store: OpenStore, task_id: str) -> Message | None:
 
 async def migrate(url: str, **settings: Any) -> None:
     await (await open_store(url, **settings)).close()
+
+
+async def listed(store: OpenStore, **wanted: Any) -> list[dict[str, Any]]:
+    """The newest tasks."""
+    return (await store.listing.page(Wanted(**wanted), limit=200)).tasks
+
+
+async def counts(store: OpenStore) -> dict[str, int]:
+    """Tasks by their state."""
+    return {status.value: count.n for status, count in (await store.counting.by_status()).items()}
 
 
 def task(task_id: str = "t", *, fields: dict[str, Any] | None = None, **properties: Any) -> Task:

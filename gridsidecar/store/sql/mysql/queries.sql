@@ -388,10 +388,10 @@ FROM {tasks} FORCE INDEX (PRIMARY) WHERE id IN :ids AND status = 'pending' ORDER
 
 -- name: tasks_chosen
 -- The beginning of a statement: what is chosen follows.
-SELECT t.id, t.created_at FROM {tasks} t
+SELECT t.id, t.created_at FROM {tasks} t FORCE INDEX (ix_status)
 
 -- name: count_chosen
-SELECT COUNT(*) AS n FROM {tasks} t
+SELECT COUNT(*) AS n FROM {tasks} t FORCE INDEX (ix_status)
 
 -- name: insert_operation
 INSERT INTO {operations} (id, kind, queue, asked, spread, total, collected, created_at, driver, driven_until)
@@ -498,22 +498,44 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
   TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in
 FROM {tasks} t FORCE INDEX (PRIMARY) WHERE t.id IN :ids
 
--- name: tasks
+-- name: tasks_listed
+-- What stands for (keys) is built of what is asked, from the beginnings that follow; `at` is exact to the microsecond.
 SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_count, t.max_retry_count, t.attempt,
   t.error_message, t.error_type, t.last_error_type, t.created_at, t.updated_at, t.started_at, t.completed_at, t.queue,
-  TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in
-FROM {tasks} t
-WHERE (:status IS NULL OR t.status = :status OR (:status = 'pending' AND (t.status IS NULL OR t.status = '')))
-  AND (:task_type IS NULL OR t.task_type = :task_type) AND (:since IS NULL OR t.created_at >= :since)
-ORDER BY t.created_at DESC, t.id LIMIT :limit
+  TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in, CAST(k.created_at AS CHAR) AS at
+FROM (keys) k STRAIGHT_JOIN {tasks} t FORCE INDEX (PRIMARY) ON t.id = k.id
+ORDER BY k.created_at DESC, k.id DESC LIMIT :limit
 
--- name: counts
-SELECT status, COUNT(*) AS n FROM {tasks} GROUP BY status
+-- name: place_of
+SELECT CAST(t.created_at AS CHAR) AS at FROM {tasks} t WHERE t.id = :id
 
--- name: counts_by_type
-SELECT task_type, COALESCE(NULLIF(status, ''), 'pending') AS status, COUNT(*) AS n,
-  AVG(TIMESTAMPDIFF(MICROSECOND, started_at, completed_at) / 1000000) AS seconds
-FROM {tasks} WHERE (:since IS NULL OR created_at >= :since) GROUP BY 1, 2 ORDER BY 1, 2
+-- name: keys_end
+SELECT CAST(k.created_at AS CHAR) AS at, k.id FROM (keys) k ORDER BY k.created_at DESC, k.id DESC LIMIT 1
+
+-- name: by_created
+FROM {tasks} t FORCE INDEX (ix_created)
+
+-- name: by_status
+FROM {tasks} t FORCE INDEX (ix_status)
+
+-- name: by_type
+FROM {tasks} t FORCE INDEX (ix_type)
+
+-- name: by_error
+FROM {tasks} t FORCE INDEX (ix_error)
+
+-- name: by_last_error
+FROM {tasks} t FORCE INDEX (ix_last_error)
+
+-- name: by_queue
+FROM {tasks} t FORCE INDEX (ix_queue)
+
+-- name: by_id
+FROM {tasks} t FORCE INDEX (PRIMARY)
+
+-- name: took
+-- Whose time is meant stands for (tasks).
+SELECT AVG(TIMESTAMPDIFF(MICROSECOND, t.started_at, t.completed_at) / 1000000) FROM (tasks) t
 
 -- name: workers
 SELECT w.id, w.name, w.queue, w.started_at, w.expires_at, w.expires_at > UTC_TIMESTAMP(3) AS alive,
@@ -626,3 +648,20 @@ WHERE queue = :queue AND handler = :handler
 -- name: pace_start
 UPDATE {rates} SET paced_at = GREATEST(paced_at, UTC_TIMESTAMP(6)) + INTERVAL ROUND(:interval * 1000000) MICROSECOND
 WHERE queue = :queue AND handler = :handler
+
+-- name: count_minute
+INSERT INTO {minutes} (minute, queue, task_type, outcome, error_type, up_to_ms, n, seconds)
+VALUES (:minute, :queue, :task_type, :outcome, :error_type, :bound, :n, :seconds)
+ON DUPLICATE KEY UPDATE n = n + :n, seconds = seconds + :seconds
+
+-- name: minutes_between
+-- What a queue or a type must be is put in where it is asked for.
+SELECT task_type, outcome, error_type, up_to_ms, SUM(n) AS n, SUM(seconds) AS seconds FROM {minutes}
+WHERE minute >= :since AND minute < :until GROUP BY 1, 2, 3, 4
+
+-- name: minutes_series
+SELECT minute - minute % :step AS at, outcome, up_to_ms, SUM(n) AS n, SUM(seconds) AS seconds FROM {minutes}
+WHERE minute >= :since AND minute < :until GROUP BY 1, 2, 3
+
+-- name: prune_minutes
+DELETE FROM {minutes} WHERE minute < :before ORDER BY minute LIMIT :limit

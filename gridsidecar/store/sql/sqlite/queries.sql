@@ -387,10 +387,10 @@ FROM {tasks} WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'pend
 
 -- name: tasks_chosen
 -- The beginning of a statement: what is chosen follows.
-SELECT t.id, t.created_at FROM {tasks} t
+SELECT t.id, t.created_at FROM {tasks} t INDEXED BY `{name}_status`
 
 -- name: count_chosen
-SELECT COUNT(*) AS n FROM {tasks} t
+SELECT COUNT(*) AS n FROM {tasks} t INDEXED BY `{name}_status`
 
 -- name: insert_operation
 INSERT INTO {operations} (id, kind, queue, asked, spread, total, collected, created_at, driver, driven_until)
@@ -497,21 +497,44 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in
 FROM {tasks} t WHERE t.id IN (SELECT value FROM json_each(:ids))
 
--- name: tasks
+-- name: tasks_listed
+-- What stands for (keys) is built of what is asked, from the beginnings that follow; `at` is exact to the microsecond.
 SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_count, t.max_retry_count, t.attempt,
   t.error_message, t.error_type, t.last_error_type, t.created_at, t.updated_at, t.started_at, t.completed_at, t.queue,
-  (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in
-FROM {tasks} t
-WHERE (:status IS NULL OR t.status = :status) AND (:task_type IS NULL OR t.task_type = :task_type)
-  AND (:since IS NULL OR t.created_at >= :since)
-ORDER BY t.created_at DESC, t.id LIMIT :limit
+  (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in, k.created_at AS at
+FROM (keys) k CROSS JOIN {tasks} t ON t.id = k.id
+ORDER BY k.created_at DESC, k.id DESC LIMIT :limit
 
--- name: counts
-SELECT status, COUNT(*) AS n FROM {tasks} GROUP BY status
+-- name: place_of
+SELECT t.created_at AS at FROM {tasks} t WHERE t.id = :id
 
--- name: counts_by_type
-SELECT task_type, status, COUNT(*) AS n, AVG((julianday(completed_at) - julianday(started_at)) * 86400) AS seconds
-FROM {tasks} WHERE (:since IS NULL OR created_at >= :since) GROUP BY task_type, status ORDER BY task_type, status
+-- name: keys_end
+SELECT k.created_at AS at, k.id FROM (keys) k ORDER BY k.created_at DESC, k.id DESC LIMIT 1
+
+-- name: by_created
+FROM {tasks} t INDEXED BY `{name}_created`
+
+-- name: by_status
+FROM {tasks} t INDEXED BY `{name}_status`
+
+-- name: by_type
+FROM {tasks} t INDEXED BY `{name}_type`
+
+-- name: by_error
+FROM {tasks} t INDEXED BY `{name}_error`
+
+-- name: by_last_error
+FROM {tasks} t INDEXED BY `{name}_last_error`
+
+-- name: by_queue
+FROM {tasks} t INDEXED BY `{name}_queue`
+
+-- name: by_id
+FROM {tasks} t INDEXED BY `sqlite_autoindex_{name}_1`
+
+-- name: took
+-- Whose time is meant stands for (tasks).
+SELECT AVG((julianday(t.completed_at) - julianday(t.started_at)) * 86400) FROM (tasks) t
 
 -- name: workers
 SELECT w.id, w.name, w.queue, w.started_at, w.expires_at, w.expires_at > {now} AS alive,
@@ -622,3 +645,21 @@ WHERE queue = :queue AND handler = :handler
 -- name: pace_start
 UPDATE {rates} SET paced_at = MAX(paced_at, julianday('now') * 86400) + :interval
 WHERE queue = :queue AND handler = :handler
+
+-- name: count_minute
+INSERT INTO {minutes} (minute, queue, task_type, outcome, error_type, up_to_ms, n, seconds)
+VALUES (:minute, :queue, :task_type, :outcome, :error_type, :bound, :n, :seconds)
+ON CONFLICT (minute, queue, task_type, outcome, error_type, up_to_ms) DO UPDATE SET n = n + :n, seconds = seconds + :seconds
+
+-- name: minutes_between
+-- What a queue or a type must be is put in where it is asked for.
+SELECT task_type, outcome, error_type, up_to_ms, SUM(n) AS n, SUM(seconds) AS seconds FROM {minutes}
+WHERE minute >= :since AND minute < :until GROUP BY 1, 2, 3, 4
+
+-- name: minutes_series
+SELECT minute - minute % :step AS at, outcome, up_to_ms, SUM(n) AS n, SUM(seconds) AS seconds FROM {minutes}
+WHERE minute >= :since AND minute < :until GROUP BY 1, 2, 3
+
+-- name: prune_minutes
+DELETE FROM {minutes} WHERE (minute, queue, task_type, outcome, error_type, up_to_ms) IN (SELECT minute, queue, task_type,
+  outcome, error_type, up_to_ms FROM {minutes} WHERE minute < :before ORDER BY minute LIMIT :limit)
