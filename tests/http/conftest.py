@@ -51,17 +51,15 @@ def problem(response: httpx.Response) -> tuple[int, str]:
 
 
 @pytest.fixture
-def serve(tables_url: str, request: pytest.FixtureRequest, tmp_path: Path) -> Serve:  # noqa: F811
+def serve(tables_url: str, tmp_path: Path) -> Serve:  # noqa: F811
     """`async with serve(token=…) as api`: with these keys of `http`."""
-    sqlite = tables_url.startswith("sqlite:")
-    broker = f"sqlite:///{tmp_path}/broker.db" if sqlite else request.getfixturevalue("amqp_url")
-    queue = QUEUE if sqlite else request.getfixturevalue("queue")
+    broker = f"sqlite:///{tmp_path}/broker.db"
 
     @asynccontextmanager
     async def serve(**http: Any) -> AsyncIterator[Served]:
         settings = Settings.model_validate(
             {
-                "broker": {"url": broker, "queue": queue},
+                "broker": {"url": broker, "queue": QUEUE},
                 "store": {"url": tables_url},
                 "handlers": {"default": {"command": ["true"]}},
                 "http": {"listen": "127.0.0.1:0", **http},
