@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from gridsidecar import wire
+from gridsidecar.wire.body import BodyRefused, body_text
+
 if TYPE_CHECKING:
     from gridsidecar.broker import QueueInfo
     from gridsidecar.config.settings import BrokerSettings
+    from gridsidecar.dead_letters import Letter
     from gridsidecar.store import Operation
+    from gridsidecar.store.minutes import Point
 
 Row = Mapping[str, Any]
 _LOG_COLUMNS = ("task_id", "log_head", "log_tail", "log_dropped")
@@ -93,4 +100,56 @@ def queue_object(info: QueueInfo, settings: BrokerSettings) -> dict[str, Any]:
         "delayed": {str(seconds): count for seconds, count in info.delayed.items()},
         "dead": info.dead,
         "dead_letter_queue": settings.dead_letters,
+    }
+
+
+def letter_object(letter: Letter) -> dict[str, Any]:
+    """One dead letter of a list."""
+    return {
+        "task_id": letter.task_id,
+        "message_id": letter.message_id,
+        "reason": letter.dead.reason,
+        "attempts": letter.dead.attempts,
+        "queue": letter.dead.queue,
+        "time": _iso_of(letter.dead.time),
+        "bytes": len(letter.dead.message.body),
+    }
+
+
+def letter_in_full(letter: Letter) -> dict[str, Any]:
+    """The same with properties and body: as text where it is text, inflated; and always byte for byte."""
+    return {
+        **letter_object(letter),
+        "properties": letter_properties(letter),
+        "body": letter_body(letter),
+        "body_base64": base64.b64encode(letter.dead.message.body).decode("ascii"),
+    }
+
+
+def _iso_of(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def letter_properties(letter: Letter) -> dict[str, Any]:
+    properties: dict[str, Any] = json.loads(wire.encode_properties(letter.dead.message))
+    return properties
+
+
+def letter_body(letter: Letter) -> str | None:
+    message = letter.dead.message
+    try:
+        return body_text(message, max(letter.max_bytes, len(message.body)))
+    except BodyRefused:
+        return None
+
+
+def point_object(point: Point) -> dict[str, Any]:
+    """What ended in one step of time with one outcome; seconds that their attempts took."""
+    shares = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99}
+    return {
+        "at": point.at.isoformat().replace("+00:00", "Z"),
+        "outcome": point.outcome,
+        "count": point.count,
+        "mean_s": round(point.seconds / point.count, 3) if point.count else None,
+        **{name: point.histogram.percentile(share) for name, share in shares.items()},
     }

@@ -12,9 +12,9 @@ from gridsidecar.cli.run import ConfigFile
 from gridsidecar.errors import EX_FAILED, EX_OK, ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from gridsidecar.cli.letters import Letter
     from gridsidecar.cli.parts import Part
     from gridsidecar.config.settings import BrokerSettings, Settings
+    from gridsidecar.dead_letters import Letter
 
 app = typer.Typer(
     help="Messages that were refused, and of tasks that failed for good: look at them, give them another chance.",
@@ -130,12 +130,14 @@ def _settings_of_list(config: str | None, url: str | None, queue: str | None) ->
 
 
 async def _list(all_settings: Settings, has_store: bool, limit: int, as_json: bool) -> None:
-    from gridsidecar.cli.letter_view import local_time, reason, summary
-    from gridsidecar.cli.letters import letters_of, states_of
+    from gridsidecar.cli.letter_view import local_time, reason
+    from gridsidecar.cli.letters import states_of
     from gridsidecar.cli.listing import print_listing
     from gridsidecar.cli.parts import connected
     from gridsidecar.cli.screen import clean, json_text, say
     from gridsidecar.cli.task_words import STYLES
+    from gridsidecar.dead_letters import letters_of
+    from gridsidecar.shapes import letter_object
 
     settings = all_settings.broker
     found: list[Letter] = []
@@ -149,7 +151,7 @@ async def _list(all_settings: Settings, has_store: bool, limit: int, as_json: bo
     states = await states_of(found, all_settings if has_store else None)
     if as_json:
         for letter, state in zip(found, states, strict=True):
-            print(json_text(summary(letter) | {"task_status": state}), flush=True)
+            print(json_text(letter_object(letter) | {"task_status": state}), flush=True)
     elif found:
         rows = [
             (clean(one.id), local_time(one.dead.time), f"{len(one.dead.message.body):,}", state or "", reason(one))
@@ -163,11 +165,13 @@ async def _list(all_settings: Settings, has_store: bool, limit: int, as_json: bo
 
 
 async def _show(settings: BrokerSettings, id_: str, as_json: bool) -> int:
-    from gridsidecar.cli.letter_view import facts, whole
-    from gridsidecar.cli.letters import letters_of, say_unknown
+    from gridsidecar.cli.letter_view import facts
+    from gridsidecar.cli.letters import say_unknown
     from gridsidecar.cli.listing import print_facts
     from gridsidecar.cli.parts import connected
     from gridsidecar.cli.screen import json_text
+    from gridsidecar.dead_letters import letters_of
+    from gridsidecar.shapes import letter_in_full
 
     shown = 0
     async with connected(settings) as broker, letters_of(broker, settings) as letters:
@@ -175,7 +179,7 @@ async def _show(settings: BrokerSettings, id_: str, as_json: bool) -> int:
             if id_ not in letter.ids:
                 continue
             if as_json:
-                print(json_text(whole(letter)), flush=True)
+                print(json_text(letter_in_full(letter)), flush=True)
             else:
                 print("\n" if shown else "", end="", flush=True)
                 print_facts(list(facts(letter)))
@@ -191,10 +195,11 @@ async def _dead(settings: BrokerSettings) -> int:
 
 
 async def _drop(all_settings: Settings, ids: set[str], succeeded: bool, as_json: bool) -> int:
-    from gridsidecar.cli.letter_view import summary
-    from gridsidecar.cli.letters import letters_of, say_unknown, task_states, wanted
+    from gridsidecar.cli.letters import say_unknown, task_states
     from gridsidecar.cli.parts import connected
     from gridsidecar.cli.screen import clean, json_text, say
+    from gridsidecar.dead_letters import letters_of, wanted
+    from gridsidecar.shapes import letter_object
 
     settings = all_settings.broker
     dropped, unknown = 0, set(ids)
@@ -208,6 +213,6 @@ async def _drop(all_settings: Settings, ids: set[str], succeeded: bool, as_json:
                 await letter.dead.remove()
                 unknown -= letter.ids
                 dropped += 1
-                print(json_text(summary(letter)) if as_json else clean(letter.id), flush=True)
+                print(json_text(letter_object(letter)) if as_json else clean(letter.id), flush=True)
     say(f"{dropped:,} dropped")
     return say_unknown(unknown, settings) if unknown else EX_OK

@@ -19,21 +19,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gridsidecar.config.settings import Settings
-    from gridsidecar.store import TypeCount
 
 BAR = 40  # columns of the terminal
 
 Figures = dict[str, Any]
-_NO_CALLBACKS = {"owed": 0, "dead": 0, "delivered": 0}
-_NONE: Figures = {
-    "tasks": [],
-    "statuses": {},
-    "at_least": [],
-    "callbacks": _NO_CALLBACKS,
-    "letters": _NO_CALLBACKS,
-    "workers": [],
-    "pauses": [],
-}
 
 
 def stats(
@@ -55,32 +44,10 @@ def stats(
 
 async def _read(settings: Settings, since: datetime | None) -> Figures:
     from gridsidecar.cli.parts import existing_store
-    from gridsidecar.shapes import in_utc
+    from gridsidecar.figures import NONE, read_figures
 
     async with existing_store(settings) as store:
-        if store is None:
-            return _NONE
-        statuses = await store.counting.by_status(since)
-        return {
-            "tasks": [_type_object(one) for one in await store.counting.by_type(since)],
-            "statuses": {status.value: count.n for status, count in statuses.items()},
-            "at_least": [status.value for status, count in statuses.items() if count.at_least],
-            "callbacks": await store.reading.callback_counts(),
-            "letters": await store.reading.letter_counts(),
-            "workers": [in_utc(worker) for worker in await store.reading.workers()],
-            "pauses": [in_utc(pause) for pause in await store.reading.pauses()],
-        }
-
-
-def _type_object(one: TypeCount) -> Figures:
-    """`at_least`: there are more, which were not counted."""
-    return {
-        "task_type": one.task_type,
-        "status": one.status.value,
-        "count": one.count.n,
-        "at_least": one.count.at_least,
-        "seconds": one.seconds,
-    }
+        return NONE if store is None else await read_figures(store, since)
 
 
 # -- for people -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,18 +15,22 @@ from gridsidecar.clock import Clock
 from gridsidecar.config.http import HttpSettings
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import ConfigError, Fault, GridSidecarError
+from gridsidecar.figures import read_figures
 from gridsidecar.health import Health
 from gridsidecar.http.access import Rules
 from gridsidecar.http.hiding import Hiding
 from gridsidecar.http.overview import Overview
 from gridsidecar.http.watch import Watch
+from gridsidecar.metrics.ended import EndedSince
 from gridsidecar.metrics.fleet import FleetFigures
 from gridsidecar.metrics.tally import Series
 from gridsidecar.operations import Driver
 from gridsidecar.store import Kind, NotDriven, OpenStore, Reading, make_store
+from gridsidecar.store.minutes import Tally
 from gridsidecar.telemetry import Readiness
 
 POOL = 4  # connections to the database
+FIGURES_HOLD = 5.0  # seconds
 LAST_WORK = 2.0  # seconds for what runs beside requests, when the server stops
 
 
@@ -57,7 +62,10 @@ class Api:
         self._beside: set[asyncio.Task[None]] = set()
         self.watch = Watch(self._store.reading.some, clock)
         queue = settings.broker.queue
-        self.shown = shown or Overview(FleetFigures(self._broker, self._reading, queue, clock), queue)
+        ended = EndedSince(self._ended_between, clock)
+        self.shown = shown or Overview(FleetFigures(self._broker, self._reading, queue, clock, ended), queue)
+        self._figures: tuple[float, dict[str, Any]] | None = None  # when they were read, and what they were
+        self._counting = asyncio.Lock()
 
     async def _reading(self) -> Reading:
         return (await self.store()).reading
@@ -68,6 +76,20 @@ class Api:
                 await self._store.open(migrate=self.settings.store.migrate)
                 self._store_is_open = True
         return self._store
+
+    async def _ended_between(self, since: datetime, until: datetime) -> list[Tally]:
+        return await (await self.store()).minutes.between(since, until, queue=self.settings.broker.queue)
+
+    async def figures(self, since: datetime | None) -> dict[str, Any]:
+        """Those that everybody asks for are read once for all of them."""
+        store = await self.store()
+        if since is not None:
+            return await read_figures(store, since)
+        async with self._counting:
+            now = self.clock.monotonic()
+            if self._figures is None or now - self._figures[0] > FIGURES_HOLD:
+                self._figures = (now, await read_figures(store))
+            return self._figures[1]
 
     @property
     def broker(self) -> Broker:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from starlette.requests import ClientDisconnect, Request
 
 from gridsidecar.http.problems import Problem, bad_request
+from gridsidecar.task import Status
 from gridsidecar.wire.fields import shown
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
@@ -155,7 +156,9 @@ class Members:
         if name not in self._values:
             return ()
         value = self._values[name]
-        items: Iterable[Any] = value if isinstance(value, list) else [value]
+        items: list[Any] = value if isinstance(value, list) else [value]
+        if not items:
+            raise bad_request(f"{name} [] must name at least one.")
         return tuple(self._read(name, item, read) for item in items)
 
     def _read(self, name: str, value: Any, read: Callable[[str], T]) -> T:
@@ -189,3 +192,10 @@ def flag(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError("must be true or false")
     return text == "true"
+
+
+def a_status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        raise ValueError(f"must be one of {', '.join(Status)}") from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
+from math import ceil
 from typing import Any
 
 from starlette.responses import Response
@@ -13,17 +15,40 @@ from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, any_text, flag, number
 from gridsidecar.http.problems import Problem, bad_request
-from gridsidecar.moments import later_of
-from gridsidecar.shapes import callback_object, in_utc, queue_object
+from gridsidecar.moments import later_of, moment_of, span_of
+from gridsidecar.shapes import callback_object, in_utc, point_object, queue_object
+from gridsidecar.store.minutes import KEPT
 from gridsidecar.task import LONGEST_TYPE
 
-REASON_LIMIT = 255  # characters
+MOST_STEPS = 2000  # of a series
 
 
 async def workers(api: Api, call: Call) -> Response:
     call.only()
     store = await api.store()
     return answer({"workers": [in_utc(row) for row in await store.reading.workers()]})
+
+
+async def stats(api: Api, call: Call) -> Response:
+    """How many tasks are where. Without `since` the same answer is given for a few seconds."""
+    call.only("since")
+    since = call.one("since", partial(moment_of, now=api.clock.now()))
+    return answer(await api.figures(since))
+
+
+async def series(api: Api, call: Call) -> Response:
+    """What ended over time, counted by the minute: by outcome, with percentiles of durations, in steps as large as
+    asked, or larger where there would be too many."""
+    call.only("since", "until", "step", "queue", "type")
+    now = api.clock.now()
+    until = min(call.one("until", partial(moment_of, now=now)) or now, now)
+    since = max(call.one("since", partial(moment_of, now=now)) or until - timedelta(hours=1), now - KEPT)
+    step = timedelta(seconds=call.one("step", partial(span_of, longest=86400.0)) or 60.0)
+    step = timedelta(minutes=ceil(max(step, (until - since) / MOST_STEPS) / timedelta(minutes=1)))
+    store = await api.store()
+    queue, task_type = call.one("queue", any_text), call.one("type", any_text)
+    points = await store.minutes.series(since, until, step, queue=queue, task_type=task_type)
+    return answer({"step_s": step.total_seconds(), "points": [point_object(point) for point in points]})
 
 
 async def queues(api: Api, call: Call) -> Response:
@@ -103,6 +128,8 @@ async def replay_dead(api: Api, call: Call) -> Response:
 
 
 ENDPOINTS = (
+    Endpoint("GET", "/v1/stats", Access.READ, stats),
+    Endpoint("GET", "/v1/stats/series", Access.READ, series),
     Endpoint("GET", "/v1/workers", Access.READ, workers),
     Endpoint("GET", "/v1/queues", Access.READ, queues),
     Endpoint("GET", "/v1/pauses", Access.READ, pauses),

@@ -12,7 +12,7 @@ from gridsidecar.http.access import Access
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
-from gridsidecar.http.call import Call, Members, any_text, number
+from gridsidecar.http.call import Call, Members, a_status, any_text, number
 from gridsidecar.http.problems import Problem, bad_request, unknown_task
 from gridsidecar.moments import moment_of, span_of
 from gridsidecar.shapes import operation_object
@@ -86,7 +86,7 @@ def _filter(kind: Kind, api: Api, given: Members | None) -> Filter:
     everything = given.flag("all")
     if everything == any(name in given for name in ("status", "type", "error_type", "since", "until")):
         raise bad_request("The filter must say something, or all: true and nothing else.")
-    statuses = given.texts("status", _status) or MEANT[kind]
+    statuses = given.texts("status", a_status) or MEANT[kind]
     if impossible := [status for status in statuses if status not in POSSIBLE[kind]]:
         raise bad_request(f"A {impossible[0]} task cannot be meant; there are {', '.join(POSSIBLE[kind])}.")
     now = api.clock.now()
@@ -98,13 +98,6 @@ def _filter(kind: Kind, api: Api, given: Members | None) -> Filter:
         since=given.text("since", partial(moment_of, now=now)),
         until=given.text("until", partial(moment_of, now=now)),
     )
-
-
-def _status(text: str) -> Status:
-    try:
-        return Status(text)
-    except ValueError:
-        raise ValueError(f"must be one of {', '.join(Status)}") from None
 
 
 # -- operations -------------------------------------------------------------------------------------------------------

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from starlette.responses import Response
 
 from gridsidecar import wire
+from gridsidecar.http import cursor
 from gridsidecar.http.access import Access
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
-from gridsidecar.http.call import Call, number, parsed
+from gridsidecar.http.call import Call, a_status, any_text, number, parsed
 from gridsidecar.http.problems import Problem, bad_request, unknown_task
+from gridsidecar.moments import moment_of
 from gridsidecar.shapes import attempt_object, in_utc, task_object
+from gridsidecar.store import Wanted
+from gridsidecar.store.listing import MOST
 from gridsidecar.task import Message, Status
 from gridsidecar.wire.new_task import BadTask, make_task
 
 CALLBACKS_SHOWN = 50
+
+
+async def list_tasks(api: Api, call: Call) -> Response:
+    """Tasks, newest first, without their data; `next` is the cursor of what follows. A page may have few tasks, or
+    none, and still go on."""
+    call.only("status", "type", "error_type", "queue", "since", "until", "id_prefix", "cursor", "limit")
+    moment = partial(moment_of, now=api.clock.now())
+    try:
+        wanted = Wanted(
+            statuses=tuple(dict.fromkeys(call.many("status", a_status))),
+            task_types=tuple(dict.fromkeys(call.many("type", any_text))),
+            error_type=call.one("error_type", any_text),
+            queue=call.one("queue", any_text),
+            since=call.one("since", moment),
+            until=call.one("until", moment),
+            id_prefix=call.one("id_prefix", any_text) or "",
+        )
+    except ValueError as error:
+        raise bad_request(f"{error}.") from None
+    limit, after = call.one("limit", number(1, MOST)) or 50, call.one("cursor", cursor.decoded)
+    store = await api.store()
+    page = await store.listing.page(wanted, after, limit)
+    tasks = await store.reading.with_pauses(page.tasks)
+    return answer({"tasks": [shown(api, task_object(task)) for task in tasks], "next": cursor.encoded(page.next)})
 
 
 async def show(api: Api, call: Call) -> Response:
@@ -117,6 +146,7 @@ def same_task(message: Message | None, fields: dict[str, Any], max_bytes: int) -
 
 
 ENDPOINTS = (
+    Endpoint("GET", "/v1/tasks", Access.READ, list_tasks),
     Endpoint("POST", "/v1/tasks", Access.CHANGE, submit),
     Endpoint("GET", "/v1/tasks/{task_id}", Access.READ, show),
     Endpoint("GET", "/v1/tasks/{task_id}/attempts", Access.READ, attempts),

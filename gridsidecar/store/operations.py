@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from enum import StrEnum
 from functools import partial
@@ -126,11 +127,13 @@ class Operations:
 
     async def take(self, operation: str) -> Operation:
         """Drive it from now on. `NotDriven` where that is not to be."""
+        if not is_operation_id(operation):
+            raise _unknown(operation)
         await self._database.batch([(self._queries["take_operation"], self._mine(operation))])
         (mine,) = await self._database.batch([(self._queries["drive_operation"], self._mine(operation))])
         known = await self.get(operation)
         if known is None:
-            raise NotDriven(f"there is no operation {operation}; `gridsidecar operations list` shows them")
+            raise _unknown(operation)
         if not mine:
             state = "has ended" if known.ended_at else "is being driven by another process"
             raise NotDriven(f"the operation {operation} {state}; `gridsidecar operations show {operation}` tells more")
@@ -142,6 +145,8 @@ class Operations:
 
     async def stop(self, operation: str) -> bool:
         """Have nobody go on with it: what is not done yet stays so. False where it has ended."""
+        if not is_operation_id(operation):
+            return False
         (stopped,) = await self._database.batch([(self._queries["stop_operation"], {"id": operation})])
         return bool(stopped)
 
@@ -203,6 +208,8 @@ class Operations:
     # -- looked at ----------------------------------------------------------------------------------------------------
 
     async def get(self, operation: str) -> Operation | None:
+        if not is_operation_id(operation):
+            return None
         rows = await self._database.fetch(self._queries["operation"], {"id": operation})
         return _operation(rows[0]) if rows else None
 
@@ -225,6 +232,15 @@ class Operations:
         for row in await self._database.fetch(self._queries["old_operations"], {"age": KEPT}):
             await self._database.batch([(self._queries["forget_operation_ids"], {"id": row["id"]})])
             await self._database.batch([(self._queries["forget_operation"], {"id": row["id"]})])
+
+
+def is_operation_id(text: str) -> bool:
+    """Whether an operation may be called so: a database need not compare other texts with its ids."""
+    return re.fullmatch(r"op_[0-9a-f]{16}", text) is not None
+
+
+def _unknown(operation: str) -> NotDriven:
+    return NotDriven(f"there is no operation {operation}; `gridsidecar operations list` shows them")
 
 
 def _operation(row: dict[str, Any]) -> Operation:

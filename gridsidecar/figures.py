@@ -1,0 +1,45 @@
+"""How many tasks are where, what is owed, and who works on it: the figures that people ask for first."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from gridsidecar.shapes import in_utc
+from gridsidecar.store import OpenStore
+
+_NO_CALLBACKS = {"owed": 0, "dead": 0, "delivered": 0}
+NONE: dict[str, Any] = {
+    "tasks": [],
+    "statuses": {},
+    "at_least": [],
+    "callbacks": _NO_CALLBACKS,
+    "letters": _NO_CALLBACKS,
+    "workers": [],
+    "pauses": [],
+}
+
+
+async def read_figures(store: OpenStore, since: datetime | None = None) -> dict[str, Any]:
+    """Of all queues: tasks created since then by type and status, and by status; `at_least` has those whose count is a
+    floor. Callbacks and `letters` (what failed tasks owe to the dead letters), workers, pauses. Raises what the store
+    raises."""
+    statuses = await store.counting.by_status(since)
+    return {
+        "tasks": [
+            {
+                "task_type": one.task_type,
+                "status": one.status.value,
+                "count": one.count.n,
+                "at_least": one.count.at_least,
+                "seconds": one.seconds,
+            }
+            for one in await store.counting.by_type(since)
+        ],
+        "statuses": {status.value: count.n for status, count in statuses.items()},
+        "at_least": [status.value for status, count in statuses.items() if count.at_least],
+        "callbacks": await store.reading.callback_counts(),
+        "letters": await store.reading.letter_counts(),
+        "workers": [in_utc(worker) for worker in await store.reading.workers()],
+        "pauses": [in_utc(pause) for pause in await store.reading.pauses()],
+    }

@@ -1,0 +1,109 @@
+"""Dead letters: list, show, replay, drop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from gridsidecar.dead_letters import Letter, Replay, letters_of, replay, wanted
+from gridsidecar.http.access import Access
+from gridsidecar.http.answers import answer
+from gridsidecar.http.api import Api
+from gridsidecar.http.app import Endpoint
+from gridsidecar.http.call import Call, any_text, number
+from gridsidecar.http.problems import Problem, bad_request
+from gridsidecar.shapes import letter_in_full, letter_object
+
+MOST_IDS = 500
+TOLD = 500  # letters whose outcome is in one answer
+
+
+async def letters(api: Api, call: Call) -> Response:
+    """The dead letters, oldest first, each with its task's status."""
+    call.only("limit")
+    limit = call.one("limit", number(1, 200)) or 50
+    found: list[Letter] = []
+    async with letters_of(api.broker, api.settings.broker) as dead:
+        async for letter in dead:
+            found.append(letter)
+            if len(found) > limit:
+                break
+    store = await api.store()
+    shown = []
+    for letter in found[:limit]:
+        newest = await store.output.newest(letter.task_id) if letter.task_id else None
+        shown.append(letter_object(letter) | {"task_status": newest and newest[0]})
+    return answer({"dead": shown, "more": len(found) > limit})
+
+
+async def letter(api: Api, call: Call) -> Response:
+    """The letters of one task_id or message_id, whole."""
+    call.only()
+    id_ = call.path("id")
+    async with letters_of(api.broker, api.settings.broker) as dead:
+        found = [_shown(api, one) async for one in dead if id_ in one.ids]
+    if not found:
+        raise _unknown(id_)
+    return answer({"dead": found})
+
+
+def _shown(api: Api, one: Letter) -> dict[str, Any]:
+    """Whole, but for what is to be hidden: a body that holds such a name is told as text alone."""
+    whole = letter_in_full(one)
+    hidden = {name: api.hiding.value(value) for name, value in whole.items() if name in ("body", "properties")}
+    if hidden["body"] != whole["body"]:
+        hidden["body_base64"] = None
+    return whole | hidden
+
+
+async def replay_letters(api: Api, call: Call) -> Response:
+    """Put letters back on the work queue: `{ids}`, or `{all: true}` for those of this queue."""
+    ids = await _meant(call)
+    store, broker = await api.store(), await api.open_broker()
+    told: list[dict[str, Any]] = []
+    counts = dict.fromkeys(Replay, 0)
+    unknown = set(ids)
+    async for one in replay(broker, store, api.settings.broker, ids):
+        unknown -= one.letter.ids
+        counts[one.outcome] += 1
+        if len(told) < TOLD:
+            told.append({"id": one.letter.id, "outcome": one.outcome, "detail": one.detail or None})
+    return answer({"outcomes": counts, "letters": told, "unknown": sorted(unknown)})
+
+
+async def drop_letters(api: Api, call: Call) -> Response:
+    """Remove letters for good: `{ids}`, or `{all: true}` for those of this queue."""
+    ids = await _meant(call)
+    dropped, unknown = 0, set(ids)
+    async with letters_of(api.broker, api.settings.broker) as dead:
+        async for one in dead:
+            if wanted(one, ids, api.settings.broker):
+                await one.dead.remove()
+                unknown -= one.ids
+                dropped += 1
+    return answer({"dropped": dropped, "unknown": sorted(unknown)})
+
+
+async def _meant(call: Call) -> set[str]:
+    """Ids; none means all of this queue."""
+    call.only()
+    asked = await call.fields("ids", "all")
+    ids = set(asked.texts("ids", any_text))
+    if bool(ids) == asked.flag("all"):
+        raise bad_request("Give ids of letters, or all: true.")
+    if len(ids) > MOST_IDS:
+        raise bad_request(f"At most {MOST_IDS} ids can be given at once.")
+    return ids
+
+
+def _unknown(id_: str) -> Problem:
+    return Problem(404, "unknown-letter", f"There is no dead letter {id_}.")
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/dead", Access.READ, letters),
+    Endpoint("POST", "/v1/dead/replay", Access.CHANGE, replay_letters),
+    Endpoint("POST", "/v1/dead/drop", Access.CHANGE, drop_letters),
+    Endpoint("GET", "/v1/dead/{id}", Access.READ, letter),
+)
