@@ -78,3 +78,61 @@ export class Permanent extends Error {
 /** Serve this process's tasks with one function, or with one for each task type (`default` takes the others).
  * Ends the process when there is no more to do. */
 export function run(handlers: Handler | Record<string, Handler>): Promise<never>;
+
+/** A task as the server has it. */
+export interface TaskInfo {
+  task_id: string;
+  task_type: string;
+  status: "pending" | "running" | "retrying" | "success" | "failed" | "cancelled";
+  /** 0 to 100. */
+  progress: number;
+  progress_message: string | null;
+  data?: any;
+  result?: any;
+  error_message: string | null;
+  error_type: string | null;
+  attempt: number;
+  [field: string]: any;
+}
+
+/** What the list of tasks may be narrowed to. */
+export interface TaskFilters {
+  status?: TaskInfo["status"] | TaskInfo["status"][];
+  type?: string | string[];
+  error_type?: string;
+  queue?: string;
+  /** `2h`, `7d` ago, or a time. */
+  since?: string;
+  until?: string;
+  id_prefix?: string;
+}
+
+export interface WaitOptions {
+  timeoutSeconds?: number;
+  onProgress?: (task: TaskInfo) => void;
+  signal?: AbortSignal;
+}
+
+/** Asks a sidecar's HTTP API. */
+export class TaskClient {
+  constructor(url: string, options?: { token?: string; timeoutSeconds?: number });
+  submit(message: { task_id?: string; task_type?: string; data?: Json; [field: string]: any }): Promise<string>;
+  status(taskId: string): Promise<TaskInfo>;
+  wait(taskId: string, options?: WaitOptions): Promise<TaskInfo>;
+  cancel(taskId: string): Promise<"cancelled" | "asked" | "noted">;
+  retry(taskId: string): Promise<void>;
+  logs(taskId: string, attempt?: number): Promise<string>;
+  tasks(filters?: TaskFilters): AsyncGenerator<TaskInfo>;
+  stats(): Promise<Record<string, any>>;
+}
+
+/** The server refused a request; `kind` names why: `unknown-task`, `wrong-state`, `task-exists`, … */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly kind: string;
+  readonly state?: string;
+  readonly problem: Record<string, any>;
+}
+
+/** The server does not answer, or not with what it should. */
+export class Unreachable extends Error {}

@@ -6,6 +6,7 @@ import { Context } from "./context.js";
 import { errorEvent, exitCodeOf, Permanent, Retry } from "./errors.js";
 import { messages, parse } from "./input.js";
 
+export { ApiError, TaskClient, Unreachable } from "./client.js";
 export { Permanent, Retry };
 
 const SDK = "node/0.1.0";

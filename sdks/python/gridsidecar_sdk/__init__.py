@@ -11,27 +11,36 @@ from gridsidecar_sdk.processor import TaskHandler, TaskProcessor
 
 if TYPE_CHECKING:
     from gridsidecar_sdk.async_producer import AsyncTaskProducer
+    from gridsidecar_sdk.client import ApiError, TaskClient, TaskInfo, Unreachable
     from gridsidecar_sdk.messages import NotSent
     from gridsidecar_sdk.producer import TaskProducer
 
 __version__ = "0.1.0"
 __all__ = [
+    "ApiError",
     "AsyncTaskProducer",
     "Context",
     "NotSent",
     "Permanent",
     "Retry",
     "Stopped",
+    "TaskClient",
     "TaskHandler",
+    "TaskInfo",
     "TaskProcessor",
     "TaskProducer",
+    "Unreachable",
     "run",
     "task",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """The producers are loaded when they are asked for: they need a client of RabbitMQ, handlers do not."""
+    """Producers and the client are loaded when they are asked for: handlers need neither."""
+    if name in ("ApiError", "TaskClient", "TaskInfo", "Unreachable"):
+        from gridsidecar_sdk import client
+
+        return getattr(client, name)
     if name == "TaskProducer":
         from gridsidecar_sdk.producer import TaskProducer
 

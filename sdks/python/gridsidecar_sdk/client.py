@@ -1,0 +1,240 @@
+"""Asks a sidecar's HTTP API: submit tasks, look at them, wait for them, cancel and retry them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import ssl
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+from urllib.parse import quote, urlencode, urlsplit
+
+from gridsidecar_sdk.encoding import to_json
+
+ENDED = ("success", "failed", "cancelled")
+LOOKS = (0.1, 0.2, 0.5, 1.0)  # seconds between looks at a task that is waited for; the last one stays
+PAGE = 100  # tasks
+_AGAIN = (502, 503, 504)
+
+
+class ApiError(Exception):
+    """The server refused a request. `kind` names why for programs (`unknown-task`, `wrong-state`, …), `state` is the
+    task's where that is the reason."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(str(problem.get("detail") or problem.get("title") or f"status {status}"))
+        self.status = status
+        self.kind = str(problem.get("type", "")).rpartition(":")[2]
+        self.state: Optional[str] = problem.get("state")
+        self.problem = dict(problem)
+
+
+class Unreachable(Exception):
+    """The server does not answer, or not with what it should."""
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """A task as the server has it; `fields` has everything that it said."""
+
+    task_id: str
+    task_type: str
+    status: str  # pending, running, retrying, success, failed, cancelled
+    progress: int  # 0 - 100
+    progress_message: Optional[str] = None
+    data: Any = None
+    result: Any = None
+    error: Optional[str] = None
+    error_type: Optional[str] = None
+    attempt: int = 0
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == "success"
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> TaskInfo:
+        return cls(
+            task_id=fields["task_id"],
+            task_type=fields["task_type"],
+            status=fields["status"],
+            progress=fields.get("progress") or 0,
+            progress_message=fields.get("progress_message"),
+            data=fields.get("data"),
+            result=fields.get("result"),
+            error=fields.get("error_message"),
+            error_type=fields.get("error_type"),
+            attempt=fields.get("attempt") or 0,
+            fields=fields,
+        )
+
+
+class TaskClient:
+    """One connection, which is opened anew when it is lost. For many threads, one after the other."""
+
+    def __init__(self, url: str, *, token: Optional[str] = None, timeout: float = 30.0) -> None:
+        """`url` is that of `http.listen` or of a proxy, with its base path; `timeout` in seconds, of each request."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no http:// or https:// address")
+        self._base = parts.path.rstrip("/")
+        self._headers = {"Accept": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=timeout, context=context
+            )
+        else:
+            self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> TaskClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    # -- one task -----------------------------------------------------------------------------------------------------
+
+    def submit(
+        self, data: Any = None, *, task_type: Optional[str] = None, task_id: Optional[str] = None, **fields: Any
+    ) -> str:
+        """Put a task on the queue; its id, which is made up where none is given. `fields` are further ones of the
+        message: `max_retry_count`, `defer_by`, `callback_url`, … The same id and message once more changes nothing;
+        another message under it is an `ApiError` of kind `task-exists`."""
+        message = {**fields, "task_id": task_id or uuid.uuid4().hex, "data": data}
+        if task_type is not None:
+            message["task_type"] = task_type
+        return str(self._ask("POST", "/v1/tasks", message)["task_id"])
+
+    def status(self, task_id: str) -> TaskInfo:
+        """`ApiError` of kind `unknown-task` where no worker has taken it yet."""
+        return TaskInfo.of(self._ask("GET", _path(task_id)))
+
+    def wait(
+        self, task_id: str, timeout: Optional[float] = None, on_progress: Optional[Callable[[TaskInfo], None]] = None
+    ) -> TaskInfo:
+        """The task when it has ended. `on_progress` hears of each change that is seen. Raises `TimeoutError` after so
+        many seconds; a server that is away is waited for until then."""
+        until = None if timeout is None else time.monotonic() + timeout
+        seen: object = None
+        look = 0
+        while True:
+            with contextlib.suppress(Unreachable):
+                task = self._known(task_id)
+                if task is not None:
+                    now = (task.status, task.progress, task.progress_message, task.attempt)
+                    if now != seen and on_progress is not None:
+                        on_progress(task)
+                    seen = now
+                    if task.ended:
+                        return task
+            pause = LOOKS[min(look, len(LOOKS) - 1)]
+            look += 1
+            if until is not None and time.monotonic() + pause > until:
+                raise TimeoutError(f"the task {task_id} has not ended within {timeout:g} s")
+            time.sleep(pause)
+
+    def _known(self, task_id: str) -> Optional[TaskInfo]:
+        try:
+            return self.status(task_id)
+        except ApiError as error:
+            if error.kind == "unknown-task" or error.status in _AGAIN:
+                return None
+            raise
+
+    def cancel(self, task_id: str) -> str:
+        """`cancelled`, `asked` (it runs, and ends within seconds) or `noted` (nobody has seen it: it will not run)."""
+        return str(self._ask("POST", f"{_path(task_id)}/cancel", {})["outcome"])
+
+    def retry(self, task_id: str) -> None:
+        """Run it again under the same id: what failed or was cancelled."""
+        self._ask("POST", f"{_path(task_id)}/retry", {})
+
+    def logs(self, task_id: str, attempt: Optional[int] = None) -> str:
+        """What its handler said so far, in the newest attempt or in this one."""
+        asked = {} if attempt is None else {"attempt": attempt}
+        return "".join(piece["text"] for piece in self._ask("GET", f"{_path(task_id)}/logs", query=asked)["pieces"])
+
+    # -- many ---------------------------------------------------------------------------------------------------------
+
+    def tasks(self, **filters: Any) -> Iterator[TaskInfo]:
+        """Tasks, newest first, without data and results, by `status`, `type` (one or a list), `error_type`, `queue`,
+        `since`, `until` (`2h`, or a time), `id_prefix`."""
+        query: dict[str, Any] = {"limit": PAGE, **{name: value for name, value in filters.items() if value is not None}}
+        while True:
+            page = self._ask("GET", "/v1/tasks", query=query)
+            yield from map(TaskInfo.of, page["tasks"])
+            if page["next"] is None:
+                return
+            query["cursor"] = page["next"]
+
+    def stats(self) -> dict[str, Any]:
+        """How many tasks are where, what is owed, who works, what is paused."""
+        return self._ask("GET", "/v1/stats")
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Optional[Mapping[str, Any]] = None,
+        query: Optional[Mapping[str, Any]] = None,
+    ) -> dict[str, Any]:
+        target = self._base + path + (f"?{urlencode(query, doseq=True)}" if query else "")
+        headers, payload = dict(self._headers), None
+        if body is not None:
+            headers["Content-Type"], payload = "application/json", to_json(body)
+        with self._lock:
+            try:
+                status, answer = self._sent(method, target, payload, headers)
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                raise Unreachable(f"{self._connection.host}:{self._connection.port}: {error}") from error
+        try:
+            said = json.loads(answer)
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            raise Unreachable(f"{self._connection.host}:{self._connection.port} answers {status}, and not with JSON")
+        if status >= 400:
+            raise ApiError(status, said)
+        return said
+
+    def _sent(
+        self, method: str, target: str, payload: Optional[bytes], headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """A connection that was kept may have been closed meanwhile: then once more on a new one. All that is asked may
+        be asked twice."""
+        kept = self._connection.sock is not None
+        try:
+            self._connection.request(method, target, payload, headers)
+            response = self._connection.getresponse()
+        except (ConnectionError, http.client.BadStatusLine):
+            self._connection.close()
+            if not kept:
+                raise
+            self._connection.request(method, target, payload, headers)
+            response = self._connection.getresponse()
+        return response.status, response.read()
+
+
+def _path(task_id: str) -> str:
+    return f"/v1/tasks/{quote(task_id, safe='')}"
