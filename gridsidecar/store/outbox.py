@@ -253,7 +253,7 @@ def _trace(properties: str | None) -> Trace | None:
     """Of a task's row; one that another program wrote may hold anything."""
     try:
         return Trace.of(wire.decode_properties(properties, b"").headers)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
 
 
