@@ -81,7 +81,7 @@ def operation_object(operation: Operation, outcomes: Mapping[str, int] | None = 
         "queue": operation.queue,
         "asked": operation.asked,
         "spread_s": operation.spread,
-        "state": "ended" if operation.ended_at else "running" if operation.driven else "waiting",
+        "state": operation.state,
         "tasks": operation.total if operation.collected else found,
         "collected": operation.collected,
         **({} if outcomes is None else {"done": found - outcomes.get("open", 0)}),
@@ -111,7 +111,7 @@ def letter_object(letter: Letter) -> dict[str, Any]:
         "reason": letter.dead.reason,
         "attempts": letter.dead.attempts,
         "queue": letter.dead.queue,
-        "time": _iso_of(letter.dead.time),
+        "time": iso(letter.dead.time),
         "bytes": len(letter.dead.message.body),
     }
 
@@ -126,7 +126,8 @@ def letter_in_full(letter: Letter) -> dict[str, Any]:
     }
 
 
-def _iso_of(moment: datetime | None) -> str | None:
+def iso(moment: datetime | None) -> str | None:
+    """A moment in UTC."""
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -30,6 +30,7 @@ from gridsidecar.store.minutes import Tally
 from gridsidecar.telemetry import Readiness
 
 POOL = 4  # connections to the database
+OPERATIONS_EVERY = 10.0  # seconds
 FIGURES_HOLD = 5.0  # seconds
 LAST_WORK = 2.0  # seconds for what runs beside requests, when the server stops
 
@@ -125,6 +126,22 @@ class Api:
                 telemetry.stumbled(error)
             with suppress(GridSidecarError):
                 await self._store.operations.leave(operation)
+
+    def look_after_operations(self) -> None:
+        """Go on with those of processes that are gone, as workers do where there are any."""
+        self._spawn(self._look_after_operations())
+
+    async def _look_after_operations(self) -> None:
+        while True:
+            try:
+                operations = (await self.store()).operations
+                forsaken = await operations.forsaken()
+                known = None if forsaken is None else await operations.get(forsaken)
+                if known is not None:
+                    await self._drive(known.id, await self.driver(known.kind))
+            except GridSidecarError:  # it is tried again in a moment
+                pass
+            await self.clock.sleep(OPERATIONS_EVERY)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

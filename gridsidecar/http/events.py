@@ -13,7 +13,6 @@ from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call
 from gridsidecar.http.problems import Problem, unknown_task
-from gridsidecar.http.tasks import shown
 from gridsidecar.shapes import task_object
 from gridsidecar.task import Status
 
@@ -48,9 +47,9 @@ async def _stream(api: Api, task_id: str, view: Any, seen: str) -> AsyncIterator
             return
         if str(view["rev"]) != seen:
             seen, quiet = str(view["rev"]), 0
-            yield _event("task", seen, shown(api, task_object(view)))
+            yield _event("task", seen, api.hiding.object(task_object(view)))
         if view["status"] in ENDED:
-            yield _event("end", seen, shown(api, task_object(view)))
+            yield _event("end", seen, api.hiding.object(task_object(view)))
             return
         quiet += 1
         if quiet % QUIET_LOOKS == 0:

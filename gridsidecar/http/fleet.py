@@ -16,7 +16,7 @@ from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, any_text, flag, number
 from gridsidecar.http.problems import Problem, bad_request
 from gridsidecar.moments import later_of, moment_of, span_of
-from gridsidecar.shapes import callback_object, in_utc, point_object, queue_object
+from gridsidecar.shapes import callback_object, in_utc, iso, point_object, queue_object
 from gridsidecar.store.minutes import KEPT
 from gridsidecar.task import LONGEST_TYPE
 
@@ -75,7 +75,7 @@ async def pause(api: Api, call: Call) -> Response:
     reason = asked.text("reason", any_text)
     store = await api.store()
     await store.pauses.pause(task_type, until, reason)
-    return answer({"task_type": task_type, "until_at": until and until.isoformat(), "reason": reason})
+    return answer({"task_type": task_type, "until_at": iso(until), "reason": reason})
 
 
 async def resume(api: Api, call: Call) -> Response:
@@ -104,7 +104,7 @@ async def callbacks(api: Api, call: Call) -> Response:
     wanted: dict[str, Any] = {"task_id": call.one("task_id", any_text), "dead": call.one("dead", flag)}
     store = await api.store()
     found = await store.outbox.all(**wanted, limit=call.one("limit", number(1, 200)) or 50)
-    return answer({"callbacks": [callback_object(row) for row in found]})
+    return answer({"callbacks": [api.hiding.object(callback_object(row)) for row in found]})
 
 
 async def replay_callback(api: Api, call: Call) -> Response:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gridsidecar.config.secrets import HIDDEN
+from gridsidecar.config.secrets import HIDDEN, masked_text
+
+# What stands behind a name: an end of its own quotes, which may be escaped, a sign, and the value. A list, an object,
+# an escaped text and whatever follows a colon without quotes are left out up to the end of their line.
+_VALUE = (
+    r"""([\\"']*\s*(?:=\s*|:\s*))"""
+    r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[\[{\\][^\n]*|(?<==)[^\s,;&}]+|[^\n]+)"""
+)
+TEXTS = ("error_message", "progress_message", "traceback", "stderr_tail", "notes", "last_error")
+VALUES = ("data", "result", "callback_data", "checkpoint", "properties", "body")
+URLS = ("url", "callback_url")
+LISTS = ("attempts", "callbacks")
 
 
 class Hiding:
@@ -14,20 +25,26 @@ class Hiding:
 
     def __init__(self, names: Sequence[str]) -> None:
         patterns = "|".join(re.escape(name).replace(r"\*", r"[\w.-]*") for name in names)
-        self._name = re.compile(rf"(?:{patterns})\Z", re.IGNORECASE) if names else None
-        # name=value, name: value, "name": "value"
-        self._in_text = (
-            re.compile(
-                rf"""(?<![\w.-])((?:{patterns})["']?\s*[=:]\s*)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,;&}}]+)""",
-                re.IGNORECASE,
-            )
-            if names
-            else None
-        )
+        self.active = bool(names)
+        self._name = re.compile(rf"(?:{patterns})\Z", re.IGNORECASE)
+        self._in_text = re.compile(rf"(?<![\w.-])({patterns}){_VALUE}", re.IGNORECASE)
+
+    def object(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A task, attempt, callback or dead letter as it may be shown: URLs without their passwords in any case."""
+        return {name: self._member(name, value) for name, value in row.items()}
+
+    def _member(self, name: str, value: Any) -> Any:
+        if value is None:
+            return None
+        if name in URLS:
+            return self.text(masked_text(value))
+        if name in LISTS:
+            return [self.object(row) for row in value]
+        return self.value(value) if name in TEXTS or name in VALUES else value
 
     def value(self, value: Any) -> Any:
         """A decoded JSON value without what is to be hidden."""
-        if self._name is None:
+        if not self.active:
             return value
         match value:
             case dict():
@@ -40,4 +57,4 @@ class Hiding:
 
     def text(self, text: str) -> str:
         """What a handler said."""
-        return text if self._in_text is None else self._in_text.sub(rf"\1{HIDDEN}", text)
+        return self._in_text.sub(rf"\1\2{HIDDEN}", text) if self.active else text

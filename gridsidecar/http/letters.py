@@ -49,12 +49,10 @@ async def letter(api: Api, call: Call) -> Response:
 
 
 def _shown(api: Api, one: Letter) -> dict[str, Any]:
-    """Whole, but for what is to be hidden: a body that holds such a name is told as text alone."""
+    """Whole; where something of its body is hidden, not byte for byte."""
     whole = letter_in_full(one)
-    hidden = {name: api.hiding.value(value) for name, value in whole.items() if name in ("body", "properties")}
-    if hidden["body"] != whole["body"]:
-        hidden["body_base64"] = None
-    return whole | hidden
+    hidden = api.hiding.object(whole)
+    return hidden if hidden["body"] == whole["body"] else hidden | {"body_base64": None}
 
 
 async def replay_letters(api: Api, call: Call) -> Response:

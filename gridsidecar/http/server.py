@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,11 @@ from gridsidecar import telemetry
 from gridsidecar.config.http import HttpSettings
 from gridsidecar.errors import EX_CONFIG, GridSidecarError
 
-MOST_CONNECTIONS = 1200  # at a time; further ones are answered 503
+MOST_CONNECTIONS = 1200  # at a time; with more, those that nothing is written on are closed
+LEAST_CONNECTIONS = 16
+FILES_OF_TASKS = 256  # files that are left to the rest of this process
 HEADER_LIMIT = 32 * 1024  # bytes
-HEADER_TIME = 10.0  # seconds that a client may take until its request is there
+REQUEST_TIME = 10.0  # seconds that a client may take for the headers of a request, or for what is left of its body
 IDLE_TIME = 15  # seconds that a connection is kept without a request
 BACKLOG = 256
 
@@ -45,37 +48,56 @@ def listen(settings: HttpSettings) -> socket.socket:
 
 
 class _Connection(H11Protocol):
-    """One whose requests must be there in time: uvicorn waits for the rest of their headers for ever."""
+    """One whose requests must be there in time: uvicorn waits for the rest of their headers, and of their bodies once
+    it has answered, for ever."""
 
+    most: int  # connections
+    idle: dict[_Connection, None]  # those that no answer is written on, the longest first
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._wait_for_headers(True)
+        self.idle[self] = None
+        self._give_time(True)
+        if len(self.connections) > self.most:  # whoever comes is heard, be it a probe
+            next(iter(self.idle)).transport.abort()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._wait_for_headers(self._reads_headers)
+        self._give_time(self._unfinished)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.idle.pop(self, None)
 
     @property
-    def _reads_headers(self) -> bool:
-        """Some of a request's are there."""
-        return self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+    def _unfinished(self) -> bool:
+        """Some of a request's headers are there, or it is answered and some of its body is not."""
+        if self.conn.their_state is h11.IDLE:
+            return bool(self.conn.trailing_data[0])
+        return self.conn.their_state is h11.SEND_BODY and self.cycle.response_complete
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._wait_for_headers(self._reads_headers)
+        self.idle[self] = None
+        self._give_time(self._unfinished)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._wait_for_headers(False)
+        self.idle.pop(self, None)
+        self._give_time(False)
         super().connection_lost(exc)
 
-    def _wait_for_headers(self, wait: bool) -> None:
-        if wait and self._late is None:
-            self._late = self.loop.call_later(HEADER_TIME, self.transport.close)
-        elif not wait and self._late is not None:
+    def _give_time(self, limited: bool) -> None:
+        """Until it is closed; not more when something comes meanwhile."""
+        if limited and self._late is None:
+            self._late = self.loop.call_later(REQUEST_TIME, self.transport.close)
+        elif not limited and self._late is not None:
             self._late.cancel()
             self._late = None
+
+
+def most_connections() -> int:
+    """How many this process may have open: tasks need files, too."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(LEAST_CONNECTIONS, min(MOST_CONNECTIONS, (files - FILES_OF_TASKS) // 2))
 
 
 class _Server(uvicorn.Server):
@@ -92,7 +114,7 @@ class HttpServer:
         self._socket = listening
         config = uvicorn.Config(
             app,
-            http=_Connection,
+            http=type("Connection", (_Connection,), {"most": most_connections(), "idle": {}}),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -100,7 +122,6 @@ class HttpServer:
             server_header=False,
             date_header=True,
             proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS,
             h11_max_incomplete_event_size=HEADER_LIMIT,
             timeout_keep_alive=IDLE_TIME,
         )

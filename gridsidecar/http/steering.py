@@ -47,7 +47,7 @@ def problem_of(outcome: Steered, task_id: str, kind: Kind) -> Problem:
     detail = {
         Steered.NOT_SEEN: "It was cancelled before its message came; it can run again when that is here.",
         Steered.NO_MESSAGE: "Its row does not hold its message; submit it again.",
-        Steered.REFUSED_MESSAGE: "Its message was refused; replay its dead letter.",
+        Steered.REFUSED_MESSAGE: "Its message was refused; POST /v1/dead/replay sends its dead letter again.",
         Steered.UNREACHABLE: "An earlier system runs it and cannot be told; it is noted, should its message come back.",
         Steered.NOT_STORABLE: "The database refuses the change.",
     }.get(outcome, f"Task {task_id} is {state}: there is nothing to {kind}.")
@@ -71,7 +71,7 @@ async def _many(kind: Kind, api: Api, call: Call) -> Response:
         detail = f"The filter names {count:,} tasks by now, not {expected:,}."
         raise Problem(409, "count-changed", detail, count=count, expected_count=expected)
     driver = await api.driver(kind)
-    operation = await operations.begin(kind, filter_, spread)
+    operation = await operations.begin(kind, filter_, spread, expected)
     begun = await operations.get(operation)
     assert begun is not None
     api.drive(operation, driver)
@@ -119,11 +119,14 @@ async def operation(api: Api, call: Call) -> Response:
         raise _unknown_operation(call)
     after = call.one("after", number(0, 2**62))
     limit = call.one("limit", number(0, TASKS_SHOWN))
-    tasks = await store.operations.tasks(
-        known.id, -1 if after is None else after, TASKS_SHOWN if limit is None else limit
-    )
+    limit = TASKS_SHOWN if limit is None else limit
+    tasks = await store.operations.tasks(known.id, -1 if after is None else after, limit)
     counts = await store.operations.outcomes(known.id)
-    more: dict[str, Any] = {"outcomes": counts, "results": tasks, "next": tasks[-1]["position"] if tasks else None}
+    more: dict[str, Any] = {
+        "outcomes": counts,
+        "results": tasks,
+        "next": tasks[-1]["position"] if len(tasks) == limit > 0 else None,
+    }
     return answer(operation_object(known, counts) | more)
 
 

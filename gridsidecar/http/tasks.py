@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, a_status, any_text, number, parsed
 from gridsidecar.http.problems import Problem, bad_request, unknown_task
+from gridsidecar.http.said import said_from
 from gridsidecar.moments import moment_of
 from gridsidecar.shapes import attempt_object, in_utc, task_object
 from gridsidecar.store import Wanted
@@ -47,7 +50,9 @@ async def list_tasks(api: Api, call: Call) -> Response:
     store = await api.store()
     page = await store.listing.page(wanted, after, limit)
     tasks = await store.reading.with_pauses(page.tasks)
-    return answer({"tasks": [shown(api, task_object(task)) for task in tasks], "next": cursor.encoded(page.next)})
+    return answer(
+        {"tasks": [api.hiding.object(task_object(task)) for task in tasks], "next": cursor.encoded(page.next)}
+    )
 
 
 async def show(api: Api, call: Call) -> Response:
@@ -59,13 +64,7 @@ async def show(api: Api, call: Call) -> Response:
     if view is None:
         raise unknown_task(task_id)
     callbacks = await store.outbox.all(task_id=task_id, limit=CALLBACKS_SHOWN)
-    return answer(shown(api, task_object(view, await store.reading.attempts(task_id), callbacks)))
-
-
-def shown(api: Api, task: dict[str, Any]) -> dict[str, Any]:
-    """A task without the values that are to be hidden."""
-    hidden = ("data", "result", "callback_data", "checkpoint", "error_message", "progress_message", "traceback")
-    return {name: api.hiding.value(value) if name in hidden else value for name, value in task.items()}
+    return answer(api.hiding.object(task_object(view, await store.reading.attempts(task_id), callbacks)))
 
 
 async def attempts(api: Api, call: Call) -> Response:
@@ -75,7 +74,7 @@ async def attempts(api: Api, call: Call) -> Response:
     found = await store.reading.attempts(task_id)
     if not found and await store.output.newest(task_id) is None:
         raise unknown_task(task_id)
-    return answer({"attempts": [attempt_object(row) for row in found]})
+    return answer({"attempts": [api.hiding.object(attempt_object(row)) for row in found]})
 
 
 async def logs(api: Api, call: Call) -> Response:
@@ -84,7 +83,8 @@ async def logs(api: Api, call: Call) -> Response:
     store = await api.store()
     task_id = call.path("task_id")
     attempt = call.one("attempt", number(1, 2**31))
-    said = await store.output.said(task_id, attempt, call.one("since", number(0, 2**62)) or 0)
+    since = call.one("since", number(0, 2**62)) or 0
+    said = await said_from(store.output, api.hiding, task_id, attempt, since)
     if said is None:
         newest = await store.output.newest(task_id)
         if newest is None:
@@ -100,7 +100,7 @@ async def logs(api: Api, call: Call) -> Response:
                 "started_at": said.started_at,
                 "ended_at": said.ended_at,
                 "worker": said.worker,
-                "pieces": [{"text": api.hiding.text(piece.text), "left_out": piece.left_out} for piece in said.pieces],
+                "pieces": [{"text": piece.text, "left_out": piece.left_out} for piece in said.pieces],
                 "next": said.next,
                 "stderr_tail": said.stderr_tail and api.hiding.text(said.stderr_tail),
                 "status": said.status,
@@ -128,7 +128,7 @@ async def submit(api: Api, call: Call) -> Response:
         if not same_task(message, fields, api.settings.broker.max_message_bytes):
             detail = f"There is a task {task.task_id} already, made of another message."
             raise Problem(409, "task-exists", detail, state=known["status"])
-        return answer(shown(api, task_object(known)))
+        return answer(api.hiding.object(task_object(known)))
     broker = await api.open_broker()
     await broker.publish(task.message)
     return answer(
@@ -142,7 +142,12 @@ def same_task(message: Message | None, fields: dict[str, Any], max_bytes: int) -
     if message is None:
         return False
     known = wire.decode_task(message, max_bytes)
-    return not isinstance(known, wire.Refused) and known.fields == fields
+    return not isinstance(known, wire.Refused) and _canonical(known.fields) == _canonical(fields)
+
+
+def _canonical(fields: Mapping[str, Any]) -> str:
+    """1, 1.0 and true are equal in Python, and not what their sender means."""
+    return json.dumps(fields, sort_keys=True)
 
 
 ENDPOINTS = (

@@ -21,6 +21,7 @@ from gridsidecar.store.queries import Query
 from gridsidecar.store.steering import AT_ONCE, Outcomes, Steering
 
 LEASE = 30.0  # seconds without a sign of its driver until others go on with an operation
+EXPECTED = "expected_count"  # in what was asked
 KEPT = 7 * 86400.0  # seconds that an ended operation can still be looked at
 
 
@@ -50,6 +51,14 @@ class Operation(Struct, frozen=True, kw_only=True):
     created_at: str
     ended_at: str | None
 
+    @property
+    def state(self) -> str:
+        """`running`, `waiting` for somebody to go on, `ended`, or `count_changed`: it found another number of tasks
+        than was expected, and did nothing."""
+        if self.ended_at is None:
+            return "running" if self.driven else "waiting"
+        return "ended" if self.asked.get(EXPECTED, self.total) == self.total else "count_changed"
+
     def start_of(self, position: int) -> float:
         """Seconds from now until the task at this position is to start."""
         return max(0.0, self.spread * position / max(1, self.total) - self.age)
@@ -75,9 +84,11 @@ class Operations:
         """The ids of the tasks that it names right now, page by page."""
         return Choice(self._database, self._queries, filter_).pages()
 
-    async def begin(self, kind: Kind, filter_: Filter, spread: float = 0.0) -> str:
-        """An operation on what the filter names, driven by us; its id. `collect` is to follow."""
-        return await self._insert(kind, json.dumps(filter_.to_dict()), spread, ())
+    async def begin(self, kind: Kind, filter_: Filter, spread: float = 0.0, expected: int | None = None) -> str:
+        """An operation on what the filter names, driven by us; its id. `collect` is to follow. Where that finds another
+        number than is expected, it ends, and nothing is done."""
+        asked = filter_.to_dict() | ({} if expected is None else {EXPECTED: expected})
+        return await self._insert(kind, json.dumps(asked), spread, ())
 
     async def begin_with(self, kind: Kind, ids: Iterable[str], spread: float = 0.0) -> str:
         """An operation on these tasks, driven by us; its id."""
@@ -110,6 +121,9 @@ class Operations:
             total += len(page)
         params = self._mine(operation.id) | {"total": total}
         await self._database.batch([(self._queries["operation_collected"], params)])
+        if total != operation.asked.get(EXPECTED, total):
+            await self.stop(operation.id)
+            raise NotDriven(f"the operation {operation.id} found {total:,} tasks, and was to be about another number")
 
     async def _begin_anew(self, connection: Connection, operation: str) -> None:
         await self._drive(connection, operation)

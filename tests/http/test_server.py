@@ -78,7 +78,7 @@ async def test_requests_that_are_none(api: Served, sent: bytes, capfd: pytest.Ca
 
 
 async def test_clients_that_never_send_their_request(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEADER_TIME", 0.3)
+    monkeypatch.setattr(server, "REQUEST_TIME", 0.3)
     for sent in (
         b"",
         b"GET /v1/workers HTT",
@@ -138,3 +138,49 @@ def test_an_address_that_is_taken(tmp_path: Path) -> None:
 async def test_head(api: Served) -> None:
     answer = await api.client.head("/v1/workers")
     assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_more_connections_than_there_may_be(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds some without asking anything keeps nobody out."""
+    monkeypatch.setattr(server, "most_connections", lambda: 20)
+    async with serve() as api:
+        parts = urlsplit(api.url)
+        held = [await asyncio.open_connection(parts.hostname, parts.port) for _ in range(40)]
+        for _, writer in held:
+            writer.write(b"GET /livez HT")
+        for _ in range(3):
+            async with httpx.AsyncClient() as probe:
+                assert (await probe.get(f"{api.url}/livez")).status_code == 200
+        for _, writer in held:
+            writer.close()
+
+
+def test_connections_leave_files_to_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for files, connections in ((1024, 384), (100, 16), (1_048_576, 1200)):
+        monkeypatch.setattr(server.resource, "getrlimit", lambda _, files=files: (files, files))
+        assert server.most_connections() == connections
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])
+async def test_a_request_that_is_answered_and_never_ends(
+    api: Served, monkeypatch: pytest.MonkeyPatch, framing: bytes
+) -> None:
+    monkeypatch.setattr(server, "REQUEST_TIME", 0.5)
+    parts = urlsplit(api.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\n1\r\n")
+
+    async def drip() -> None:
+        while not writer.is_closing():
+            writer.write(b"x")
+            await asyncio.sleep(0.1)
+
+    dripping = asyncio.create_task(drip())
+    assert b"200 OK" in await asyncio.wait_for(reader.readline(), 5)
+    try:
+        await asyncio.wait_for(reader.read(), 5)
+    except ConnectionResetError:
+        pass
+    finally:
+        dripping.cancel()
+        writer.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from gridsidecar.store import Filter, Kind
+from gridsidecar.operations import Driver
+from gridsidecar.store import Filter, Kind, NotDriven
 from gridsidecar.task import Status, Succeeded
 from tests.http.conftest import Serve, Served, problem
 from tests.store.workers import BOOM, Two, cancel, end, task
@@ -77,14 +79,36 @@ async def test_a_dry_run_then_the_operation(api: Served, two: Two) -> None:
     assert problem(await api.post(f"/v1/operations/{operation}/stop")) == (409, "wrong-state")
 
 
-async def test_an_operation_whose_server_stops_is_left_to_others(serve: Serve, two: Two) -> None:
+async def test_more_tasks_than_expected_are_left_alone(two: Two) -> None:
+    await failed(two, "a", "b")
+    operation = await two.a.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"), expected=2)
+    await failed(two, "c")  # before it is known which tasks it is about
+    with pytest.raises(NotDriven, match="found 3 tasks"):
+        async for _ in Driver(two.a, None).drive(operation):
+            pass
+    known = await two.a.operations.get(operation)
+    assert known is not None
+    assert (known.state, await two.a.operations.outcomes(operation)) == ("count_changed", {"open": 3})
+    assert two.rows.run("SELECT COUNT(*) AS n FROM grid_async_task_tasks WHERE status = 'failed'")[0]["n"] == 3
+
+
+async def test_a_server_goes_on_with_what_another_one_left(serve: Serve, two: Two) -> None:
     await failed(two, *(f"t{number}" for number in range(3)))
-    # Its driver is gone before it has begun: what a server leaves that is stopped at the wrong moment.
     operation = await two.b.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"))
     await two.b.operations.leave(operation)
     async with serve() as api:
-        assert (await api.found(f"/v1/operations/{operation}"))["state"] == "waiting"
-        assert (await api.post(f"/v1/operations/{operation}/stop")).json()["state"] == "ended"
+        while (told := await api.found(f"/v1/operations/{operation}"))["state"] != "ended":
+            await asyncio.sleep(0.1)
+        assert told["outcomes"] == {"retried": 3}
+
+
+async def test_an_operation_is_stopped(api: Served, two: Two) -> None:
+    await failed(two, "t")
+    operation = await two.b.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"))
+    assert (await api.found(f"/v1/operations/{operation}"))["state"] == "running"
+    assert (await api.post(f"/v1/operations/{operation}/stop")).json()["state"] == "ended"
+    assert (await api.found(f"/v1/operations/{operation}"))["state"] == "ended"
+    assert problem(await api.post("/v1/operations/op_ä/stop")) == (404, "unknown-operation")
 
 
 @pytest.mark.parametrize(

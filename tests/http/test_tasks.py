@@ -10,7 +10,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from gridsidecar.task import News, Part, Progress, Report, Succeeded
+from gridsidecar.http.hiding import Hiding
+from gridsidecar.task import Callback, Failed, News, Part, Progress, Report, Succeeded
 from tests.http.conftest import Serve, Served, problem
 from tests.store.workers import BOOM, Two, decided, end, task
 
@@ -66,6 +67,50 @@ async def test_names_that_are_hidden(serve: Serve, two: Two) -> None:
         assert piece["text"] == 'password=*** {"api_key": ***} n=1\n'
 
 
+async def test_names_that_are_hidden_in_what_fails(serve: Serve, two: Two) -> None:
+    asked = Callback(url="http://u:secret1@example.com/x?password=secret2&n=1")
+    claim = await two.started(retries=0, message=task(fields={"callback": asked}))
+    report = Report(stderr_tail="Traceback: connect(password='secret3') failed", notes=("password=secret4",))
+    failed = Failed(error="connect(password='secret5') failed", error_type="X")
+    await two.a.tasks.commit(claim, decided(claim, failed), report, Progress())
+    async with serve(hide=["password"]) as api:
+        for path in ("/v1/tasks/t", "/v1/tasks/t/attempts", "/v1/tasks/t/logs", "/v1/callbacks", "/v1/tasks"):
+            answer = await api.get(path)
+            assert answer.status_code == 200
+            assert "secret" not in answer.text, path
+
+
+async def test_no_half_of_a_line_is_said_where_names_are_hidden(serve: Serve, two: Two) -> None:
+    claim = await two.started()
+    said = b"one\nlogin with password=hunter2 ok\n\xe4\xbd\xa0\xe5\xa5\xbd password: x"
+    await two.a.output.say(claim, News((Part(0, said),)))
+    async with serve(hide=["password"]) as api:
+        for since in range(len(said) + 1):
+            found = await api.found("/v1/tasks/t/logs", since=since)
+            text = "".join(piece["text"] for piece in found["pieces"])
+            assert text in ("one\nlogin with password=*** ok\n", "login with password=*** ok\n", ""), since
+        first = await api.found("/v1/tasks/t/logs")
+        await two.a.output.say(claim, News((Part(len(said), b"yz\nend\n"),)))
+        more = await api.found("/v1/tasks/t/logs", since=first["next"])
+        assert "".join(piece["text"] for piece in more["pieces"]) == "你好 password: ***\nend\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('cfg "{\\"password\\": \\"x\\"}" b', 'cfg "{\\"password\\": ***'),
+        ('{"password": ["a", "b"]}', '{"password": ***'),
+        ('{"password": {"a": "b"}}', '{"password": ***'),
+        ("password: correct horse\nnext", "password: ***\nnext"),
+        ("PASSWORD=a&n=1", "PASSWORD=***&n=1"),
+        ("api_key='a b' c", "api_key=*** c"),
+        ("nopassword=1 passwords=2 password", "nopassword=1 passwords=2 password"),
+    ],
+)
+def test_what_is_hidden_in_a_text(text: str, shown: str) -> None:
+    assert Hiding(["password", "*_key"]).text(text) == shown
+
+
 # -- submit -----------------------------------------------------------------------------------------------------------
 
 
@@ -88,6 +133,8 @@ async def test_the_id_is_the_idempotency_key(api: Served, two: Two) -> None:
     await end(two.a, await two.started(message=sent), BOOM)
     again = await api.post("/v1/tasks", body)
     assert (again.status_code, again.json()["status"]) == (200, "retrying")
+    for alike in (True, 1.0, "1"):
+        assert problem(await api.post("/v1/tasks", {"task_id": "t", "data": {"n": alike}})) == (409, "task-exists")
     other = await api.post("/v1/tasks", {"task_id": "t", "data": {"n": 2}})
     assert problem(other) == (409, "task-exists")
     assert other.json()["state"] == "retrying"
