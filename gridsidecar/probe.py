@@ -46,7 +46,8 @@ def check(file: str, *, ready: bool) -> tuple[int, str]:
         hint = "has the sidecar started, and does worker.heartbeat_file name this file?"
         return EX_UNWELL, f"no heartbeat in {file}: {error.strerror}; {hint}"
     # The machine's, as that of the event loop that wrote it: the same for all processes, and it stands still in sleep.
-    return judge(text, time.monotonic(), ready=ready)  # noqa: TID251
+    code, sentence = judge(text, time.monotonic(), ready=ready)  # noqa: TID251
+    return code, f"{file}: {sentence}" if code else sentence
 
 
 def main(arguments: list[str]) -> int:

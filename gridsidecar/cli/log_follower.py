@@ -120,7 +120,7 @@ class _Looks:
     def _hint(self) -> None:
         if not self._hinted and self._clock.monotonic() - self._since > HINT_AFTER:
             self._hinted = True
-            say("there is still such task: is `gridsidecar run` working on its queue, with this store?")
+            say("there is still no such task: is `gridsidecar run` working on its queue, with this store?")
 
 
 class TextWriter:

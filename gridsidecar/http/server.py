@@ -44,7 +44,9 @@ def listen(settings: HttpSettings) -> socket.socket:
         return socket.create_server(("", port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise CannotListen(f"cannot listen on {settings.listen}: {reason}; http.listen names it") from error
+        raise CannotListen(
+            f"cannot listen on {settings.listen}: {reason}; http.listen, or --listen of serve, names it"
+        ) from error
 
 
 class _Connection(H11Protocol):
