@@ -42,7 +42,8 @@ class EndedSince:
             tallies = await self._between(self._counted_until, until)
             self._counted_until = until
             for tally in tallies:
-                self._counts[str(tally.outcome)] += tally.count
+                if tally.outcome.terminal:  # attempts that are retried are counted by the minute, too
+                    self._counts[str(tally.outcome)] += tally.count
         return self._counts
 
     def _settled(self) -> datetime:

@@ -69,7 +69,10 @@ WORKERS = _gauge("workers", "Workers with a sign of life.", "queue")
 PAUSED = _gauge("paused", "Handlers of whose tasks none may start.", "queue", "handler")
 REACHABLE = _gauge("reachable", "Whether a server answered when it was asked for these figures.", "server")
 FLEET_ENDED = _counter(
-    "fleet_tasks_ended_total", "Tasks that came to their end, of all workers there were.", "queue", "outcome"
+    "fleet_tasks_ended_total",
+    "Tasks that came to their end since this server started, of all workers, about three minutes late.",
+    "queue",
+    "outcome",
 )
 
 FLEET = (MESSAGES, OLDEST, CALLBACKS, WORKERS, PAUSED, REACHABLE, FLEET_ENDED)
