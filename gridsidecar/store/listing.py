@@ -20,7 +20,8 @@ MOST = 200  # tasks on one page
 SCAN = 2_000  # rows that are looked at for one page, where no index has what is asked
 SCAN_OF_INDEX = 20_000  # entries of an index that has it, but not in order
 IN_ORDER = "ORDER BY t.created_at DESC, t.id DESC"
-_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
+_ZERO_TIME = "0000-00-00 00:00:00"  # of an adopted row
 
 
 class Position(Struct, frozen=True):
@@ -33,7 +34,7 @@ class Position(Struct, frozen=True):
     @classmethod
     def of(cls, created_at: str | None, task_id: str) -> Position:
         """Of what somebody says; ValueError where that cannot be one."""
-        if created_at is not None and not _TIME.fullmatch(created_at):
+        if created_at is not None and not _is_time(created_at):
             raise ValueError(f"{created_at!r:.80} is no stored time")
         if len(task_id) > LONGEST_ID or records.storable(task_id) != task_id:
             raise ValueError(f"{task_id!r:.80} is no id of a task")
@@ -171,6 +172,17 @@ def places(dialect: str, wanted: Wanted, after: Position | None, end: Position |
 
 def _is_older(place: Position, limit: datetime) -> bool:
     return _moment(place.created_at) < _moment(records.time_text(limit))
+
+
+def _is_time(text: str) -> bool:
+    """A server may refuse to compare others with a time."""
+    if not _TIME.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return text.startswith(_ZERO_TIME)
+    return True
 
 
 def _moment(text: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from itertools import chain
 from typing import Any
 
@@ -67,6 +68,7 @@ async def test_filters(api: Served, two: Two, params: dict[str, Any], ids: list[
     [
         *("status=nope", "type=", "since=soon", "limit=201", "limit=0", "statuses=failed", "error_type=a&error_type=b"),
         *("cursor=x", "cursor=WzFd", "cursor=" + "A" * 5000, "cursor=WyJub3BlIiwgInQiXQ"),
+        "cursor=" + b64encode(b'["9999-99-99 00:00:00.000", "t"]').decode().rstrip("="),
         "&".join(f"type=t{number}" for number in range(21)),
     ],
 )
