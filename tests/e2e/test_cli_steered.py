@@ -46,9 +46,11 @@ def objects(done: Finished) -> list[dict[str, Any]]:
 
 async def test_a_task_that_a_pause_keeps_says_so(any_place: Place, start: Start) -> None:
     place = any_place
-    start(configure(place, {"default": place.job("done"), "calm": place.job("done")}))
+    sidecar = start(configure(place, {"default": place.job("done"), "calm": place.job("done")}))
+    await sidecar.ready()
     for arguments in (["calm", "--until", "2h", "--reason", "a move"], ["until-resumed"]):
         assert (await asyncio.to_thread(run, place, "pause", *arguments)).returncode == 0
+    await eventually(lambda: sidecar.text.count("task type paused") == 2)
     await place.publish(
         {"task_id": "kept", "task_type": "calm"},
         {"task_id": "later", "task_type": "calm", "defer_by": 3000},

@@ -25,6 +25,7 @@ SCENES: dict[str, Scene] = {
     "dead_lettered": scenes.every_end,
     "refusal_recorded": scenes.every_end,
     "lease_renewed": scenes.every_end,
+    "maintained": scenes.every_end,
     "callback_claimed": scenes.every_end,
     "callback_sent": scenes.every_end,
     "callback_cleared": scenes.every_end,

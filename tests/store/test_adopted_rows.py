@@ -261,7 +261,7 @@ async def test_cancel_ends_what_waits_and_its_message_is_a_duplicate(two: Two) -
 
 
 async def test_cancel_of_what_the_plugin_runs_is_kept_until_somebody_takes_it_over(two: Two) -> None:
-    assert await cancel(two.a, "busy") is Steered.ASKED
+    assert await cancel(two.a, "busy") is Steered.UNREACHABLE
     reception = (await two.deliver_to_a(task("busy"), redelivered=True)).reception
     assert isinstance(reception, Close)
     assert two.rows.row("busy")["status"] == "cancelled"
