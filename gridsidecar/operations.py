@@ -6,11 +6,18 @@ from collections.abc import AsyncIterator, Collection, Iterable
 
 from msgspec.structs import replace
 
-from gridsidecar import wire
+from gridsidecar import steering, wire
 from gridsidecar.broker import Broker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.steering import Steered
 from gridsidecar.store import Kind, OpenStore
+from gridsidecar.task import Status
+
+WAITING = (Status.PENDING, Status.RETRYING, Status.RUNNING)
+MEANT = {Kind.CANCEL: WAITING, Kind.RETRY: (Status.FAILED,)}  # by a filter that names no status
+POSSIBLE = {Kind.CANCEL: WAITING, Kind.RETRY: (Status.FAILED, Status.CANCELLED)}
+RULES = {Kind.CANCEL: steering.cancel, Kind.RETRY: steering.retry}
+LONGEST_SPREAD = 7 * 86400.0  # seconds
 
 Outcomes = dict[str, Steered]
 

@@ -18,7 +18,6 @@ from gridsidecar.task import Status
 if TYPE_CHECKING:
     from gridsidecar.store import Filter, Kind
 
-LONGEST_SPREAD = 7 * 86400.0  # seconds
 EPILOG = """
 By ids nothing is asked; by a filter the number of tasks is shown first. A filter, more than 500 ids, or starts that are
 spread are a stored operation: should this command die, a worker goes on with it within a minute, and so does
@@ -116,6 +115,7 @@ def cancel(
     from gridsidecar.cli.parts import load_parts
     from gridsidecar.cli.steering import steer
     from gridsidecar.clock import SystemClock
+    from gridsidecar.operations import MEANT
     from gridsidecar.store import Kind
 
     settings = load_parts(config, "store", flags={"broker.queue": queue})
@@ -128,8 +128,7 @@ def cancel(
         until=until,
         everything=everything,
     )
-    default = (Status.PENDING, Status.RETRYING, Status.RUNNING)
-    chosen = named.filter(settings.broker.queue, default, SystemClock().now())
+    chosen = named.filter(settings.broker.queue, MEANT[Kind.CANCEL], SystemClock().now())
     wish = Wish(Kind.CANCEL, named.ids, chosen, yes=yes, dry_run=dry_run, as_json=as_json)
     raise typer.Exit(asyncio.run(steer(settings, wish)))
 
@@ -157,6 +156,7 @@ def retry(
     from gridsidecar.cli.since import span
     from gridsidecar.cli.steering import steer
     from gridsidecar.clock import SystemClock
+    from gridsidecar.operations import LONGEST_SPREAD, MEANT
     from gridsidecar.store import Kind
 
     settings = load_parts(config, "store", "broker", flags={"broker.queue": queue})
@@ -169,7 +169,7 @@ def retry(
         until=until,
         everything=everything,
     )
-    chosen = named.filter(settings.broker.queue, (Status.FAILED,), SystemClock().now(), (Status.CANCELLED,))
+    chosen = named.filter(settings.broker.queue, MEANT[Kind.RETRY], SystemClock().now(), (Status.CANCELLED,))
     spread = span(over, "--over", LONGEST_SPREAD)
     wish = Wish(Kind.RETRY, named.ids, chosen, spread, yes, dry_run, as_json)
     raise typer.Exit(asyncio.run(steer(settings, wish)))

@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from gridsidecar import steering
 from gridsidecar.cli.parts import connected, existing_store, open_to_wait, unknown_tasks
 from gridsidecar.cli.screen import agreed, clean, console, counted, interactive, json_text, must_ask, say
 from gridsidecar.cli.steer import Wish
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import EX_FAILED, EX_OK, AccessRefused, BrokerUnavailable, GridSidecarError
-from gridsidecar.operations import Driver, possible
+from gridsidecar.operations import RULES, Driver, possible
 from gridsidecar.steering import Steered
 from gridsidecar.store import Filter, Kind, NotDriven, OpenStore, make_store
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 AT_ONCE = 500  # ids that need no stored operation
-RULES = {Kind.CANCEL: steering.cancel, Kind.RETRY: steering.retry}
 WORDS = {
     Steered.CANCELLED: "cancelled",
     Steered.ASKED: "runs, its worker is told",

@@ -20,7 +20,7 @@ SWALLOWED = 64 * 1024 * 1024  # bytes beyond the limit: a client that is still s
 
 
 class Call:
-    """`decoded` reads `{name}`s of the path, the others parameters of the query or members of the body."""
+    """What is wrong ends the request with a `Problem`."""
 
     def __init__(self, request: Request, max_body: int) -> None:
         self.request = request

@@ -7,7 +7,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gridsidecar import steering
 from gridsidecar.http.access import Access
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
@@ -15,16 +14,11 @@ from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, Members, a_status, any_text, number
 from gridsidecar.http.problems import Problem, bad_request, unknown_task
 from gridsidecar.moments import moment_of, span_of
+from gridsidecar.operations import LONGEST_SPREAD, MEANT, POSSIBLE
 from gridsidecar.shapes import operation_object
 from gridsidecar.steering import Steered
 from gridsidecar.store import Filter, Kind
-from gridsidecar.task import Status
 
-WAITING = (Status.PENDING, Status.RETRYING, Status.RUNNING)
-LONGEST_SPREAD = 7 * 86400.0  # seconds
-MEANT = {Kind.CANCEL: WAITING, Kind.RETRY: (Status.FAILED,)}  # by a filter without a status
-POSSIBLE = {Kind.CANCEL: WAITING, Kind.RETRY: (Status.FAILED, Status.CANCELLED)}
-RULES = {Kind.CANCEL: steering.cancel, Kind.RETRY: steering.retry}
 TASKS_SHOWN = 200
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import httpx
 import pytest
@@ -108,7 +109,7 @@ async def test_every_route_is_guarded(serve: Serve) -> None:
                 assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def test_tokens_from_files(serve: Serve, tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_tokens_from_files(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{ADMIN}\n")
     async with serve(token_file=str(tmp_path / "token")) as api:
         assert (await api.get("/v1/workers")).status_code == 401
