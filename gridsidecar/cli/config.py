@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from gridsidecar.cli.run import ConfigFile, config_file
-from gridsidecar.cli.screen import say
+from gridsidecar.cli.screen import json_text, say, speaks_unicode
 
 app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def validate(config: ConfigFile = None) -> None:
         warn=lambda name, advice: say(f"{name} has no effect: {advice}"),
         doubt=lambda key, hint: say(f"{key} is unusual: {hint}"),
     )
-    typer.echo(f"{file or 'the environment'} is valid", err=True)
+    say(f"{file or 'the environment'} is valid")
 
 
 @app.command("print")
@@ -58,8 +58,9 @@ def print_reference() -> None:
 
 def _print(value: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        print(json_text(value, indent=2))
         return
     import yaml
 
-    typer.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000), nl=False)
+    readable = speaks_unicode(sys.stdout)
+    print(yaml.safe_dump(value, sort_keys=False, allow_unicode=readable, width=1000), end="")

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gridsidecar import signals
+from gridsidecar.cli.listing import print_listing
 from gridsidecar.cli.screen import console, interactive, json_text, say
 from gridsidecar.cli.task_words import STYLES, View, duration, error_line, status_of
 from gridsidecar.errors import EX_FAILED, EX_OK
+from gridsidecar.language import said
 
 if TYPE_CHECKING:
     from gridsidecar.cli.follow import Views
@@ -138,10 +140,7 @@ def _print_table(planned: Sequence[DemoTask], views: Views) -> None:
     if interactive(sys.stdout):
         _print_rich(rows)
         return
-    widths = [max(len(row[column]) for row in [_COLUMNS, *rows]) for column in range(len(_COLUMNS) - 1)]
-    for *cells, last in [_COLUMNS, *rows]:
-        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-        print(f"{line}  {last}".rstrip())
+    print_listing(_COLUMNS, rows)
     sys.stdout.flush()
 
 
@@ -152,8 +151,8 @@ def _print_rich(rows: list[tuple[str, ...]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
     for name in _COLUMNS[:-1]:
-        table.add_column(name, no_wrap=True, justify="right" if name in ("attempts", "time") else "left")
-    table.add_column(_COLUMNS[-1], overflow="fold")
+        table.add_column(said(name), no_wrap=True, justify="right" if name in ("attempts", "time") else "left")
+    table.add_column(said(_COLUMNS[-1]), overflow="fold")
     for name, handler, status, *rest in rows:
         table.add_row(Text(name), Text(handler), Text(status, style=STYLES[status]), *(Text(cell) for cell in rest))
     console(sys.stdout).print(table)

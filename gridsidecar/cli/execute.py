@@ -10,7 +10,7 @@ import typer
 
 from gridsidecar import signals
 from gridsidecar.cli.run import ConfigFile, command_flag
-from gridsidecar.cli.screen import json_text, say
+from gridsidecar.cli.screen import json_text, repeat, say
 from gridsidecar.cli.task_words import duration
 from gridsidecar.errors import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_OK, EX_RETRY, UsageError
 
@@ -189,12 +189,13 @@ class _Run:
 
 
 def _tell_line(line: bytes) -> None:
-    say("  " + line.decode("utf-8", "replace").rstrip("\r").expandtabs())
+    repeat("  " + line.decode("utf-8", "replace").rstrip("\r").expandtabs())
 
 
 def _tell_progress(progress: Progress) -> None:
     figure = "" if progress.percent is None else f"{progress.percent:3.0f} %"
-    say("  ".join(part for part in (figure, progress.message) if part))
+    if told := "  ".join(part for part in (figure, progress.message) if part):  # a checkpoint says neither
+        repeat(told)
 
 
 def _summary(ended: Ended, transition: Transition) -> dict[str, Any]:

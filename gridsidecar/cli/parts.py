@@ -31,14 +31,12 @@ _STAND_INS: dict[Part, tuple[str, object]] = {
 
 def load_parts(config: str | None, *needed: Part, flags: dict[str, object] | None = None) -> Settings:
     """Settings of which only the `needed` parts mean anything: a producer knows no handlers, `exec` no servers."""
-    from gridsidecar import telemetry
+    from gridsidecar import language, telemetry
     from gridsidecar.config.load import load
 
-    telemetry.configure("WARNING", "console")
+    telemetry.configure("WARNING", "console", language=language.spoken)  # what it has to say is for whoever typed it
     stand_ins = dict(pair for part, pair in _STAND_INS.items() if part not in needed)
-    settings = load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ)
-    telemetry.configure("WARNING", "console", language=settings.log.language)
-    return settings
+    return load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ)
 
 
 def is_handled(settings: Settings, task_type: str) -> bool:

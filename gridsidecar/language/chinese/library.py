@@ -1,0 +1,28 @@
+"""What the command line's library says."""
+
+CHINESE = {
+    "Arguments": "参数",
+    "Options": "选项",
+    "Commands": "命令",
+    "[default: {}]": "[默认：{}]",
+    "[required]": "[必填]",
+    "Show this message and exit.": "显示本帮助并退出。",
+    "Usage:": "用法：",
+    "Usage: {}": "用法：{}",
+    "Try '{} {}' for help.": "帮助：'{} {}'",
+    "Error: {}": "错误：{}",
+    "No such option: {}": "没有选项 {}",
+    "(Possible options: {})": "（可用的选项：{}）",
+    "Missing command.": "缺少命令。",
+    "No such command {}.": "没有命令 {}。",
+    "Invalid value for {}: {}": "{} 的值无效：{}",
+    "Invalid value: {}": "值无效：{}",
+    "{} is not in the range {}.": "{} 不在范围 {} 内。",
+    "{} is not one of {}.": "{} 不是 {} 之一。",
+    "{} is not a valid {}.": "{} 不是有效的 {}。",
+    "Got unexpected extra arguments ({})": "多余的参数（{}）",
+    "Got unexpected extra argument ({})": "多余的参数（{}）",
+    "Option {} requires an argument.": "选项 {} 需要一个值。",
+    "Choose from:": "可选：",
+    "Did you mean {}?": "是否想写 {}？",
+}
