@@ -6,16 +6,17 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 from msgspec import Struct
 
 LONGEST = 4000  # characters: what is longer is no sentence of ours
-DEEPEST = 8  # sentences in a sentence; a text of others may have any number of commas
+DEEPEST = 6  # sentences in a sentence; a text of others may have any number of commas
 REMEMBERED = 1024
 
 _PLACE = re.compile(r"\{[a-z_]*\}")
 _FILLED = re.compile(r"\{(\d?)[a-z_]*\}")
-_JOINTS = ("\n", "; ", ": ", " (", ", ", ". ")
+_JOINTS = ("; ", ": ", " (", ", ", ". ")
 
 
 class _Pattern(Struct, frozen=True):
@@ -39,6 +40,11 @@ class _Pattern(Struct, frozen=True):
         return [*found, text[at:end]]
 
 
+class _Told(NamedTuple):
+    known: int  # characters that the catalogue has
+    words: str
+
+
 class Sentences:
     """A key has `{}` where a value goes; its words have the values in the same order, or as `{1}`, `{0}`."""
 
@@ -49,44 +55,55 @@ class Sentences:
             if len(pieces := tuple(_PLACE.split(key))) > 1:
                 pattern = _Pattern(pieces, value, sum(map(len, pieces)))
                 self._patterns[_first_word(pieces[0])].append(pattern)
+        self._best = lru_cache(REMEMBERED)(self._looked_up)
         self.translated = lru_cache(REMEMBERED)(self._translated)
 
     def _translated(self, text: str) -> str:
-        return text if len(text) > LONGEST else self._found(text, DEEPEST) or text
+        if len(text) > LONGEST:
+            return text
+        told = self._found(text, DEEPEST)
+        return text if told is None else told.words
 
-    def _found(self, text: str, depth: int) -> str | None:
+    def _found(self, text: str, depth: int) -> _Told | None:
         """None where nothing in it is known. A single word inside of a sentence is a name, or what somebody wrote."""
         core = text.strip()
         if not core or depth == 0 or (depth < DEEPEST and " " not in core):
             return None
-        whole = self._words.get(core) or self._filled(core, depth) or self._joined(core, depth)
-        return None if whole is None else text.replace(core, whole, 1)
+        told = self._best(core, depth)
+        return told and _Told(told.known, text.replace(core, told.words, 1))
 
-    def _filled(self, text: str, depth: int) -> str | None:
-        candidates = self._patterns[""] + self._patterns.get(_first_word(text), []) if " " in text else []
-        matches = ((each, values) for each in candidates if (values := each.values(text)) is not None)
-        best = max(matches, key=lambda match: match[0].weight, default=None)
-        if best is None:
-            return None
-        pattern, values = best
-        told = [self._found(value, depth - 1) or value for value in values]
-        return _with_values(pattern.words, told)
+    def _looked_up(self, text: str, depth: int) -> _Told | None:
+        if words := self._words.get(text):
+            return _Told(len(text), words)
+        return max(self._ways(text, depth), default=None)
 
-    def _joined(self, text: str, depth: int) -> str | None:
-        """Sentences that stand beside one another."""
-        for joint in _JOINTS:
-            if joint not in text:
-                continue
-            parts = list(_around(text, joint))
-            told = [self._found(part, depth - 1) for part in parts]
-            if any(told):
-                return joint.join(new or part for new, part in zip(told, parts, strict=True))
-        return None
+    def _ways(self, text: str, depth: int) -> Iterator[_Told]:
+        """What it may be: one sentence with others in its places, or several beside one another."""
+        if "\n" not in text:
+            yield from self._filled(text, depth)
+        for joint in ("\n",) if "\n" in text else _JOINTS:
+            if joint in text:
+                yield from self._joined(text, joint, depth)
+
+    def _filled(self, text: str, depth: int) -> Iterator[_Told]:
+        for pattern in self._patterns[""] + self._patterns.get(_first_word(text), []):
+            values = pattern.values(text)
+            if values is not None:
+                told = [self._found(value, depth - 1) or _Told(0, value) for value in values]
+                known = pattern.weight + sum(each.known for each in told)
+                yield _Told(known, _with_values(pattern.words, [each.words for each in told]))
+
+    def _joined(self, text: str, joint: str, depth: int) -> Iterator[_Told]:
+        parts = _around(text, joint)
+        told = [self._found(part, depth - 1) or _Told(0, part) for part in parts]
+        if known := sum(each.known for each in told):
+            yield _Told(known, joint.join(each.words for each in told))
 
 
-def _around(text: str, joint: str) -> Iterator[str]:
-    """All parts, or (where there are many) the first and the rest."""
-    return iter(text.split(joint) if text.count(joint) < DEEPEST or joint == "\n" else text.split(joint, 1))
+def _around(text: str, joint: str) -> list[str]:
+    """All parts, or the first and the rest: where that may be a sentence with the same joint, or there are many."""
+    first_only = joint in (": ", " (") or (text.count(joint) >= DEEPEST and joint != "\n")
+    return text.split(joint, 1) if first_only else text.split(joint)
 
 
 def _first_word(text: str) -> str:

@@ -64,7 +64,7 @@ def test_every_help_has_its_chinese() -> None:
 
 def test_every_entry_is_said() -> None:
     texts = {one.text for one in literals(PACKAGE) if not one.place.startswith("language/")} | set(helps())
-    library = {one.text for one in literals(Path(typer.__file__).parent)}
+    library = {re.sub(r"\{[^}]*\}", "{}", one.text) for one in literals(Path(typer.__file__).parent)}
     for area in chinese.AREAS:
         if area is chinese.composed:
             continue
@@ -176,7 +176,8 @@ def said() -> Iterator[Literal]:
 
 
 def exempt(one: Literal) -> bool:
-    return one.place.startswith((*NOT_SAID, *DESCRIBED)) and not one.text.startswith("must ")
+    described = one.place.startswith(DESCRIBED) and not one.text.startswith(("must ", "is required", "an IPv6"))
+    return described or one.place.startswith(tuple(NOT_SAID))
 
 
 def hints(tree: ast.Module, name: str) -> Iterator[Literal]:

@@ -42,4 +42,13 @@ CHINESE = {
     "starts now": "立即开始",
     "the database's clock is {} s behind this machine's": "数据库的时钟比本机慢 {} 秒",
     "the database's clock is {} s ahead of this machine's": "数据库的时钟比本机快 {} 秒",
+    "No such command {}": "没有命令 {}",
+    "Option {} requires an argument.": "选项 {} 需要一个值。",
+    "Input should be a valid integer, unable to parse string as an integer": "应为整数",
+    "Input should be a valid number, unable to parse string as a number": "应为数",
+    "Input should be greater than or equal to {}": "应不小于 {}",
+    "Input should be less than or equal to {}": "应不大于 {}",
+    "Value error, {}": "{}",
+    "{} message in {} on {}": "{2} 的 {1} 中有 {0} 条消息",
+    "{} messages in {} on {}": "{2} 的 {1} 中有 {0} 条消息",
 }

@@ -1,6 +1,8 @@
 """Faults and doubts of a configuration."""
 
 CHINESE = {
+    "write ${NAME} or ${NAME:-default}, and $$ for a dollar sign": "请写 ${NAME} 或 ${NAME:-默认值}，美元符号写作 $$",
+    "the variable {} is not set: set it, or write ${{}:-default}": "环境变量 {} 未设置：请设置，或写 ${{}:-默认值}",
     "set it in the file, or with {}": "请在文件中设置，或使用 {}",
     "it must be {}": "必须是 {}",
     "is required: name a handler with its command in the file, or give one after -- on the command line": "必填：请在文件中给出处理程序及其命令，或在命令行的 -- 之后给出",

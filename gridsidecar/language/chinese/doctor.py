@@ -1,6 +1,7 @@
 """Findings of `gridsidecar doctor`."""
 
 CHINESE = {
+    "the database's clock is {} s {} this machine's": "数据库的时钟与本机相差 {} 秒（{}）",
     "start it, or correct broker.url": "请启动它，或更正 broker.url",
     "{} does not exist yet": "{} 尚不存在",
     "a worker creates it; until then KEDA's trigger fails": "由 worker 创建；在此之前 KEDA 的触发器会失败",
@@ -187,7 +188,6 @@ CHINESE = {
     "not durable": "非 durable",
     "set broker.consumer_timeout: {}": "请设置 broker.consumer_timeout: {}",
     "set broker.queue_type: {}": "请设置 broker.queue_type: {}",
-    "with {}": "带 {}",
     "pool_size {} × {} processes{} = {}": "pool_size {} × {} 个进程{} = {}",
     "version {}": "版本 {}",
     "set max_allowed_packet to {}, or broker.max_message_bytes lower": "请将 max_allowed_packet 设为 {}，或减小 broker.max_message_bytes",

@@ -9,7 +9,6 @@ CHINESE = {
     "details": "详情",
     "started": "开始",
     "ended": "结束",
-    "worker": "worker",
     "attempt": "执行",
     "attempts": "执行次数",
     "progress": "进度",

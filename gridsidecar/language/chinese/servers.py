@@ -21,7 +21,7 @@ CHINESE = {
     "a header cannot be written as JSON: {}": "消息头无法写成 JSON：{}",
     "the queue in {}: {}": "{} 中的队列：{}",
     "{}, named by broker.url, cannot be used: {}": "broker.url 指定的 {} 无法使用：{}",
-    "the management API at {} knows no queue {} in the virtual host {}": "{} 处的管理接口在 virtual host {2} 中没有队列 {1}",
+    "the management API at {} knows no queue {} in the virtual host {}": "{0} 处的管理接口在 virtual host {2} 中没有队列 {1}",
     "the management API at {} refused the login ({}): check the user, and give it the tag management": "{} 处的管理接口拒绝登录（{}）：请检查用户，并授予 management 标签",
     "what answers at {} with {} is not the management API: broker.management_url is its address without a virtual host, as in http://user:password@host:15672": "{} 处以 {} 应答的不是管理接口：broker.management_url 是不带 virtual host 的地址，例如 http://user:password@host:15672",
     "{} is no queue name: it has {} bytes, and 1 to {} are allowed": "{} 不是合法的队列名：它有 {} 字节，允许 1 到 {} 字节",

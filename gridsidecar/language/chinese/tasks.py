@@ -26,7 +26,7 @@ CHINESE = {
     "a server refused us": "服务器拒绝了我们",
     "a program that knows nothing of tasks": "一个对任务一无所知的程序",
     "the demo's sidecar ended with {}; the end of its log:": "演示的 sidecar 以 {} 结束；其日志的结尾：",
-    "died of {}: {}; only a restart brings it back": "{} 因 {} 终止：{}；只有重启才能恢复",
+    "died of {}: {}; only a restart brings it back": "因 {} 终止：{}；只有重启才能恢复",
     "no process is there yet": "还没有进程",
     "cancelled by nobody here": "并非由此处取消",
     "not done within {} s, and ended": "{} 秒内未完成，已终止",
