@@ -127,7 +127,7 @@ class Bars:
         rest = max(10, width - name_width - bar_width - 4 - 3 * 2 - 1)
         table = Table.grid(padding=(0, 2, 0, 0))
         for task_id, view in views.items():
-            style = STYLES[status_of(view)]
+            style = STYLES.get(status_of(view), "")
             table.add_row(
                 Text(_name(names[task_id], name_width), no_wrap=True),
                 ProgressBar(100, percent(view), width=bar_width, complete_style=style, finished_style=style),

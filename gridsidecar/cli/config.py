@@ -10,6 +10,7 @@ import typer
 
 from gridsidecar.cli.run import ConfigFile, config_file
 from gridsidecar.cli.screen import json_text, say, speaks_unicode
+from gridsidecar.language import said
 
 app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True)
 
@@ -32,11 +33,18 @@ def validate(config: ConfigFile = None) -> None:
 
 
 @app.command("print")
-def print_settings(config: ConfigFile = None, as_json: AsJson = False) -> None:
+def print_settings(
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    origins: Annotated[bool, typer.Option("--origins", help="Say of each value where it comes from.")] = False,
+) -> None:
     """Print the settings in force: file, environment and .env put together; secrets are hidden."""
     from gridsidecar.config.load import load
     from gridsidecar.config.show import masked
 
+    if origins:
+        _print_origins(config_file(config), as_json)
+        return
     _print(masked(load(config_file(config), environ=os.environ)), as_json)
 
 
@@ -54,6 +62,25 @@ def print_reference() -> None:
     from gridsidecar.config.reference import reference
 
     typer.echo(reference(), nl=False)
+
+
+def _print_origins(file: str | None, as_json: bool) -> None:
+    from gridsidecar.cli.listing import aligned
+    from gridsidecar.cli.screen import clean
+    from gridsidecar.config.layers import Layers
+    from gridsidecar.config.load import load
+    from gridsidecar.config.show import with_origins
+
+    seen: list[Layers] = []
+    settings = load(file, environ=os.environ, origins=seen.append)
+    found = list(with_origins(settings, seen[0]))
+    if as_json:
+        print(json_text({key: {"value": value, "origin": origin} for key, value, origin in found}, indent=2))
+        return
+    rows = [
+        (f"{clean(key)}: {json_text(value)}", f"# {clean(origin or said('default'))}") for key, value, origin in found
+    ]
+    print("\n".join(aligned(rows)))
 
 
 def _print(value: dict[str, Any], as_json: bool) -> None:

@@ -28,6 +28,9 @@ Figures = dict[str, Any]
 
 def stats(
     since: Since = None,
+    queue: Annotated[
+        str | None, typer.Option("-q", "--queue", help="Only tasks, workers and pauses of this queue; else of all.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, times in UTC.")] = False,
     config: ConfigFile = None,
 ) -> None:
@@ -36,19 +39,19 @@ def stats(
     from gridsidecar.clock import SystemClock
 
     start = moment(since, SystemClock().now())
-    figures = asyncio.run(_read(load_parts(config, "store"), start))
+    figures = asyncio.run(_read(load_parts(config, "store"), start, queue))
     if as_json:
         print(json_text({"since": start and start.isoformat(timespec="seconds").replace("+00:00", "Z"), **figures}))
     else:
         _print(figures)
 
 
-async def _read(settings: Settings, since: datetime | None) -> Figures:
+async def _read(settings: Settings, since: datetime | None, queue: str | None) -> Figures:
     from gridsidecar.cli.parts import existing_store
     from gridsidecar.figures import NONE, read_figures
 
     async with existing_store(settings) as store:
-        return NONE if store is None else await read_figures(store, since)
+        return NONE if store is None else await read_figures(store, since, queue)
 
 
 # -- for people -------------------------------------------------------------------------------------------------------

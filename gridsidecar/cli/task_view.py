@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RESULT_SHOWN = 400  # characters
 _OTHERS = ("type", "worker", "says", "result", "data")  # what they say is not ours
 _LABEL = 9  # columns
+_TIMES = ("started_at", "completed_at")
 _COLUMNS = ("#", "outcome", "started", "took", "exit", "worker", "error")
 Attempts = Sequence[Mapping[str, Any]]
 Callbacks = Sequence[Mapping[str, Any]]
@@ -83,6 +84,13 @@ def took(view: View) -> str:
     """The time of its last attempt; empty while it has not ended, or was cancelled, perhaps while it waited."""
     start, end = view["started_at"], view["completed_at"]
     return duration(seconds_between(start, end)) if start and end and view["status"] != "cancelled" else ""
+
+
+def whole_seconds(view: View) -> bool:
+    """Its table keeps no more of its times, as one that another program made."""
+    return bool(view["completed_at"]) and all(
+        "." not in str(view[name] or "").rstrip("0").rstrip(".") for name in _TIMES
+    )
 
 
 def _own_time(attempts: Attempts) -> str:
@@ -153,7 +161,7 @@ def _panel(view: View, facts: Facts, attempts: Attempts) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    style = STYLES[status_of(view)]
+    style = STYLES.get(status_of(view), "")
     bar = Table.grid(padding=(0, 2, 0, 0))
     message = Text(clean(view["progress_message"] or ""))
     figure = Text(f"{percent(view)}%", style=style)

@@ -11,8 +11,14 @@ SHORT_LEASE = 10.0  # seconds
 LONGEST_EVENT = 4 * 1024 * 1024  # bytes
 
 
-def doubts(settings: Settings) -> Iterator[tuple[str, str]]:
-    """A key, and what to know about its value."""
+LEVELS = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL")
+
+
+def doubts(settings: Settings, given_level: object = None) -> Iterator[tuple[str, str]]:
+    """A key, and what to know about its value. `given_level` is log.level as somebody wrote it, perhaps for the handler
+    beside us."""
+    if given_level is not None and str(given_level).strip().upper() not in LEVELS:
+        yield "log.level", f"{given_level} is the level of another program; here it means {settings.log.level}"
     if settings.broker.url.startswith("amqp") and settings.broker.consumer_timeout < SHORTEST_CONSUMER_TIMEOUT:
         yield (
             "broker.consumer_timeout",

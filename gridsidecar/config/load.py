@@ -30,12 +30,13 @@ def load(
     dotenv: str | None = ".env",
     warn: Warn = _say_nothing,
     doubt: Warn = _say_nothing,
+    origins: Callable[[Layers], None] | None = None,
 ) -> Settings:
     """Checked settings. `overrides` are dotted keys (`broker.url`) from flags; None there means: not given.
 
     Raises ConfigError with every fault found; a file that cannot be read at all is its only fault. `warn` hears of
     variables of the earlier plugin that have no effect, and what to do instead; `doubt` of keys whose values work, but
-    hardly as they are meant.
+    hardly as they are meant; `origins` sees where each value came from.
     """
     tree = read_tree(path) if path is not None else Tree()
     from_dotenv = _read_dotenv(dotenv, warn)
@@ -53,10 +54,12 @@ def load(
             layers.add_flag(key, value)
     faults = [*tree.faults, *layers.reference_faults(expanded), *_still_used(legacy.faults, layers)]
     settings = check(layers, faults)
+    if origins is not None:
+        origins(layers)
     given = {**from_dotenv, **environ}
     for name, advice in without_effect(name for name, value in given.items() if value):
         warn(name, advice)
-    for key, hint in doubts(settings):
+    for key, hint in doubts(settings, layers.value(("log", "level"))):
         doubt(key, hint)
     return settings
 

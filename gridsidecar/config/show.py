@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from gridsidecar.config.layers import Layers
 from gridsidecar.config.secrets import masked_value
 from gridsidecar.config.settings import Settings
+from gridsidecar.config.yaml_tree import KeyPath, dotted
 
 
 def masked(settings: Settings) -> dict[str, Any]:
     """Every key with the value in force, as plain values; passwords, tokens and secrets are hidden."""
     shown: dict[str, Any] = _hidden("", settings.model_dump(mode="json", by_alias=True))
     return shown
+
+
+def with_origins(settings: Settings, layers: Layers) -> Iterator[tuple[str, Any, str | None]]:
+    """Each single value by its dotted key, secrets hidden, and where it came from; None: the default."""
+    yield from _leaves(masked(settings), (), layers)
+
+
+def _leaves(value: Any, at: KeyPath, layers: Layers) -> Iterator[tuple[str, Any, str | None]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*at, key), layers)
+        return
+    origin = layers.origin(at) if layers.value(at) is not None else None
+    place = None if origin is None else origin.source + ("" if origin.line is None else f":{origin.line}")
+    yield dotted(at), value, place
 
 
 def schema() -> dict[str, Any]:

@@ -14,12 +14,25 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
+_OTHERS_LEVELS = {
+    "TRACE": "DEBUG",
+    "VERBOSE": "DEBUG",
+    "NOTICE": "INFO",
+    "WARN": "WARNING",
+    "CRITICAL": "ERROR",
+    "FATAL": "ERROR",
+}
+_BY_NUMBER = ((10, "DEBUG"), (20, "INFO"), (30, "WARNING"))  # as Python counts
+
+
 def _level_name(value: Any) -> Any:
-    """Log levels in any case; the names that other programs use mean the nearest of ours."""
-    if not isinstance(value, str):
+    """Log levels in any case; the names and numbers that other programs use mean the nearest of ours."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
         return value
-    name = value.upper()
-    return {"WARN": "WARNING", "CRITICAL": "ERROR", "FATAL": "ERROR"}.get(name, name)
+    name = str(value).strip().upper()
+    if name.isascii() and name.isdigit():
+        return next((level for number, level in _BY_NUMBER if int(name[:6]) <= number), "ERROR")
+    return _OTHERS_LEVELS.get(name, name)
 
 
 def _number_of_processes(value: Any) -> Any:

@@ -14,6 +14,7 @@ from gridsidecar.language import Translate, as_it_is
 _OTHERS_SAID = {"line", "task_id", "type", "worker", "queue"}  # fields that are never ours to translate
 _BEYOND_ASCII = re.compile(r"[^\x20-\x7e\n]")
 _TIME = 12  # characters of a line
+DEEPEST = 100  # levels that are shown of what is nested too deeply to be shown
 
 
 class JsonFormatter(logging.Formatter):
@@ -66,8 +67,23 @@ class ConsoleFormatter(logging.Formatter):
 
 def json_text(value: Any, *, ascii_only: bool = False, indent: int | None = None) -> str:
     """JSON, on one line without `indent`: readable in any language, but nothing in it steers a terminal."""
-    text = json.dumps(value, ensure_ascii=ascii_only, default=str, indent=indent)
+    try:
+        text = json.dumps(value, ensure_ascii=ascii_only, default=str, indent=indent)
+    except RecursionError:  # a row that another program wrote
+        text = json.dumps(_shallow(value, DEEPEST), ensure_ascii=ascii_only, default=str, indent=indent)
     return text if text.isprintable() else _BEYOND_ASCII.sub(_escaped, text)
+
+
+def _shallow(value: Any, levels: int) -> Any:
+    """Without what is deeper than so many levels."""
+    match value:
+        case dict() | list() if levels == 0:
+            return "…"
+        case dict():
+            return {key: _shallow(item, levels - 1) for key, item in value.items()}
+        case list():
+            return [_shallow(item, levels - 1) for item in value]
+    return value
 
 
 def _escaped(match: re.Match[str]) -> str:

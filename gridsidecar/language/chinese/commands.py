@@ -174,7 +174,6 @@ CHINESE = {
     "queue {}": "队列 {}",
     "{} parked": "搁置 {} 个",
     "since {}": "自 {} 起",
-    "{} running": "运行中 {} 个",
     "runs again": "再次运行",
     "operation {}": "操作 {}",
     "would {} {}": "将 {} {}",

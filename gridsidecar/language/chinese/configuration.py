@@ -1,6 +1,7 @@
 """Faults and doubts of a configuration."""
 
 CHINESE = {
+    "{} is the level of another program; here it means {}": "{} 是其他程序的级别；在此表示 {}",
     "write ${NAME} or ${NAME:-default}, and $$ for a dollar sign": "请写 ${NAME} 或 ${NAME:-默认值}，美元符号写作 $$",
     "the variable {} is not set: set it, or write ${{}:-default}": "环境变量 {} 未设置：请设置，或写 ${{}:-默认值}",
     "set it in the file, or with {}": "请在文件中设置，或使用 {}",

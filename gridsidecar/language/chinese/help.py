@@ -1,6 +1,8 @@
 """Help of the commands."""
 
 CHINESE = {
+    "Say of each value where it comes from.": "说明每个值来自哪里。",
+    "Only tasks, workers and pauses of this queue; else of all.": "只看此队列的任务、worker 和暂停；默认为全部。",
     "Take tasks from the queue and run the handler's command for each, until told to stop.": "从队列取任务，为每个任务运行处理程序的命令，直到被要求停止。",
     "Examples:": "示例：",
     "Answer the HTTP API without taking any task: beside a fleet of workers, also one that is scaled to zero.": "只提供 HTTP API，不接任务：用在一组 worker 旁边，worker 缩容到零时也可用。",

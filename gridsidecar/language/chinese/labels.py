@@ -1,6 +1,7 @@
 """Names of columns and facts."""
 
 CHINESE = {
+    "default": "默认值",
     "task": "任务",
     "type": "类型",
     "status": "状态",
@@ -42,8 +43,8 @@ CHINESE = {
     "dead": "死信",
     "message": "消息",
     "reason": "原因",
-    "refused": "拒绝于",
-    "failed": "失败于",
+    "refused": "拒绝",
+    "failed": "失败",
     "body": "body",
     "tries": "尝试",
     "target": "目标",

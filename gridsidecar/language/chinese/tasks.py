@@ -1,6 +1,7 @@
 """Why tasks and messages are what they are: rules, callbacks, notices, messages."""
 
 CHINESE = {
+    "{} (no retry, as max_retries is 0)": "{}（max_retries 为 0，不再重试）",
     "its domain is no host name": "域名不是合法的主机名",
     "it is no single plain address such as name@example.org": "不是单个普通邮箱地址，应形如 name@example.org",
     "{} failed attempts in a row, the last: {}": "连续失败 {} 次，最近一次：{}",

@@ -498,6 +498,11 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
   TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in
 FROM {tasks} t FORCE INDEX (PRIMARY) WHERE t.id IN :ids
 
+-- name: details_of
+SELECT t.id, t.data, a.started_at, a.ended_at
+FROM {tasks} t FORCE INDEX (PRIMARY) LEFT JOIN {attempts} a ON a.task_id = t.id AND a.attempt = t.attempt
+WHERE t.id IN :ids
+
 -- name: tasks_listed
 -- What stands for (keys) is built of what is asked, from the beginnings that follow; `at` is exact to the microsecond.
 SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_count, t.max_retry_count, t.attempt,

@@ -497,6 +497,11 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in
 FROM {tasks} t WHERE t.id IN (SELECT value FROM json_each(:ids))
 
+-- name: details_of
+SELECT t.id, t.data, a.started_at, a.ended_at
+FROM {tasks} t LEFT JOIN {attempts} a ON a.task_id = t.id AND a.attempt = t.attempt
+WHERE t.id IN (SELECT value FROM json_each(:ids))
+
 -- name: tasks_listed
 -- What stands for (keys) is built of what is asked, from the beginnings that follow; `at` is exact to the microsecond.
 SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_count, t.max_retry_count, t.attempt,
