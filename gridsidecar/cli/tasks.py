@@ -98,8 +98,8 @@ async def _read(settings: Settings, wanted: Wanted, after: str | None, limit: in
 
 
 async def _detailed(store: OpenStore, tasks: list[View], with_data: bool) -> list[View]:
-    """With their data, so that `submit` can take them again; or with the times of their attempts, which an adopted table
-    has in whole seconds only."""
+    """With their data, so that `submit` can take them again; or with the times of their attempts, which an adopted
+    table has in whole seconds only."""
     from gridsidecar.cli.task_view import whole_seconds
 
     found: list[View] = []

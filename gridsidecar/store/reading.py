@@ -49,7 +49,7 @@ class Reading:
         return {row["id"]: records.summary(row) for row in await self._read("tasks_of", {"ids": tuple(ids)})}
 
     async def details(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Of tasks by id: their `data`, and when their last attempt began and ended, to the millisecond in any table."""
+        """Of tasks by id: their `data`, and when their last attempt began and ended, to the millisecond always."""
         rows = await self._read("details_of", {"ids": tuple(ids)}) if ids else []
         return {row["id"]: {**row, "data": records.decoded(row["data"])} for row in rows}
 
