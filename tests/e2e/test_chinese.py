@@ -171,15 +171,36 @@ COMMANDS = (
 )
 
 
+FORKING = """
+import json, os, sys
+from gridsidecar import cli
+from gridsidecar.cli import listing, parts
+from gridsidecar.config import load
+from gridsidecar import broker, store, telemetry
+from gridsidecar.__main__ import main
+for number, arguments in enumerate(json.load(sys.stdin)):
+    if (child := os.fork()) == 0:
+        for fd, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{number}.{name}", os.O_CREAT | os.O_WRONLY), fd)
+        sys.argv[1:] = arguments
+        main()
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.timeout(300)  # seventy commands
 def test_no_command_says_an_english_sentence(folder: Path) -> None:
     assert gridsidecar(folder, "submit", "-c", "c.yaml", "--type", "good", "--id", "g1").returncode == 0
     assert gridsidecar(folder, "submit", "-c", "c.yaml", "--type", "bad", "--id", "b1").returncode == 0
     assert gridsidecar(folder, "run", "-c", "c.yaml", "--burst").returncode == 0
+    environ = {**os.environ, "LC_ALL": "zh_CN.UTF-8", "PYTHONUTF8": "1", "COLUMNS": "200"}
+    code = [sys.executable, "-P", "-c", FORKING]
+    subprocess.run(code, cwd=folder, env=environ, input=json.dumps(COMMANDS).encode(), check=True, timeout=290)
     left = {}
-    for arguments in COMMANDS:
-        done = gridsidecar(folder, *arguments)
-        assert "Traceback" not in done.stderr, done.stderr
-        if found := english(done.stdout) + english(done.stderr):
+    for number, arguments in enumerate(COMMANDS):
+        told = [(folder / f"{number}.{name}").read_text(encoding="utf-8") for name in ("out", "err")]
+        assert "Traceback" not in told[1], told[1]
+        if found := english(told[0]) + english(told[1]):
             left[" ".join(arguments)] = found
     assert left == {}
 

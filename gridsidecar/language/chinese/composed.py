@@ -66,4 +66,10 @@ CHINESE = {
     "{} ({} times its worker died)": "{}（{} 次因 worker 失联而中断）",
     "{}, as it says ready; level {}: {}": "{}，因为它报告了 ready；级别 {}：{}",
     "{}, as it says no ready (else: --mode persistent); level {}: {}": "{}，因为它没有报告 ready（否则：--mode persistent）；级别 {}：{}",
+    "{} is over already; leave it out, or name a time to come": "{} 已经过去；请去掉，或写将来的时间",
+    "{} is no duration; write 30s, 10m or 2h, and no more than {} days": "{} 不是时长；请写 30s、10m 或 2h，且不超过 {} 天",
+    "{} is no time; write 30m, 2h or 7d for a time ago, 2026-01-31 or 2026-01-31T08:00": "{} 不是时间；请写 30m、2h 或 7d（多久以前），2026-01-31 或 2026-01-31T08:00",
+    "{} is no time; write 30m, 2h or 7d, or 2026-01-31T08:00": "{} 不是时间；请写 30m、2h 或 7d，或 2026-01-31T08:00",
+    "{} by a filter would {}: without a terminal to ask on, it needs --yes": "{} 按条件执行，将 {}：没有可以询问的终端时需要 --yes",
+    "a dry run, nothing was changed; of {}: {}": "试演，未作任何改动；{}：{}",
 }

@@ -106,5 +106,4 @@ CHINESE = {
     "unknown key; known here: {}": "未知的键；此处可用：{}",
     "unknown key": "未知的键",
     "not valid YAML: {}": "不是有效的 YAML：{}",
-    "{} or {}": "{} 或 {}",
 }
