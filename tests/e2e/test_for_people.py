@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -195,3 +197,32 @@ def test_status_shows_rows_that_others_wrote(folder: Path, column: str, value: s
             assert line.isprintable()
         if "--json" in command:
             json.loads(done.stdout)
+
+
+def test_a_server_that_says_ok_to_everything_is_no_database(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=say_ok, args=(server,), daemon=True).start()
+        port = server.getsockname()[1]
+        settings = f"store: {{url: 'mysql://u:p@127.0.0.1:{port}/x'}}\nhandlers: {{default: {{command: ['true']}}}}\n"
+        (folder / "ok.yaml").write_text(f"broker: {{url: 'sqlite:///{folder}/queue.db'}}\n{settings}")
+        for command in ("stats", "tasks list", "migrate"):
+            done = gridsidecar(folder, *command.split(), "-c", "ok.yaml")
+            assert done.returncode == 77
+            assert b"gives no rows, so it is no database" in done.stderr
+
+
+def say_ok(server: socket.socket) -> None:
+    capabilities = (0xFFFF & ~0x820, 0x8 | 0x1)  # neither TLS nor compression
+    greeting = b"\x0a8.0.36\0" + bytes((1, 0, 0, 0)) + b"12345678\0" + capabilities[0].to_bytes(2, "little")
+    greeting += bytes((45, 2, 0)) + capabilities[1].to_bytes(2, "little") + bytes((21,)) + bytes(10)
+    greeting += b"123456789012\0mysql_native_password\0"
+    ok = bytes((0, 0, 0, 2, 0, 0, 0))
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+        with client:
+            client.sendall(len(greeting).to_bytes(3, "little") + b"\0" + greeting)
+            while packet := client.recv(65536):
+                client.sendall(len(ok).to_bytes(3, "little") + bytes((packet[3] + 1,)) + ok)

@@ -1,6 +1,7 @@
 """What broker and store say."""
 
 CHINESE = {
+    "what answers at {} gives no rows, so it is no database; correct store.url": "{} 处的应答者不返回任何行，因此不是数据库；请更正 store.url",
     "RabbitMQ at {} sent something that is not AMQP: {}": "{} 处的 RabbitMQ 发来的内容不是 AMQP：{}",
     "RabbitMQ at {} refused the virtual host: it does not exist or the user may not use it; check the path of broker.url": "{} 处的 RabbitMQ 拒绝了该 virtual host：它不存在，或用户无权使用；请检查 broker.url 中的路径",
     "the connection to RabbitMQ at {} was lost": "与 {} 处 RabbitMQ 的连接已断开",

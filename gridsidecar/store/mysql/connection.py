@@ -147,7 +147,12 @@ class Session:
                 await replies.run(connection, f"{_NAMES}; {_SESSION}; {_ISOLATION}".encode())
                 async with connection.cursor() as cursor:
                     await cursor.execute(f"SELECT @@max_allowed_packet, {', '.join(f'@@{name}' for name in _HEARD)}")
-                    largest_packet, *heard = await cursor.fetchone()
+                    settings = await cursor.fetchone()
+            if settings is None:
+                raise AccessRefused(
+                    f"what answers at {address.place} gives no rows, so it is no database; correct store.url"
+                )
+            largest_packet, *heard = settings
             _check_heard(address, heard)
         except BaseException as error:
             connection.close()  # aiomysql leaves the socket open when it is cancelled in the middle of a login
