@@ -49,6 +49,7 @@ class Sentences:
     """A key has `{}` where a value goes; its words have the values in the same order, or as `{1}`, `{0}`."""
 
     def __init__(self, words: Mapping[str, str]) -> None:
+        words = {english: chinese for whole in words.items() for english, chinese in _parts(*whole)} | dict(words)
         self._words = words
         self._patterns: dict[str, list[_Pattern]] = defaultdict(list)  # by the first word, where that is certain
         for key, value in words.items():
@@ -98,6 +99,13 @@ class Sentences:
         told = [self._found(part, depth - 1) or _Told(0, part) for part in parts]
         if known := sum(each.known for each in told):
             yield _Told(known, joint.join(each.words for each in told))
+
+
+def _parts(english: str, words: str) -> Iterator[tuple[str, str]]:
+    """What happened and what to do about it are told apart here and there."""
+    ours, theirs = english.split("; "), words.split("；")
+    if len(ours) == len(theirs) > 1 and not re.search(r"\{\d", words):
+        yield from zip(ours, theirs, strict=True)
 
 
 def _around(text: str, joint: str) -> list[str]:

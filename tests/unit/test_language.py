@@ -97,6 +97,7 @@ CATALOGUE = {
     "no broker": "没有 broker",
     "{} is away: {}": "{} 不可用：{}",
     "task": "任务",
+    "{} is broken; mend {}": "{} 已损坏；请修理 {}",
 }
 
 
@@ -110,6 +111,8 @@ CATALOGUE = {
         ("f.yaml:3: store.url = 5: it is gone; no broker", "f.yaml:3: store.url = 5: 它已不在; 没有 broker"),
         ("it is gone\n  no broker\nrest", "它已不在\n  没有 broker\nrest"),
         ("no task task in task", "task 中没有任务 task"),  # a name stays a name
+        ("a b is broken", "a b 已损坏"),  # what happened and what to do, told apart
+        ("mend b c", "请修理 b c"),
         ("somebody else said: this", "somebody else said: this"),
         ("", ""),
         ("{}", "{}"),
