@@ -11,6 +11,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from gridsidecar import wire
+from gridsidecar.errors import GridSidecarError
 from gridsidecar.http import cursor
 from gridsidecar.http.access import Access
 from gridsidecar.http.answers import answer
@@ -23,7 +24,8 @@ from gridsidecar.moments import moment_of
 from gridsidecar.shapes import attempt_object, in_utc, task_object
 from gridsidecar.store import Wanted
 from gridsidecar.store.listing import MOST
-from gridsidecar.task import Message, Status
+from gridsidecar.submitting import Known
+from gridsidecar.task import Message, Status, Task
 from gridsidecar.wire.new_task import BadTask, make_task
 
 CALLBACKS_SHOWN = 50
@@ -121,23 +123,35 @@ async def submit(api: Api, call: Call) -> Response:
         task = make_task(fields, api.settings.broker.max_message_bytes)
     except BadTask as bad:
         raise Problem(422, "bad-task", str(bad)) from None
-    store = await api.store()
-    known = await store.reading.get(task.task_id)
-    if known is not None:
-        message = await store.reading.message(task.task_id)
-        if not same_task(message, fields, api.settings.broker.max_message_bytes):
-            detail = f"There is a task {task.task_id} already, made of another message."
-            raise Problem(409, "task-exists", detail, state=known["status"])
-        return answer(api.hiding.object(task_object(known)))
-    broker = await api.open_broker()
-    await broker.publish(task.message)
+    try:
+        submitter = await api.submitter()
+    except GridSidecarError:  # what is there already needs no broker
+        if (known := await _known(api, task)) is not None:
+            return known
+        raise
+    while isinstance(await submitter.submit(task), Known):
+        if (known := await _known(api, task)) is not None:
+            return known
     return answer(
         {"task_id": task.task_id, "task_type": task.task_type, "status": Status.PENDING, "progress": 0}, 202,
         headers={"Location": f"tasks/{quote(task.task_id, safe='')}"},
     )  # fmt: skip
 
 
-def same_task(message: Message | None, fields: dict[str, Any], max_bytes: int) -> bool:
+async def _known(api: Api, task: Task) -> Response | None:
+    """The task that has this one's id already."""
+    store = await api.store()
+    known = await store.reading.get(task.task_id)
+    if known is None:
+        return None
+    message = await store.reading.message(task.task_id)
+    if not same_task(message, task.fields, api.settings.broker.max_message_bytes):
+        detail = f"There is a task {task.task_id} already, made of another message."
+        raise Problem(409, "task-exists", detail, state=known["status"])
+    return answer(api.hiding.object(task_object(known)))
+
+
+def same_task(message: Message | None, fields: Mapping[str, Any], max_bytes: int) -> bool:
     """Whether a stored message says the same as these fields."""
     if message is None:
         return False
