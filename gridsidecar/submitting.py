@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
 
@@ -39,6 +41,8 @@ class Submitter:
         self._rows = rows
         self._settings = settings
         self.without_rows: str | None = None  # why some, or all, were sent without
+        self._turn = asyncio.Event()  # the message before is on its way
+        self._turn.set()
 
     async def submit(self, task: Task) -> Sent | Owed | Known:
         """Raises `PublishRefused` or `AccessRefused` where the broker did not take it: then its row is gone, too; and
@@ -50,15 +54,20 @@ class Submitter:
             return Known()
         return await self._publish(self._rows, named)
 
-    async def send(self, task: Task) -> Sent | Owed:
+    async def send(self, task: Task, confirmed: Callable[[str], None]) -> Sent | Owed:
         """The same for whoever needs no row: where none can be written, or its id has one, it is sent all the same.
-        A worker drops what is there twice."""
+        A worker drops what is there twice. `confirmed` hears of the id at once, whatever it has come to. Messages go in
+        the order of these calls."""
         named = _named(task)
-        rows = await self._written(named)
-        if rows is not None:
-            return await self._publish(rows, named)
-        await self._broker.publish(named.message)
-        return Sent()
+        before, self._turn = self._turn, asyncio.Event()
+        ours = self._turn
+        try:
+            rows = await self._written(named)
+            await before.wait()
+            sending = asyncio.create_task(self._publish(rows, named, confirmed))
+        finally:
+            ours.set()
+        return await sending
 
     async def _written(self, task: Task) -> Beforehand | None:
         """Where the row was written to; None: nowhere."""
@@ -73,11 +82,23 @@ class Submitter:
             self.without_rows = self.without_rows or str(error)
         return None
 
-    async def _publish(self, rows: Beforehand, task: Task) -> Sent | Owed:
+    async def _publish(
+        self, rows: Beforehand | None, task: Task, confirmed: Callable[[str], None] = lambda _: None
+    ) -> Sent | Owed:
+        done = await self._published(rows, task)
+        confirmed(task.task_id)
+        if rows is not None and isinstance(done, Sent):
+            with suppress(GridSidecarError):  # then a worker looks for it once, and finds nothing amiss
+                await rows.note_sent(task)
+        return done
+
+    async def _published(self, rows: Beforehand | None, task: Task) -> Sent | Owed:
+        if rows is None:
+            await self._broker.publish(task.message)
+            return Sent()
         await failpoints.reached("row_written")
-        message = replace(task.message, row=task.message.message_id)
         try:
-            await self._broker.publish(message)
+            await self._broker.publish(replace(task.message, row=task.message.message_id))
         except BrokerUnavailable as error:
             return Owed(str(error))
         except (PublishRefused, AccessRefused) as error:
@@ -85,8 +106,6 @@ class Submitter:
                 raise
             return Owed(str(error))  # a worker has sent it meanwhile
         await failpoints.reached("task_published")
-        with suppress(GridSidecarError):  # then a worker looks for it once, and finds nothing amiss
-            await rows.note_sent(task)
         return Sent()
 
     def _retries(self, task: Task) -> int:

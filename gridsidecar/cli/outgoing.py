@@ -88,12 +88,14 @@ class Outbox:
         self._under_way.add(sending)
         sending.add_done_callback(self._under_way.discard)
 
+    def _note(self, task_id: str) -> None:
+        self.ids.append(task_id)
+        self._confirmed(task_id)
+
     async def _publish(self, task: Task) -> None:
         try:
             if self._failure is None:
-                done = await self._submitter.send(task)
-                self.ids.append(task.task_id)
-                self._confirmed(task.task_id)
+                done = await self._submitter.send(task, self._note)
                 if isinstance(done, Owed):
                     say(f"{clean(task.task_id)} is stored, and a worker sends it: the broker did not confirm it")
                     self._failure = self._failure or BrokerUnavailable(done.why)
