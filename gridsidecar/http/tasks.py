@@ -18,7 +18,7 @@ from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, a_status, any_text, number, parsed
-from gridsidecar.http.problems import Problem, bad_request, unknown_task
+from gridsidecar.http.problems import Problem, bad_request, unavailable, unknown_task
 from gridsidecar.http.said import said_from
 from gridsidecar.moments import moment_of
 from gridsidecar.shapes import attempt_object, in_utc, task_object
@@ -29,6 +29,7 @@ from gridsidecar.task import Message, Status, Task
 from gridsidecar.wire.new_task import BadTask, make_task
 
 CALLBACKS_SHOWN = 50
+TRIES = 3  # while a task of the same id is deleted in between
 
 
 async def list_tasks(api: Api, call: Call) -> Response:
@@ -129,9 +130,13 @@ async def submit(api: Api, call: Call) -> Response:
         if (known := await _known(api, task)) is not None:
             return known
         raise
-    while isinstance(await submitter.submit(task), Known):
+    for _ in range(TRIES):
+        if not isinstance(await submitter.submit(task), Known):
+            break
         if (known := await _known(api, task)) is not None:
             return known
+    else:
+        raise unavailable(f"A task {task.task_id} comes and goes; nothing was sent.")
     return answer(
         {"task_id": task.task_id, "task_type": task.task_type, "status": Status.PENDING, "progress": 0}, 202,
         headers={"Location": f"tasks/{quote(task.task_id, safe='')}"},
