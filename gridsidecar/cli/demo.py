@@ -77,6 +77,7 @@ async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) ->
     from gridsidecar.config.load import load
     from gridsidecar.demo.plan import message
     from gridsidecar.store import make_store
+    from gridsidecar.submitting import Submitter
     from gridsidecar.telemetry import Readiness
 
     settings = load(str(config), environ={}, dotenv=None)
@@ -84,7 +85,8 @@ async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) ->
     try:
         await store.open(migrate=True)
         await broker.open()
-        outbox = Outbox(broker, settings.broker.max_message_bytes, lambda task_id: None)
+        submitter = Submitter(broker, store.beforehand, settings)
+        outbox = Outbox(submitter, settings.broker.max_message_bytes, lambda task_id: None)
         for task in planned:
             await outbox.send_one(message(task))
         with make_display({task.name: f"{task.name:<10}  {task.handler}" for task in planned}) as display:

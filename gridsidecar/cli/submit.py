@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +15,9 @@ from gridsidecar.cli.run import ConfigFile
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
-    from gridsidecar.cli.parts import Part
     from gridsidecar.cli.task_words import View
     from gridsidecar.config.settings import Settings
+    from gridsidecar.store import Beforehand
 
 EPILOG = """
 Examples:
@@ -38,6 +40,7 @@ Source = Annotated[
         metavar="FILE",
     ),
 ]
+WITHOUT_ROWS = "sent without rows in the table, which a worker writes when it takes a task up"
 DATA_HELP = "The task's data: JSON, @FILE, or - for stdin."
 
 
@@ -81,9 +84,14 @@ def submit(
 
 def _settings(config: str | None, wait: bool, flags: dict[str, object]) -> Settings:
     from gridsidecar.cli.parts import load_parts
+    from gridsidecar.errors import ConfigError
 
-    needed: list[Part] = ["broker", "store"] if wait else ["broker"]
-    return load_parts(config, *needed, flags=flags)
+    try:
+        return load_parts(config, "broker", "store", flags=flags)
+    except ConfigError:
+        if wait:
+            raise
+        return load_parts(config, "broker", flags=flags)  # a producer needs no store; what else is wrong is said here
 
 
 class Order(Struct, frozen=True):
@@ -176,7 +184,8 @@ async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[lis
     """The ids of what was sent, and the number of items that were not."""
     from gridsidecar.broker import make_broker
     from gridsidecar.cli.outgoing import Outbox
-    from gridsidecar.cli.screen import json_text
+    from gridsidecar.cli.screen import json_text, say
+    from gridsidecar.submitting import Submitter
     from gridsidecar.telemetry import Readiness
 
     def confirmed(task_id: str) -> None:
@@ -188,14 +197,44 @@ async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[lis
     broker = make_broker(settings.broker, Readiness())
     try:
         await broker.open()
-        outbox = Outbox(broker, settings.broker.max_message_bytes, confirmed)
-        if order.source is None:
-            await outbox.send_one(order.fields)
-        else:
-            await outbox.send_all(order.source, order.fields, order.wrap)
+        async with _rows(settings) as rows:
+            submitter = Submitter(broker, rows, settings)
+            outbox = Outbox(submitter, settings.broker.max_message_bytes, confirmed)
+            if order.source is None:
+                await outbox.send_one(order.fields)
+            else:
+                await outbox.send_all(order.source, order.fields, order.wrap)
+            if submitter.without_rows is not None:
+                say(f"{WITHOUT_ROWS}: {submitter.without_rows}")
         return outbox.ids, outbox.bad
     finally:
         await broker.close()
+
+
+@asynccontextmanager
+async def _rows(settings: Settings) -> AsyncIterator[Beforehand | None]:
+    """Where rows can be written before their messages are sent; None: nowhere. A producer needs no store."""
+    from gridsidecar.cli.parts import has_store, open_to_wait
+    from gridsidecar.cli.screen import say
+    from gridsidecar.errors import GridSidecarError
+    from gridsidecar.store import make_store
+
+    if not has_store(settings):
+        yield None
+        return
+    store = None
+    try:
+        try:
+            store = make_store(settings.store, settings.broker.queue)
+            await open_to_wait(store, settings)
+            rows: Beforehand | None = store.beforehand
+        except GridSidecarError as error:
+            say(f"{WITHOUT_ROWS}: {error}")
+            rows = None
+        yield rows
+    finally:
+        if store is not None:
+            await store.close()
 
 
 async def _wait(settings: Settings, ids: list[str], waiting: Waiting) -> int:

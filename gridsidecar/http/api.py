@@ -27,6 +27,7 @@ from gridsidecar.metrics.tally import Series
 from gridsidecar.operations import Driver
 from gridsidecar.store import Kind, NotDriven, OpenStore, Reading, make_store
 from gridsidecar.store.minutes import Tally
+from gridsidecar.submitting import Submitter
 from gridsidecar.telemetry import Readiness
 
 POOL = 4  # connections to the database
@@ -100,6 +101,10 @@ class Api:
         """With its work queue, to publish."""
         await self._broker.open()
         return self._broker
+
+    async def submitter(self) -> Submitter:
+        store = await self.store()
+        return Submitter(await self.open_broker(), store.beforehand, self.settings)
 
     async def driver(self, kind: Kind) -> Driver:
         """For cancels and retries; a retry holds without a broker, too: then workers bring its tasks back."""

@@ -285,7 +285,7 @@ def test_wait_only_so_long(folder: Path) -> None:
 async def test_ctrl_c_ends_the_waiting_and_not_the_task(folder: Path) -> None:
     with worker(folder):
         process = start(folder, "submit", "--id", "a", "--type", "sleepy", "--wait")
-        await eventually(lambda: gridsidecar(folder, "status", "a", "--json").stdout)
+        await eventually(lambda: '"running"' in gridsidecar(folder, "status", "a", "--json").stdout)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=30)
         assert (process.returncode, stdout) == (130, "a\n")
