@@ -10,6 +10,7 @@ from gridsidecar.cli.screen import say
 from gridsidecar.cli.task_sources import Item, items
 from gridsidecar.errors import GridSidecarError, UsageError
 from gridsidecar.task import Task
+from gridsidecar.wire.body import compressed
 from gridsidecar.wire.fields import shown
 from gridsidecar.wire.new_task import BadTask, make_task
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
@@ -40,10 +41,13 @@ def read_fields(item: Item, defaults: Mapping[str, Any], wrap: bool) -> dict[str
 class Outbox:
     """Sends tasks, a window of them at a time, and tells of each as it is confirmed."""
 
-    def __init__(self, broker: Broker, max_bytes: int, confirmed: Callable[[str], None]) -> None:
+    def __init__(
+        self, broker: Broker, max_bytes: int, confirmed: Callable[[str], None], *, compress: bool = False
+    ) -> None:
         self._broker = broker
         self._max_bytes = max_bytes
         self._confirmed = confirmed
+        self._compress = compress
         self._window = asyncio.Semaphore(AT_A_TIME)
         self._under_way: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
@@ -90,7 +94,7 @@ class Outbox:
     async def _publish(self, task: Task) -> None:
         try:
             if self._failure is None:
-                await self._broker.publish(task.message)
+                await self._broker.publish(compressed(task.message) if self._compress else task.message)
                 self.ids.append(task.task_id)
                 self._confirmed(task.task_id)
         except (GridSidecarError, OSError) as error:  # OSError: whoever reads the ids is gone

@@ -40,11 +40,14 @@ _REFUSALS = (403, 406)  # reply codes: no right to, and not in this way (as for 
 class TaskProducer:
     """A connection that is opened with the first task, and again when it is lost. For many threads, not for forks."""
 
-    def __init__(self, default_queue: Optional[str] = None, *, url: Optional[str] = None) -> None:
-        """Without arguments, what the variables say."""
+    def __init__(
+        self, default_queue: Optional[str] = None, *, url: Optional[str] = None, compress: bool = False
+    ) -> None:
+        """Without arguments, what the variables say. `compress`: bodies go as gzip where that is smaller."""
         self._variables = read_variables()
         self._queue = default_queue or queue_name(self._variables)
         self._url = url or amqp_url(self._variables)
+        self._compress = compress
         self._lock = threading.RLock()
         self._connection: Any = None
         self._channel: Any = None
@@ -61,7 +64,7 @@ class TaskProducer:
         defer_until: Optional[datetime] = None,
     ) -> str:
         """Its id, once the broker has it. Raises NotSent."""
-        message = make_message(task_data, task_id, Wishes(priority, defer_by, defer_until))
+        message = make_message(task_data, task_id, Wishes(priority, defer_by, defer_until), self._compress)
         self._insist(message, queue_name or self._queue)
         return message.task_id
 
@@ -74,7 +77,7 @@ class TaskProducer:
         self, tasks: Iterable[Mapping[str, Any]], queue_name: Optional[str] = None, **wishes: Any
     ) -> list[str]:
         """Their ids in order, once the broker has all of them. Each is a task, or has one under `task_data`."""
-        messages = [make_message(unwrapped(each), None, Wishes(**wishes)) for each in tasks]
+        messages = [make_message(unwrapped(each), None, Wishes(**wishes), self._compress) for each in tasks]
         for message in messages:
             self._insist(message, queue_name or self._queue)
         return [message.task_id for message in messages]
@@ -135,6 +138,7 @@ class TaskProducer:
         properties = pika.BasicProperties(
             delivery_mode=2,
             content_type="application/json",
+            content_encoding=message.encoding,
             message_id=message.task_id,
             priority=message.priority,
         )
