@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.sdks.contract import Contract, Program
+from tests.support.cli import gridsidecar
 
 SDK = Path(__file__).parents[2] / "sdks" / "node"
 
@@ -19,6 +20,21 @@ def program() -> Program:
 
 class TestConformance(Contract):
     pass
+
+
+DEAF = """
+import { run } from "SDK/index.js";
+await run(async () => { await new Promise((done) => setTimeout(done, 1500)); return 1; });
+"""
+
+
+def test_a_handler_that_never_asks_for_the_signal_passes(tmp_path: Path) -> None:
+    (tmp_path / "handler.mjs").write_text(DEAF.replace("SDK", SDK.as_posix()))
+    done = gridsidecar(
+        tmp_path, "check", "--level", "2", "--strict", "--mode", "persistent", "--", "node", "handler.mjs"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "as SIGTERM ends it" in done.stdout
 
 
 @pytest.mark.timeout(300)
