@@ -16,6 +16,8 @@ public class Producer {
 
         ConnectionFactory factory = new ConnectionFactory();
         factory.setUri(System.getenv("GRID_ASYNC_TASK_AMQP_URL"));
+        factory.setConnectionTimeout(15000); // milliseconds; answers are awaited for 10 minutes else
+        factory.setChannelRpcTimeout(15000);
         try (Connection connection = factory.newConnection()) {
             Channel channel = connection.createChannel();
             channel.confirmSelect();

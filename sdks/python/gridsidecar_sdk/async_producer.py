@@ -110,8 +110,7 @@ class AsyncTaskProducer:
         pauses = iter(PAUSES)
         while True:
             try:
-                await self.connect()
-                await self._publish(message, queue)
+                await asyncio.wait_for(self._try(message, queue), RECONNECT_FOR)
                 return
             except _FAILURES as error:
                 if isinstance(error, exceptions.DeliveryError):
@@ -119,6 +118,10 @@ class AsyncTaskProducer:
                 if isinstance(error, _FINAL) or time.monotonic() > give_up:
                     raise NotSent(f"task {message.task_id} was not confirmed by RabbitMQ: {error!r}") from error
             await asyncio.sleep(next(pauses, PAUSES[-1]))
+
+    async def _try(self, message: Message, queue: str) -> None:
+        await self.connect()
+        await self._publish(message, queue)
 
     async def _publish(self, message: Message, queue: str) -> None:
         channel = self._channel
@@ -166,4 +169,4 @@ class AsyncTaskProducer:
         self._declared.clear()
         if connection is not None:
             with contextlib.suppress(*_FAILURES):
-                await connection.close()
+                await asyncio.wait_for(connection.close(), _CONFIRM)

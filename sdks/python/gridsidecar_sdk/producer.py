@@ -34,6 +34,7 @@ _FINAL = (
     exceptions.ProbableAuthenticationError,
     exceptions.ProbableAccessDeniedError,
 )
+_SILENCE = 20  # seconds between heartbeats; after about twice as long a broker that says nothing counts as away
 _REFUSALS = (403, 406)  # reply codes: no right to, and not in this way (as for a message that is too large)
 
 
@@ -121,7 +122,7 @@ class TaskProducer:
         if self._channel is not None and self._channel.is_open:
             return
         self._drop()
-        self._connection = pika.BlockingConnection(pika.URLParameters(self._url))
+        self._connection = pika.BlockingConnection(_parameters(self._url))
         self._channel = self._connection.channel()
         self._channel.confirm_delivery()
 
@@ -166,6 +167,16 @@ class TaskProducer:
             raise
         channel.close()
         return True
+
+
+def _parameters(url: str) -> Any:
+    """Those of the URL, with an end to every wait: pika has none for a confirm but the heartbeat."""
+    parameters = pika.URLParameters(url)
+    if parameters.heartbeat is None:
+        parameters.heartbeat = _SILENCE
+    if parameters.blocked_connection_timeout is None:
+        parameters.blocked_connection_timeout = RECONNECT_FOR
+    return parameters
 
 
 def _is_final(error: BaseException) -> bool:
