@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -70,6 +71,19 @@ def test_a_handler_that_never_looks_at_its_context_passes(tmp_path: Path) -> Non
     done = gridsidecar(tmp_path, "check", "--level", "2", "--strict", "--mode", "persistent", "--", "./deaf")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "as SIGTERM ends it" in done.stdout
+
+
+def test_what_its_page_installs_survives_a_move(tmp_path: Path) -> None:
+    clone, project, moved = tmp_path / "clone", tmp_path / "project", tmp_path / "moved"
+    shutil.copytree(SDK, clone)
+    project.mkdir()
+    (project / "main.go").write_text(DEAF)
+    (project / "go.mod").write_text(MODULE.replace("SDK", clone.as_posix()))
+    assert "\ngo mod vendor " in (SDK / "README.md").read_text()
+    go("mod", "vendor", folder=project)
+    shutil.rmtree(clone)
+    project.rename(moved)
+    go("build", "-mod=vendor", "-o", "deaf", ".", folder=moved)
 
 
 def test_its_own_tests() -> None:

@@ -405,6 +405,6 @@ def test_a_file_that_is_far_too_large_is_refused_at_once(tmp_path: Path, write: 
     assert "more than 1 MiB" in the_fault(write(large)).problem
     (tmp_path / ".env").write_text("#" * 2_000_000)
     assert "more than 1 MiB" in the_fault(write(LEAST), dotenv=str(tmp_path / ".env")).problem
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10  # half a minute and more before
     just = LEAST + "\n#" + "x" * (1024 * 1024 - len(LEAST) - 2)
     assert settings(write(just)).broker.queue
