@@ -87,7 +87,7 @@ def check(
         raise UsageError("a persistent handler reads whole tasks: leave --input out")
     limits = Limits(
         timeout=timeout or handler.timeout or 60,
-        grace=grace or handler.kill_grace,
+        grace=grace or handler.kill_grace or 10,
         ready_timeout=ready_timeout or handler.persistent.ready_timeout,
     )
     bench = Bench(handler, sample, limits, SystemClock(), mode or known_mode)
