@@ -51,7 +51,7 @@ def test_bad_settings_end_it_with_the_configuration_exit_code(image: Image) -> N
 
 
 def test_a_handler_can_write_its_home_and_nothing_that_runs(image: Image) -> None:
-    assert image.run("sh", "-c", "touch ~/mine && echo written").strip() == "written"
+    assert image.run("sh", "-c", "touch /var/lib/gridsidecar/mine && echo written").strip() == "written"
     for folder in ("/app", "/etc/gridsidecar", "/opt/gridsidecar", "/usr/local/bin"):
         assert image.run("sh", "-c", f"touch {folder}/mine 2>&1 || echo refused").strip().endswith("refused"), folder
         assert image.run("stat", "-c", "%u:%g", folder).strip() == "0:0"
