@@ -25,6 +25,7 @@ from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, PublishRefused
 from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
+from gridsidecar.wal import WalWatch
 
 LEASE = 15.0  # seconds; renewed three times as often
 CLOSE_TIMEOUT = 5.0
@@ -88,6 +89,7 @@ class EmbeddedBroker:
         self._spool: Spool | None = None
         self._held: dict[Held, EmbeddedDelivery] = {}
         self.bell = Bell(self._path)
+        self._wal = WalWatch(self._path)
         self._renewing: asyncio.Task[None] | None = None
         self._stop: asyncio.Event | None = None
         self._stopped = asyncio.Event()
@@ -302,6 +304,7 @@ class EmbeddedBroker:
         if self._closed:
             raise BrokerUnavailable(f"the queue in {self._path} was closed by this process")
         result = await self._on_thread(lambda: step(self._opened()))
+        self._wal.written()
         self.bell.listen()
         return result
 

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from gridsidecar.cli.screen import clean, say
 from gridsidecar.cli.task_sources import Item, items
 from gridsidecar.errors import BrokerUnavailable, GridSidecarError, UsageError
 from gridsidecar.submitting import Owed
 from gridsidecar.task import Task
+from gridsidecar.wire.body import compressed
 from gridsidecar.wire.fields import shown
 from gridsidecar.wire.new_task import BadTask, make_task
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
@@ -41,10 +44,13 @@ def read_fields(item: Item, defaults: Mapping[str, Any], wrap: bool) -> dict[str
 class Outbox:
     """Sends tasks, a window of them at a time, and tells of each as it is confirmed."""
 
-    def __init__(self, submitter: Submitter, max_bytes: int, confirmed: Callable[[str], None]) -> None:
+    def __init__(
+        self, submitter: Submitter, max_bytes: int, confirmed: Callable[[str], None], *, compress: bool = False
+    ) -> None:
         self._submitter = submitter
         self._max_bytes = max_bytes
         self._confirmed = confirmed
+        self._compress = compress
         self._window = asyncio.Semaphore(AT_A_TIME)
         self._under_way: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
@@ -95,6 +101,8 @@ class Outbox:
     async def _publish(self, task: Task) -> None:
         try:
             if self._failure is None:
+                if self._compress:
+                    task = replace(task, message=compressed(task.message))
                 done = await self._submitter.send(task, self._note)
                 if isinstance(done, Owed):
                     say(f"{clean(task.task_id)} is stored, and a worker sends it: the broker did not confirm it")

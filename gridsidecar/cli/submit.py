@@ -56,6 +56,7 @@ def submit(
     timeout: Annotated[float | None, typer.Option(help="Seconds that one attempt may take.")] = None,
     defer_by: Annotated[float | None, typer.Option(help="Start in so many seconds.")] = None,
     defer_until: Annotated[str | None, typer.Option(help="Start at this time, ISO 8601; overrules --defer-by.")] = None,
+    compress: Annotated[bool, typer.Option("--compress", help="Send bodies as gzip where that is smaller.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the tasks until all have ended.")] = False,
     wait_timeout: Annotated[float | None, typer.Option(help="Stop waiting after so many seconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a task.")] = False,
@@ -76,7 +77,7 @@ def submit(
     }
     fields |= {"timeout": timeout, "defer_by": defer_by, "defer_until": defer_until}
     given = {name: value for name, value in fields.items() if value is not None}
-    order = _order(_one_source(source, file), given, data, wrap)
+    order = _order(_one_source(source, file), given, data, wrap, compress)
     waiting = _waiting(wait, wait_timeout, as_json)
     settings = _settings(config, wait, {"broker.url": url, "broker.queue": queue})
     raise typer.Exit(asyncio.run(_submit(settings, order, waiting)))
@@ -100,6 +101,7 @@ class Order(Struct, frozen=True):
     fields: dict[str, Any]
     source: str | None = None
     wrap: bool = False
+    compress: bool = False
 
 
 class Waiting(Struct, frozen=True):
@@ -124,17 +126,17 @@ def _one_source(source: str | None, file: str | None) -> str | None:
     return source if file is None else file
 
 
-def _order(source: str | None, fields: dict[str, Any], data: str | None, wrap: bool) -> Order:
+def _order(source: str | None, fields: dict[str, Any], data: str | None, wrap: bool, compress: bool) -> Order:
     if source is None:
         if wrap:
             raise UsageError("--wrap needs a FILE, or - for stdin")
         if data is None and not fields:
             raise UsageError("nothing to submit: give --type, --data or --id, a FILE, or - for JSON lines on stdin")
-        return Order(fields if data is None else {**fields, "data": read_data(data)})
+        return Order(fields if data is None else {**fields, "data": read_data(data)}, compress=compress)
     for name, given in (("--id", "task_id" in fields), ("--data", data is not None)):
         if given:
             raise UsageError(f"{name} is for one task; with a FILE or stdin each line says its own")
-    return Order(fields, source, wrap)
+    return Order(fields, source, wrap, compress)
 
 
 def read_data(text: str) -> Any:
@@ -199,7 +201,7 @@ async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[lis
         await broker.open()
         async with _rows(settings) as rows:
             submitter = Submitter(broker, rows, settings)
-            outbox = Outbox(submitter, settings.broker.max_message_bytes, confirmed)
+            outbox = Outbox(submitter, settings.broker.max_message_bytes, confirmed, compress=order.compress)
             if order.source is None:
                 await outbox.send_one(order.fields)
             else:

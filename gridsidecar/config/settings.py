@@ -276,7 +276,9 @@ class CallbackSettings(Section):
         default=[],
         description="Hosts (name or *.domain) and networks (10.0.0.0/8) that are allowed although they are internal.",
     )
-    block_private: bool = Field(default=False, description="Refuse private addresses too.")
+    block_private: bool = Field(
+        default=False, description="Refuse private addresses and those of this machine's interfaces too."
+    )
     queue: QueueName = Field(default="callback_queue", description="Queue for callbacks by RabbitMQ that name none.")
     queues: Annotated[list[QueuePattern], Field(min_length=1)] = Field(
         default=["*"],

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from gridsidecar.moments import time_of
 from gridsidecar.task import LONGEST_TYPE, NO_CALLBACK, Callback
 from gridsidecar.wire.json_text import JsonText
 
@@ -120,7 +121,7 @@ def read_defer_until(fields: Mapping[str, Any]) -> datetime | None:
     if value is None or value == "":
         return None
     try:
-        moment = datetime.fromisoformat(value.strip())
+        moment = time_of(value)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (AttributeError, ValueError, OverflowError):
         raise FieldRefused("defer_until", "an ISO 8601 time such as 2026-01-31T12:00:00Z", value) from None

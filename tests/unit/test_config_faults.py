@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -394,3 +395,16 @@ def test_faults_of_callbacks_notices_hooks_and_logs(write: Write, text: str, key
     fault = the_fault(write(LEAST + text + "\n"))
     assert fault.key == key
     assert problem in fault.problem
+
+
+def test_a_file_that_is_far_too_large_is_refused_at_once(tmp_path: Path, write: Write) -> None:
+    """Reading 5 MB of YAML takes half a minute and 700 MB."""
+    large = "x:\n" + "".join(f"  key{number}: [some, values, {number}]\n" for number in range(150_000))
+    assert len(large) > 5_000_000
+    began = time.monotonic()
+    assert "more than 1 MiB" in the_fault(write(large)).problem
+    (tmp_path / ".env").write_text("#" * 2_000_000)
+    assert "more than 1 MiB" in the_fault(write(LEAST), dotenv=str(tmp_path / ".env")).problem
+    assert time.monotonic() - began < 10  # half a minute and more before
+    just = LEAST + "\n#" + "x" * (1024 * 1024 - len(LEAST) - 2)
+    assert settings(write(just)).broker.queue
