@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.cli import command, end, environment, gridsidecar, on_terminal, start
@@ -108,6 +109,22 @@ async def test_sigterm_cleans_up(tmp_path: Path) -> None:
     process = start(tmp_path, "demo")
     await eventually(lambda: len(processes(tmp_path)) > 3)  # the demo, its sidecar, handlers
     assert end(process) == 143
+    assert list(tmp_path.iterdir()) == []
+    assert processes(tmp_path) == []
+
+
+async def test_its_page_goes_on_until_ctrl_c(tmp_path: Path) -> None:
+    process = start(tmp_path, "demo", "--page", stdout=subprocess.DEVNULL)
+    assert process.stderr is not None
+    told = next(line for line in process.stderr if "http://" in line)
+    url = re.search(r"http://[\d.:]+/", told)
+    assert url is not None
+    with httpx.Client(base_url=url[0], timeout=10) as client:
+        assert "page/main.js" in client.get("").text
+        await eventually(lambda: len(client.get("v1/tasks").json()["tasks"]) >= 2)
+    os.kill(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr.strip()) == (0, "Stopped.")
     assert list(tmp_path.iterdir()) == []
     assert processes(tmp_path) == []
 

@@ -59,7 +59,7 @@ function row(one, me, span) {
     h("td.number", null, one.failed ? h("a.bad", { href: link("tasks", "", [["type", one.type], ["status", "failed"], ["since", span]]) }, failed) : failed),
     h("td.number", null, duration(one.ended ? one.busy / one.ended : null)),
     h("td.number", null, duration(one.p95)),
-    h("td", null, one.pause ? pausedBy(one.pause) : h("span.badge.success", null, t("handlers.open"))),
+    h("td.state", null, one.pause ? pausedBy(one.pause) : h("span.badge.success", null, t("handlers.open"))),
     me.may_change ? h("td", null, steer(one)) : null,
   );
 }

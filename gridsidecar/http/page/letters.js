@@ -32,7 +32,7 @@ async function loaded(read, show) {
 // -- letters --
 
 function deadLetters(me) {
-  const view = table(t("letters.title"), [t("task.id"), t("letters.reason"), `${t("task.attempt")}#`, t("letters.queue"), t("letters.time"), `${t("letters.size")}#`, t("letters.task"), t("letters.what")]);
+  const view = table(t("letters.title"), [t("task.id"), t("letters.reason"), `${t("task.attempt")}#`, t("letters.queue"), t("letters.time"), `${t("letters.size")}#`, t("letters.task"), `${t("letters.what")}#`]);
   const below = h("div");
   const all = h("div.buttons");
   const root = h("section.card", null, h("div.title", null, h("h2", null, t("letters.title")), h("div.grow"), all), view.box, below);
@@ -53,7 +53,7 @@ function letter(one, me) {
   const open = h("button.small", { "aria-expanded": "false", onclick: () => unfold(id, open, second, inside) }, t("letters.show"));
   const first = h("tr", null,
     h("td", null, one.task_id ? taskLink(one.task_id) : said(one.message_id ?? "–", 80)),
-    h("td", null, said(one.reason ?? "–", 160)),
+    h("td.what", null, said(one.reason ?? "–", 300)),
     h("td.number", null, one.attempts === null ? "–" : number(one.attempts)),
     h("td", null, said(one.queue ?? "–", 60)),
     h("td", null, time(one.time)),

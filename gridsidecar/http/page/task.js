@@ -72,18 +72,19 @@ function listen(path, goesOn, again, look) {
 }
 
 function layout(id) {
-  const head = h("div.title");
+  const head = h("div.title", null, title(id));
   const callbacks = table(t("callbacks.title"), [t("callbacks.state"), t("callbacks.kind"), `${t("callbacks.tries")}#`, t("callbacks.to"), t("callbacks.next"), t("callbacks.error")]);
-  const attempts = table(t("attempts.title"), ["#", t("task.status"), t("task.worker"), t("attempts.started"), `${t("task.took")}#`, t("attempts.exit"), `${t("attempts.cpu")}#`, `${t("attempts.memory")}#`, t("task.error")]);
-  attempts.box.querySelector("th").className = "number";
+  const attempts = table(t("attempts.title"), [`${t("task.attempt")}#`, t("task.status"), t("task.worker"), t("attempts.started"), `${t("task.took")}#`, t("attempts.exit"), `${t("attempts.cpu")}#`, `${t("attempts.memory")}#`, t("task.error")]);
   const view = { id, head, now: h("div.now"), facts: h("dl.facts"), error: h("div"), values: h("div.values"), logs: h("section.card"), bars: h("div.timeline"), attempts, callbacks, changed: false };
   view.owed = card(t("callbacks.title"), callbacks.box);
   view.body = h("div.stack", null, view.error, card(t("task.facts"), view.facts), card(t("attempts.title"), view.bars, attempts.box), view.logs, view.values, view.owed);
   return view;
 }
 
+const title = (id) => h("h1.mono", null, h("bdi", null, plain(id, 300)));
+
 function draw(view, found, me) {
-  fill(view.head, h("h1.mono", null, h("bdi", null, plain(found.task_id, 300))), badge(found.status), h("div.grow"), h("div.buttons", null, buttons(found, me)));
+  fill(view.head, title(found.task_id), badge(found.status), h("div.grow"), h("div.buttons", null, buttons(found, me)));
   const notices = [
     found.paused ? h("p.notice", null, t("pause.type_is"), " ", pausedBy(found.paused)) : null,
     found.cancel_requested && !ENDED.includes(found.status) ? h("p.notice", null, t("task.cancelling_text")) : null,
@@ -128,7 +129,7 @@ function facts(found) {
   const rows = [
     ["task.type", typeLink(found.task_type)],
     ["task.queue", found.queue && said(found.queue)],
-    ["task.attempt", t("task.attempt_of", { n: number(found.attempt), most: number((found.max_retry_count ?? 0) + 1) })],
+    ["task.attempt", attemptOf(found.attempt, (found.max_retry_count ?? 0) + 1)],
     ["task.crashes", found.crashes ? number(found.crashes) : null],
     ["task.interruptions", found.interruptions ? number(found.interruptions) : null],
     ["task.created", time(found.created_at)],
@@ -145,13 +146,16 @@ function facts(found) {
   return rows.filter(([, value]) => value).map(([words, value]) => h("div", null, h("dt", null, t(words)), h("dd", null, value)));
 }
 
+/** One that was retried by hand may have more than its retries allow. */
+const attemptOf = (n, most) => (n > most ? number(n) : t("task.attempt_of", { n: number(n), most: number(most) }));
+
 function failure(found) {
   if (!found.error_message && !found.traceback && !found.error_type) return null;
-  const type = found.error_type ?? found.last_error_type;
+  const types = [...new Set([found.error_type, found.last_error_type])].filter(Boolean);
   return h(
     "section.card.failure",
     null,
-    h("h2", null, t("task.error"), type ? [": ", said(type, 120)] : null),
+    h("h2", null, t("task.error"), types.map((type) => h("span.badge.failed", null, said(type, 120)))),
     found.error_message ? h("pre.words", { tabindex: "0" }, found.error_message) : null,
     found.traceback ? h("details", { open: true }, h("summary", null, t("task.traceback")), h("pre", { tabindex: "0" }, found.traceback)) : null,
   );
