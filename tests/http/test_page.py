@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gridsidecar.http.files import page_files
+from gridsidecar.http.hiding import Hiding
 from gridsidecar.task import Succeeded
 from tests.http.conftest import ADMIN, READER, Serve, Served, problem
 from tests.store.workers import BOOM, Two, end, task
@@ -126,6 +127,10 @@ async def test_what_ended_by_type_and_error(api: Served, two: Two) -> None:
     ]
     assert (await api.found("/v1/stats/ended", since="3h", type="mail"))["ended"][0]["error_type"] == "Old"
     assert (await api.found("/v1/stats/ended", type="other")) == {"ended": [], "more": False}
+
+
+def test_a_dead_letter_with_its_number_of_attempts_can_be_shown() -> None:
+    assert Hiding(["password"]).object({"attempts": 2, "body": {"password": "x"}})["attempts"] == 2
 
 
 async def test_whoever_has_the_answer_is_told_so(api: Served, two: Two) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.sidecar import Sidecar
 
 LIMIT = 20.0  # seconds
+expect.set_options(timeout=LIMIT * 1000)
 
 # Handlers in shell: what each does is its name.
 SCRIPTS = {
@@ -96,6 +97,7 @@ sys.exit(1)'"""
 @contextmanager
 def running(folder: Path, token: str | None = None, **http: Any) -> Iterator[Fleet]:
     """A fleet of one; its port is free unless `listen` names one."""
+    (folder / "log").unlink(missing_ok=True)  # that of one before it
     sidecar = Sidecar(folder, config_of(folder, **({"token": token} if token else {}), **http))
     try:
         until(lambda: sidecar.says("consuming") or sidecar.exit_code is not None, "the sidecar consumes")

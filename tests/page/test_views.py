@@ -87,7 +87,7 @@ def test_a_running_task_is_followed_and_cancelled(fleet: Fleet, tab: Page) -> No
     expect(tab.locator("#log")).to_contain_text("line 2")
     shown = tab.locator("#log").inner_text()
     until(lambda: len(tab.locator("#log").inner_text()) > len(shown), "the log goes on")
-    until(lambda: streams, "a stream is open")
+    until(lambda: (tab.wait_for_timeout(50), streams)[1], "a stream is open")
     tab.click("#cancel")
     tab.click("dialog button[value=yes]")
     expect(tab.locator(".title .badge")).to_have_text("cancelled")
@@ -170,7 +170,12 @@ def test_what_is_polled_is_answered_with_304_and_waits_in_hidden_tabs(fleet: Fle
     tab.goto(f"{fleet.url}/#/letters")
     expect(tab.locator("h1")).to_be_visible()
     tab.goto(f"{fleet.url}/#/tasks?status=success&type=ok")
-    until(lambda: any(path.startswith("tasks?") and status == 304 for path, status in answers), "304")
+    until(
+        lambda: (
+            tab.wait_for_timeout(50),
+            any(path.startswith("tasks?") and status == 304 for path, status in answers),
+        )[1]
+    )
     assert sum(path.startswith("dead") for path, _ in answers) == 1, "dead letters are not polled"
     tab.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

@@ -16,8 +16,8 @@ export function handlers(root, _, me) {
   const { box, body } = table(t("view.handlers"), columns.filter(Boolean));
   const none = h("div");
   const look = async () => {
-    const [stats, { ended }] = await Promise.all([get("stats"), get("stats/ended", [["since", span]])]);
-    const rows = together(stats, ended, SPANS[span]);
+    const [stats, { ended }, { pauses }] = await Promise.all([get("stats"), get("stats/ended", [["since", span]]), get("pauses")]);
+    const rows = together(stats.tasks, ended, pauses, SPANS[span]);
     keep(body, rows, (one) => one.type, (one) => row(one, me, span));
     box.hidden = !rows.length;
     fill(none, rows.length ? null : empty(t("handlers.none")));
@@ -32,10 +32,10 @@ export function handlers(root, _, me) {
 }
 
 /** One row for each type that has tasks, ended in this time, or is paused. */
-function together(stats, ended, seconds) {
+function together(counts, ended, pauses, seconds) {
   const types = new Map();
   const of = (type) => types.get(type) ?? types.set(type, { type, states: {}, ended: 0, failed: 0, busy: 0, p95: null, most: 0, pause: null, seconds }).get(type);
-  for (const one of stats.tasks) of(one.task_type).states[one.status] = count(one.count, one.at_least);
+  for (const one of counts) of(one.task_type).states[one.status] = count(one.count, one.at_least);
   for (const one of ended) {
     const row = of(one.task_type);
     row.ended += one.count;
@@ -43,7 +43,7 @@ function together(stats, ended, seconds) {
     row.busy += one.count * (one.mean_s ?? 0);
     if (one.count > row.most) [row.most, row.p95] = [one.count, one.p95_s];
   }
-  for (const one of stats.pauses) if (!one.ended) of(one.task_type).pause = one;
+  for (const one of pauses) if (!one.ended) of(one.task_type).pause = one;
   return [...types.values()].sort((one, other) => (one.type < other.type ? -1 : 1));
 }
 

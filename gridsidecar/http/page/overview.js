@@ -135,9 +135,9 @@ function history() {
   return { root, end: () => { stop(); rate.end(); took.end(); } };
 }
 
-/** Points on even steps up to now: none is zero for a rate, and a gap for a duration. */
+/** Points on even steps up to the last whole one: none is zero for a rate, and a gap for a duration. */
 function aligned({ step_s: step, points }, span) {
-  const last = Math.floor(Date.now() / 1000 / step) * step;
+  const last = (Math.floor(Date.now() / 1000 / step) - 1) * step;
   const times = Array.from({ length: Math.ceil(span / step) + 1 }, (_, at) => last - (Math.ceil(span / step) - at) * step);
   const found = new Map(points.map((point) => [`${Date.parse(point.at) / 1000} ${point.outcome}`, point]));
   const line = (outcome, read, none) => times.map((at) => (found.has(`${at} ${outcome}`) ? read(found.get(`${at} ${outcome}`)) : none));

@@ -76,8 +76,9 @@ function layout(id) {
   const callbacks = table(t("callbacks.title"), [t("callbacks.state"), t("callbacks.kind"), `${t("callbacks.tries")}#`, t("callbacks.to"), t("callbacks.next"), t("callbacks.error")]);
   const attempts = table(t("attempts.title"), [`${t("task.attempt")}#`, t("task.status"), t("task.worker"), t("attempts.started"), `${t("task.took")}#`, t("attempts.exit"), `${t("attempts.cpu")}#`, `${t("attempts.memory")}#`, t("task.error")]);
   const view = { id, head, now: h("div.now"), facts: h("dl.facts"), error: h("div"), values: h("div.values"), logs: h("section.card"), bars: h("div.timeline"), attempts, callbacks, changed: false };
+  view.tried = card(t("attempts.title"), view.bars, attempts.box);
   view.owed = card(t("callbacks.title"), callbacks.box);
-  view.body = h("div.stack", null, view.error, card(t("task.facts"), view.facts), card(t("attempts.title"), view.bars, attempts.box), view.logs, view.values, view.owed);
+  view.body = h("div.stack", null, view.error, card(t("task.facts"), view.facts), view.tried, view.logs, view.values, view.owed);
   return view;
 }
 
@@ -165,6 +166,7 @@ function drawAttempts(view, found) {
   const attempts = found.attempts ?? [];
   fill(view.bars, timeline(found, attempts));
   view.attempts.box.hidden = !attempts.length;
+  view.tried.hidden = !attempts.length && found.status === "running";
   keep(view.attempts.body, attempts, (one) => String(one.attempt), attempt);
   if (!attempts.length && found.status !== "running") fill(view.bars, h("p.faint", null, t("attempts.none")));
 }
