@@ -21,7 +21,7 @@ from tests.store.workers import migrate
 ROWS = 1_000_000
 RUNNING = 64
 PAGES = 5
-MOST_STATEMENTS = 1_200  # a minute, of all pages together
+MOST_STATEMENTS = 400  # a minute, of all pages together
 MOST_READ = 25_000_000  # steps of SQLite's machine a minute: a row that is counted takes a few
 EVERY = {  # seconds; what an open overview asks, as gridsidecar/http/page/overview.js has it
     "/v1/stats": 4,

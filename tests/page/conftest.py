@@ -41,9 +41,10 @@ def until(true: Callable[[], Any], what: str = "") -> Any:
 class Fleet:
     """A sidecar with `http.listen` on SQLite, and a client of its API."""
 
-    def __init__(self, sidecar: Sidecar, url: str, token: str | None = None) -> None:
+    def __init__(self, sidecar: Sidecar, url: str, database: Path, token: str | None = None) -> None:
         self.sidecar = sidecar
         self.url = url
+        self.database = database
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.client = httpx.Client(base_url=f"{url}/v1/", headers=headers, timeout=20)
 
@@ -103,7 +104,7 @@ def running(folder: Path, token: str | None = None, **http: Any) -> Iterator[Fle
         until(lambda: sidecar.says("consuming") or sidecar.exit_code is not None, "the sidecar consumes")
         assert sidecar.exit_code is None, sidecar.text
         url = next(word.removeprefix("url=") for word in sidecar.text.split() if word.startswith("url=http"))
-        fleet = Fleet(sidecar, url, token)
+        fleet = Fleet(sidecar, url, folder / "fleet.db", token)
         yield fleet
         fleet.client.close()
     finally:

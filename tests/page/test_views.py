@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.page.conftest import Fleet, opened, until
+from tests.support.place import TASKS
 
 BAD = "no such picture"
 
@@ -190,3 +193,22 @@ def test_what_is_polled_is_answered_with_304_and_waits_in_hidden_tabs(fleet: Fle
     answers.clear()
     tab.wait_for_timeout(4000)
     assert answers == []
+
+
+def test_ten_thousand_tasks_are_shown_page_by_page(fleet: Fleet, tab: Page) -> None:
+    at = "strftime('%Y-%m-%d %H:%M:%f', '2026-01-01', n || ' seconds')"
+    with closing(sqlite3.connect(fleet.database, timeout=20)) as file, file:
+        file.execute(
+            f"INSERT INTO {TASKS} (id, task_type, status, queue, created_at, updated_at) "
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10000) "
+            f"SELECT 'row-' || n, 'bulk', 'success', 'pictures', {at}, {at} FROM numbers"
+        )
+    tab.goto(f"{fleet.url}/#/tasks?type=bulk")
+    for page in range(3):
+        expect(tab.locator("a.id").first).to_have_text(f"row-{10_000 - 50 * page}")
+        expect(tab.locator("tbody tr")).to_have_count(50)
+        tab.click("#older")
+    tab.go_back()
+    expect(tab.locator("a.id").first).to_have_text("row-9900")
+    tab.goto(f"{fleet.url}/#/")
+    expect(tab.locator("#tile-success .figure")).to_have_text(re.compile(r"^10,0\d\d$"))
