@@ -146,7 +146,7 @@ async def test_a_sidecar_that_dies_is_told_with_its_log(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_handlers_are_in_the_wheel(tmp_path: Path) -> None:
+def test_handlers_and_page_are_in_the_wheel(tmp_path: Path) -> None:
     """They are data to the packager: nothing imports them."""
     root = Path(__file__).parents[2]
     handlers = sorted(path.name for path in (root / "gridsidecar/demo/handlers").iterdir() if path.is_file())
@@ -162,3 +162,7 @@ def test_the_handlers_are_in_the_wheel(tmp_path: Path) -> None:
     packed = tmp_path / "unpacked/gridsidecar/demo/handlers"
     assert sorted(path.name for path in packed.iterdir()) == handlers
     assert len(handlers) == 6
+    page = root / "gridsidecar/http/page"
+    files = {str(path.relative_to(page)) for path in page.rglob("*") if path.is_file()}
+    packed = tmp_path / "unpacked/gridsidecar/http/page"
+    assert {str(path.relative_to(packed)) for path in packed.rglob("*") if path.is_file()} == files

@@ -17,15 +17,18 @@ export function letters(root, _, me) {
   fill(root, h("div.title", null, h("h1", null, t("view.letters")), h("div.grow"), h("button", { id: "reload", onclick: reload }, t("letters.reload"))), h("p.faint", null, t("letters.help")), dead.root, owed.root);
   document.addEventListener("changed", reload);
   reload();
-  return () => document.removeEventListener("changed", reload);
+  return () => {
+    document.removeEventListener("changed", reload);
+    tell(null, "letters");
+  };
 }
 
 async function loaded(read, show) {
   try {
     show(await read());
-    tell(null);
+    tell(null, "letters");
   } catch (problem) {
-    tell(problem);
+    tell(problem, "letters");
   }
 }
 

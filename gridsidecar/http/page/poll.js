@@ -3,6 +3,7 @@
 const LONGEST = 30; // seconds between tries while the server is away
 const pollers = new Set();
 const listeners = new Set();
+const wrong = new Map(); // who asked → what went wrong, until an answer comes
 let stopped = false;
 
 export const isStopped = () => stopped;
@@ -12,7 +13,7 @@ export function setStopped(value) {
   if (!stopped) wake();
 }
 
-/** Called with what went wrong, or null when an answer came. */
+/** Called with what is wrong, or null when everything is answered. */
 export const onNews = (listener) => listeners.add(listener);
 
 /** Ask all again at once, as after a change. */
@@ -20,13 +21,20 @@ export function wake() {
   for (const poller of pollers) poller.now();
 }
 
-export function tell(problem) {
-  for (const listener of listeners) listener(problem);
+/** What came of something that was asked: a problem, or null. */
+export function tell(problem, asked) {
+  if (problem) wrong.set(asked, problem);
+  else wrong.delete(asked);
+  const all = [...wrong.values()];
+  const worst = all.find((one) => one.status === 401) ?? all[0] ?? null;
+  if (worst?.status === 401) wrong.clear();
+  for (const listener of listeners) listener(worst);
 }
 
 /** `work` now, and again so many seconds after it is done. The second answer ends it. */
 export function poll(seconds, work) {
   let timer;
+  const poller = { now, plan };
   let busy = false;
   let again = false;
   let over = false;
@@ -42,10 +50,10 @@ export function poll(seconds, work) {
     try {
       await work();
       failures = 0;
-      if (!over) tell(null);
+      if (!over) tell(null, poller);
     } catch (error) {
       failures += 1;
-      if (!over) tell(error);
+      if (!over) tell(error, poller);
     }
     busy = false;
     if (again) {
@@ -58,13 +66,13 @@ export function poll(seconds, work) {
     if (over || stopped || document.hidden) return;
     timer = setTimeout(now, 1000 * Math.min(seconds * 2 ** Math.min(failures, 6), Math.max(LONGEST, seconds)));
   }
-  const poller = { now, plan };
   pollers.add(poller);
   now();
   const end = () => {
     over = true;
     clearTimeout(timer);
     pollers.delete(poller);
+    if (wrong.has(poller)) tell(null, poller);
   };
   return [poller.now, end];
 }
