@@ -10,7 +10,8 @@ export const isStopped = () => stopped;
 
 export function setStopped(value) {
   stopped = value;
-  if (!stopped) wake();
+  if (stopped) for (const poller of pollers) poller.plan();
+  else wake();
 }
 
 /** Called with what is wrong, or null when everything is answered. */
