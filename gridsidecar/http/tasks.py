@@ -170,9 +170,9 @@ def _canonical(fields: Mapping[str, Any]) -> str:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/tasks", Access.READ, list_tasks),
+    Endpoint("GET", "/v1/tasks", Access.READ, list_tasks, polled=True),
     Endpoint("POST", "/v1/tasks", Access.CHANGE, submit),
-    Endpoint("GET", "/v1/tasks/{task_id}", Access.READ, show),
+    Endpoint("GET", "/v1/tasks/{task_id}", Access.READ, show, polled=True),
     Endpoint("GET", "/v1/tasks/{task_id}/attempts", Access.READ, attempts),
-    Endpoint("GET", "/v1/tasks/{task_id}/logs", Access.READ, logs),
+    Endpoint("GET", "/v1/tasks/{task_id}/logs", Access.READ, logs, polled=True),
 )
