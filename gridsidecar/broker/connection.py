@@ -26,12 +26,16 @@ from yarl import URL
 from gridsidecar import telemetry
 from gridsidecar.broker import leniency
 from gridsidecar.broker.direct import DeliveryReader, DirectChannel
+from gridsidecar.broker.refusals import advised
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, OperationRefused
 
 CONNECT_TIMEOUT = 10.0  # seconds
 CLOSE_TIMEOUT = 5.0
 BLOCKED_TIMEOUT = 5.0
+
+NOT_ALLOWED = ("NOT_ALLOWED", "ACCESS_REFUSED", "INVALID_PATH")
+PERMISSIONS = "check the user's permissions"
 
 # The client reports in its own words what we raise or log in ours.
 logging.getLogger("aiormq").addHandler(logging.NullHandler())
@@ -72,6 +76,11 @@ class Wire(TransportFactory):
         direct = DirectChannel(channel, self._writer)
         self._reader.add(direct)
         return direct
+
+    @property
+    def farewell(self) -> str:
+        """Why the server closes this connection, in its words; empty as long as it does not."""
+        return "" if self._reader is None else self._reader.farewell
 
     def drop(self) -> None:
         if self._writer is not None:
@@ -158,6 +167,12 @@ class Link:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 return await aiormq.connect(self._url, transport_factory=self._wire)
+        except InvalidFrameError as error:
+            self._wire.drop()
+            if not self._wire.farewell:
+                raise
+            # The client tells only that it had expected something else.
+            raise _turned_away(self.where, self._wire.farewell) from error
         except BaseException:
             self._wire.drop()
             raise
@@ -201,13 +216,13 @@ def translated(where: str) -> Iterator[None]:
         # The client ends its waiters with a CancelledError when it gives up a connection by itself.
         raise BrokerUnavailable(f"the connection to RabbitMQ at {where} was lost") from error
     except (ProbableAuthenticationError, AuthenticationError) as error:
-        raise AccessRefused(f"RabbitMQ at {where} refused the login: {error}; check broker.url") from error
+        raise AccessRefused(f"RabbitMQ at {where} refused the login: {advised(error, 'check broker.url')}") from error
     except ChannelAccessRefused as error:
-        raise OperationRefused(f"RabbitMQ at {where} refused: {error}; check the user's permissions") from error
+        raise OperationRefused(f"RabbitMQ at {where} refused: {advised(error, PERMISSIONS)}") from error
     except ConnectionNotAllowed as error:
-        raise AccessRefused(f"RabbitMQ at {where} refused: {error}; check the user's permissions") from error
+        raise AccessRefused(f"RabbitMQ at {where} refused: {advised(error, PERMISSIONS)}") from error
     except InvalidFrameError as error:
-        raise _handshake_refused(where, error) from error
+        raise BrokerUnavailable(f"RabbitMQ at {where} sent something that is not AMQP: {error}") from error
     except TimeoutError as error:
         raise BrokerUnavailable(f"RabbitMQ at {where} did not answer in time") from error
     except Exception as error:
@@ -217,13 +232,10 @@ def translated(where: str) -> Iterator[None]:
         raise
 
 
-def _handshake_refused(where: str, error: InvalidFrameError) -> AccessRefused | BrokerUnavailable:
-    if "Connection.OpenOk" in str(error):  # the login passed, opening the virtual host did not
-        return AccessRefused(
-            f"RabbitMQ at {where} refused the virtual host: it does not exist or the user may not use it; "
-            "check the path of broker.url"
-        )
-    return BrokerUnavailable(f"RabbitMQ at {where} sent something that is not AMQP: {error}")
+def _turned_away(where: str, words: str) -> AccessRefused | BrokerUnavailable:
+    """The login passed, opening the virtual host did not."""
+    told = f"RabbitMQ at {where} refused the connection: {advised(words)}"
+    return AccessRefused(told) if words.startswith(NOT_ALLOWED) else BrokerUnavailable(told)
 
 
 def _cancelled_from_outside() -> bool:
