@@ -91,13 +91,17 @@ class Link:
     """A connection that is opened when first needed and again after it died."""
 
     def __init__(self, settings: BrokerSettings, purpose: str) -> None:
-        self._url = _url(settings, purpose)
-        self.where = f"{self._url.host}:{self._url.port or (5671 if self._url.scheme == 'amqps' else 5672)}"
+        self._urls = [_url(settings, url, purpose) for url in settings.urls]  # the one in use, or tried next, in front
         self._connection: AbstractConnection | None = None
         self._wire = Wire(tls=False)
         self._changing = asyncio.Lock()
         self._closed = False
         self.generation = 0  # counts the connections made so far
+
+    @property
+    def where(self) -> str:
+        """Host and port of the server that is in use, or tried next."""
+        return _where(self._urls[0])
 
     @property
     def connected(self) -> bool:
@@ -163,16 +167,34 @@ class Link:
             return self._connection
 
     async def _connect(self) -> AbstractConnection:
-        self._wire = Wire(tls=self._url.scheme == "amqps")
+        """To the first server that can be reached. One that answers and refuses us would not be the only one."""
+        failures = []
+        for _ in self._urls:
+            url = self._urls.pop(0)
+            self._urls.append(url)  # also where somebody loses patience meanwhile: the next try begins with another
+            try:
+                with translated(_where(url)):
+                    connection = await self._connect_to(url, CONNECT_TIMEOUT / len(self._urls))
+            except BrokerUnavailable as error:
+                failures.append(error)
+            else:
+                self._urls.insert(0, self._urls.pop())
+                return connection
+        if len(failures) == 1:
+            raise failures[0]
+        raise BrokerUnavailable(f"no server of broker.url can be reached: {'; '.join(map(str, failures))}")
+
+    async def _connect_to(self, url: URL, limit: float) -> AbstractConnection:
+        self._wire = Wire(tls=url.scheme == "amqps")
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                return await aiormq.connect(self._url, transport_factory=self._wire)
+            async with asyncio.timeout(limit):
+                return await aiormq.connect(url, transport_factory=self._wire)
         except InvalidFrameError as error:
             self._wire.drop()
             if not self._wire.farewell:
                 raise
             # The client tells only that it had expected something else.
-            raise _turned_away(self.where, self._wire.farewell) from error
+            raise _turned_away(_where(url), self._wire.farewell) from error
         except BaseException:
             self._wire.drop()
             raise
@@ -188,9 +210,13 @@ def _text(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else value
 
 
-def _url(settings: BrokerSettings, purpose: str) -> URL:
+def _where(url: URL) -> str:
+    return f"{url.host}:{url.port or (5671 if url.scheme == 'amqps' else 5672)}"
+
+
+def _url(settings: BrokerSettings, text: str, purpose: str) -> URL:
     try:
-        url = URL(settings.url)
+        url = URL(text)
     except ValueError as error:
         raise ConfigError([Fault("broker.url", f"not a URL: {error}")]) from None
     if url.scheme not in ("amqp", "amqps") or not url.host:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gridsidecar.config.settings import HandlerSettings, Settings
+from gridsidecar.config.urls import AMQP_OPTIONS, amqp_options
 
 SHORTEST_CONSUMER_TIMEOUT = 60.0  # seconds: what RabbitMQ supports
 SHORT_LEASE = 10.0  # seconds
+INSTEAD = {"heartbeat": "broker.heartbeat", "queue": "broker.queue", "prefetch": "worker.prefetch"}
 LONGEST_EVENT = 4 * 1024 * 1024  # bytes
 
 
 def doubts(settings: Settings) -> Iterator[tuple[str, str]]:
     """A key, and what to know about its value."""
-    if settings.broker.url.startswith("amqp") and settings.broker.consumer_timeout < SHORTEST_CONSUMER_TIMEOUT:
+    for key in sorted({key for url in settings.broker.urls for key in amqp_options(url)} - AMQP_OPTIONS):
+        yield "broker.url", f"the option {key[:40]} after the ? is not known, and has no effect{_instead(key)}"
+    if not settings.broker.embedded and settings.broker.consumer_timeout < SHORTEST_CONSUMER_TIMEOUT:
         yield (
             "broker.consumer_timeout",
             "no RabbitMQ takes a message back within a minute; tasks that run for longer than half of this leave the "
@@ -29,6 +33,10 @@ def doubts(settings: Settings) -> Iterator[tuple[str, str]]:
     for name, handler in settings.handlers.items():
         for key, hint in _handler(handler, settings.worker.concurrency):
             yield f"handlers.{name}.{key}", hint
+
+
+def _instead(option: str) -> str:
+    return f": set {INSTEAD[option]}" if option in INSTEAD else ""
 
 
 def _handler(handler: HandlerSettings, concurrency: int) -> Iterator[tuple[str, str]]:

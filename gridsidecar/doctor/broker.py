@@ -26,7 +26,7 @@ class BrokerArea:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._broker = settings.broker
-        self._embedded = settings.broker.url.startswith("sqlite:")
+        self._embedded = settings.broker.embedded
         if self._embedded:
             return
         self._inspection, self._second = Inspection(settings.broker), Inspection(settings.broker)
@@ -71,7 +71,7 @@ class BrokerArea:
         await self._second.close()
 
     def _file(self) -> Finding:
-        path = Path(sqlite_path(self._broker.url))
+        path = Path(sqlite_path(self._broker.urls[0]))
         if not path.exists():
             folder = path.resolve().parent
             if not os.access(folder, os.W_OK | os.X_OK):
