@@ -76,9 +76,9 @@ class EmbeddedBroker:
         lease: float = LEASE,
     ) -> None:
         try:
-            self._path = sqlite_path(settings.url)
+            self._path = sqlite_path(settings.urls[0])
         except ValueError as error:
-            raise ConfigError([Fault("broker.url", str(error), settings.url)]) from None
+            raise ConfigError([Fault("broker.url", str(error), settings.urls[0])]) from None
         self._settings = settings
         self._readiness = readiness
         self._clock = now or clock.SystemClock()

@@ -24,6 +24,7 @@ CHINESE = {
     "heartbeat file cannot be written": "心跳文件无法写入",
     "a part of this process has died": "进程的一个组成部分已终止",
     "a process is broken, it is replaced": "子进程已损坏，将重新启动",
+    "a field of a task is not taken as it is": "任务的一个字段未按原值采用",
     # A task or an attempt ended
     "task pending": "任务已退回队列",
     "task retrying": "任务等待重试",
