@@ -24,6 +24,7 @@ async def keep_going(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar
     from gridsidecar.cli.outgoing import Outbox
     from gridsidecar.config.load import load
     from gridsidecar.store import make_store
+    from gridsidecar.submitting import Submitter
     from gridsidecar.telemetry import Readiness
 
     settings = load(str(config), environ={}, dotenv=None)
@@ -31,7 +32,9 @@ async def keep_going(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar
     try:
         await store.open(migrate=True)
         await broker.open()
-        outbox = Outbox(broker, settings.broker.max_message_bytes, lambda task_id: None)
+        outbox = Outbox(
+            Submitter(broker, store.beforehand, settings), settings.broker.max_message_bytes, lambda task_id: None
+        )
         say(await _address(sidecar))
         for number in itertools.count(1):
             for task in planned:
