@@ -100,7 +100,7 @@ def test_a_retry_that_is_not_allowed_says_so(folder: Path, kind: str) -> None:
 
 
 def test_exec_says_nothing_for_a_checkpoint(folder: Path) -> None:
-    half = '{"gs":1,"type":"progress","progress":50,"message":"half"}'
+    half = '{"gs":1,"type":"progress","progress":50,"progress_message":"half"}'
     events = ['{"gs":1,"type":"checkpoint","data":{"at":1}}', half]
     script = "cat >/dev/null; " + "; ".join(f"echo '{event}'" for event in events)
     told = gridsidecar(folder, "exec", "--", "sh", "-c", script).stderr.decode().splitlines()
