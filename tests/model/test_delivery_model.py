@@ -48,6 +48,7 @@ BROKEN = {
     "start_under_lease": ("faults=1 only=pause ahead=1", OVERLAP),
     "fenced_mark": ("faults=2 only=pause,crash hand_off=0 ahead=1", CRASH_SPENT),
     "unclaim_is_free": ("faults=1 only=shutdown patience=1 ahead=1", INTERRUPTION_SPENT),
+    "suspect_alone": ("faults=0 poison=2", "a poison starts too often"),
     "park_under_lock": ("faults=1 only=type_paused", STUCK),
     "parked_is_handed_off": ("faults=1 only=type_paused", LOST),
     "forget_last": ("faults=1 only=type_paused", STUCK),
@@ -82,6 +83,9 @@ def run(model: Path, settings: str) -> tuple[int, str]:
         "faults=2 only=type_paused,crash",
         "faults=2 only=shutdown patience=1",
         "faults=0 poison=1 poison_per_fault=0",
+        "faults=0 poison=2 poison_per_fault=0",
+        "faults=2 only=neighbour,crash",
+        "faults=2 only=neighbour,cancel,shutdown",
         "faults=1 only=crash,shutdown,claim_lost,unclaim poison=1",
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.sdks.contract import Contract, Program
+from tests.sdks.many import ManyContract
 
 pytestmark = pytest.mark.timeout(900)  # the first build of a machine takes a while
 SDK = Path(__file__).parents[2] / "sdks" / "go"
@@ -32,6 +33,10 @@ def go(*arguments: str) -> str:
 
 class TestConformance(Contract):
     pass
+
+
+class TestManyAtOnce(ManyContract):
+    prints_to_tasks = False
 
 
 def test_its_own_tests() -> None:

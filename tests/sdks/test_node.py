@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.sdks.contract import Contract, Program
+from tests.sdks.many import ManyContract
 
 SDK = Path(__file__).parents[2] / "sdks" / "node"
 
@@ -18,6 +19,10 @@ def program() -> Program:
 
 
 class TestConformance(Contract):
+    pass
+
+
+class TestManyAtOnce(ManyContract):
     pass
 
 

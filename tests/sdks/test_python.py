@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.sdks.contract import Contract, Program
+from tests.sdks.many import ManyContract
 from tests.support.cli import gridsidecar
 
 SDK = Path(__file__).parents[2] / "sdks" / "python"
@@ -25,6 +26,10 @@ class TestConformance(Contract):
     def test_the_checker_finds_nothing_in_any_case(self, tmp_path: Path, program: Program, mode: str) -> None:
         done = gridsidecar(tmp_path, "check", "--level", "2", "--strict", "--cases", "--mode", mode, "--", *program)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+class TestManyAtOnce(ManyContract):
+    pass
 
 
 @pytest.mark.timeout(300)
