@@ -19,6 +19,7 @@ class InHand:
         self.attempts: dict[str, int] = {}  # by task id
         self.between = Between()
         self.ear: Turn | Between = self.between
+        self.shared = False  # there are several, so that what names none of them is nobody's
         self._mixed = False  # there were several since there was none
 
     def __len__(self) -> int:
@@ -33,30 +34,29 @@ class InHand:
     def __getitem__(self, task_id: str) -> Turn:
         return self._turns[task_id]
 
-    @property
-    def shared(self) -> bool:
-        """There are several, so that what names none of them is nobody's."""
-        return len(self._turns) > 1
-
     def begin(self, turn: Turn) -> None:
         """What was said until now is not about this task."""
         if not self._turns and not self.between.silent:
             self.between.pass_on(turn)
             self.between = Between()
+        task_id = turn.claim.task_id
         turn.hears_from = self.between.total
-        self._turns[turn.claim.task_id] = turn
-        self.attempts[turn.claim.task_id] = turn.claim.attempt
-        self._mixed = self._mixed or self.shared
-        self._choose_ear()
+        self._turns[task_id] = turn
+        self.attempts[task_id] = turn.claim.attempt
+        self._look()
 
     def end(self, turn: Turn) -> None:
         """It is over, and is shown what was said meanwhile beside all tasks."""
-        del self._turns[turn.claim.task_id], self.attempts[turn.claim.task_id]
+        task_id = turn.claim.task_id
+        del self._turns[task_id], self.attempts[task_id]
         if self._mixed and self.between.total > turn.hears_from:
             self.between.show(turn)
         if self._mixed and not self._turns:
             self._mixed, self.between = False, Between()
-        self._choose_ear()
+        self._look()
 
-    def _choose_ear(self) -> None:
-        self.ear = next(iter(self._turns.values())) if len(self._turns) == 1 else self.between
+    def _look(self) -> None:
+        count = len(self._turns)
+        self.shared = count > 1
+        self._mixed = self._mixed or self.shared
+        self.ear = next(iter(self._turns.values())) if count == 1 else self.between

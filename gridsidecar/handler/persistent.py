@@ -37,6 +37,7 @@ class WarmProcess:
         self.room = 1  # tasks that it takes at once
         self.promised: set[str] = set()  # ids of those that it has, or is about to get
         self.tasks = 0  # that it has begun
+        self.spent = False  # it gets no other task
         self.deserted = False  # it left by itself, without having a task
         self.crashed = False  # … or with some
         self._told = False  # to end, by us
@@ -59,11 +60,6 @@ class WarmProcess:
     @property
     def notes(self) -> tuple[str, ...]:
         return self._process.notes
-
-    @property
-    def spent(self) -> bool:
-        """It gets no other task."""
-        return self.leaving.done()
 
     @property
     def farewell(self) -> str:
@@ -89,9 +85,8 @@ class WarmProcess:
         try:
             await turn.over
         finally:
-            turn.finish()
             if turn in self.in_hand:  # nobody waits for it any more
-                self.in_hand.end(turn)
+                self._let_go(turn)
                 self.kill()
         self.tasks += not turn.untouched
 
@@ -106,7 +101,7 @@ class WarmProcess:
         self._let_go(turn)
         if turn.lawless:
             self._stop()
-        else:
+        elif self._given_up:
             self._end_if_all_hang()
 
     # -- ending a task ------------------------------------------------------------------------------------------------
@@ -150,14 +145,15 @@ class WarmProcess:
         self._end_if_all_hang()
 
     def _end_if_all_hang(self) -> None:
-        if self._given_up and all(turn.hung for turn in self.in_hand):
+        if all(turn.hung for turn in self.in_hand):
             self._stop()
 
     # -- ending the process -------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
         """It gets no other task."""
-        if not self.leaving.done():
+        if not self.spent:
+            self.spent = True
             self.leaving.set_result(None)
 
     def retire(self, grace: float) -> None:
@@ -285,9 +281,11 @@ class WarmProcess:
             self._hear_aside(lost)
 
     def _hear_aside(self, event: wire.Event | wire.Ignored | wire.Unreadable) -> None:
-        self.in_hand.between.hear(event)
         if isinstance(event, wire.Unreadable) and self.in_hand.shared:
+            self.in_hand.between.ignore(event.reason)
             self._break(f"it sent {event.reason}")
+        else:
+            self.in_hand.between.hear(event)
 
     # -- the start ----------------------------------------------------------------------------------------------------
 

@@ -35,9 +35,10 @@ class Running:
 
     def stop(self, reason: str) -> None:
         """Only the first reason counts: a function may need its time to end."""
-        if self.stopped is None and self.work is not None and not self.work.done():
+        if self.stopped is None:
             self.stopped = reason
-            self.work.cancel()
+            if self.work is not None:
+                self.work.cancel()
 
 
 class Crowd:
@@ -51,22 +52,24 @@ class Crowd:
         default: Default,
         concurrency: int,
         ready: Message,
+        leave: Callable[[], Any],
     ) -> None:
+        """`leave` ends the process at once."""
         self._choose = choose
         self._hooks = hooks
         self._channel = channel
         self._default = default
+        self._leave = leave
         self._ready = {**ready, "concurrency": concurrency}
         self._shared: dict[str, Any] = {}
         self._running: dict[str, Running] = {}
         self._jobs: set[asyncio.Task[None]] = set()
         self._terminated = False
 
-    def serve(self) -> bool:
-        """Until stdin ends, or SIGTERM: True then."""
+    def serve(self) -> None:
+        """Until stdin ends, or SIGTERM, which also ends the process."""
         print_to_tasks()
         asyncio.run(self._serve())
-        return self._terminated
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -87,6 +90,8 @@ class Crowd:
         while self._jobs:
             await asyncio.wait(self._jobs)
         await self._quietly(self._hooks.on_shutdown, self._shared)
+        if self._terminated:
+            self._leave()  # threads of the user's must not hold up the end
 
     def _terminate(self, starting: asyncio.Future[Any]) -> None:
         self._terminated = True
@@ -120,6 +125,8 @@ class Crowd:
         context = running.context
         current.set(context)
         running.work = self._loop.create_task(self._work(context))
+        if running.stopped is not None:  # before it began
+            running.work.cancel()
         try:
             event = await self._outcome(running)
         finally:

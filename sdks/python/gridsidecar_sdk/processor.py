@@ -49,7 +49,8 @@ class TaskProcessor:
     ) -> None:
         """`enable_auto_ack` has no effect: a message is acked when its task's end is stored.
 
-        Of `prefetch_count` tasks at a time, `concurrency` share a process: see `run`.
+        `concurrency` of the tasks that run at the same time (`prefetch_count`, at least as many) share a process: see
+        `run`, also for `threads`.
         """
         self.handler = handler
         self._concurrency, self._threads = concurrency, threads

@@ -56,7 +56,7 @@ def configuration(options: Options, variables: Mapping[str, str]) -> dict[str, A
     config: dict[str, dict[str, Any]] = {
         "store": {},
         "retry": {},
-        "worker": {"concurrency": options.prefetch_count},
+        "worker": {"concurrency": max(options.prefetch_count, options.concurrency)},
         "handlers": {"default": _handler(variables, options.concurrency)},
     }
     defaults = Options()

@@ -96,9 +96,8 @@ class Worker:
     def _serve_many(self) -> None:
         from gridsidecar_sdk.crowd import Crowd  # asyncio takes a while to load, and many handlers do not need it
 
-        crowd = Crowd(self._choose, self._hooks, self._channel, self._default, self._concurrency, READY)
-        if crowd.serve():
-            _exit_at_once()
+        options = (self._default, self._concurrency, READY, _exit_at_once)
+        Crowd(self._choose, self._hooks, self._channel, *options).serve()
 
     def _listen(self) -> None:
         for message in messages():
