@@ -31,7 +31,7 @@ def take(message):
     if message["type"] == "task":
         running[message["task_id"]] = asyncio.ensure_future(attempt(message))
     elif message["type"] == "cancel" and message["task_id"] in running:
-        running[message["task_id"]].cancel()
+        asyncio.get_running_loop().call_soon(running[message["task_id"]].cancel)  # once it has begun
 
 
 async def main():
