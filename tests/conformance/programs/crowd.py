@@ -43,7 +43,7 @@ async def attempt(task: dict[str, Any]) -> None:
 def take(message: dict[str, Any]) -> None:
     if message["type"] == "task":
         running[message["task_id"]] = asyncio.ensure_future(attempt(message))
-        elif message["type"] == "cancel" and message["task_id"] in running:
+    elif message["type"] == "cancel" and message["task_id"] in running:
         for each in [*running.values()] if FAULT == "cancels-all" else [running[message["task_id"]]]:
             asyncio.get_running_loop().call_soon(each.cancel)  # once it has begun
 
