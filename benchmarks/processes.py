@@ -54,6 +54,18 @@ def proportional_mib(root: int) -> float:
     return _memory(root, "smaps_rollup", "Pss:")
 
 
+def handlers_mib(root: int) -> float:
+    """Resident memory in MiB of the commands of a program alone."""
+    return sum(_resident(pid) for pid in descendants(root) if is_handler(pid))
+
+
+def _resident(pid: int) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
+    except _GONE:
+        return 0.0
+
+
 def descendants(root: int) -> Iterator[int]:
     """The process and all that live below it."""
     yield root

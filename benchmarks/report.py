@@ -35,6 +35,8 @@ COLUMNS = {  # of a scenario's table, where they were measured
     "start_s": "start, s",
     "rss_mib": "RSS, MiB",
     "pss_mib": "PSS, MiB",
+    "handlers_mib": "its handlers, MiB",
+    "handlers_mib_each": "MiB a running task",
 }
 
 

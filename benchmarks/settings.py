@@ -11,6 +11,8 @@ from benchmarks.processes import HANDLER_MARK
 HANDLERS = Path(__file__).parent / "handlers"
 CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64)
 WARM_PROCESSES = (1, 2, 4, 8, 16)
+MANY_AT_ONCE = (1, 8, 64)
+MANY_WAIT_S = 0.02
 DATABASE_AWAY_S = 0.005  # there and back
 DISTANT_HANDLER_S = 0.02
 

@@ -21,6 +21,7 @@ from gridsidecar.task import (
     CannotStart,
     Claim,
     Disowned,
+    Displaced,
     ErrorType,
     Failed,
     Interrupted,
@@ -231,6 +232,8 @@ def decide(
             return cancelled(claim)
         case Interrupted():
             return _interrupted(claim, max_crashes)
+        case Displaced():
+            return _displaced(claim, outcome)
         case NotStarted():
             return _transition(claim, Status.PENDING, outcome="not_started", settle=Settle.GIVE_BACK, delay=0.0)
         case CannotStart(error):
@@ -301,6 +304,20 @@ def _interrupted(claim: Claim, max_crashes: int) -> Transition:
         crashes=crashes,
         interruptions=interruptions,
     )
+
+
+def _displaced(claim: Claim, end: Displaced) -> Transition:
+    """Never the end of a task: with a crash to its name it does not share a process again, so this happens once."""
+    given_back = _transition(
+        claim,
+        Status.PENDING,
+        outcome="interrupted",
+        settle=Settle.GIVE_BACK,
+        delay=0.0,
+        error=end.error,
+        error_type=end.error_type,
+    )
+    return replace(given_back, crashes=claim.crashes + end.suspect)
 
 
 def _transition(

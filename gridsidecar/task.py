@@ -168,6 +168,14 @@ class Interrupted(Struct, frozen=True):
     """Our own shutdown ended the handler; the task is given back and no retry is spent."""
 
 
+class Displaced(Struct, frozen=True, kw_only=True):
+    """Its process ended under it and other tasks; it is given back and no retry is spent."""
+
+    error: str
+    error_type: str
+    suspect: bool  # it may have been its doing: counted as a crash, and the next attempt has a process to itself
+
+
 class NotStarted(Struct, frozen=True):
     """The task was claimed, and no handler had it; it is given back and nothing is spent."""
 
@@ -182,7 +190,7 @@ class Disowned(Struct, frozen=True):
     """The row says that this attempt is no longer ours; the handler was killed and nothing may be written."""
 
 
-Outcome = Succeeded | Failed | Cancelled | Interrupted | NotStarted | CannotStart | Disowned
+Outcome = Succeeded | Failed | Cancelled | Interrupted | Displaced | NotStarted | CannotStart | Disowned
 
 
 class Report(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.bench import Scenario
-from benchmarks.scenarios import concurrency, handlers, latency, memory, peers, table_size, waiting
+from benchmarks.scenarios import concurrency, handlers, latency, many, memory, peers, table_size, waiting
 
 SCENARIOS: dict[str, Scenario] = {
     each.name: each
@@ -12,6 +12,7 @@ SCENARIOS: dict[str, Scenario] = {
         latency.SCENARIO,
         concurrency.CONCURRENCY,
         concurrency.WARM,
+        many.SCENARIO,
         memory.SCENARIO,
         table_size.SCENARIO,
         waiting.DELAYED,

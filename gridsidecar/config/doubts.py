@@ -48,6 +48,10 @@ def _instead(option: str) -> str:
 def _handler(handler: HandlerSettings, concurrency: int) -> Iterator[tuple[str, str]]:
     if handler.concurrency > concurrency:
         yield "concurrency", f"no more than worker.concurrency, {concurrency}, run at the same time"
+    if handler.persistent.concurrency > concurrency:
+        yield "persistent.concurrency", f"no more than worker.concurrency, {concurrency}, run at the same time"
+    if handler.mode == "oneshot" and handler.persistent.concurrency > 1:
+        yield "persistent.concurrency", "a oneshot handler has a process for each task; mode: persistent shares one"
     if 0 < handler.timeout <= handler.stall_timeout:
         yield "stall_timeout", f"the timeout, {handler.timeout:g} s, always comes first"
     if handler.result_from == "events" and handler.max_result_bytes > LONGEST_EVENT:

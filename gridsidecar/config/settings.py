@@ -203,12 +203,16 @@ class ExitCodeSettings(Section):
 
 
 class PersistentSettings(Section):
-    """Handler processes that stay and take one task after the other."""
+    """Handler processes that stay and take many tasks."""
 
     processes: Count = Field(
         default=0,
         description="Most processes, all started with the worker; 0 = one at the start, more with the work, as many as "
         "tasks run at the same time.",
+    )
+    concurrency: Annotated[int, Field(ge=1, le=1000), Number] = Field(
+        default=1,
+        description="Most tasks that one process has at the same time, if its `ready` says that it takes so many.",
     )
     max_tasks: Count = Field(default=0, description="Replace a process after so many tasks; 0 = never.")
     max_age: NonNegative = Field(default=0, description="Replace a process after so many seconds; 0 = never.")

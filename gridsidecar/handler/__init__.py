@@ -105,8 +105,8 @@ def timeout_of(claim: Claim, settings: HandlerSettings) -> float:
 def width_of(settings: HandlerSettings, concurrency: int) -> int:
     """Attempts that run at the same time, in a worker of this concurrency."""
     width = min(settings.concurrency or concurrency, concurrency)
-    if settings.mode == "persistent":
-        width = min(settings.persistent.processes or width, width)
+    if settings.mode == "persistent" and settings.persistent.processes:
+        width = min(settings.persistent.processes * settings.persistent.concurrency, width)
     return width
 
 
@@ -123,10 +123,9 @@ def make_handlers(
     def make(name: str, handler: HandlerSettings) -> Handler:
         if handler.mode == "oneshot":
             return OneshotHandler(name, handler, clock)
-        from gridsidecar.handler.pool import PersistentHandler
+        from gridsidecar.handler.suspects import make_persistent
 
-        width = width_of(handler, concurrency)
-        return PersistentHandler(name, handler, clock, rng or system_random(), width)
+        return make_persistent(name, handler, clock, rng or system_random(), width_of(handler, concurrency))
 
     return {name: make(name, handler) for name, handler in settings.items()}
 

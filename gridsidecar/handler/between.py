@@ -1,4 +1,4 @@
-"""What a process that stays says while it has no task: kept for the next one's log, and never taken for its own."""
+"""What a process that stays says beside its tasks: kept for their logs, and never taken for their own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ class Between:
         self._text = Tail(_KEPT_BYTES)
         self._stderr = Tail(STDERR_BYTES)
         self._ignored = 0
-        self.silent = True
+        self.total = 0  # bytes of text until now
+
+    @property
+    def silent(self) -> bool:
+        return not self.total
 
     @property
     def last_words(self) -> str:
@@ -28,7 +32,7 @@ class Between:
         pass
 
     def take_text(self, data: bytes) -> None:
-        self.silent = False
+        self.total += len(data)
         self._text.write(data)
 
     def take_stderr(self, data: bytes) -> None:
@@ -60,6 +64,11 @@ class Between:
         turn.log.write(b"[before this task]\n" + self._text.bytes(), "between")
         turn.log.write(b"[this task]\n", "log")
         turn.ignored += self._ignored
+
+    def show(self, turn: Turn) -> None:
+        """Several tasks were there: this one is over, and what was said since it began may be about it."""
+        said = self._text.bytes()[-(self.total - turn.hears_from) :]
+        turn.log.write(b"[of its process, beside several tasks]\n" + said, "between")
 
 
 _WORDS: dict[type, str] = {

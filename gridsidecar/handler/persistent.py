@@ -1,30 +1,31 @@
-"""One process that stays: it says that it is ready, then takes one task after the other."""
+"""One process that stays: it says that it is ready, then takes tasks, as many at once as it said."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 
-from gridsidecar import wire
+from gridsidecar import telemetry, wire
 from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.handler import Stop
-from gridsidecar.handler.between import Between
 from gridsidecar.handler.deadlines import Deadlines
+from gridsidecar.handler.in_hand import InHand
 from gridsidecar.handler.launch import Start
-from gridsidecar.handler.lines import LineSplitter, MessageScanner
-from gridsidecar.handler.process import Exit, Process, Sinks
+from gridsidecar.handler.process import Exit, Process, Sink
 from gridsidecar.handler.turn import Turn
 from gridsidecar.handler.verdict import Cause, signal_name
+from gridsidecar.handler.warm_output import WarmOutput
+from gridsidecar.task import Displaced, ErrorType
 from gridsidecar.wire import Channel
 
 CLOSED_FOR_S = 1.0  # a process that closed a pipe gets so long to exit, which it most often is about to
 
 
 class WarmProcess:
-    """Whatever it says belongs to the task that it has (`Turn`) or to none (`Between`).
+    """Each of its tasks is a `Turn`, with its own times and its own end; with one at a time there is just the one.
 
-    `ready` resolves to None, or to a sentence: why it will never be. `gone` resolves once it is dead and reaped.
+    `ready` resolves to None, or to a sentence: why it will never be. `leaving` resolves when it gets no other task,
+    `gone` once it is dead and reaped.
     """
 
     def __init__(self, start: Start, settings: HandlerSettings) -> None:
@@ -32,33 +33,25 @@ class WarmProcess:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[str | None] = self._loop.create_future()
+        self.leaving: asyncio.Future[None] = self._loop.create_future()
+        self.room = 1  # tasks that it takes at once
+        self.promised: set[str] = set()  # ids of those that it has, or is about to get
         self.tasks = 0  # that it has begun
         self.spent = False  # it gets no other task
         self.deserted = False  # it left by itself, without having a task
+        self.crashed = False  # … or with some
         self._told = False  # to end, by us
-        self._turn: Turn | None = None
-        self._between = Between()
-        self._ear: Turn | Between = self._between
-        self._channel: Channel | None = None if settings.channel == "auto" else Channel(settings.channel)
+        self._given_up = False  # one of its tasks did not end in time
+        self._broken = ""  # why nobody can tell any more which of its tasks it speaks of
         self._cancellable = False
-        self._splitter = LineSplitter(on_discard=partial(self._missed, Channel.EVENTS))
-        self._scanner = MessageScanner(
-            lambda data: self._ear.take_text(data), self._stdout_line, partial(self._missed, Channel.STDOUT)
-        )
-        self._process = Process(start, self._sinks(settings))
+        self.in_hand = InHand()
+        self._output = WarmOutput(settings, self.in_hand, self._line, self._missed)
+        self._process = Process(start, self._output.sinks(self._on_closed))
         self.gone: asyncio.Future[Exit] = self._process.ended
         self.gone.add_done_callback(self._on_gone)
         self.started_at = self._loop.time()
         self._ready_timer = self._loop.call_later(settings.persistent.ready_timeout, self._not_ready_in_time)
-        self._stop_timer: asyncio.TimerHandle | None = None  # from asking it to end to signals
-
-    def _sinks(self, settings: HandlerSettings) -> Sinks:
-        return Sinks(
-            stdout=self._take_stdout,
-            stderr=self._take_stderr,
-            events=None if settings.channel == "stdout" else self._take_events,
-            closed=self._on_closed,
-        )
+        self._stop_timer: asyncio.TimerHandle | None = None  # from the end of its input to signals
 
     @property
     def pid(self) -> int:
@@ -72,83 +65,46 @@ class WarmProcess:
     def farewell(self) -> str:
         """How it ended, for people."""
         error = self.gone.exception()
-        return str(error) if error else _how(self.gone.result(), self._between.last_words)
+        return str(error) if error else _how(self.gone.result(), self.in_hand.between.last_words)
 
     # -- a task -------------------------------------------------------------------------------------------------------
 
     async def take(self, turn: Turn, task: bytes | wire.Spliced, stop: Stop) -> None:
         """Give it a task, and wait until that is over; what came of it is in `turn`."""
-        self._read_all()  # what it has said until now is not about this task
+        if not self.in_hand:
+            self._output.read_all(self._process)  # what it has said until now is not about this task
         if self.spent or self._process.exited:
-            self.spent = turn.untouched = True
+            self.drain()
+            turn.untouched = True
             return
-        if not self._between.silent:
-            self._between.pass_on(turn)
-            self._between = Between()
-        self._turn = self._ear = turn
+        self.in_hand.begin(turn)
         deadlines = Deadlines(turn.timeout, self._settings.stall_timeout, partial(self._end_for, turn))
-        turn.begin(deadlines)
-        before = self._process.sent
+        turn.begin(deadlines, self._process.sent)
         self._process.send(task)
         stop.listen(partial(self._obey, turn, stop))
         try:
             await turn.over
         finally:
-            deadlines.clear()
-            if self._turn is turn:  # nobody waits for it any more
+            if turn in self.in_hand:  # nobody waits for it any more
                 self._let_go(turn)
                 self.kill()
-        if turn.exit is not None and self._process.taken <= before and not turn.overdue:
-            turn.untouched = True
-        else:
-            self.tasks += 1
+        self.tasks += not turn.untouched
 
     def _let_go(self, turn: Turn) -> None:
-        self._turn, self._ear = None, self._between
-        if not turn.over.done():
-            turn.over.set_result(None)
+        self.in_hand.end(turn)
+        turn.finish()
 
     def _settle(self, turn: Turn) -> None:
-        """It has said how its task ended. What it had printed by then still belongs to that task."""
-        self._call_off_stop()
-        self._process.read_now(self._take_stderr)
-        if self._channel is Channel.EVENTS:
-            self._process.read_now(self._take_stdout)
+        """It has said how its task ended. What it had printed by then still belongs to that task, if to any."""
+        if not self.in_hand.shared:
+            self._output.read_text(self._process)
         self._let_go(turn)
         if turn.lawless:
             self._stop()
+        elif self._given_up:
+            self._end_if_all_hang()
 
-    def _read_all(self) -> None:
-        for sink in (self._take_events, self._take_stdout, self._take_stderr):
-            self._process.read_now(sink)
-
-    # -- ending a task or the process ---------------------------------------------------------------------------------
-
-    def retire(self, grace: float) -> None:
-        """It gets no other task: end of input, SIGTERM after `kill_grace`, SIGKILL `grace` seconds after that."""
-        self.spent = self._told = True
-        self._ready_timer.cancel()
-        self._process.close_stdin()
-        if self.ready.done():
-            self._stop_later(self._settings.kill_grace, partial(self._process.stop, grace))
-        else:
-            self._process.stop(grace)
-
-    def kill(self) -> None:
-        self.spent = self._told = True
-        self._process.kill()
-
-    def _stop(self) -> None:
-        self.spent = self._told = True
-        self._process.stop(self._settings.kill_grace)
-
-    def _stop_later(self, seconds: float, stop: Callable[[], None]) -> None:
-        self._call_off_stop()
-        self._stop_timer = self._loop.call_later(seconds, stop)
-
-    def _call_off_stop(self) -> None:
-        if self._stop_timer is not None:
-            self._stop_timer.cancel()
+    # -- ending a task ------------------------------------------------------------------------------------------------
 
     def _obey(self, turn: Turn, stop: Stop) -> None:
         if turn.over.done():
@@ -167,127 +123,193 @@ class WarmProcess:
         if turn.stopping:
             return
         turn.stopping = True
-        if not self._cancellable:
+        if not self._cancellable:  # so it has no other task
             self._stop()
             return
-        turn.asked = True
         grace = self._settings.kill_grace
         self._process.send(wire.encode_cancel(turn.claim, reason=cause, grace_s=grace))
-        self._stop_later(grace, self._stop)
+        turn.expect_end(grace, self._unanswered)
 
-    def _on_closed(self, sink: object) -> None:
-        """It lives but has shut a pipe, or (None) its stdin. Without its channel it is of no use."""
-        channel = self._take_events if self._channel is Channel.EVENTS else self._take_stdout
-        if sink is None or (sink == channel and self._channel is not None):
+    def _unanswered(self, turn: Turn) -> None:
+        """This one costs its process, but not its neighbours their time."""
+        turn.hung = self._given_up = True
+        self.drain()
+        if self.in_hand.shared:
+            telemetry.warning(
+                "handler process is given up: a task of its does not end",
+                pid=self.pid,
+                task_id=turn.claim.task_id,
+                cause=turn.cause,
+                others=len(self.in_hand) - 1,
+            )
+        self._end_if_all_hang()
+
+    def _end_if_all_hang(self) -> None:
+        if all(turn.hung for turn in self.in_hand):
+            self._stop()
+
+    # -- ending the process -------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """It gets no other task."""
+        if not self.spent:
             self.spent = True
+            self.leaving.set_result(None)
+
+    def retire(self, grace: float) -> None:
+        """End of input, SIGTERM after `kill_grace`, SIGKILL `grace` seconds after that. It has no task."""
+        self.drain()
+        self._told = True
+        self._ready_timer.cancel()
+        self._process.close_stdin()
+        if self._stop_timer is not None:
+            self._stop_timer.cancel()
+        if self.ready.done():
+            self._stop_timer = self._loop.call_later(self._settings.kill_grace, self._process.stop, grace)
+        else:
+            self._process.stop(grace)
+
+    def kill(self) -> None:
+        self.drain()
+        self._told = True
+        self._process.kill()
+
+    def _stop(self) -> None:
+        self.drain()
+        self._told = True
+        self._process.stop(self._settings.kill_grace)
+
+    def _break(self, why: str) -> None:
+        """None of its tasks can be told from the others any more."""
+        self._broken = self._broken or why
+        self._stop()
+
+    def _on_closed(self, sink: Sink | None) -> None:
+        """It lives but has shut a pipe, or (None) its stdin. Without its channel it is of no use."""
+        if sink is None or self._output.is_channel(sink):
+            self.drain()
             self._loop.call_later(CLOSED_FOR_S, self._end_closed)
 
     def _end_closed(self) -> None:
-        if self._turn is not None:
-            self._end_for(self._turn, Cause.CLOSED)
+        if self.in_hand.shared:
+            self._break("it closed its end of a pipe")
+        for turn in self.in_hand if not self.in_hand.shared else ():
+            self._end_for(turn, Cause.CLOSED)
         self._stop()
 
+    # -- its end ------------------------------------------------------------------------------------------------------
+
     def _on_gone(self, gone: asyncio.Future[Exit]) -> None:
-        self.spent = True
-        self.deserted = self._turn is None and not self._told
         self._ready_timer.cancel()
-        self._call_off_stop()
-        turn = self._turn
+        if self._stop_timer is not None:
+            self._stop_timer.cancel()
+        self.deserted = not self.in_hand and not self._told
+        turns = list(self.in_hand)
         if (error := gone.exception()) is not None:
-            if self._turn is not None and not self._turn.over.done():
-                self._turn.over.set_exception(error)
+            for turn in turns:
+                if not turn.over.done():
+                    turn.over.set_exception(error)
             problem = f"it could not be listened to ({error})"
         else:
-            for line in self._splitter.finish():
-                self._event_line(line)
-            self._scanner.finish()
+            self._output.finish()
             problem = f"it ended before it said that it is ready: {self.farewell}"
+            self._end_with_it([turn for turn in turns if turn.said is None or turn.said.unread], gone.result())
         if not self.ready.done():
             self.ready.set_result(problem)
-        if turn is not None and (turn.said is None or turn.said.unread):
-            turn.exit = None if error else gone.result()  # which may have cut what it was about to say
-        if self._turn is not None:
-            self._let_go(self._turn)
+        for turn in self.in_hand:
+            self._let_go(turn)
+        self.drain()
 
-    # -- the streams --------------------------------------------------------------------------------------------------
+    def _end_with_it(self, turns: list[Turn], how: Exit) -> None:
+        """What its end, which may have cut what it was about to say, means for these tasks of its."""
+        for turn in turns:
+            turn.exit = how
+            turn.untouched = self._process.taken <= turn.sent_at and not turn.overdue
+        begun = [turn for turn in turns if not turn.untouched]
+        innocent = [turn for turn in begun if turn.cause is None]
+        self.crashed = bool(innocent)
+        if len(begun) > 1 and innocent:
+            self._displace(innocent, begun, how)
 
-    def _take_events(self, data: bytes) -> None:
-        self._ear.heard()
-        for line in self._splitter.feed(data):
-            self._event_line(line)
+    def _displace(self, innocent: list[Turn], begun: list[Turn], how: Exit) -> None:
+        """Nobody knows which of them did it, unless we were ending one."""
+        suspect = len(innocent) == len(begun) and (not self._told or bool(self._broken))
+        words = self._broken or _how(how, self.in_hand.between.last_words)
+        telemetry.warning(
+            "handler process ended with several tasks, which are given back",
+            pid=self.pid,
+            reason=words,
+            tasks=" ".join(turn.claim.task_id for turn in innocent),
+            ending=" ".join(turn.claim.task_id for turn in begun if turn.cause is not None),
+        )
+        end = Displaced(
+            error=f"its process ended with {len(begun)} tasks: {words}",
+            error_type=ErrorType.HANDLER_EXIT if how.signal is None else ErrorType.HANDLER_SIGNAL,
+            suspect=suspect,
+        )
+        for turn in innocent:
+            turn.displaced = end
 
-    def _take_stdout(self, data: bytes) -> None:
-        self._ear.heard()
-        if self._channel is Channel.EVENTS:
-            self._ear.take_text(data)
-        else:
-            self._scanner.feed(data)
-
-    def _take_stderr(self, data: bytes) -> None:
-        self._ear.heard()
-        self._ear.take_stderr(data)
-
-    def _event_line(self, line: bytes) -> None:
-        if not line:
-            return
-        if self._channel is Channel.STDOUT:
-            self._ear.ignore("on the events pipe, but it said on stdout that it is ready")
-        else:
-            self._line(line, Channel.EVENTS)
-
-    def _stdout_line(self, line: bytes) -> None:
-        if self._channel is Channel.EVENTS or (b'"gs"' not in line and b"\\u00" not in line):
-            self._ear.take_text(line + b"\n")
-        else:
-            self._line(line, Channel.STDOUT)
-
-    def _missed(self, channel: Channel, head: bytes, tail: bytes) -> None:
-        if self._turn is None or channel is not self._channel:
-            self._between.miss(head)
-            return
-        turn = self._turn
-        turn.miss(head, tail, channel)
-        if turn.said is not None:
-            self._settle(turn)
+    # -- what it says -------------------------------------------------------------------------------------------------
 
     def _line(self, line: bytes, channel: Channel) -> None:
-        turn = self._turn
-        if turn is None:
-            event = wire.decode_event(line, channel)
-        else:
-            event = wire.decode_event(
-                line, channel, task_id=turn.claim.task_id, attempt=turn.claim.attempt, addressed=True
-            )
+        task_id, event = wire.decode_among(line, channel, self.in_hand.attempts)
         if isinstance(event, wire.Text):
-            self._ear.take_text(line + b"\n")
-        elif turn is not None:
+            self.in_hand.ear.take_text(line + b"\n")
+        elif task_id is not None:
+            turn = self.in_hand[task_id]
+            if self.in_hand.shared:
+                turn.heard()
             turn.hear(event)
             if turn.said is not None:
                 self._settle(turn)
         elif self.ready.done():
-            self._between.hear(event)
+            self._hear_aside(event)
         else:
             self._hear_start(event, channel)
+
+    def _missed(self, head: bytes, tail: bytes, channel: Channel) -> None:
+        task_id, lost = wire.decode_ends_among(head, tail, channel, self.in_hand.attempts)
+        if task_id is not None:
+            turn = self.in_hand[task_id]
+            turn.miss(head, lost)
+            if turn.said is not None:
+                self._settle(turn)
+            return
+        self.in_hand.between.miss(head)
+        if isinstance(lost, wire.Unreadable):
+            self._hear_aside(lost)
+
+    def _hear_aside(self, event: wire.Event | wire.Ignored | wire.Unreadable) -> None:
+        if isinstance(event, wire.Unreadable) and self.in_hand.shared:
+            self.in_hand.between.ignore(event.reason)
+            self._break(f"it sent {event.reason}")
+        else:
+            self.in_hand.between.hear(event)
 
     # -- the start ----------------------------------------------------------------------------------------------------
 
     def _hear_start(self, event: wire.Event | wire.Ignored | wire.Unreadable, channel: Channel) -> None:
         match event:
-            case wire.ReadyEvent(capabilities=capabilities):
+            case wire.ReadyEvent():
                 self._ready_timer.cancel()
-                self._channel = channel
-                self._cancellable = "cancel" in capabilities
+                self._output.channel = channel
+                self._cancellable = "cancel" in event.capabilities
+                if event.refused is not None:
+                    self.in_hand.between.ignore(f"concurrency must be a whole number from 1, not {event.refused}")
+                if self._cancellable:  # else none of several could be ended without the others
+                    self.room = event.concurrency
                 self.ready.set_result(None)
             case wire.ErrorEvent(error=error) | wire.Unreadable(event=wire.ErrorEvent(error=error), kind="error"):
                 self._ready_timer.cancel()
                 self.ready.set_result(f"it said that it cannot start: {error}")
                 self._stop()
             case _:
-                self._between.hear(event)
+                self.in_hand.between.hear(event)
 
     def _not_ready_in_time(self) -> None:
         seconds = self._settings.persistent.ready_timeout
-        said = self._between.last_words
+        said = self.in_hand.between.last_words
         self.ready.set_result(
             f'it did not send {{"gs":1,"type":"ready"}} within {seconds:g} s (persistent.ready_timeout); '
             f"a command that knows nothing of this needs mode: oneshot{said and '; on stderr it said: ' + said}"

@@ -1,13 +1,11 @@
-"""The persistent handler: a pool of processes that stay, each with one task at a time."""
+"""The persistent handler: a pool of processes that stay, each with so many tasks at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import random
-from collections import deque
 from contextlib import suppress
-from pathlib import Path
 
 from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock, backoff
@@ -20,22 +18,21 @@ from gridsidecar.handler.hearing import OnProgress
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.persistent import WarmProcess
 from gridsidecar.handler.turn import Turn
+from gridsidecar.handler.waiting_line import Got, WaitingLine
+from gridsidecar.handler.wear import worn_out
 from gridsidecar.task import CannotStart, Claim, Ended
 
 FIRST_PAUSE = 0.1  # seconds before a start, after two crashes in a row without a finished task between them
 LONGEST_PAUSE = 5.0
 LAST_GRACE = 1.0  # seconds from SIGTERM to SIGKILL when the worker leaves: no task can be lost any more
-_MEBIBYTE = 1024 * 1024
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-
-_Got = WarmProcess | CannotStart | None  # None: the attempt was stopped while it waited
 
 
-class PersistentHandler:
-    """Each process has a seat. A seat holds one process after the other, so there are never more than seats.
+class Pool:
+    """Each process has a seat. A seat holds one process after the other, so there are never more than seats, but for
+    those that still end several tasks, and get no other.
 
-    Seats are taken when a task finds no free process, and kept. One (or `persistent.processes`) is taken ahead of the
-    first task, so that this finds a process that is ready.
+    Seats are taken when a task finds no process with room, and kept. One (or `persistent.processes`) is taken ahead of
+    the first task, so that this finds a process that is ready.
     """
 
     def __init__(
@@ -45,19 +42,29 @@ class PersistentHandler:
         clock: Clock,
         rng: random.Random,
         width: int,
+        *,
+        room: int = 1,
+        stays: bool = True,
     ) -> None:
+        """`width`: most processes; `room`: most tasks in each; without `stays`, one with nothing to do is ended."""
         self._settings = settings
         self._clock = clock
         self._rng = rng
-        self._width = width  # most processes
+        self._width = width
+        self._room = room
+        self._expected_room = room  # of a process that starts: what the last one said
+        self._stays = stays
         self._command = Command(name, tuple(settings.command), settings.cwd, handler_environment(settings, os.environ))
         self._seats: set[asyncio.Task[None]] = set()
         self._coming = 0  # seats that will have a process to offer, or fail
         self._processes: set[WarmProcess] = set()
-        self._free: list[WarmProcess] = []
+        self._free: list[WarmProcess] = []  # those with room; the last is the one that was used last
+        self._worn: set[WarmProcess] = set()  # to be retired once they have no task
+        self._draining: set[asyncio.Task[None]] = set()  # waits for those that have tasks and no seat any more
         self._resting: set[asyncio.Task[None]] = set()  # seats that let time pass after crashes
-        self._waiting: deque[asyncio.Future[_Got]] = deque()
+        self._waiting = WaitingLine()
         self._crashes = 0  # in a row, without a finished task between them
+        self._told = False  # that the handler takes fewer
         self._closing = False
 
     def cannot_start(self) -> str | None:
@@ -81,7 +88,7 @@ class PersistentHandler:
         """See the seam."""
         untouched = 0
         while stop.reason is None:
-            got = await self._get(stop)
+            got = await self._get(claim.task_id, stop)
             if got is None:
                 break
             if isinstance(got, CannotStart):
@@ -90,21 +97,16 @@ class PersistentHandler:
             try:
                 await got.take(turn, self._line(claim, turn.timeout), stop)
             finally:
-                self._give(got)
+                self._give(got, claim.task_id)
             if not turn.untouched:
-                self._count_crash(turn)
+                if turn.said is not None and turn.exit is None:
+                    self._crashes = 0
                 return turn.ended(got.notes)
             untouched += not got.tasks
             if untouched > 1 and stop.reason is None:
                 return Ended(CannotStart(self._says("it ended after it was ready, without reading a task")))
         assert stop.reason is not None
         return Ended(unstarted(stop.reason))
-
-    def _count_crash(self, turn: Turn) -> None:
-        if turn.said is not None and turn.exit is None:
-            self._crashes = 0
-        elif turn.cause is None:
-            self._crashes += 1
 
     def _line(self, claim: Claim, timeout: float) -> bytes | wire.Spliced:
         return wire.encode_input(
@@ -116,67 +118,88 @@ class PersistentHandler:
             trace=claim.trace,
         )
 
-    async def _get(self, stop: Stop) -> _Got:
-        while self._free:
-            process = self._free.pop()
-            if not process.spent:
-                return process
-        if self._coming <= len(self._waiting) and len(self._seats) < self._width:
-            self._open_seat()
-        waiter: asyncio.Future[_Got] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        stop.listen(lambda: None if waiter.done() else waiter.set_result(None))
+    async def _get(self, task_id: str, stop: Stop) -> Got:
+        if (process := self._with_room(task_id)) is not None:
+            return self._promise(process, task_id)
+        waiter = self._waiting.join(task_id)
+        self._open_seats()
+        stop.listen(waiter.stop)
         try:
-            return await waiter
+            return await waiter.got
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and isinstance(got := waiter.result(), WarmProcess):
-                self._give(got)
+            got = waiter.got.result() if waiter.got.done() and not waiter.got.cancelled() else None
+            if isinstance(got, WarmProcess):
+                self._give(got, task_id)
             raise
         finally:
-            with suppress(ValueError):
-                self._waiting.remove(waiter)
+            self._waiting.leave(waiter)
 
-    def _tell(self, got: WarmProcess | CannotStart) -> bool:
-        """To the one that waits longest; False when nobody does."""
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(got)
-                return True
-        return False
+    def _with_room(self, task_id: str) -> WarmProcess | None:
+        """The least loaded, of those that are equal the one that was used last."""
+        best: WarmProcess | None = None
+        for process in reversed(self._free):
+            if process.spent or task_id in process.promised:
+                continue
+            if not process.promised:
+                return process
+            if best is None or len(process.promised) < len(best.promised):
+                best = process
+        return best
 
-    def _give(self, process: WarmProcess) -> None:
-        """It has no task."""
+    def _promise(self, process: WarmProcess, task_id: str) -> WarmProcess:
+        process.promised.add(task_id)
+        if len(process.promised) >= process.room:
+            self._free.remove(process)
+        return process
+
+    def _give(self, process: WarmProcess, task_id: str) -> None:
+        """This task of its is over."""
+        process.promised.discard(task_id)
+        self._offer(process)
+
+    def _offer(self, process: WarmProcess) -> None:
+        """To those that wait longest, while it has room; else it is free for others."""
         if not process.spent and (why := self._worn_out(process)) is not None:
             self._replace(process, why)
-        if not process.spent and not self._tell(process):
+        if process.spent:
+            self._let_go(process)
+            return
+        if process not in self._free:
             self._free.append(process)
-
-    # -- wear ---------------------------------------------------------------------------------------------------------
+        while process in self._free and (waiter := self._waiting.first(process.promised)) is not None:
+            waiter.got.set_result(self._promise(process, waiter.task_id))
+        if not self._stays and not process.promised:
+            self._replace(process, "it is not needed any more")
 
     def _worn_out(self, process: WarmProcess) -> str | None:
-        limits = self._settings.persistent
-        if self._closing:
-            return "the worker leaves"
-        if limits.max_tasks and process.tasks >= limits.max_tasks:
-            return "max_tasks"
-        if limits.max_age and asyncio.get_running_loop().time() - process.started_at >= limits.max_age:
-            return "max_age"
-        if limits.max_rss_mb and _resident_bytes(process.pid) > limits.max_rss_mb * _MEBIBYTE:
-            return "max_rss_mb"
-        return None
+        return "the worker leaves" if self._closing else worn_out(process, self._settings.persistent)
 
     def _replace(self, process: WarmProcess, why: str) -> None:
+        """It gets no other task, and ends when it has none."""
         telemetry.debug("handler process is replaced", handler=self._command.name, pid=process.pid, reason=why)
-        process.retire(LAST_GRACE if self._closing else self._settings.kill_grace)
+        self._worn.add(process)
+        process.drain()
+        self._let_go(process)
+
+    def _let_go(self, process: WarmProcess) -> None:
+        with suppress(ValueError):
+            self._free.remove(process)
+        if process in self._worn and not process.promised:
+            self._worn.discard(process)
+            process.retire(LAST_GRACE if self._closing else self._settings.kill_grace)
 
     def _grow_old(self, process: WarmProcess) -> None:
-        """Its time is up: at once where it has nothing to do, else when its task has ended."""
-        if process in self._free and not process.spent:
-            self._free.remove(process)
+        """Its time is up: at once where it has nothing to do, else when its tasks have ended."""
+        if process in self._processes and not process.spent:
             self._replace(process, "max_age")
 
     # -- seats --------------------------------------------------------------------------------------------------------
+
+    def _open_seats(self) -> None:
+        """For those that wait, and that no process which is about to come has room for."""
+        waiting = len(self._waiting)
+        while self._coming * self._expected_room < waiting and len(self._seats) < self._width:
+            self._open_seat()
 
     def _open_seat(self) -> None:
         self._coming += 1
@@ -186,20 +209,44 @@ class PersistentHandler:
 
     def _close_seat(self, seat: asyncio.Task[None]) -> None:
         self._seats.discard(seat)
-        if not self._closing and self._coming < sum(not waiter.done() for waiter in self._waiting):
-            self._open_seat()
+        if not self._closing:
+            self._open_seats()
 
     async def _fill(self) -> None:
         """One process after the other, until one cannot start, or leaves by itself without having a task."""
         while (process := await self._started()) is not None:
             self._coming -= 1
-            self._give(process)
+            self._welcome(process)
             if self._settings.persistent.max_age:
                 asyncio.get_running_loop().call_later(self._settings.persistent.max_age, self._grow_old, process)
-            await self._until_gone(process)
-            if self._closing or process.deserted:
+            await self._until_seat_is_free(process)
+            if self._closing or process.deserted or not (self._stays or self._waiting):
                 return
             self._coming += 1
+
+    def _welcome(self, process: WarmProcess) -> None:
+        if process.room < self._room and not self._told:
+            self._told = True
+            telemetry.warning(
+                "handler takes fewer tasks at once than persistent.concurrency",
+                handler=self._command.name,
+                takes=process.room,
+                concurrency=self._room,
+            )
+        process.room = self._expected_room = min(process.room, self._room)
+        self._offer(process)
+        if process.room < self._room:  # more processes than was thought
+            self._open_seats()
+
+    async def _until_seat_is_free(self, process: WarmProcess) -> None:
+        """It is gone; or it will take a while over several tasks, and gets no other."""
+        await asyncio.wait({process.leaving})
+        if not process.in_hand or process.room == 1:
+            await self._until_gone(process)
+            return
+        left = asyncio.create_task(self._until_gone(process))
+        self._draining.add(left)
+        left.add_done_callback(self._draining.discard)
 
     async def _started(self) -> WarmProcess | None:
         """A process that is ready; None when there is none, and somebody knows why."""
@@ -247,7 +294,7 @@ class PersistentHandler:
 
     def _failed(self, problem: str) -> None:
         self._coming -= 1
-        if not self._tell(CannotStart(problem)) and not self._closing:
+        if not self._waiting.fail(problem, self._expected_room) and not self._closing:
             telemetry.warning("handler process cannot start", handler=self._command.name, reason=problem)
 
     def _says(self, problem: str) -> str:
@@ -256,6 +303,10 @@ class PersistentHandler:
     async def _until_gone(self, process: WarmProcess) -> None:
         await asyncio.wait({process.gone})
         self._processes.discard(process)
+        self._worn.discard(process)
+        with suppress(ValueError):
+            self._free.remove(process)
+        self._crashes += process.crashed
         if process.deserted and process.ready.result() is None:
             telemetry.warning(
                 "handler process ended while it had no task",
@@ -273,10 +324,10 @@ class PersistentHandler:
             seat.cancel()
         for process in self._processes:
             process.retire(LAST_GRACE)
-        if not self._seats:
+        if not self._seats | self._draining:
             return
         cutting = asyncio.create_task(cut_short.wait())
-        left = asyncio.create_task(_until_done(set(self._seats)))
+        left = asyncio.create_task(_until_done(self._seats | self._draining))
         await asyncio.wait({left, cutting}, return_when=asyncio.FIRST_COMPLETED)
         cutting.cancel()
         for process in list(self._processes):
@@ -286,11 +337,3 @@ class PersistentHandler:
 
 async def _until_done(seats: set[asyncio.Task[None]]) -> None:
     await asyncio.wait(seats)
-
-
-def _resident_bytes(pid: int) -> int:
-    """Memory that a process holds; 0 when it is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
-    except OSError:
-        return 0

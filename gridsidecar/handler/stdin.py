@@ -7,8 +7,8 @@ import fcntl
 import os
 import sys
 import termios
+from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import chain
 
 from gridsidecar.handler.watch import Watcher
 from gridsidecar.wire import Spliced
@@ -29,8 +29,9 @@ class Stdin:
         self._on_shut = on_shut
         self._stays = data is None
         self._unsent = memoryview(data if isinstance(data, bytes) else b"")
-        self._later: Iterator[bytes] = data.chunks() if isinstance(data, Spliced) else iter(())
+        self._later: deque[bytes | Iterator[bytes]] = deque([data.chunks()] if isinstance(data, Spliced) else ())
         self._written = 0  # bytes, into the pipe
+        self._queued = 0  # bytes of `_later` that are at hand
         self.theirs, ours = os.pipe2(os.O_CLOEXEC)
         self._fd: int | None = ours
         try:
@@ -55,17 +56,28 @@ class Stdin:
         if self._fd is None:
             return
         waiting = self._more()
-        self._later = chain(self._later, (data,) if isinstance(data, bytes) else data.chunks())
+        if isinstance(data, bytes):
+            self._queued += len(data)
+            self._later.append(data)
+        else:
+            self._later.append(data.chunks())
         if not waiting and not self._write():
             self._watcher.writable(self._fd, self._write)
 
     def _more(self) -> bool:
         """Whether something is left to write; `_unsent` is then the next of it."""
         while not self._unsent:
-            chunk = next(self._later, None)
-            if chunk is None:
+            if not self._later:
                 return False
-            self._unsent = memoryview(chunk)
+            first = self._later[0]
+            if isinstance(first, bytes):
+                self._queued -= len(first)
+                self._later.popleft()
+                self._unsent = memoryview(first)
+            elif (chunk := next(first, None)) is not None:
+                self._unsent = memoryview(chunk)
+            else:
+                self._later.popleft()
         return True
 
     def close(self) -> None:
@@ -74,12 +86,13 @@ class Stdin:
             self._watcher.forget(self._fd)
             os.close(self._fd)
             self._fd = None
-            self._unsent, self._later = memoryview(b""), iter(())
+            self._unsent, self._queued = memoryview(b""), 0
+            self._later.clear()
 
     @property
     def sent(self) -> int:
         """Bytes given to it until now, as far as they are at hand."""
-        return self._written + len(self._unsent)
+        return self._written + len(self._unsent) + self._queued
 
     def taken(self) -> int:
         """Bytes that the child has read: a writer may ask for those in the pipe, too. All, once it is closed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import assert_never
 
 from gridsidecar import wire
@@ -14,7 +15,7 @@ from gridsidecar.handler.hearing import Hearing, OnProgress, noted
 from gridsidecar.handler.memory import own_oom_counter
 from gridsidecar.handler.process import Exit
 from gridsidecar.handler.verdict import Cause, End, Said, judge
-from gridsidecar.task import Claim, Ended, Report
+from gridsidecar.task import Claim, Displaced, Ended, Report
 
 
 class Turn(Hearing):
@@ -31,10 +32,15 @@ class Turn(Hearing):
         self.said: Said | None = None
         self.exit: Exit | None = None  # of the process, when it went before it had said how the task ended
         self.untouched = False  # … and before it had read any of the task
+        self.displaced: Displaced | None = None  # … and others with it
+        self.sent_at = 0  # bytes that the process had been sent before
+        self.hears_from = 0  # bytes that it had said beside its tasks before
+        self.hung = False  # it did not end in time when it was asked to
         self.lawless = False  # nobody can tell any more which task this process speaks of
         self.cause: Cause | None = None
         self.asked = False  # by a message, to give up
         self._deadlines: Deadlines | None = None
+        self._patience: asyncio.TimerHandle | None = None  # with which it was asked to end
         self._oom = own_oom_counter()
         self._oom_kills = self._oom.kills()
         self._started = self._loop.time()
@@ -44,10 +50,25 @@ class Turn(Hearing):
         """It was ended because it had taken too long, or had been silent for too long."""
         return self.cause in (Cause.TIMEOUT, Cause.STALL)
 
-    def begin(self, deadlines: Deadlines) -> None:
+    def begin(self, deadlines: Deadlines, sent_at: int) -> None:
         self._deadlines = deadlines
+        self.sent_at = sent_at
         self._started = self._loop.time()
         deadlines.start()
+
+    def expect_end(self, seconds: float, otherwise: Callable[[Turn], None]) -> None:
+        """It was asked to end."""
+        self.asked = True
+        self._patience = self._loop.call_later(seconds, otherwise, self)
+
+    def finish(self) -> None:
+        """It is over: nothing is awaited any more."""
+        if self._deadlines is not None:
+            self._deadlines.clear()
+        if self._patience is not None:
+            self._patience.cancel()
+        if not self.over.done():
+            self.over.set_result(None)
 
     # -- what is said -------------------------------------------------------------------------------------------------
 
@@ -76,12 +97,9 @@ class Turn(Hearing):
             case _:
                 assert_never(event)
 
-    def miss(self, head: bytes, tail: bytes, channel: wire.Channel) -> None:
-        """A line on its channel was too long to be read; this is its beginning, and its end."""
+    def miss(self, head: bytes, lost: wire.Event | wire.Ignored | wire.Unreadable | None) -> None:
+        """A line of its was too long to be read: its beginning, and what can be told of it."""
         self.discarded(head)
-        lost = wire.decode_ends(
-            head, tail, channel, task_id=self.claim.task_id, attempt=self.claim.attempt, addressed=True
-        )
         if isinstance(lost, wire.Unreadable):
             self._fail(lost)
 
@@ -124,4 +142,4 @@ class Turn(Hearing):
             ignored_events=self.ignored,
             notes=notes + verdict.notes,
         )
-        return Ended(verdict.outcome, report)
+        return Ended(self.displaced or verdict.outcome, report)

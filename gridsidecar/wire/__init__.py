@@ -1,7 +1,7 @@
 """The formats at the edges: task messages in, one line of JSON to the handler, its events back, stored properties."""
 
 from gridsidecar.wire.callback_body import callback_queue, encode_callback, sent_callback
-from gridsidecar.wire.event_line import decode_ends, decode_event
+from gridsidecar.wire.event_line import decode_among, decode_ends, decode_ends_among, decode_event
 from gridsidecar.wire.events import (
     Channel,
     CheckpointEvent,
@@ -51,7 +51,9 @@ __all__ = [
     "Unreadable",
     "callback_queue",
     "data_json",
+    "decode_among",
     "decode_ends",
+    "decode_ends_among",
     "decode_event",
     "decode_properties",
     "decode_task",

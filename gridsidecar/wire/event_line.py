@@ -37,6 +37,10 @@ class _About(NamedTuple):
     addressed: bool  # what decides something must name it
 
 
+_NO_TASK = _About(None, None, False)
+_SOME_TASK = _About("", None, True)  # one of several: a message must name it
+
+
 def decode_event(
     line: bytes,
     channel: Channel,
@@ -47,21 +51,65 @@ def decode_event(
 ) -> Event | Text | Ignored | Unreadable:
     """Never raises. `line` comes without its LF. An event of another task or attempt than the given one is ignored,
     and so is, with `addressed`, one that decides something and names no task; of an end that is Unreadable."""
+    said = _parsed(line, channel)
+    return _meant(said, _About(task_id, attempt, addressed)) if isinstance(said, _Said) else said
+
+
+def decode_among(
+    line: bytes, channel: Channel, in_hand: Mapping[str, int]
+) -> tuple[str | None, Event | Text | Ignored | Unreadable]:
+    """The same for a process that has these tasks, each in this attempt; and which of them the line is about: its only
+    one, or the one that it names; None where that is none of them."""
+    said = _parsed(line, channel)
+    task_id, about = _addressee(said.fields if isinstance(said, _Said) else {}, in_hand)
+    return task_id, _meant(said, about) if isinstance(said, _Said) else said
+
+
+def _addressee(fields: Mapping[str, Any], in_hand: Mapping[str, int]) -> tuple[str | None, _About]:
+    if len(in_hand) == 1:
+        ((task_id, attempt),) = in_hand.items()
+        return task_id, _About(task_id, attempt, True)
+    named = fields.get("task_id")
+    if isinstance(named, str) and named in in_hand:
+        return named, _About(named, in_hand[named], True)
+    return None, _SOME_TASK if in_hand else _NO_TASK
+
+
+class _Said(NamedTuple):
+    """A line that may be a message: its JSON, or what it claims to be where it has none."""
+
+    value: Any
+    text: str
+    claim: _Claim | None = None
+    flaw: str | None = None
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        found = self.value if self.claim is None else self.claim.value
+        return found if isinstance(found, dict) else {}
+
+
+def _meant(said: _Said, about: _About) -> Event | Ignored | Unreadable:
+    if said.claim is not None:
+        return _end(said.claim, said.text, said.flaw, about)
+    return _checked(said.value, said.text, about)
+
+
+def _parsed(line: bytes, channel: Channel) -> _Said | Text | Ignored:
     if line.startswith(TASK_PREFIX):  # `cat` is a handler, too: its task needs no parsing
         return Ignored("task echoed")
     raw = line[:-1] if line.endswith(b"\r") else line
     on_stdout = channel is Channel.STDOUT
     if on_stdout and not raw.startswith(b"{"):
         return Text(raw.decode("utf-8", "replace"))
-    about = _About(task_id, attempt, addressed)
     try:
         text = raw.decode("utf-8")
         value = parse_json(text)
     except (UnicodeDecodeError, JsonRefused) as refused:
-        return _unparsed(raw, refused, channel, about)
+        return _unparsed(raw, refused, channel)
     if on_stdout and not (isinstance(value.get("type"), str) and _marks(value)):
         return Text(text)
-    return _checked(value, text, about)
+    return _Said(value, text)
 
 
 def decode_ends(
@@ -75,13 +123,26 @@ def decode_ends(
 ) -> Event | Ignored | Unreadable | None:
     """What a line was that was too long to be kept, by its beginning and its end; None where they do not tell its
     type."""
+    said = _glimpsed(head, tail, channel)
+    return _meant(said, _About(task_id, attempt, addressed)) if isinstance(said, _Said) else said
+
+
+def decode_ends_among(
+    head: bytes, tail: bytes, channel: Channel, in_hand: Mapping[str, int]
+) -> tuple[str | None, Event | Ignored | Unreadable | None]:
+    """The same, like `decode_among`."""
+    said = _glimpsed(head, tail, channel)
+    task_id, about = _addressee(said.fields if isinstance(said, _Said) else {}, in_hand)
+    return task_id, _meant(said, about) if isinstance(said, _Said) else said
+
+
+def _glimpsed(head: bytes, tail: bytes, channel: Channel) -> _Said | Ignored | None:
     text = head.decode("utf-8", "replace")
-    about = _About(task_id, attempt, addressed)
     objects = list(top_levels(_from_brace(text, channel)))
     if objects and not objects[-1].whole:
         objects[-1].written = last_values(tail.decode("utf-8", "replace")) | objects[-1].written
     if (claim := _claim(objects, channel)) is not None:
-        return _end(claim, text, _TOO_LONG, about)
+        return _Said(None, text, claim, _TOO_LONG)
     if channel is Channel.STDOUT and not (objects and "gs" in objects[0].written):
         return Ignored("no message")
     return Ignored("no result and no error") if objects and objects[0].read("type") is not None else None
@@ -171,7 +232,8 @@ def _of_another(value: Mapping[str, Any], about: _About) -> str | None:
 def _flaw_of_address(value: Mapping[str, Any], about: _About) -> str | None:
     for name, own in (("task_id", about.task_id), ("attempt", about.attempt)):
         if own is not None and name in value and value[name] != own:
-            return f"{name} must be {shown(own)}, not {shown(value[name])}"
+            right = f"must be {shown(own)}" if own else "must name a task that it has"
+            return f"{name} {right}, not {shown(value[name])}"
     return None
 
 
@@ -194,16 +256,14 @@ def _is_of_later_version(value: Mapping[str, Any]) -> bool:
 # -- lines that are no JSON -------------------------------------------------------------------------------------------
 
 
-def _unparsed(
-    raw: bytes, refused: UnicodeDecodeError | JsonRefused, channel: Channel, about: _About
-) -> Event | Text | Ignored | Unreadable:
+def _unparsed(raw: bytes, refused: UnicodeDecodeError | JsonRefused, channel: Channel) -> _Said | Text | Ignored:
     text = raw.decode("utf-8", "replace")
     flaw = refused.detail if isinstance(refused, JsonRefused) else "not UTF-8"
     objects = list(top_levels(_from_brace(text, channel)))
     if (claim := _claim(objects, channel)) is not None:
         if claim.cut:
             flaw = f"it is cut off after {len(raw):,} bytes: let all be written before the process ends"
-        return _end(claim, text, flaw, about)
+        return _Said(None, text, claim, flaw)
     if channel is Channel.EVENTS:
         return Ignored(flaw)
     is_json = isinstance(refused, JsonRefused) and refused.reason != "not-json"

@@ -62,6 +62,8 @@ class ErrorEvent(Struct, frozen=True):
 class ReadyEvent(Struct, frozen=True):
     sdk: str | None
     capabilities: tuple[str, ...] = ()
+    concurrency: int = 1  # tasks that it takes at once
+    refused: str | None = None  # what it said instead of a number of them
 
 
 class Text(Struct, frozen=True):
@@ -155,8 +157,13 @@ def _error_text(error: Any) -> str:
 def _ready(value: dict[str, Any]) -> ReadyEvent:
     sdk, capabilities = value.get("sdk"), value.get("capabilities")
     known = capabilities if isinstance(capabilities, list) else []
+    concurrency = value.get("concurrency", 1)
+    counts = isinstance(concurrency, int) and not isinstance(concurrency, bool) and concurrency >= 1
     return ReadyEvent(
-        sdk[:MAX_ERROR_TYPE] if isinstance(sdk, str) else None, tuple(name for name in known if isinstance(name, str))
+        sdk[:MAX_ERROR_TYPE] if isinstance(sdk, str) else None,
+        tuple(name for name in known if isinstance(name, str)),
+        concurrency if counts else 1,
+        None if counts else shown(concurrency),
     )
 
 

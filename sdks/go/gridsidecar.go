@@ -19,14 +19,26 @@ type Handler func(ctx context.Context, task *Task) (any, error)
 // Handlers has a handler for each task type; "default" takes every type that has none.
 type Handlers map[string]Handler
 
+// An Option says how a process takes its tasks.
+type Option func(*worker)
+
+// Concurrency is the most tasks at once in one process, each in its goroutine: in persistent mode, and as far as the
+// sidecar's persistent.concurrency allows. Less than 1 panics.
+func Concurrency(tasks int) Option {
+	if tasks < 1 {
+		panic(fmt.Sprintf("gridsidecar: concurrency must be at least 1, not %d", tasks))
+	}
+	return func(worker *worker) { worker.concurrency = tasks }
+}
+
 // Run serves this process's tasks with one handler. It ends the process when there is no more to do.
-func Run(handler Handler) {
-	serve(func(*Task) (Handler, error) { return handler, nil })
+func Run(handler Handler, options ...Option) {
+	serve(func(*Task) (Handler, error) { return handler, nil }, options)
 }
 
 // Run serves this process's tasks, each with the handler of its type. It ends the process when there is no more to do.
-func (handlers Handlers) Run() {
-	serve(handlers.choose)
+func (handlers Handlers) Run(options ...Option) {
+	serve(handlers.choose, options)
 }
 
 func (handlers Handlers) choose(task *Task) (Handler, error) {
@@ -44,14 +56,21 @@ func (handlers Handlers) choose(task *Task) (Handler, error) {
 	return nil, typed{Permanent(fmt.Errorf("no handler for task type %s; there are %s", task.Type, known)), "NoHandler"}
 }
 
-func serve(choose func(*Task) (Handler, error)) {
+func serve(choose func(*Task) (Handler, error), options []Option) {
 	if os.Getenv("GRIDSIDECAR") == "" && isTerminal(os.Stdin) {
 		fmt.Fprintf(os.Stderr, "This is a gridsidecar handler. Try it: gridsidecar exec --data '{}' -- %s\n", os.Args[0])
 		os.Exit(64)
 	}
 	persistent := os.Getenv("GRIDSIDECAR_MODE") == "persistent"
 	stdin := takeStdin()
-	worker := &worker{choose: choose, channel: openChannel()}
+	worker := &worker{choose: choose, channel: openChannel(), concurrency: 1}
+	for _, option := range options {
+		option(worker)
+	}
+	if persistent && worker.concurrency > 1 {
+		worker.serveMany(stdin)
+		os.Exit(0)
+	}
 	if persistent {
 		worker.serve(stdin)
 		os.Exit(0)

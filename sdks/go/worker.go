@@ -14,8 +14,9 @@ import (
 
 // worker takes tasks and reports on them.
 type worker struct {
-	choose  func(*Task) (Handler, error)
-	channel *channel
+	choose      func(*Task) (Handler, error)
+	channel     *channel
+	concurrency int
 
 	mutex   sync.Mutex
 	current *Task

@@ -65,4 +65,5 @@ function echo(task, ctx) {
   return task.data;
 }
 
-await run((task, ctx) => (cases[task.data?.case] ?? echo)(task, ctx));
+const concurrency = Number(process.argv[2] ?? 1);
+await run((task, ctx) => (cases[task.data?.case] ?? echo)(task, ctx), { concurrency });

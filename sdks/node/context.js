@@ -11,9 +11,12 @@ export class Context {
   #watched = false;
   #open = true;
   #onTerm = () => this.#abort("SIGTERM");
+  #shares;
 
-  constructor(channel, task) {
+  /** `shares`: other tasks are in this process, so that nothing may end it for this one. */
+  constructor(channel, task, shares = false) {
     this.#channel = channel;
+    this.#shares = shares;
     this.task = task;
     this.task_id = task.task_id;
     this.task_type = task.task_type;
@@ -24,7 +27,7 @@ export class Context {
 
   /** Fires when the task is to stop: at SIGTERM, and when it is cancelled. Who never asks for it is ended at once. */
   get signal() {
-    if (!this.#watched && this.#open) process.on("SIGTERM", this.#onTerm);
+    if (!this.#watched && this.#open && !this.#shares) process.on("SIGTERM", this.#onTerm);
     this.#watched = true;
     return this.#controller.signal;
   }
@@ -61,8 +64,17 @@ export class Context {
 
   /** The sidecar asks for the end of this task but not of this process. */
   cancel(reason) {
-    if (this.#watched) this.#abort(reason ?? "cancel");
+    if (this.#watched || this.#shares) this.#abort(reason ?? "cancel");
     else process.kill(process.pid, "SIGTERM"); // nobody listens, so only the process can end
+  }
+
+  get open() {
+    return this.#open;
+  }
+
+  /** Somebody listens, and will end the task. */
+  get watched() {
+    return this.#watched;
   }
 
   #abort(reason) {

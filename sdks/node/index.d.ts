@@ -75,9 +75,14 @@ export class Permanent extends Error {
   readonly type?: string;
 }
 
+export interface RunOptions {
+  /** Most tasks at once in one process, in persistent mode and as far as `persistent.concurrency` allows; 1 by default. */
+  concurrency?: number;
+}
+
 /** Serve this process's tasks with one function, or with one for each task type (`default` takes the others).
  * Ends the process when there is no more to do. */
-export function run(handlers: Handler | Record<string, Handler>): Promise<never>;
+export function run(handlers: Handler | Record<string, Handler>, options?: RunOptions): Promise<never>;
 
 /** A task as the server has it. */
 export interface TaskInfo {

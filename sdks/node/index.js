@@ -3,6 +3,7 @@
 import tty from "node:tty";
 import { Channel } from "./channel.js";
 import { Context } from "./context.js";
+import { flushPrinted, printToTasks, within } from "./crowd.js";
 import { errorEvent, exitCodeOf, Permanent, Retry } from "./errors.js";
 import { messages, parse } from "./input.js";
 
@@ -15,16 +16,21 @@ const NO_TASK = "stdin holds no task message; the SDK needs `input: task` in the
 
 let worker;
 
-/** Take one task (or one after the other, as the sidecar says), run its handler, report, and end the process. */
-export async function run(handlers) {
+/** Take one task (or one after the other, or up to `concurrency` at once, as the sidecar says), run its handler, report,
+ * and end the process. */
+export async function run(handlers, { concurrency = 1 } = {}) {
   const choose = chooser(handlers);
+  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+    throw new RangeError(`concurrency must be a whole number from 1, not ${concurrency}`);
+  }
   if (worker !== undefined) throw new Error("run() serves all tasks of this process and may be called once");
   if (process.env.GRIDSIDECAR === undefined && tty.isatty(0)) {
     console.error(`This is a gridsidecar handler. Try it: gridsidecar exec --data '{}' -- node ${process.argv[1]}`);
     process.exit(64);
   }
   worker = new Worker(choose);
-  await leave(process.env.GRIDSIDECAR_MODE === "persistent" ? await worker.serve() : await worker.once());
+  if (process.env.GRIDSIDECAR_MODE !== "persistent") await leave(await worker.once());
+  await leave(concurrency === 1 ? await worker.serve() : await worker.serveMany(concurrency));
 }
 
 class Worker {
@@ -58,6 +64,48 @@ class Worker {
     }
     await running;
     return 0;
+  }
+
+  /** Many tasks at once. SIGTERM aborts all; who never asked for its signal is ended with the others. */
+  async serveMany(concurrency) {
+    const contexts = new Map();
+    const attempts = new Set();
+    const leaveIfOver = () => ![...contexts.values()].some((each) => each.watched) && leave(143);
+    printToTasks();
+    process.on("SIGTERM", () => {
+      for (const each of contexts.values()) each.cancel("SIGTERM");
+      setImmediate(leaveIfOver);
+    });
+    this.#channel.send({ type: "ready", sdk: SDK, capabilities: ["cancel"], concurrency });
+    for await (const line of messages(true)) {
+      const message = parse(line);
+      if (message?.type === "cancel") {
+        const named = contexts.get(message.task_id);
+        if (named && (message.attempt ?? named.attempt) === named.attempt) named.cancel(message.reason);
+      }
+      if (message?.type !== "task") continue;
+      const context = new Context(this.#channel, message, true);
+      contexts.set(context.task_id, context);
+      const attempt = within(context, () => this.#oneOfMany(message, context)).then(() => {
+        attempts.delete(attempt);
+        if (contexts.get(context.task_id) === context) contexts.delete(context.task_id);
+        if (context.terminated) leaveIfOver();
+      });
+      attempts.add(attempt);
+    }
+    await Promise.all(attempts);
+    return 0;
+  }
+
+  async #oneOfMany(task, context) {
+    try {
+      const result = await this.#choose(task)(task, context);
+      flushPrinted();
+      sendResult(context, result);
+    } catch (error) {
+      flushPrinted();
+      this.#fail(context, error);
+    }
   }
 
   #cancel({ task_id, attempt, reason }) {

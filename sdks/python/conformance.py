@@ -98,4 +98,15 @@ def act(ctx: Context, data: Any) -> Any:
     return data
 
 
-run(act)
+async def act_beside_others(ctx: Context, data: Any) -> Any:
+    """The same, as one of many: what blocks is in a thread."""
+    case = data.get("case") if isinstance(data, dict) else None
+    function = CASES.get(case)
+    if function is not None and not asyncio.iscoroutinefunction(function):
+        return await asyncio.to_thread(function, ctx, data)
+    found = act(ctx, data)
+    return await found if hasattr(found, "__await__") else found
+
+
+concurrency = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+run(act if concurrency == 1 else act_beside_others, concurrency=concurrency)

@@ -15,6 +15,7 @@ from gridsidecar.conformance import CHECKS, Bench, Limits, Report, Status, check
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "protocol" / "examples"
 STAYS = [sys.executable, "-S", str(Path(__file__).parent / "programs" / "stays.py")]
+CROWD = [sys.executable, "-S", str(Path(__file__).parent / "programs" / "crowd.py")]
 ACTS = [sys.executable, "-S", str(Path(__file__).parent / "programs" / "acts.py")]
 BAD = (Status.FAILED, Status.WARNING)
 SAY = """cat > /dev/null; e=${GRIDSIDECAR_EVENTS:-/dev/stdout}; say() { printf '%s\\n' "$1" >> "$e"; }; """
@@ -70,6 +71,8 @@ def found(report: Report, *statuses: Status) -> dict[str, str]:
         (sh("echo hello; echo world >&2"), 1, "oneshot"),
         ([str(EXAMPLES / "oneshot.sh")], 2, "oneshot"),
         ([str(EXAMPLES / "persistent.py")], 2, "persistent"),
+        ([str(EXAMPLES / "many.py")], 2, "persistent"),
+        (CROWD, 2, "persistent"),
         (STAYS, 2, "persistent"),
         (STAYS, 1, "persistent"),
     ],
@@ -190,6 +193,29 @@ def test_a_fault_is_found_by_its_own_check_alone(
     assert seen in bad[name]
     assert advice in bad[name].partition(" -> ")[2]
     assert bad.keys() - BESIDE.get(name, set()) == {name}
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "seen", "advice"),
+    [
+        ("loses-one", "many-tasks", "1 of 10 tasks at once got no result and no error (it still runs)", "smaller"),
+        ("twice", "many-tasks", "a second end of one task", "one result or error"),
+        ("no-cancel", "many-tasks", "has no capability cancel: it gets one at a time", '"capabilities": ["cancel"]'),
+        ("zero", "many-tasks", "concurrency is 0", "a whole number from 1"),
+        ("text", "many-tasks", "concurrency is", "a whole number from 1"),
+        ("cancels-all", "many-cancel", "a cancel for another task ended this one", "no other"),
+        ("leaves", "many-end-of-stdin", "of 5 tasks at once got no result", "answer every task"),
+        ("serial", "case-many", "a task of half a second held up those beside it", "a concurrency of 1"),
+    ],
+)
+def test_a_fault_among_many_tasks_is_found(fault: str, name: str, seen: str, advice: str) -> None:
+    report = checked([*CROWD, fault], 2, "persistent", by_case=name == "case-many", timeout=5.0, grace=2.0)
+    bad = found(report, *BAD)
+    assert name in bad
+    assert seen in bad[name]
+    assert advice in bad[name].partition(" -> ")[2]
+    if name == "many-cancel":
+        assert bad.keys() == {name}
 
 
 def test_a_result_that_is_too_large_fails_the_task_too() -> None:

@@ -137,3 +137,18 @@ async def test_a_storm(place: Place, start: Start) -> None:
     await eventually(lambda: place.left() == 0)
     sidecar.terminate()
     assert await sidecar.ended() == 0
+
+
+@pytest.mark.timeout(240)
+async def test_a_storm_over_processes_of_many_tasks(place: Place, start: Start) -> None:
+    """The same with eight tasks in each: those that share a process with a crash come back once, and lose no retry."""
+    tasks = 2000
+    await storm.publish(place, tasks)
+    sidecar = start(storm.config(place, trouble=0.06, processes=4, concurrency=8))
+    await eventually(lambda: place.all_ended(tasks), timeout=200, interval=0.5)
+    outcomes = storm.check(place, tasks)
+    for kind in ("HandlerExit", "HandlerSignal", "given back"):  # what hangs most often goes with another's crash
+        assert outcomes[kind] > 0, outcomes
+    await eventually(lambda: place.left() == 0)
+    sidecar.terminate()
+    assert await sidecar.ended() == 0

@@ -44,7 +44,8 @@ class Pool:
             data={"do": do, **data},
             timeout=data.get("timeout"),
         )
-        claim = Claim(task=task, attempt=data.get("attempt", 1), worker_id="w", max_retry_count=5)
+        counts = {name: data.get(name, value) for name, value in (("attempt", 1), ("crashes", 0))}
+        claim = Claim(task=task, **counts, worker_id="w", max_retry_count=5)
         return await self.handler.run(claim, self.progress.append, stop or Stop())
 
     async def pid(self) -> int:

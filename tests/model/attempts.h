@@ -31,14 +31,27 @@ class Attempts : public Deliveries {
     const auto to = [&](State& s, Phase phase) { s.worker[i].held[j].phase = phase; };
     if (mine && a.run != s0.run) broken = "a stale write is accepted";
     if (!a.waits && !size.poison && mine) ends(i, j);
-    if (!a.waits && !size.poison && !mine) step("ends, and is not the row's", i, [&](State& s) { to(s, ACKING); });
+    if (!a.waits && mine) ends_with_its_process(i, j);
+    if (!a.waits && size.poison != 1 && !mine) step("ends, and is not the row's", i, [&](State& s) { to(s, ACKING); });
     if (mine && s0.cancel) step("ends cancelled", i, [&](State& s) { end(s, CANCELLED), to(s, ACKING); });
     if (mine && a.delivery >= 0 && !s0.handed_off && size.hand_off) step("hand-off, first half", i, [&](State& s) {
         rule.mark_then_ack ? s.handed_off = 1 : s.worker[i].held[j].delivery = -1;
         to(s, MARKED); });
     if (s0.worker[i].mode == LEAVING || (a.waits && may.unclaim && s0.faults_left)) leaves(i, j, mine);
   }
-  void ends(int i, int j) {
+  // Others have the same process, unless this task is a suspect; alone, it has failed.
+  void ends_with_its_process(int i, int j) {
+    const bool shares = !s0.crashes || !rule.suspect_alone;
+    if (size.poison == 2 && !shares) ends(i, j, false);
+    if (!shares || !(size.poison == 2 || (may.neighbour && s0.faults_left))) return;
+    State s = s0;
+    s.crashes++;
+    if (s.cancel && rule.cancel_wins) end(s, CANCELLED), s.worker[i].held[j].phase = ACKING;
+    else back(s, s.worker[i].held[j]);
+    s.faults_left -= size.poison != 2;
+    reach(s, "ITS PROCESS ENDS UNDER IT AND OTHERS", i, size.poison != 2);
+  }
+  void ends(int i, int j, bool well = true) {
     const auto to = [&](State& s, Phase phase) { s.worker[i].held[j].phase = phase; };
     const auto written = [&](const State& s, const char* name) {
       reach(s, name, i, false);
@@ -46,7 +59,7 @@ class Attempts : public Deliveries {
     };
     State s = s0;
     end(s, SUCCESS), to(s, ACKING);
-    written(s, "succeeds");
+    if (well) written(s, "succeeds");
     s = s0;
     const bool left = rule.budget_of_failures ? s.retries < size.max_retries : s.attempt <= size.max_retries;
     if (s.cancel && rule.cancel_wins) {
@@ -86,6 +99,9 @@ class Attempts : public Deliveries {
       return;
     }
     if (counts) s.interruptions >= size.patience ? s.crashes++ : s.interruptions++;
+    back(s, a);
+  }
+  void back(State& s, Attempt& a) {
     waits_again(s);
     a.phase = a.delivery >= 0 ? NACKING : s.handed_off && rule.nudge_interrupted ? NUDGING : ACKING;
     if (!rule.nudge_interrupted) s.handed_off = 0;
@@ -103,7 +119,7 @@ class Attempts : public Deliveries {
       step("compares a waiting claim", i, [&](State& s) { s.worker[i].held[j].lapse = 0; });
     if (rule.mark_start && !a.waits && store && s0.ahead && (rule.fenced_mark ? the_row_s : s0.status == RUNNING))
       step("marks its start", i, [](State& s) { s.ahead = 0; });
-    if (size.poison && !a.waits) step("kills its worker", i, [&](State& s) { die(s, i, false); });
+    if (size.poison == 1 && !a.waits) step("kills its worker", i, [&](State& s) { die(s, i, false); });
   }
   void hands_off(int i, int j, bool store) {
     if (!rule.mark_then_ack && !store) return;

@@ -39,6 +39,7 @@
   X(unclaim_is_written, 1, "… and is written to the row (0: only a nack). Holds without: it is quicker with it")       \
   X(mark_start, 1, "a start is marked after a while. Holds without: a long run's death counts at once with it")        \
   X(slot_after_crash, 1, "a row with crashes waits unclaimed for its slot. Holds without: it guards the others")        \
+  X(suspect_alone, 1, "what may have ended a process of several tasks has the next one to itself (0: shares it, too)") \
   X(park_under_lock, 1, "a task is parked where its type is paused as the row says now (0: as was heard before)")      \
   X(parked_is_handed_off, 1, "what is parked is handed off")                                                           \
   X(forget_last, 1, "a pause is forgotten when nothing of it is parked any more (0: when it is over)")                 \
@@ -63,7 +64,7 @@
   X(hand_off, 1, "0: attempts are too short for it")                                                                   \
   X(sent_anew, 1, "0: no delivery waits too long for its slot, or comes back unstarted")                               \
   X(free_shutdowns, 0, "1: shutdowns are no faults")                                                                   \
-  X(poison, 0, "1: whenever the task runs, it kills its worker")                                                       \
+  X(poison, 0, "1: whenever the task runs, it kills its worker; 2: its process, which others share")                   \
   X(poison_per_fault, 2, "so many more starts of a poison each fault may bring")                                       \
   X(trace, 1, "0: no path to a violation is printed")                                                                  \
   X(first, 0, "1: ends at the first violation")                                                                        \
@@ -71,8 +72,8 @@
 
 #define FAULTS(X)                                                                                                      \
   X(crash) X(pause) X(disconnect) X(cut_off) X(outage) X(claim_lost) X(write_lost) X(alarm_twice) X(alarm_dropped)     \
-  X(produced_twice) X(cancel) X(shutdown) X(retried) X(alarm_refused) X(unclaim) X(type_paused)     \
-  X(submitter_dies) X(publish_refused)
+  X(produced_twice) X(cancel) X(shutdown) X(retried) X(alarm_refused) X(unclaim) X(type_paused)                        \
+  X(submitter_dies) X(publish_refused) X(neighbour)
 
 #define FIELD(name, value, meaning) int name = value;
 inline struct { RULES(FIELD) } rule;

@@ -92,8 +92,8 @@ def fields(event: Event) -> dict[str, Any]:
         case ErrorEvent(error, error_type, retryable, after, traceback):
             found = {"type": "error", "error": error, "error_type": error_type, "retryable": retryable}
             found |= {"retry_after_s": after, "traceback": traceback, "traceback_ends": (traceback or "")[-4:]}
-        case ReadyEvent(sdk, capabilities):
-            found = {"type": "ready", "sdk": sdk, "capabilities": list(capabilities)}
+        case ReadyEvent(sdk, capabilities, concurrency):
+            found = {"type": "ready", "sdk": sdk, "capabilities": list(capabilities), "concurrency": concurrency}
     return found | {f"{name}_length": len(value) for name, value in found.items() if isinstance(value, str)}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.sdks.contract import Contract, Program
+from tests.sdks.many import ManyContract
 from tests.support.cli import gridsidecar
 
 pytestmark = pytest.mark.timeout(900)  # the first build of a machine takes a while
@@ -84,6 +85,10 @@ def test_what_its_page_installs_survives_a_move(tmp_path: Path) -> None:
     shutil.rmtree(clone)
     project.rename(moved)
     go("build", "-mod=vendor", "-o", "deaf", ".", folder=moved)
+
+
+class TestManyAtOnce(ManyContract):
+    prints_to_tasks = False
 
 
 def test_its_own_tests() -> None:

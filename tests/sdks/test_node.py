@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.sdks.contract import Contract, Program
+from tests.sdks.many import ManyContract
 from tests.support.cli import gridsidecar
 
 SDK = Path(__file__).parents[2] / "sdks" / "node"
@@ -63,6 +64,10 @@ def test_what_its_page_installs_survives_a_move(tmp_path: Path, way: str) -> Non
     script = "import { run, TaskClient } from 'gridsidecar-sdk'; console.log(typeof run, typeof TaskClient)"
     done = subprocess.run(["node", "--input-type=module", "-e", script], cwd=moved, capture_output=True, text=True)
     assert done.stdout == "function function\n", done.stderr
+
+
+class TestManyAtOnce(ManyContract):
+    pass
 
 
 @pytest.mark.timeout(300)

@@ -6,11 +6,13 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.sdks.contract import Contract, Program
-from tests.sdks.driver import converse, task
+from tests.sdks.driver import cancel, converse, task
+from tests.sdks.many import ManyContract, ends
 from tests.support.cli import gridsidecar
 
 SDK = Path(__file__).parents[2] / "sdks" / "python"
@@ -26,6 +28,54 @@ class TestConformance(Contract):
     def test_the_checker_finds_nothing_in_any_case(self, tmp_path: Path, program: Program, mode: str) -> None:
         done = gridsidecar(tmp_path, "check", "--level", "2", "--strict", "--cases", "--mode", mode, "--", *program)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+class TestManyAtOnce(ManyContract):
+    pass
+
+
+THREADS = """
+import time
+from gridsidecar_sdk import Stopped, run
+
+def work(ctx, data):
+    print("in", ctx.task_id)
+    try:
+        for _ in range(data["steps"]):
+            time.sleep(0.01)
+    except Stopped:
+        if data.get("finish"):
+            return "finished early"
+        raise
+    return ctx.task_id
+
+run(work, concurrency=30, threads=True)
+"""
+
+
+def test_functions_in_threads(tmp_path: Path) -> None:
+    script = tmp_path / "threads.py"
+    script.write_text(f"import sys; sys.path.insert(0, {str(SDK)!r})\n{THREADS}")
+    with converse([sys.executable, str(script)], "persistent", tmp_path) as handler:
+        assert handler.event()["concurrency"] == 30
+        handler.send(task({"steps": 6000}, task_id="a"), cancel("a"))
+        handler.send(task({"steps": 6000, "finish": True}, task_id="b"), task({"steps": 6000}, task_id="c"))
+        said: list[Any] = []
+        while not {"in b", "in c"} <= {event.get("message") for event in said}:
+            said.append(handler.event())
+        handler.send(*(task({"steps": 100}, task_id=f"t{n}") for n in range(20)), cancel("b"), cancel("c"))
+        found = ends(handler, 22 + (not any(event["type"] == "error" for event in said)))
+        assert found["b"]["result"] == "finished early"
+        assert (found["c"]["error_type"], found["c"]["error"]) == ("Stopped", "the task was stopped (timeout)")
+        assert {name for name, event in found.items() if event.get("result") == name} == {f"t{n}" for n in range(20)}
+
+
+@pytest.mark.parametrize("arguments", ["concurrency=2", "concurrency=0", "concurrency=True", "concurrency='9'"])
+def test_what_run_refuses(tmp_path: Path, arguments: str) -> None:
+    script = f"import sys; sys.path.insert(0, {str(SDK)!r})\nimport gridsidecar_sdk as g\ng.run(print, {arguments})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, input="", timeout=60)
+    assert done.returncode == 1
+    assert "threads=True" in done.stderr or "must be a whole number from 1" in done.stderr
 
 
 @pytest.mark.timeout(300)

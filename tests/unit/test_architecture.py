@@ -18,6 +18,7 @@ from gridsidecar.task import (
     Cancelled,
     CannotStart,
     Claim,
+    Displaced,
     Failed,
     Interrupted,
     Message,
@@ -124,6 +125,7 @@ def ends() -> set[tuple[str, str]]:
         Failed(error="", error_type="x"),
         Cancelled(),
         Interrupted(),
+        Displaced(error="", error_type="x", suspect=True),
         NotStarted(),
         CannotStart(""),
     )

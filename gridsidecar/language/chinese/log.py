@@ -60,8 +60,11 @@ CHINESE = {
     "a refusal cannot be noted in the database": "拒绝记录未能入库",
     "a task is said to run in an earlier system": "任务显示仍在旧系统中执行",
     # Handlers that stay
+    "handler takes fewer tasks at once than persistent.concurrency": "处理器同时接受的任务少于 persistent.concurrency",
     "handler process cannot start": "常驻处理进程无法启动",
     "handler process ended while it had no task": "常驻处理进程在空闲时退出",
+    "handler process ended with several tasks, which are given back": "常驻处理进程带着多个任务退出，任务已退回",
+    "handler process is given up: a task of its does not end": "放弃常驻处理进程：其中一个任务不结束",
     "handler process is replaced": "常驻处理进程被替换",
     # Messages
     "message refused": "消息被拒绝",

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,7 +49,16 @@ func main() {
 		}
 		task.Progress(50, "half")
 		return task.Data, nil
-	})
+	}, gridsidecar.Concurrency(concurrency()))
+}
+
+func concurrency() int {
+	if len(os.Args) > 1 {
+		if tasks, err := strconv.Atoi(os.Args[1]); err == nil {
+			return tasks
+		}
+	}
+	return 1
 }
 
 var cases = map[string]func(context.Context, *gridsidecar.Task, input) (any, error){

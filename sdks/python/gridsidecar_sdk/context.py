@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextvars import ContextVar
 from typing import Any, Optional
 
 from gridsidecar_sdk.channel import Channel
 from gridsidecar_sdk.encoding import Default, to_json
 
+current: ContextVar[Optional[Context]] = ContextVar("gridsidecar_task", default=None)  # of the task that runs here
 _LEVELS = {"warn": "warning", "critical": "error", "fatal": "error", "trace": "debug"}
 
 
@@ -26,7 +28,8 @@ class Context(dict[str, Any]):
         self.idempotency_key: str = run.get("idempotency_key", self.task_id)
         super().__init__(shared, job_id=self.task_id, job_try=self.attempt)
         self._channel = channel
-        self._open = True
+        self.printed: dict[str, str] = {}  # by level: the last line, while it has no end
+        self.is_open = True
 
     @property
     def job_id(self) -> str:
@@ -67,14 +70,16 @@ class Context(dict[str, Any]):
 
     def end(self, event: dict[str, Any], default: Default = None) -> None:
         """Send the last event of this attempt; nothing goes out after it."""
+        for level in [level for level, line in self.printed.items() if line]:
+            self.log(level, self.printed.pop(level))
         self._send(event, default)
         self.close()
 
     def close(self) -> None:
-        self._open = False
+        self.is_open = False
 
     def _send(self, event: dict[str, Any], default: Default = None) -> None:
-        if self._open:
+        if self.is_open:
             self._channel.send({**event, "task_id": self.task_id}, default)
 
 

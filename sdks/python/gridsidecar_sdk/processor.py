@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 from typing import Any, Optional, Union
 
-from gridsidecar_sdk.context import Context
+from gridsidecar_sdk.context import Context, current
 from gridsidecar_sdk.functions import run
 from gridsidecar_sdk.sidecar import Options, become_sidecar
 
@@ -23,11 +24,13 @@ class TaskHandler:
 
     def report_progress(self, progress: Union[float, str], message: str = "") -> None:
         """How far the task is, 0 - 100, and words for people. Outside of a task it does nothing."""
-        if self._context is not None:
-            self._context.report_progress(float(progress), message or None)
+        context = current.get() or self._context
+        if context is not None:
+            context.report_progress(float(progress), message or None)
 
     def get_task_id(self) -> Optional[str]:
-        return None if self._context is None else self._context.task_id
+        context = current.get() or self._context
+        return None if context is None else context.task_id
 
 
 class TaskProcessor:
@@ -41,18 +44,29 @@ class TaskProcessor:
         progress_interval: float = 10,
         enable_auto_ack: bool = True,
         prefetch_count: int = 1,
+        concurrency: int = 1,
+        threads: bool = False,
     ) -> None:
-        """`enable_auto_ack` has no effect: a message is acked when its task's end is stored."""
+        """`enable_auto_ack` has no effect: a message is acked when its task's end is stored.
+
+        `concurrency` of the tasks that run at the same time (`prefetch_count`, at least as many) share a process: see
+        `run`, also for `threads`.
+        """
         self.handler = handler
-        self._options = Options(max_retry_count, retry_delay, progress_interval, prefetch_count)
+        self._concurrency, self._threads = concurrency, threads
+        self._options = Options(max_retry_count, retry_delay, progress_interval, prefetch_count, concurrency)
 
     def start(self) -> None:
         """Run the sidecar in place of this process; its exit code is the script's. Never returns there."""
         if os.environ.get("GRIDSIDECAR") == "1":
-            run(self._work, default=str)
+            work = self._async_work if inspect.iscoroutinefunction(self.handler.execute) else self._work
+            run(work, default=str, concurrency=self._concurrency, threads=self._threads)
         else:
             become_sidecar(self._options)
 
     def _work(self, context: Context, data: Any) -> Any:
         self.handler._context = context  # closed at the end of the task: it then says nothing any more
         return self.handler.execute(data)
+
+    async def _async_work(self, context: Context, data: Any) -> Any:
+        return await self._work(context, data)

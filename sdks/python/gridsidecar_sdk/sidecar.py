@@ -31,6 +31,7 @@ class Options(NamedTuple):
     retry_delay: float = 60
     progress_interval: float = 10
     prefetch_count: int = 1
+    concurrency: int = 1
 
 
 def become_sidecar(options: Options) -> NoReturn:
@@ -55,8 +56,8 @@ def configuration(options: Options, variables: Mapping[str, str]) -> dict[str, A
     config: dict[str, dict[str, Any]] = {
         "store": {},
         "retry": {},
-        "worker": {"concurrency": options.prefetch_count},
-        "handlers": {"default": _handler(variables)},
+        "worker": {"concurrency": max(options.prefetch_count, options.concurrency)},
+        "handlers": {"default": _handler(variables, options.concurrency)},
     }
     defaults = Options()
     if _PREFETCH in variables and options.prefetch_count == defaults.prefetch_count:
@@ -75,14 +76,17 @@ def configuration(options: Options, variables: Mapping[str, str]) -> dict[str, A
     return {**config, "progress_interval": options.progress_interval}
 
 
-def _handler(variables: Mapping[str, str]) -> dict[str, Any]:
+def _handler(variables: Mapping[str, str], concurrency: int) -> dict[str, Any]:
+    persistent = {"ready_timeout": 300}  # what such scripts load at their start was never under a limit
+    if concurrency > 1:
+        persistent["concurrency"] = concurrency
     return {
         "command": this_command(),
         "cwd": os.getcwd(),
         "mode": "persistent",
         "timeout": variables.get(_TIMEOUT) or TIMEOUT,
         "pass_env": sorted(name for name in os.environ if _may_pass(name)),
-        "persistent": {"ready_timeout": 300},  # what such scripts load at their start was never under a limit
+        "persistent": persistent,
     }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gridsidecar_sdk.loop import Loop
 
 SDK = "python/0.1.0"
+READY = {"type": "ready", "sdk": SDK, "capabilities": ["cancel"]}
 NO_TASK = "stdin holds no task message; the SDK needs `input: task` in the handler's configuration"
 TERMINATED = 143  # the exit code of what SIGTERM ended
 
@@ -41,7 +42,10 @@ class Hooks(NamedTuple):
 class Worker:
     """All tasks of this process, which is the main thread's."""
 
-    def __init__(self, choose: Callable[[str], Function], hooks: Hooks, default: Default = None) -> None:
+    def __init__(
+        self, choose: Callable[[str], Function], hooks: Hooks, default: Default = None, concurrency: int = 1
+    ) -> None:
+        self._concurrency = concurrency
         self._choose = choose
         self._hooks = hooks
         self._default = default
@@ -72,6 +76,9 @@ class Worker:
 
     def serve(self) -> None:
         """Run tasks until stdin ends."""
+        if self._concurrency > 1:
+            self._serve_many()
+            return
         try:
             with self._stopper.armed():
                 self._call(self._hooks.on_startup, self._shared)
@@ -80,13 +87,19 @@ class Worker:
             sys.exit(1)
         except Stopped:
             self._leave()
-        self._channel.send({"type": "ready", "sdk": SDK, "capabilities": ["cancel"]})
+        self._channel.send(READY)
         threading.Thread(target=self._listen, name="gridsidecar", daemon=True).start()
         try:
             for task in iter(self._next, None):
                 self._attempt(task)
         finally:
             self._leave()
+
+    def _serve_many(self) -> None:
+        from gridsidecar_sdk.crowd import Crowd  # asyncio takes a while to load, and many handlers do not need it
+
+        options = (self._default, self._concurrency, READY, _exit_at_once)
+        Crowd(self._choose, self._hooks, self._channel, *options).serve()
 
     def _listen(self) -> None:
         for message in messages():

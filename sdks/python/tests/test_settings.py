@@ -30,6 +30,12 @@ class Configuration(unittest.TestCase):
         self.assertEqual(config["retry"], {"max_retries": 5, "delay": 1})
         self.assertEqual((config["progress_interval"], config["worker"]["concurrency"]), (2, 4))
 
+    def test_many_tasks_in_one_process(self) -> None:
+        config = configuration(Options(concurrency=100), {})
+        self.assertEqual(config["worker"], {"concurrency": 100})
+        self.assertEqual(config["handlers"]["default"]["persistent"], {"ready_timeout": 300, "concurrency": 100})
+        self.assertEqual(configuration(Options(prefetch_count=200, concurrency=50), {})["worker"], {"concurrency": 200})
+
     def test_a_handler_gets_no_address_and_no_password(self) -> None:
         os.environ.update(MYSQL_PASSWORD="x", GRID_ASYNC_TASK_AMQP_URL="x", OWN="x")
         try:

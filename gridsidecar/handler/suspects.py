@@ -1,0 +1,51 @@
+"""Tasks that share a process, and those that may have brought one down, which get one to themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from gridsidecar.clock import Clock
+from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.handler import Handler, Stop
+from gridsidecar.handler.capture import LogText
+from gridsidecar.handler.hearing import OnProgress
+from gridsidecar.handler.pool import Pool
+from gridsidecar.task import Claim, Ended
+
+SUSPECTS_AT_ONCE = 4  # in processes beside the others: memory is not to grow by a process for each task of a dead one
+
+
+def make_persistent(name: str, settings: HandlerSettings, clock: Clock, rng: random.Random, width: int) -> Handler:
+    """`width`: most tasks at the same time."""
+    room = min(settings.persistent.concurrency, width)
+    if room == 1:
+        return Pool(name, settings, clock, rng, width)
+    together = Pool(name, settings, clock, rng, min(settings.persistent.processes or width, width), room=room)
+    alone = Pool(name, settings, clock, rng, min(SUSPECTS_AT_ONCE, width), stays=False)
+    return SharedHandler(together, alone)
+
+
+class SharedHandler:
+    """A task with a crash to its name runs alone: if it was the one, it fails by itself and takes nobody with it."""
+
+    def __init__(self, together: Pool, alone: Pool) -> None:
+        self._together = together
+        self._alone = alone
+
+    def cannot_start(self) -> str | None:
+        """See the seam."""
+        return self._together.cannot_start()
+
+    def start(self) -> None:
+        """See the seam."""
+        self._together.start()
+
+    async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop, log: LogText | None = None) -> Ended:
+        """See the seam."""
+        pool = self._alone if claim.crashes else self._together
+        return await pool.run(claim, on_progress, stop, log)
+
+    async def close(self, cut_short: asyncio.Event) -> None:
+        """See the seam."""
+        await asyncio.gather(self._together.close(cut_short), self._alone.close(cut_short))
