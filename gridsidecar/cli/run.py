@@ -132,6 +132,7 @@ def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
     from gridsidecar import telemetry
     from gridsidecar.clock import SystemClock
     from gridsidecar.config.load import load
+    from gridsidecar.handler.commands import unstartable
     from gridsidecar.telemetry.file import LogFile
 
     telemetry.free_stderr()
@@ -152,4 +153,6 @@ def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
         telemetry.warning("a variable has no effect", variable=name, hint=advice)
     for key, hint in doubtful:
         telemetry.warning("a setting is unusual", key=key, hint=hint)
+    for key, problem in unstartable(settings, os.environ):
+        telemetry.warning("a command cannot be started here", key=key, reason=problem)
     return settings

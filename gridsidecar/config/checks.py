@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from gridsidecar.config.http import http_problems
+from gridsidecar.config.mysql_url import SCHEMES as MYSQL_SCHEMES
+from gridsidecar.config.mysql_url import parse_mysql_url
 from gridsidecar.config.notice_templates import notice_template_problems
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.processes import staying
@@ -24,7 +26,7 @@ from gridsidecar.rate import rate_problem
 Problem = tuple[KeyPath, str]
 
 BROKER_SCHEMES = ("amqp", "amqps", "sqlite")
-STORE_SCHEMES = ("mysql", "mysql+pymysql", "mysql+aiomysql", "sqlite")
+STORE_SCHEMES = (*MYSQL_SCHEMES, "sqlite")
 LONGEST_QUEUE_NAME = 255  # bytes
 LONGEST_ENDING = ".delay.86400"
 SHORTEST_RETENTION = 2.0  # days: the longest wait queue, and a day for what stands in the queue then
@@ -67,7 +69,7 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:
     if scheme not in schemes or "://" not in url:
         return f"must be a URL that starts with {', '.join(f'{name}://' for name in schemes[:-1])} or {schemes[-1]}:///"
     if scheme == "sqlite":
-        return _sqlite_problem(url)
+        return _read_by(sqlite_path, url)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -79,15 +81,16 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:
         return "must name a host, as in " + ("amqp://user:password@host:5672/" if "amqp" in schemes else _MYSQL_SHAPE)
     if "mysql" in schemes and not parts.path.strip("/"):
         return f"must name a database, as in {_MYSQL_SHAPE}"
-    return None
+    return _read_by(parse_mysql_url, url) if "mysql" in schemes else None
 
 
 _MYSQL_SHAPE = "mysql://user:password@host:3306/database"
 
 
-def _sqlite_problem(url: str) -> str | None:
+def _read_by(reader: Callable[[str], object], url: str) -> str | None:
+    """What the part that is to use it says of a URL."""
     try:
-        sqlite_path(url)
+        reader(url)
     except ValueError as error:
         return str(error)
     return None

@@ -79,7 +79,7 @@ def test_secrets_are_hidden(write: Write) -> None:
         path,
         overrides={
             "broker.url": "amqp://user:s3cret@host/",
-            "store.url": "mysql://user:s3cr%40et@host/db?ssl_key_password=s3cret",
+            "store.url": "mysql://user:s3cr%40et@host/db?ssl_mode=required",
             "handlers.default.env": {
                 "API_TOKEN": "s3cret",
                 "DB_URL": "pg://u:s3cret@h/d",

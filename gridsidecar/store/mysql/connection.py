@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -12,13 +13,13 @@ import pymysql.err
 from pymysql.constants import CLIENT
 
 from gridsidecar import telemetry
-from gridsidecar.errors import AccessRefused
+from gridsidecar.config.mysql_url import MySQLAddress
+from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.store.database import Params, Statement
 from gridsidecar.store.mysql import replies
 from gridsidecar.store.mysql.errors import refusal
 from gridsidecar.store.mysql.literal import LARGE, WRITERS, Literals
 from gridsidecar.store.mysql.merging import merge, spread
-from gridsidecar.store.mysql.url import MySQLAddress
 from gridsidecar.store.queries import Query
 
 CONNECT_TIMEOUT = 10.0  # seconds, for TCP, TLS and login together
@@ -43,7 +44,8 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
     """aiomysql, minus three surprises: it falls back to clear text when a server offers no TLS although TLS was asked
     for, it sends the password in clear to any server that asks for it so, and encrypted by whatever key one sends."""
 
-    tls_declined = False
+    tls_declined: bool = False
+    tls_wanted: bool = False  # taken where it is offered
 
     @property
     def server_public_key(self) -> bytes | None:
@@ -94,6 +96,8 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
                 return
 
     async def _request_authentication(self) -> None:
+        if self.tls_wanted and not self.server_capabilities & CLIENT.SSL:
+            self._ssl_context = None
         if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
             raise AccessRefused(
                 f"the database server {self._host}:{self._port} offers no TLS, but ssl_mode or ssl_ca asks for "
@@ -136,11 +140,12 @@ class Session:
             db=address.database,
             unix_socket=address.unix_socket,
             charset="utf8mb4",
-            ssl=address.tls,
+            ssl=_context(address),
             autocommit=True,
             program_name="gridsidecar",
         )
         connection.tls_declined = address.tls_declined
+        connection.tls_wanted = address.tls is not None and address.tls.mode == "preferred"
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await connection._connect()
@@ -218,6 +223,14 @@ class Session:
                 await self._connection.ensure_closed()
         except (OSError, TimeoutError, pymysql.err.MySQLError):
             self._connection.close()
+
+
+def _context(address: MySQLAddress) -> ssl.SSLContext | None:
+    """StoreUnavailable while the files do not go together: they are being renewed."""
+    try:
+        return None if address.tls is None else address.tls.context()
+    except ValueError as error:
+        raise StoreUnavailable(f"no TLS to the database {address.place}: {error}") from error
 
 
 def _check_heard(address: MySQLAddress, heard: Sequence[str]) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gridsidecar.clock import Clock, SystemClock, backoff, system_random
+from gridsidecar.config.mysql_url import parse_mysql_url
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
 from gridsidecar.store.mysql.connection import Session
 from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning, refusal, translated
 from gridsidecar.store.mysql.migration import Migration
 from gridsidecar.store.mysql.pool import Pool
-from gridsidecar.store.mysql.url import parse_mysql_url
 from gridsidecar.store.queries import Query, TableNames
 
 _ANSWERED = (Meaning.RETRY, Meaning.FULL, Meaning.REJECTED, Meaning.UNKNOWN)  # the session is there, its work in vain

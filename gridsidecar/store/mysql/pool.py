@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gridsidecar import telemetry
+from gridsidecar.config.mysql_url import MySQLAddress
 from gridsidecar.store.mysql.connection import Session
 from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning
-from gridsidecar.store.mysql.url import MySQLAddress
 
 PING_AFTER = 10.0  # seconds of idling, then the session is tried before it is used
 LONGEST_LIFE = 1800.0  # seconds, so that a changed address or a demoted server is noticed
