@@ -26,7 +26,9 @@ from yarl import URL
 from gridsidecar import telemetry
 from gridsidecar.broker import leniency
 from gridsidecar.broker.direct import DeliveryReader, DirectChannel
+from gridsidecar.broker.tls_refusal import tls_refusal
 from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.config.tls import Tls, broker_tls
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, OperationRefused
 
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -39,13 +41,15 @@ logging.getLogger("aiormq").addHandler(logging.NullHandler())
 # What the client raises when a connection or a channel is gone; RuntimeError is its "closed already".
 FAILURES = (AMQPError, OSError, RuntimeError, StopAsyncIteration, PAMQPException)
 
+_LOGIN = (ProbableAuthenticationError, AuthenticationError)
+
 leniency.install()
 
 
 class Wire(TransportFactory):
     """Makes the socket, and remembers it: a peer that answers no more can only be left by dropping the socket."""
 
-    def __init__(self, *, tls: bool) -> None:
+    def __init__(self, tls: Tls | None) -> None:
         self._tls = tls
         self._reader: DeliveryReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -53,13 +57,15 @@ class Wire(TransportFactory):
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         assert url.host is not None
         assert url.port is not None
-        certificates = kwargs.pop("ssl_context_provider")
+        kwargs.pop("ssl_context_provider")
         loop = asyncio.get_running_loop()
         self._reader = DeliveryReader()
         protocol = asyncio.StreamReaderProtocol(self._reader, loop=loop)
         try:
-            context = await certificates.get_context() if self._tls else None
+            context = None if self._tls is None else self._tls.context()
             transport, _ = await loop.create_connection(lambda: protocol, url.host, url.port, ssl=context, **kwargs)
+        except ValueError as error:  # the files do not go together: they are being renewed
+            raise AMQPConnectionError(f"no TLS: {error}") from error
         except OSError as error:
             raise AMQPConnectionError(*error.args) from error
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
@@ -82,10 +88,13 @@ class Link:
     """A connection that is opened when first needed and again after it died."""
 
     def __init__(self, settings: BrokerSettings, purpose: str) -> None:
+        self._settings = settings
+        self._purpose = purpose
         self._url = _url(settings, purpose)
+        _tls(self._url)
         self.where = f"{self._url.host}:{self._url.port or (5671 if self._url.scheme == 'amqps' else 5672)}"
         self._connection: AbstractConnection | None = None
-        self._wire = Wire(tls=False)
+        self._wire = Wire(None)
         self._changing = asyncio.Lock()
         self._closed = False
         self.generation = 0  # counts the connections made so far
@@ -154,12 +163,20 @@ class Link:
             return self._connection
 
     async def _connect(self) -> AbstractConnection:
-        self._wire = Wire(tls=self._url.scheme == "amqps")
+        if self._settings.recipe is not None:
+            with suppress(ConfigError):  # then the one that we have
+                self._url = _url(self._settings, self._purpose)
+        self._wire = Wire(_tls(self._url))
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 return await aiormq.connect(self._url, transport_factory=self._wire)
-        except BaseException:
+        except BaseException as error:
             self._wire.drop()
+            if self._settings.recipe is not None and self.generation and isinstance(error, _LOGIN):
+                # The password changed, and its file is yet to follow.
+                raise AMQPConnectionError(
+                    f"the login is refused; its file is read again at the next try ({error})"
+                ) from error
             raise
 
     async def _discard(self) -> None:
@@ -169,15 +186,22 @@ class Link:
             self._wire.drop()
 
 
+def _tls(url: URL) -> Tls | None:
+    try:
+        return broker_tls(str(url))
+    except ValueError as error:
+        raise ConfigError([Fault("broker.url", str(error))]) from error
+
+
 def _text(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else value
 
 
 def _url(settings: BrokerSettings, purpose: str) -> URL:
     try:
-        url = URL(settings.url)
-    except ValueError as error:
-        raise ConfigError([Fault("broker.url", f"not a URL: {error}")]) from None
+        url = URL(settings.url_now)
+    except ValueError:  # its words may hold a part of the password
+        raise ConfigError([Fault("broker.url", "must look like amqp://user:password@host:5672/vhost")]) from None
     if url.scheme not in ("amqp", "amqps") or not url.host:
         raise ConfigError([Fault("broker.url", "must look like amqp://user:password@host:5672/vhost")])
     return url.update_query(heartbeat=settings.heartbeat, name=f"gridsidecar {purpose}")
@@ -211,6 +235,8 @@ def translated(where: str) -> Iterator[None]:
     except TimeoutError as error:
         raise BrokerUnavailable(f"RabbitMQ at {where} did not answer in time") from error
     except Exception as error:
+        if (refused := tls_refusal(where, error)) is not None:
+            raise refused from error
         # The client raises a bare Exception where it has no better reason for a closed channel.
         if isinstance(error, FAILURES) or type(error) is Exception:
             raise BrokerUnavailable(f"RabbitMQ at {where}: {str(error) or 'the connection was lost'}") from error

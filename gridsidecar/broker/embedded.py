@@ -77,7 +77,7 @@ class EmbeddedBroker:
         try:
             self._path = sqlite_path(settings.url)
         except ValueError as error:
-            raise ConfigError([Fault("broker.url", str(error), settings.url)]) from None
+            raise ConfigError([Fault("broker.url", str(error))]) from None
         self._settings = settings
         self._readiness = readiness
         self._clock = now or clock.SystemClock()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from typing import Any
@@ -18,10 +17,12 @@ from gridsidecar.config.notice_templates import notice_template_problems
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.processes import staying
 from gridsidecar.config.settings import HandlerSettings, Settings, retry_policy
+from gridsidecar.config.tls import broker_tls
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.config.wording import allowed
 from gridsidecar.config.yaml_tree import KeyPath
 from gridsidecar.rate import rate_problem
+from gridsidecar.signing_keys import signing_keys
 
 Problem = tuple[KeyPath, str]
 
@@ -31,6 +32,7 @@ LONGEST_QUEUE_NAME = 255  # bytes
 LONGEST_ENDING = ".delay.86400"
 SHORTEST_RETENTION = 2.0  # days: the longest wait queue, and a day for what stands in the queue then
 LONGEST_LEASE = 86400.0  # seconds
+NOTHING_IN_IT = "is empty: set the variable behind it, or leave the key out where there is to be no secret"
 LONGEST_TIME = 10 * 365 * 86400.0  # seconds
 
 
@@ -79,9 +81,17 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:
         )
     if not host or port == 0:
         return "must name a host, as in " + ("amqp://user:password@host:5672/" if "amqp" in schemes else _MYSQL_SHAPE)
+    if "@" in parts.path + parts.query + parts.fragment:
+        return "what stands before the last @ cannot be read: / ? # @ in a password are %-encoded (%2F %3F %23 %40)"
     if "mysql" in schemes and not parts.path.strip("/"):
         return f"must name a database, as in {_MYSQL_SHAPE}"
-    return _read_by(parse_mysql_url, url) if "mysql" in schemes else None
+    return _read_by(parse_mysql_url if "mysql" in schemes else _broker_certificates, url)
+
+
+def _broker_certificates(url: str) -> None:
+    tls = broker_tls(url)
+    if tls is not None:
+        tls.context()
 
 
 _MYSQL_SHAPE = "mysql://user:password@host:3306/database"
@@ -247,11 +257,12 @@ def allow_problem(entry: str) -> str | None:
 
 def _secret_problem(secret: str | None) -> str | None:
     """Standard Webhooks writes a key as whsec_ and base64; any other text is a key as it is."""
-    for part in (secret or "").split():
-        try:
-            b64decode(part.removeprefix("whsec_") if part.startswith("whsec_") else "", validate=True)
-        except ValueError:
-            return "a secret that starts with whsec_ must go on in base64"
+    if secret is not None and not secret.strip():
+        return NOTHING_IN_IT
+    try:
+        signing_keys(secret or "")
+    except ValueError as error:
+        return str(error)
     return None
 
 
@@ -271,7 +282,9 @@ def _notice(at: KeyPath, channel: NoticeSettings) -> Iterator[Problem]:
         unused = key not in (*_NEEDED[channel.type], may)
         if given[key] and unused:
             yield (*at, key), f"means nothing for type {channel.type}: leave it out"
-    if channel.type == "webhook" and (secret_problem := _secret_problem(channel.secret)) is not None:
+    if channel.secret is not None and not channel.secret.strip():
+        yield (*at, "secret"), NOTHING_IN_IT
+    elif channel.type == "webhook" and (secret_problem := _secret_problem(channel.secret)) is not None:
         yield (*at, "secret"), secret_problem
     yield from notice_template_problems(at, channel)
     for key, schemes in _SCHEMES.items():

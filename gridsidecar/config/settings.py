@@ -8,6 +8,7 @@ from pydantic import Field
 
 from gridsidecar.config.http import HttpSettings
 from gridsidecar.config.notices import NoticeSettings
+from gridsidecar.config.secret_files import Server
 from gridsidecar.config.section import Section
 from gridsidecar.config.traces import TraceSettings
 from gridsidecar.config.values import (
@@ -30,7 +31,7 @@ from gridsidecar.config.values import (
 from gridsidecar.retry import RetryPolicy
 
 
-class BrokerSettings(Section):
+class BrokerSettings(Server):
     """The queue that tasks come from."""
 
     url: str = Field(description="amqp:// or amqps:// for RabbitMQ, sqlite:///file.db for the embedded queue.")
@@ -71,6 +72,11 @@ class BrokerSettings(Section):
     )
 
     @property
+    def url_now(self) -> str:
+        """For a new connection."""
+        return self.renewed(self.url)
+
+    @property
     def longest_hold(self) -> float:
         """Seconds that we keep a delivery unacked: the broker would take it back at `consumer_timeout`."""
         return self.consumer_timeout / 2
@@ -81,7 +87,7 @@ class BrokerSettings(Section):
         return self.dead_letter_queue or f"{self.queue}.dead"
 
 
-class StoreSettings(Section):
+class StoreSettings(Server):
     """The database that keeps the state of every task."""
 
     url: str = Field(description="mysql://user:password@host:3306/database, or sqlite:///file.db.")
@@ -98,6 +104,11 @@ class StoreSettings(Section):
     retention_days: Annotated[float, Field(ge=0, le=36500), Number, RETENTION_SCHEMA] = Field(
         default=0, description="Days to keep tasks after their end, with all that belongs to them; 0 = for ever."
     )
+
+    @property
+    def url_now(self) -> str:
+        """For a new connection."""
+        return self.renewed(self.url)
 
 
 class WorkerSettings(Section):

@@ -7,12 +7,15 @@ import ssl
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
 
 Mode = Literal["preferred", "required", "verify_ca", "verify_identity"]
 
 TLS_OPTIONS = ("ssl_mode", "ssl_ca", "ssl_cert", "ssl_key")
+_EARLIER = {"cafile": "ssl_ca", "certfile": "ssl_cert", "keyfile": "ssl_key"}  # names of RabbitMQ's clients
+_OTHER_AUTHORITIES = ("capath", "cadata")
 _FILES = ("ssl_ca", "ssl_cert", "ssl_key")
 _MODES: dict[str, Mode] = {
     "preferred": "preferred",
@@ -110,3 +113,24 @@ def _stamp(path: str | None) -> _Stamp | None:
     except OSError:  # who reads it says so
         return None
     return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def broker_tls(url: str) -> Tls | None:
+    """TLS of an AMQP URL: `amqps://` verifies chain and name, unless `ssl_mode` says otherwise. ValueError as `of`."""
+    options = {
+        _EARLIER.get(name, name): value for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    }
+    for name in _OTHER_AUTHORITIES:
+        if name in options:
+            raise ValueError(f"{name} is not read: name the file of the authorities by ssl_ca")
+    mode = options.get("ssl_mode", "").lower()
+    if not url.startswith("amqps:"):
+        idle = [name for name in TLS_OPTIONS if name in options and (name, mode) != ("ssl_mode", "disabled")]
+        if idle:
+            raise ValueError(f"{idle[0]} asks for TLS, which this URL has not: write amqps://")
+        return None
+    if mode in ("disabled", "preferred"):
+        raise ValueError(f"ssl_mode={mode} and amqps:// exclude each other: amqp:// is without TLS")
+    if not mode and options.get("no_verify_ssl", "").lower() in ("1", "true", "yes", "y", "on", "enable", "enabled"):
+        options["ssl_mode"] = "required"
+    return Tls.of(options, "verify_identity")

@@ -136,4 +136,4 @@ def _database(settings: StoreSettings, tables: TableNames) -> Database:
         return SQLiteDatabase(settings.url, tables)
     from gridsidecar.store.mysql import MySQLDatabase
 
-    return MySQLDatabase(settings.url, tables, settings.pool_size)
+    return MySQLDatabase(settings, tables)

@@ -44,6 +44,8 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
     """aiomysql, minus three surprises: it falls back to clear text when a server offers no TLS although TLS was asked
     for, it sends the password in clear to any server that asks for it so, and encrypted by whatever key one sends."""
 
+    _ssl_context: ssl.SSLContext | None
+    _public_key: bytes | None
     tls_declined: bool = False
     tls_wanted: bool = False  # taken where it is offered
 
@@ -96,17 +98,20 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
                 return
 
     async def _request_authentication(self) -> None:
-        if self.tls_wanted and not self.server_capabilities & CLIENT.SSL:
-            self._ssl_context = None
-        if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
+        if not self.server_capabilities & CLIENT.SSL:
+            self._go_on_without_tls()
+        if not self._ssl_context and self._server_auth_plugin in _CLEAR:
+            self._refuse_clear(self._server_auth_plugin)
+        await super()._request_authentication()
+
+    def _go_on_without_tls(self) -> None:
+        if self._ssl_context and not self.tls_wanted:
             raise AccessRefused(
                 f"the database server {self._host}:{self._port} offers no TLS, but ssl_mode or ssl_ca asks for "
                 "it; switch TLS on at the server. If it is on, something on the way strips it. Only on a network that "
                 "you trust, set ssl_mode=disabled in store.url"
             )
-        if not self._ssl_context and self._server_auth_plugin in _CLEAR:
-            self._refuse_clear(self._server_auth_plugin)
-        await super()._request_authentication()
+        self._ssl_context = None
 
     async def _process_auth(self, plugin_name: bytes, auth_packet: Any) -> Any:
         if not self._secure and plugin_name.decode("ascii", "replace") in _CLEAR:
