@@ -62,6 +62,8 @@ def filled(recipe: str) -> str:
 class Server(Section):
     """A section with the URL of a server, whose password may change in its file."""
 
+    url: str
+
     _recipe: str | None = None
 
     @property
@@ -72,11 +74,12 @@ class Server(Section):
     def renew_by(self, recipe: str) -> None:
         self._recipe = recipe
 
-    def renewed(self, url: str) -> str:
-        """The URL with what its files hold by now; as it was where they cannot be read."""
+    @property
+    def url_now(self) -> str:
+        """For a new connection: with what its files hold by now, or as it was where they cannot be read."""
         if self._recipe is None:
-            return url
+            return self.url
         try:
             return filled(self._recipe)
         except ValueError:
-            return url
+            return self.url

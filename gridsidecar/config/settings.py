@@ -72,11 +72,6 @@ class BrokerSettings(Server):
     )
 
     @property
-    def url_now(self) -> str:
-        """For a new connection."""
-        return self.renewed(self.url)
-
-    @property
     def longest_hold(self) -> float:
         """Seconds that we keep a delivery unacked: the broker would take it back at `consumer_timeout`."""
         return self.consumer_timeout / 2
@@ -104,11 +99,6 @@ class StoreSettings(Server):
     retention_days: Annotated[float, Field(ge=0, le=36500), Number, RETENTION_SCHEMA] = Field(
         default=0, description="Days to keep tasks after their end, with all that belongs to them; 0 = for ever."
     )
-
-    @property
-    def url_now(self) -> str:
-        """For a new connection."""
-        return self.renewed(self.url)
 
 
 class WorkerSettings(Section):
