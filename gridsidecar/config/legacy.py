@@ -39,6 +39,7 @@ COMPOSED_FROM: dict[str, tuple[str, ...]] = {
     "store.url": tuple(f"MYSQL_{part}" for part in ("HOST", "PORT", "DATABASE", "USERNAME", "PASSWORD")),
 }
 FILE = "_FILE"  # NAME_FILE names the file that holds what NAME would
+IN_FILES = ("broker.url", "store.url", FEISHU)
 SECRET_PARTS = {
     "broker.url": tuple(f"RABBITMQ_{part}" for part in ("USERNAME", "USER", "PASSWORD", "VHOST")),
     "store.url": tuple(f"MYSQL_{part}" for part in ("USERNAME", "USER", "PASSWORD", "DATABASE")),
@@ -79,15 +80,16 @@ def read_variables(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Fro
     for source in (environ, dotenv):
         for key, names in VARIABLES.items():
             for name in names:
-                if key not in found.values and source.get(name + FILE) and not source.get(name):
+                if key in found.values:
+                    break
+                in_file = bool(key in IN_FILES and source.get(name + FILE))
+                if source.get(name) or (name in EMPTY_COUNTS and name in source):
+                    found.values[key], found.names[key] = source[name], name
+                    if in_file:
+                        found.faults.append(Fault(key, f"{name} and {name}{FILE} exclude each other", source=name))
+                elif in_file:
                     found.values[key], found.recipes[key] = files.whole(key, name)
                     found.names[key] = name + FILE
-                elif key not in found.values and source.get(name) and source.get(name + FILE):
-                    found.faults.append(Fault(key, f"{name} and {name}{FILE} exclude each other", source=name))
-            for name in names:
-                if key not in found.values and (source.get(name) or (name in EMPTY_COUNTS and name in source)):
-                    found.values[key] = source[name]
-                    found.names[key] = name
         for key, compose in (("broker.url", _rabbitmq_url), ("store.url", _mysql_url)):
             host = COMPOSED_FROM[key][0]
             if key not in found.values and source.get(host):
@@ -144,7 +146,8 @@ def _means_something(name: str, value: str, dotenv: Mapping[str, str]) -> bool:
 
 def without_effect(variables: Iterable[str]) -> Iterator[tuple[str, str]]:
     """The variables that do nothing, each with what to do instead: those of features gone by, and misspelt ones."""
-    known = {name + ending for names in VARIABLES.values() for name in names for ending in ("", FILE)}
+    known = {name for names in VARIABLES.values() for name in names}
+    known |= {name + FILE for key in IN_FILES for name in VARIABLES[key]}
     for name in variables:
         if name in WITHOUT_EFFECT:
             yield name, WITHOUT_EFFECT[name]

@@ -79,7 +79,7 @@ def _variables() -> Iterator[str]:
     yield "## Variables"
     yield (
         "Those of the earlier plugin, read from the environment and from `.env`; a name further left wins. "
-        "All of one key, and those of users, passwords, the virtual host and the database, may end in `_FILE`: then "
+        "Those of URLs, users, passwords, the virtual host and the database may end in `_FILE`: then "
         "they name the file that holds the value. "
         "`RABBITMQ_PORT` and `MYSQL_PORT` of the form `tcp://…`, as Kubernetes sets them, are ignored."
     )
