@@ -166,17 +166,18 @@ class Link:
         if self._settings.recipe is not None:
             with suppress(ConfigError):  # then the one that we have
                 self._url = _url(self._settings, self._purpose)
-        self._wire = Wire(_tls(self._url))
+        tls = _tls(self._url)
+        self._wire = Wire(tls)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 return await aiormq.connect(self._url, transport_factory=self._wire)
         except BaseException as error:
             self._wire.drop()
-            if self._settings.recipe is not None and self.generation and isinstance(error, _LOGIN):
-                # The password changed, and its file is yet to follow.
-                raise AMQPConnectionError(
-                    f"the login is refused; its file is read again at the next try ({error})"
-                ) from error
+            renewable = self._settings.recipe is not None or (tls is not None and tls.renewable)
+            refusal = f"the login is refused ({error})" if isinstance(error, _LOGIN) else tls_refusal(self.where, error)
+            if renewable and self.generation and refusal is not None:
+                # It let us in before: the server has been given new ones, and our files are yet to follow.
+                raise AMQPConnectionError(f"{refusal}; our files are read again at the next try") from None
             raise
 
     async def _discard(self) -> None:

@@ -9,6 +9,8 @@ from gridsidecar.errors import AccessRefused
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 
+_ABOUT_US = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED", "DECRYPT_ERROR")
+
 
 def tls_refusal(where: str, error: BaseException) -> AccessRefused | None:
     """None where the error is about something else."""
@@ -24,7 +26,7 @@ def tls_refusal(where: str, error: BaseException) -> AccessRefused | None:
                 f"what answers at {where} speaks no TLS, but broker.url asks for it by amqps://; name the port of its "
                 "TLS listener, most often 5671"
             )
-        if "ALERT" in reason:
+        if "ALERT" in reason and any(word in reason for word in _ABOUT_US):
             return AccessRefused(
                 f"RabbitMQ at {where} ended the TLS connection ({reason.lower().replace('_', ' ')}); if it wants a "
                 "client certificate, name one that it trusts by ssl_cert and ssl_key in broker.url"
@@ -37,4 +39,4 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -56,6 +56,11 @@ class Tls(Struct, frozen=True, kw_only=True):
             mode = "verify_identity" if "ssl_ca" in options else "required"
         return cls(mode=mode, ca=options.get("ssl_ca"), cert=options.get("ssl_cert"), key=options.get("ssl_key"))
 
+    @property
+    def renewable(self) -> bool:
+        """Whether files of ours may be renewed while we run."""
+        return any((self.ca, self.cert, self.key))
+
     def context(self) -> ssl.SSLContext:
         """For the next connection; files that were renewed are read again. ValueError names the one that is no use."""
         return _context(self, tuple(_stamp(path) for path in (self.ca, self.cert, self.key)))

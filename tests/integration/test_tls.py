@@ -295,7 +295,7 @@ async def test_passwords_renewed_while_running(rabbit: Rabbit, maria: Maria, tmp
     execute_on_server(root, f"kill user {name}")
     rabbit.server.control("close_all_connections", "renewed")
     await place.publish({"task_id": "after"})
-    await sidecar.said("its file is read again")
+    await sidecar.said("our files are read again")
     draft = tmp_path / "draft"
     draft.write_text("new#pass\n")
     draft.replace(file)

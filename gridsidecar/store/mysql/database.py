@@ -30,7 +30,9 @@ class MySQLDatabase:
         self._settings = settings
         self._address = parse_mysql_url(settings.url)
         self._tables = tables
-        self._pool = Pool(self._renewed, settings.pool_size, rotates=settings.recipe is not None)
+        tls = self._address.tls
+        renewable = settings.recipe is not None or (tls is not None and tls.renewable)
+        self._pool = Pool(self._renewed, settings.pool_size, renewable=renewable)
         self._clock = clock or SystemClock()
         self._rng = system_random()
 

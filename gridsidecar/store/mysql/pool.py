@@ -20,10 +20,10 @@ CROWDED_PAUSE = 30.0  # seconds for which a session that the server does not all
 class Pool:
     """At most `size` sessions; the last one given back is the first one taken."""
 
-    def __init__(self, address: Callable[[], MySQLAddress], size: int, *, rotates: bool = False) -> None:
-        """`address` is asked for each session; it `rotates` where its password may change while we run."""
+    def __init__(self, address: Callable[[], MySQLAddress], size: int, *, renewable: bool = False) -> None:
+        """`address` is asked for each session; it is `renewable` where password or certificates stand in files."""
         self._address = address
-        self._rotates = rotates
+        self._renewable = renewable
         self._let_in = False
         self._idle: list[Session] = []
         self._free = asyncio.Semaphore(size)
@@ -82,8 +82,8 @@ class Pool:
         try:
             session = await Session.open(self._address(), self._large_turn)
         except AccessRefused as error:
-            if self._rotates and self._let_in:  # the password changed, and its file is yet to follow
-                raise StoreUnavailable(f"{error}; its file is read again at the next try") from error
+            if self._renewable and self._let_in:  # the server has been given new ones, and our files are yet to follow
+                raise StoreUnavailable(f"{error}; our files are read again at the next try") from error
             raise
         self._let_in = True
         return session
