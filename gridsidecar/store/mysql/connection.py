@@ -10,7 +10,7 @@ from typing import Any
 
 import aiomysql
 import pymysql.err
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, CR
 
 from gridsidecar import telemetry
 from gridsidecar.config.mysql_url import MySQLAddress
@@ -163,6 +163,11 @@ class Session:
             connection.close()  # aiomysql leaves the socket open when it is cancelled in the middle of a login
             if refused := refusal(error, address.place):
                 raise refused from error
+            if _distrusted(address, error):
+                raise StoreUnavailable(
+                    f"the database {address.place} ended the connection during the login: it may not trust the "
+                    "certificate in ssl_cert"
+                ) from error
             raise
         return cls(connection, int(largest_packet), large_turn)
 
@@ -236,6 +241,12 @@ def _context(address: MySQLAddress) -> ssl.SSLContext | None:
         return None if address.tls is None else address.tls.context()
     except ValueError as error:
         raise StoreUnavailable(f"no TLS to the database {address.place}: {error}") from error
+
+
+def _distrusted(address: MySQLAddress, error: BaseException) -> bool:
+    """Whether our certificate may be the reason: MariaDB hangs up on one that it does not trust, without a word."""
+    lost = isinstance(error, pymysql.err.OperationalError) and error.args[0] == CR.CR_SERVER_LOST
+    return lost and address.tls is not None and address.tls.cert is not None
 
 
 def _check_heard(address: MySQLAddress, heard: Sequence[str]) -> None:
