@@ -26,7 +26,7 @@ from yarl import URL
 from gridsidecar import telemetry
 from gridsidecar.broker import leniency
 from gridsidecar.broker.direct import DeliveryReader, DirectChannel
-from gridsidecar.broker.tls_refusal import tls_refusal
+from gridsidecar.broker.tls_refusal import WANTED, tls_refusal
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.config.tls import Tls, broker_tls
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, OperationRefused
@@ -78,6 +78,11 @@ class Wire(TransportFactory):
         direct = DirectChannel(channel, self._writer)
         self._reader.add(direct)
         return direct
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a connection, encrypted where it is to be."""
+        return self._writer is not None
 
     def drop(self) -> None:
         if self._writer is not None:
@@ -178,6 +183,9 @@ class Link:
             if renewable and self.generation and refusal is not None:
                 # It let us in before: the server has been given new ones, and our files are yet to follow.
                 raise AMQPConnectionError(f"{refusal}; our files are read again at the next try") from None
+            if tls is not None and self._wire.made and refusal is None and type(error) is AMQPConnectionError:
+                # The alert that says why may be lost with the connection.
+                raise AMQPConnectionError(f"{error}; {WANTED}") from None
             raise
 
     async def _discard(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from gridsidecar.errors import AccessRefused
 
+WANTED = "if it wants a client certificate, name one that it trusts by ssl_cert and ssl_key in broker.url"
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 
 _ABOUT_US = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED", "DECRYPT_ERROR")
@@ -28,8 +29,7 @@ def tls_refusal(where: str, error: BaseException) -> AccessRefused | None:
             )
         if "ALERT" in reason and any(word in reason for word in _ABOUT_US):
             return AccessRefused(
-                f"RabbitMQ at {where} ended the TLS connection ({reason.lower().replace('_', ' ')}); if it wants a "
-                "client certificate, name one that it trusts by ssl_cert and ssl_key in broker.url"
+                f"RabbitMQ at {where} ended the TLS connection ({reason.lower().replace('_', ' ')}); {WANTED}"
             )
     return None
 
