@@ -78,7 +78,7 @@ class EmbeddedBroker:
         try:
             self._path = sqlite_path(settings.urls[0])
         except ValueError as error:
-            raise ConfigError([Fault("broker.url", str(error), settings.urls[0])]) from None
+            raise ConfigError([Fault("broker.url", str(error))]) from None
         self._settings = settings
         self._readiness = readiness
         self._clock = now or clock.SystemClock()

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from gridsidecar import wire
 from gridsidecar.broker import QueueInfo, delays
+from gridsidecar.config.urls import make_private
 from gridsidecar.task import Message
 from gridsidecar.wal import BOUND
 
@@ -73,6 +74,7 @@ class Spool:
     def __init__(self, path: str, queue: str, owner: str) -> None:
         self._queue = queue
         self._owner = owner
+        make_private(path)
         self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()

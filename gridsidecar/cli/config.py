@@ -19,16 +19,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML
 
 @app.command("validate")
 def validate(config: ConfigFile = None) -> None:
-    """Check the file and the variables; every fault is one line on stderr, and the exit code is 78."""
+    """Check the file and the variables, as `run` does. Every fault is a line on stderr, and the exit code is 78; what
+    works, but hardly as it is meant, and a command that is not on this machine are told, and the exit code is 0."""
     from gridsidecar.config.load import load
+    from gridsidecar.handler.commands import unstartable
 
     file = config_file(config)
-    load(
+    settings = load(
         file,
         environ=os.environ,
         warn=lambda name, advice: say(f"{name} has no effect: {advice}"),
         doubt=lambda key, hint: say(f"{key} is unusual: {hint}"),
     )
+    for key, problem in unstartable(settings, os.environ):
+        say(f"{key} cannot be started here: {problem}")
     say(f"{file or 'the environment'} is valid")
 
 

@@ -110,6 +110,6 @@ def unknown_tasks(ids: list[str], settings: Settings) -> int:
 
 def place_of(url: str) -> str:
     """A store or broker as people know it, without its password."""
-    from gridsidecar.config.secrets import masked_text
+    from gridsidecar.config.secrets import masked_url
 
-    return masked_text(url)
+    return masked_url(url)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec import Struct
 
-from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def submit(
     wait_timeout: Annotated[float | None, typer.Option(help="Stop waiting after so many seconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a task.")] = False,
     config: ConfigFile = None,
-    url: Annotated[str | None, typer.Option("-u", "--url", help="broker.url")] = None,
+    url: Url = None,
+    url_file: UrlFile = None,
     queue: Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")] = None,
 ) -> None:
     """Put tasks on the queue and print their ids, one a line, each as soon as the broker has confirmed it.
@@ -79,7 +80,7 @@ def submit(
     given = {name: value for name, value in fields.items() if value is not None}
     order = _order(_one_source(source, file), given, data, wrap, compress)
     waiting = _waiting(wait, wait_timeout, as_json)
-    settings = _settings(config, wait, {"broker.url": url, "broker.queue": queue})
+    settings = _settings(config, wait, {"broker.url": url_flag(url, url_file), "broker.queue": queue})
     raise typer.Exit(asyncio.run(_submit(settings, order, waiting)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gridsidecar.config.mysql_url import options_without_effect
 from gridsidecar.config.settings import HandlerSettings, Settings
 from gridsidecar.config.urls import AMQP_OPTIONS, amqp_options
 
@@ -29,6 +30,9 @@ def doubts(settings: Settings, given_level: object = None) -> Iterator[tuple[str
             "no RabbitMQ takes a message back within a minute; tasks that run for longer than half of this leave the "
             "queue early, so that a scaler sees them in the database only",
         )
+    if settings.store.url.startswith("mysql"):
+        for name, instead in options_without_effect(settings.store.url):
+            yield "store.url", f"{name} has no effect: {instead}"
     if settings.worker.lease < SHORT_LEASE:
         yield (
             "worker.lease",

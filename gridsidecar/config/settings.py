@@ -9,6 +9,7 @@ from pydantic import Field
 from gridsidecar.config.hooks import HookSettings
 from gridsidecar.config.http import HttpSettings
 from gridsidecar.config.notices import NoticeSettings
+from gridsidecar.config.secret_files import Server
 from gridsidecar.config.section import Section
 from gridsidecar.config.traces import TraceSettings
 from gridsidecar.config.values import (
@@ -28,11 +29,12 @@ from gridsidecar.config.values import (
     QueuePattern,
     SigningSecret,
     TaskType,
+    urls_of,
 )
 from gridsidecar.retry import RetryPolicy
 
 
-class BrokerSettings(Section):
+class BrokerSettings(Server):
     """The queue that tasks come from."""
 
     url: BrokerUrl = Field(
@@ -81,6 +83,12 @@ class BrokerSettings(Section):
         return [self.url] if isinstance(self.url, str) else self.url
 
     @property
+    def urls_now(self) -> list[str]:
+        """For a new connection: with what the files of their secrets hold by now."""
+        now = urls_of(self.renewed(",".join(self.urls))) if None in self.recipes else self.urls
+        return [self.renewed(url, place) for place, url in enumerate(now)]
+
+    @property
     def embedded(self) -> bool:
         return self.urls[0].startswith("sqlite:")
 
@@ -95,7 +103,7 @@ class BrokerSettings(Section):
         return self.dead_letter_queue or f"{self.queue}.dead"
 
 
-class StoreSettings(Section):
+class StoreSettings(Server):
     """The database that keeps the state of every task."""
 
     url: str = Field(description="mysql://user:password@host:3306/database, or sqlite:///file.db.")
@@ -112,6 +120,11 @@ class StoreSettings(Section):
     retention_days: Annotated[float, Field(ge=0, le=36500), Number, RETENTION_SCHEMA] = Field(
         default=0, description="Days to keep tasks after their end, with all that belongs to them; 0 = for ever."
     )
+
+    @property
+    def url_now(self) -> str:
+        """For a new connection: with what the files of its secrets hold by now."""
+        return self.renewed(self.url)
 
 
 class WorkerSettings(Section):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from gridsidecar.config.harmless import shown
 from gridsidecar.config.layers import Layers
-from gridsidecar.config.secrets import masked_value
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.yaml_tree import KeyPath, dotted
 
 
 def masked(settings: Settings) -> dict[str, Any]:
-    """Every key with the value in force, as plain values; passwords, tokens and secrets are hidden."""
-    shown: dict[str, Any] = _hidden("", settings.model_dump(mode="json", by_alias=True))
-    return shown
+    """Every key with the value in force, as plain values; what is not known to be harmless is hidden."""
+    visible: dict[str, Any] = _visible((), settings.model_dump(mode="json", by_alias=True))
+    return visible
 
 
 def with_origins(settings: Settings, layers: Layers) -> Iterator[tuple[str, Any, str | None]]:
@@ -41,13 +41,11 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _hidden(name: str, value: Any) -> Any:
+def _visible(at: KeyPath, value: Any) -> Any:
     match value:
         case dict():
-            return {key: _hidden(key, item) for key, item in value.items()}
+            return {key: _visible((*at, key), item) for key, item in value.items()}
         case list():
-            return [_hidden(name, item) for item in value]
-        case str():
-            return masked_value(name, value)
+            return [_visible((*at, index), item) for index, item in enumerate(value)]
         case _:
-            return value
+            return shown(at, value)

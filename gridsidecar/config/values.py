@@ -43,18 +43,21 @@ def _number_of_processes(value: Any) -> Any:
     raise ValueError("a whole number or auto is needed here")
 
 
+def urls_of(text: str) -> list[str]:
+    """Those that stand in one text, with commas between them. A password may have one, too."""
+    return _COMMA.split(text)
+
+
 def _one_url_or_several(value: Any) -> Any:
     """One URL, or those of a cluster in turn: a list, or one text with commas between them, as variables have it."""
-    if isinstance(value, str) and (several := _COMMA.split(value))[1:]:
-        value = several
+    if isinstance(value, str):
+        value = urls_of(value)
     if isinstance(value, list) and value and all(isinstance(url, str) for url in value):
         return value if len(value) > 1 else value[0]
-    if isinstance(value, str):
-        return value
     raise ValueError("a URL or a list of URLs is needed here")
 
 
-_COMMA = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)")  # a password may have one
+_COMMA = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 MOST_PROCESSES = 1000
 BrokerUrl = Annotated[
     str | list[str],

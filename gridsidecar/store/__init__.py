@@ -110,7 +110,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None, 
         raise ConfigError([Fault("store.table_name", problem)])
     try:
         database = _database(settings, tables)
-    except (ValueError, OSError) as error:  # OSError: a certificate file that cannot be read
+    except ValueError as error:
         raise ConfigError([Fault("store.url", str(error))]) from error
     queries = load_queries(database.dialect, tables)
     clock = clock or SystemClock()
@@ -140,4 +140,4 @@ def _database(settings: StoreSettings, tables: TableNames) -> Database:
         return SQLiteDatabase(settings.url, tables)
     from gridsidecar.store.mysql import MySQLDatabase
 
-    return MySQLDatabase(settings.url, tables, settings.pool_size)
+    return MySQLDatabase(settings, tables)

@@ -12,7 +12,7 @@ from typing import Any
 
 import aiosqlite
 
-from gridsidecar.config.urls import sqlite_path
+from gridsidecar.config.urls import make_private, sqlite_path
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.store.database import MIGRATE, Connection, Params, RowRejected, Statement, StatementRefused, T
 from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
@@ -101,6 +101,7 @@ class SQLiteDatabase:
             self._connection = connection
 
     async def _connect(self) -> aiosqlite.Connection:
+        make_private(self._path)
         connection = aiosqlite.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
             return await connection

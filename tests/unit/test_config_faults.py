@@ -52,7 +52,7 @@ def test_all_faults_at_once_each_with_its_line(write: Write) -> None:
         ":7: worker.concurrency = true: must be a whole number from 1 to 1000",
         ":8: worker.burst_timeout = -1: must be a number of at least 0",
         ":9: worker.lease = inf: must be a number of at least 1",
-        ":12: handlers.default.command[1] = 5: must be text: put it in quotes",
+        ":12: handlers.default.command[1] = ***: must be text: put it in quotes",
         ':13: handlers.default.mode = "sometimes": must be oneshot or persistent',
         ":15: handlers.default.env.API_TOKEN = ***: must be text: put it in quotes",
         ":16: handlers.b.command: is required: it must be a list with at least one item",
@@ -461,3 +461,67 @@ def test_a_file_that_is_far_too_large_is_refused_at_once(tmp_path: Path, write: 
     assert time.monotonic() - began < 10  # half a minute and more before
     just = LEAST + "\n#" + "x" * (1024 * 1024 - len(LEAST) - 2)
     assert settings(write(just)).broker.queue
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp:/user:s3cret@host/",
+        "amqp//user:s3cret@host/",
+        "user:s3cret@host",
+        "ampq://user:s3cret@host/x?y",
+        "amqp://user:s3c/ret@host/s3cret@",
+        "amqp://user:s3cret",
+        "mysql://user:1/x?s3cret=y@host/db",
+        "mysql:/user:s3cret@host/db",
+        "mysql+pg://user:s3cret@host/db",
+        "mysql://user:s3cret@host/db?s3=cret&password=s3cret",
+        "sqlite://user:s3cret@host/x.db",
+        "s3cret",
+    ],
+)
+@pytest.mark.parametrize("key", ["broker.url", "store.url", "broker.management_url", "http.public_url", "http.listen"])
+def test_a_mistyped_url_does_not_show_its_password(write: Write, key: str, url: str) -> None:
+    told = str(faults(write(LEAST), overrides={key: url}))
+    if key == "http.listen" and "@" not in url:
+        return  # a host's name is harmless
+    assert "s3cret" not in told
+    assert "s3c/ret" not in told
+
+
+def test_a_variable_that_was_mistaken_for_another_is_not_shown() -> None:
+    environ = {"RABBITMQ_HOST": "h", "RABBITMQ_PORT": "s3cret", "MYSQL_HOST": "h", "MYSQL_PORT": "amqp://u:s3cret@h"}
+    told = str(faults(None, environ))
+    assert "must be a port number" in told
+    assert "s3cret" not in told
+
+
+NOTICE = "{type: webhook, url: 'http://h', secret: %s}"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("callbacks: {signing_secret: '${HOOK}'}", "callbacks.signing_secret"),
+        ("callbacks: {signing_secret: '${NONE:-}'}", "callbacks.signing_secret"),
+        ("callbacks: {signing_secret: '${BLANK}'}", "callbacks.signing_secret"),
+        ("callbacks: {signing_secret: ' ${HOOK} '}", "callbacks.signing_secret"),
+        ("notify: [" + NOTICE % "'${HOOK}'" + "]", "notify[0].secret"),
+        ("notify: [" + NOTICE % "''" + "]", "notify[0].secret"),
+        ("notify: [{type: feishu, url: 'http://h', secret: '${HOOK}'}]", "notify[0].secret"),
+        ("http: {listen: ':0', read_token: long-enough-for-a-token, token: '${HOOK}'}", "http.token"),
+        ("http: {listen: '127.0.0.1:0', token_file: '${HOOK}'}", "http.token_file"),
+    ],
+)
+def test_an_empty_secret_ends_the_start(write: Write, text: str, key: str) -> None:
+    """Nobody who names a variable means to go unsigned, or open to all, where it is empty."""
+    path = write(LEAST + text + "\n")
+    fault = the_fault(path, {"HOOK": "", "BLANK": "  "})
+    assert (fault.key, fault.line) == (key, 4)
+    assert fault.problem.startswith("is empty: set the variable behind it")
+
+
+def test_a_secret_that_a_flag_replaces_may_be_empty(write: Write) -> None:
+    path = write(LEAST + "callbacks: {signing_secret: '${HOOK}'}\n")
+    loaded = settings(path, {"HOOK": ""}, overrides={"callbacks.signing_secret": "v1,whsec_b2xk"})
+    assert loaded.callbacks.signing_secret == "v1,whsec_b2xk"
