@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 from uuid import uuid4
 
 from msgspec import Struct
@@ -16,6 +17,8 @@ from gridsidecar.config.settings import Settings, retry_policy
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError, PublishRefused, StoreUnavailable
 from gridsidecar.store import Beforehand, RowRejected
 from gridsidecar.task import Task
+
+Beside = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class Sent(Struct, frozen=True):
@@ -35,11 +38,14 @@ class Known(Struct, frozen=True):
 class Submitter:
     """Writes the row, publishes, notes that. Whoever dies in between leaves a task that workers bring to its end."""
 
-    def __init__(self, broker: Broker, rows: Beforehand | None, settings: Settings) -> None:
-        """`rows` None: there is no store to write to."""
+    def __init__(
+        self, broker: Broker, rows: Beforehand | None, settings: Settings, beside: Beside | None = None
+    ) -> None:
+        """`rows` None: there is no store to write to. `beside` runs what nobody needs to wait for."""
         self._broker = broker
         self._rows = rows
         self._settings = settings
+        self._beside = beside
         self.without_rows: str | None = None  # why some, or all, were sent without
         self._turn = asyncio.Event()  # the message before is on its way
         self._turn.set()
@@ -88,8 +94,8 @@ class Submitter:
         done = await self._published(rows, task)
         confirmed(task.task_id)
         if rows is not None and isinstance(done, Sent):
-            with suppress(GridSidecarError):  # then a worker looks for it once, and finds nothing amiss
-                await rows.note_sent(task)
+            noting = _note(rows, task)
+            await noting if self._beside is None else self._beside(noting)
         return done
 
     async def _published(self, rows: Beforehand | None, task: Task) -> Sent | Owed:
@@ -116,6 +122,11 @@ class Submitter:
         handler = handlers.get(task.task_type) or handlers.get("default")
         general = self._settings.retry
         return general.max_retries if handler is None else retry_policy(general, handler).max_retries
+
+
+async def _note(rows: Beforehand, task: Task) -> None:
+    with suppress(GridSidecarError):  # then a worker looks for it once, and finds nothing amiss
+        await rows.note_sent(task)
 
 
 def _named(task: Task) -> Task:

@@ -105,7 +105,7 @@ class Api:
 
     async def submitter(self) -> Submitter:
         store = await self.store()
-        return Submitter(await self.open_broker(), store.beforehand, self.settings)
+        return Submitter(await self.open_broker(), store.beforehand, self.settings, self._spawn)
 
     async def driver(self, kind: Kind) -> Driver:
         """For cancels and retries; a retry holds without a broker, too: then workers bring its tasks back."""
