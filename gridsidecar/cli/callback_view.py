@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gridsidecar.cli.parts import place_of
 from gridsidecar.cli.screen import clean
 from gridsidecar.cli.times import local_time
+from gridsidecar.config.secrets import masked_text
 from gridsidecar.shapes import callback_state
 
 STATES = {"owed": "yellow", "dead": "red", "delivered": "green"}
@@ -22,7 +22,7 @@ def target(row: Mapping[str, Any]) -> str:
     """Where it goes, without a password. (A callback by RabbitMQ does not look at a URL.)"""
     if row["kind"] == "letter":
         return "the dead letters"
-    return clean(place_of(row["url"])) if row["url"] and row["kind"] == "http" else str(row["kind"])
+    return clean(masked_text(row["url"])) if row["url"] and row["kind"] == "http" else str(row["kind"])
 
 
 def callback_words(row: Mapping[str, Any]) -> str:
