@@ -26,12 +26,16 @@ from yarl import URL
 from gridsidecar import telemetry
 from gridsidecar.broker import leniency
 from gridsidecar.broker.direct import DeliveryReader, DirectChannel
+from gridsidecar.broker.refusals import advised
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, OperationRefused
 
 CONNECT_TIMEOUT = 10.0  # seconds
 CLOSE_TIMEOUT = 5.0
 BLOCKED_TIMEOUT = 5.0
+
+NOT_ALLOWED = ("NOT_ALLOWED", "ACCESS_REFUSED", "INVALID_PATH")
+PERMISSIONS = "check the user's permissions"
 
 # The client reports in its own words what we raise or log in ours.
 logging.getLogger("aiormq").addHandler(logging.NullHandler())
@@ -73,6 +77,11 @@ class Wire(TransportFactory):
         self._reader.add(direct)
         return direct
 
+    @property
+    def farewell(self) -> str:
+        """Why the server closes this connection, in its words; empty as long as it does not."""
+        return "" if self._reader is None else self._reader.farewell
+
     def drop(self) -> None:
         if self._writer is not None:
             self._writer.transport.abort()
@@ -82,13 +91,17 @@ class Link:
     """A connection that is opened when first needed and again after it died."""
 
     def __init__(self, settings: BrokerSettings, purpose: str) -> None:
-        self._url = _url(settings, purpose)
-        self.where = f"{self._url.host}:{self._url.port or (5671 if self._url.scheme == 'amqps' else 5672)}"
+        self._urls = [_url(settings, url, purpose) for url in settings.urls]  # the one in use, or tried next, in front
         self._connection: AbstractConnection | None = None
         self._wire = Wire(tls=False)
         self._changing = asyncio.Lock()
         self._closed = False
         self.generation = 0  # counts the connections made so far
+
+    @property
+    def where(self) -> str:
+        """Host and port of the server that is in use, or tried next."""
+        return _where(self._urls[0])
 
     @property
     def connected(self) -> bool:
@@ -154,10 +167,34 @@ class Link:
             return self._connection
 
     async def _connect(self) -> AbstractConnection:
-        self._wire = Wire(tls=self._url.scheme == "amqps")
+        """To the first server that can be reached. One that answers and refuses us would not be the only one."""
+        failures = []
+        for _ in self._urls:
+            url = self._urls.pop(0)
+            self._urls.append(url)  # also where somebody loses patience meanwhile: the next try begins with another
+            try:
+                with translated(_where(url)):
+                    connection = await self._connect_to(url, CONNECT_TIMEOUT / len(self._urls))
+            except BrokerUnavailable as error:
+                failures.append(error)
+            else:
+                self._urls.insert(0, self._urls.pop())
+                return connection
+        if len(failures) == 1:
+            raise failures[0]
+        raise BrokerUnavailable(f"no server of broker.url can be reached: {'; '.join(map(str, failures))}")
+
+    async def _connect_to(self, url: URL, limit: float) -> AbstractConnection:
+        self._wire = Wire(tls=url.scheme == "amqps")
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                return await aiormq.connect(self._url, transport_factory=self._wire)
+            async with asyncio.timeout(limit):
+                return await aiormq.connect(url, transport_factory=self._wire)
+        except InvalidFrameError as error:
+            self._wire.drop()
+            if not self._wire.farewell:
+                raise
+            # The client tells only that it had expected something else.
+            raise _turned_away(_where(url), self._wire.farewell) from error
         except BaseException:
             self._wire.drop()
             raise
@@ -173,9 +210,13 @@ def _text(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else value
 
 
-def _url(settings: BrokerSettings, purpose: str) -> URL:
+def _where(url: URL) -> str:
+    return f"{url.host}:{url.port or (5671 if url.scheme == 'amqps' else 5672)}"
+
+
+def _url(settings: BrokerSettings, text: str, purpose: str) -> URL:
     try:
-        url = URL(settings.url)
+        url = URL(text)
     except ValueError as error:
         raise ConfigError([Fault("broker.url", f"not a URL: {error}")]) from None
     if url.scheme not in ("amqp", "amqps") or not url.host:
@@ -201,13 +242,13 @@ def translated(where: str) -> Iterator[None]:
         # The client ends its waiters with a CancelledError when it gives up a connection by itself.
         raise BrokerUnavailable(f"the connection to RabbitMQ at {where} was lost") from error
     except (ProbableAuthenticationError, AuthenticationError) as error:
-        raise AccessRefused(f"RabbitMQ at {where} refused the login: {error}; check broker.url") from error
+        raise AccessRefused(f"RabbitMQ at {where} refused the login: {advised(error, 'check broker.url')}") from error
     except ChannelAccessRefused as error:
-        raise OperationRefused(f"RabbitMQ at {where} refused: {error}; check the user's permissions") from error
+        raise OperationRefused(f"RabbitMQ at {where} refused: {advised(error, PERMISSIONS)}") from error
     except ConnectionNotAllowed as error:
-        raise AccessRefused(f"RabbitMQ at {where} refused: {error}; check the user's permissions") from error
+        raise AccessRefused(f"RabbitMQ at {where} refused: {advised(error, PERMISSIONS)}") from error
     except InvalidFrameError as error:
-        raise _handshake_refused(where, error) from error
+        raise BrokerUnavailable(f"RabbitMQ at {where} sent something that is not AMQP: {error}") from error
     except TimeoutError as error:
         raise BrokerUnavailable(f"RabbitMQ at {where} did not answer in time") from error
     except Exception as error:
@@ -217,13 +258,10 @@ def translated(where: str) -> Iterator[None]:
         raise
 
 
-def _handshake_refused(where: str, error: InvalidFrameError) -> AccessRefused | BrokerUnavailable:
-    if "Connection.OpenOk" in str(error):  # the login passed, opening the virtual host did not
-        return AccessRefused(
-            f"RabbitMQ at {where} refused the virtual host: it does not exist or the user may not use it; "
-            "check the path of broker.url"
-        )
-    return BrokerUnavailable(f"RabbitMQ at {where} sent something that is not AMQP: {error}")
+def _turned_away(where: str, words: str) -> AccessRefused | BrokerUnavailable:
+    """The login passed, opening the virtual host did not."""
+    told = f"RabbitMQ at {where} refused the connection: {advised(words)}"
+    return AccessRefused(told) if words.startswith(NOT_ALLOWED) else BrokerUnavailable(told)
 
 
 def _cancelled_from_outside() -> bool:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from gridsidecar import wire
 from gridsidecar.broker import QueueInfo, delays
 from gridsidecar.task import Message
+from gridsidecar.wal import BOUND
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's write
 WAL_TRIES, WAL_PAUSE = 250, 0.02  # seconds
@@ -199,6 +200,7 @@ class Spool:
     def _prepare(self) -> None:
         self._use_wal()
         self._db.execute("pragma synchronous = full")
+        self._db.execute(BOUND)
         with self._writing():
             for statement in SCHEMA:
                 self._db.execute(statement)

@@ -32,6 +32,7 @@ _COLUMNS = ("task", "handler", "status", "attempts", "time", "result or error")
 
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folder, and say where it is.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Show it on a page, and keep going until Ctrl-C.")] = False,
 ) -> None:
     """See it work: a queue, a sidecar and a handful of tasks in a temporary folder, with nothing to install.
 
@@ -43,9 +44,11 @@ def demo(
     with _folder(keep) as folder:
         node = find_node()
         planned = tasks(folder, node)
-        config = lay_out(folder, planned)
+        config = lay_out(folder, planned, listen=page)
         without = "" if node else "; Node is not installed, so its handler is left out"
         say(f"gridsidecar demo: {len(planned)} tasks, one sidecar, queue and state in one SQLite file{without}\n")
+        if page:
+            raise typer.Exit(_show_page(config, planned))
         with Sidecar(config) as sidecar:
             views = asyncio.run(_carry(config, planned, sidecar))
         if not interactive(sys.stderr):
@@ -68,6 +71,22 @@ def _folder(keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _show_page(config: Path, planned: Sequence[DemoTask]) -> int:
+    """Until Ctrl-C, which is how it ends well."""
+    from gridsidecar.cli.demo_page import keep_going
+    from gridsidecar.demo.sidecar import Sidecar
+
+    def tell(url: str) -> None:
+        say(f"The page is at {url}/ - open it in a browser. A task comes every other second; Ctrl-C ends it all.")
+
+    try:
+        with Sidecar(config) as sidecar:
+            asyncio.run(keep_going(config, planned, sidecar, tell))
+    except KeyboardInterrupt:
+        say("\nStopped.")
+    return EX_OK
+
+
 async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) -> Views:
     """Submit the tasks and follow them to their ends."""
     from gridsidecar.broker import make_broker
@@ -77,6 +96,7 @@ async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) ->
     from gridsidecar.config.load import load
     from gridsidecar.demo.plan import message
     from gridsidecar.store import make_store
+    from gridsidecar.submitting import Submitter
     from gridsidecar.telemetry import Readiness
 
     settings = load(str(config), environ={}, dotenv=None)
@@ -84,7 +104,8 @@ async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) ->
     try:
         await store.open(migrate=True)
         await broker.open()
-        outbox = Outbox(broker, settings.broker.max_message_bytes, lambda task_id: None)
+        submitter = Submitter(broker, store.beforehand, settings)
+        outbox = Outbox(submitter, settings.broker.max_message_bytes, lambda task_id: None)
         for task in planned:
             await outbox.send_one(message(task))
         with make_display({task.name: f"{task.name:<10}  {task.handler}" for task in planned}) as display:

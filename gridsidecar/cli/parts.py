@@ -22,9 +22,10 @@ Part = Literal["broker", "store", "handlers"]
 NO_HANDLER = "(none)"  # the handler of a configuration that a command does not ask for any
 
 # Never opened or started: they stand where a command asks for nothing.
+_NOT_USED = "sqlite:///not-used.db"
 _STAND_INS: dict[Part, tuple[str, object]] = {
-    "broker": ("broker.url", "sqlite:///not-used.db"),
-    "store": ("store.url", "sqlite:///not-used.db"),
+    "broker": ("broker.url", _NOT_USED),
+    "store": ("store.url", _NOT_USED),
     "handlers": (f"handlers.{NO_HANDLER}.command", ["true"]),
 }
 
@@ -37,6 +38,11 @@ def load_parts(config: str | None, *needed: Part, flags: dict[str, object] | Non
     telemetry.configure("WARNING", "console", language=language.spoken)  # what it has to say is for whoever typed it
     stand_ins = dict(pair for part, pair in _STAND_INS.items() if part not in needed)
     return load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ)
+
+
+def has_store(settings: Settings) -> bool:
+    """Whether the configuration names one."""
+    return settings.store.url != _NOT_USED
 
 
 def is_handled(settings: Settings, task_type: str) -> bool:

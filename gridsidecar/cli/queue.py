@@ -111,7 +111,7 @@ def _settings(config: str | None, url: str | None, queue: str | None) -> BrokerS
 def _place(settings: BrokerSettings) -> str:
     from gridsidecar.cli.parts import place_of
 
-    return place_of(settings.url)
+    return ", ".join(map(place_of, settings.urls))
 
 
 def _say_missing(settings: BrokerSettings) -> None:

@@ -7,7 +7,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
@@ -24,6 +24,7 @@ from gridsidecar.rate import rate_problem
 Problem = tuple[KeyPath, str]
 
 BROKER_SCHEMES = ("amqp", "amqps", "sqlite")
+CLUSTER_SCHEMES = ("amqp", "amqps")
 STORE_SCHEMES = ("mysql", "mysql+pymysql", "mysql+aiomysql", "sqlite")
 LONGEST_QUEUE_NAME = 255  # bytes
 LONGEST_ENDING = ".delay.86400"
@@ -49,11 +50,13 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
 
 
 def _urls(settings: Settings) -> Iterator[Problem]:
-    for path, url, schemes in (
-        (("broker", "url"), settings.broker.url, BROKER_SCHEMES),
-        (("store", "url"), settings.store.url, STORE_SCHEMES),
-    ):
-        problem = url_problem(url, schemes)
+    broker, store = settings.broker.url, settings.store.url
+    ours: list[tuple[KeyPath, str | None]] = [(("store", "url"), url_problem(store, STORE_SCHEMES))]
+    if isinstance(broker, str):
+        ours.append((("broker", "url"), url_problem(broker, BROKER_SCHEMES)))
+    else:
+        ours.extend(_cluster(broker))
+    for path, problem in ours:
         if problem is not None:
             yield path, problem
     address = settings.broker.management_url
@@ -65,6 +68,8 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:
     """What is wrong with a broker's or a store's URL; None when it can be used."""
     scheme = url.partition(":")[0].lower()
     if scheme not in schemes or "://" not in url:
+        if "sqlite" not in schemes:
+            return f"must be a URL that starts with {' or '.join(f'{name}://' for name in schemes)}, as all of a list"
         return f"must be a URL that starts with {', '.join(f'{name}://' for name in schemes[:-1])} or {schemes[-1]}:///"
     if scheme == "sqlite":
         return _sqlite_problem(url)
@@ -80,6 +85,21 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:
     if "mysql" in schemes and not parts.path.strip("/"):
         return f"must name a database, as in {_MYSQL_SHAPE}"
     return None
+
+
+def _cluster(urls: list[str]) -> Iterator[tuple[KeyPath, str | None]]:
+    """Of several URLs each leads to RabbitMQ, all to the same queues, none twice."""
+    for index, url in enumerate(urls):
+        problem = url_problem(url, CLUSTER_SCHEMES)
+        if problem is None and url in urls[:index]:
+            problem = "is in the list already"
+        if problem is None and _virtual_host(url) != _virtual_host(urls[0]):
+            problem = "must name the same virtual host as the first: the list is for the nodes of one cluster"
+        yield ("broker", "url", index), problem
+
+
+def _virtual_host(url: str) -> str:
+    return unquote(urlsplit(url).path[1:]) or "/"
 
 
 _MYSQL_SHAPE = "mysql://user:password@host:3306/database"

@@ -12,7 +12,7 @@ from gridsidecar.config.layers import Layers
 from gridsidecar.config.legacy import FEISHU, read_variables, without_effect
 from gridsidecar.config.references import expand
 from gridsidecar.config.settings import Settings
-from gridsidecar.config.yaml_tree import Tree, read_tree
+from gridsidecar.config.yaml_tree import Tree, read_bounded, read_tree
 from gridsidecar.errors import ConfigError, Fault
 
 Warn = Callable[[str, str], None]  # a variable's name, and what to do instead
@@ -73,7 +73,7 @@ def _read_dotenv(name: str | None, warn: Warn) -> dict[str, str]:
     if name is None or not Path(name).is_file():
         return {}
     try:
-        text = Path(name).read_bytes().decode("utf-8-sig")
+        text = read_bounded(name).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([Fault("file", f"cannot read the file: {error.strerror or error}", None, name)]) from None
     except UnicodeDecodeError:

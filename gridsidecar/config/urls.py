@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+# What may stand after the ? of an AMQP URL.
+AMQP_OPTIONS = frozenset({"auth", "cadata", "cafile", "capath", "certfile", "keyfile", "no_verify_ssl", "timeout"})
 SQLITE_SHAPES = "sqlite:///relative.db or sqlite:////absolute/path.db"
+
+
+def amqp_options(url: str) -> list[str]:
+    """The names after the ? of an AMQP URL; none for another URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("amqp", "amqps"):
+        return []
+    return [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
 
 
 def sqlite_path(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
@@ -42,7 +43,24 @@ def _number_of_processes(value: Any) -> Any:
     raise ValueError("a whole number or auto is needed here")
 
 
+def _one_url_or_several(value: Any) -> Any:
+    """One URL, or those of a cluster in turn: a list, or one text with commas between them, as variables have it."""
+    if isinstance(value, str) and (several := _COMMA.split(value))[1:]:
+        value = several
+    if isinstance(value, list) and value and all(isinstance(url, str) for url in value):
+        return value if len(value) > 1 else value[0]
+    if isinstance(value, str):
+        return value
+    raise ValueError("a URL or a list of URLs is needed here")
+
+
+_COMMA = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)")  # a password may have one
 MOST_PROCESSES = 1000
+BrokerUrl = Annotated[
+    str | list[str],
+    PlainValidator(_one_url_or_several),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
 Number = BeforeValidator(_no_bool)
 Processes = Annotated[
     int | Literal["auto"],

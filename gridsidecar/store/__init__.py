@@ -8,6 +8,7 @@ from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.aside import Aside
+from gridsidecar.store.beforehand import Beforehand
 from gridsidecar.store.choosing import Filter
 from gridsidecar.store.counting import Count, Counting, TypeCount
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
@@ -30,6 +31,7 @@ from gridsidecar.store.ways import Wanted
 __all__ = [
     "LETTER",
     "Aside",
+    "Beforehand",
     "Cause",
     "Count",
     "Counting",
@@ -69,11 +71,12 @@ __all__ = [
 
 
 class OpenStore(Struct, frozen=True):
-    """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, what handlers say,
-    what is too old, what is paused, what ended when, and for people."""
+    """One database and the views of it: the tasks' rows, also before their messages, the workers' leases, the callbacks
+    owed, what handlers say, what is too old, what is paused, what ended when, and for people."""
 
     database: Database
     tasks: Store
+    beforehand: Beforehand
     leases: Leases
     outbox: Outbox
     output: Output
@@ -115,6 +118,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None, 
     return OpenStore(
         database,
         Store(database, queries, queue, clock, letters),
+        Beforehand(database, queries, queue),
         Leases(database, queries, queue, clock),
         Outbox(database, queries, queue, clock),
         Output(database, queries),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gridsidecar.broker import delays
 from gridsidecar.config import checks
+from gridsidecar.config.load import load
+from gridsidecar.errors import ConfigError
 from tests.unit.test_config_load import LEAST, Write, faults, settings, the_fault, write
 
 __all__ = ["write"]
@@ -150,6 +154,53 @@ def test_a_broker_url(write: Write, url: str) -> None:
     assert settings(write(LEAST), overrides={"broker.url": url}).broker.url == url
 
 
+@pytest.mark.parametrize(
+    ("given", "urls"),
+    [
+        (["amqp://a", "amqps://b:1/"], ["amqp://a", "amqps://b:1/"]),
+        ("amqp://u:p,w@a/%2F , amqp://u:p,w@b", ["amqp://u:p,w@a/%2F", "amqp://u:p,w@b"]),
+        (["amqp://a/v"], ["amqp://a/v"]),
+        (["sqlite:///q.db"], ["sqlite:///q.db"]),
+    ],
+)
+def test_the_broker_urls_of_a_cluster(write: Write, given: Any, urls: list[str]) -> None:
+    assert settings(write(LEAST), overrides={"broker.url": given}).broker.urls == urls
+
+
+def test_the_broker_urls_of_a_cluster_in_a_variable(write: Write) -> None:
+    found = load(
+        write("handlers: {default: {command: [x]}}\nstore: {url: sqlite:///s.db}\n"),
+        environ={"GRID_ASYNC_TASK_AMQP_URL": "amqp://u:p@a/v,amqp://u:p@b/v"},
+        dotenv=None,
+    )
+    assert found.broker.urls == ["amqp://u:p@a/v", "amqp://u:p@b/v"]
+
+
+@pytest.mark.parametrize(
+    ("urls", "key", "word"),
+    [
+        ([], "broker.url", "must be text or a list with at least one item"),
+        ([7], "broker.url", "must be text or a list"),
+        (["amqp://a", ["amqp://b"]], "broker.url", "must be text or a list"),
+        ({"a": "amqp://b"}, "broker.url", "must be text or a list"),
+        (["amqp://a", ""], "broker.url[1]", "amqp:// or amqps://"),
+        (["amqp://a", "sqlite:///q.db"], "broker.url[1]", "amqp:// or amqps://"),
+        (["sqlite:///a.db", "sqlite:///b.db"], "broker.url[0]", "amqp:// or amqps://"),
+        (["amqp://a", "amqp:///"], "broker.url[1]", "must name a host"),
+        (["amqp://a", "amqp://b", "amqp://a"], "broker.url[2]", "in the list already"),
+        (["amqp://a/v", "amqp://b/w"], "broker.url[1]", "same virtual host"),
+        ("amqp://u:s3cret@a,amqp://u:s3cret@b:0", "broker.url[1]", "must name a host"),
+    ],
+)
+def test_broker_urls_that_cannot_work(write: Write, urls: Any, key: str, word: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(write(LEAST), overrides={"broker.url": urls})
+    fault = caught.value.faults[0]
+    assert fault.key == key
+    assert word in fault.problem
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["mysql://h/d", "mysql+pymysql://u:p@h:1/d?charset=utf8mb4", "mysql+aiomysql://h/d"])
 def test_a_store_url(write: Write, url: str) -> None:
     assert settings(write(LEAST), overrides={"store.url": url}).store.url == url
@@ -286,6 +337,9 @@ def test_what_works_is_allowed(write: Write, overrides: dict[str, object]) -> No
 @pytest.mark.parametrize(
     ("overrides", "key", "word"),
     [
+        ({"broker.url": "amqp://h/?conection_attempts=3"}, "broker.url", "conection_attempts after the ? is not known"),
+        ({"broker.url": "amqp://h/?heartbeat=3&auth=plain"}, "broker.url", "set broker.heartbeat"),
+        ({"broker.url": ["amqp://h", "amqps://i?x=s3cret"]}, "broker.url", "the option x after"),
         ({"broker.url": "amqp://h", "broker.consumer_timeout": 59}, "broker.consumer_timeout", "half of this"),
         ({"worker.lease": 9}, "worker.lease", "take over tasks that still run"),
         ({"handlers.default.concurrency": 2}, "handlers.default.concurrency", "worker.concurrency, 1,"),
@@ -394,3 +448,16 @@ def test_faults_of_callbacks_notices_hooks_and_logs(write: Write, text: str, key
     fault = the_fault(write(LEAST + text + "\n"))
     assert fault.key == key
     assert problem in fault.problem
+
+
+def test_a_file_that_is_far_too_large_is_refused_at_once(tmp_path: Path, write: Write) -> None:
+    """Reading 5 MB of YAML takes half a minute and 700 MB."""
+    large = "x:\n" + "".join(f"  key{number}: [some, values, {number}]\n" for number in range(150_000))
+    assert len(large) > 5_000_000
+    began = time.monotonic()
+    assert "more than 1 MiB" in the_fault(write(large)).problem
+    (tmp_path / ".env").write_text("#" * 2_000_000)
+    assert "more than 1 MiB" in the_fault(write(LEAST), dotenv=str(tmp_path / ".env")).problem
+    assert time.monotonic() - began < 10  # half a minute and more before
+    just = LEAST + "\n#" + "x" * (1024 * 1024 - len(LEAST) - 2)
+    assert settings(write(just)).broker.queue
