@@ -38,7 +38,12 @@ NOT_SAID = {  # where English stays, and why
     "demo/handlers/": "programs of their own",
     "conformance/lines.py:": "only the pattern of what wire.event_line says",
 }
-DESCRIBED = ("config/http.py", "config/notices.py", "config/traces.py")  # descriptions of keys, as in settings
+DESCRIBED = (
+    "config/hooks.py",
+    "config/http.py",
+    "config/notices.py",
+    "config/traces.py",
+)  # descriptions of keys, as in settings
 OTHERS = {  # patterns of what others say, and lists of their words
     "Lost connection to MySQL server during query",
     "Lost connection to MySQL server during query ({})",
@@ -50,6 +55,12 @@ OTHERS = {  # patterns of what others say, and lists of their words
     "binary varbinary tinyblob blob mediumblob longblob",
     "task echoed|it names another (task|attempt)|unknown type",
     "gridsidecar submit tasks.jsonl",
+    "queue limit in vhost",
+    "number of channels",
+    "access to vhost .* refused",
+    "Login was refused|user '.*' can only connect",
+    "in exclusive use",
+    "exclusive access to locked queue",
 }
 
 

@@ -171,4 +171,11 @@ CHINESE = {
     "exit 0 after {} s": "{} 秒之后以 0 退出",
     "the {} task": "第 {} 个任务",
     'it has "type": "{}" but no "gs": 1': '它有 "type": "{}"，但没有 "gs": 1',
+    "{}, nothing on stderr": "{}，stderr 上没有内容",
+    "it reads only the data of its task": "它只读取任务的数据",
+    "all that it prints is its result": "它打印的全部内容都是结果",
+    "it ended {} s after cancel, with no terminal message ({})": "cancel 之后 {} 秒结束，没有终结消息（{}）",
+    "say an error or a result for the task, and stay; or end as SIGTERM ends you, and nothing else": "说出任务的错误或结果，并继续运行；或像收到 SIGTERM 那样结束，仅此两种",
+    "its configuration says where messages go": "它的配置写明了消息发往哪里",
+    "it ended {} s after cancel, as SIGTERM ends it ({})": "cancel 之后 {} 秒结束，与 SIGTERM 的结束方式相同（{}）",
 }

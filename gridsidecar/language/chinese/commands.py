@@ -68,7 +68,6 @@ CHINESE = {
     "a task message is a JSON object, not {}; --wrap makes it the data of a task": "任务消息必须是 JSON 对象，而不是 {}；用 --wrap 可把它作为任务的数据",
     "it is not UTF-8": "不是 UTF-8",
     "it is not JSON that can be sent: {}": "不是可以发送的 JSON：{}",
-    "{} tasks were confirmed before this; what follows them was not sent": "此前 {} 个任务已确认；其后的未发送",
     "no task {} in {}; a task appears there when a worker takes it up": "{1} 中没有任务 {0}；worker 取出任务之后才会有记录",
     "the database takes no such value, or holds one that cannot be read: {}": "数据库不接受这样的值，或存有无法读取的值：{}",
     "a type is named twice": "同一类型给出了两次",
@@ -193,4 +192,9 @@ CHINESE = {
     "now": "立即",
     "retry {}": "{}重试",
     "starts {}": "{}开始",
+    "a persistent handler reads whole tasks: leave --input out": "常驻处理程序读取整个任务：请去掉 --input",
+    "The page is at {}/ - open it in a browser. A task comes every other second; Ctrl-C ends it all.": "页面在 {}/，请在浏览器中打开。每隔一秒来一个任务；Ctrl-C 结束全部。",
+    "{} tasks were sent before this; what follows them was not sent": "此前 {} 个任务已发送；其后的未发送",
+    "{} is stored, and a worker sends it: the broker did not confirm it": "{} 已入库，将由 worker 发送：broker 没有确认",
+    "sent without rows in the table, which a worker writes when it takes a task up": "已发送，表中没有记录；worker 取出任务时写入",
 }

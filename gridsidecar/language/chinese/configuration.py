@@ -106,4 +106,10 @@ CHINESE = {
     "unknown key; known here: {}": "未知的键；此处可用：{}",
     "unknown key": "未知的键",
     "not valid YAML: {}": "不是有效的 YAML：{}",
+    "must be a URL that starts with {}, as all of a list": "必须是以 {} 开头的 URL，列表中的每一个都是",
+    "is in the list already": "列表中已有",
+    "must name the same virtual host as the first: the list is for the nodes of one cluster": "必须与第一个写同一个 virtual host：列表用于同一集群的节点",
+    "the option {} after the ? is not known, and has no effect{}": "? 之后的选项 {} 未知，不生效{}",
+    "a URL or a list of URLs is needed here": "此处需要 URL 或 URL 的列表",
+    "the file has more than 1 MiB: it is no configuration; put large data elsewhere": "文件超过 1 MiB：不是配置；请把大的数据放到别处",
 }

@@ -26,7 +26,6 @@ CHINESE = {
     "it answers, but gathers no figures: KEDA counts 0 and says nothing": "它有应答，但不收集数字：KEDA 会得到 0 且不报错",
     "{} cannot be made: {} is missing or not writable": "{} 无法创建：{} 不存在或不可写",
     "create it, or give the right": "请创建它，或授予权限",
-    "give the user its rights, or name another queue in broker.queue": "请授予用户权限，或在 broker.queue 中另选队列",
     "give the user its rights, or name another dead_letter_queue": "请授予用户权限，或另选 dead_letter_queue",
     "{} holds {}; `gridsidecar dead list` shows them": "{} 有 {} 条；用 `gridsidecar dead list` 查看",
     "it answers; the queue does not exist yet": "它有应答；队列尚不存在",
@@ -198,4 +197,5 @@ CHINESE = {
     "update to {} or newer": "请更新到 {} 或更新的版本",
     "see SHOW GRANTS … USING": "见 SHOW GRANTS … USING",
     "set store.retention_days": "请设置 store.retention_days",
+    "give the user its rights, or name another queue": "请授予用户权限，或另选队列",
 }

@@ -203,4 +203,11 @@ CHINESE = {
     "is not JSON": "不是 JSON",
     "line {},": "第 {} 行，",
     "closes none": "没有对应的开头",
+    "callback_url has more than 500 characters: no row keeps it whole": "callback_url 超过 500 个字符：记录无法完整保存",
+    "no leap second can be here": "此处不能是闰秒",
+    "{} answered with something that is not HTTP: {}": "{} 的应答不是 HTTP：{}",
+    "an address of this machine": "本机的地址",
+    "without a store nobody knows what is there already": "没有数据库就无从得知已有哪些任务",
+    "{} is taken as {}, the highest": "{} 按最高值 {} 处理",
+    "it has {} characters, at most {} are kept: the callback is given up": "它有 {} 个字符，最多保存 {} 个：放弃该回调",
 }
