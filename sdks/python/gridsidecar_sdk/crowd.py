@@ -160,6 +160,8 @@ class Crowd:
                 return error_event(RuntimeError("the function was cancelled from inside"))
             return error_event(Stopped(f"the task was stopped ({running.stopped})"))
         except (Exception, Stopped) as error:
+            if isinstance(error, Stopped) and not error.args:  # raised in its thread, where only the class can go
+                error.args = (f"the task was stopped ({running.stopped})",)
             traceback.print_exc()
             return None if self._terminated else error_event(error)
         except SystemExit:
