@@ -31,7 +31,7 @@ async def raw(api: Served, sent: bytes, wait: float = 5.0) -> bytes:
 
 @pytest.mark.parametrize(
     ("path", "expected"),
-    [("/", 404), ("/v1", 404), ("/v1/", 404), ("/v1/tasks/", 404), ("/v1/workers/", 404), ("/v2/tasks", 404)],
+    [("/pages", 404), ("/v1", 404), ("/v1/", 404), ("/v1/tasks/", 404), ("/v1/workers/", 404), ("/v2/tasks", 404)],
 )
 async def test_paths_that_are_not_there(api: Served, path: str, expected: int) -> None:
     assert problem(await api.get(path)) == (expected, "unknown-path")

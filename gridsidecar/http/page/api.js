@@ -29,7 +29,7 @@ export function part(text) {
   return encodeURIComponent(text.toWellFormed?.() ?? text);
 }
 
-/** The answer; the very same object where nothing changed. `exact` keeps numbers as they were written. */
+/** The answer; the very same object where nothing changed. The members named in `exact` keep their numbers as they were written. */
 export async function get(path, query, { signal, fresh, exact } = {}) {
   const url = new URL(path, BASE);
   for (const [name, value] of query ?? []) if (value !== "" && value !== null && value !== undefined) url.searchParams.append(name, value);
@@ -99,8 +99,11 @@ async function body(response) {
 }
 
 function parse(text, exact) {
-  if (!exact || !JSON.rawJSON) return JSON.parse(text);
-  const asWritten = (_, value, context) =>
-    typeof value === "number" && context?.source && String(value) !== context.source ? JSON.rawJSON(context.source) : value;
-  return JSON.parse(text, asWritten);
+  const value = JSON.parse(text);
+  if (!exact || !JSON.rawJSON) return value;
+  const asWritten = (_, one, context) =>
+    typeof one === "number" && context?.source && String(one) !== context.source ? JSON.rawJSON(context.source) : one;
+  const written = JSON.parse(text, asWritten);
+  for (const name of exact) value[name] = written[name];
+  return value;
 }

@@ -13,6 +13,7 @@ import { t } from "./words.js";
 const CAN = { cancel: ["pending", "retrying", "running"], retry: ["failed", "cancelled"] };
 const ENDED = ["success", "failed", "cancelled"];
 const STATES = { owed: "pending", dead: "failed", delivered: "success" }; // of callbacks, and their colours
+const WRITTEN = ["data", "result", "checkpoint"]; // by others: shown as they were written
 const QUIET = 10; // seconds between looks while the stream tells of changes
 
 export function task(root, { name: id }, me) {
@@ -25,7 +26,7 @@ export function task(root, { name: id }, me) {
     try {
       const fresh = view.changed;
       view.changed = false;
-      const found = await get(path, [], { exact: true, fresh });
+      const found = await get(path, [], { exact: WRITTEN, fresh });
       if (found !== seen) draw(view, found, me);
       seen = found;
       tail.update(found);
