@@ -3,7 +3,7 @@
 # To put your command beside it, either extend this image:
 #
 #     FROM gridsidecar
-#     COPY --chown=10001:10001 handler.sh config.yaml /app/
+#     COPY handler.sh config.yaml /app/
 #     CMD ["run", "--config", "/app/config.yaml"]
 #
 # or build it on your own image (Debian or Ubuntu, with Python 3.11 or newer and its venv module):
@@ -36,8 +36,10 @@ USER root
 # The static one needs nothing from the base image.
 COPY --from=builder /usr/bin/tini-static /usr/local/bin/tini
 COPY --from=builder /opt/gridsidecar /opt/gridsidecar
-RUN useradd --uid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin gridsidecar \
-    && install --directory --owner=10001 --group=10001 /app /etc/gridsidecar
+# Commands and configuration belong to root: a handler cannot change what runs next. Its home is its own.
+RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/gridsidecar --shell /usr/sbin/nologin gridsidecar \
+    && install --directory --owner=0 --group=0 /app /etc/gridsidecar \
+    && install --directory --owner=10001 --group=10001 /var/lib/gridsidecar
 ENV PATH=/opt/gridsidecar/bin:$PATH \
     PYTHONUNBUFFERED=1
 # Numeric, so that Kubernetes can tell that it is not root.

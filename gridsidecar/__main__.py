@@ -1,5 +1,6 @@
 """The program: `gridsidecar`, and `python -m gridsidecar`."""
 
+import os
 import sys
 
 INTERRUPTED = 130  # as `errors` has it, of which nothing is loaded yet
@@ -7,17 +8,31 @@ INTERRUPTED = 130  # as `errors` has it, of which nothing is loaded yet
 
 def main() -> None:
     """Ctrl-C while the command line is being loaded ends it as quietly as later."""
+    fill_standard_descriptors()
     try:
         _main()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
+def fill_standard_descriptors() -> None:
+    """Whoever started us may have closed some. The next thing that is opened would be taken for stdin or stderr, and
+    what is loaded opens things: so this comes before anything else."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # closed by whoever started us
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
 def _main() -> None:
     if sys.argv[1:2] == ["health"] and not {"-h", "--help"} & set(sys.argv):
-        from gridsidecar import probe  # alone: the other commands take ten times as long to load
+        from gridsidecar import language, probe  # alone: the other commands take ten times as long to load
 
-        sys.exit(probe.main(sys.argv[2:]))
+        said = language.translator(language.asked_for(sys.argv[2:], os.environ))
+        sys.exit(probe.main(language.without_flag(sys.argv[2:]), said))
     from gridsidecar import cli
 
     cli.main()

@@ -199,11 +199,14 @@ class Consumer:
                 assert_never(passing)
 
     def _warn_of_unmet_wishes(self, task: Task) -> None:
-        """Once each: what a message asks for and will not get."""
+        """Once each, but for a callback: what a message asks for and will not get."""
         plain = self._settings.queue_type == "classic" and not self._settings.max_priority
         if task.priority and plain and self._is_new("priority"):
             hint = "create the queue with x-max-priority and set broker.max_priority"
             telemetry.warning("a task asks for a priority, but the queue has none", task_id=task.task_id, hint=hint)
+        for name, why in wire.doubtful(task):
+            if name == "callback_url" or self._is_new(f"another {name}"):
+                telemetry.warning("a field of a task is not taken as it is", task_id=task.task_id, field=name, why=why)
 
     def _is_new(self, wish: str) -> bool:
         known = wish in self._warned

@@ -44,6 +44,9 @@ POINTS = (
     "parked",
     "released",
     "probe_taken",
+    # a producer that writes the row first
+    "row_written",
+    "task_published",
     # callbacks
     "callback_claimed",
     "callback_sent",

@@ -20,11 +20,11 @@ NONE: dict[str, Any] = {
 }
 
 
-async def read_figures(store: OpenStore, since: datetime | None = None) -> dict[str, Any]:
-    """Of all queues: tasks created since then by type and status, and by status; `at_least` has those whose count is a
-    floor. Callbacks and `letters` (what failed tasks owe to the dead letters), workers, pauses. Raises what the store
-    raises."""
-    statuses = await store.counting.by_status(since)
+async def read_figures(store: OpenStore, since: datetime | None = None, queue: str | None = None) -> dict[str, Any]:
+    """Of one queue, or of all that share the table: tasks created since then by type and status, and by status;
+    `at_least` has those whose count is a floor. Callbacks and `letters` (what failed tasks owe to the dead letters) of
+    all queues, workers, pauses. Raises what the store raises."""
+    statuses = await store.counting.by_status(since, queue)
     return {
         "tasks": [
             {
@@ -34,12 +34,12 @@ async def read_figures(store: OpenStore, since: datetime | None = None) -> dict[
                 "at_least": one.count.at_least,
                 "seconds": one.seconds,
             }
-            for one in await store.counting.by_type(since)
+            for one in await store.counting.by_type(since, queue)
         ],
         "statuses": {status.value: count.n for status, count in statuses.items()},
         "at_least": [status.value for status, count in statuses.items() if count.at_least],
         "callbacks": await store.reading.callback_counts(),
         "letters": await store.reading.letter_counts(),
-        "workers": [in_utc(worker) for worker in await store.reading.workers()],
-        "pauses": [in_utc(pause) for pause in await store.reading.pauses()],
+        "workers": [in_utc(one) for one in await store.reading.workers() if queue in (None, one["queue"])],
+        "pauses": [in_utc(one) for one in await store.reading.pauses() if queue in (None, one["queue"])],
     }

@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from gridsidecar import telemetry, wire
-from gridsidecar.config.settings import HookSettings
+from gridsidecar.config.hooks import HookSettings
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_CONFIG, GridSidecarError
 from gridsidecar.handler import CommandEnd, Stop, StopReason, run_command, timeout_of

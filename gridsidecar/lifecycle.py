@@ -284,7 +284,8 @@ def _failed(claim: Claim, end: Failed, policy: RetryPolicy, rng: random.Random) 
         return replace(failed, status=Status.RETRYING, settle=Settle.ALARM, delay=delay, retry_count=retry)
     if claim.max_retry_count > 0:
         return replace(failed, error_type=ErrorType.RETRY_EXHAUSTED, last_error_type=end.error_type)
-    return failed
+    asked = end.retryable or end.retry_after is not None
+    return replace(failed, error=f"{end.error} (no retry, as max_retries is 0)") if asked else failed
 
 
 def _interrupted(claim: Claim, max_crashes: int) -> Transition:

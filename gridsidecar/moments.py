@@ -6,7 +6,20 @@ import re
 from datetime import UTC, datetime, timedelta
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_LEAP_SECOND = re.compile(r"(\d{4}-?\d\d-?\d\d.\d\d:?\d\d:?)60(?!\d)(.*)", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def time_of(text: str) -> datetime:
+    """An ISO 8601 time, aware or not as it is written; a leap second (23:59:60) is the second after it. ValueError and
+    OverflowError when it is none."""
+    leap = _LEAP_SECOND.fullmatch(text.strip())
+    if leap is None:
+        return datetime.fromisoformat(text.strip())
+    after = datetime.fromisoformat(f"{leap[1]}59{leap[2]}") + timedelta(seconds=1)
+    if after.minute % 15:  # the ends of an hour in UTC, seen from any zone
+        raise ValueError("no leap second can be here")
+    return after
 
 
 def moment_of(text: str, now: datetime) -> datetime:
@@ -15,7 +28,7 @@ def moment_of(text: str, now: datetime) -> datetime:
         ago = _SPAN.fullmatch(text.strip())
         if ago is not None:
             return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
-        return datetime.fromisoformat(text.strip()).astimezone(UTC)
+        return time_of(text).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("is no time; write 30m, 2h or 7d for a time ago, 2026-01-31 or 2026-01-31T08:00") from None
 
@@ -27,7 +40,7 @@ def later_of(text: str, now: datetime) -> datetime:
         if ahead is not None:
             moment = now + timedelta(**{_UNITS[ahead[2]]: float(ahead[1])})
         else:
-            moment = datetime.fromisoformat(text.strip()).astimezone(UTC)
+            moment = time_of(text).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("is no time; write 30m, 2h or 7d, or 2026-01-31T08:00") from None
     if moment <= now:

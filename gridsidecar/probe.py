@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 DEFAULT_FILE = "/tmp/gridsidecar.health"  # noqa: S108  # the one place that a read-only container can write to
 LONGEST_SILENCE = 30.0  # seconds; one is written at least each five
@@ -50,13 +51,13 @@ def check(file: str, *, ready: bool) -> tuple[int, str]:
     return code, f"{file}: {sentence}" if code else sentence
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], said: Callable[[str], str] = str) -> int:
     """The exit code."""
     flags = [word for word in arguments if word.startswith("-")]
     files = [word for word in arguments if not word.startswith("-")]
     if set(flags) - {"--ready"} or len(files) > 1:
-        print(USAGE, file=sys.stderr)
+        print(said(USAGE), file=sys.stderr)
         return EX_USAGE
     code, sentence = check(files[0] if files else DEFAULT_FILE, ready=bool(flags))
-    print(sentence, file=sys.stderr if code else sys.stdout)
+    print(said(sentence), file=sys.stderr if code else sys.stdout)
     return code

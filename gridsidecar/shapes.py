@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gridsidecar.config.settings import BrokerSettings
     from gridsidecar.dead_letters import Letter
     from gridsidecar.store import Operation
-    from gridsidecar.store.minutes import Point
+    from gridsidecar.store.minutes import Point, Tally
 
 Row = Mapping[str, Any]
 _LOG_COLUMNS = ("task_id", "log_head", "log_tail", "log_dropped")
@@ -146,11 +146,19 @@ def letter_body(letter: Letter) -> str | None:
 
 def point_object(point: Point) -> dict[str, Any]:
     """What ended in one step of time with one outcome; seconds that their attempts took."""
+    return {"at": point.at.isoformat().replace("+00:00", "Z"), "outcome": point.outcome, **_durations(point)}
+
+
+def tally_object(tally: Tally) -> dict[str, Any]:
+    """What ended of one type with one outcome and one error."""
+    named = {"task_type": tally.task_type, "outcome": tally.outcome, "error_type": tally.error_type}
+    return {**named, **_durations(tally)}
+
+
+def _durations(counted: Point | Tally) -> dict[str, Any]:
     shares = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99}
     return {
-        "at": point.at.isoformat().replace("+00:00", "Z"),
-        "outcome": point.outcome,
-        "count": point.count,
-        "mean_s": round(point.seconds / point.count, 3) if point.count else None,
-        **{name: point.histogram.percentile(share) for name, share in shares.items()},
+        "count": counted.count,
+        "mean_s": round(counted.seconds / counted.count, 3) if counted.count else None,
+        **{name: counted.histogram.percentile(share) for name, share in shares.items()},
     }

@@ -157,8 +157,8 @@ def _attributes(settings: Settings) -> Mapping[str, str | int]:
         "messaging.operation.type": "process",
         "messaging.destination.name": settings.broker.queue,
     }
-    if not settings.broker.url.startswith("sqlite:"):
-        url = URL(settings.broker.url)
+    if not settings.broker.embedded:
+        url = URL(settings.broker.urls[0])
         found["messaging.system"] = "rabbitmq"
         found["server.address"] = url.host or ""
         found["server.port"] = url.port or DEFAULT_PORTS.get(url.scheme, 5672)

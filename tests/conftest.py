@@ -32,6 +32,8 @@ TOGETHER = (  # modules whose tests share a server, an image, a program: made on
     "tests/faults/test_delivery_timeout.py",
     "tests/integration/test_image.py",
     "tests/model/test_delivery_model.py",
+    "tests/page/test_views.py",
+    "tests/page/test_strangers.py",
     "tests/sdks/test_go.py",
 )
 

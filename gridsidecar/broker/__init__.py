@@ -174,7 +174,7 @@ class Broker(Protocol):
 
 def make_broker(settings: BrokerSettings, readiness: Readiness) -> Broker:
     """The implementation that `broker.url` names, not yet connected."""
-    if settings.url.startswith("sqlite:"):
+    if settings.embedded:
         from gridsidecar.broker.embedded import EmbeddedBroker
 
         return EmbeddedBroker(settings, readiness)

@@ -26,12 +26,18 @@ from yarl import URL
 from gridsidecar import telemetry
 from gridsidecar.broker import leniency
 from gridsidecar.broker.direct import DeliveryReader, DirectChannel
+from gridsidecar.broker.refusals import advised
+from gridsidecar.broker.tls_refusal import WANTED, tls_refusal
 from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.config.tls import Tls, broker_tls
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, OperationRefused
 
 CONNECT_TIMEOUT = 10.0  # seconds
 CLOSE_TIMEOUT = 5.0
 BLOCKED_TIMEOUT = 5.0
+
+NOT_ALLOWED = ("NOT_ALLOWED", "ACCESS_REFUSED", "INVALID_PATH")
+PERMISSIONS = "check the user's permissions"
 
 # The client reports in its own words what we raise or log in ours.
 logging.getLogger("aiormq").addHandler(logging.NullHandler())
@@ -39,13 +45,15 @@ logging.getLogger("aiormq").addHandler(logging.NullHandler())
 # What the client raises when a connection or a channel is gone; RuntimeError is its "closed already".
 FAILURES = (AMQPError, OSError, RuntimeError, StopAsyncIteration, PAMQPException)
 
+_LOGIN = (ProbableAuthenticationError, AuthenticationError)
+
 leniency.install()
 
 
 class Wire(TransportFactory):
     """Makes the socket, and remembers it: a peer that answers no more can only be left by dropping the socket."""
 
-    def __init__(self, *, tls: bool) -> None:
+    def __init__(self, tls: Tls | None) -> None:
         self._tls = tls
         self._reader: DeliveryReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -53,13 +61,15 @@ class Wire(TransportFactory):
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         assert url.host is not None
         assert url.port is not None
-        certificates = kwargs.pop("ssl_context_provider")
+        kwargs.pop("ssl_context_provider")
         loop = asyncio.get_running_loop()
         self._reader = DeliveryReader()
         protocol = asyncio.StreamReaderProtocol(self._reader, loop=loop)
         try:
-            context = await certificates.get_context() if self._tls else None
+            context = None if self._tls is None else self._tls.context()
             transport, _ = await loop.create_connection(lambda: protocol, url.host, url.port, ssl=context, **kwargs)
+        except ValueError as error:  # the files do not go together: they are being renewed
+            raise AMQPConnectionError(f"no TLS: {error}") from error
         except OSError as error:
             raise AMQPConnectionError(*error.args) from error
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
@@ -73,6 +83,16 @@ class Wire(TransportFactory):
         self._reader.add(direct)
         return direct
 
+    @property
+    def farewell(self) -> str:
+        """Why the server closes this connection, in its words; empty as long as it does not."""
+        return "" if self._reader is None else self._reader.farewell
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a connection, encrypted where it is to be."""
+        return self._writer is not None
+
     def drop(self) -> None:
         if self._writer is not None:
             self._writer.transport.abort()
@@ -82,13 +102,22 @@ class Link:
     """A connection that is opened when first needed and again after it died."""
 
     def __init__(self, settings: BrokerSettings, purpose: str) -> None:
-        self._url = _url(settings, purpose)
-        self.where = f"{self._url.host}:{self._url.port or (5671 if self._url.scheme == 'amqps' else 5672)}"
+        self._settings = settings
+        self._purpose = purpose
+        self._urls = [_url(settings, url, purpose) for url in settings.urls]
+        for url in self._urls:
+            _tls(url)
+        self._order = list(range(len(self._urls)))  # the one in use, or tried next, in front
         self._connection: AbstractConnection | None = None
-        self._wire = Wire(tls=False)
+        self._wire = Wire(None)
         self._changing = asyncio.Lock()
         self._closed = False
         self.generation = 0  # counts the connections made so far
+
+    @property
+    def where(self) -> str:
+        """Host and port of the server that is in use, or tried next."""
+        return _where(self._urls[self._order[0]])
 
     @property
     def connected(self) -> bool:
@@ -154,12 +183,54 @@ class Link:
             return self._connection
 
     async def _connect(self) -> AbstractConnection:
-        self._wire = Wire(tls=self._url.scheme == "amqps")
+        """To the first server that can be reached. One that answers and refuses us would not be the only one."""
+        failures = []
+        for _ in self._urls:
+            place = self._order.pop(0)
+            self._order.append(place)  # also where somebody loses patience meanwhile: the next try begins with another
+            url = self._url_now(place)
+            try:
+                with translated(_where(url)):
+                    connection = await self._connect_to(url, CONNECT_TIMEOUT / len(self._urls))
+            except BrokerUnavailable as error:
+                failures.append(error)
+            else:
+                self._order.insert(0, self._order.pop())
+                return connection
+        if len(failures) == 1:
+            raise failures[0]
+        raise BrokerUnavailable(f"no server of broker.url can be reached: {'; '.join(map(str, failures))}")
+
+    def _url_now(self, place: int) -> URL:
+        """With what the files of its secrets hold by now; where that is no URL, as it was."""
+        if self._settings.recipes:
+            with suppress(ConfigError):
+                self._urls[place] = _url(self._settings, self._settings.urls_now[place], self._purpose)
+        return self._urls[place]
+
+    async def _connect_to(self, url: URL, limit: float) -> AbstractConnection:
+        tls = _tls(url)
+        self._wire = Wire(tls)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                return await aiormq.connect(self._url, transport_factory=self._wire)
-        except BaseException:
+            async with asyncio.timeout(limit):
+                return await aiormq.connect(url, transport_factory=self._wire)
+        except InvalidFrameError as error:
             self._wire.drop()
+            if not self._wire.farewell:
+                raise
+            # The client tells only that it had expected something else.
+            raise _turned_away(_where(url), self._wire.farewell) from error
+        except BaseException as error:
+            self._wire.drop()
+            renewable = bool(self._settings.recipes) or (tls is not None and tls.renewable)
+            refused = isinstance(error, _LOGIN)
+            refusal = f"the login is refused ({error})" if refused else tls_refusal(_where(url), error)
+            if renewable and self.generation and refusal is not None:
+                # It let us in before: the server has been given new ones, and our files are yet to follow.
+                raise AMQPConnectionError(f"{refusal}; our files are read again at the next try") from None
+            if tls is not None and self._wire.made and refusal is None and type(error) is AMQPConnectionError:
+                # The alert that says why may be lost with the connection.
+                raise AMQPConnectionError(f"{error}; {WANTED}") from None
             raise
 
     async def _discard(self) -> None:
@@ -169,15 +240,26 @@ class Link:
             self._wire.drop()
 
 
+def _tls(url: URL) -> Tls | None:
+    try:
+        return broker_tls(str(url))
+    except ValueError as error:
+        raise ConfigError([Fault("broker.url", str(error))]) from error
+
+
 def _text(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else value
 
 
-def _url(settings: BrokerSettings, purpose: str) -> URL:
+def _where(url: URL) -> str:
+    return f"{url.host}:{url.port or (5671 if url.scheme == 'amqps' else 5672)}"
+
+
+def _url(settings: BrokerSettings, text: str, purpose: str) -> URL:
     try:
-        url = URL(settings.url)
-    except ValueError as error:
-        raise ConfigError([Fault("broker.url", f"not a URL: {error}")]) from None
+        url = URL(text)
+    except ValueError:  # its words may hold a part of the password
+        raise ConfigError([Fault("broker.url", "must look like amqp://user:password@host:5672/vhost")]) from None
     if url.scheme not in ("amqp", "amqps") or not url.host:
         raise ConfigError([Fault("broker.url", "must look like amqp://user:password@host:5672/vhost")])
     return url.update_query(heartbeat=settings.heartbeat, name=f"gridsidecar {purpose}")
@@ -201,29 +283,28 @@ def translated(where: str) -> Iterator[None]:
         # The client ends its waiters with a CancelledError when it gives up a connection by itself.
         raise BrokerUnavailable(f"the connection to RabbitMQ at {where} was lost") from error
     except (ProbableAuthenticationError, AuthenticationError) as error:
-        raise AccessRefused(f"RabbitMQ at {where} refused the login: {error}; check broker.url") from error
+        raise AccessRefused(f"RabbitMQ at {where} refused the login: {advised(error, 'check broker.url')}") from error
     except ChannelAccessRefused as error:
-        raise OperationRefused(f"RabbitMQ at {where} refused: {error}; check the user's permissions") from error
+        raise OperationRefused(f"RabbitMQ at {where} refused: {advised(error, PERMISSIONS)}") from error
     except ConnectionNotAllowed as error:
-        raise AccessRefused(f"RabbitMQ at {where} refused: {error}; check the user's permissions") from error
+        raise AccessRefused(f"RabbitMQ at {where} refused: {advised(error, PERMISSIONS)}") from error
     except InvalidFrameError as error:
-        raise _handshake_refused(where, error) from error
+        raise BrokerUnavailable(f"RabbitMQ at {where} sent something that is not AMQP: {error}") from error
     except TimeoutError as error:
         raise BrokerUnavailable(f"RabbitMQ at {where} did not answer in time") from error
     except Exception as error:
+        if (refused := tls_refusal(where, error)) is not None:
+            raise refused from error
         # The client raises a bare Exception where it has no better reason for a closed channel.
         if isinstance(error, FAILURES) or type(error) is Exception:
             raise BrokerUnavailable(f"RabbitMQ at {where}: {str(error) or 'the connection was lost'}") from error
         raise
 
 
-def _handshake_refused(where: str, error: InvalidFrameError) -> AccessRefused | BrokerUnavailable:
-    if "Connection.OpenOk" in str(error):  # the login passed, opening the virtual host did not
-        return AccessRefused(
-            f"RabbitMQ at {where} refused the virtual host: it does not exist or the user may not use it; "
-            "check the path of broker.url"
-        )
-    return BrokerUnavailable(f"RabbitMQ at {where} sent something that is not AMQP: {error}")
+def _turned_away(where: str, words: str) -> AccessRefused | BrokerUnavailable:
+    """The login passed, opening the virtual host did not."""
+    told = f"RabbitMQ at {where} refused the connection: {advised(words)}"
+    return AccessRefused(told) if words.startswith(NOT_ALLOWED) else BrokerUnavailable(told)
 
 
 def _cancelled_from_outside() -> bool:

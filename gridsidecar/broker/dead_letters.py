@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gridsidecar.broker import DeadLetter
+from gridsidecar.moments import time_of
 from gridsidecar.task import Message
 
 REASON, QUEUE, TIME = "x-gridsidecar-reason", "x-gridsidecar-queue", "x-gridsidecar-time"
@@ -54,8 +55,8 @@ def _count(value: object) -> int | None:
 def _moment(value: object) -> datetime | None:
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
+            value = time_of(value)
+        except (ValueError, OverflowError):
             return None
     if not isinstance(value, datetime):
         return None

@@ -21,6 +21,7 @@ _KINDS = frozenset({_METHOD, _HEADER, _BODY, 8})
 _END = 0xCE
 _HEARTBEAT = b"\x08\0\0\0\0\0\0\xce"
 _DELIVER = b"\0\x3c\0\x3c"
+_FAREWELLS = (b"\0\x0a\0\x32", b"\0\x14\0\x28")  # the server closes the connection, or a channel
 _CLOSES = (b"\0\x14\0\x28", b"\0\x14\0\x29")  # the server closes a channel, or says that it has closed it
 _TAG = struct.Struct(">QB")
 _SETTLE = struct.Struct(">BHIIQBB")
@@ -99,6 +100,7 @@ class DeliveryReader(asyncio.StreamReader):
         self._rest = b""  # the start of a frame
         self._foreign = False  # no AMQP: for the client to say so
         self._told_at = 0.0  # loop time
+        self.farewell = ""  # why the server closes the connection, in its words
         self._took = False  # a frame, from what came last
 
     def add(self, channel: DirectChannel) -> None:
@@ -133,6 +135,8 @@ class DeliveryReader(asyncio.StreamReader):
                 break
             if self._is_of_delivery(kind, number, data, at + 7, after - 1):
                 self._took = True
+            elif kind == _METHOD and data[at + 7 : at + 11] in _FAREWELLS:
+                others.append(self._heard(number, data[at:after]))
             else:
                 others.append(data[at:after])
             at = after
@@ -141,6 +145,16 @@ class DeliveryReader(asyncio.StreamReader):
             others.append(self._rest)
             self._rest = b""
         return others[0] if len(others) == 1 else b"".join(others)
+
+    def _heard(self, number: int, frame: bytes) -> bytes:
+        """A farewell whose text can be read: the server cuts it after 255 bytes, maybe inside of a character."""
+        start, end = 14, 14 + frame[13]
+        text = frame[start:end].decode(errors="ignore")
+        if number == 0:
+            self.farewell = text
+        kept = text.encode()
+        payload = frame[7:13] + bytes([len(kept)]) + kept + frame[end:-1]
+        return _FRAME.pack(_METHOD, number, len(payload)) + payload + frame[-1:]
 
     def _is_of_delivery(self, kind: int, number: int, data: bytes, start: int, end: int) -> bool:
         """Take the frame if so."""

@@ -25,6 +25,7 @@ from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, PublishRefused
 from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
+from gridsidecar.wal import WalWatch
 
 LEASE = 15.0  # seconds; renewed three times as often
 CLOSE_TIMEOUT = 5.0
@@ -75,9 +76,9 @@ class EmbeddedBroker:
         lease: float = LEASE,
     ) -> None:
         try:
-            self._path = sqlite_path(settings.url)
+            self._path = sqlite_path(settings.urls[0])
         except ValueError as error:
-            raise ConfigError([Fault("broker.url", str(error), settings.url)]) from None
+            raise ConfigError([Fault("broker.url", str(error))]) from None
         self._settings = settings
         self._readiness = readiness
         self._clock = now or clock.SystemClock()
@@ -88,6 +89,7 @@ class EmbeddedBroker:
         self._spool: Spool | None = None
         self._held: dict[Held, EmbeddedDelivery] = {}
         self.bell = Bell(self._path)
+        self._wal = WalWatch(self._path)
         self._renewing: asyncio.Task[None] | None = None
         self._stop: asyncio.Event | None = None
         self._stopped = asyncio.Event()
@@ -302,6 +304,7 @@ class EmbeddedBroker:
         if self._closed:
             raise BrokerUnavailable(f"the queue in {self._path} was closed by this process")
         result = await self._on_thread(lambda: step(self._opened()))
+        self._wal.written()
         self.bell.listen()
         return result
 

@@ -15,8 +15,8 @@ from gridsidecar import telemetry
 from gridsidecar.task import Message
 
 OURS = "x-gridsidecar-"
-ATTEMPT, NUDGE, BUSY, PASSED, REFUSALS, KEPT, CALLBACK = (
-    f"{OURS}{name}" for name in ("attempt", "nudge", "busy", "passed", "refusals", "kept", "callback")
+ATTEMPT, NUDGE, BUSY, PASSED, REFUSALS, KEPT, CALLBACK, ROW = (
+    f"{OURS}{name}" for name in ("attempt", "nudge", "busy", "passed", "refusals", "kept", "callback", "row")
 )
 
 # What the broker wrote about one journey would mislead it, or send copies elsewhere, on the next.
@@ -66,6 +66,7 @@ def _read(headers: Mapping[str, Any]) -> dict[str, Any]:
         "refusals": _count(headers.get(REFUSALS)),
         "kept": _id(headers.get(KEPT)),
         "callback": _count(headers.get(CALLBACK)) > 0,
+        "row": _id(headers.get(ROW)),
     }
 
 
@@ -151,6 +152,7 @@ def _stamps(message: Message) -> dict[str, int | str | None]:
         REFUSALS: message.refusals,
         KEPT: message.kept,
         CALLBACK: int(message.callback),
+        ROW: message.row,
     }
     return {key: value for key, value in stamps.items() if value}
 

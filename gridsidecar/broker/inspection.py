@@ -52,7 +52,7 @@ class Inspection:
 
     async def server(self) -> Server:
         found = await self._link.server()
-        vhost = virtual_host(self._settings.url)
+        vhost = virtual_host(self._settings.urls[0])
         return Server(str(found.get("product", "?")), str(found.get("version", "?")), self._link.where, vhost)
 
     async def look(self, queue: str) -> Counted | Refused | None:

@@ -45,9 +45,9 @@ class Management:
     def __init__(self, settings: BrokerSettings) -> None:
         assert settings.management_url is not None
         self._queue = settings.queue
-        self._base = _with_login(URL(settings.management_url), URL(settings.url))
+        self._base = _with_login(URL(settings.management_url), URL(settings.urls_now[0]))
         self.where = f"{self._base.host}:{self._base.port}"
-        self.vhost = virtual_host(settings.url)
+        self.vhost = virtual_host(settings.urls[0])
         self._client = HttpClient(TIMEOUT, None)
 
     async def open(self) -> None:

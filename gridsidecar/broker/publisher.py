@@ -19,6 +19,7 @@ from aiormq.exceptions import (
 
 from gridsidecar.broker.connection import Link, translated
 from gridsidecar.broker.envelope import encode, fresh_id
+from gridsidecar.broker.refusals import advised
 from gridsidecar.errors import PublishRefused
 from gridsidecar.task import Message
 
@@ -76,7 +77,7 @@ class Publisher:
             try:
                 await _publish(channel, message, queue, unique, extra)
             except REFUSALS as error:
-                raise PublishRefused(f"RabbitMQ refused a message for queue {queue!r}: {error}") from error
+                raise PublishRefused(f"RabbitMQ refused a message for queue {queue!r}: {advised(error)}") from error
 
     async def _confirming(self) -> AbstractChannel:
         async with self._opening:

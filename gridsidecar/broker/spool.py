@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from gridsidecar import wire
 from gridsidecar.broker import QueueInfo, delays
+from gridsidecar.config.urls import make_private
 from gridsidecar.task import Message
+from gridsidecar.wal import BOUND
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's write
 WAL_TRIES, WAL_PAUSE = 250, 0.02  # seconds
@@ -72,6 +74,7 @@ class Spool:
     def __init__(self, path: str, queue: str, owner: str) -> None:
         self._queue = queue
         self._owner = owner
+        make_private(path)
         self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
@@ -199,6 +202,7 @@ class Spool:
     def _prepare(self) -> None:
         self._use_wal()
         self._db.execute("pragma synchronous = full")
+        self._db.execute(BOUND)
         with self._writing():
             for statement in SCHEMA:
                 self._db.execute(statement)

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Literal
 
-from aiormq.exceptions import (
-    ChannelAccessRefused,
-    ChannelLockedResource,
-    ChannelNotFoundEntity,
-    ChannelPreconditionFailed,
-)
+from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from pamqp.commands import Queue
 
 from gridsidecar.broker import QueueInfo, delays
 from gridsidecar.broker.connection import Link, translated
 from gridsidecar.broker.kinds import REFUSALS, differs, is_stream
+from gridsidecar.broker.refusals import advised
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import EX_REFUSED, AccessRefused, BrokerUnavailable, PublishRefused
 
@@ -116,9 +112,9 @@ class Topology:
                 raise PublishRefused(
                     f"wait queue {name!r} exists with other arguments: delete it when it is empty ({error})"
                 ) from error
-            raise PublishRefused(f"wait queue {name!r} cannot be declared: {error}") from error
+            raise PublishRefused(f"wait queue {name!r} cannot be declared: {advised(error)}") from error
         except REFUSALS as error:
-            raise PublishRefused(f"wait queue {name!r} cannot be declared: {_advised(error)}") from error
+            raise PublishRefused(f"wait queue {name!r} cannot be declared: {advised(error)}") from error
         return name
 
     async def ready_count(self, link: Link) -> int:
@@ -166,7 +162,7 @@ class Topology:
                     return None
                 except REFUSALS as error:
                     refusal = error
-        raise QueueRefused(f"RabbitMQ at {link.where} refuses queue {queue!r}: {_advised(refusal)}") from refusal
+        raise QueueRefused(f"RabbitMQ at {link.where} refuses queue {queue!r}: {advised(refusal)}") from refusal
 
     def _missing(self, link: Link) -> QueueMissing:
         return QueueMissing(f"queue {self._settings.queue!r} does not exist at {link.where}")
@@ -178,7 +174,7 @@ class Topology:
             # Somebody else may have created it in between, in their own way: theirs is as good.
             if await self._count(link, queue) is None:
                 raise QueueRefused(
-                    f"RabbitMQ at {link.where} refuses to create queue {queue!r}: {_advised(error)}"
+                    f"RabbitMQ at {link.where} refuses to create queue {queue!r}: {advised(error)}"
                 ) from error
 
     async def _declare(self, link: Link, queue: str, arguments: dict[str, Any]) -> None:
@@ -192,17 +188,6 @@ class Topology:
                     refusal = error
         if refusal is not None:
             raise refusal
-
-
-def _advised(error: Exception) -> str:
-    """A refusal with what to do about it."""
-    match error:
-        case ChannelAccessRefused():
-            return f"give the user the right, or create the queue for it ({error})"
-        case ChannelLockedResource():
-            return f"it is exclusive to another connection, declare it without exclusive ({error})"
-        case _:
-            return str(error)
 
 
 def work_queue_arguments(settings: BrokerSettings) -> dict[str, Any]:

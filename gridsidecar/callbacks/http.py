@@ -31,6 +31,8 @@ class HttpSender:
     async def send(self, callback: OwedCallback) -> Sent:
         if not callback.url:
             return Hopeless("callback_type is http, but there is no callback_url")
+        if wire.is_unusable_url(callback.url):
+            return Hopeless("callback_url has more than 500 characters: no row keeps it whole")
         body = wire.sent_callback(callback.body)
         headers = {
             "content-type": "application/json",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import suppress
 from typing import Annotated, TextIO
 
 import typer
@@ -26,6 +25,7 @@ from gridsidecar.cli import (
     queue,
     run,
     serve,
+    speech,
     stats,
     status,
     submit,
@@ -34,6 +34,7 @@ from gridsidecar.cli import (
 )
 from gridsidecar.cli.registering import add
 from gridsidecar.errors import EX_FAILED, EX_INTERRUPTED, EX_USAGE, GridSidecarError
+from gridsidecar.language import asked_for, said, speak
 
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -89,9 +90,6 @@ def _root(
 
 def main() -> None:
     """Run a command; errors of ours are one sentence on stderr and an exit code of sysexits."""
-    _fill_standard_descriptors()
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # closed by whoever started us
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A terminal or file whose encoding lacks a character gets it escaped, instead of a traceback.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -106,7 +104,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        print(f"gridsidecar: cannot write to stdout: {error.strerror}", file=sys.stderr)
+        print(said(f"gridsidecar: cannot write to stdout: {error.strerror}"), file=sys.stderr)
         _discard(sys.stdout)
         code = EX_FAILED
     try:
@@ -116,30 +114,23 @@ def main() -> None:
     sys.exit(code)
 
 
-def _fill_standard_descriptors() -> None:
-    """Whoever started us may have closed some. The next thing that is opened would be taken for stdin or stderr."""
-    for number in range(3):
-        with suppress(OSError):
-            os.fstat(number)
-            continue
-        os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
-
-
 def _discard(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _code() -> int:
+    language = asked_for(sys.argv[1:], os.environ)
+    speak(language)
     try:
-        code = app(standalone_mode=False, prog_name="gridsidecar")
+        code = speech.prepare(app, language).main(standalone_mode=False, prog_name="gridsidecar")
     except GridSidecarError as error:
-        print(f"gridsidecar: {error}" if "\n" not in str(error) else error, file=sys.stderr)
+        text = said(str(error))
+        print(text if "\n" in text else f"gridsidecar: {text}", file=sys.stderr)
         return error.exit_code
     except typer.Exit as done:
         return done.exit_code
     except typer.TyperException as error:  # the command line itself is wrong
-        show = getattr(error, "show", None)
-        print(error, file=sys.stderr) if show is None else show()
+        print(speech.complaint(error) if hasattr(error, "show") else error, file=sys.stderr)
         return EX_USAGE
     except (KeyboardInterrupt, typer.Abort):
         return EX_INTERRUPTED

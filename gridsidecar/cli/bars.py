@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from gridsidecar.cli.follow import Views
-from gridsidecar.cli.screen import clean, console, interactive, say
+from gridsidecar.cli.screen import clean, console, interactive, repeat
 from gridsidecar.cli.task_words import STYLES, View, percent, status_of, words
 from gridsidecar.clock import SystemClock
+from gridsidecar.language import said
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -64,7 +65,7 @@ class Lines:
             if change != self._told.get(task_id, ("queued",)):
                 self._told[task_id] = change
                 name = clean(self._names.get(task_id, task_id))
-                say(f"{seconds:6.1f} s  {name:<{width}}  {_line(view)}")
+                repeat(f"{seconds:6.1f} s  {name:<{width}}  {said(_line(view))}")
 
 
 def _change(view: View | None) -> tuple[str, ...]:
@@ -126,12 +127,12 @@ class Bars:
         rest = max(10, width - name_width - bar_width - 4 - 3 * 2 - 1)
         table = Table.grid(padding=(0, 2, 0, 0))
         for task_id, view in views.items():
-            style = STYLES[status_of(view)]
+            style = STYLES.get(status_of(view), "")
             table.add_row(
                 Text(_name(names[task_id], name_width), no_wrap=True),
                 ProgressBar(100, percent(view), width=bar_width, complete_style=style, finished_style=style),
                 Text(f"{percent(view):3d}%", style=style),
-                Text(fitted(words(view), rest), style=style, no_wrap=True, overflow="crop"),
+                Text(fitted(said(words(view)), rest), style=style, no_wrap=True, overflow="crop"),
             )
         return table
 

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gridsidecar import signals
+from gridsidecar.cli.run import ConfigFile
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
+    from gridsidecar.config.settings import HandlerSettings
     from gridsidecar.conformance import Bench, Report
 
 EPILOG = """
 Examples:
 
 gridsidecar check -- ./handler.sh
+
+gridsidecar check -c config.yaml --type resize --data '{"url": "a.png", "width": 640}'
 
 gridsidecar check --level 2 --mode persistent --task sample.json -- python3 worker.py
 
@@ -32,7 +36,12 @@ the sample task, or cannot be started, 130 Ctrl-C.
 
 
 def check(
-    command: Annotated[list[str], typer.Argument(help="The handler: -- CMD ARGS...", metavar="CMD")],
+    command: Annotated[
+        list[str] | None, typer.Argument(help="The handler, instead of a configured one: -- CMD ARGS...", metavar="CMD")
+    ] = None,
+    task_type: Annotated[
+        str | None, typer.Option("--type", help="task_type; chooses the handler of the configuration.")
+    ] = None,
     level: Annotated[
         int | None, typer.Option(help="How far to check; else 1, and 2 for a persistent handler.", min=0, max=2)
     ] = None,
@@ -43,31 +52,69 @@ def check(
         Literal["oneshot", "persistent"] | None,
         typer.Option(help="How it is run; else persistent if it says ready although its stdin has ended."),
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds for one task.", min=0.1)] = 60,
-    grace: Annotated[float, typer.Option(help="Seconds between SIGTERM and SIGKILL.", min=0.1)] = 10,
-    ready_timeout: Annotated[float, typer.Option(help="Seconds until a persistent handler says ready.", min=0.1)] = 30,
+    input_: Annotated[
+        Literal["task", "data"] | None, typer.Option("--input", help="What it reads: the whole task, or its data.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds for one task; else as configured, or 60.", min=0.1)
+    ] = None,
+    grace: Annotated[
+        float | None, typer.Option(help="Seconds between SIGTERM and SIGKILL; else as configured, or 10.", min=0.1)
+    ] = None,
+    ready_timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds until a persistent handler says ready; else as configured, or 30.", min=0.1),
+    ] = None,
     by_case: Annotated[
         bool, typer.Option("--cases", help="It is an SDK's own program, which does what data.case says; level 2.")
     ] = False,
     output: Annotated[Literal["text", "json"], typer.Option("--format", help="How to tell.")] = "text",
+    config: ConfigFile = None,
 ) -> None:
     """Try a handler and tell its author what to mend: no broker, no store.
 
-    The handler is run several times, each time with the sample task or something close to it; let it do no harm.
+    The handler is run several times, each time with the sample task or something close to it; let it do no harm. It is
+    one of a configuration, run as that says; or CMD, as `mode`, `input` and the other options say. -- CMD takes the
+    place of the default handler's command in a file that -c names.
     """
     from gridsidecar.clock import SystemClock
     from gridsidecar.conformance import Bench, Limits
 
-    limits = Limits(timeout=timeout, grace=grace, ready_timeout=ready_timeout)
-    bench = Bench(tuple(command), _sample(task, data), limits, SystemClock(), mode)
+    sample = _sample(task, task_type, data)
+    handler, known_mode = _handler(command, config, str(sample.get("task_type", "default")))
+    handler = handler.model_copy(update={"input": input_ or handler.input})
+    if handler.input == "data" and (mode or known_mode) == "persistent":
+        raise UsageError("a persistent handler reads whole tasks: leave --input out")
+    limits = Limits(
+        timeout=timeout or handler.timeout or 60,
+        grace=grace or handler.kill_grace or 10,
+        ready_timeout=ready_timeout or handler.persistent.ready_timeout,
+    )
+    bench = Bench(handler, sample, limits, SystemClock(), mode or known_mode)
     raise typer.Exit(_code(_checked(bench, 2 if by_case else level, strict, by_case, output)))
 
 
-def _sample(task: str | None, data: str | None) -> dict[str, object]:
+def _handler(
+    command: list[str] | None, config: str | None, task_type: str
+) -> tuple[HandlerSettings, Literal["oneshot", "persistent"] | None]:
+    """The handler, and its mode where that is known."""
+    from gridsidecar.cli.execute import handler_name
+    from gridsidecar.cli.parts import load_parts
+    from gridsidecar.cli.run import command_flag
+    from gridsidecar.config.settings import HandlerSettings
+
+    if command and config is None:
+        return HandlerSettings(command=command, timeout=60), None
+    settings = load_parts(config, "handlers", flags=command_flag(command, config))
+    handler = settings.handlers[handler_name(settings, "default" if command else task_type)]
+    return handler, handler.mode
+
+
+def _sample(task: str | None, task_type: str | None, data: str | None) -> dict[str, object]:
     from gridsidecar.cli.execute import task_fields
     from gridsidecar.wire.new_task import BadTask, make_task
 
-    fields = {"data": {}, **task_fields("check-1", task, None, data)}
+    fields = {"data": {}, **task_fields("check-1", task, task_type, data)}
     try:
         return dict(make_task(fields, 16 * 1024 * 1024).fields)
     except BadTask as bad:

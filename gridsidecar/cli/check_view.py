@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from gridsidecar.cli.screen import clean, console, interactive, json_text
+from gridsidecar.cli.screen import clean, console, interactive, json_text, padded
+from gridsidecar.language import said
 
 if TYPE_CHECKING:
     from gridsidecar.conformance import Checked, Report
@@ -25,20 +26,20 @@ def print_check(checked: Checked) -> None:
     finding = checked.finding
     word, style = _WORDS[finding.status]
     before = f"  {checked.name:<{_NAME}}"
-    _print(f"{word:<7}", style, f"{before}  {clean(finding.seen)}  [{', '.join(checked.requirements)}]")
+    _print(padded(said(word), 7), style, f"{before}  {clean(said(finding.seen))}  [{', '.join(checked.requirements)}]")
     if finding.advice and finding.status != "passed":
-        _print(" " * 7, "", f"  {'':<{_NAME}}  -> {clean(finding.advice)}")
+        _print(" " * 7, "", f"  {'':<{_NAME}}  -> {clean(said(finding.advice))}")
 
 
 def print_sum(report: Report) -> None:
     from gridsidecar.conformance import Status
 
     counts = ((status.value, report.count(status)) for status in Status)
-    told = ", ".join(f"{count} {word}" for word, count in counts if count)
+    told = ", ".join(f"{count} {said(word)}" for word, count in counts if count)
     why = ""
     if report.guessed:
         why = ", as it says ready" if report.mode == "persistent" else ", as it says no ready (else: --mode persistent)"
-    print(f"\n{report.mode}{why}; level {report.level}: {told}", flush=True)
+    print("\n" + said(f"{report.mode}{why}; level {report.level}: {told}"), flush=True)
 
 
 def print_json(report: Report) -> None:

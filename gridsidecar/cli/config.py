@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from gridsidecar.cli.run import ConfigFile, config_file
-from gridsidecar.cli.screen import say
+from gridsidecar.cli.screen import json_text, say, speaks_unicode
+from gridsidecar.language import said
 
 app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True)
 
@@ -18,25 +19,36 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML
 
 @app.command("validate")
 def validate(config: ConfigFile = None) -> None:
-    """Check the file and the variables; every fault is one line on stderr, and the exit code is 78."""
+    """Check the file and the variables, as `run` does. Every fault is a line on stderr, and the exit code is 78; what
+    works, but hardly as it is meant, and a command that is not on this machine are told, and the exit code is 0."""
     from gridsidecar.config.load import load
+    from gridsidecar.handler.commands import unstartable
 
     file = config_file(config)
-    load(
+    settings = load(
         file,
         environ=os.environ,
         warn=lambda name, advice: say(f"{name} has no effect: {advice}"),
         doubt=lambda key, hint: say(f"{key} is unusual: {hint}"),
     )
-    typer.echo(f"{file or 'the environment'} is valid", err=True)
+    for key, problem in unstartable(settings, os.environ):
+        say(f"{key} cannot be started here: {problem}")
+    say(f"{file or 'the environment'} is valid")
 
 
 @app.command("print")
-def print_settings(config: ConfigFile = None, as_json: AsJson = False) -> None:
+def print_settings(
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    origins: Annotated[bool, typer.Option("--origins", help="Say of each value where it comes from.")] = False,
+) -> None:
     """Print the settings in force: file, environment and .env put together; secrets are hidden."""
     from gridsidecar.config.load import load
     from gridsidecar.config.show import masked
 
+    if origins:
+        _print_origins(config_file(config), as_json)
+        return
     _print(masked(load(config_file(config), environ=os.environ)), as_json)
 
 
@@ -56,10 +68,30 @@ def print_reference() -> None:
     typer.echo(reference(), nl=False)
 
 
+def _print_origins(file: str | None, as_json: bool) -> None:
+    from gridsidecar.cli.listing import aligned
+    from gridsidecar.cli.screen import clean
+    from gridsidecar.config.layers import Layers
+    from gridsidecar.config.load import load
+    from gridsidecar.config.show import with_origins
+
+    seen: list[Layers] = []
+    settings = load(file, environ=os.environ, origins=seen.append)
+    found = list(with_origins(settings, seen[0]))
+    if as_json:
+        print(json_text({key: {"value": value, "origin": origin} for key, value, origin in found}, indent=2))
+        return
+    rows = [
+        (f"{clean(key)}: {json_text(value)}", f"# {clean(origin or said('default'))}") for key, value, origin in found
+    ]
+    print("\n".join(aligned(rows)))
+
+
 def _print(value: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        print(json_text(value, indent=2))
         return
     import yaml
 
-    typer.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000), nl=False)
+    readable = speaks_unicode(sys.stdout)
+    print(yaml.safe_dump(value, sort_keys=False, allow_unicode=readable, width=1000), end="")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.cli.queue import Queue, Url, Yes
-from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.queue import Queue, Yes
+from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.errors import EX_FAILED, EX_OK, ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -35,10 +35,11 @@ def list_letters(
     as_json: AsJson = False,
     config: ConfigFile = None,
     url: Url = None,
+    url_file: UrlFile = None,
     queue: Queue = None,
 ) -> None:
     """List the dead letters, oldest first: id, time, size, what their tasks are now, and why they are here."""
-    settings, has_store = _settings_of_list(config, url, queue)
+    settings, has_store = _settings_of_list(config, url_flag(url, url_file), queue)
     asyncio.run(_list(settings, has_store, limit, as_json))
 
 
@@ -48,10 +49,11 @@ def show(
     as_json: AsJson = False,
     config: ConfigFile = None,
     url: Url = None,
+    url_file: UrlFile = None,
     queue: Queue = None,
 ) -> None:
     """Show one letter whole: reason, properties, headers, body. Exit code 1 when there is none of that id."""
-    settings = _settings(config, url, queue, "broker")
+    settings = _settings(config, url_flag(url, url_file), queue, "broker")
     raise typer.Exit(asyncio.run(_show(settings.broker, id_, as_json)))
 
 
@@ -62,6 +64,7 @@ def replay(
     as_json: AsJson = False,
     config: ConfigFile = None,
     url: Url = None,
+    url_file: UrlFile = None,
     queue: Queue = None,
 ) -> None:
     """Put letters back on the work queue, as their producers sent them, and print their ids.
@@ -72,7 +75,7 @@ def replay(
     from gridsidecar.cli.replaying import replay_letters
 
     _some(ids, everything)
-    settings = _settings(config, url, queue, "broker", "store")
+    settings = _settings(config, url_flag(url, url_file), queue, "broker", "store")
     raise typer.Exit(asyncio.run(replay_letters(settings, set(ids or ()), as_json)))
 
 
@@ -85,6 +88,7 @@ def drop(
     as_json: AsJson = False,
     config: ConfigFile = None,
     url: Url = None,
+    url_file: UrlFile = None,
     queue: Queue = None,
 ) -> None:
     """Remove letters for good and print their ids. Without ids it asks first, or needs --yes without a terminal."""
@@ -94,7 +98,7 @@ def drop(
         raise UsageError("--succeeded, ids and --all exclude each other")
     _some(ids, everything or succeeded)
     ask = not ids and must_ask(yes, f"dead drop {'--succeeded' if succeeded else '--all'}")
-    settings = _settings(config, url, queue, "broker", *(("store",) if succeeded else ()))
+    settings = _settings(config, url_flag(url, url_file), queue, "broker", *(("store",) if succeeded else ()))
     if ask and not _agreed(settings.broker, succeeded):
         raise typer.Exit(EX_FAILED)
     raise typer.Exit(asyncio.run(_drop(settings, set(ids or ()), succeeded, as_json)))
@@ -113,13 +117,13 @@ def _some(ids: list[str] | None, everything: bool) -> None:
         raise UsageError("give ids of letters, or --all" if not ids else "ids and --all exclude each other")
 
 
-def _settings(config: str | None, url: str | None, queue: str | None, *parts: Part) -> Settings:
+def _settings(config: str | None, url: object, queue: str | None, *parts: Part) -> Settings:
     from gridsidecar.cli.parts import load_parts
 
     return load_parts(config, *parts, flags={"broker.url": url, "broker.queue": queue})
 
 
-def _settings_of_list(config: str | None, url: str | None, queue: str | None) -> tuple[Settings, bool]:
+def _settings_of_list(config: str | None, url: object, queue: str | None) -> tuple[Settings, bool]:
     """And whether they name a store: letters can be listed without."""
     try:
         return _settings(config, url, queue, "broker", "store"), True

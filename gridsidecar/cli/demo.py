@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gridsidecar import signals
+from gridsidecar.cli.listing import print_listing
 from gridsidecar.cli.screen import console, interactive, json_text, say
 from gridsidecar.cli.task_words import STYLES, View, duration, error_line, status_of
 from gridsidecar.errors import EX_FAILED, EX_OK
+from gridsidecar.language import said
 
 if TYPE_CHECKING:
     from gridsidecar.cli.follow import Views
@@ -30,6 +32,7 @@ _COLUMNS = ("task", "handler", "status", "attempts", "time", "result or error")
 
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folder, and say where it is.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Show it on a page, and keep going until Ctrl-C.")] = False,
 ) -> None:
     """See it work: a queue, a sidecar and a handful of tasks in a temporary folder, with nothing to install.
 
@@ -41,9 +44,11 @@ def demo(
     with _folder(keep) as folder:
         node = find_node()
         planned = tasks(folder, node)
-        config = lay_out(folder, planned)
+        config = lay_out(folder, planned, listen=page)
         without = "" if node else "; Node is not installed, so its handler is left out"
         say(f"gridsidecar demo: {len(planned)} tasks, one sidecar, queue and state in one SQLite file{without}\n")
+        if page:
+            raise typer.Exit(_show_page(config, planned))
         with Sidecar(config) as sidecar:
             views = asyncio.run(_carry(config, planned, sidecar))
         if not interactive(sys.stderr):
@@ -66,6 +71,22 @@ def _folder(keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _show_page(config: Path, planned: Sequence[DemoTask]) -> int:
+    """Until Ctrl-C, which is how it ends well."""
+    from gridsidecar.cli.demo_page import keep_going
+    from gridsidecar.demo.sidecar import Sidecar
+
+    def tell(url: str) -> None:
+        say(f"The page is at {url}/ - open it in a browser. A task comes every other second; Ctrl-C ends it all.")
+
+    try:
+        with Sidecar(config) as sidecar:
+            asyncio.run(keep_going(config, planned, sidecar, tell))
+    except KeyboardInterrupt:
+        say("\nStopped.")
+    return EX_OK
+
+
 async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) -> Views:
     """Submit the tasks and follow them to their ends."""
     from gridsidecar.broker import make_broker
@@ -75,6 +96,7 @@ async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) ->
     from gridsidecar.config.load import load
     from gridsidecar.demo.plan import message
     from gridsidecar.store import make_store
+    from gridsidecar.submitting import Submitter
     from gridsidecar.telemetry import Readiness
 
     settings = load(str(config), environ={}, dotenv=None)
@@ -82,7 +104,8 @@ async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) ->
     try:
         await store.open(migrate=True)
         await broker.open()
-        outbox = Outbox(broker, settings.broker.max_message_bytes, lambda task_id: None)
+        submitter = Submitter(broker, store.beforehand, settings)
+        outbox = Outbox(submitter, settings.broker.max_message_bytes, lambda task_id: None)
         for task in planned:
             await outbox.send_one(message(task))
         with make_display({task.name: f"{task.name:<10}  {task.handler}" for task in planned}) as display:
@@ -138,10 +161,7 @@ def _print_table(planned: Sequence[DemoTask], views: Views) -> None:
     if interactive(sys.stdout):
         _print_rich(rows)
         return
-    widths = [max(len(row[column]) for row in [_COLUMNS, *rows]) for column in range(len(_COLUMNS) - 1)]
-    for *cells, last in [_COLUMNS, *rows]:
-        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-        print(f"{line}  {last}".rstrip())
+    print_listing(_COLUMNS, rows)
     sys.stdout.flush()
 
 
@@ -152,8 +172,8 @@ def _print_rich(rows: list[tuple[str, ...]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
     for name in _COLUMNS[:-1]:
-        table.add_column(name, no_wrap=True, justify="right" if name in ("attempts", "time") else "left")
-    table.add_column(_COLUMNS[-1], overflow="fold")
+        table.add_column(said(name), no_wrap=True, justify="right" if name in ("attempts", "time") else "left")
+    table.add_column(said(_COLUMNS[-1]), overflow="fold")
     for name, handler, status, *rest in rows:
         table.add_row(Text(name), Text(handler), Text(status, style=STYLES[status]), *(Text(cell) for cell in rest))
     console(sys.stdout).print(table)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gridsidecar import __version__
 from gridsidecar.cli.screen import clean, console, interactive, json_text
+from gridsidecar.language import said
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -25,9 +26,9 @@ def print_report(report: Report) -> None:
     else:
         width = max((len(each.id) for each in report.checked), default=0) + 2
         for each in report.checked:
-            print(f"{each.finding.state:<{STATE}}{each.id:<{width}}{clean(each.finding.found)}")
+            print(f"{each.finding.state:<{STATE}}{each.id:<{width}}{clean(said(each.finding.found))}")
             if each.finding.advice:
-                print(f"{'':<{STATE + width}}-> {clean(each.finding.advice)}")
+                print(f"{'':<{STATE + width}}-> {clean(said(each.finding.advice))}")
     print(("\n" if interactive(sys.stdout) else "") + _sum(report), flush=True)
 
 
@@ -71,9 +72,9 @@ def _cells(each: Checked) -> tuple[Text, Text, Text]:
     from rich.text import Text
 
     finding = each.finding
-    told = Text(clean(finding.found))
+    told = Text(clean(said(finding.found)))
     if finding.advice:
-        told.append(f"\n→ {clean(finding.advice)}", style="cyan")
+        told.append(f"\n→ {clean(said(finding.advice))}", style="cyan")
     return Text(f"  {finding.state}", style=STYLES[finding.state]), Text(_tail(each)), told
 
 
@@ -83,4 +84,4 @@ def _tail(each: Checked) -> str:
 
 def _sum(report: Report) -> str:
     counts = [(sum(each.finding.state == state for each in report.checked), state) for state in STYLES]
-    return ", ".join(f"{count} {state}" for count, state in counts if count) or "nothing was checked"
+    return ", ".join(f"{count} {state}" for count, state in counts if count) or said("nothing was checked")

@@ -10,7 +10,7 @@ import typer
 
 from gridsidecar import signals
 from gridsidecar.cli.run import ConfigFile, command_flag
-from gridsidecar.cli.screen import json_text, say
+from gridsidecar.cli.screen import json_text, repeat, say
 from gridsidecar.cli.task_words import duration
 from gridsidecar.errors import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_OK, EX_RETRY, UsageError
 
@@ -65,10 +65,16 @@ def execute(
         made = make_task(fields, settings.broker.max_message_bytes)
     except BadTask as bad:
         raise UsageError(str(bad)) from None
-    name = "default" if command or made.task_type not in settings.handlers else made.task_type
-    if name not in settings.handlers:
-        raise UsageError(f"no handler for task type {made.task_type!r}; there are {', '.join(settings.handlers)}")
+    name = handler_name(settings, "default" if command else made.task_type)
     raise typer.Exit(asyncio.run(_Run(settings, name, made, attempt, as_json).run()))
+
+
+def handler_name(settings: Settings, task_type: str) -> str:
+    """Which of the configured handlers takes tasks of this type. UsageError where none does."""
+    name = task_type if task_type in settings.handlers else "default"
+    if name not in settings.handlers:
+        raise UsageError(f"no handler for task type {task_type!r}; there are {', '.join(settings.handlers)}")
+    return name
 
 
 def task_fields(task_id: str, task: str | None, task_type: str | None, data: str | None) -> dict[str, Any]:
@@ -189,12 +195,13 @@ class _Run:
 
 
 def _tell_line(line: bytes) -> None:
-    say("  " + line.decode("utf-8", "replace").rstrip("\r").expandtabs())
+    repeat("  " + line.decode("utf-8", "replace").rstrip("\r").expandtabs())
 
 
 def _tell_progress(progress: Progress) -> None:
     figure = "" if progress.percent is None else f"{progress.percent:3.0f} %"
-    say("  ".join(part for part in (figure, progress.message) if part))
+    if told := "  ".join(part for part in (figure, progress.message) if part):  # a checkpoint says neither
+        repeat(told)
 
 
 def _summary(ended: Ended, transition: Transition) -> dict[str, Any]:

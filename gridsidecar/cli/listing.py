@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gridsidecar.cli.screen import console, interactive
+from gridsidecar.cli.screen import columns as wide
+from gridsidecar.cli.screen import console, interactive, padded, told
+from gridsidecar.language import said
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,28 +22,30 @@ _COLOURED = ("status", "state")
 def print_listing(columns: Sequence[str], rows: Rows, styles: Mapping[str, str] | None = None) -> None:
     """One line a row under the names of the columns. On a terminal the last column is cut to the room that is left, and
     a status or state has its style."""
+    rows = [[told(cell) for cell in row] for row in rows]
     if interactive(sys.stdout):
         out = console(sys.stdout)
         out.print(_table(columns, rows, styles or {}, out.width))
     else:
-        print("\n".join(aligned([columns, *rows])))
+        print("\n".join(aligned([[said(column) for column in columns], *rows])))
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:
     """A label and its text on each line."""
+    named = [(said(label), told(text)) for label, text in facts]
     if interactive(sys.stdout):
-        _print_grid(facts)
+        _print_grid(named)
         return
-    width = max(len(label) for label, _ in facts)
-    for label, text in facts:
-        print(f"{label:<{width}}  {text}".rstrip())
+    width = max(wide(label) for label, _ in named)
+    for label, text in named:
+        print(f"{padded(label, width)}  {text}".rstrip())
 
 
 def aligned(rows: Rows) -> Iterator[str]:
     """A line for each row, its cells under one another."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(wide(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        cells = (padded(cell, width) for cell, width in zip(row, widths, strict=True))
         yield (" " * GAP).join(cells).rstrip()
 
 
@@ -52,8 +56,9 @@ def _table(columns: Sequence[str], rows: Rows, styles: Mapping[str, str], width:
 
     from gridsidecar.cli.bars import fitted
 
-    table = Table(*columns, box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
-    taken = [max(map(cell_len, cells)) + GAP for cells in zip(columns, *rows, strict=True)]
+    named = [said(column) for column in columns]
+    table = Table(*named, box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+    taken = [max(map(cell_len, cells)) + GAP for cells in zip(named, *rows, strict=True)]
     rest = max(NARROWEST_REST, width - sum(taken[:-1]))
     for *cells, last in rows:
         coloured = [

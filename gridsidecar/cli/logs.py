@@ -10,6 +10,7 @@ import typer
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, clean_text, json_text, say
 from gridsidecar.errors import EX_FAILED, EX_OK
+from gridsidecar.language import said as translated
 
 if TYPE_CHECKING:
     from gridsidecar.cli.task_words import View
@@ -118,7 +119,7 @@ def _print(said: Said) -> None:
 
 
 def left_out(count: int) -> str:
-    return f"[... {count:,} bytes left out ...]"
+    return translated(f"[... {count:,} bytes left out ...]")
 
 
 def state_of(said: Said, *, shown: bool = False) -> str:

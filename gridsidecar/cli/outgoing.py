@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gridsidecar.cli.screen import say
+from msgspec.structs import replace
+
+from gridsidecar.cli.screen import clean, say
 from gridsidecar.cli.task_sources import Item, items
-from gridsidecar.errors import GridSidecarError, UsageError
+from gridsidecar.errors import BrokerUnavailable, GridSidecarError, UsageError
+from gridsidecar.submitting import Owed
 from gridsidecar.task import Task
+from gridsidecar.wire.body import compressed
 from gridsidecar.wire.fields import shown
 from gridsidecar.wire.new_task import BadTask, make_task
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
@@ -17,7 +21,7 @@ from gridsidecar.wire.strict_json import JsonRefused, parse_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gridsidecar.broker import Broker
+    from gridsidecar.submitting import Submitter
 
 AT_A_TIME = 64  # messages that wait for their confirmation
 
@@ -40,10 +44,13 @@ def read_fields(item: Item, defaults: Mapping[str, Any], wrap: bool) -> dict[str
 class Outbox:
     """Sends tasks, a window of them at a time, and tells of each as it is confirmed."""
 
-    def __init__(self, broker: Broker, max_bytes: int, confirmed: Callable[[str], None]) -> None:
-        self._broker = broker
+    def __init__(
+        self, submitter: Submitter, max_bytes: int, confirmed: Callable[[str], None], *, compress: bool = False
+    ) -> None:
+        self._submitter = submitter
         self._max_bytes = max_bytes
         self._confirmed = confirmed
+        self._compress = compress
         self._window = asyncio.Semaphore(AT_A_TIME)
         self._under_way: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
@@ -78,7 +85,7 @@ class Outbox:
         await asyncio.gather(*self._under_way)
         if self._failure is not None:
             if self.ids and isinstance(self._failure, GridSidecarError):
-                say(f"{len(self.ids)} tasks were confirmed before this; what follows them was not sent")
+                say(f"{len(self.ids)} tasks were sent before this; what follows them was not sent")
             raise self._failure
 
     async def _send(self, task: Task) -> None:
@@ -87,12 +94,19 @@ class Outbox:
         self._under_way.add(sending)
         sending.add_done_callback(self._under_way.discard)
 
+    def _note(self, task_id: str) -> None:
+        self.ids.append(task_id)
+        self._confirmed(task_id)
+
     async def _publish(self, task: Task) -> None:
         try:
             if self._failure is None:
-                await self._broker.publish(task.message)
-                self.ids.append(task.task_id)
-                self._confirmed(task.task_id)
+                if self._compress:
+                    task = replace(task, message=compressed(task.message))
+                done = await self._submitter.send(task, self._note)
+                if isinstance(done, Owed):
+                    say(f"{clean(task.task_id)} is stored, and a worker sends it: the broker did not confirm it")
+                    self._failure = self._failure or BrokerUnavailable(done.why)
         except (GridSidecarError, OSError) as error:  # OSError: whoever reads the ids is gone
             self._failure = self._failure or error
         finally:

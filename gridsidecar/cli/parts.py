@@ -22,23 +22,27 @@ Part = Literal["broker", "store", "handlers"]
 NO_HANDLER = "(none)"  # the handler of a configuration that a command does not ask for any
 
 # Never opened or started: they stand where a command asks for nothing.
+_NOT_USED = "sqlite:///not-used.db"
 _STAND_INS: dict[Part, tuple[str, object]] = {
-    "broker": ("broker.url", "sqlite:///not-used.db"),
-    "store": ("store.url", "sqlite:///not-used.db"),
+    "broker": ("broker.url", _NOT_USED),
+    "store": ("store.url", _NOT_USED),
     "handlers": (f"handlers.{NO_HANDLER}.command", ["true"]),
 }
 
 
 def load_parts(config: str | None, *needed: Part, flags: dict[str, object] | None = None) -> Settings:
     """Settings of which only the `needed` parts mean anything: a producer knows no handlers, `exec` no servers."""
-    from gridsidecar import telemetry
+    from gridsidecar import language, telemetry
     from gridsidecar.config.load import load
 
-    telemetry.configure("WARNING", "console")
+    telemetry.configure("WARNING", "console", language=language.spoken)  # what it has to say is for whoever typed it
     stand_ins = dict(pair for part, pair in _STAND_INS.items() if part not in needed)
-    settings = load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ)
-    telemetry.configure("WARNING", "console", language=settings.log.language)
-    return settings
+    return load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ)
+
+
+def has_store(settings: Settings) -> bool:
+    """Whether the configuration names one."""
+    return settings.store.url != _NOT_USED
 
 
 def is_handled(settings: Settings, task_type: str) -> bool:
@@ -106,6 +110,6 @@ def unknown_tasks(ids: list[str], settings: Settings) -> int:
 
 def place_of(url: str) -> str:
     """A store or broker as people know it, without its password."""
-    from gridsidecar.config.secrets import masked_text
+    from gridsidecar.config.secrets import masked_url
 
-    return masked_text(url)
+    return masked_url(url)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.errors import EX_FAILED
 
 if TYPE_CHECKING:
     from gridsidecar.broker import QueueInfo
     from gridsidecar.config.settings import BrokerSettings
 
-Url = Annotated[str | None, typer.Option("-u", "--url", help="broker.url")]
 Queue = Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 
@@ -30,6 +29,7 @@ Exit codes: 0, 1 there is no such queue or the answer was no, 64 usage, 69 the b
 def queue_info(
     config: ConfigFile = None,
     url: Url = None,
+    url_file: UrlFile = None,
     queue: Queue = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; null is what the broker cannot tell.")] = False,
 ) -> None:
@@ -37,7 +37,7 @@ def queue_info(
     from gridsidecar.cli.screen import json_text
     from gridsidecar.shapes import queue_object
 
-    settings = _settings(config, url, queue)
+    settings = _settings(config, url_flag(url, url_file), queue)
     info = asyncio.run(_info(settings))
     if as_json:
         print(json_text(queue_object(info, settings)))
@@ -51,6 +51,7 @@ def queue_info(
 def purge_queue(
     config: ConfigFile = None,
     url: Url = None,
+    url_file: UrlFile = None,
     queue: Queue = None,
     yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -63,7 +64,7 @@ def purge_queue(
     from gridsidecar.cli.screen import agreed, json_text, must_ask, say
 
     ask = must_ask(yes, "purge-queue")
-    settings = _settings(config, url, queue)
+    settings = _settings(config, url_flag(url, url_file), queue)
     info = asyncio.run(_info(settings))
     if not info.exists:
         _say_missing(settings)
@@ -102,7 +103,7 @@ async def _purge(settings: BrokerSettings) -> int:
         return await broker.purge()
 
 
-def _settings(config: str | None, url: str | None, queue: str | None) -> BrokerSettings:
+def _settings(config: str | None, url: object, queue: str | None) -> BrokerSettings:
     from gridsidecar.cli.parts import load_parts
 
     return load_parts(config, "broker", flags={"broker.url": url, "broker.queue": queue}).broker
@@ -111,7 +112,7 @@ def _settings(config: str | None, url: str | None, queue: str | None) -> BrokerS
 def _place(settings: BrokerSettings) -> str:
     from gridsidecar.cli.parts import place_of
 
-    return place_of(settings.url)
+    return ", ".join(map(place_of, settings.urls))
 
 
 def _say_missing(settings: BrokerSettings) -> None:

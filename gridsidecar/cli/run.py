@@ -21,6 +21,17 @@ ConfigFile = Annotated[
     str | None, typer.Option("-c", "--config", help="The configuration file; config.yaml where there is one.")
 ]
 
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "-u", "--url", help="broker.url. Every user of this machine can read its password (ps): better --url-file."
+    ),
+]
+UrlFile = Annotated[
+    str | None,
+    typer.Option(help="The file that holds broker.url, read again at a reconnect; or set GRID_ASYNC_TASK_AMQP_URL."),
+]
+
 EPILOG = """
 Examples:
 
@@ -52,6 +63,15 @@ def command_flag(command: list[str] | None, config: str | None) -> dict[str, obj
     return {"handlers.default": {"command": command}} if config is None else {"handlers.default.command": command}
 
 
+def url_flag(url: str | None, url_file: str | None) -> object:
+    """What the two flags say of broker.url."""
+    from gridsidecar.config.secret_files import InFile
+
+    if url is not None and url_file is not None:
+        raise UsageError("--url and --url-file exclude each other")
+    return url if url_file is None else InFile(url_file)
+
+
 def run(
     command: Annotated[
         list[str] | None, typer.Argument(help="The default handler: -- CMD ARGS...", metavar="-- CMD")
@@ -65,7 +85,8 @@ def run(
     no_wait_tasks: Annotated[
         bool, typer.Option("--no-wait-tasks", help="A burst ends without waiting for running tasks.")
     ] = False,
-    url: Annotated[str | None, typer.Option("-u", "--url", help="broker.url")] = None,
+    url: Url = None,
+    url_file: UrlFile = None,
     queue: Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")] = None,
     concurrency: Annotated[int | None, typer.Option("-p", "--concurrency", help="Tasks at a time.")] = None,
     processes: Annotated[str | None, typer.Option(help="worker.processes: a number, or auto.")] = None,
@@ -80,7 +101,7 @@ def run(
 
     failpoints.refuse(os.environ)
     overrides: dict[str, object] = {
-        "broker.url": url,
+        "broker.url": url_flag(url, url_file),
         "broker.queue": queue,
         "worker.concurrency": concurrency,
         "worker.processes": int(processes) if processes and processes.isdecimal() else processes,
@@ -132,6 +153,7 @@ def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
     from gridsidecar import telemetry
     from gridsidecar.clock import SystemClock
     from gridsidecar.config.load import load
+    from gridsidecar.handler.commands import unstartable
     from gridsidecar.telemetry.file import LogFile
 
     telemetry.free_stderr()
@@ -152,4 +174,6 @@ def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
         telemetry.warning("a variable has no effect", variable=name, hint=advice)
     for key, hint in doubtful:
         telemetry.warning("a setting is unusual", key=key, hint=hint)
+    for key, problem in unstartable(settings, os.environ):
+        telemetry.warning("a command cannot be started here", key=key, reason=problem)
     return settings

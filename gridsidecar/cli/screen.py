@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
+from unicodedata import east_asian_width
 
 from gridsidecar.errors import UsageError
+from gridsidecar.language import said
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_BEYOND_ASCII = re.compile(r"[^\x20-\x7e\n]")
 
 
 def interactive(stream: TextIO) -> bool:
@@ -29,7 +27,12 @@ def console(stream: TextIO) -> Console:
 
 
 def say(text: str) -> None:
-    """Words for people, on stderr; they may contain texts of tasks."""
+    """Words of ours for people, on stderr, in their language; they may contain texts of tasks."""
+    repeat(said(text))
+
+
+def repeat(text: str) -> None:
+    """What others said, on stderr."""
     print("\n".join(clean(line) for line in text.split("\n")), file=sys.stderr, flush=True)
 
 
@@ -44,7 +47,7 @@ def agreed(question: str) -> bool:
     """The person's answer; no is the default."""
     import typer
 
-    return typer.confirm(clean(question), err=True)
+    return typer.confirm(clean(said(question)), err=True)
 
 
 def clean(text: str) -> str:
@@ -71,11 +74,27 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 3)] + "..."
 
 
-def json_text(value: Any) -> str:
-    """JSON on one line for stdout: readable in any language, but nothing in it steers a terminal."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if text.isprintable() else _BEYOND_ASCII.sub(_escaped, text)
+def told(text: str) -> str:
+    """A cell or the text of a fact; a single word is a name, or what somebody else wrote."""
+    return said(text) if " " in text else text
 
 
-def _escaped(match: re.Match[str]) -> str:
-    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
+def padded(text: str, width: int) -> str:
+    """With spaces up to `width` columns of a terminal; a Chinese character takes two."""
+    return text + " " * (width - columns(text))
+
+
+def columns(text: str) -> int:
+    return len(text) if text.isascii() else sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def speaks_unicode(stream: TextIO) -> bool:
+    return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON for stdout: readable in any language, but nothing in it steers a terminal. What a stdout without Unicode
+    made of a character would be no JSON."""
+    from gridsidecar.telemetry.lines import json_text
+
+    return json_text(value, ascii_only=not speaks_unicode(sys.stdout), indent=indent)

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gridsidecar import signals
-from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.errors import EX_OK, GridSidecarError, UsageError
 
 EPILOG = """
@@ -24,7 +24,8 @@ Exit codes: 0 told to leave, 64 usage, 78 configuration, or the address cannot b
 def serve(
     config: ConfigFile = None,
     listen: Annotated[str | None, typer.Option(help="http.listen: host:port, or :port for every address.")] = None,
-    url: Annotated[str | None, typer.Option("-u", "--url", help="broker.url")] = None,
+    url: Url = None,
+    url_file: UrlFile = None,
     queue: Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")] = None,
 ) -> None:
     """Answer the HTTP API without taking any task: beside a fleet of workers, also one that is scaled to zero.
@@ -35,7 +36,7 @@ def serve(
     from gridsidecar import telemetry
     from gridsidecar.cli.parts import load_parts
 
-    flags: dict[str, object] = {"http.listen": listen, "broker.url": url, "broker.queue": queue}
+    flags: dict[str, object] = {"http.listen": listen, "broker.url": url_flag(url, url_file), "broker.queue": queue}
     settings = load_parts(config, "broker", "store", flags=flags)
     if settings.http.listen is None:
         raise UsageError("nothing says where to listen: set http.listen, or give --listen 127.0.0.1:8080")

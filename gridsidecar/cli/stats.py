@@ -12,6 +12,7 @@ import typer
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, console, interactive, json_text
 from gridsidecar.cli.since import Since, moment
+from gridsidecar.language import said
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,6 +28,9 @@ Figures = dict[str, Any]
 
 def stats(
     since: Since = None,
+    queue: Annotated[
+        str | None, typer.Option("-q", "--queue", help="Only tasks, workers and pauses of this queue; else of all.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, times in UTC.")] = False,
     config: ConfigFile = None,
 ) -> None:
@@ -35,19 +39,19 @@ def stats(
     from gridsidecar.clock import SystemClock
 
     start = moment(since, SystemClock().now())
-    figures = asyncio.run(_read(load_parts(config, "store"), start))
+    figures = asyncio.run(_read(load_parts(config, "store"), start, queue))
     if as_json:
         print(json_text({"since": start and start.isoformat(timespec="seconds").replace("+00:00", "Z"), **figures}))
     else:
         _print(figures)
 
 
-async def _read(settings: Settings, since: datetime | None) -> Figures:
+async def _read(settings: Settings, since: datetime | None, queue: str | None) -> Figures:
     from gridsidecar.cli.parts import existing_store
     from gridsidecar.figures import NONE, read_figures
 
     async with existing_store(settings) as store:
-        return NONE if store is None else await read_figures(store, since)
+        return NONE if store is None else await read_figures(store, since, queue)
 
 
 # -- for people -------------------------------------------------------------------------------------------------------
@@ -64,24 +68,25 @@ def _print(figures: Figures) -> None:
         rows = [(status, _number(count, status in figures["at_least"])) for status, count in statuses.items()]
         print_listing(("status", "tasks"), rows, STYLES)
     else:
-        print("no tasks")
+        print(said("no tasks"))
     if types := _types(figures["tasks"], {one["task_type"] for one in figures["pauses"] if not one["ended"]}):
         print()
         print_listing(("type", "status", "tasks", "mean time", ""), types, STYLES)
     print()
     callbacks, letters = figures["callbacks"], figures["letters"]
-    print("callbacks  " + ", ".join(f"{callbacks[word]} {word}" for word in ("owed", "dead", "delivered")))
+    print(said("callbacks  " + ", ".join(f"{callbacks[word]} {word}" for word in ("owed", "dead", "delivered"))))
     if any(letters.values()):
-        print(
+        told = (
             f"letters    of tasks that failed for good: {letters['owed']} still to be sent to the dead-letter queue, "
             f"{letters['dead']} that it does not take, {letters['delivered']} sent"
         )
+        print(said(told))
     alive = [worker for worker in figures["workers"] if worker["alive"]]
-    print(f"workers    {len(alive)} alive")
+    print(said(f"workers    {len(alive)} alive"))
     for line in _workers(alive):
         print(f"  {line}")
     if figures["pauses"]:
-        print("paused")
+        print(said("paused"))
     for line in _pauses(figures["pauses"]):
         print(f"  {line}")
 
@@ -93,10 +98,10 @@ def _pauses(pauses: list[dict[str, Any]]) -> Iterator[str]:
     rows = [
         (
             clean(one["task_type"]),
-            f"queue {clean(one['queue'])}",
-            f"{one['parked']:,} parked",
-            f"since {local_time(one['since_at'])}",
-            _until(one),
+            said(f"queue {clean(one['queue'])}"),
+            said(f"{one['parked']:,} parked"),
+            said(f"since {local_time(one['since_at'])}"),
+            said(_until(one)),
             clean(one["reason"] or ""),
         )
         for one in pauses
@@ -122,7 +127,7 @@ def _types(tasks: list[dict[str, Any]], paused: Set[str]) -> list[tuple[str, ...
             entry["status"],
             _number(entry["count"], entry["at_least"]),
             "" if entry["seconds"] is None or entry["status"] == "cancelled" else duration(entry["seconds"]),
-            "paused" if entry["task_type"] in paused and entry["status"] in ("pending", "retrying") else "",
+            said("paused") if entry["task_type"] in paused and entry["status"] in ("pending", "retrying") else "",
         )
         for entry in tasks
     ]
@@ -135,9 +140,9 @@ def _workers(alive: list[dict[str, Any]]) -> Iterator[str]:
     rows = [
         (
             clean(one["name"]),
-            f"queue {clean(one['queue'])}",
-            f"{one['running']} running",
-            f"since {local_time(one['started_at'])}",
+            said(f"queue {clean(one['queue'])}"),
+            said(f"{one['running']} running"),
+            said(f"since {local_time(one['started_at'])}"),
         )
         for one in alive
     ]

@@ -13,6 +13,7 @@ from gridsidecar.cli.screen import agreed, clean, console, counted, interactive,
 from gridsidecar.cli.steer import Wish
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import EX_FAILED, EX_OK, AccessRefused, BrokerUnavailable, GridSidecarError
+from gridsidecar.language import said
 from gridsidecar.operations import RULES, Driver, possible
 from gridsidecar.steering import Steered
 from gridsidecar.store import Filter, Kind, NotDriven, OpenStore, make_store
@@ -78,9 +79,9 @@ class Report:
 
     def _line(self, task_id: str, outcome: Steered) -> str:
         if self._as_json:
-            said = {"task_id": task_id, "outcome": outcome.value, "done": outcome.done}
-            return json_text(said | {"dry_run": True} if self._dry_run else said)
-        return f"{clean(task_id)}  {words_of(outcome)}"
+            told = {"task_id": task_id, "outcome": outcome.value, "done": outcome.done}
+            return json_text(told | {"dry_run": True} if self._dry_run else told)
+        return f"{clean(task_id)}  {said(words_of(outcome))}"
 
     def bar(self, total: int) -> AbstractContextManager[Any]:
         """A bar on a terminal, as long as this lasts."""

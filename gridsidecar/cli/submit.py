@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec import Struct
 
-from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
-    from gridsidecar.cli.parts import Part
     from gridsidecar.cli.task_words import View
     from gridsidecar.config.settings import Settings
+    from gridsidecar.store import Beforehand
 
 EPILOG = """
 Examples:
@@ -38,6 +40,7 @@ Source = Annotated[
         metavar="FILE",
     ),
 ]
+WITHOUT_ROWS = "sent without rows in the table, which a worker writes when it takes a task up"
 DATA_HELP = "The task's data: JSON, @FILE, or - for stdin."
 
 
@@ -53,11 +56,13 @@ def submit(
     timeout: Annotated[float | None, typer.Option(help="Seconds that one attempt may take.")] = None,
     defer_by: Annotated[float | None, typer.Option(help="Start in so many seconds.")] = None,
     defer_until: Annotated[str | None, typer.Option(help="Start at this time, ISO 8601; overrules --defer-by.")] = None,
+    compress: Annotated[bool, typer.Option("--compress", help="Send bodies as gzip where that is smaller.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the tasks until all have ended.")] = False,
     wait_timeout: Annotated[float | None, typer.Option(help="Stop waiting after so many seconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a task.")] = False,
     config: ConfigFile = None,
-    url: Annotated[str | None, typer.Option("-u", "--url", help="broker.url")] = None,
+    url: Url = None,
+    url_file: UrlFile = None,
     queue: Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")] = None,
 ) -> None:
     """Put tasks on the queue and print their ids, one a line, each as soon as the broker has confirmed it.
@@ -73,17 +78,22 @@ def submit(
     }
     fields |= {"timeout": timeout, "defer_by": defer_by, "defer_until": defer_until}
     given = {name: value for name, value in fields.items() if value is not None}
-    order = _order(_one_source(source, file), given, data, wrap)
+    order = _order(_one_source(source, file), given, data, wrap, compress)
     waiting = _waiting(wait, wait_timeout, as_json)
-    settings = _settings(config, wait, {"broker.url": url, "broker.queue": queue})
+    settings = _settings(config, wait, {"broker.url": url_flag(url, url_file), "broker.queue": queue})
     raise typer.Exit(asyncio.run(_submit(settings, order, waiting)))
 
 
 def _settings(config: str | None, wait: bool, flags: dict[str, object]) -> Settings:
     from gridsidecar.cli.parts import load_parts
+    from gridsidecar.errors import ConfigError
 
-    needed: list[Part] = ["broker", "store"] if wait else ["broker"]
-    return load_parts(config, *needed, flags=flags)
+    try:
+        return load_parts(config, "broker", "store", flags=flags)
+    except ConfigError:
+        if wait:
+            raise
+        return load_parts(config, "broker", flags=flags)  # a producer needs no store; what else is wrong is said here
 
 
 class Order(Struct, frozen=True):
@@ -92,6 +102,7 @@ class Order(Struct, frozen=True):
     fields: dict[str, Any]
     source: str | None = None
     wrap: bool = False
+    compress: bool = False
 
 
 class Waiting(Struct, frozen=True):
@@ -116,17 +127,17 @@ def _one_source(source: str | None, file: str | None) -> str | None:
     return source if file is None else file
 
 
-def _order(source: str | None, fields: dict[str, Any], data: str | None, wrap: bool) -> Order:
+def _order(source: str | None, fields: dict[str, Any], data: str | None, wrap: bool, compress: bool) -> Order:
     if source is None:
         if wrap:
             raise UsageError("--wrap needs a FILE, or - for stdin")
         if data is None and not fields:
             raise UsageError("nothing to submit: give --type, --data or --id, a FILE, or - for JSON lines on stdin")
-        return Order(fields if data is None else {**fields, "data": read_data(data)})
+        return Order(fields if data is None else {**fields, "data": read_data(data)}, compress=compress)
     for name, given in (("--id", "task_id" in fields), ("--data", data is not None)):
         if given:
             raise UsageError(f"{name} is for one task; with a FILE or stdin each line says its own")
-    return Order(fields, source, wrap)
+    return Order(fields, source, wrap, compress)
 
 
 def read_data(text: str) -> Any:
@@ -176,7 +187,8 @@ async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[lis
     """The ids of what was sent, and the number of items that were not."""
     from gridsidecar.broker import make_broker
     from gridsidecar.cli.outgoing import Outbox
-    from gridsidecar.cli.screen import json_text
+    from gridsidecar.cli.screen import json_text, say
+    from gridsidecar.submitting import Submitter
     from gridsidecar.telemetry import Readiness
 
     def confirmed(task_id: str) -> None:
@@ -188,14 +200,44 @@ async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[lis
     broker = make_broker(settings.broker, Readiness())
     try:
         await broker.open()
-        outbox = Outbox(broker, settings.broker.max_message_bytes, confirmed)
-        if order.source is None:
-            await outbox.send_one(order.fields)
-        else:
-            await outbox.send_all(order.source, order.fields, order.wrap)
+        async with _rows(settings) as rows:
+            submitter = Submitter(broker, rows, settings)
+            outbox = Outbox(submitter, settings.broker.max_message_bytes, confirmed, compress=order.compress)
+            if order.source is None:
+                await outbox.send_one(order.fields)
+            else:
+                await outbox.send_all(order.source, order.fields, order.wrap)
+            if submitter.without_rows is not None:
+                say(f"{WITHOUT_ROWS}: {submitter.without_rows}")
         return outbox.ids, outbox.bad
     finally:
         await broker.close()
+
+
+@asynccontextmanager
+async def _rows(settings: Settings) -> AsyncIterator[Beforehand | None]:
+    """Where rows can be written before their messages are sent; None: nowhere. A producer needs no store."""
+    from gridsidecar.cli.parts import has_store, open_to_wait
+    from gridsidecar.cli.screen import say
+    from gridsidecar.errors import GridSidecarError
+    from gridsidecar.store import make_store
+
+    if not has_store(settings):
+        yield None
+        return
+    store = None
+    try:
+        try:
+            store = make_store(settings.store, settings.broker.queue)
+            await open_to_wait(store, settings)
+            rows: Beforehand | None = store.beforehand
+        except GridSidecarError as error:
+            say(f"{WITHOUT_ROWS}: {error}")
+            rows = None
+        yield rows
+    finally:
+        if store is not None:
+            await store.close()
 
 
 async def _wait(settings: Settings, ids: list[str], waiting: Waiting) -> int:

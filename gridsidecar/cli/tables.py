@@ -9,6 +9,7 @@ import typer
 
 from gridsidecar import __version__
 from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.screen import say
 
 
 def migrate(config: ConfigFile = None) -> None:
@@ -30,7 +31,7 @@ def migrate(config: ConfigFile = None) -> None:
         finally:
             await store.close()
 
-    typer.echo(asyncio.run(apply()), err=True)
+    say(asyncio.run(apply()))
 
 
 def _done(name: str, before: Mapping[str, bool], rows: str) -> str:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from gridsidecar.cli.callback_view import callback_words, called
 from gridsidecar.cli.listing import aligned
 from gridsidecar.cli.logs import last_line
-from gridsidecar.cli.screen import clean, console, cut, interactive, json_text
+from gridsidecar.cli.screen import clean, console, cut, interactive, json_text, padded, told
 from gridsidecar.cli.task_words import STYLES, View, due, duration, ended, error_line, percent, status_of, until
 from gridsidecar.cli.times import local_time, seconds_between
+from gridsidecar.language import said
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from gridsidecar.store import OpenStore
 
 RESULT_SHOWN = 400  # characters
+_OTHERS = ("type", "worker", "says", "result", "data")  # what they say is not ours
+_LABEL = 9  # columns
+_TIMES = ("started_at", "completed_at")
 _COLUMNS = ("#", "outcome", "started", "took", "exit", "worker", "error")
 Attempts = Sequence[Mapping[str, Any]]
 Callbacks = Sequence[Mapping[str, Any]]
@@ -39,6 +43,7 @@ async def read_task(store: OpenStore, task_id: str) -> tuple[View, Attempts, Cal
 def print_task(view: View, attempts: Attempts, callbacks: Callbacks) -> None:
     """The task on stdout: a panel on a terminal, plain lines elsewhere."""
     facts = [*_facts(view, attempts), *((called(row), callback_words(row)) for row in callbacks)]
+    facts = [(label, text if label in _OTHERS else told(text)) for label, text in facts]
     if not interactive(sys.stdout):
         print("\n".join(_plain(view, facts, attempts)))
         return
@@ -81,6 +86,13 @@ def took(view: View) -> str:
     return duration(seconds_between(start, end)) if start and end and view["status"] != "cancelled" else ""
 
 
+def whole_seconds(view: View) -> bool:
+    """Its table keeps no more of its times, as one that another program made."""
+    return bool(view["completed_at"]) and all(
+        "." not in str(view[name] or "").rstrip("0").rstrip(".") for name in _TIMES
+    )
+
+
 def _own_time(attempts: Attempts) -> str:
     """That of its attempts, without the waiting between them."""
     times = [seconds_between(row["started_at"], row["ended_at"]) for row in attempts if row["started_at"]]
@@ -114,7 +126,7 @@ def _history(attempts: Attempts) -> list[tuple[str, ...]]:
             duration(seconds_between(row["started_at"], row["ended_at"])) if row["started_at"] else "",
             _exit_words(row),
             clean(row["worker"] or ""),
-            error_line({"last_error_type": None, **row}),
+            told(error_line({"last_error_type": None, **row})),
         )
         for row in attempts
     ]
@@ -131,14 +143,14 @@ def _exit_words(row: Mapping[str, Any]) -> str:
 
 def _plain(view: View, facts: Facts, attempts: Attempts) -> Iterator[str]:
     message = clean(view["progress_message"] or "")
-    yield f"{'task':<9} {clean(view['task_id'])}"
-    yield f"{'status':<9} {status_of(view)}"
-    yield f"{'progress':<9} {percent(view)} %{f' {message}' if message else ''}"
-    for label, text in facts:
-        yield f"{label:<9} {text}"
+    progress = f"{percent(view)} %{f' {message}' if message else ''}"
+    state = ("task", clean(view["task_id"])), ("status", status_of(view)), ("progress", progress)
+    for label, text in (*state, *facts):
+        yield f"{padded(said(label), _LABEL)} {text}"
     if attempts:
-        yield "attempts"
-        yield from (f"  {line}" for line in aligned([_COLUMNS, *_history(attempts)]))
+        yield said("attempts")
+        columns = [said(column) for column in _COLUMNS]
+        yield from (f"  {line}" for line in aligned([columns, *_history(attempts)]))
 
 
 def _panel(view: View, facts: Facts, attempts: Attempts) -> RenderableType:
@@ -149,19 +161,21 @@ def _panel(view: View, facts: Facts, attempts: Attempts) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    style = STYLES[status_of(view)]
+    style = STYLES.get(status_of(view), "")
     bar = Table.grid(padding=(0, 2, 0, 0))
     message = Text(clean(view["progress_message"] or ""))
     figure = Text(f"{percent(view)}%", style=style)
     bar.add_row(ProgressBar(100, percent(view), width=30, complete_style=style, finished_style=style), figure, message)
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_row(Text("status", style="dim"), Text(status_of(view), style=f"bold {style}"))
-    table.add_row(Text("progress", style="dim"), bar)
+    table.add_row(Text(said("status"), style="dim"), Text(status_of(view), style=f"bold {style}"))
+    table.add_row(Text(said("progress"), style="dim"), bar)
     for label, text in facts:
-        table.add_row(Text(label, style="dim"), Text(text, style="red" if label == "error" else "", overflow="fold"))
+        table.add_row(
+            Text(said(label), style="dim"), Text(text, style="red" if label == "error" else "", overflow="fold")
+        )
     parts: list[RenderableType] = [table]
     if attempts:
-        history = Table(*_COLUMNS, box=box.SIMPLE, pad_edge=False, header_style="dim")
+        history = Table(*map(said, _COLUMNS), box=box.SIMPLE, pad_edge=False, header_style="dim")
         for row in _history(attempts):
             history.add_row(*(Text(cell, overflow="fold") for cell in row))
         parts.append(history)

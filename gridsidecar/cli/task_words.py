@@ -11,6 +11,7 @@ from gridsidecar.task import Status
 
 View = dict[str, Any]  # a task as the store shows it
 
+_TERMINAL = {status.value for status in Status if status.terminal}
 STYLES = {
     "queued": "dim",
     "pending": "dim",
@@ -28,7 +29,7 @@ def status_of(view: View | None) -> str:
 
 
 def ended(view: View | None) -> bool:
-    return view is not None and Status(view["status"]).terminal
+    return view is not None and view["status"] in _TERMINAL  # another program may have written any status
 
 
 def succeeded(view: View | None) -> bool:

@@ -20,11 +20,12 @@ from gridsidecar.errors import UsageError
 if TYPE_CHECKING:
     from gridsidecar.cli.task_words import View
     from gridsidecar.config.settings import Settings
-    from gridsidecar.store import Page, Wanted
+    from gridsidecar.store import OpenStore, Page, Wanted
 
 app = typer.Typer(help="Look at tasks, cancel them, run them again.", no_args_is_help=True)
 
 LONGEST_LOOK = 50  # pages
+AT_ONCE = 100  # tasks whose data are read in one statement
 COLUMNS = ("task", "type", "status", "created", "took", "details")
 
 
@@ -59,7 +60,7 @@ def list_tasks(
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
-    page = asyncio.run(_read(load_parts(config, "store"), wanted, after, limit))
+    page = asyncio.run(_read(load_parts(config, "store"), wanted, after, limit, as_json))
     _print(page, as_json, now)
     if page.next is not None:
         say(_how_to_go_on(page))
@@ -71,9 +72,10 @@ add(app, "cancel", steer.cancel, steer.EPILOG)
 add(app, "retry", steer.retry, steer.EPILOG)
 
 
-async def _read(settings: Settings, wanted: Wanted, after: str | None, limit: int) -> Page:
+async def _read(settings: Settings, wanted: Wanted, after: str | None, limit: int, with_data: bool) -> Page:
     """So many tasks, or fewer where a long look finds no more."""
     from gridsidecar.cli.parts import existing_store
+    from gridsidecar.cli.task_view import whole_seconds
     from gridsidecar.store import Page
 
     async with existing_store(settings) as store:
@@ -89,7 +91,30 @@ async def _read(settings: Settings, wanted: Wanted, after: str | None, limit: in
             place = page.next
             if place is None or len(tasks) >= limit:
                 break
-        return Page(await store.reading.with_pauses(tasks), place)
+        tasks = await store.reading.with_pauses(tasks)
+        if with_data or any(map(whole_seconds, tasks)):
+            tasks = await _detailed(store, tasks, with_data)
+        return Page(tasks, place)
+
+
+async def _detailed(store: OpenStore, tasks: list[View], with_data: bool) -> list[View]:
+    """With their data, so that `submit` can take them again; or with the times of their attempts, which an adopted
+    table has in whole seconds only."""
+    from gridsidecar.cli.task_view import whole_seconds
+
+    found: list[View] = []
+    for start in range(0, len(tasks), AT_ONCE):
+        some = tasks[start : start + AT_ONCE]
+        details = await store.reading.details([view["task_id"] for view in some])
+        for view in some:
+            own = details.get(view["task_id"], {})
+            if with_data:
+                found.append(view | {"data": own.get("data")})
+            else:
+                precise = own if whole_seconds(view) and own.get("ended_at") else view
+                ended = {"completed_at": precise.get("ended_at", view["completed_at"])}
+                found.append(view | {"started_at": precise.get("started_at")} | ended)
+    return found
 
 
 def _how_to_go_on(page: Page) -> str:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
 
-from gridsidecar.config.checks import contradictions
+from gridsidecar.config.checks import NOTHING_IN_IT, contradictions
+from gridsidecar.config.harmless import shown
 from gridsidecar.config.layers import Layers
 from gridsidecar.config.legacy import variables_for
-from gridsidecar.config.secrets import HIDDEN, is_secret_name, masked_text
+from gridsidecar.config.secrets import HIDDEN
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.wording import allowed, unknown_key
 from gridsidecar.config.yaml_tree import KeyPath, dotted
 from gridsidecar.errors import ConfigError, Fault
 
+_SECRETS = ("signing_secret", "secret", "token", "token_file", "read_token", "read_token_file", "smtp_url")
 _STAND_IN = {"command": ["true"]}
 
 
@@ -30,6 +33,8 @@ def check(layers: Layers, faults: list[Fault]) -> Settings:
     found = {fault.key: fault for fault in faults}
     for at, kind in details:
         _note(found, _fault(layers, at, kind))
+    for at in _emptied_secrets(layers):
+        _note(found, _told(layers, at, NOTHING_IN_IT))
     usable = settings or _without(values, [at for at, _ in details])
     for at, problem in contradictions(usable):
         if not any(_same_or_inside(dotted(at), key) for key in found):
@@ -38,6 +43,13 @@ def check(layers: Layers, faults: list[Fault]) -> Settings:
         raise ConfigError(sorted(found.values(), key=_position), usable)
     assert settings is not None, "no faults, so the models took the values"
     return settings
+
+
+def _emptied_secrets(layers: Layers) -> Iterator[KeyPath]:
+    """A secret that is to come from a variable which is empty: nobody meant to go without."""
+    for at, text in layers.texts.items():
+        if not text.strip() and at[-1] in _SECRETS:
+            yield at
 
 
 def _note(found: dict[str, Fault], fault: Fault) -> None:
@@ -167,17 +179,18 @@ def _placed(layers: Layers, at: KeyPath, problem: str, value: str | None) -> Fau
 
 
 def _shown(at: KeyPath, value: Any) -> str | None:
-    """A value for an error line: short, on one line, secrets hidden."""
-    match value:
-        case None | dict() | list():
-            return None
-        case _ if any(is_secret_name(str(part)) for part in at[1:]):
-            return HIDDEN
-        case str():
-            text = masked_text(value)
-            return json.dumps(text[:80] + "…" if len(text) > 80 else text, ensure_ascii=False)
-        case _:
-            return str(value).lower() if isinstance(value, bool) else str(value)[:80]
+    """A value for an error line: short, on one line; hidden where it is not known to be harmless."""
+    if value is None or isinstance(value, dict | list):
+        return None
+    match shown(at, value):
+        case str(text):
+            return (
+                text if text == HIDDEN else json.dumps(text[:80] + "…" if len(text) > 80 else text, ensure_ascii=False)
+            )
+        case bool(flag):
+            return str(flag).lower()
+        case number:
+            return str(number)[:80]
 
 
 def _same_or_inside(key: str, other: str) -> bool:

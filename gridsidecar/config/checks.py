@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
 from gridsidecar.config.http import http_problems
+from gridsidecar.config.mysql_url import SCHEMES as MYSQL_SCHEMES
+from gridsidecar.config.mysql_url import parse_mysql_url
 from gridsidecar.config.notice_templates import notice_template_problems
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.processes import staying
 from gridsidecar.config.settings import HandlerSettings, Settings, retry_policy
+from gridsidecar.config.tls import broker_tls
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.config.wording import allowed
 from gridsidecar.config.yaml_tree import KeyPath
 from gridsidecar.rate import rate_problem
+from gridsidecar.signing_keys import signing_keys
 
 Problem = tuple[KeyPath, str]
 
 BROKER_SCHEMES = ("amqp", "amqps", "sqlite")
-STORE_SCHEMES = ("mysql", "mysql+pymysql", "mysql+aiomysql", "sqlite")
+CLUSTER_SCHEMES = ("amqp", "amqps")
+STORE_SCHEMES = (*MYSQL_SCHEMES, "sqlite")
 LONGEST_QUEUE_NAME = 255  # bytes
 LONGEST_ENDING = ".delay.86400"
 SHORTEST_RETENTION = 2.0  # days: the longest wait queue, and a day for what stands in the queue then
 LONGEST_LEASE = 86400.0  # seconds
+NOTHING_IN_IT = "is empty: set the variable behind it, or leave the key out where there is to be no secret"
 LONGEST_TIME = 10 * 365 * 86400.0  # seconds
 
 
@@ -49,11 +54,13 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
 
 
 def _urls(settings: Settings) -> Iterator[Problem]:
-    for path, url, schemes in (
-        (("broker", "url"), settings.broker.url, BROKER_SCHEMES),
-        (("store", "url"), settings.store.url, STORE_SCHEMES),
-    ):
-        problem = url_problem(url, schemes)
+    broker, store = settings.broker.url, settings.store.url
+    ours: list[tuple[KeyPath, str | None]] = [(("store", "url"), url_problem(store, STORE_SCHEMES))]
+    if isinstance(broker, str):
+        ours.append((("broker", "url"), url_problem(broker, BROKER_SCHEMES)))
+    else:
+        ours.extend(_cluster(broker))
+    for path, problem in ours:
         if problem is not None:
             yield path, problem
     address = settings.broker.management_url
@@ -65,9 +72,11 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:
     """What is wrong with a broker's or a store's URL; None when it can be used."""
     scheme = url.partition(":")[0].lower()
     if scheme not in schemes or "://" not in url:
+        if "sqlite" not in schemes:
+            return f"must be a URL that starts with {' or '.join(f'{name}://' for name in schemes)}, as all of a list"
         return f"must be a URL that starts with {', '.join(f'{name}://' for name in schemes[:-1])} or {schemes[-1]}:///"
     if scheme == "sqlite":
-        return _sqlite_problem(url)
+        return _read_by(sqlite_path, url)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -77,17 +86,41 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:
         )
     if not host or port == 0:
         return "must name a host, as in " + ("amqp://user:password@host:5672/" if "amqp" in schemes else _MYSQL_SHAPE)
+    if "@" in parts.path + parts.query + parts.fragment:
+        return "what stands before the last @ cannot be read: / ? # @ in a password are %-encoded (%2F %3F %23 %40)"
     if "mysql" in schemes and not parts.path.strip("/"):
         return f"must name a database, as in {_MYSQL_SHAPE}"
-    return None
+    return _read_by(parse_mysql_url if "mysql" in schemes else _broker_certificates, url)
+
+
+def _broker_certificates(url: str) -> None:
+    tls = broker_tls(url)
+    if tls is not None:
+        tls.context()
+
+
+def _cluster(urls: list[str]) -> Iterator[tuple[KeyPath, str | None]]:
+    """Of several URLs each leads to RabbitMQ, all to the same queues, none twice."""
+    for index, url in enumerate(urls):
+        problem = url_problem(url, CLUSTER_SCHEMES)
+        if problem is None and url in urls[:index]:
+            problem = "is in the list already"
+        if problem is None and _virtual_host(url) != _virtual_host(urls[0]):
+            problem = "must name the same virtual host as the first: the list is for the nodes of one cluster"
+        yield ("broker", "url", index), problem
+
+
+def _virtual_host(url: str) -> str:
+    return unquote(urlsplit(url).path[1:]) or "/"
 
 
 _MYSQL_SHAPE = "mysql://user:password@host:3306/database"
 
 
-def _sqlite_problem(url: str) -> str | None:
+def _read_by(reader: Callable[[str], object], url: str) -> str | None:
+    """What the part that is to use it says of a URL."""
     try:
-        sqlite_path(url)
+        reader(url)
     except ValueError as error:
         return str(error)
     return None
@@ -244,11 +277,12 @@ def allow_problem(entry: str) -> str | None:
 
 def _secret_problem(secret: str | None) -> str | None:
     """Standard Webhooks writes a key as whsec_ and base64; any other text is a key as it is."""
-    for part in (secret or "").split():
-        try:
-            b64decode(part.removeprefix("whsec_") if part.startswith("whsec_") else "", validate=True)
-        except ValueError:
-            return "a secret that starts with whsec_ must go on in base64"
+    if secret is not None and not secret.strip():
+        return NOTHING_IN_IT
+    try:
+        signing_keys(secret or "")
+    except ValueError as error:
+        return str(error)
     return None
 
 
@@ -268,7 +302,9 @@ def _notice(at: KeyPath, channel: NoticeSettings) -> Iterator[Problem]:
         unused = key not in (*_NEEDED[channel.type], may)
         if given[key] and unused:
             yield (*at, key), f"means nothing for type {channel.type}: leave it out"
-    if channel.type == "webhook" and (secret_problem := _secret_problem(channel.secret)) is not None:
+    if channel.secret is not None and not channel.secret.strip():
+        yield (*at, "secret"), NOTHING_IN_IT
+    elif channel.type == "webhook" and (secret_problem := _secret_problem(channel.secret)) is not None:
         yield (*at, "secret"), secret_problem
     yield from notice_template_problems(at, channel)
     for key, schemes in _SCHEMES.items():

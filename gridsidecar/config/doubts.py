@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gridsidecar.config.mysql_url import options_without_effect
 from gridsidecar.config.settings import HandlerSettings, Settings
+from gridsidecar.config.urls import AMQP_OPTIONS, amqp_options
 
 SHORTEST_CONSUMER_TIMEOUT = 60.0  # seconds: what RabbitMQ supports
 SHORT_LEASE = 10.0  # seconds
+INSTEAD = {"heartbeat": "broker.heartbeat", "queue": "broker.queue", "prefetch": "worker.prefetch"}
 LONGEST_EVENT = 4 * 1024 * 1024  # bytes
 
 
-def doubts(settings: Settings) -> Iterator[tuple[str, str]]:
-    """A key, and what to know about its value."""
-    if settings.broker.url.startswith("amqp") and settings.broker.consumer_timeout < SHORTEST_CONSUMER_TIMEOUT:
+LEVELS = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL")
+
+
+def doubts(settings: Settings, given_level: object = None) -> Iterator[tuple[str, str]]:
+    """A key, and what to know about its value. `given_level` is log.level as somebody wrote it, perhaps for the handler
+    beside us."""
+    if given_level is not None and str(given_level).strip().upper() not in LEVELS:
+        yield "log.level", f"{given_level} is the level of another program; here it means {settings.log.level}"
+    for key in sorted({key for url in settings.broker.urls for key in amqp_options(url)} - AMQP_OPTIONS):
+        yield "broker.url", f"the option {key[:40]} after the ? is not known, and has no effect{_instead(key)}"
+    if not settings.broker.embedded and settings.broker.consumer_timeout < SHORTEST_CONSUMER_TIMEOUT:
         yield (
             "broker.consumer_timeout",
             "no RabbitMQ takes a message back within a minute; tasks that run for longer than half of this leave the "
             "queue early, so that a scaler sees them in the database only",
         )
+    if settings.store.url.startswith("mysql"):
+        for name, instead in options_without_effect(settings.store.url):
+            yield "store.url", f"{name} has no effect: {instead}"
     if settings.worker.lease < SHORT_LEASE:
         yield (
             "worker.lease",
@@ -29,6 +43,10 @@ def doubts(settings: Settings) -> Iterator[tuple[str, str]]:
     for name, handler in settings.handlers.items():
         for key, hint in _handler(handler, settings.worker.concurrency):
             yield f"handlers.{name}.{key}", hint
+
+
+def _instead(option: str) -> str:
+    return f": set {INSTEAD[option]}" if option in INSTEAD else ""
 
 
 def _handler(handler: HandlerSettings, concurrency: int) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from gridsidecar.config.references import Expanded
+from gridsidecar.config.secret_files import InFile, filled, reference
 from gridsidecar.config.yaml_tree import KeyPath, dotted, retyped
 from gridsidecar.errors import Fault
 
@@ -25,14 +26,17 @@ class Layers:
     def __init__(self, path: str | None) -> None:
         self.values: dict[str, Any] = {}
         self.texts: dict[KeyPath, str] = {}  # the text behind a value that was typed anew
+        self.recipes: dict[KeyPath, str] = {}  # the text behind a value of which files hold a part
         self._path = path
         self._origins: dict[KeyPath, Origin] = {}
         self._variables: set[KeyPath] = set()
 
-    def add_variable(self, key: str, name: str, text: str) -> None:
+    def add_variable(self, key: str, name: str, text: str, recipe: str | None = None) -> None:
         at = tuple(key.split("."))
         self._put(at, retyped(text), Origin(name))
         self.texts[at] = text
+        if recipe is not None:
+            self.recipes[at] = recipe
         self._variables.add(at)
 
     def add_variable_value(self, key: str, name: str, value: object) -> None:
@@ -42,9 +46,22 @@ class Layers:
     def add_file(self, expanded: Expanded, lines: dict[KeyPath, int]) -> None:
         self._merge(self.values, expanded.values, (), lines)
         self.texts.update(expanded.texts)
+        self.recipes.update(expanded.recipes)
 
-    def add_flag(self, key: str, value: object) -> None:
-        self._put(tuple(key.split(".")), value, Origin(FLAGS))
+    def add_flag(self, key: str, value: object) -> Fault | None:
+        """A fault where the value is to come from a file that is no use."""
+        at = tuple(key.split("."))
+        if not isinstance(value, InFile):
+            self._put(at, value, Origin(FLAGS))
+            return None
+        try:
+            recipe = reference(value.path)
+            self._put(at, filled(recipe), Origin(FLAGS))
+        except ValueError as error:
+            self._put(at, "", Origin(FLAGS))
+            return Fault(key, str(error), source=FLAGS)
+        self.recipes[at] = recipe
+        return None
 
     def comes_from_variable(self, key: str) -> bool:
         return tuple(key.split(".")) in self._variables
@@ -117,6 +134,7 @@ class Layers:
     def _forget(self, at: KeyPath) -> None:
         """Nothing that an earlier source said of a key, or of what was inside it, holds any longer."""
         self.texts.pop(at, None)
+        self.recipes.pop(at, None)
         self._variables.discard(at)
         for inside in [key for key in self._origins if key[: len(at)] == at]:
             del self._origins[inside]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import quote
 
 from msgspec import Struct, field
 
+from gridsidecar.config.secret_files import read_secret, reference
+from gridsidecar.config.secrets import HIDDEN
 from gridsidecar.errors import Fault
 
 _PREFIX = "GRID_ASYNC_TASK_"
@@ -36,6 +38,12 @@ COMPOSED_FROM: dict[str, tuple[str, ...]] = {
     "broker.url": tuple(f"RABBITMQ_{part}" for part in ("HOST", "PORT", "USERNAME", "PASSWORD", "VHOST")),
     "store.url": tuple(f"MYSQL_{part}" for part in ("HOST", "PORT", "DATABASE", "USERNAME", "PASSWORD")),
 }
+FILE = "_FILE"  # NAME_FILE names the file that holds what NAME would
+IN_FILES = ("broker.url", "store.url", FEISHU)
+SECRET_PARTS = {
+    "broker.url": tuple(f"RABBITMQ_{part}" for part in ("USERNAME", "USER", "PASSWORD", "VHOST")),
+    "store.url": tuple(f"MYSQL_{part}" for part in ("USERNAME", "USER", "PASSWORD", "DATABASE")),
+}
 # What the earlier plugin also read, and what to do about it.
 WITHOUT_EFFECT = {
     f"{_PREFIX}TIMEOUT": "set handlers.NAME.timeout",
@@ -60,6 +68,7 @@ class FromVariables(Struct, frozen=True):
 
     values: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    recipes: dict[str, str] = field(default_factory=dict)  # of values of which files hold a part
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -67,18 +76,67 @@ def read_variables(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Fro
     """What the variables say; those of the environment win over those of the `.env` file."""
     merged = {**dotenv, **{name: value for name, value in environ.items() if _means_something(name, value, dotenv)}}
     found = FromVariables()
+    files = _Files(merged, found.faults)
     for source in (environ, dotenv):
         for key, names in VARIABLES.items():
             for name in names:
-                if key not in found.values and (source.get(name) or (name in EMPTY_COUNTS and name in source)):
-                    found.values[key] = source[name]
-                    found.names[key] = name
+                if key in found.values:
+                    break
+                in_file = bool(key in IN_FILES and source.get(name + FILE))
+                if source.get(name) or (name in EMPTY_COUNTS and name in source):
+                    found.values[key], found.names[key] = source[name], name
+                    if in_file:
+                        found.faults.append(Fault(key, f"{name} and {name}{FILE} exclude each other", source=name))
+                elif in_file:
+                    found.values[key], found.recipes[key] = files.whole(key, name)
+                    found.names[key] = name + FILE
         for key, compose in (("broker.url", _rabbitmq_url), ("store.url", _mysql_url)):
             host = COMPOSED_FROM[key][0]
             if key not in found.values and source.get(host):
-                found.values[key] = compose(merged, found.faults)
+                found.values[key] = compose(files.contents(key), found.faults)
+                if recipe := files.recipe(key, compose):
+                    found.recipes[key] = recipe
                 found.names[key] = host
     return found
+
+
+class _Files:
+    """Variables that name a file, NAME_FILE, which holds what NAME would."""
+
+    def __init__(self, variables: Mapping[str, str], faults: list[Fault]) -> None:
+        self._variables = variables
+        self._faults = faults
+
+    def whole(self, key: str, name: str) -> tuple[str, str]:
+        """The value of a key, and its recipe."""
+        path = self._variables[name + FILE]
+        return self._read(key, name), f"${{file:{path}}}"
+
+    def contents(self, key: str) -> dict[str, str]:
+        """All variables, those of a URL's parts out of their files."""
+        return {**self._variables, **{name: self._read(key, name) for name in self._named(key)}}
+
+    def recipe(self, key: str, compose: Callable[[Mapping[str, str], list[Fault]], str]) -> str | None:
+        """The URL with references in place of what stands in files; None where nothing does."""
+        marks = {name: f"in-file-{number}-of-this" for number, name in enumerate(self._named(key))}
+        text = compose({**self._variables, **marks}, []).replace("$", "$$")
+        for name, mark in marks.items():
+            text = text.replace(mark, f"${{file:{self._variables[name + FILE]}}}")
+        return text if marks else None
+
+    def _named(self, key: str) -> list[str]:
+        return [name for name in SECRET_PARTS[key] if self._variables.get(name + FILE)]
+
+    def _read(self, key: str, name: str) -> str:
+        path = self._variables[name + FILE]
+        try:
+            if self._variables.get(name) and name in SECRET_PARTS.get(key, ()):
+                raise ValueError(f"{name} and {name}{FILE} exclude each other")
+            reference(path)
+            return read_secret(path)
+        except ValueError as error:
+            self._faults.append(Fault(key=key, problem=str(error), source=name + FILE))
+            return ""
 
 
 def _means_something(name: str, value: str, dotenv: Mapping[str, str]) -> bool:
@@ -89,6 +147,7 @@ def _means_something(name: str, value: str, dotenv: Mapping[str, str]) -> bool:
 def without_effect(variables: Iterable[str]) -> Iterator[tuple[str, str]]:
     """The variables that do nothing, each with what to do instead: those of features gone by, and misspelt ones."""
     known = {name for names in VARIABLES.values() for name in names}
+    known |= {name + FILE for key in IN_FILES for name in VARIABLES[key]}
     for name in variables:
         if name in WITHOUT_EFFECT:
             yield name, WITHOUT_EFFECT[name]
@@ -137,8 +196,13 @@ def _port(variables: Mapping[str, str], name: str, default: int, key: str, fault
         return default
     if text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 65535:
         return int(text)
-    faults.append(Fault(key=key, problem="must be a port number from 1 to 65535", value=f'"{text[:40]}"', source=name))
+    faults.append(Fault(key=key, problem="must be a port number from 1 to 65535", value=_shown(text), source=name))
     return default
+
+
+def _shown(text: str) -> str:
+    """What was meant for another variable may be a password."""
+    return f'"{text}"' if len(text) <= 6 and text.isascii() and text.isdigit() else HIDDEN
 
 
 def _joined_url(scheme: str, host: str, port: int, username: str | None, password: str | None, path: str) -> str:

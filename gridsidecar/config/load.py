@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from gridsidecar.config.doubts import doubts
 from gridsidecar.config.layers import Layers
 from gridsidecar.config.legacy import FEISHU, read_variables, without_effect
 from gridsidecar.config.references import expand
+from gridsidecar.config.secret_files import Server
 from gridsidecar.config.settings import Settings
-from gridsidecar.config.yaml_tree import Tree, read_tree
+from gridsidecar.config.yaml_tree import Tree, dotted, read_bounded, read_tree
 from gridsidecar.errors import ConfigError, Fault
 
 Warn = Callable[[str, str], None]  # a variable's name, and what to do instead
@@ -30,12 +32,14 @@ def load(
     dotenv: str | None = ".env",
     warn: Warn = _say_nothing,
     doubt: Warn = _say_nothing,
+    origins: Callable[[Layers], None] | None = None,
 ) -> Settings:
-    """Checked settings. `overrides` are dotted keys (`broker.url`) from flags; None there means: not given.
+    """Checked settings. `overrides` are dotted keys (`broker.url`) from flags; None there means: not given,
+    an `InFile` names the file that holds the value.
 
     Raises ConfigError with every fault found; a file that cannot be read at all is its only fault. `warn` hears of
     variables of the earlier plugin that have no effect, and what to do instead; `doubt` of keys whose values work, but
-    hardly as they are meant.
+    hardly as they are meant; `origins` sees where each value came from.
     """
     tree = read_tree(path) if path is not None else Tree()
     from_dotenv = _read_dotenv(dotenv, warn)
@@ -46,19 +50,41 @@ def load(
         if key == FEISHU:
             layers.add_variable_value("notify", legacy.names[key], [{"type": "feishu", "url": text}])
         else:
-            layers.add_variable(key, legacy.names[key], text)
+            layers.add_variable(key, legacy.names[key], text, legacy.recipes.get(key))
     layers.add_file(expanded, tree.lines)
-    for key, value in (overrides or {}).items():
-        if value is not None:
-            layers.add_flag(key, value)
-    faults = [*tree.faults, *layers.reference_faults(expanded), *_still_used(legacy.faults, layers)]
+    flags = [layers.add_flag(key, value) for key, value in (overrides or {}).items() if value is not None]
+    faults = [fault for fault in flags if fault is not None]
+    faults += [*tree.faults, *layers.reference_faults(expanded), *_still_used(legacy.faults, layers)]
     settings = check(layers, faults)
+    if origins is not None:
+        origins(layers)
+    renew_by_files(settings, {dotted(at): recipe for at, recipe in layers.recipes.items()})
     given = {**from_dotenv, **environ}
     for name, advice in without_effect(name for name, value in given.items() if value):
         warn(name, advice)
-    for key, hint in doubts(settings):
+    for key, hint in doubts(settings, layers.value(("log", "level"))):
         doubt(key, hint)
     return settings
+
+
+def renew_by_files(settings: Settings, recipes: Mapping[str, str]) -> None:
+    """From now on a new connection to broker or store asks the files that hold a part of its URL."""
+    for name, section in _servers(settings).items():
+        places = {key: re.fullmatch(rf"{name}\.url(?:\[(\d+)\])?", key) for key in recipes}
+        section.renew_by({int(found[1]) if found[1] else None: recipes[key] for key, found in places.items() if found})
+
+
+def recipes_of(settings: Settings) -> dict[str, str]:
+    """What `renew_by_files` was told, for another process."""
+    return {
+        dotted((name, "url") if place is None else (name, "url", place)): recipe
+        for name, section in _servers(settings).items()
+        for place, recipe in section.recipes.items()
+    }
+
+
+def _servers(settings: Settings) -> dict[str, Server]:
+    return {"broker": settings.broker, "store": settings.store}
 
 
 def _still_used(faults: list[Fault], layers: Layers) -> list[Fault]:
@@ -70,7 +96,7 @@ def _read_dotenv(name: str | None, warn: Warn) -> dict[str, str]:
     if name is None or not Path(name).is_file():
         return {}
     try:
-        text = Path(name).read_bytes().decode("utf-8-sig")
+        text = read_bounded(name).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([Fault("file", f"cannot read the file: {error.strerror or error}", None, name)]) from None
     except UnicodeDecodeError:

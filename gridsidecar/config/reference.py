@@ -17,7 +17,8 @@ INTRODUCTION = """# Configuration
 
 One YAML file, named by `-c` (`config.yaml` in the current folder where there is one), and variables. Flags win over the
 file, the file over the environment, the environment over a `.env` file in the current folder. `${NAME}` and
-`${NAME:-default}` are replaced inside the strings of the file; `$$` is a dollar sign. All times are seconds.
+`${NAME:-default}` are replaced inside the strings of the file, and `${file:/path}` by what a file holds, %-encoded
+within a URL; `$$` is a dollar sign. All times are seconds.
 
 `gridsidecar config validate -c FILE` tells every mistake with its line, `gridsidecar config print -c FILE` shows what
 is in force, and [`config.example.yaml`](../config.example.yaml) is a file to start from. This page is made from the
@@ -78,6 +79,8 @@ def _variables() -> Iterator[str]:
     yield "## Variables"
     yield (
         "Those of the earlier plugin, read from the environment and from `.env`; a name further left wins. "
+        "Those of URLs, users, passwords, the virtual host and the database may end in `_FILE`: then "
+        "they name the file that holds the value. "
         "`RABBITMQ_PORT` and `MYSQL_PORT` of the form `tcp://…`, as Kubernetes sets them, are ignored."
     )
     rows = []

@@ -6,12 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gridsidecar.config.hooks import HookSettings
 from gridsidecar.config.http import HttpSettings
 from gridsidecar.config.notices import NoticeSettings
+from gridsidecar.config.secret_files import Server
 from gridsidecar.config.section import Section
 from gridsidecar.config.traces import TraceSettings
 from gridsidecar.config.values import (
     RETENTION_SCHEMA,
+    BrokerUrl,
     Command,
     Count,
     ExitCode,
@@ -26,14 +29,18 @@ from gridsidecar.config.values import (
     QueuePattern,
     SigningSecret,
     TaskType,
+    urls_of,
 )
 from gridsidecar.retry import RetryPolicy
 
 
-class BrokerSettings(Section):
+class BrokerSettings(Server):
     """The queue that tasks come from."""
 
-    url: str = Field(description="amqp:// or amqps:// for RabbitMQ, sqlite:///file.db for the embedded queue.")
+    url: BrokerUrl = Field(
+        description="amqp:// or amqps:// for RabbitMQ, sqlite:///file.db for the embedded queue. A list, or one text "
+        "with commas, names the nodes of one cluster: where one cannot be reached, the next is tried."
+    )
     management_url: str | None = Field(
         default=None, description="http://user:password@host:15672 of RabbitMQ's management, for what AMQP cannot tell."
     )
@@ -71,6 +78,21 @@ class BrokerSettings(Section):
     )
 
     @property
+    def urls(self) -> list[str]:
+        """All of them, the one that is tried first in front."""
+        return [self.url] if isinstance(self.url, str) else self.url
+
+    @property
+    def urls_now(self) -> list[str]:
+        """For a new connection: with what the files of their secrets hold by now."""
+        now = urls_of(self.renewed(",".join(self.urls))) if None in self.recipes else self.urls
+        return [self.renewed(url, place) for place, url in enumerate(now)]
+
+    @property
+    def embedded(self) -> bool:
+        return self.urls[0].startswith("sqlite:")
+
+    @property
     def longest_hold(self) -> float:
         """Seconds that we keep a delivery unacked: the broker would take it back at `consumer_timeout`."""
         return self.consumer_timeout / 2
@@ -81,7 +103,7 @@ class BrokerSettings(Section):
         return self.dead_letter_queue or f"{self.queue}.dead"
 
 
-class StoreSettings(Section):
+class StoreSettings(Server):
     """The database that keeps the state of every task."""
 
     url: str = Field(description="mysql://user:password@host:3306/database, or sqlite:///file.db.")
@@ -98,6 +120,11 @@ class StoreSettings(Section):
     retention_days: Annotated[float, Field(ge=0, le=36500), Number, RETENTION_SCHEMA] = Field(
         default=0, description="Days to keep tasks after their end, with all that belongs to them; 0 = for ever."
     )
+
+    @property
+    def url_now(self) -> str:
+        """For a new connection: with what the files of its secrets hold by now."""
+        return self.renewed(self.url)
 
 
 class WorkerSettings(Section):
@@ -280,7 +307,9 @@ class CallbackSettings(Section):
         default=[],
         description="Hosts (name or *.domain) and networks (10.0.0.0/8) that are allowed although they are internal.",
     )
-    block_private: bool = Field(default=False, description="Refuse private addresses too.")
+    block_private: bool = Field(
+        default=False, description="Refuse private addresses and those of this machine's interfaces too."
+    )
     queue: QueueName = Field(default="callback_queue", description="Queue for callbacks by RabbitMQ that name none.")
     queues: Annotated[list[QueuePattern], Field(min_length=1)] = Field(
         default=["*"],
@@ -292,20 +321,6 @@ class CallbackSettings(Section):
         alias="declare",
         description="Create the queue of a callback when it is missing; false makes a missing one a failure.",
     )
-
-
-class HookSettings(Section):
-    """Commands to run when the worker or a task starts or ends. Each is a list, never a shell string."""
-
-    on_startup: Command | None = Field(
-        default=None, description="Before the first task is taken; a failure stops the start."
-    )
-    on_shutdown: Command | None = Field(default=None, description="When the last task has ended.")
-    on_task_start: Command | None = Field(default=None, description="Before each attempt, with the task on stdin.")
-    on_task_end: Command | None = Field(
-        default=None, description="After each attempt is stored, with the task and its end on stdin."
-    )
-    timeout: Positive = Field(default=30, description="Seconds that a hook may take; then it is killed.")
 
 
 class LogSettings(Section):

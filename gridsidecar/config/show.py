@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from gridsidecar.config.secrets import masked_value
+from gridsidecar.config.harmless import shown
+from gridsidecar.config.layers import Layers
 from gridsidecar.config.settings import Settings
+from gridsidecar.config.yaml_tree import KeyPath, dotted
 
 
 def masked(settings: Settings) -> dict[str, Any]:
-    """Every key with the value in force, as plain values; passwords, tokens and secrets are hidden."""
-    shown: dict[str, Any] = _hidden("", settings.model_dump(mode="json", by_alias=True))
-    return shown
+    """Every key with the value in force, as plain values; what is not known to be harmless is hidden."""
+    visible: dict[str, Any] = _visible((), settings.model_dump(mode="json", by_alias=True))
+    return visible
+
+
+def with_origins(settings: Settings, layers: Layers) -> Iterator[tuple[str, Any, str | None]]:
+    """Each single value by its dotted key, secrets hidden, and where it came from; None: the default."""
+    yield from _leaves(masked(settings), (), layers)
+
+
+def _leaves(value: Any, at: KeyPath, layers: Layers) -> Iterator[tuple[str, Any, str | None]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*at, key), layers)
+        return
+    origin = layers.origin(at) if layers.value(at) is not None else None
+    place = None if origin is None else origin.source + ("" if origin.line is None else f":{origin.line}")
+    yield dotted(at), value, place
 
 
 def schema() -> dict[str, Any]:
@@ -23,13 +41,11 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _hidden(name: str, value: Any) -> Any:
+def _visible(at: KeyPath, value: Any) -> Any:
     match value:
         case dict():
-            return {key: _hidden(key, item) for key, item in value.items()}
+            return {key: _visible((*at, key), item) for key, item in value.items()}
         case list():
-            return [_hidden(name, item) for item in value]
-        case str():
-            return masked_value(name, value)
+            return [_visible((*at, index), item) for index, item in enumerate(value)]
         case _:
-            return value
+            return shown(at, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
@@ -14,12 +15,25 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
+_OTHERS_LEVELS = {
+    "TRACE": "DEBUG",
+    "VERBOSE": "DEBUG",
+    "NOTICE": "INFO",
+    "WARN": "WARNING",
+    "CRITICAL": "ERROR",
+    "FATAL": "ERROR",
+}
+_BY_NUMBER = ((10, "DEBUG"), (20, "INFO"), (30, "WARNING"))  # as Python counts
+
+
 def _level_name(value: Any) -> Any:
-    """Log levels in any case; the names that other programs use mean the nearest of ours."""
-    if not isinstance(value, str):
+    """Log levels in any case; the names and numbers that other programs use mean the nearest of ours."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
         return value
-    name = value.upper()
-    return {"WARN": "WARNING", "CRITICAL": "ERROR", "FATAL": "ERROR"}.get(name, name)
+    name = str(value).strip().upper()
+    if name.isascii() and name.isdigit():
+        return next((level for number, level in _BY_NUMBER if int(name[:6]) <= number), "ERROR")
+    return _OTHERS_LEVELS.get(name, name)
 
 
 def _number_of_processes(value: Any) -> Any:
@@ -29,7 +43,27 @@ def _number_of_processes(value: Any) -> Any:
     raise ValueError("a whole number or auto is needed here")
 
 
+def urls_of(text: str) -> list[str]:
+    """Those that stand in one text, with commas between them. A password may have one, too."""
+    return _COMMA.split(text)
+
+
+def _one_url_or_several(value: Any) -> Any:
+    """One URL, or those of a cluster in turn: a list, or one text with commas between them, as variables have it."""
+    if isinstance(value, str):
+        value = urls_of(value)
+    if isinstance(value, list) and value and all(isinstance(url, str) for url in value):
+        return value if len(value) > 1 else value[0]
+    raise ValueError("a URL or a list of URLs is needed here")
+
+
+_COMMA = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 MOST_PROCESSES = 1000
+BrokerUrl = Annotated[
+    str | list[str],
+    PlainValidator(_one_url_or_several),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
 Number = BeforeValidator(_no_bool)
 Processes = Annotated[
     int | Literal["auto"],

@@ -22,6 +22,15 @@ def allowed(path: KeyPath) -> str:
     return _words(_schema_at(path))
 
 
+def has_choices(path: KeyPath) -> bool:
+    """Whether a value of a key is a number, true or false, or one of a few words."""
+    schema = _schema_at(path)
+    return any(
+        "enum" in choice or "const" in choice or choice.get("type") in ("integer", "number", "boolean")
+        for choice in map(_resolved, schema.get("anyOf", [schema]))
+    )
+
+
 def known_keys(path: KeyPath) -> list[str]:
     """The keys of a section."""
     return list(_schema_at(path).get("properties", {}))

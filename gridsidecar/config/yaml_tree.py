@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from gridsidecar.errors import ConfigError, Fault
 
 KeyPath = tuple[str | int, ...]
+MAX_BYTES = 1024 * 1024  # what is larger is no configuration, and takes long to read
 MAX_VALUES = 100_000  # a small file of aliases can unfold into any number of values
 
 
@@ -48,13 +49,23 @@ _resolve("int", r"^[-+]?(?:0|[1-9][0-9_]{0,30}|0x[0-9a-fA-F]{1,16})$", "-+012345
 def read_tree(path: str) -> Tree:
     """The file's values; ConfigError with one fault when it cannot be read, or is no YAML."""
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        raw = read_bounded(path)
+        text = raw.decode("utf-8-sig")
     except OSError as error:
         raise _unreadable(path, f"cannot read the file: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise _unreadable(path, "the file is not UTF-8: save it as UTF-8", line) from None
     return _parsed(path, text)
+
+
+def read_bounded(path: str) -> bytes:
+    """The whole file; ConfigError for one that is too large. OSError when it cannot be read."""
+    with Path(path).open("rb") as file:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise _unreadable(path, "the file has more than 1 MiB: it is no configuration; put large data elsewhere")
+    return raw
 
 
 def retyped(text: str) -> Any:

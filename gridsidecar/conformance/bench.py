@@ -17,7 +17,7 @@ from gridsidecar.conformance.child import Child, Line
 from gridsidecar.conformance.run import Run, deciding, error_of, names, said
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import attempt_environment, handler_environment
-from gridsidecar.handler.verdict import End, judge
+from gridsidecar.handler.verdict import End, Output, judge
 from gridsidecar.task import Claim, ErrorType, Failed, Message, Outcome, Task
 from gridsidecar.wire import ReadyEvent
 
@@ -38,9 +38,10 @@ class Bench:
     """Runs are made when they are first asked for, and once."""
 
     def __init__(
-        self, command: tuple[str, ...], task: Mapping[str, Any], limits: Limits, clock: Clock, mode: Mode | None = None
+        self, handler: HandlerSettings, task: Mapping[str, Any], limits: Limits, clock: Clock, mode: Mode | None = None
     ) -> None:
-        self._argv = command
+        """`mode` is None where it is to be found out; that of `handler` is not asked."""
+        self._handler = handler
         self._task = task
         self.limits = limits
         self._clock = clock
@@ -51,6 +52,8 @@ class Bench:
         """As told; else persistent for a handler that says `ready`, although its stdin has ended already."""
         if self._known_mode is not None:
             return self._known_mode
+        if not self.reads_task or self.prints_result:
+            return "oneshot"  # no other can be configured so
         with self.started("persistent") as child:
             child.close_stdin()
             child.wait_for_exit(min(PROBE_S, self.limits.ready_timeout))
@@ -59,16 +62,28 @@ class Bench:
     @property
     def guessed(self) -> bool:
         """Nobody told the mode."""
-        return self._known_mode is None
+        return self._known_mode is None and self.reads_task and not self.prints_result
 
     @property
     def settings(self) -> HandlerSettings:
         return self._settings(self.mode)
 
     def _settings(self, mode: Mode) -> HandlerSettings:
-        return HandlerSettings(
-            command=list(self._argv), mode=mode, timeout=self.limits.timeout, kill_grace=self.limits.grace
-        )
+        changed = {"mode": mode, "timeout": self.limits.timeout, "kill_grace": self.limits.grace}
+        return self._handler.model_copy(update=changed)
+
+    @property
+    def reads_task(self) -> bool:
+        """The whole message, and not only its data."""
+        return self._handler.input == "task"
+
+    @property
+    def prints_result(self) -> bool:
+        return self._handler.result_from == "stdout"
+
+    @property
+    def channel(self) -> Literal["auto", "events", "stdout"]:
+        return self._handler.channel
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
@@ -89,7 +104,11 @@ class Bench:
 
     def line(self, claim: Claim) -> bytes:
         line = wire.encode_input(
-            claim, mode="task", timeout_s=self.limits.timeout, grace_s=self.limits.grace, deadline_ms=self._deadline_ms
+            claim,
+            mode=self._handler.input,
+            timeout_s=self.limits.timeout,
+            grace_s=self.limits.grace,
+            deadline_ms=self._deadline_ms,
         )
         assert isinstance(line, bytes)  # its tasks are decoded as a whole
         return line
@@ -111,7 +130,15 @@ class Bench:
         only = claim if mode == "oneshot" else None
         if only is not None:
             env |= attempt_environment(only, self._deadline_ms, None)
-        child = Child(Command("check", self._argv, None, env), env, self._clock, only=only, offer_events=offer_events)
+        child = Child(
+            Command("check", tuple(self._handler.command), self._handler.cwd, env),
+            env,
+            self._clock,
+            only=only,
+            limits=self._handler.limits,
+            offer_events=offer_events and self.channel != "stdout",
+            plain_stdout=self.prints_result or self.channel == "events",
+        )
         try:
             yield child
         finally:
@@ -154,6 +181,7 @@ class Bench:
             leftovers=child.leftovers,
             discarded=child.silent_drop,
             stderr=child.stderr.last_line(),
+            printed=child.printed,
             ready=ready,
         )
 
@@ -171,6 +199,7 @@ class Bench:
             signal=number,
             cause=None,
             said=None if last is None else said(last),
+            output=Output(None, child.printed) if self.prints_result else None,
             stderr_line=child.stderr.last_line(),
             lost_message=child.silent_drop > 0,
             timeout=self.limits.timeout,

@@ -63,14 +63,18 @@ class Child:
         clock: Clock,
         *,
         only: Claim | None = None,
+        limits: LimitSettings | None = None,
         offer_events: bool = True,
+        plain_stdout: bool = False,
     ) -> None:
-        """`only`: its one task, in oneshot mode; what names another is ignored.
+        """`only`: its one task, in oneshot mode; what names another is ignored. `plain_stdout`: no messages there.
 
         NotStartable, OSError or ValueError when it cannot be started.
         """
         self._clock = clock
         self._only = only
+        self._plain_stdout = plain_stdout
+        self.printed = 0  # bytes on stdout
         self.lines: list[Line] = []
         self.stderr = Tail(STDERR_BYTES)
         self.exit: Exit | None = None
@@ -82,7 +86,7 @@ class Child:
         self._splitters = {channel: LineSplitter(on_discard=partial(self._discarded, channel)) for channel in Channel}
         self._mark = processes.new_mark()
         self._started = clock.monotonic()
-        self._open(command, {**env, processes.VARIABLE: self._mark}, offer_events)
+        self._open(command, {**env, processes.VARIABLE: self._mark}, offer_events, limits or LimitSettings())
 
     # -- what others ask of it ----------------------------------------------------------------------------------------
 
@@ -100,6 +104,14 @@ class Child:
         """After what is still to be written."""
         self._closing = True
         self._feed()
+
+    @property
+    def state(self) -> str:
+        """How it ended, and its last words, if it had any."""
+        if self.exit is None:
+            return "it still runs"
+        words = self.stderr.last_line()
+        return f"{self.exit}: {words}" if words else f"{self.exit}, nothing on stderr"
 
     def terminate(self) -> None:
         """SIGTERM to its process group."""
@@ -140,14 +152,14 @@ class Child:
 
     # -- pipes --------------------------------------------------------------------------------------------------------
 
-    def _open(self, command: Command, env: dict[str, str], offer_events: bool) -> None:
+    def _open(self, command: Command, env: dict[str, str], offer_events: bool, limits: LimitSettings) -> None:
         start = Start(
             program=command.locate(),
             argv=command.argv,
             cwd=command.cwd,
             env=env,
             stdin=b"",
-            limits=LimitSettings(),
+            limits=limits,
         )
         theirs_in, ours_in = os.pipe2(os.O_CLOEXEC)
         pairs = [os.pipe2(os.O_CLOEXEC) for _ in range(3 if offer_events else 2)]
@@ -188,16 +200,24 @@ class Child:
         if channel is None:
             self.stderr.write(data)
         else:
+            self.printed += len(data) if channel is Channel.STDOUT else 0
             splitter = self._splitters[channel]
             self._take(channel, splitter.feed(data) if data else splitter.finish())
         if not data:
             self._forget(fd)
 
     def _take(self, channel: Channel, lines: list[bytes]) -> None:
-        at, about = self.now, self._about()
-        self.lines += [Line(at, channel, raw, decode_event(raw, channel, **about)) for raw in lines if raw]
+        at = self.now
+        self.lines += [Line(at, channel, raw, self._heard(channel, raw)) for raw in lines if raw]
+
+    def _heard(self, channel: Channel, raw: bytes) -> Event | Text | Ignored | Unreadable:
+        if self._plain_stdout and channel is Channel.STDOUT:
+            return Text(raw.decode("utf-8", "replace"))
+        return decode_event(raw, channel, **self._about())
 
     def _discarded(self, channel: Channel, head: bytes, tail: bytes) -> None:
+        if self._plain_stdout and channel is Channel.STDOUT:
+            return
         lost = decode_ends(head, tail, channel, **self._about())
         if isinstance(lost, Unreadable):
             self.lines.append(Line(self.now, channel, head, lost))

@@ -21,6 +21,7 @@ _AT_ONCE_S = 0.05
 _SOON_S = 0.3  # how long a handler gets to be at work, or to read its stdin
 _BY_ITSELF = 0.8  # of the time that the task takes
 _NO_MESSAGES = "it says no messages"
+ONLY_DATA = "it reads only the data of its task"
 MARK = 'a message on stdout is one line that starts with { and has "gs": 1 and a "type"'
 
 
@@ -79,6 +80,8 @@ def aside(line: Line) -> bool:
 
 
 def near_misses(bench: Bench) -> Finding:
+    if bench.prints_result:
+        return not_applicable("all that it prints is its result")
     missed = bench.sample.near_misses()
     if not missed:
         return passed("no text looks like a message")
@@ -134,11 +137,15 @@ def progress_in_time(bench: Bench) -> Finding:
 
 
 def unknown_fields(bench: Bench) -> Finding:
+    if not bench.reads_task:
+        return not_applicable(ONLY_DATA)
     advice = "ignore fields that you do not know"
     return _like_the_sample(bench, bench.with_unknown_fields, "with unknown fields", advice)
 
 
 def large_task(bench: Bench) -> Finding:
+    if not bench.reads_task:
+        return not_applicable(ONLY_DATA)
     advice = "read the whole line, whatever its length: many readers of lines stop at 64 KiB"
     return _like_the_sample(bench, bench.with_large_task, "with a task of 1 MiB", advice)
 
@@ -154,6 +161,8 @@ def _like_the_sample(bench: Bench, run: Run, what: str, advice: str) -> Finding:
 
 def result_size(bench: Bench) -> Finding:
     sizes = [line.heard.size for line in bench.sample.terminal if isinstance(line.heard, ResultEvent)]
+    if bench.prints_result and not sizes:
+        sizes = [bench.sample.printed]
     if not sizes:
         return not_applicable("it says no result")
     limit = bench.settings.max_result_bytes

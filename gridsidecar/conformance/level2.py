@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from gridsidecar import wire
@@ -9,16 +10,20 @@ from gridsidecar.conformance.bench import Bench, ended, wait_for_ready
 from gridsidecar.conformance.child import Child, Line
 from gridsidecar.conformance.finding import Finding, Status, failed, inconclusive, not_applicable, passed, warning
 from gridsidecar.conformance.level0 import ADDRESS, alike, misaddressed, told
-from gridsidecar.conformance.level1 import MARK, aside, by_itself, longer
+from gridsidecar.conformance.level1 import MARK, ONLY_DATA, aside, by_itself, longer
 from gridsidecar.conformance.run import deciding, deciding_channel, fields_of, names, said, shown
 from gridsidecar.task import Claim, Succeeded
 from gridsidecar.wire import Channel, CheckpointEvent, ReadyEvent
 
 _QUIET_S = 0.3  # how long a handler is listened to that should say nothing
+TERMINATED = 128 + signal.SIGTERM  # the exit code of what SIGTERM ended
+_AT_WORK_S = 0.3  # how long a handler gets to be at work
 _NEVER_READY = "it never said ready"
 
 
 def events_pipe(bench: Bench) -> Finding:
+    if bench.channel == "stdout":
+        return not_applicable("its configuration says where messages go")
     run = bench.sample
     on_stdout = [line for line in run.events if line.channel is Channel.STDOUT]
     if on_stdout and deciding_channel(run.events) is Channel.EVENTS:
@@ -35,6 +40,8 @@ def events_pipe(bench: Bench) -> Finding:
 
 
 def without_pipe(bench: Bench) -> Finding:
+    if bench.prints_result or bench.channel != "auto":
+        return not_applicable("its configuration says where messages go")
     if not bench.sample.events:
         return not_applicable("it says no messages")
     run = bench.run(bench.claim(), offer_events=False)
@@ -61,6 +68,8 @@ def checkpoints(bench: Bench) -> Finding:
     said = bench.sample.of(CheckpointEvent)
     if not said:
         return not_applicable("it says no checkpoints")
+    if not bench.reads_task:
+        return not_applicable(ONLY_DATA)
     heard = said[-1].heard
     assert isinstance(heard, CheckpointEvent)
     run = bench.run(bench.claim(checkpoint=heard.data))
@@ -127,7 +136,7 @@ def _unanswered(what: str, child: Child, claim: Claim, since: int, advice: str) 
     for line in deciding(child.lines)[-1:]:
         if line in child.lines[since:]:
             return failed(f"{what} got no answer: {misaddressed(line, claim.task_id)} [P3]", ADDRESS)
-    return failed(f"{what} got no result and no error ({_state(child)})", advice)
+    return failed(f"{what} got no result and no error ({child.state})", advice)
 
 
 def _answered(bench: Bench, child: Child, claim: Claim, then: bytes = b"") -> bool:
@@ -168,7 +177,7 @@ def end_of_stdin(bench: Bench) -> Finding:
             return failed(f"it was still there {bench.limits.grace:g} s later", "exit when stdin is at its end")
         assert child.exit is not None
         if child.exit.code != 0:
-            return warning(f"{child.exit}: {child.stderr.last_line()}", "exit 0 when stdin is at its end")
+            return warning(child.state, "exit 0 when stdin is at its end")
         return passed(f"exit 0 after {child.exit.at - closed:.2f} s")
 
 
@@ -182,6 +191,7 @@ def cancel(bench: Bench) -> Finding:
             return not_applicable("it does not have the capability cancel; SIGTERM ends its tasks")
         child.send(bench.line(claim))
         sent = child.now
+        child.wait(lambda: ended(child, claim.task_id) or child.exit, min(_AT_WORK_S, bench.sample.seconds / 2))
         found = cancelled(bench, child, claim)
         end = ended(child, claim.task_id)
         if found.status is not Status.PASSED or end is None:
@@ -199,10 +209,13 @@ def cancelled(bench: Bench, child: Child, claim: Claim) -> Finding:
     """Whether it gives up the task that it has, and stays; a cancel that comes too late must not hit the next one."""
     message = wire.encode_cancel(claim, reason="cancel", grace_s=bench.limits.grace)
     child.send(message)
+    asked = child.now
     child.wait(lambda: ended(child, claim.task_id) or child.exit, bench.limits.grace)
+    if ended(child, claim.task_id) is None and child.exit is not None:
+        return _gone(child, max(0.0, child.exit.at - asked))
     if ended(child, claim.task_id) is None:
         return failed(
-            f"no terminal message within {bench.limits.grace:g} s of cancel ({_state(child)})",
+            f"no terminal message within {bench.limits.grace:g} s of cancel ({child.state})",
             "give the task up, and say an error or a result for it",
         )
     following, said = bench.claim(number=2), len(child.lines)
@@ -215,10 +228,17 @@ def cancelled(bench: Bench, child: Child, claim: Claim) -> Finding:
     return passed("the task ended, and the next one too")
 
 
+def _gone(child: Child, seconds: float) -> Finding:
+    """It ended with its task. As SIGTERM ends a process, it may: the sidecar starts another."""
+    assert child.exit is not None
+    if child.exit.signal == signal.SIGTERM or child.exit.code == TERMINATED:
+        return passed(f"it ended {seconds:.2f} s after cancel, as SIGTERM ends it ({child.exit})")
+    return failed(
+        f"it ended {seconds:.2f} s after cancel, with no terminal message ({child.state})",
+        "say an error or a result for the task, and stay; or end as SIGTERM ends you, and nothing else",
+    )
+
+
 def _as_the_sample(bench: Bench, end: Line) -> bool:
     """It ended in the same way as the sample task, which nobody cancelled."""
     return [type(line.heard) for line in bench.sample.terminal[:1]] == [type(end.heard)]
-
-
-def _state(child: Child) -> str:
-    return "it still runs" if child.exit is None else f"{child.exit}: {child.stderr.last_line()}"

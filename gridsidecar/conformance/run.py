@@ -28,6 +28,7 @@ class Run:
     leftovers: tuple[str, ...] = ()
     discarded: int = 0  # lines over the limit
     stderr: str = ""  # its last words there
+    printed: int = 0  # bytes on stdout
     ready: Line | None = None  # persistent mode
 
     @property

@@ -105,8 +105,9 @@ def find_node() -> str | None:
     return shutil.which("node") or shutil.which("nodejs")
 
 
-def lay_out(folder: Path, planned: list[DemoTask]) -> Path:
-    """Copy the handlers into the folder and write the configuration; its path."""
+def lay_out(folder: Path, planned: list[DemoTask], *, listen: bool = False) -> Path:
+    """Copy the handlers into the folder and write the configuration; its path. With
+    `listen` its page is on a free port."""
     handlers = folder / "handlers"
     handlers.mkdir()
     for source in files("gridsidecar.demo").joinpath("handlers").iterdir():
@@ -120,6 +121,7 @@ def lay_out(folder: Path, planned: list[DemoTask]) -> Path:
         "worker": {"concurrency": 4, "idle_timeout": ORPHANED_AFTER, "shutdown_grace": 0},
         "handlers": {task.name: task.settings for task in planned},
         "progress_interval": 0.2,
+        **({"http": {"listen": "127.0.0.1:0"}} if listen else {}),
     }
     path = folder / "config.yaml"
     path.write_text(_yaml(config))

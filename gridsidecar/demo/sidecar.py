@@ -51,11 +51,15 @@ class Sidecar:
             self._process.wait()
             raise
 
+    def said(self) -> str:
+        """Its log so far."""
+        return self._log.read_text(errors="replace")
+
     def check(self) -> None:
         """Raises SidecarDied with the end of its log when it is gone."""
         code = self._process.poll()
         if code is not None:
-            lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+            lines = self.said().splitlines()[-LOG_LINES_SHOWN:]
             raise SidecarDied("\n".join([f"the demo's sidecar ended with {code}; the end of its log:", *lines]))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from gridsidecar.broker.inspection import Counted, Inspection, Refused, Server
 from gridsidecar.broker.kinds import Existing
 from gridsidecar.broker.management import ManagedQueue, Management, NoSuchQueue
+from gridsidecar.broker.refusals import advice
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.doctor import queue
@@ -25,7 +26,7 @@ class BrokerArea:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._broker = settings.broker
-        self._embedded = settings.broker.url.startswith("sqlite:")
+        self._embedded = settings.broker.embedded
         if self._embedded:
             return
         self._inspection, self._second = Inspection(settings.broker), Inspection(settings.broker)
@@ -70,7 +71,7 @@ class BrokerArea:
         await self._second.close()
 
     def _file(self) -> Finding:
-        path = Path(sqlite_path(self._broker.url))
+        path = Path(sqlite_path(self._broker.urls[0]))
         if not path.exists():
             folder = path.resolve().parent
             if not os.access(folder, os.W_OK | os.X_OK):
@@ -90,7 +91,8 @@ class BrokerArea:
         try:
             server = await self._server.answer()
         except (AccessRefused, BrokerUnavailable) as error:
-            return fail(str(error), ADVICE if isinstance(error, BrokerUnavailable) else "correct broker.url")
+            otherwise = ADVICE if isinstance(error, BrokerUnavailable) else "correct broker.url"
+            return fail(str(error), advice(str(error), otherwise))
         return ok(f"{server.product} {server.version} at {server.where}, virtual host {server.vhost}")
 
     async def _version(self) -> Finding:
@@ -110,13 +112,13 @@ class BrokerArea:
         name = self._broker.queue
         match await self._queue.answer():
             case Refused(reason):
-                return fail(f"{name}: {reason}", "give the user its rights, or name another queue in broker.queue")
+                return fail(f"{name}: {reason}", advice(reason, "give the user its rights, or name another queue"))
             case Counted(ready, consumers):
                 return ok(f"{name}: {ready:,} ready, {consumers:,} consumers")
         if not self._broker.declare_queue:
             return fail(f"{name} does not exist, and broker.declare is false", "create it, or set broker.declare: true")
         if (problem := await self._inspection.creatable(name)) is not None:
-            return fail(f"{name} does not exist and cannot be created: {problem}", "give the user the right")
+            return fail(*_uncreatable(name, problem))
         return warn(f"{name} does not exist yet", "a worker creates it; until then KEDA's trigger fails")
 
     async def _found(self) -> Existing:
@@ -162,7 +164,8 @@ class BrokerArea:
     async def _delays(self) -> Finding:
         await self._server.known()
         if problems := await self._second.rungs():
-            return fail("; ".join(problems), "give the user the rights, or delete the wait queue when it is empty")
+            told = "; ".join(problems)
+            return fail(told, advice(told, "give the user the rights, or delete the wait queue when it is empty"))
         return ok("the wait queues are there as they should be, or may be created")
 
     async def _dead_letters(self) -> Finding:
@@ -170,13 +173,14 @@ class BrokerArea:
         name = self._broker.dead_letters
         match await self._second.look(name):
             case Refused(reason):
-                return fail(f"{name}: {reason}", "give the user its rights, or name another dead_letter_queue")
+                otherwise = "give the user its rights, or name another dead_letter_queue"
+                return fail(f"{name}: {reason}", advice(reason, otherwise))
             case Counted(ready=0):
                 return ok(f"{name} is empty")
             case Counted(ready):
                 return ok(f"{name} holds {ready:,}; `gridsidecar dead list` shows them")
         if (problem := await self._second.creatable(name)) is not None:
-            return fail(f"{name} does not exist and cannot be created: {problem}", "give the user the right")
+            return fail(*_uncreatable(name, problem))
         return ok(f"{name} is created when the first message is refused")
 
     async def _management(self) -> Finding:
@@ -203,3 +207,7 @@ class BrokerArea:
         return unknown(
             "it answers, and has no figures of this queue: a new one has them after some seconds", "ask again"
         )
+
+
+def _uncreatable(name: str, problem: str) -> tuple[str, str]:
+    return f"{name} does not exist and cannot be created: {problem}", advice(problem, "give the user the right")

@@ -10,23 +10,19 @@ from pathlib import Path
 from gridsidecar.config.settings import HandlerSettings, Settings
 from gridsidecar.doctor.finding import Check, Finding, at_once, fail, ok, warn
 from gridsidecar.handler.command import Command, NotStartable
-from gridsidecar.handler.environment import handler_environment, hook_environment
+from gridsidecar.handler.commands import commands_of
 
 INTERPRETERS = ("python", "node", "ruby", "perl", "php", "bash", "sh", "dash", "zsh")
 SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".rb", ".pl", ".php", ".sh")
-HOOKS = ("on_startup", "on_shutdown", "on_task_start", "on_task_end")
 
 
 def checks(settings: Settings, environ: Mapping[str, str], broken: Collection[str]) -> list[Check]:
     """One for each handler and hook whose command is known."""
     commands = {
-        f"handlers.{name}": Command(name, tuple(each.command), each.cwd, handler_environment(each, environ))
-        for name, each in settings.handlers.items()
-        if not {"handlers", f"handlers.{name}", f"handlers.{name}.command"} & set(broken)
+        name: command
+        for name, command in commands_of(settings, environ)
+        if not {"handlers", name, f"{name}.command"} & set(broken)
     }
-    for name in HOOKS:
-        if (argv := getattr(settings.hooks, name)) is not None:
-            commands[f"hooks.{name}"] = Command(name, tuple(argv), None, hook_environment(name, environ), kind="hook")
     found = [Check(name, at_once(partial(_command, command))) for name, command in commands.items()]
     if commands:
         found.append(Check("worker.shutdown_grace", at_once(partial(_grace, settings))))

@@ -76,7 +76,7 @@ def rabbitmq(manifest: Manifest, settings: Settings) -> Finding:
 
 
 def vhost(manifest: Manifest, settings: Settings) -> Finding:
-    wanted = virtual_host(settings.broker.url)
+    wanted = virtual_host(settings.broker.urls[0])
     for trigger in manifest.triggers("rabbitmq"):
         url = at(trigger, "metadata", "host") or manifest.secret(trigger, "host")
         if url is None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from gridsidecar.clock import Clock
+from gridsidecar.config.mysql_url import parse_mysql_url
 from gridsidecar.config.processes import processes_of
 from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Asked, CannotTell, Check, Finding, fail, ok, unknown, warn
@@ -147,13 +148,18 @@ def clock_skew(facts: ServerFacts, _: Settings) -> Finding:
 
 def tls(facts: ServerFacts, settings: Settings) -> Finding:
     if facts.cipher:
-        checked = "ssl_mode=required" not in settings.store.url
-        return ok(facts.cipher + ("" if checked else "; whose certificate it is, ssl_mode=required does not ask"))
+        known = _verifies(settings.store.url)
+        return ok(facts.cipher + ("" if known else "; nobody asks whose certificate it is: name its ssl_ca"))
     if facts.local:
         return ok("none, and nothing leaves this machine")
     if facts.tls_declined:
         return ok("none, as ssl_mode=disabled says")
     return warn("none: tasks travel in clear", "add ssl_mode=verify_identity and ssl_ca to store.url")
+
+
+def _verifies(url: str) -> bool:
+    asked = parse_mysql_url(url).tls
+    return asked is not None and asked.mode in ("verify_ca", "verify_identity")
 
 
 def read_only(facts: ServerFacts, _: Settings) -> Finding:

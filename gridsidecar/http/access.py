@@ -31,6 +31,14 @@ class Rules(Struct, frozen=True):
     read_token: bytes | None
     public_url: str | None  # where clients reach us besides loopback names and bare addresses
 
+    @property
+    def has_token(self) -> bool:
+        return self.token is not None or self.read_token is not None
+
+    def may_change(self, headers: Mapping[str, str]) -> bool:
+        """Whether this caller, who was let in, may do more than read."""
+        return not self.has_token or _same(_bearer(headers.get("authorization", "")), self.token)
+
     def check(self, access: Access, method: str, headers: Mapping[str, str]) -> None:
         """Raises the `Problem` that keeps this caller out. `headers` have lower-case names."""
         if access is Access.OPEN:
@@ -52,10 +60,9 @@ class Rules(Struct, frozen=True):
             )
 
     def _check_token(self, access: Access, authorization: str) -> None:
-        if self.token is None and self.read_token is None:
+        if not self.has_token:
             return
-        scheme, _, given = authorization.partition(" ")
-        token = given.strip().encode("utf-8", "replace") if scheme.lower() == "bearer" else b""
+        token = _bearer(authorization)
         # Both are compared in any case: the time it takes must not tell which one was nearly right.
         may_change = _same(token, self.token)
         may_read = _same(token, self.read_token) or may_change
@@ -80,6 +87,12 @@ class Rules(Struct, frozen=True):
         if self.public_url is not None and origin == _origin(self.public_url):
             return True
         return origin.partition("://")[2].lower() == host.lower() != ""
+
+
+def _bearer(authorization: str) -> bytes:
+    """Empty where there is none."""
+    scheme, _, given = authorization.partition(" ")
+    return given.strip().encode("utf-8", "replace") if scheme.lower() == "bearer" else b""
 
 
 def _same(given: bytes, token: bytes | None) -> bool:

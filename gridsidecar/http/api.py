@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,8 +19,10 @@ from gridsidecar.errors import ConfigError, Fault, GridSidecarError
 from gridsidecar.figures import read_figures
 from gridsidecar.health import Health
 from gridsidecar.http.access import Rules
+from gridsidecar.http.held import Held
 from gridsidecar.http.hiding import Hiding
 from gridsidecar.http.overview import Overview
+from gridsidecar.http.snapshots import Snapshots
 from gridsidecar.http.watch import Watch
 from gridsidecar.metrics.ended import EndedSince
 from gridsidecar.metrics.fleet import FleetFigures
@@ -27,6 +30,7 @@ from gridsidecar.metrics.tally import Series
 from gridsidecar.operations import Driver
 from gridsidecar.store import Kind, NotDriven, OpenStore, Reading, make_store
 from gridsidecar.store.minutes import Tally
+from gridsidecar.submitting import Submitter
 from gridsidecar.telemetry import Readiness
 
 POOL = 4  # connections to the database
@@ -65,8 +69,9 @@ class Api:
         queue = settings.broker.queue
         ended = EndedSince(self._ended_between, clock)
         self.shown = shown or Overview(FleetFigures(self._broker, self._reading, queue, clock, ended), queue)
-        self._figures: tuple[float, dict[str, Any]] | None = None  # when they were read, and what they were
-        self._counting = asyncio.Lock()
+        self.works = shown is not None  # a worker is in this process
+        self.held = Held(clock)
+        self.snapshots = Snapshots(clock)
 
     async def _reading(self) -> Reading:
         return (await self.store()).reading
@@ -86,11 +91,8 @@ class Api:
         store = await self.store()
         if since is not None:
             return await read_figures(store, since)
-        async with self._counting:
-            now = self.clock.monotonic()
-            if self._figures is None or now - self._figures[0] > FIGURES_HOLD:
-                self._figures = (now, await read_figures(store))
-            return self._figures[1]
+        figures: dict[str, Any] = await self.held.get("figures", FIGURES_HOLD, partial(read_figures, store))
+        return figures
 
     @property
     def broker(self) -> Broker:
@@ -100,6 +102,10 @@ class Api:
         """With its work queue, to publish."""
         await self._broker.open()
         return self._broker
+
+    async def submitter(self) -> Submitter:
+        store = await self.store()
+        return Submitter(await self.open_broker(), store.beforehand, self.settings)
 
     async def driver(self, kind: Kind) -> Driver:
         """For cancels and retries; a retry holds without a broker, too: then workers bring its tasks back."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,6 +30,7 @@ class Endpoint(Struct, frozen=True):
     path: str
     access: Access
     answer: Callable[[Api, Call], Awaitable[Response]]
+    polled: bool = False  # it is the same for all who may read it, and asked for again and again
 
 
 def make_app(api: Api, endpoints: Sequence[Endpoint]) -> ASGIApp:
@@ -39,6 +41,9 @@ def make_app(api: Api, endpoints: Sequence[Endpoint]) -> ASGIApp:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("raw_path", b"").decode("ascii", "replace")
+        if base and path == base:  # what the page names is relative to it
+            await RedirectResponse(f"{base.rpartition('/')[2]}/")(scope, receive, send)
+            return
         if base and path.startswith(f"{base}/"):  # a proxy may have taken it away already
             path = path.removeprefix(base)
         await router({**scope, "path": path, "root_path": ""}, receive, send)
@@ -60,7 +65,10 @@ def _route(api: Api, path: str, by_method: Mapping[str, Endpoint]) -> Route:
             api.rules.check(access, request.method, request.headers)
             if endpoint is None:
                 raise _no_such_method(by_method, request)
-            return await endpoint.answer(api, Call(request, api.settings.broker.max_message_bytes + SLACK))
+            call = Call(request, api.settings.broker.max_message_bytes + SLACK)
+            if endpoint.polled:
+                return await api.snapshots.answer(request, partial(endpoint.answer, api, call))
+            return await endpoint.answer(api, call)
         except Exception as error:
             return problem_of(error).response()
 

@@ -36,6 +36,11 @@ class Call:
         except UnicodeDecodeError:
             raise bad_request(f"The {name} in the path is not UTF-8.") from None
 
+    @property
+    def asked(self) -> str:
+        """Path and query, as they were sent."""
+        return f"{self.request.url.path}?{self.request.url.query}"
+
     # -- query --------------------------------------------------------------------------------------------------------
 
     def only(self, *names: str) -> None:

@@ -14,6 +14,7 @@ from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, any_text, flag, number
+from gridsidecar.http.held import span_hold
 from gridsidecar.http.problems import Problem, bad_request
 from gridsidecar.moments import later_of, moment_of, span_of
 from gridsidecar.shapes import callback_object, in_utc, iso, point_object, queue_object
@@ -47,8 +48,13 @@ async def series(api: Api, call: Call) -> Response:
     step = timedelta(minutes=ceil(max(step, (until - since) / MOST_STEPS) / timedelta(minutes=1)))
     store = await api.store()
     queue, task_type = call.one("queue", any_text), call.one("type", any_text)
-    points = await store.minutes.series(since, until, step, queue=queue, task_type=task_type)
-    return answer({"step_s": step.total_seconds(), "points": [point_object(point) for point in points]})
+
+    async def read() -> list[Any]:
+        points = await store.minutes.series(since, until, step, queue=queue, task_type=task_type)
+        return [point_object(point) for point in points]
+
+    points = await api.held.get(call.asked, span_hold(until - since), read)
+    return answer({"step_s": step.total_seconds(), "points": points})
 
 
 async def queues(api: Api, call: Call) -> Response:
@@ -128,14 +134,14 @@ async def replay_dead(api: Api, call: Call) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/stats", Access.READ, stats),
-    Endpoint("GET", "/v1/stats/series", Access.READ, series),
-    Endpoint("GET", "/v1/workers", Access.READ, workers),
-    Endpoint("GET", "/v1/queues", Access.READ, queues),
-    Endpoint("GET", "/v1/pauses", Access.READ, pauses),
+    Endpoint("GET", "/v1/stats", Access.READ, stats, polled=True),
+    Endpoint("GET", "/v1/stats/series", Access.READ, series, polled=True),
+    Endpoint("GET", "/v1/workers", Access.READ, workers, polled=True),
+    Endpoint("GET", "/v1/queues", Access.READ, queues, polled=True),
+    Endpoint("GET", "/v1/pauses", Access.READ, pauses, polled=True),
     Endpoint("POST", "/v1/types/{task_type}/pause", Access.CHANGE, pause),
     Endpoint("POST", "/v1/types/{task_type}/resume", Access.CHANGE, resume),
-    Endpoint("GET", "/v1/callbacks", Access.READ, callbacks),
+    Endpoint("GET", "/v1/callbacks", Access.READ, callbacks, polled=True),
     Endpoint("POST", "/v1/callbacks/replay", Access.CHANGE, replay_dead),
     Endpoint("POST", "/v1/callbacks/{callback}/replay", Access.CHANGE, replay_callback),
 )

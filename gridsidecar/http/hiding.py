@@ -38,7 +38,7 @@ class Hiding:
             return None
         if name in URLS:
             return self.text(masked_text(value))
-        if name in LISTS:
+        if name in LISTS and isinstance(value, list):  # a dead letter has the number of its task's attempts
             return [self.object(row) for row in value]
         return self.value(value) if name in TEXTS or name in VALUES else value
 

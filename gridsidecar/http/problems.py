@@ -58,7 +58,8 @@ def bad_request(detail: str, **more: Any) -> Problem:
 
 
 def unknown_task(task_id: str) -> Problem:
-    return Problem(404, "unknown-task", f"There is no task {task_id}; one appears when a worker takes it up.")
+    detail = f"There is no task {task_id}; one appears when it is submitted here, or else when a worker takes it up."
+    return Problem(404, "unknown-task", detail)
 
 
 def unavailable(detail: str, retry_after: int = 5) -> Problem:

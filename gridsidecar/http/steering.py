@@ -148,7 +148,7 @@ ENDPOINTS = (
     Endpoint("POST", "/v1/tasks/retry", Access.CHANGE, partial(_many, Kind.RETRY)),
     Endpoint("POST", "/v1/tasks/{task_id}/cancel", Access.CHANGE, partial(_one, Kind.CANCEL)),
     Endpoint("POST", "/v1/tasks/{task_id}/retry", Access.CHANGE, partial(_one, Kind.RETRY)),
-    Endpoint("GET", "/v1/operations", Access.READ, operations),
-    Endpoint("GET", "/v1/operations/{operation}", Access.READ, operation),
+    Endpoint("GET", "/v1/operations", Access.READ, operations, polled=True),
+    Endpoint("GET", "/v1/operations/{operation}", Access.READ, operation, polled=True),
     Endpoint("POST", "/v1/operations/{operation}/stop", Access.CHANGE, stop),
 )

@@ -11,22 +11,25 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from gridsidecar import wire
+from gridsidecar.errors import GridSidecarError
 from gridsidecar.http import cursor
 from gridsidecar.http.access import Access
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, a_status, any_text, number, parsed
-from gridsidecar.http.problems import Problem, bad_request, unknown_task
+from gridsidecar.http.problems import Problem, bad_request, unavailable, unknown_task
 from gridsidecar.http.said import said_from
 from gridsidecar.moments import moment_of
 from gridsidecar.shapes import attempt_object, in_utc, task_object
 from gridsidecar.store import Wanted
 from gridsidecar.store.listing import MOST
-from gridsidecar.task import Message, Status
+from gridsidecar.submitting import Known
+from gridsidecar.task import Message, Status, Task
 from gridsidecar.wire.new_task import BadTask, make_task
 
 CALLBACKS_SHOWN = 50
+TRIES = 3  # while a task of the same id is deleted in between
 
 
 async def list_tasks(api: Api, call: Call) -> Response:
@@ -121,23 +124,39 @@ async def submit(api: Api, call: Call) -> Response:
         task = make_task(fields, api.settings.broker.max_message_bytes)
     except BadTask as bad:
         raise Problem(422, "bad-task", str(bad)) from None
-    store = await api.store()
-    known = await store.reading.get(task.task_id)
-    if known is not None:
-        message = await store.reading.message(task.task_id)
-        if not same_task(message, fields, api.settings.broker.max_message_bytes):
-            detail = f"There is a task {task.task_id} already, made of another message."
-            raise Problem(409, "task-exists", detail, state=known["status"])
-        return answer(api.hiding.object(task_object(known)))
-    broker = await api.open_broker()
-    await broker.publish(task.message)
+    try:
+        submitter = await api.submitter()
+    except GridSidecarError:  # what is there already needs no broker
+        if (known := await _known(api, task)) is not None:
+            return known
+        raise
+    for _ in range(TRIES):
+        if not isinstance(await submitter.submit(task), Known):
+            break
+        if (known := await _known(api, task)) is not None:
+            return known
+    else:
+        raise unavailable(f"A task {task.task_id} comes and goes; nothing was sent.")
     return answer(
         {"task_id": task.task_id, "task_type": task.task_type, "status": Status.PENDING, "progress": 0}, 202,
         headers={"Location": f"tasks/{quote(task.task_id, safe='')}"},
     )  # fmt: skip
 
 
-def same_task(message: Message | None, fields: dict[str, Any], max_bytes: int) -> bool:
+async def _known(api: Api, task: Task) -> Response | None:
+    """The task that has this one's id already."""
+    store = await api.store()
+    known = await store.reading.get(task.task_id)
+    if known is None:
+        return None
+    message = await store.reading.message(task.task_id)
+    if not same_task(message, task.fields, api.settings.broker.max_message_bytes):
+        detail = f"There is a task {task.task_id} already, made of another message."
+        raise Problem(409, "task-exists", detail, state=known["status"])
+    return answer(api.hiding.object(task_object(known)))
+
+
+def same_task(message: Message | None, fields: Mapping[str, Any], max_bytes: int) -> bool:
     """Whether a stored message says the same as these fields."""
     if message is None:
         return False
@@ -151,9 +170,9 @@ def _canonical(fields: Mapping[str, Any]) -> str:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/tasks", Access.READ, list_tasks),
+    Endpoint("GET", "/v1/tasks", Access.READ, list_tasks, polled=True),
     Endpoint("POST", "/v1/tasks", Access.CHANGE, submit),
-    Endpoint("GET", "/v1/tasks/{task_id}", Access.READ, show),
+    Endpoint("GET", "/v1/tasks/{task_id}", Access.READ, show, polled=True),
     Endpoint("GET", "/v1/tasks/{task_id}/attempts", Access.READ, attempts),
-    Endpoint("GET", "/v1/tasks/{task_id}/logs", Access.READ, logs),
+    Endpoint("GET", "/v1/tasks/{task_id}/logs", Access.READ, logs, polled=True),
 )

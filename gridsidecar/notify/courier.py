@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock, backoff
-from gridsidecar.config.secrets import masked_text
+from gridsidecar.config.secrets import masked_reason
 from gridsidecar.flow import BreakerChange
 from gridsidecar.notify.channel import Channel, Refusal
 from gridsidecar.notify.digest import Digest
@@ -31,7 +31,7 @@ class Arrival:
     def fails(self, reason: str) -> None:
         if not self._failing:
             self._failing = True
-            telemetry.warning("notices do not arrive", channel=self.channel, reason=masked_text(reason))
+            telemetry.warning("notices do not arrive", channel=self.channel, reason=masked_reason(reason))
 
     def works(self) -> None:
         if self._failing:

@@ -2,7 +2,7 @@
 
 from gridsidecar.outbound.client import HttpClient
 from gridsidecar.outbound.reply import NotSent, NotTried, Reply, TargetRefused
-from gridsidecar.outbound.signature import signed_headers, signing_keys
+from gridsidecar.outbound.signature import signed_headers
 from gridsidecar.outbound.targets import Targets
 
-__all__ = ["HttpClient", "NotSent", "NotTried", "Reply", "TargetRefused", "Targets", "signed_headers", "signing_keys"]
+__all__ = ["HttpClient", "NotSent", "NotTried", "Reply", "TargetRefused", "Targets", "signed_headers"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpcore
 
+from gridsidecar.outbound.head import Heads
 from gridsidecar.outbound.lookup import Lookup
 from gridsidecar.outbound.progress import Progress
 from gridsidecar.outbound.reply import NotSent, TargetRefused
@@ -25,6 +26,10 @@ ADDRESSES_TRIED = 8
 
 # What the client raises when there is no reply; OSError is what TLS raises past it.
 FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError)
+
+
+class NotHttp(httpcore.RemoteProtocolError):
+    """What came is no reply."""
 
 
 class Network(httpcore.AsyncNetworkBackend):
@@ -72,13 +77,24 @@ class Network(httpcore.AsyncNetworkBackend):
 
 class Stream(httpcore.AsyncNetworkStream):
     """A connection that is also closed when its TLS handshake is cancelled: httpcore would leave it open. And one that
-    nobody can keep us busy with: httpcore reads interim replies without end."""
+    nobody can keep us busy with: httpcore reads interim replies without end. And one whose replies httpcore can read:
+    it takes no sloppy head."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
         self._read = 0  # bytes since the last request
+        self._heads = Heads()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            while data := await self._more(max_bytes, timeout):
+                if ready := self._heads.take(data):
+                    return ready
+            return self._heads.last()
+        except ValueError as error:
+            raise NotHttp(str(error)) from None
+
+    async def _more(self, max_bytes: int, timeout: float | None) -> bytes:
         data = await self._stream.read(min(max_bytes, READ_AT_ONCE), timeout)
         self._read += len(data)
         if self._read > REPLY_LIMIT:
@@ -88,6 +104,7 @@ class Stream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._read = 0
+        self._heads.expect()
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -128,6 +145,8 @@ class Exchanges:
                     if progress.connected:
                         raise
                     # A kept connection had ended by now, which says nothing about the other side.
+        except NotHttp as error:
+            raise NotSent(f"{request.where} answered with something that is not HTTP: {error}") from error
         except FAILURES as error:
             raise NotSent(f"{request.where} {progress.missing}: {_reason(error)}") from error
 

@@ -41,7 +41,7 @@ def retry_after(value: str, now: datetime) -> float | None:
     if _SECONDS.fullmatch(value):
         return min(float(value), LONGEST_WAIT)
     try:
-        moment = parsedate_to_datetime(value)
+        moment = parsedate_to_datetime(value.replace(":59:60 ", ":59:59 "))  # a leap second
         if moment.tzinfo is None:  # the zone is "-0000"
             moment = moment.replace(tzinfo=UTC)
         return min(max(0.0, (moment - now).total_seconds()), LONGEST_WAIT)

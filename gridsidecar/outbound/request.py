@@ -6,12 +6,16 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from yarl import URL
 
 from gridsidecar import __version__
 from gridsidecar.outbound.reply import TargetRefused
 
+# What no URL has, by its standard; the rest is sent as it was given, or a signature of somebody else's would not hold.
+_NEVER_SENT = re.compile(r"[^A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]")
+_BEHIND_THE_HOST = re.compile(r"://[^/?#]*([^#]*)")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 
 
@@ -56,7 +60,7 @@ def read_request(url: str, body: bytes | None, headers: Mapping[str, str]) -> Re
         secure=target.scheme == "https",
         host=target.raw_host,
         port=target.port,
-        path=target.raw_path_qs or "/",
+        path=_path(url),
         headers=own | {name.lower(): value for name, value in headers.items()},
         body=body or b"",
     )
@@ -74,6 +78,13 @@ def _read(url: str) -> URL:
     if _HOST.fullmatch(target.raw_host) is None or len(target.raw_host) > 253:
         raise TargetRefused(f"the URL's host is no host name: {target.raw_host[:60]!r}")
     return target
+
+
+def _path(url: str) -> str:
+    """Path and query of a URL that can be read."""
+    found = _BEHIND_THE_HOST.search(url)
+    path = _NEVER_SENT.sub(lambda unsent: quote(unsent[0], safe=""), found[1]) if found else ""
+    return path if path.startswith("/") else f"/{path}"
 
 
 def _bracketed(host: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,6 +86,8 @@ class Targets:
         for what, networks in self._forbidden.items():
             if any(address in network for network in networks):
                 return what
+        if self.block_private and _is_own(address):
+            return "an address of this machine"
         for inner in _embedded(address):
             if (what_inside := self._fault(inner)) is not None:
                 return f"{what_inside} ({inner}) in another form"
@@ -101,6 +104,17 @@ class Targets:
     @property
     def _forbidden(self) -> dict[str, tuple[Network, ...]]:
         return _ALWAYS | _PRIVATE if self.block_private else _ALWAYS
+
+
+def _is_own(address: Address) -> bool:
+    """Whether an interface of this machine has it: nothing else can be bound to."""
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as one:
+        try:
+            one.bind((str(address), 0))
+        except OSError:
+            return False
+        return True
 
 
 def _told(host: str, address: Address, why: str) -> str:

@@ -8,6 +8,7 @@ from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.aside import Aside
+from gridsidecar.store.beforehand import Beforehand
 from gridsidecar.store.choosing import Filter
 from gridsidecar.store.counting import Count, Counting, TypeCount
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
@@ -30,6 +31,7 @@ from gridsidecar.store.ways import Wanted
 __all__ = [
     "LETTER",
     "Aside",
+    "Beforehand",
     "Cause",
     "Count",
     "Counting",
@@ -69,11 +71,12 @@ __all__ = [
 
 
 class OpenStore(Struct, frozen=True):
-    """One database and the views of it: the tasks' rows, the workers' leases, the callbacks owed, what handlers say,
-    what is too old, what is paused, what ended when, and for people."""
+    """One database and the views of it: the tasks' rows, also before their messages, the workers' leases, the callbacks
+    owed, what handlers say, what is too old, what is paused, what ended when, and for people."""
 
     database: Database
     tasks: Store
+    beforehand: Beforehand
     leases: Leases
     outbox: Outbox
     output: Output
@@ -107,7 +110,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None, 
         raise ConfigError([Fault("store.table_name", problem)])
     try:
         database = _database(settings, tables)
-    except (ValueError, OSError) as error:  # OSError: a certificate file that cannot be read
+    except ValueError as error:
         raise ConfigError([Fault("store.url", str(error))]) from error
     queries = load_queries(database.dialect, tables)
     clock = clock or SystemClock()
@@ -115,6 +118,7 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None, 
     return OpenStore(
         database,
         Store(database, queries, queue, clock, letters),
+        Beforehand(database, queries, queue),
         Leases(database, queries, queue, clock),
         Outbox(database, queries, queue, clock),
         Output(database, queries),
@@ -136,4 +140,4 @@ def _database(settings: StoreSettings, tables: TableNames) -> Database:
         return SQLiteDatabase(settings.url, tables)
     from gridsidecar.store.mysql import MySQLDatabase
 
-    return MySQLDatabase(settings.url, tables, settings.pool_size)
+    return MySQLDatabase(settings, tables)

@@ -55,19 +55,22 @@ class Counting:
         self._database = database
         self._queries = queries
 
-    async def by_status(self, since: datetime | None = None) -> dict[Status, Count]:
-        """Of all queues, created since then; states without a task are left out."""
-        found = await self._counts("by_status", {"": ""}, since, MOST)
+    async def by_status(self, since: datetime | None = None, queue: str | None = None) -> dict[Status, Count]:
+        """Created since then, of this queue or of all; states without a task are left out."""
+        found = await self._counts("by_status", {"": _in_queue(queue)}, since, MOST, **_named(queue))
         return found[""]
 
-    async def by_type(self, since: datetime | None = None) -> list[TypeCount]:
+    async def by_type(self, since: datetime | None = None, queue: str | None = None) -> list[TypeCount]:
         """The same for each type and state."""
         found = []
         async for types in self._types():
             named = {f"type_{place}": task_type for place, task_type in zip(_PLACES, types, strict=False)}
-            conditions = {name: f"t.task_type = :{name}" for name in named}
+            conditions = {
+                name: " AND ".join(filter(None, (f"t.task_type = :{name}", _in_queue(queue)))) for name in named
+            }
+            named |= _named(queue)
             counts = await self._counts("by_type", conditions, since, MOST_OF_TYPE, **named)
-            seconds = await self._seconds(counts, since, named)
+            seconds = await self._seconds(counts, since, named, _in_queue(queue))
             found += [
                 TypeCount(task_type=named[name], status=status, count=count, seconds=seconds.get((name, status)))
                 for name, of_states in counts.items()
@@ -121,11 +124,11 @@ class Counting:
         return [row[f"n{place}"] for place in range(len(parts))]
 
     async def _seconds(
-        self, counts: Mapping[str, Mapping[Status, Count]], since: datetime | None, named: Mapping[str, str]
+        self, counts: Mapping[str, Mapping[Status, Count]], since: datetime | None, named: Mapping[str, str], also: str
     ) -> dict[tuple[str, Status], float]:
         """Mean times of what ended."""
         parts = [
-            self._mean(name, status, since)
+            self._mean(name, status, since, also)
             for name, of_states in counts.items()
             for status in of_states
             if status.terminal
@@ -137,8 +140,8 @@ class Counting:
             if row["seconds"] is not None
         }
 
-    def _mean(self, name: str, status: Status, since: datetime | None) -> str:
-        where = _where([f"t.task_type = :{name}", f"t.status = '{status}'"], since)
+    def _mean(self, name: str, status: Status, since: datetime | None, also: str) -> str:
+        where = _where([f"t.task_type = :{name}", f"t.status = '{status}'", also], since)
         rows = f"{self._queries['by_type'].text}{where}"
         newest = f"SELECT t.started_at, t.completed_at {rows} ORDER BY t.created_at DESC LIMIT {SAMPLE}"
         mean = self._queries["took"].text.replace("(tasks)", f"({newest})")
@@ -149,6 +152,14 @@ class Counting:
 
 
 _PLACES = "abcdefghij"  # of types in one statement
+
+
+def _in_queue(queue: str | None) -> str:
+    return "" if queue is None else "t.queue = :queue"
+
+
+def _named(queue: str | None) -> dict[str, str]:
+    return {} if queue is None else {"queue": queue}
 
 
 def _where(conditions: list[str], since: datetime | None) -> str:

@@ -59,7 +59,7 @@ async def inspect(settings: StoreSettings, clock: Clock) -> Facts:
     from gridsidecar.store.mysql.inspection import inspect_server
 
     try:
-        return await inspect_server(settings.url, names_of(settings), clock)
+        return await inspect_server(settings.url_now, names_of(settings), clock)
     except ValueError as error:
         raise ConfigError([Fault("store.url", str(error))]) from error
 

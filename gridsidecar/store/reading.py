@@ -48,6 +48,11 @@ class Reading:
             return {}
         return {row["id"]: records.summary(row) for row in await self._read("tasks_of", {"ids": tuple(ids)})}
 
+    async def details(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Of tasks by id: their `data`, and when their last attempt began and ended, to the millisecond always."""
+        rows = await self._read("details_of", {"ids": tuple(ids)}) if ids else []
+        return {row["id"]: {**row, "data": records.decoded(row["data"])} for row in rows}
+
     async def message(self, task_id: str) -> Message | None:
         """What its producer sent; None where that is not there, or cannot be read."""
         for row in await self._read("message_of", {"id": task_id}):

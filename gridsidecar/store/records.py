@@ -30,6 +30,11 @@ def time_text(moment: datetime | None) -> str | None:
 
 
 def new_row(task: Task, me: Me, max_retry_count: int, queue: str) -> dict[str, Any]:
+    return task_columns(task, max_retry_count, queue) | {"worker_id": me.worker_id, "ahead": int(me.ahead)}
+
+
+def task_columns(task: Task, max_retry_count: int, queue: str) -> dict[str, Any]:
+    """What a row has of its task's message."""
     return {
         "id": task.task_id,
         "task_type": task.task_type,
@@ -37,8 +42,6 @@ def new_row(task: Task, me: Me, max_retry_count: int, queue: str) -> dict[str, A
         "max_retry_count": max_retry_count,
         "priority": task.priority,
         "timeout": task.timeout,
-        "worker_id": me.worker_id,
-        "ahead": int(me.ahead),
         **callback_columns(task.callback),
         **message_columns(task.message, queue),
     }
@@ -67,7 +70,12 @@ def take_over(task: Task, max_retry_count: int) -> dict[str, Any]:
 
 def deferral(task: Task, grace: float) -> dict[str, Any]:
     """When a task wants to run, and how long after that somebody looks for it."""
-    return {"delay": task.defer_by, "until": time_text(task.defer_until), "grace": grace}
+    return {"delay": task.defer_by, "until": time_text(task.defer_until), "grace": grace, "handed_off": 0}
+
+
+def before_its_message(task: Task, grace: float) -> dict[str, Any]:
+    """The same of a row whose message nobody has sent yet."""
+    return deferral(task, grace) | {"delay": task.defer_by or 0.0, "handed_off": 1}
 
 
 def message_columns(message: Message, queue: str) -> dict[str, Any]:
@@ -80,8 +88,8 @@ def message_columns(message: Message, queue: str) -> dict[str, Any]:
 
 
 def _as_produced(message: Message) -> Message:
-    if message.attempt or message.nudge or message.busy or message.passed or message.refusals:
-        return replace(message.counted_anew(0), nudge=False)
+    if message.attempt or message.nudge or message.busy or message.passed or message.refusals or message.row:
+        return replace(message.counted_anew(0), nudge=False, row=None)
     return message
 
 

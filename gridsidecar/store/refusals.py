@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from gridsidecar import telemetry
+from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock
 from gridsidecar.lifecycle import Close
 from gridsidecar.store import outbox, records
@@ -28,7 +28,7 @@ class Refusals:
 
     async def record(self, message: Message, task_id: str, error: str, task: Task | None = None) -> bool:
         """Note an unusable message as `failed`, unless the id has a row: rubbish never touches a live task. A row that
-        was reopened for this message, and has seen no other, is closed again.
+        waits for this very message, and has seen no other, is closed.
 
         `task` is what it asks for, where it could be read at all.
         """
@@ -56,7 +56,8 @@ class Refusals:
             "message_id": message.message_id if whole else None,
         } | records.callback_columns(callback if whole else replace(callback, data=None))
         refusal = Close(status=Status.FAILED, error=error, error_type=ErrorType.VALIDATION, crashes=0)
-        again = {name: params[name] for name in ("id", "error", "error_type")}
+        body = message.body if whole and len(message.body) <= wire.SMALL else None
+        again = {name: params[name] for name in ("id", "error", "error_type", "message_id")} | {"body": body}
         inserted, closed, *_ = await self._batch.write(
             task_id,
             (self._queries["insert_refused"], params),

@@ -12,10 +12,11 @@ from typing import Any
 
 import aiosqlite
 
-from gridsidecar.config.urls import sqlite_path
+from gridsidecar.config.urls import make_private, sqlite_path
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.store.database import MIGRATE, Connection, Params, RowRejected, Statement, StatementRefused, T
 from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
+from gridsidecar.wal import BOUND, WalWatch
 from gridsidecar.wire import JsonText, Spliced
 
 WAL_TRIES, WAL_PAUSE = 250, 0.02  # seconds
@@ -78,6 +79,7 @@ class SQLiteDatabase:
         self._queries = load_queries(self.dialect, tables)
         self._connection: aiosqlite.Connection | None = None
         self._turn = asyncio.Lock()
+        self._wal = WalWatch(self._path)
 
     async def open(self) -> None:
         folder = Path(self._path).resolve().parent  # noqa: ASYNC240  # a local path, looked at once
@@ -92,12 +94,14 @@ class SQLiteDatabase:
                     connection.row_factory = aiosqlite.Row
                     await _use_wal(connection)
                     await connection.execute("PRAGMA synchronous = FULL")
+                    await connection.execute(BOUND)
                 except BaseException:
                     await connection.close()
                     raise
             self._connection = connection
 
     async def _connect(self) -> aiosqlite.Connection:
+        make_private(self._path)
         connection = aiosqlite.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
             return await connection
@@ -162,6 +166,7 @@ class SQLiteDatabase:
                     await connection.execute("BEGIN IMMEDIATE")
                     yield _SQLiteConnection(connection)
                     await connection.execute("COMMIT")
+                    self._wal.written()
                 except BaseException:
                     # A cancelled BEGIN still runs in the thread, so roll back whether or not it seems to have begun.
                     with suppress(sqlite3.OperationalError):

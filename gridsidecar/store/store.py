@@ -57,11 +57,9 @@ class Store:
         Safe to repeat when the reply was lost: the row then names us, and the answer is `Resume`.
         """
         message = task.message
-        if flow == FREE and not (message.attempt or message.nudge or task.defer_by or task.defer_until):
-            params = records.new_row(task, me, max_retry_count, self._queue)
-            (inserted,) = await self._batch.write(task.task_id, (self._queries["insert_running"], params))
-            if inserted:
-                return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1)
+        first = flow == FREE and not (message.attempt or message.nudge or task.defer_by or task.defer_until)
+        if first and (received := await self._first(task, me, max_retry_count)) is not None:
+            return received
 
         async def decide(owed: Owed) -> Received:
             return await self._database.transact(
@@ -69,6 +67,22 @@ class Store:
             )
 
         return await outbox.owing(task.task_id, decide)
+
+    async def _first(self, task: Task, me: Me, max_retry_count: int) -> Received | None:
+        """The first claim of a task that is due, as one write; None where its row has to be looked at."""
+        if task.message.row is None:
+            params = records.new_row(task, me, max_retry_count, self._queue)
+            (inserted,) = await self._batch.write(task.task_id, (self._queries["insert_running"], params))
+            return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1) if inserted else None
+        if task.message.row != task.message.message_id:  # a copy of ours, under an id of its own
+            return None
+        begin = {"worker_id": me.worker_id, "ahead": int(me.ahead), "max_retry_count": max_retry_count}
+        params = begin | {"id": task.task_id, "result": None}
+        (begun,) = await self._batch.write(task.task_id, (self._queries["begin_waiting"], params))
+        if not begun:
+            return None
+        reception = Begin(attempt=1, crashes=0, ahead=me.ahead)
+        return Received(reception, _first_claim(task, me, max_retry_count), attempt=1)
 
     async def park(self, task: Task, me: Me, max_retry_count: int) -> Received | None:
         """What this delivery means while its type is paused, without a slot; None when it may start after all."""
@@ -103,6 +117,8 @@ class Store:
         receive = receive_paused if flow.paused else lifecycle.receive
         reception = receive(row, task.message, me)
         foreign = row is not None and row.unclaimed
+        if row is not None and not (foreign or row.attempt):  # its handler's word counts, whoever wrote the row
+            row = replace(row, max_retry_count=max_retry_count)
         if row is not None and foreign and isinstance(reception, Begin | Park):
             row = await self._take_over(connection, task, max_retry_count)
             if row.due_in > 0:
@@ -164,7 +180,7 @@ class Store:
         params = records.new_row(task, me, max_retry_count, self._queue)
         if flow != FREE or task.defer_by or task.defer_until:  # to be begun, or put off, as a row that is there
             deferred = params | records.deferral(task, CHECK_GRACE)
-            inserted = await connection.execute(self._queries["insert_deferred"], deferred)
+            inserted = await connection.execute(self._queries["insert_waiting"], deferred)
             row = await self._locked_row(connection, task.task_id)
             assert row is not None
             if inserted and row.due_in > 0:
@@ -192,6 +208,7 @@ class Store:
             "attempt": begin.attempt,
             "crashes": begin.crashes,
             "ahead": int(begin.ahead),
+            "max_retry_count": row.max_retry_count,
             "worker_id": me.worker_id,
         }
         await connection.execute(self._queries["begin_next"], params)

@@ -25,6 +25,7 @@ class Plan(Struct, frozen=True):
     """It holds secrets: it travels in a file without a name, and never on a command line."""
 
     settings: dict[str, Any]  # of the whole sidecar, as JSON
+    recipes: dict[str, str]  # of URLs of which files hold a part
     processes: int
     shared: dict[str, int]  # types that run less tasks at a time than there are processes, and how many
     fail_fast: bool
@@ -46,6 +47,7 @@ class Plan(Struct, frozen=True):
 
 def become_supervisor(settings: Settings, *, fail_fast: bool) -> NoReturn:
     """This program is replaced by a small one: what read the settings would take 40 MiB all the time."""
+    from gridsidecar.config.load import recipes_of
     from gridsidecar.config.processes import processes_of, shared_types
 
     name = settings.worker.name or f"{socket.gethostname()}-{os.getpid()}"
@@ -53,6 +55,7 @@ def become_supervisor(settings: Settings, *, fail_fast: bool) -> NoReturn:
     processes = processes_of(settings)
     fd = Plan(
         settings=whole.model_dump(by_alias=True),
+        recipes=recipes_of(settings),
         processes=processes,
         shared=shared_types(settings, processes),
         fail_fast=fail_fast,

@@ -8,6 +8,7 @@ import socket
 import sys
 
 from gridsidecar import daemon, failpoints, signals, telemetry
+from gridsidecar.config.load import renew_by_files
 from gridsidecar.config.processes import share
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import GridSidecarError
@@ -41,6 +42,7 @@ def main(plan_fd: int, end: int, number: int, life: int) -> int:
 
 def _settings(plan: Plan, number: int) -> Settings:
     ours = share(Settings.model_validate(plan.settings), number, plan.processes)
+    renew_by_files(ours, plan.recipes)
     if ours.worker.memory_budget_mb is not None or cgroup_limit() is None:
         return ours
     room = max(1, automatic_room() // plan.processes // MEBIBYTE)  # what the container leaves is for all of us

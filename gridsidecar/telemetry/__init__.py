@@ -13,6 +13,7 @@ from select import PIPE_BUF
 from typing import Any, TextIO
 
 from gridsidecar.clock import SystemClock
+from gridsidecar.language import translator
 from gridsidecar.task import Claim, Report, Status, TaskUpdate
 from gridsidecar.telemetry.file import Broken, LogFile, Mended
 from gridsidecar.telemetry.lines import ConsoleFormatter, JsonFormatter
@@ -76,24 +77,26 @@ def _close() -> None:
 class _Output(logging.StreamHandler[TextIO]):
     """Each record as one line on stderr and, where there is one, in the log file."""
 
-    def __init__(self, stream: TextIO, file: Outlet | None) -> None:
+    def __init__(self, stream: TextIO, file: Outlet | None, lines: ConsoleFormatter | JsonFormatter) -> None:
         super().__init__(stream)
         self._file = file
+        self._lines = lines
+        self.setFormatter(lines)
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = self.format(record) + "\n"
+        line = self.format(record)
         with suppress(OSError, ValueError):  # stderr is closed or its disk is full: nobody is left to tell
-            self.stream.write(line)
+            self.stream.write(line + "\n")
             self.stream.flush()
         if self._file is not None:
-            self._file.put(line.encode("utf-8", "backslashreplace"))
+            kept = self._lines.in_file(record, line)
+            self._file.put(f"{kept}\n".encode("utf-8", "backslashreplace"))
 
 
 def configure(level: str, fmt: str, *, language: str = "en", file: LogFile | None = None) -> None:
     """Send log lines of `level` and above to stderr and into `file`, for people (`console`) or machines (`json`)."""
     kept = None if file is None else _file_outlet(file)
-    output = _Output(sys.stderr, kept)
-    output.setFormatter(_formatter(fmt, language))
+    output = _Output(sys.stderr, kept, _formatter(fmt, language))
     _log.handlers[:] = [output]
     _log.setLevel(level)
     _log.propagate = False
@@ -121,14 +124,15 @@ def _file_outlet(file: LogFile) -> Outlet:
     return _outlet("log file", write, stuck=hung, drained=mended, batch=4 * PIPE_BUF)
 
 
-def _formatter(fmt: str, language: str) -> logging.Formatter:
+def _formatter(fmt: str, language: str) -> ConsoleFormatter | JsonFormatter:
     words: Mapping[str, str] = {}
     if language == "zh":
-        from gridsidecar.telemetry.catalogue import CHINESE as words  # only whoever reads it pays for it
+        from gridsidecar.language.chinese.log import CHINESE as words  # only whoever reads it pays for it
     if fmt == "console":
-        return ConsoleFormatter(words)
+        return ConsoleFormatter(words, translator(language))
     # What a stderr without Unicode makes of a character is not always JSON.
-    return JsonFormatter(words, ascii_only=sys.stderr.encoding.lower().replace("-", "") != "utf8")
+    ascii_only = sys.stderr.encoding.lower().replace("-", "") != "utf8"
+    return JsonFormatter(words, translator(language), ascii_only=ascii_only)
 
 
 def event(level: int, text: str, **fields: object) -> None:

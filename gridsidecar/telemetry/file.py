@@ -13,6 +13,7 @@ from gridsidecar.clock import Clock
 
 NAME = "gridsidecar.log"
 LARGEST = 20 * 1024 * 1024  # bytes
+MODE = 0o600  # of new files: tasks and addresses stand in them
 KEPT = 5  # older files: .1 is the youngest
 PAUSE = 30.0  # seconds between two tries while it cannot be written
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without locks answer
@@ -95,12 +96,12 @@ class LogFile:
             self.close()
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         # A pipe of this name that nobody reads must not hold us up.
-        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666)
+        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, MODE)
         return self._file, os.fstat(self._file).st_size
 
     def _moved_aside(self, room: int) -> bool:
         """False when somebody else is at it: nobody waits, so a line more goes into the old file."""
-        lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, MODE)
         try:
             if not _locked(lock):
                 return False

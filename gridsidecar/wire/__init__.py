@@ -16,7 +16,7 @@ from gridsidecar.wire.events import (
     Text,
     Unreadable,
 )
-from gridsidecar.wire.fields import task_id_problem
+from gridsidecar.wire.fields import doubtful, is_unusable_url, task_id_problem
 from gridsidecar.wire.handler_input import (
     PROTOCOL_VERSION,
     encode_cancel,
@@ -57,6 +57,7 @@ __all__ = [
     "decode_event",
     "decode_properties",
     "decode_task",
+    "doubtful",
     "encode_callback",
     "encode_cancel",
     "encode_input",
@@ -64,6 +65,7 @@ __all__ = [
     "encode_task_end",
     "encode_worker_event",
     "is_small",
+    "is_unusable_url",
     "read_large",
     "readable_json",
     "sent_callback",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+from msgspec.structs import replace
 
 from gridsidecar.task import Message
 
@@ -16,6 +19,8 @@ _PLAIN = frozenset({"", "identity", "utf-8", "utf8", "us-ascii", "ascii", "binar
 _GZIP_MAGIC = b"\x1f\x8b"
 _JAVA_MAGIC = b"\xac\xed\x00\x05"
 _PIECE = 65_536  # bytes
+_GZIP_WBITS = 31  # of zlib
+_MOST_MEMBERS = 10_000  # each costs time, however short it is
 
 
 class BodyRefused(ValueError):
@@ -37,6 +42,12 @@ def body_text(message: Message, max_bytes: int) -> str:
     if not text or text.isspace():
         raise BodyRefused("empty", "The body is empty.")
     return text
+
+
+def compressed(message: Message) -> Message:
+    """A plain message with its body in gzip, unless that makes it no smaller."""
+    packed = gzip.compress(message.body, mtime=0)
+    return replace(message, body=packed, content_encoding="gzip") if len(packed) < len(message.body) else message
 
 
 def inflated_size(message: Message, max_bytes: int) -> int:
@@ -70,13 +81,10 @@ def large_body(message: Message, size: int) -> bytes | bytearray:
     wbits = _wbits(message)
     if wbits is None:
         return message.body
-    encoding = _encoding(message)
-    inflater = zlib.decompressobj(wbits)
     raw, end = bytearray(size), 0
-    for chunk in _inflating(message.body, inflater, encoding):
+    for chunk in _inflating(message.body, wbits, _encoding(message)):
         raw[end : end + len(chunk)] = chunk
         end += len(chunk)
-    _check_end(inflater, encoding)
     return raw
 
 
@@ -103,7 +111,7 @@ def body_chunks(message: Message) -> Iterator[bytes | memoryview]:
     wbits = _wbits(message)
     if wbits is None:
         return _pieces(message.body)
-    return _inflating(message.body, zlib.decompressobj(wbits), _encoding(message))
+    return _inflating(message.body, wbits, _encoding(message))
 
 
 def _pieces(body: bytes) -> Iterator[memoryview]:
@@ -111,14 +119,26 @@ def _pieces(body: bytes) -> Iterator[memoryview]:
     return (view[at : at + _PIECE] for at in range(0, len(view), _PIECE))
 
 
-def _inflating(body: bytes, inflater: zlib._Decompress, encoding: str) -> Iterator[bytes]:
-    with _telling(encoding):
-        for piece in _pieces(body):
-            chunk = inflater.decompress(piece, _PIECE)
+def _inflating(body: bytes, wbits: int, encoding: str) -> Iterator[bytes]:
+    """Piece by piece, of gzip all members. BodyRefused where it ends early, or where something else follows it."""
+    inflater, members, end = zlib.decompressobj(wbits), 1, 0
+    for piece in _pieces(body):
+        end += len(piece)
+        rest: bytes | memoryview = piece
+        full = False  # what is full may leave more in the inflater
+        while rest or full:
+            if inflater.eof:
+                members += 1
+                if wbits != _GZIP_WBITS or members > _MOST_MEMBERS:
+                    raise _followed(len(body) - end + len(rest), encoding)
+                inflater = zlib.decompressobj(wbits)
+            with _telling(encoding) if members == 1 else _following(len(body) - end + len(rest), encoding):
+                chunk = inflater.decompress(rest, _PIECE)
+            rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+            full = len(chunk) == _PIECE and not inflater.eof
             yield chunk
-            while inflater.unconsumed_tail or len(chunk) == _PIECE:  # a full one may leave more in the inflater
-                chunk = inflater.decompress(inflater.unconsumed_tail, _PIECE)
-                yield chunk
+    if not inflater.eof:
+        raise BodyRefused("bad-encoding", f"The {encoding} body is cut off.")
 
 
 @contextmanager
@@ -129,6 +149,18 @@ def _telling(encoding: str) -> Iterator[None]:
         raise BodyRefused(
             "bad-encoding", f"content_encoding says {encoding}, but the body is not {encoding}."
         ) from None
+
+
+@contextmanager
+def _following(size: int, encoding: str) -> Iterator[None]:
+    try:
+        yield
+    except zlib.error:
+        raise _followed(size, encoding) from None
+
+
+def _followed(size: int, encoding: str) -> BodyRefused:
+    return BodyRefused("bad-encoding", f"{size:,} bytes follow the end of the {encoding} body.")
 
 
 def _check_size(message: Message, max_bytes: int) -> None:
@@ -146,7 +178,7 @@ def _wbits(message: Message) -> int | None:
     if encoding in _PLAIN:
         return None
     if encoding in _GZIP:
-        return 31
+        return _GZIP_WBITS
     if encoding in _ZLIB:
         # "deflate" means zlib's format, but some producers send the bare stream.
         return 15 if _has_zlib_header(message.body) else -15
@@ -160,20 +192,13 @@ def _has_zlib_header(body: bytes) -> bool:
 
 
 def _inflated(body: bytes, wbits: int, encoding: str, max_bytes: int) -> bytes:
-    inflater = zlib.decompressobj(wbits)
-    with _telling(encoding):
-        raw = inflater.decompress(body, max_bytes + 1)
-    if len(raw) > max_bytes:
-        raise _inflates_too_far(encoding, max_bytes)
-    _check_end(inflater, encoding)
-    return raw
-
-
-def _check_end(inflater: zlib._Decompress, encoding: str) -> None:
-    if not inflater.eof:
-        raise BodyRefused("bad-encoding", f"The {encoding} body is cut off.")
-    if inflater.unused_data:
-        raise BodyRefused("bad-encoding", f"{len(inflater.unused_data):,} bytes follow the end of the {encoding} body.")
+    chunks, size = [], 0
+    for chunk in _inflating(body, wbits, encoding):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
+            raise _inflates_too_far(encoding, max_bytes)
+    return b"".join(chunks)
 
 
 def _not_text(raw: bytes | bytearray, place: int) -> BodyRefused:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gridsidecar.task import LONGEST_TYPE, NO_CALLBACK, Callback
+from gridsidecar.moments import time_of
+from gridsidecar.task import LONGEST_TYPE, NO_CALLBACK, Callback, Task
 from gridsidecar.wire.json_text import JsonText
 
 PRIORITY_NAMES = {"low": 1, "normal": 3, "high": 6, "urgent": 9}
+HIGHEST_PRIORITY = 9
 MAX_RETRIES = 1000
 MAX_SECONDS = 3650 * 86400  # ten years: longer waits overflow timers, and nobody means them
 
+LONGEST_URL = 500  # characters that a row keeps
+_TOO_LONG = "too-long:"  # in place of a callback's URL that no row can keep, before its start
 LATEST_YEAR = 9000  # databases end at 9999, and we add to it
 
 _CALLBACK = ("callback_url", "callback_type", "callback_data")
@@ -76,9 +80,22 @@ def _callback_url(fields: Mapping[str, Any]) -> str | None:
     value = fields.get("callback_url")
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or len(value) > 500 or _CONTROL.search(value):
+    if isinstance(value, JsonText) and value.kind == "a text":  # of a large message: longer than all that is decoded
+        return unusable_url("")
+    if isinstance(value, str) and len(value) > LONGEST_URL and not _CONTROL.search(value):
+        return unusable_url(value)
+    if not isinstance(value, str) or _CONTROL.search(value):
         raise FieldRefused("callback_url", "a URL of at most 500 characters, or null", value)
     return value
+
+
+def unusable_url(url: str) -> str:
+    """What stands in a row for a URL that is too long: nobody can be told there, and nobody shall be told elsewhere."""
+    return _TOO_LONG + url[: LONGEST_URL - len(_TOO_LONG)]
+
+
+def is_unusable_url(url: str) -> bool:
+    return url.startswith(_TOO_LONG)
 
 
 def _callback_type(fields: Mapping[str, Any]) -> str:
@@ -94,13 +111,22 @@ def read_priority(fields: Mapping[str, Any], of_message: int | None) -> int:
     """The body's priority, else the message's own (RabbitMQ allows up to 255; ours end at 9), else 0."""
     value = fields.get("priority")
     if value is None:
-        return max(0, min(of_message or 0, 9))
+        return max(0, min(of_message or 0, HIGHEST_PRIORITY))
     if isinstance(value, str) and value.lower() in PRIORITY_NAMES:
         return PRIORITY_NAMES[value.lower()]
     number = _whole(value)
-    if number is None or number > 9:
+    if number is None:
         raise FieldRefused("priority", "0 – 9, low, normal, high or urgent", value)
-    return number
+    return min(number, HIGHEST_PRIORITY)
+
+
+def doubtful(task: Task) -> Iterator[tuple[str, str]]:
+    """Fields whose values are not taken as they are, each with what becomes of it."""
+    if task.priority == HIGHEST_PRIORITY and (_whole(task.fields.get("priority")) or 0) > HIGHEST_PRIORITY:
+        yield "priority", f"{shown(task.fields['priority'])} is taken as {HIGHEST_PRIORITY}, the highest"
+    if task.callback.url is not None and is_unusable_url(task.callback.url):
+        length = len(task.fields.get("callback_url") or "")
+        yield "callback_url", f"it has {length:,} characters, at most {LONGEST_URL} are kept: the callback is given up"
 
 
 def read_timeout(fields: Mapping[str, Any]) -> float | None:
@@ -120,7 +146,7 @@ def read_defer_until(fields: Mapping[str, Any]) -> datetime | None:
     if value is None or value == "":
         return None
     try:
-        moment = datetime.fromisoformat(value.strip())
+        moment = time_of(value)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (AttributeError, ValueError, OverflowError):
         raise FieldRefused("defer_until", "an ISO 8601 time such as 2026-01-31T12:00:00Z", value) from None

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gridsidecar.task import Message, Task
+from gridsidecar.wire.fields import doubtful
 from gridsidecar.wire.refused import Refused
 from gridsidecar.wire.strict_json import data_json
 from gridsidecar.wire.task_message import decode_task
@@ -32,6 +33,8 @@ def make_task(fields: Mapping[str, Any], max_bytes: int) -> Task:
     found = decode_task(Message(body=body), max_bytes)
     if isinstance(found, Refused):
         raise BadTask(found.error)
+    for name, why in doubtful(found):  # a worker takes it all the same; whoever is here to hear it may correct it
+        raise BadTask(f"{name}: {why}.")
     priority = None if found.fields.get("priority") is None else found.priority
     message = Message(body=body, content_type="application/json", priority=priority)
     return replace(found, message=message)

@@ -23,8 +23,9 @@ type Task struct {
 	LastCheckpoint json.RawMessage // what an earlier attempt saved; nil when there is none
 	Message        json.RawMessage // the whole message, with the producer's own fields
 
-	channel *channel
-	ended   atomic.Bool
+	channel   *channel
+	ended     atomic.Bool
+	cancelled bool // before it began; of the worker's mutex
 }
 
 // message is an object by its exact names: encoding/json alone would take a producer's "Data" for "data".

@@ -20,6 +20,7 @@ type worker struct {
 
 	mutex   sync.Mutex
 	current *Task
+	newest  *Task // the one that came last
 	stopper *stopper
 }
 
@@ -50,7 +51,7 @@ func (worker *worker) read(stdin *bufio.Reader, tasks chan<- *Task) {
 		line, err := stdin.ReadBytes('\n')
 		switch read := readMessage(line); read.text("type") {
 		case "task":
-			tasks <- newTask(read, bytes.TrimSpace(line), worker.channel)
+			tasks <- worker.announce(newTask(read, bytes.TrimSpace(line), worker.channel))
 		case "cancel":
 			worker.cancel(read.text("task_id"), int(read.number("attempt")))
 		}
@@ -60,12 +61,23 @@ func (worker *worker) read(stdin *bufio.Reader, tasks chan<- *Task) {
 	}
 }
 
-// cancel ends the running task, if it is this one; attempt may be 0.
+func (worker *worker) announce(task *Task) *Task {
+	worker.mutex.Lock()
+	defer worker.mutex.Unlock()
+	worker.newest = task
+	return task
+}
+
+// cancel ends a task that runs or has not begun yet, if it is this one; attempt may be 0.
 func (worker *worker) cancel(id string, attempt int) {
 	worker.mutex.Lock()
 	defer worker.mutex.Unlock()
-	task := worker.current
-	if task != nil && task.ID == id && (attempt == 0 || attempt == task.Attempt) {
+	task := worker.newest
+	if task == nil || task.ID != id || (attempt != 0 && attempt != task.Attempt) {
+		return
+	}
+	task.cancelled = true
+	if worker.current == task {
 		worker.stopper.stop()
 	}
 }
@@ -73,8 +85,10 @@ func (worker *worker) cancel(id string, attempt int) {
 // attempt runs one task to its last event; the exit code for it. After SIGTERM the process ends with it.
 func (worker *worker) attempt(task *Task) int {
 	ctx, stopper := newStopper(task.Deadline)
-	worker.setCurrent(task, stopper)
-	err := worker.do(ctx, task)
+	err := errStopped
+	if worker.setCurrent(task, stopper) {
+		err = worker.do(ctx, task)
+	}
 	worker.setCurrent(nil, nil)
 	code := 0
 	switch {
@@ -92,10 +106,12 @@ func (worker *worker) attempt(task *Task) int {
 	return code
 }
 
-func (worker *worker) setCurrent(task *Task, stopper *stopper) {
+// setCurrent says whether the task is still wanted.
+func (worker *worker) setCurrent(task *Task, stopper *stopper) bool {
 	worker.mutex.Lock()
 	defer worker.mutex.Unlock()
 	worker.current, worker.stopper = task, stopper
+	return task == nil || !task.cancelled
 }
 
 func (worker *worker) fail(task *Task, err error) int {
@@ -107,6 +123,7 @@ func (worker *worker) fail(task *Task, err error) int {
 	return exitCodeOf(err)
 }
 
+var errStopped = errors.New("the task was stopped (cancel)")
 var errGone = errors.New("the handler ended its goroutine without returning")
 
 // do calls the handler in a goroutine of its own, which a handler may also end, and sends the result.

@@ -21,7 +21,7 @@ SHORT_LEASE = 3.0  # seconds; long enough for a busy machine to renew in
 
 def build(settings: BrokerSettings, readiness: Readiness | None = None) -> Broker:
     """A broker as the product makes it, but with a lease that a test can wait for."""
-    if settings.url.startswith("sqlite:"):
+    if settings.embedded:
         return EmbeddedBroker(settings, readiness or Readiness(), lease=SHORT_LEASE)
     return make_broker(settings, readiness or Readiness())
 

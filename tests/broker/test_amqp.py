@@ -317,7 +317,7 @@ async def test_a_dead_letter_queue_that_vanished_is_created_again(
         (lambda url: url.rpartition("/")[0] + "/no-such-vhost", AccessRefused, "virtual host"),
         (lambda url: "amqp://guest:sesame@127.0.0.1:1/", BrokerUnavailable, "127.0.0.1:1"),
         (lambda url: "amqp://guest:sesame@no-such-host.invalid/", BrokerUnavailable, "no-such-host.invalid"),
-        (lambda url: url.replace("amqp://", "amqps://"), BrokerUnavailable, "SSL"),
+        (lambda url: url.replace("amqp://", "amqps://"), AccessRefused, "speaks no TLS"),
     ],
     ids=["password", "vhost", "port", "host", "tls"],
 )

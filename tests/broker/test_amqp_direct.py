@@ -10,7 +10,7 @@ import pamqp.frame
 import pytest
 from pamqp.base import Frame
 from pamqp.body import ContentBody
-from pamqp.commands import Basic, Channel
+from pamqp.commands import Basic, Channel, Connection
 from pamqp.header import ContentHeader
 
 from gridsidecar.broker.amqp import AmqpBroker
@@ -55,6 +55,18 @@ class Taken:
     async def for_client(self) -> bytes:
         self.reader.feed_eof()
         return (await self.reader.read()).replace(b"\x08\0\0\0\0\0\0\xce", b"")
+
+
+@pytest.mark.parametrize("cut", range(1, 4))
+@pytest.mark.parametrize("close", [Channel.Close, Connection.Close])
+async def test_a_text_that_is_cut_inside_a_character_is_read_up_to_it(close: type[Frame], cut: int) -> None:
+    taken, whole = Taken(), pamqp.frame.marshal(close(404, "NOT_FOUND - 𝄞", 50, 10), 1)
+    length = whole[13] - cut
+    frame = whole[:13] + bytes([length]) + whole[14 : 14 + length] + whole[-5:]
+    taken.reader.feed_data(frame[:3] + len(frame[7:-1]).to_bytes(4, "big") + frame[7:])
+    _, _, read = pamqp.frame.unmarshal(await taken.for_client())
+    assert isinstance(read, close)
+    assert (read.reply_code, read.reply_text, read.class_id) == (404, "NOT_FOUND - ", 50)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 20, 64, 10_000])

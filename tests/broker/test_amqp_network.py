@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gridsidecar.broker import publisher
+from gridsidecar.broker import Broker, publisher
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import BrokerUnavailable
 from gridsidecar.telemetry import Readiness
@@ -147,3 +147,50 @@ async def test_a_consumer_can_be_cancelled_when_the_broker_does_not_answer(setti
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(running, 10)
         proxy.heal()
+
+
+# -- several servers, as those of a cluster ---------------------------------------------------------------------------
+
+
+async def test_the_next_server_is_used_where_one_cannot_be_reached(settings: BrokerSettings) -> None:
+    readiness = Readiness()
+    async with (
+        proxied(settings.urls[0]) as (first, first_url),
+        proxied(settings.urls[0]) as (second, second_url),
+    ):
+        urls = through(settings, ["amqp://guest:guest@127.0.0.1:1/", first_url, second_url])  # type: ignore[arg-type]
+        async with opened(urls, readiness) as broker, consuming(broker) as inbox:
+            await broker.publish(message(b"one"))
+            await (await inbox.one()).ack()
+            assert second.open == 0
+            await first.refuse()
+            await eventually(lambda: second.open >= 1 and not readiness.reasons)
+            await eventually(lambda: _published(broker, b"two"))
+            await (await inbox.get(2))[1].ack()
+
+
+async def test_a_server_that_does_not_answer_leaves_time_for_the_next(settings: BrokerSettings) -> None:
+    async with proxied(settings.urls[0]) as (frozen, url):
+        frozen.freeze()
+        began = time.monotonic()
+        async with opened(through(settings, [url, settings.urls[0]])):  # type: ignore[arg-type]
+            assert time.monotonic() - began < 12
+
+
+async def test_where_no_server_can_be_reached_each_is_named(settings: BrokerSettings) -> None:
+    urls = [f"amqp://guest:sesame@127.0.0.1:{port}/" for port in (1, 2)]
+    broker = build(through(settings, urls))  # type: ignore[arg-type]
+    try:
+        with pytest.raises(BrokerUnavailable, match=r"no server .*127\.0\.0\.1:1.*127\.0\.0\.1:2") as caught:
+            await broker.open()
+        assert "sesame" not in str(caught.value)
+    finally:
+        await broker.close()
+
+
+async def _published(broker: Broker, body: bytes) -> bool:
+    try:
+        await broker.publish(message(body))
+    except BrokerUnavailable:
+        return False
+    return True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import sqlite3
 import statistics
@@ -15,10 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from gridsidecar import wal
 from gridsidecar.broker import bell
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError
+from gridsidecar.store.queries import Query, TableNames
+from gridsidecar.store.sqlite import SQLiteDatabase
 from tests.broker.bench import SHORT_LEASE, build, consuming, holder, message, opened
 from tests.support.waiting import eventually
 
@@ -199,3 +204,53 @@ def _run_out_of_lease(settings: BrokerSettings) -> None:
 
 async def _idle(broker: object) -> bool:
     return bool(await broker.ready_count() == 0)  # type: ignore[attr-defined]
+
+
+LOG_GREW = "SQLite's write-ahead log has grown large; end whoever reads the file without a pause"
+
+
+async def test_a_reader_that_stays_is_told_of_and_its_traces_go_with_it(
+    settings: BrokerSettings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wal, "LARGE", 32 * 1024 * 1024)
+    monkeypatch.setattr(logging.getLogger("gridsidecar"), "propagate", True)
+    caplog.set_level("WARNING", "gridsidecar")
+    path = sqlite_path(settings.url)
+    log = Path(f"{path}-wal")
+    async with opened(settings) as broker:
+        await broker.publish(message(b"first"))
+        with contextlib.closing(sqlite3.connect(path)) as reader:
+            reader.execute("begin")
+            reader.execute("select count(*) from gridsidecar_messages").fetchone()
+            for _ in range(2 * wal.EVERY):
+                await broker.publish(message(b"x" * 200_000))
+            assert log.stat().st_size > wal.KEPT
+        assert [record.message for record in caplog.records].count(LOG_GREW) == 1
+        for _ in range(3):
+            await broker.publish(message(b"last"))
+        assert log.stat().st_size <= wal.KEPT
+
+
+async def test_the_log_of_the_store_is_bounded_and_watched(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wal, "LARGE", 100_000)
+    monkeypatch.setattr(logging.getLogger("gridsidecar"), "propagate", True)
+    caplog.set_level("WARNING", "gridsidecar")
+    path = str(tmp_path / "store.db")
+    database = SQLiteDatabase(f"sqlite:///{path}", TableNames("tasks"))
+    write = Query.of("write", "INSERT INTO big VALUES (:text)")
+    await database.open()
+    try:
+        await database.batch([(Query.of("make", "CREATE TABLE big (text TEXT)"), {})])
+        assert await database.fetch(Query.of("look", "PRAGMA journal_size_limit"), {}) == [
+            {"journal_size_limit": wal.KEPT}
+        ]
+        with contextlib.closing(sqlite3.connect(path)) as reader:
+            reader.execute("begin")
+            reader.execute("select count(*) from big").fetchone()
+            for _ in range(wal.EVERY):
+                await database.batch([(write, {"text": "x" * 1000})])
+        assert [record.message for record in caplog.records].count(LOG_GREW) == 1
+    finally:
+        await database.close()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.clock import SystemClock
+from gridsidecar.config.settings import HandlerSettings
 from gridsidecar.conformance import CHECKS, Bench, Limits, Report, Status, check_handler
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,8 @@ def checked(
 
 def bench_of(command: list[str], mode: Any, **limits: float) -> Bench:
     times = {"timeout": 20.0, "grace": 10.0, "ready_timeout": 20.0} | limits
-    return Bench(tuple(command), {"task_id": "c-1", "data": {}}, Limits(**times), SystemClock(), mode)
+    handler = HandlerSettings(command=command)
+    return Bench(handler, {"task_id": "c-1", "data": {}}, Limits(**times), SystemClock(), mode)
 
 
 def found(report: Report, *statuses: Status) -> dict[str, str]:
@@ -160,7 +162,7 @@ FAULTS: list[tuple[str, list[str], int, str, str]] = [
     ("end-of-stdin", [*STAYS, "outlives-stdin"], 2, "still there", "exit when stdin"),
     ("end-of-stdin", [*STAYS, "exit-4"], 2, "exit 4", "exit 0"),
     ("two-tasks", [*STAYS, "first-task-id"], 2, 'names task "c-1"; the task is "c-1-2"', "put the task_id"),
-    ("cancel", [*STAYS, "leaves-on-cancel"], 2, "exit 3", "give the task up"),
+    ("cancel", [*STAYS, "leaves-on-cancel"], 2, "message (exit 3, nothing on stderr)", "say an error"),
     ("cancel", [*STAYS, "any-cancel"], 2, "ended the next one: ", "for a task that is over"),
 ]  # fmt: skip
 BESIDE = {  # what cannot but fail with it
@@ -307,6 +309,43 @@ def test_cancel_is_not_asked_of_those_that_cannot() -> None:
     report = checked([*STAYS, "no-cancel"], 2, "persistent")
     assert found(report, *BAD) == {}
     assert "cancel" in found(report, Status.NOT_APPLICABLE)
+
+
+@pytest.mark.parametrize(("fault", "how"), [("ends-on-cancel", "killed by SIGTERM"), ("exits-on-cancel", "exit 143")])
+def test_one_that_ends_with_its_task_as_sigterm_ends_it_is_no_fault(fault: str, how: str) -> None:
+    (seen,) = found(only_cases([*STAYS, fault], "persistent", "case-stop"), Status.PASSED).values()
+    assert how in seen
+
+
+def test_no_finding_is_without_words() -> None:
+    """Whatever a silent handler does wrong, there is a reason."""
+    for command, mode in ((["true"], "persistent"), (sh("exit 3"), "oneshot"), ([*STAYS, "one-task"], "persistent")):
+        for each in checked(command, 2, mode).checked:
+            assert not each.finding.seen.rstrip(")").endswith((":", ": ", " ")), each
+            assert each.finding.seen
+
+
+def bench_for(level: int, data: Any, **handler: Any) -> Report:
+    task = {"task_id": "c-1", "data": data}
+    settings = HandlerSettings(**handler)
+    return check_handler(Bench(settings, task, Limits(), SystemClock(), settings.mode), level)
+
+
+def test_a_handler_that_reads_only_data_and_prints_its_result() -> None:
+    command = ["sh", "-c", 'read -r n; [ "$n" = 7 ] && echo \'{"gs":1,"type":"error","error":"is a result here"}\'']
+    report = bench_for(2, 7, command=command, input="data", result_from="stdout")
+    assert found(report, *BAD, Status.INCONCLUSIVE) == {}
+    assert {"succeeds", "result-size"} <= found(report, Status.PASSED).keys()
+    assert {"unknown-fields", "large-task", "near-misses"} <= found(report, Status.NOT_APPLICABLE).keys()
+    assert "result-size" in found(
+        bench_for(1, 7, command=command, input="data", result_from="stdout", max_result_bytes=9), *BAD
+    )
+
+
+@pytest.mark.parametrize("channel", ["events", "stdout"])
+def test_a_handler_whose_channel_is_configured(channel: str) -> None:
+    report = bench_for(2, {}, command=[str(EXAMPLES / "persistent.py")], mode="persistent", channel=channel)
+    assert found(report, *BAD, Status.INCONCLUSIVE) == {}
 
 
 def test_a_task_that_ends_before_it_hears_of_the_cancel_is_no_fault() -> None:

@@ -53,6 +53,27 @@ def make_due(place: Place) -> None:
     place.execute(f"update {table} set next_try_at = ? where next_try_at is not null", OVERDUE)
 
 
+@pytest.mark.parametrize("callback_type", ["http", "rabbitmq"])
+async def test_a_url_that_is_too_long_costs_its_callback_visibly(
+    place: Place, start: Start, callback_type: str
+) -> None:
+    async with web_server() as web:
+        sidecar = start(config(place))
+        url = f"{web.url}/{'x' * 500}"
+        task = {"task_id": "t", "callback_url": url, "callback_type": callback_type, "priority": 10}
+        await place.publish(task)
+        await eventually(lambda: place.status("t") == "success")
+        if callback_type == "http":
+            await eventually(lambda: dead(place))
+            assert "more than 500 characters" in the_callback(place)["last_error"]
+            assert place.row("t")["callback_url"].startswith(f"too-long:{web.url}/xxx")
+        else:
+            await eventually(lambda: delivered(place))
+        assert sidecar.text.count("not taken as it is") == 2
+        assert place.row("t")["priority"] == 9
+        assert web.requests == []
+
+
 # -- by HTTP ----------------------------------------------------------------------------------------------------------
 
 

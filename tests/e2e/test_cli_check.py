@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_json_for_ci(tmp_path: Path) -> None:
         (["--", "sh", "-c", NO_MARK.replace('"type"', '"gs":1,"type"') + "; exit 3"], 0, "warning  clean-exit"),
         (["--data", "{", "--", "true"], 64, "JSON"),
         (["--task", "nofile.json", "--", "true"], 64, "nofile.json"),
-        ([], 64, ""),
+        ([], 78, "name a handler"),
         (["--level", "3", "--", "true"], 64, ""),
     ],
 )
@@ -76,6 +77,54 @@ def test_a_task_of_ones_own(tmp_path: Path) -> None:
     )
     assert gridsidecar(tmp_path, "check", "--task", "task.json", "--", "sh", "-c", script).returncode == 0
     assert gridsidecar(tmp_path, "check", "--", "sh", "-c", script).returncode == 1
+
+
+README = Path(__file__).parents[2] / "README.md"
+RESIZE = ("--data", '{"url": "a.png", "width": 640}')
+
+
+def test_the_example_of_the_readme(tmp_path: Path) -> None:
+    """Its script and its configuration, as they stand there."""
+    text = README.read_text()
+    found = re.search(r"```sh\n(#!/bin/sh\n# resize.sh.*?)```.*?```yaml\n(.*?)```", text, re.S)
+    assert found is not None
+    script, config = found.groups()
+    (tmp_path / "resize.sh").write_text(script)
+    (tmp_path / "config.yaml").write_text(config)
+    done = gridsidecar(tmp_path, "check", "--level", "2", "-c", "config.yaml", "--type", "resize", *RESIZE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok       result-size        21 bytes" in done.stdout
+    assert gridsidecar(tmp_path, "check", "--input", "data", *RESIZE, "--", "sh", "resize.sh").returncode == 0
+
+
+HANDLERS = """
+handlers:
+  default: {command: ["false"]}
+  warm: {command: ["python3", "stays.py"], mode: persistent, env: {NEEDED: "1"}, cwd: sub}
+"""
+WARM = """
+import json, os, sys
+def say(**m): print(json.dumps({"gs": 1, **m}), flush=True)
+say(type="ready") if os.environ.get("NEEDED") else sys.exit("no NEEDED")
+for line in sys.stdin:
+    if json.loads(line)["type"] == "task": say(type="result", result=1, task_id=json.loads(line)["task_id"])
+"""
+
+
+def test_a_handler_is_run_as_its_configuration_says(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "stays.py").write_text(WARM)
+    (tmp_path / "config.yaml").write_text(HANDLERS)
+    warm = gridsidecar(tmp_path, "check", "--type", "warm", "--level", "1")
+    assert warm.returncode == 0, warm.stdout + warm.stderr
+    assert "persistent; level 1" in warm.stdout
+    assert gridsidecar(tmp_path, "check", "--level", "0").returncode == 1  # the default one
+    assert gridsidecar(tmp_path, "check", "--level", "0", "-c", "config.yaml", "--", "true").returncode == 0
+    (tmp_path / "config.yaml").write_text(HANDLERS.replace("default", "other"))
+    unknown = gridsidecar(tmp_path, "check", "--type", "nobody")
+    assert (unknown.returncode, "there are other, warm" in unknown.stderr) == (64, True)
+    both = gridsidecar(tmp_path, "check", "--input", "data", "--mode", "persistent", "--", "cat")
+    assert (both.returncode, "whole tasks" in both.stderr) == (64, True)
 
 
 def test_colours_on_a_terminal_only(tmp_path: Path) -> None:

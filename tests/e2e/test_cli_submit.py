@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -77,6 +78,22 @@ def test_one_task_from_options(folder: Path) -> None:
             "defer_until": "2030-01-01T00:00:00Z",
         }
     ]
+
+
+def test_compressed_tasks(folder: Path) -> None:
+    lines = "".join(json.dumps({"task_id": f"t{n}", "data": {"n": n, "text": "x" * 2000}}) + "\n" for n in range(3))
+    assert gridsidecar(folder, "submit", "-", "--compress", stdin=lines).returncode == 0
+    small = gridsidecar(folder, "submit", "--id", "small", "--data", "1", "--compress")
+    plain = gridsidecar(folder, "submit", "--id", "plain", "--data", json.dumps("y" * 2000))
+    assert (small.returncode, plain.returncode) == (0, 0)
+    with contextlib.closing(sqlite3.connect(folder / "q.db")) as connection:
+        rows = connection.execute("select body, properties from gridsidecar_messages order by id").fetchall()
+    encodings = [json.loads(properties).get("content_encoding") for _, properties in rows]
+    assert encodings == ["gzip"] * 3 + [None, None]
+    assert len(rows[0][0]) < 200
+    assert json.loads(gzip.decompress(rows[2][0]))["task_id"] == "t2"
+    work(folder)
+    assert row(folder, "t1")["data"] == {"n": 1, "text": "x" * 2000}
 
 
 def test_an_id_is_made_up(folder: Path) -> None:
@@ -285,7 +302,7 @@ def test_wait_only_so_long(folder: Path) -> None:
 async def test_ctrl_c_ends_the_waiting_and_not_the_task(folder: Path) -> None:
     with worker(folder):
         process = start(folder, "submit", "--id", "a", "--type", "sleepy", "--wait")
-        await eventually(lambda: gridsidecar(folder, "status", "a", "--json").stdout)
+        await eventually(lambda: '"running"' in gridsidecar(folder, "status", "a", "--json").stdout)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=30)
         assert (process.returncode, stdout) == (130, "a\n")

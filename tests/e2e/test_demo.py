@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.cli import command, end, environment, gridsidecar, on_terminal, start
@@ -112,6 +113,22 @@ async def test_sigterm_cleans_up(tmp_path: Path) -> None:
     assert processes(tmp_path) == []
 
 
+async def test_its_page_goes_on_until_ctrl_c(tmp_path: Path) -> None:
+    process = start(tmp_path, "demo", "--page", stdout=subprocess.DEVNULL)
+    assert process.stderr is not None
+    told = next(line for line in process.stderr if "http://" in line)
+    url = re.search(r"http://[\d.:]+/", told)
+    assert url is not None
+    with httpx.Client(base_url=url[0], timeout=10) as client:
+        assert "page/main.js" in client.get("").text
+        await eventually(lambda: len(client.get("v1/tasks").json()["tasks"]) >= 2)
+    os.kill(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr.strip()) == (0, "Stopped.")
+    assert list(tmp_path.iterdir()) == []
+    assert processes(tmp_path) == []
+
+
 async def test_a_sidecar_that_dies_is_told_with_its_log(tmp_path: Path) -> None:
     process = start(tmp_path, "demo")
 
@@ -129,7 +146,7 @@ async def test_a_sidecar_that_dies_is_told_with_its_log(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_handlers_are_in_the_wheel(tmp_path: Path) -> None:
+def test_handlers_and_page_are_in_the_wheel(tmp_path: Path) -> None:
     """They are data to the packager: nothing imports them."""
     root = Path(__file__).parents[2]
     handlers = sorted(path.name for path in (root / "gridsidecar/demo/handlers").iterdir() if path.is_file())
@@ -145,3 +162,7 @@ def test_the_handlers_are_in_the_wheel(tmp_path: Path) -> None:
     packed = tmp_path / "unpacked/gridsidecar/demo/handlers"
     assert sorted(path.name for path in packed.iterdir()) == handlers
     assert len(handlers) == 6
+    page = root / "gridsidecar/http/page"
+    files = {str(path.relative_to(page)) for path in page.rglob("*") if path.is_file()}
+    packed = tmp_path / "unpacked/gridsidecar/http/page"
+    assert {str(path.relative_to(packed)) for path in packed.rglob("*") if path.is_file()} == files

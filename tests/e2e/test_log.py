@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.telemetry.catalogue import CHINESE
+from gridsidecar.language.chinese.log import CHINESE
 from gridsidecar.telemetry.file import LARGEST, NAME
 from tests.e2e.conftest import Start
 from tests.support import cli

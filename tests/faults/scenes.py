@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+
+import httpx
 
 from tests.faults.history import History, Sent
 from tests.faults.stage import RETRY_DELAY, Stage
@@ -64,6 +67,17 @@ async def lost_alarm(stage: Stage) -> tuple[Sidecar, History]:
     _lose_alarm(stage.place)
     look_now(stage.place)
     return stage.start(stage.config(), failpoints=stage.armed), History.of(stage.place, OK)
+
+
+async def submitted(stage: Stage) -> tuple[Sidecar, History]:
+    """A task that comes by the HTTP API, to a sidecar that writes its row before it publishes it."""
+    sidecar = stage.start(stage.config(http={"listen": "127.0.0.1:0"}), failpoints=stage.armed)
+    await sidecar.ready()
+    url = next(word.removeprefix("url=") for word in sidecar.text.split() if word.startswith("url=http"))
+    with suppress(httpx.HTTPError):  # it dies before it answers
+        async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+            await client.post("/v1/tasks", json=stage.task(OK))
+    return sidecar, History.of(stage.place, OK)
 
 
 def look_now(place: Place) -> None:

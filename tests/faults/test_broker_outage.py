@@ -35,8 +35,8 @@ async def test_it_refuses_us_for_a_while(on_own_rabbitmq: Place, own_rabbitmq: R
     own_rabbitmq.control("close_all_connections", "as if it had restarted")
     failing.touch()
     try:
-        await eventually(lambda: not_ready(sidecar, "broker", "refused the virtual host"))
-        await eventually(lambda: not_ready(sidecar, "publishing", "refused the virtual host"), timeout=40)
+        await eventually(lambda: not_ready(sidecar, "broker", "access to vhost '/' refused"))
+        await eventually(lambda: not_ready(sidecar, "publishing", "access to vhost '/' refused"), timeout=40)
         assert sidecar.exit_code is None
         assert len(sidecar.handlers()) == 1
     finally:

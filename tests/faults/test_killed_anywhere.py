@@ -43,7 +43,10 @@ SCENES: dict[str, Scene] = {
     "parked": scenes.paused,
     "released": scenes.paused,
     "probe_taken": scenes.tripped,
+    "row_written": scenes.submitted,
+    "task_published": scenes.submitted,
 }
+SUBMITTING = {"row_written", "task_published"}  # a producer's, which the API is as well
 SERVERS_ONLY = {"entrusted", "adopted"}  # what brings them about is a matter of RabbitMQ
 
 
@@ -80,6 +83,7 @@ async def test_killed_at(point: str, where: str, request: pytest.FixtureRequest,
             "next_look_moved",
             "released",
             "probe_taken",
+            *SUBMITTING,
         ):  # a nudge that was never sent costs the time until the next look
             scenes.look_now(place)
         await finish(stage, history)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import Start
 from tests.faults.stage import finish, finish_with, staged
-from tests.faults.test_killed_anywhere import SCENES, SERVERS_ONLY, scenes
+from tests.faults.test_killed_anywhere import SCENES, SERVERS_ONLY, SUBMITTING, scenes
 from tests.support.place import Place
 from tests.support.waiting import eventually
 
@@ -17,7 +17,7 @@ ON_SERVERS = ("claimed", "committed", "alarm_published", "lease_renewed", "callb
 CASES = [
     pytest.param(point, where, id=f"{point}-{where}")
     for point in SCENES
-    if point not in SERVERS_ONLY | {"acked", "row_returned"}
+    if point not in SERVERS_ONLY | SUBMITTING | {"acked", "row_returned"}
     for where in ("place", "embedded_place")
     if where == "embedded_place" or point in ON_SERVERS
 ]

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.timeout(1500)
 
 MOST_BYTES_ADDED = 120 * 1024 * 1024
 SETTINGS = """
-broker: {url: "sqlite:////app/gridsidecar.db"}
-store: {url: "sqlite:////app/gridsidecar.db"}
+broker: {url: "sqlite:////var/lib/gridsidecar/tasks.db"}
+store: {url: "sqlite:////var/lib/gridsidecar/tasks.db"}
 worker: {idle_timeout: 1}
 handlers: {default: {command: [cat]}}
 """
@@ -50,9 +50,11 @@ def test_bad_settings_end_it_with_the_configuration_exit_code(image: Image) -> N
     assert "no_such_key" in answer.stderr
 
 
-def test_the_work_folder_is_writable_and_the_program_is_not(image: Image) -> None:
-    assert image.run("sh", "-c", "touch /app/mine && echo written").strip() == "written"
-    assert image.run("sh", "-c", "test -w /opt/gridsidecar || echo read-only").strip() == "read-only"
+def test_a_handler_can_write_its_home_and_nothing_that_runs(image: Image) -> None:
+    assert image.run("sh", "-c", "touch /var/lib/gridsidecar/mine && echo written").strip() == "written"
+    for folder in ("/app", "/etc/gridsidecar", "/opt/gridsidecar", "/usr/local/bin"):
+        assert image.run("sh", "-c", f"touch {folder}/mine 2>&1 || echo refused").strip().endswith("refused"), folder
+        assert image.run("stat", "-c", "%u:%g", folder).strip() == "0:0"
 
 
 def test_it_brings_no_compiler_and_no_installer(image: Image) -> None:

@@ -161,7 +161,7 @@ class Deliveries : public Moves {
       Worker& w = s.worker[i];
       s.crashes += rescue && !spared;
       s.status = s.status == RETRYING ? RETRYING : PENDING, s.owner = NOBODY;
-      s.due = 1, s.parked = PARKED, s.overdue = 0, s.handed_off = rule.parked_is_handed_off;
+      s.due = 1, s.parked = PARKED, s.overdue = s.unlooked = 0, s.handed_off = rule.parked_is_handed_off;
       w.delivery = name(s, w.delivery), w.job = SENT; });
   }
   bool could_start(int i) {
@@ -180,7 +180,7 @@ class Deliveries : public Moves {
       Worker& w = s.worker[i];
       const bool same = s.attempt == w.seen && !terminal(s.status);
       w.job = same || !rule.refused_alarm_hands_off ? SENT : CLAIMING;
-      if (same && rule.refused_alarm_hands_off) s.handed_off = 1;
+      if (same && rule.refused_alarm_hands_off) s.handed_off = 1, s.fresh = 0;
     });
   }
   void sends_anew(int i) {

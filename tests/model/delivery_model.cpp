@@ -34,7 +34,8 @@ static std::string words(const State& s) {
     if (w.job) all += std::string(" <") + jobs[w.job] + " " + std::to_string(w.delivery) + ">";
     labels("", w.orphans);
   }
-  return all + (s.outage ? " | OUTAGE" : "");
+  static const char* producers[] = {"", " | writes", " | publishes", " | notes", " | withdrawn"};
+  return all + producers[s.producer] + (s.fresh ? " fresh" : "") + (s.unlooked ? " unlooked" : "") + (s.outage ? " | OUTAGE" : "");
 }
 
 static void print_path(const States& states, uint32_t id) {
@@ -61,10 +62,15 @@ static bool forgotten(const State& s) {
   return s.status != NO_ROW && !terminal(s.status) && !s.handed_off && !s.dropped && !s.messages();
 }
 
+// It has ended, or never was: whoever submitted it has heard that it was refused.
+static bool over(const State& s) {
+  return terminal(s.status) || (s.producer == WITHDRAWN && s.status == NO_ROW && !s.messages());
+}
+
 static bool drained(const State& s) {
   bool held = false;
   for (const Worker& w : s.worker) held |= w.held[0].phase || w.held[1].phase;
-  return terminal(s.status) && !held && !s.messages();
+  return over(s) && !held && !s.messages();
 }
 
 int main(int count, char** words) {
@@ -95,7 +101,7 @@ int main(int count, char** words) {
   }
   uint64_t stuck = 0, undrained = 0;
   if (whole) {
-    const auto ends = leads_to(states.all, without_faults, [](const State& s) { return terminal(s.status); });
+    const auto ends = leads_to(states.all, without_faults, over);
     const auto drains = leads_to(states.all, without_faults, drained);
     for (uint32_t id = 0; id < states.all.size(); id++) {
       if (!ends[id] && !stuck++) violations.emplace("stuck: no end can be reached", id);

@@ -53,7 +53,8 @@ inline State first_state() {
   State s;
   memset(&s, 0, sizeof s);
   s.status = NO_ROW, s.owner = NOBODY;
-  s.ready[PLAIN] = 1;
+  if (size.submitted) s.producer = WRITES;
+  else s.ready[PLAIN] = 1;
   s.faults_left = static_cast<i8>(size.faults), s.early_left = static_cast<i8>(size.early);
   for (Worker& w : s.worker) reset(w), w.mode = UP, w.trusted = 1;
   return s;
@@ -97,9 +98,11 @@ class Moves {
       cut++;
       return;
     }
+    if (s.fresh && s.producer == s0.producer && written_since(s)) s.fresh = 0;
+    if (s.producer == DONE || s.producer == WITHDRAWN) s.its = s.fresh = 0;
     for (Worker& w : s.worker) tidy(w);
     if (s.status != RUNNING) s.owner = NOBODY, s.ahead = s.unstarted = 0;
-    if (!waits_for_due(s)) s.parked = 0;
+    if (!waits_for_due(s)) s.parked = s.unlooked = 0;
     if (!size.poison) s.starts = 0;
     if (s.status != NO_ROW && rule.attempt_grows && rule.budget_of_failures) count_anew(s);
     if (terminal(s.status)) s.interruptions = 0;
@@ -107,6 +110,7 @@ class Moves {
       const i8 end = s.status;
       s = first_state();
       memset(s.ready, 0, sizeof s.ready);
+      s.producer = DONE;
       s.status = end, s.faults_left = s.early_left = 0;
     }
     const int order = memcmp(&s.worker[0], &s.worker[1], sizeof(Worker));
@@ -115,6 +119,11 @@ class Moves {
       if (s.owner == 0 || s.owner == 1) s.owner = 1 - s.owner;
     }
     all.push_back({s, name, static_cast<i8>(i), is_fault});
+  }
+  // Every write to a row changes it, whatever it writes; a clock does not.
+  bool written_since(const State& s) const {
+    return s.status != s0.status || s.attempt != s0.attempt || s.handed_off != s0.handed_off ||
+           s.crashes != s0.crashes || s.parked != s0.parked || s.run != s0.run || s.overdue < s0.overdue;
   }
   static void tidy(Worker& w) {
     for (Attempt& a : w.held)
@@ -153,6 +162,7 @@ class Moves {
       memcpy(counts, new_counts, LABELS);
     };
     moved(s.ready), moved(s.delayed);
+    s.its = as[s.its];
     for (Worker& w : s.worker) {
       for (Attempt& a : w.held) {
         if (!a.phase) continue;
@@ -208,6 +218,7 @@ class Moves {
     const int j = place(w, waits);
     if (writes) {
       if (s.cancel || s.unseen) broken = "a cancelled task starts again";
+      if (s.producer == WITHDRAWN && !may.produced_twice) broken = "what was refused runs";
       s.unseen = 0;
       s.attempt++, s.status = RUNNING, s.owner = static_cast<i8>(i);
       s.due = s.overdue = 0, s.handed_off = delivery < 0;

@@ -43,7 +43,12 @@
   X(park_under_lock, 1, "a task is parked where its type is paused as the row says now (0: as was heard before)")      \
   X(parked_is_handed_off, 1, "what is parked is handed off")                                                           \
   X(forget_last, 1, "a pause is forgotten when nothing of it is parked any more (0: when it is over)")                 \
-  X(looked_for_again, 1, "what comes back of a pause is looked for, should its nudge get lost (0: it is not)")
+  X(looked_for_again, 1, "what comes back of a pause is looked for, should its nudge get lost (0: it is not)")           \
+  X(unconfirmed_is_handed_off, 1, "a row that is there before its message is handed off until that is confirmed")      \
+  X(publish_then_note, 1, "a message is published, then noted as confirmed (0: noted, then published)")                \
+  X(fenced_note, 1, "that is noted in a row that nobody has written since (0: in any that waits)")                     \
+  X(fenced_withdrawal, 1, "so it is with taking the row back, where the broker refuses the message")                   \
+  X(confirmed_is_unlooked, 1, "nobody looks for a row whose message is confirmed. Holds without: fewer nudges with it")
 
 #define SIZES(X)                                                                                                       \
   X(faults, 2, "at most so many")                                                                                      \
@@ -55,6 +60,7 @@
   X(messages, 9, "a branch with more of them is cut off, and the result says so")                                      \
   X(early, 1, "how often maintenance may find a row overdue that has a message")                                       \
   X(deferred, 0, "1: the task is not due when it comes")                                                               \
+  X(submitted, 0, "1: its producer writes the row before it publishes")                                                \
   X(hand_off, 1, "0: attempts are too short for it")                                                                   \
   X(sent_anew, 1, "0: no delivery waits too long for its slot, or comes back unstarted")                               \
   X(free_shutdowns, 0, "1: shutdowns are no faults")                                                                   \
@@ -66,8 +72,8 @@
 
 #define FAULTS(X)                                                                                                      \
   X(crash) X(pause) X(disconnect) X(cut_off) X(outage) X(claim_lost) X(write_lost) X(alarm_twice) X(alarm_dropped)     \
-  X(produced_twice) X(cancel) X(shutdown) X(retried) X(alarm_refused) X(unclaim) X(type_paused) \
-  X(neighbour)
+  X(produced_twice) X(cancel) X(shutdown) X(retried) X(alarm_refused) X(unclaim) X(type_paused)                        \
+  X(submitter_dies) X(publish_refused) X(neighbour)
 
 #define FIELD(name, value, meaning) int name = value;
 inline struct { RULES(FIELD) } rule;

@@ -54,6 +54,9 @@ enum Mode : i8 { DEAD, UP, PAUSED, LEAVING };
 enum Parking : i8 { NOT_PARKED, PARKED, FORGOTTEN };  // forgotten: nobody looks for it (only without a rule)
 enum TypePause : i8 { NO_PAUSE, HOLDS, OVER };  // over: what is parked comes back
 
+// A producer that writes the task's row before it publishes: what it does next. Withdrawn: the broker refused the message.
+enum Producing : i8 { DONE, WRITES, PUBLISHES, NOTES, WITHDRAWN };
+
 // Why an attempt in memory may be beside the row without breaking a promise.
 enum Lapse : i8 { CUT_OFF = 1, OUTAGE = 2, UNCOMPARED = 4 };
 
@@ -77,6 +80,8 @@ struct State {
   i8 ready[LABELS], delayed[LABELS];
   Worker worker[2];
   i8 faults_left, early_left, outage, dropped;
+  i8 producer, its;     // what it does next; label of the message that it is to publish
+  i8 fresh, unlooked;   // nobody has written the row since it was inserted; maintenance never looks for it
   i8 pause, parked;  // of the task's type; whether maintenance leaves the row alone until that is over
 
   int messages() const {

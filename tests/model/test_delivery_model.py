@@ -53,6 +53,10 @@ BROKEN = {
     "parked_is_handed_off": ("faults=1 only=type_paused", LOST),
     "forget_last": ("faults=1 only=type_paused", STUCK),
     "looked_for_again": ("faults=2 only=type_paused,crash", STUCK),
+    "unconfirmed_is_handed_off": ("submitted=1 faults=1 only=submitter_dies", LOST),
+    "publish_then_note": ("submitted=1 faults=1 only=submitter_dies", LOST),
+    "fenced_note": ("submitted=1 deferred=1 faults=1 only=alarm_refused", LOST),
+    "fenced_withdrawal": ("submitted=1 early=1 faults=1 only=publish_refused", "what was refused runs"),
 }
 
 
@@ -87,6 +91,9 @@ def run(model: Path, settings: str) -> tuple[int, str]:
         "faults=2 only=neighbour,crash",
         "faults=2 only=neighbour,cancel,shutdown",
         "faults=1 only=crash,shutdown,claim_lost,unclaim poison=1",
+        "submitted=1 faults=1 ahead=0 sent_anew=0",
+        "submitted=1 deferred=1 faults=1 ahead=0 sent_anew=0",
+        "submitted=1 faults=2 only=submitter_dies,publish_refused,cancel,retried,produced_twice ahead=0",
     ],
 )
 def test_the_rules_hold(model: Path, settings: str) -> None:

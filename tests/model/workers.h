@@ -112,6 +112,7 @@ class Workers : public Attempts {
     }
     if (waits_for_due(s0) && !s0.due) step("it becomes due", 0, [](State& s) { s.due = 1; });
     overdue();
+    submits();
     fault(may.type_paused && !s0.pause, "TYPE PAUSED", 0, [](State& s) { s.pause = HOLDS; });
     if (s0.pause == HOLDS) step("the pause is over", 0, [](State& s) { s.pause = OVER; });
     if (s0.outage) step("the store is back", 0, [](State& s) { s.outage = 0; });
@@ -132,9 +133,38 @@ class Workers : public Attempts {
       if (rule.leftovers) all_become_leftovers(s);
       s.ready[LEFTOVER]++; });
   }
+  // Insert, publish, note: each of them may be the last.
+  void submits() {
+    const auto then = [&](const char* name, i8 next, auto change) {
+      step(name, 0, [&](State& s) { s.producer = next, change(s); });
+    };
+    const i8 first = rule.publish_then_note ? PUBLISHES : NOTES, last = rule.publish_then_note ? NOTES : DONE;
+    if (s0.producer == WRITES && !s0.outage) then("a producer writes the row", first, [](State& s) {
+        s.its = PLAIN;  // as one that knows of no rows, where there is one
+        if (s.status != NO_ROW) return;
+        s.status = PENDING, s.due = !size.deferred, s.handed_off = rule.unconfirmed_is_handed_off;
+        s.its = NAMED, s.fresh = 1; });
+    if (s0.producer == PUBLISHES) {
+      then("publishes", last, [&](State& s) { s.ready[s.its]++; });
+      if (!s0.outage) fault(may.publish_refused, "REFUSED", 0, [](State& s) { withdrawn(s); });
+    }
+    if (s0.producer == NOTES) then("notes that it is confirmed", rule.publish_then_note ? DONE : PUBLISHES, [](State& s) {
+        if (!s.outage && (rule.fenced_note ? s.fresh : waits_for_due(s))) confirmed(s); });
+    fault(may.submitter_dies && (s0.producer == PUBLISHES || s0.producer == NOTES), "A PRODUCER DIES", 0,
+          [](State& s) { s.producer = DONE; });
+  }
+  static void confirmed(State& s) {
+    s.handed_off = 0;
+    if (!size.deferred && rule.confirmed_is_unlooked) s.unlooked = 1, s.overdue = 0;
+  }
+  static void withdrawn(State& s) {
+    s.producer = DONE;  // a worker looks after it already
+    if (!(rule.fenced_withdrawal ? s.fresh : s.status == PENDING)) return;
+    s.producer = WITHDRAWN, s.status = NO_ROW, s.attempt = s.handed_off = s.due = s.overdue = s.parked = 0;
+  }
   void overdue() {
     const bool orphan = rule.nudge_orphans && s0.status == RUNNING && (expired(s0, 0) || expired(s0, 1));
-    if (s0.overdue || s0.parked || !((waits_for_due(s0) && s0.due) || orphan)) return;
+    if (s0.overdue || s0.parked || s0.unlooked || !((waits_for_due(s0) && s0.due) || orphan)) return;
     const bool early = s0.messages() > 0;
     if (!early || s0.early_left) step("it is overdue", 0, [&](State& s) { s.overdue = 1, s.early_left -= early; });
   }

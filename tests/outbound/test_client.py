@@ -15,7 +15,7 @@ from gridsidecar import __version__
 from gridsidecar.outbound import NotSent, Reply
 from tests.outbound.conftest import Connect
 from tests.support.waiting import eventually
-from tests.support.web import Web, endless_body, endless_interim, in_turn, raw, reply, silence, slow_headers
+from tests.support.web import Connection, Web, endless_body, endless_interim, in_turn, raw, reply, silence, slow_headers
 
 
 async def test_a_post_arrives_as_it_was_given(connect: Connect, web: Web) -> None:
@@ -89,8 +89,13 @@ async def test_a_kept_connection_that_has_ended_does_not_count_against_the_recei
     ("said", "told"),
     [
         (b"", "did not reply: "),
-        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "did not reply: "),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "did not reply: "),
+        (b"\r\n", "did not reply: "),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000, "did not reply: it sent more than 256 KiB"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "answered with something that is not HTTP: 'SSH-2.0-OpenSSH_9.2'$"),
+        (b"OK", "answered with something that is not HTTP: 'OK'$"),
+        (b"HTTP/1.1 20", "answered with something that is not HTTP: "),
+        (b"HTTP/1.1 2000 OK\r\n\r\n", "answered with something that is not HTTP: "),
+        (b"\xff\x00" * 5000, "answered with something that is not HTTP: "),
     ],
 )
 async def test_what_is_no_http_is_no_reply(connect: Connect, web: Web, said: bytes, told: str) -> None:
@@ -99,6 +104,72 @@ async def test_what_is_no_http_is_no_reply(connect: Connect, web: Web, said: byt
         await connect().post(web.url, b"{}", {})
     assert len(str(caught.value)) < 300
     assert len(web.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "arrives"),
+    [
+        ("/hook?sig=a%2Fb&x=%7E", "/hook?sig=a%2Fb&x=%7E"),
+        ("/%41%3A", "/%41%3A"),
+        ("/a/../b/./c//d?", "/a/../b/./c//d?"),
+        ("?a=%2f&b=1+2&b=[]:@!$'()*,;~&c=100%", "/?a=%2f&b=1+2&b=[]:@!$'()*,;~&c=100%"),
+        ("/ü ber?q=中 文#part", "/%C3%BC%20ber?q=%E4%B8%AD%20%E6%96%87"),
+        ('/a"<>|{}?x=^`\\', "/a%22%3C%3E%7C%7B%7D?x=%5E%60%5C"),
+        ("", "/"),
+    ],
+)
+async def test_a_url_is_sent_as_it_is_written(connect: Connect, web: Web, sent: str, arrives: str) -> None:
+    assert (await connect().post(f"http://127.0.0.1:{web.port}{sent}", b"{}", {})).status == 200
+    assert web.requests[0].path == arrives
+
+
+SLOPPY = {
+    "a space before the colon": b"HTTP/1.1 202 OK\r\nX-Foo : bar\r\nRetry-After : 7\r\nContent-Length : 2\r\n\r\nok",
+    "no colon": b"HTTP/1.1 202 OK\r\nwhatever\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nok",
+    "small letters": b"http/1.1 202 OK\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\nok",
+    "blank lines before it": b"\r\n\nHTTP/1.1 202 OK\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nok",
+    "bare newlines": b"HTTP/1.1 202 OK\nRetry-After: 7\nContent-Length: 2\n\nok",
+    "more spaces": b"HTTP/1.1   202\tOK\r\n Retry-After:  7\r\nContent-Length: 2\r\n\r\nok",
+    "a version of its own": b"HTTP/2 202\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nok",
+    "bytes that no header has": b"HTTP/1.1 202 O\x00K\r\nX Y: 1\r\n\xff: 2\r\nZ: \x00\x0bb\r\nRetry-After: 7\r\n\r\nok",
+    "lengths that differ": b"HTTP/1.1 202 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\nRetry-After: 7\r\n\r\nok",
+    "no length": b"HTTP/1.1 202 OK\r\nContent-Length: -\r\nRetry-After: 7\r\n\r\nok",
+    "an unknown coding": b"HTTP/1.1 202 OK\r\nTransfer-Encoding: identity\r\nRetry-After: 7\r\n\r\nok",
+    "chunked twice": b"HTTP/1.1 202 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: Chunked\r\n"
+    b"Retry-After: 7\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "folded lines": b"HTTP/1.1 202 OK\r\nnothing\r\n X: 1\r\nRetry-After:\r\n 7\r\nContent-Length: 2\r\n\r\nok",
+    "behind an interim reply": b"HTTP/1.1 103 Early\r\nX : y\r\n\r\n\r\nHTTP/1.1 202 OK\r\nRetry-After : 7\r\n\r\nok",
+}
+
+
+@pytest.mark.parametrize("said", SLOPPY.values(), ids=SLOPPY)
+@pytest.mark.parametrize("piece", [1, 100_000])
+async def test_a_sloppy_reply_counts(connect: Connect, web: Web, said: bytes, piece: int) -> None:
+    async def answer(_: object, connection: Connection) -> None:
+        for at in range(0, len(said), piece):
+            await connection.send(said[at : at + piece])
+            await asyncio.sleep(0)
+        connection.end()
+
+    web.answer = answer
+    assert await connect().post(web.url, b"{}", {}) == Reply(202, 7, "ok")
+    assert len(web.requests) == 1
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 202 OK\r\n", b"HTTP/1.1 202\nX: y\r\nZ", b"HTTP/1.1 202 OK\r\n\r"])
+async def test_a_reply_that_ends_below_its_status_line_counts(connect: Connect, web: Web, said: bytes) -> None:
+    web.answer = raw(said)
+    assert await connect().post(web.url, b"{}", {}) == Reply(202, None, "")
+    assert len(web.requests) == 1
+
+
+async def test_a_sloppy_reply_keeps_its_connection(connect: Connect, web: Web) -> None:
+    said = b"\r\nHTTP/1.1 202 OK\r\nX-Foo : bar\r\nContent-Length : 2\r\n\r\nok"
+    web.answer = lambda _, connection: connection.send(said)
+    client = connect()
+    for _ in range(3):
+        assert await client.post(web.url, b"{}", {}) == Reply(202, None, "ok")
+    assert (web.connections, len(web.requests)) == (1, 3)
 
 
 async def test_a_server_that_closes_at_once(connect: Connect, web: Web) -> None:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gridsidecar.outbound import signed_headers, signing_keys
+from gridsidecar.outbound import signed_headers
+from gridsidecar.signing_keys import signing_keys
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 999_999, tzinfo=UTC)
 TIMESTAMP = "1767323045"
@@ -44,6 +45,8 @@ def test_without_a_secret_there_is_no_signature(secret: str | None) -> None:
     ("secret", "key"),
     [
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")),
+        ("v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")),
+        ("v1,plain", b"v1,plain"),
         ("plain", b"plain"),
         ("schlüssel", "schlüssel".encode()),
         ("WHSEC_x", b"WHSEC_x"),
@@ -59,7 +62,7 @@ def test_two_secrets_give_two_signatures_while_keys_change() -> None:
     assert signature == f"{computed(b'new', b'{}')} {computed(b'old', b'{}')}"
 
 
-@pytest.mark.parametrize("secret", ["whsec_***", "whsec_abc", "fine whsec_a=b"])
+@pytest.mark.parametrize("secret", ["whsec_***", "v1,whsec_***", "whsec_", "whsec_abc", "fine whsec_a=b"])
 def test_a_secret_that_cannot_be_decoded_is_told_without_showing_it(secret: str) -> None:
     with pytest.raises(ValueError, match=r"^a signing secret that starts with whsec_ must go on in base64$"):
         signing_keys(secret)

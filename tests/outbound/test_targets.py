@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
@@ -187,3 +191,23 @@ def test_the_refusal_says_what_would_allow_it(host: str, address: str, told: str
     assert STRICT.refusal(host, ["8.8.8.8", address]) == told
     entry = told.split('["')[1].split('"]')[0]
     assert Targets([entry], block_private=True).refusal(host, [address]) is None
+
+
+OWN = """
+ip link set lo up && ip address add 8.8.4.4/32 dev lo && ip address add 2600:1::7/128 dev lo nodad && exec "$@"
+"""
+ASK = """
+from gridsidecar.outbound import Targets
+for address in ("8.8.4.4", "2600:1::7", "::ffff:8.8.4.4", "8.8.8.8", "2600:1::8"):
+    print([Targets(block_private=strict).refusal("h.example", [address]) is not None for strict in (True, False)])
+"""
+
+
+def test_addresses_of_this_machine_are_refused_where_private_ones_are() -> None:
+    """In a network of its own, with public addresses."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
+        pytest.skip("needs root, unshare and ip")
+    command = ["unshare", "--net", "sh", "-ec", OWN, "sh", sys.executable, "-c", ASK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[True, False]"] * 3 + ["[False, False]"] * 2

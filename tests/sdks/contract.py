@@ -210,6 +210,19 @@ class Contract:
             assert handler.until_end()[-1]["result"] == {"still": "here"}
             assert handler.close() == 0
 
+    def test_a_cancel_that_comes_with_its_task(self, tmp_path: Path, program: Program) -> None:
+        if not self.cancels:
+            return
+        with converse(program, "persistent", tmp_path) as handler:
+            handler.event()
+            for name in ("a", "b"):
+                handler.send(task(case("stop"), name), cancel(name))
+                error = handler.until_end()[-1]
+                assert (error["type"], error["task_id"]) == ("error", name)
+            handler.send(task({"still": "here"}, "c"))
+            assert handler.until_end()[-1]["result"] == {"still": "here"}
+            assert handler.close() == 0
+
     def test_a_stop_ends_the_process(self, tmp_path: Path, program: Program) -> None:
         for name in (None, "stop", "deaf"):
             with converse(program, "persistent", tmp_path) as handler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import secrets
 import sys
@@ -75,6 +76,30 @@ def test_a_task(producer: TaskProducer, place: Place) -> None:  # noqa: F811
     }
     seen = [(properties["priority"], properties["delivery_mode"], properties["message_id"]) for _, properties in sent]
     assert seen == [(7, 2, first), (6, 2, "mine"), (None, 2, "other")]
+
+
+LONG = {"text": "图 " * 5000}
+
+
+async def test_compressed(variables: None, place: Place) -> None:  # noqa: F811
+    with TaskProducer(compress=True) as producer:
+        producer.batch_send_tasks([{"task_id": "a", "data": LONG}, {"task_id": "b", "data": 1}], priority=2)
+    async with AsyncTaskProducer(compress=True) as asynchronous:
+        await asynchronous.enqueue({"task_id": "c", "data": LONG}, priority=2)
+    with TaskProducer() as producer:
+        producer.send_task({"task_id": "d", "data": LONG}, priority=2)
+    sent = place.take(place.queue)
+    assert [properties["content_encoding"] for _, properties in sent] == ["gzip", None, "gzip", None]
+    assert [len(body) < 300 for body, _ in sent] == [True, True, True, False]
+    assert json.loads(gzip.decompress(sent[2][0])) == {"task_id": "c", "data": LONG, "priority": 2}
+
+
+async def test_compressed_tasks_are_done(variables: None, place: Place, start: Start) -> None:  # noqa: F811
+    with TaskProducer(compress=True) as producer:
+        producer.send_task({"task_id": "t", "data": LONG})
+    config = place.config({"default": {"command": ["wc", "-c"], "input": "data", "result_from": "stdout"}})
+    await start({**config, "worker": {"burst": True, "burst_check_interval": 0.1}}).ended()
+    assert place.row("t")["result"] == str(len(json.dumps(LONG, separators=(",", ":")) + "\n"))
 
 
 def test_what_is_no_task(producer: TaskProducer) -> None:

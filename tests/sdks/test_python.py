@@ -95,3 +95,52 @@ def test_its_own_tests() -> None:
 def test_it_is_written_for_old_versions() -> None:
     for file in (SDK / "gridsidecar_sdk").glob("*.py"):
         ast.parse(file.read_text(), file.name, feature_version=(3, 9))
+
+
+FORKS = """
+import asyncio, os, sys, time
+sys.path.insert(0, {sdk!r})
+from gridsidecar_sdk import Permanent, run
+
+def child():
+    {child}
+
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        return child()
+    _, status = os.waitpid(pid, 0)
+    time.sleep(0.2)
+    return "the parent's, after " + str(os.waitstatus_to_exitcode(status))
+
+async def fork_in_async():
+    await asyncio.sleep(0)
+    return fork()
+
+def hook(context):
+    context["forked"] = fork()
+
+functions = {{"plain": lambda ctx, data: fork(), "async": lambda ctx, data: fork_in_async()}}
+run(functions.get({where!r}, lambda ctx, data: ctx["forked"]),
+    on_startup=hook if {where!r} == "on_startup" else None, on_job_start=hook if {where!r} == "on_job_start" else None,
+    on_shutdown=lambda _: print("left", os.getpid(), file=sys.stderr))
+"""
+WAYS = {"return 'the child'": 0, "raise Permanent('of the child')": 1, "sys.exit(7)": 7, "os._exit(8)": 8}
+
+
+@pytest.mark.parametrize("mode", ["oneshot", "persistent"])
+@pytest.mark.parametrize("where", ["plain", "async", "on_job_start", "on_startup"])
+@pytest.mark.parametrize("child", WAYS)
+def test_a_fork_decides_nothing(tmp_path: Path, mode: str, where: str, child: str) -> None:
+    program = FORKS.format(sdk=str(SDK), child=child, where=where)
+    with converse([sys.executable, "-c", program], mode, tmp_path) as handler:
+        if mode == "persistent":
+            assert handler.event()["type"] == "ready"
+        handler.send(task({}, "a"))
+        if mode == "persistent" and where != "on_startup":
+            handler.send(task({}, "b"))
+        assert handler.close() == 0
+        results = [event["result"] for event in handler.rest() if event["type"] == "result"]
+        assert set(results) == {f"the parent's, after {WAYS[child]}"}
+        assert len(results) == (2 if mode == "persistent" and where != "on_startup" else 1)
+    assert (tmp_path / "stderr").read_text().count("left") == 1

@@ -205,7 +205,7 @@ async def test_an_sqlite_path_that_is_a_folder_is_refused(tmp_path: Path) -> Non
         ("mysql://u@h/db?ssl_mode=maybe", "ssl_mode must be one of"),
         ("mysql://u@h/db?charset=latin1", "charset must be utf8mb4"),
         ("mysql://u@h/db?ssl_ca=/no/such/file.pem", "No such file"),
-        ("sqlite://file.db", "names a file, not the host"),
+        ("sqlite://file.db", "names a file, not a host"),
         ("sqlite:///", "names no file"),
         ("sqlite:///x.db?mode=ro", "takes no parameters"),
         ("sqlite:///:memory:", "names no file"),

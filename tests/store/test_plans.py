@@ -42,6 +42,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "outcome_of": {"attempts": "PRIMARY"},
     "running_of_type": {"tasks": "status", "workers": "PRIMARY"},
     **dict.fromkeys(["keep_again", "forget_kept", "take_over", "defer", "begin_next", "close", "commit"], BY_ID),
+    **dict.fromkeys(["note_sent", "withdraw", "begin_waiting"], BY_ID),
     "attempt_lost": BY_ID | {"workers": "PRIMARY"},
     **dict.fromkeys(
         ["progress", "mark_started", "hand_off", "entrust", "return_row", "owe_callback", "owe_letter"], BY_ID
@@ -84,13 +85,14 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     **dict.fromkeys(["wake_workers", "cancels_of"], WORKER_BY_ID),
     "replay_dead_callbacks": {"callbacks": "dead"},
     "place_of": BY_ID,
+    "details_of": BY_ID | HISTORY,
     # Operations on many tasks.
     **dict.fromkeys(["operation_tasks", "operation_outcome", "forget_operation_ids"], OPERATION_BY_ID),
     **dict.fromkeys(["operation_outcomes", "operation_next"], BY_OUTCOME),
 }
 WRITTEN_ONLY = {
     "insert_running",
-    "insert_deferred",
+    "insert_waiting",
     "insert_refused",
     "insert_kept",
     "insert_unseen",

@@ -1,4 +1,6 @@
-"""Runs the suites that need servers against newer ones: `python -m tests.support.matrix [SUITE|classic|quorum...]`."""
+"""Runs the suites that need servers against newer ones: `python -m tests.support.matrix [SUITE|classic|quorum...]`.
+
+`cluster` is apart: clusters of this machine's own RabbitMQ and MariaDB, see `tests/faults/cluster.py`."""
 
 from __future__ import annotations
 
@@ -112,6 +114,10 @@ def lines(suites: Sequence[str], queue_types: Sequence[str]) -> Iterator[Line]:
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["cluster"]:
+        from tests.faults import cluster  # never part of a run of all: it needs more of Debian, and half an hour
+
+        return cluster.main(arguments[1:])
     if unknown := [name for name in arguments if name not in (*SUITES, *QUEUE_TYPES)]:
         print(f"unknown: {' '.join(unknown)}; there are {' '.join((*SUITES, *QUEUE_TYPES))}", file=sys.stderr)
         return 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import gridsidecar
-from gridsidecar.telemetry.catalogue import CHINESE
+from gridsidecar.language.chinese.log import CHINESE
 
 PACKAGE = Path(gridsidecar.__file__).parent
 HOME = PACKAGE / "telemetry"
@@ -22,7 +22,7 @@ def test_every_message_is_in_the_catalogue_and_every_entry_is_used() -> None:
     said: set[str] = set()
     for file in PACKAGE.rglob("*.py"):
         said |= messages(file.read_text(), file.relative_to(PACKAGE).as_posix(), at_home=HOME in file.parents)
-    assert said - CHINESE.keys() == set(), "add a line to gridsidecar/telemetry/catalogue.py"
+    assert said - CHINESE.keys() == set(), "add a line to gridsidecar/language/chinese/log.py"
     assert CHINESE.keys() - said == set(), "nobody says this any more: delete the line"
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gridsidecar.broker import delays
 from gridsidecar.config import checks
+from gridsidecar.config.load import load
+from gridsidecar.errors import ConfigError
 from tests.unit.test_config_load import LEAST, Write, faults, settings, the_fault, write
 
 __all__ = ["write"]
@@ -48,7 +52,7 @@ def test_all_faults_at_once_each_with_its_line(write: Write) -> None:
         ":7: worker.concurrency = true: must be a whole number from 1 to 1000",
         ":8: worker.burst_timeout = -1: must be a number of at least 0",
         ":9: worker.lease = inf: must be a number of at least 1",
-        ":12: handlers.default.command[1] = 5: must be text: put it in quotes",
+        ":12: handlers.default.command[1] = ***: must be text: put it in quotes",
         ':13: handlers.default.mode = "sometimes": must be oneshot or persistent',
         ":15: handlers.default.env.API_TOKEN = ***: must be text: put it in quotes",
         ":16: handlers.b.command: is required: it must be a list with at least one item",
@@ -148,6 +152,53 @@ def test_words_stay_words(write: Write) -> None:
 @pytest.mark.parametrize("url", ["amqp://h", "amqps://u:p@h:1/v", "sqlite:///q.db", "sqlite:////tmp/q.db"])
 def test_a_broker_url(write: Write, url: str) -> None:
     assert settings(write(LEAST), overrides={"broker.url": url}).broker.url == url
+
+
+@pytest.mark.parametrize(
+    ("given", "urls"),
+    [
+        (["amqp://a", "amqps://b:1/"], ["amqp://a", "amqps://b:1/"]),
+        ("amqp://u:p,w@a/%2F , amqp://u:p,w@b", ["amqp://u:p,w@a/%2F", "amqp://u:p,w@b"]),
+        (["amqp://a/v"], ["amqp://a/v"]),
+        (["sqlite:///q.db"], ["sqlite:///q.db"]),
+    ],
+)
+def test_the_broker_urls_of_a_cluster(write: Write, given: Any, urls: list[str]) -> None:
+    assert settings(write(LEAST), overrides={"broker.url": given}).broker.urls == urls
+
+
+def test_the_broker_urls_of_a_cluster_in_a_variable(write: Write) -> None:
+    found = load(
+        write("handlers: {default: {command: [x]}}\nstore: {url: sqlite:///s.db}\n"),
+        environ={"GRID_ASYNC_TASK_AMQP_URL": "amqp://u:p@a/v,amqp://u:p@b/v"},
+        dotenv=None,
+    )
+    assert found.broker.urls == ["amqp://u:p@a/v", "amqp://u:p@b/v"]
+
+
+@pytest.mark.parametrize(
+    ("urls", "key", "word"),
+    [
+        ([], "broker.url", "must be text or a list with at least one item"),
+        ([7], "broker.url", "must be text or a list"),
+        (["amqp://a", ["amqp://b"]], "broker.url", "must be text or a list"),
+        ({"a": "amqp://b"}, "broker.url", "must be text or a list"),
+        (["amqp://a", ""], "broker.url[1]", "amqp:// or amqps://"),
+        (["amqp://a", "sqlite:///q.db"], "broker.url[1]", "amqp:// or amqps://"),
+        (["sqlite:///a.db", "sqlite:///b.db"], "broker.url[0]", "amqp:// or amqps://"),
+        (["amqp://a", "amqp:///"], "broker.url[1]", "must name a host"),
+        (["amqp://a", "amqp://b", "amqp://a"], "broker.url[2]", "in the list already"),
+        (["amqp://a/v", "amqp://b/w"], "broker.url[1]", "same virtual host"),
+        ("amqp://u:s3cret@a,amqp://u:s3cret@b:0", "broker.url[1]", "must name a host"),
+    ],
+)
+def test_broker_urls_that_cannot_work(write: Write, urls: Any, key: str, word: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(write(LEAST), overrides={"broker.url": urls})
+    fault = caught.value.faults[0]
+    assert fault.key == key
+    assert word in fault.problem
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["mysql://h/d", "mysql+pymysql://u:p@h:1/d?charset=utf8mb4", "mysql+aiomysql://h/d"])
@@ -286,6 +337,9 @@ def test_what_works_is_allowed(write: Write, overrides: dict[str, object]) -> No
 @pytest.mark.parametrize(
     ("overrides", "key", "word"),
     [
+        ({"broker.url": "amqp://h/?conection_attempts=3"}, "broker.url", "conection_attempts after the ? is not known"),
+        ({"broker.url": "amqp://h/?heartbeat=3&auth=plain"}, "broker.url", "set broker.heartbeat"),
+        ({"broker.url": ["amqp://h", "amqps://i?x=s3cret"]}, "broker.url", "the option x after"),
         ({"broker.url": "amqp://h", "broker.consumer_timeout": 59}, "broker.consumer_timeout", "half of this"),
         ({"worker.lease": 9}, "worker.lease", "take over tasks that still run"),
         ({"handlers.default.concurrency": 2}, "handlers.default.concurrency", "worker.concurrency, 1,"),
@@ -394,3 +448,80 @@ def test_faults_of_callbacks_notices_hooks_and_logs(write: Write, text: str, key
     fault = the_fault(write(LEAST + text + "\n"))
     assert fault.key == key
     assert problem in fault.problem
+
+
+def test_a_file_that_is_far_too_large_is_refused_at_once(tmp_path: Path, write: Write) -> None:
+    """Reading 5 MB of YAML takes half a minute and 700 MB."""
+    large = "x:\n" + "".join(f"  key{number}: [some, values, {number}]\n" for number in range(150_000))
+    assert len(large) > 5_000_000
+    began = time.monotonic()
+    assert "more than 1 MiB" in the_fault(write(large)).problem
+    (tmp_path / ".env").write_text("#" * 2_000_000)
+    assert "more than 1 MiB" in the_fault(write(LEAST), dotenv=str(tmp_path / ".env")).problem
+    assert time.monotonic() - began < 10  # half a minute and more before
+    just = LEAST + "\n#" + "x" * (1024 * 1024 - len(LEAST) - 2)
+    assert settings(write(just)).broker.queue
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp:/user:s3cret@host/",
+        "amqp//user:s3cret@host/",
+        "user:s3cret@host",
+        "ampq://user:s3cret@host/x?y",
+        "amqp://user:s3c/ret@host/s3cret@",
+        "amqp://user:s3cret",
+        "mysql://user:1/x?s3cret=y@host/db",
+        "mysql:/user:s3cret@host/db",
+        "mysql+pg://user:s3cret@host/db",
+        "mysql://user:s3cret@host/db?s3=cret&password=s3cret",
+        "sqlite://user:s3cret@host/x.db",
+        "s3cret",
+    ],
+)
+@pytest.mark.parametrize("key", ["broker.url", "store.url", "broker.management_url", "http.public_url", "http.listen"])
+def test_a_mistyped_url_does_not_show_its_password(write: Write, key: str, url: str) -> None:
+    told = str(faults(write(LEAST), overrides={key: url}))
+    if key == "http.listen" and "@" not in url:
+        return  # a host's name is harmless
+    assert "s3cret" not in told
+    assert "s3c/ret" not in told
+
+
+def test_a_variable_that_was_mistaken_for_another_is_not_shown() -> None:
+    environ = {"RABBITMQ_HOST": "h", "RABBITMQ_PORT": "s3cret", "MYSQL_HOST": "h", "MYSQL_PORT": "amqp://u:s3cret@h"}
+    told = str(faults(None, environ))
+    assert "must be a port number" in told
+    assert "s3cret" not in told
+
+
+NOTICE = "{type: webhook, url: 'http://h', secret: %s}"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("callbacks: {signing_secret: '${HOOK}'}", "callbacks.signing_secret"),
+        ("callbacks: {signing_secret: '${NONE:-}'}", "callbacks.signing_secret"),
+        ("callbacks: {signing_secret: '${BLANK}'}", "callbacks.signing_secret"),
+        ("callbacks: {signing_secret: ' ${HOOK} '}", "callbacks.signing_secret"),
+        ("notify: [" + NOTICE % "'${HOOK}'" + "]", "notify[0].secret"),
+        ("notify: [" + NOTICE % "''" + "]", "notify[0].secret"),
+        ("notify: [{type: feishu, url: 'http://h', secret: '${HOOK}'}]", "notify[0].secret"),
+        ("http: {listen: ':0', read_token: long-enough-for-a-token, token: '${HOOK}'}", "http.token"),
+        ("http: {listen: '127.0.0.1:0', token_file: '${HOOK}'}", "http.token_file"),
+    ],
+)
+def test_an_empty_secret_ends_the_start(write: Write, text: str, key: str) -> None:
+    """Nobody who names a variable means to go unsigned, or open to all, where it is empty."""
+    path = write(LEAST + text + "\n")
+    fault = the_fault(path, {"HOOK": "", "BLANK": "  "})
+    assert (fault.key, fault.line) == (key, 4)
+    assert fault.problem.startswith("is empty: set the variable behind it")
+
+
+def test_a_secret_that_a_flag_replaces_may_be_empty(write: Write) -> None:
+    path = write(LEAST + "callbacks: {signing_secret: '${HOOK}'}\n")
+    loaded = settings(path, {"HOOK": ""}, overrides={"callbacks.signing_secret": "v1,whsec_b2xk"})
+    assert loaded.callbacks.signing_secret == "v1,whsec_b2xk"

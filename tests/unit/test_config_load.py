@@ -184,7 +184,7 @@ def test_channels_in_the_file_win_over_the_variable(write: Write) -> None:
 
 def test_a_bad_feishu_variable_is_named(write: Write) -> None:
     fault = the_fault(write(LEAST), {"FEISHU_WEBHOOK_URL": "no url"})
-    assert str(fault).startswith('FEISHU_WEBHOOK_URL: notify[0].url = "no url": must be a URL that starts with')
+    assert str(fault).startswith("FEISHU_WEBHOOK_URL: notify[0].url = ***: must be a URL that starts with")
 
 
 def test_ports_as_kubernetes_sets_them_hide_nothing(write: Write, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from gridsidecar.cli.config import app
+from gridsidecar.config.harmless import shown as shown_value
 from gridsidecar.config.settings import HandlerSettings, Settings
 from gridsidecar.config.show import masked, schema
 from gridsidecar.errors import ConfigError
@@ -79,7 +80,7 @@ def test_secrets_are_hidden(write: Write) -> None:
         path,
         overrides={
             "broker.url": "amqp://user:s3cret@host/",
-            "store.url": "mysql://user:s3cr%40et@host/db?ssl_key_password=s3cret",
+            "store.url": "mysql://user:s3cr%40et@host/db?ssl_mode=required",
             "handlers.default.env": {
                 "API_TOKEN": "s3cret",
                 "DB_URL": "pg://u:s3cret@h/d",
@@ -93,12 +94,65 @@ def test_secrets_are_hidden(write: Write) -> None:
     assert shown["broker"]["url"] == "amqp://user:***@host/"
     assert shown["handlers"]["default"]["env"] == {
         "API_TOKEN": "***",
-        "DB_URL": "pg://u:***@h/d",
-        "MODEL": "small",
+        "DB_URL": "***",
+        "MODEL": "***",
         "EMPTY_KEY": "",
     }
     assert shown["callbacks"]["signing_secret"] is None
     assert shown["broker"]["declare"] is True
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "visible"),
+    [
+        (
+            "handlers.default.command",
+            ["python3", "app/job.py", "-v", "--dry-run", "--key=s3cret", "--password", "s3cret", "-ps3cret", "s3cret"],
+            ["python3", "app/job.py", "-v", "--dry-run", "--key=***", "--password", "***", "***", "***"],
+        ),
+        ("handlers.default.command", ["env", "TOKEN=s3cret", "job"], ["env", "***", "***"]),
+        ("hooks.on_startup", ["curl", "https://u:s3cret@h/x?sig=s3cret"], ["curl", "***"]),
+        (
+            "handlers.default.env",
+            {"DSN": "https://s3cret@sentry/1", "JWT": "s3cret", "COOKIE": "s3cret", "N": "5", "NONE": ""},
+            {"DSN": "***", "JWT": "***", "COOKIE": "***", "N": "***", "NONE": ""},
+        ),
+        ("callbacks.signing_secret", "s3cret", "***"),
+        ("broker.management_url", "http://u:s3cret@h:15672/s3cret", "http://***@h:15672/***"),
+        ("broker.url", "amqps://u:s3cret@h/v?auth=s3cret&heartbeat=5", "amqps://u:***@h/v?auth=***&heartbeat=5"),
+    ],
+)
+def test_what_is_not_known_to_be_harmless_is_hidden(write: Write, key: str, value: Any, visible: Any) -> None:
+    shown = masked(settings(write(LEAST), overrides={key: value}))
+    assert at(shown, key) == visible
+    assert "s3cret" not in json.dumps(shown)
+
+
+@pytest.mark.parametrize(
+    ("url", "visible"),
+    [
+        ("https://open.feishu.cn/open-apis/bot/v2/hook/s3cret", "https://open.feishu.cn/***"),
+        ("https://hooks.slack.com/services/T0/B0/s3cret", "https://hooks.slack.com/***"),
+        ("https://oapi.dingtalk.com/robot/send?access_token=s3cret", "https://oapi.dingtalk.com/***"),
+        ("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=s3cret", "https://qyapi.weixin.qq.com/***"),
+        ("https://x.logic.azure.com:443/workflows/1?sp=%2F&sig=s3cret", "https://x.logic.azure.com:443/***"),
+        ("https://fn.azurewebsites.net/api/f?code=s3cret", "https://fn.azurewebsites.net/***"),
+        ("https://s3cret@h/", "https://***@h/"),
+        ("https://h/", "https://h/"),
+    ],
+)
+def test_of_a_webhook_only_the_host_is_shown(write: Write, url: str, visible: str) -> None:
+    path = write(f"{LEAST}notify: [{{type: webhook, url: '{url}', secret: s3cret}}]\n")
+    shown = masked(settings(path))
+    assert shown["notify"][0]["url"] == visible
+    assert "s3cret" not in json.dumps(shown)
+
+
+def test_a_text_that_nobody_called_harmless_is_hidden() -> None:
+    """Whoever adds a key decides; until then it is hidden."""
+    assert shown_value(("worker", "new_key"), "s3cret") == "***"
+    assert shown_value(("handlers", "x", "new_key"), "s3cret") == "***"
+    assert shown_value(("notify", 0, "new_key", 1), "s3cret") == "***"
 
 
 def test_every_setting_is_shown() -> None:

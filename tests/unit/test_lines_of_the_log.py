@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
 
-from gridsidecar.telemetry.lines import ConsoleFormatter
+from gridsidecar.telemetry.lines import ConsoleFormatter, JsonFormatter
 
 
 def line(**fields: object) -> str:
@@ -30,3 +31,14 @@ def line(**fields: object) -> str:
 def test_what_is_not_printable_is_escaped(text: str, shown: str) -> None:
     assert line(error=text) == shown
     assert line(error=text).isprintable()
+
+
+@pytest.mark.parametrize("words", [{}, {"task failed": "任务失败"}], ids=["en", "zh"])
+@pytest.mark.parametrize("text", ["a\x7f\x9b2J", "abc\u202edef", "\u2028\u200f", "\x1b[2J"])
+def test_nothing_in_a_line_of_json_steers_a_terminal(words: dict[str, str], text: str) -> None:
+    record = logging.LogRecord("gridsidecar", logging.INFO, "", 0, "task failed", None, None)
+    record.fields = {"error": text, "name": "中文"}
+    told = JsonFormatter(words, ascii_only=False).format(record)
+    assert told.isprintable()
+    assert json.loads(told)["error"] == text
+    assert ("中文" in told) == bool(words)

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from gridsidecar.task import Callback, Message, Task
 from gridsidecar.wire import Refused, decode_task
+from gridsidecar.wire.body import inflated_size, large_body
+from gridsidecar.wire.fields import doubtful, is_unusable_url
 
 LIMIT = 1_000_000
 
@@ -260,9 +262,9 @@ UNREADABLE: dict[str, list[Any]] = {
     "task_type": ["", 7, "x" * 101, "a\0b", "a\nb", []],
     "max_retry_count": [-1, 1001, 1.5, True, "x", "-1", "3x", "٣", [], 10**300],
     "retry_count": [-1, False, {}],
-    "callback_url": [7, "x" * 501, "a\0b", []],
+    "callback_url": [7, "x" * 501 + "\0", "a\0b", []],
     "callback_type": ["ftp", 1, [], "HTTP"],
-    "priority": [-1, 10, 1.5, True, "top", []],
+    "priority": [-1, 1.5, True, "top", "1e1", []],
     "timeout": [-1, True, "soon", [], 1e300],
     "defer_by": [-0.1, True, "soon", {}, 1e300],
     "defer_until": [7, "tomorrow", True, [], "9999-12-31T23:59:59-23:00"],
@@ -276,6 +278,63 @@ def test_a_field_that_cannot_be_read(field: str, value: Any) -> None:
     assert (result.reason, result.task_id) == ("bad-field", "t1")
     assert result.error.startswith(f"{field} must be ")
     assert len(result.error) < 250
+
+
+@pytest.mark.parametrize("value", [10, "10", 255, 10.0, 2**63])
+def test_a_priority_above_the_highest_is_the_highest(value: Any) -> None:
+    task = decoded(priority=value)
+    assert isinstance(task, Task)
+    assert task.priority == 9
+    [(field, why)] = doubtful(task)
+    assert (field, "is taken as 9" in why) == ("priority", True)
+    assert list(doubtful(decoded(priority=9))) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("callback_type", ["http", "rabbitmq"])
+def test_a_url_that_no_row_keeps_costs_its_callback_alone(callback_type: str) -> None:
+    task = decoded(callback_url="https://x/" + "y" * 491, callback_type=callback_type, callback_data={"a": 1})
+    assert isinstance(task, Task)
+    assert task.callback.url is not None
+    assert len(task.callback.url) == 500
+    assert is_unusable_url(task.callback.url)
+    assert (task.callback.type, task.callback.data) == (callback_type, {"a": 1})
+    [(field, why)] = doubtful(task)
+    assert (field, "501 characters" in why) == ("callback_url", True)
+    assert list(doubtful(decoded(callback_url="https://x/" + "y" * 490))) == []  # type: ignore[arg-type]
+
+
+MEMBERS = {
+    "two": [b'{"task_id":', b'"t1"}'],
+    "an empty one": [b"", b'{"task_id":"t1"}', b""],
+    "one for each byte": [bytes([byte]) for byte in b'{"task_id":"t1"}'],
+    "large ones": [b'{"task_id":"t1","data":"' + b"x" * 70_000, b"y" * 140_000 + b'"}'],
+}
+
+
+@pytest.mark.parametrize("members", MEMBERS.values(), ids=MEMBERS)
+def test_gzip_in_several_members_is_read(members: list[bytes]) -> None:
+    body = b"".join(gzip.compress(member, mtime=0) for member in members)
+    message = Message(body=body, content_encoding="gzip")
+    task = decode_task(message, 1_000_000)
+    assert isinstance(task, Task)
+    assert task.fields == json.loads(b"".join(members))
+    assert inflated_size(message, 1_000_000) == len(b"".join(members))
+    assert bytes(large_body(message, len(b"".join(members)))) == b"".join(members)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (gzip.compress(b"{}") * 2 + b"xyz", "3 bytes follow the end"),
+        (gzip.compress(b"{}") + gzip.compress(b"{}")[:-2], "cut off"),
+        (gzip.compress(b"") * 10_001, "20 bytes follow the end"),
+        (gzip.compress(b"x" * 600) + gzip.compress(b"x" * 600), "inflates to more"),
+    ],
+)
+def test_gzip_in_several_members_must_be_whole_and_small(body: bytes, told: str) -> None:
+    result = decode_task(Message(body=body, content_encoding="gzip"), 250_000 if len(body) > 1000 else 1000)
+    assert isinstance(result, Refused)
+    assert told in result.error
 
 
 @slow_machine

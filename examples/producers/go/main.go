@@ -5,11 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	amqp "github.com/rabbitmq/amqp091-go"
 	"log"
 	"os"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 func main() {
@@ -17,6 +16,7 @@ func main() {
 	task := map[string]any{"task_id": id, "data": map[string]string{"text": "to be or not to be"}, "max_retry_count": 3}
 	body, err := json.Marshal(task)
 	check(err)
+	time.AfterFunc(30*time.Second, func() { log.Fatal("RabbitMQ did not answer within 30 s") }) // for all of it
 	connection, err := amqp.Dial(os.Getenv("GRID_ASYNC_TASK_AMQP_URL"))
 	check(err)
 	defer connection.Close()

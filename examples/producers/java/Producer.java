@@ -14,6 +14,13 @@ public class Producer {
         // Nothing in this text needs escaping; for anything else take a JSON library.
         String task = "{\"task_id\":\"" + id + "\",\"data\":{\"text\":\"to be or not to be\"},\"max_retry_count\":3}";
 
+        Thread limit = new Thread(() -> { // for all of it: closing a connection waits without an end, too
+            try { Thread.sleep(30_000); } catch (InterruptedException none) { return; }
+            System.err.println("RabbitMQ did not answer within 30 s");
+            Runtime.getRuntime().halt(1);
+        });
+        limit.setDaemon(true);
+        limit.start();
         ConnectionFactory factory = new ConnectionFactory();
         factory.setUri(System.getenv("GRID_ASYNC_TASK_AMQP_URL"));
         try (Connection connection = factory.newConnection()) {

@@ -6,7 +6,8 @@ const url = process.env.GRID_ASYNC_TASK_AMQP_URL ?? "amqp://guest:guest@localhos
 const queue = process.env.GRID_ASYNC_TASK_QUEUE ?? "task_queue";
 const task = { task_id: `node-${randomUUID()}`, data: { text: "to be or not to be" }, max_retry_count: 3 };
 
-const connection = await amqp.connect(url);
+setTimeout(() => { throw new Error("RabbitMQ did not answer within 30 s"); }, 30_000).unref(); // for all of it
+const connection = await amqp.connect(url, { timeout: 15_000 });
 const channel = await connection.createConfirmChannel();
 let returned = false;
 channel.on("return", () => (returned = true)); // there is no such queue

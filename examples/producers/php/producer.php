@@ -12,7 +12,8 @@ $task = ['task_id' => $id, 'data' => ['text' => 'to be or not to be'], 'max_retr
 
 $vhost = rawurldecode(substr($url['path'] ?? '/%2F', 1));
 [$user, $password] = [rawurldecode($url['user']), rawurldecode($url['pass'])];
-$connection = new AMQPStreamConnection($url['host'], $url['port'] ?? 5672, $user, $password, $vhost);
+$limits = [false, 'AMQPLAIN', null, 'en_US', 15.0, 15.0, null, false, 0, 15.0]; // seconds: connecting, reading, an answer
+$connection = new AMQPStreamConnection($url['host'], $url['port'] ?? 5672, $user, $password, $vhost, ...$limits);
 $channel = $connection->channel();
 $channel->confirm_select();
 $refused = false;

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import uuid
 
 import pika
@@ -10,6 +11,7 @@ url = os.environ.get("GRID_ASYNC_TASK_AMQP_URL", "amqp://guest:guest@localhost/%
 queue = os.environ.get("GRID_ASYNC_TASK_QUEUE", "task_queue")
 task = {"task_id": f"python-{uuid.uuid4()}", "data": {"text": "to be or not to be"}, "max_retry_count": 3}
 
+signal.alarm(30)  # seconds for all of it: a confirm is awaited without an end
 connection = pika.BlockingConnection(pika.URLParameters(url))
 channel = connection.channel()
 channel.confirm_delivery()  # basic_publish raises where the broker did not take it

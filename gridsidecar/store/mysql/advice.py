@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_LOGIN = "check user and password in store.url"
+_LOGIN = "check user and password in store.url, and ssl_cert and ssl_key there where the user is to show a certificate"
 _EXPIRED = "give the user a new one (ALTER USER … IDENTIFIED BY …), and write it into store.url"
 _UNLOCK = "ALTER USER … ACCOUNT UNLOCK lets the user in again"
 _RIGHT = "GRANT the user that right"

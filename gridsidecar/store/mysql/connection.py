@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from typing import Any
 
 import aiomysql
 import pymysql.err
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, CR
 
 from gridsidecar import telemetry
-from gridsidecar.errors import AccessRefused
+from gridsidecar.config.mysql_url import MySQLAddress
+from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.store.database import Params, Statement
 from gridsidecar.store.mysql import replies
 from gridsidecar.store.mysql.errors import refusal
 from gridsidecar.store.mysql.literal import LARGE, WRITERS, Literals
 from gridsidecar.store.mysql.merging import merge, spread
-from gridsidecar.store.mysql.url import MySQLAddress
 from gridsidecar.store.queries import Query
 
 CONNECT_TIMEOUT = 10.0  # seconds, for TCP, TLS and login together
@@ -43,7 +44,10 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
     """aiomysql, minus three surprises: it falls back to clear text when a server offers no TLS although TLS was asked
     for, it sends the password in clear to any server that asks for it so, and encrypted by whatever key one sends."""
 
-    tls_declined = False
+    _ssl_context: ssl.SSLContext | None
+    _public_key: bytes | None
+    tls_declined: bool = False
+    tls_wanted: bool = False  # taken where it is offered
 
     @property
     def server_public_key(self) -> bytes | None:
@@ -94,15 +98,20 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
                 return
 
     async def _request_authentication(self) -> None:
-        if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
+        if not self.server_capabilities & CLIENT.SSL:
+            self._go_on_without_tls()
+        if not self._ssl_context and self._server_auth_plugin in _CLEAR:
+            self._refuse_clear(self._server_auth_plugin)
+        await super()._request_authentication()
+
+    def _go_on_without_tls(self) -> None:
+        if self._ssl_context and not self.tls_wanted:
             raise AccessRefused(
                 f"the database server {self._host}:{self._port} offers no TLS, but ssl_mode or ssl_ca asks for "
                 "it; switch TLS on at the server. If it is on, something on the way strips it. Only on a network that "
                 "you trust, set ssl_mode=disabled in store.url"
             )
-        if not self._ssl_context and self._server_auth_plugin in _CLEAR:
-            self._refuse_clear(self._server_auth_plugin)
-        await super()._request_authentication()
+        self._ssl_context = None
 
     async def _process_auth(self, plugin_name: bytes, auth_packet: Any) -> Any:
         if not self._secure and plugin_name.decode("ascii", "replace") in _CLEAR:
@@ -136,23 +145,34 @@ class Session:
             db=address.database,
             unix_socket=address.unix_socket,
             charset="utf8mb4",
-            ssl=address.tls,
+            ssl=_context(address),
             autocommit=True,
             program_name="gridsidecar",
         )
         connection.tls_declined = address.tls_declined
+        connection.tls_wanted = address.tls is not None and address.tls.mode == "preferred"
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await connection._connect()
                 await replies.run(connection, f"{_NAMES}; {_SESSION}; {_ISOLATION}".encode())
                 async with connection.cursor() as cursor:
                     await cursor.execute(f"SELECT @@max_allowed_packet, {', '.join(f'@@{name}' for name in _HEARD)}")
-                    largest_packet, *heard = await cursor.fetchone()
+                    settings = await cursor.fetchone()
+            if settings is None:
+                raise AccessRefused(
+                    f"what answers at {address.place} gives no rows, so it is no database; correct store.url"
+                )
+            largest_packet, *heard = settings
             _check_heard(address, heard)
         except BaseException as error:
             connection.close()  # aiomysql leaves the socket open when it is cancelled in the middle of a login
             if refused := refusal(error, address.place):
                 raise refused from error
+            if _distrusted(address, error):
+                raise StoreUnavailable(
+                    f"the database {address.place} ended the connection during the login: it may not trust the "
+                    "certificate in ssl_cert"
+                ) from error
             raise
         return cls(connection, int(largest_packet), large_turn)
 
@@ -218,6 +238,20 @@ class Session:
                 await self._connection.ensure_closed()
         except (OSError, TimeoutError, pymysql.err.MySQLError):
             self._connection.close()
+
+
+def _context(address: MySQLAddress) -> ssl.SSLContext | None:
+    """StoreUnavailable while the files do not go together: they are being renewed."""
+    try:
+        return None if address.tls is None else address.tls.context()
+    except ValueError as error:
+        raise StoreUnavailable(f"no TLS to the database {address.place}: {error}") from error
+
+
+def _distrusted(address: MySQLAddress, error: BaseException) -> bool:
+    """Whether our certificate may be the reason: MariaDB hangs up on one that it does not trust, without a word."""
+    lost = isinstance(error, pymysql.err.OperationalError) and error.args[0] == CR.CR_SERVER_LOST
+    return lost and address.tls is not None and address.tls.cert is not None
 
 
 def _check_heard(address: MySQLAddress, heard: Sequence[str]) -> None:

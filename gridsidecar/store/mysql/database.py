@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gridsidecar.clock import Clock, SystemClock, backoff, system_random
+from gridsidecar.config.mysql_url import MySQLAddress, parse_mysql_url
+from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
 from gridsidecar.store.mysql.connection import Session
 from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning, refusal, translated
 from gridsidecar.store.mysql.migration import Migration
 from gridsidecar.store.mysql.pool import Pool
-from gridsidecar.store.mysql.url import parse_mysql_url
 from gridsidecar.store.queries import Query, TableNames
 
 _ANSWERED = (Meaning.RETRY, Meaning.FULL, Meaning.REJECTED, Meaning.UNKNOWN)  # the session is there, its work in vain
@@ -25,12 +26,23 @@ class MySQLDatabase:
 
     dialect = "mysql"
 
-    def __init__(self, url: str, tables: TableNames, pool_size: int, clock: Clock | None = None) -> None:
-        self._address = parse_mysql_url(url)
+    def __init__(self, settings: StoreSettings, tables: TableNames, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._address = parse_mysql_url(settings.url)
         self._tables = tables
-        self._pool = Pool(self._address, pool_size)
+        tls = self._address.tls
+        renewable = bool(settings.recipes) or (tls is not None and tls.renewable)
+        self._pool = Pool(self._renewed, settings.pool_size, renewable=renewable)
         self._clock = clock or SystemClock()
         self._rng = system_random()
+
+    def _renewed(self) -> MySQLAddress:
+        if self._settings.recipes:
+            try:
+                self._address = parse_mysql_url(self._settings.url_now)
+            except ValueError as error:
+                raise StoreUnavailable(f"the files of store.url make none: {error}") from error
+        return self._address
 
     async def open(self) -> None:
         async def ping(session: Session) -> None:

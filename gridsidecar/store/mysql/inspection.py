@@ -9,10 +9,10 @@ from typing import Any
 import pymysql.err
 
 from gridsidecar.clock import Clock
+from gridsidecar.config.mysql_url import MySQLAddress, parse_mysql_url
 from gridsidecar.store.inspection import ServerFacts, seconds_between
 from gridsidecar.store.mysql.connection import Session
 from gridsidecar.store.mysql.errors import BROKEN, MISSING, translated
-from gridsidecar.store.mysql.url import MySQLAddress, parse_mysql_url
 from gridsidecar.store.queries import Query, TableNames, load_queries
 
 _VARIABLES = Query.of(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from gridsidecar import telemetry
+from gridsidecar.config.mysql_url import MySQLAddress
+from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.store.mysql.connection import Session
 from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning
-from gridsidecar.store.mysql.url import MySQLAddress
 
 PING_AFTER = 10.0  # seconds of idling, then the session is tried before it is used
 LONGEST_LIFE = 1800.0  # seconds, so that a changed address or a demoted server is noticed
@@ -19,8 +20,11 @@ CROWDED_PAUSE = 30.0  # seconds for which a session that the server does not all
 class Pool:
     """At most `size` sessions; the last one given back is the first one taken."""
 
-    def __init__(self, address: MySQLAddress, size: int) -> None:
+    def __init__(self, address: Callable[[], MySQLAddress], size: int, *, renewable: bool = False) -> None:
+        """`address` is asked for each session; it is `renewable` where password or certificates stand in files."""
         self._address = address
+        self._renewable = renewable
+        self._let_in = False
         self._idle: list[Session] = []
         self._free = asyncio.Semaphore(size)
         self._in_use = 0
@@ -68,10 +72,20 @@ class Pool:
                 return session
             else:
                 self.purge()
-        session = await Session.open(self._address, self._large_turn)
+        session = await self._open()
         if self._lost:
             self._lost = False
             telemetry.counts["reconnects to store"] += 1
+        return session
+
+    async def _open(self) -> Session:
+        try:
+            session = await Session.open(self._address(), self._large_turn)
+        except AccessRefused as error:
+            if self._renewable and self._let_in:  # the server has been given new ones, and our files are yet to follow
+                raise StoreUnavailable(f"{error}; our files are read again at the next try") from error
+            raise
+        self._let_in = True
         return session
 
     def purge(self) -> None:

@@ -43,11 +43,14 @@ _FINAL = (
 class AsyncTaskProducer:
     """A connection that is opened with the first task, and again when it is lost. For many tasks of one event loop."""
 
-    def __init__(self, default_queue: Optional[str] = None, *, url: Optional[str] = None) -> None:
-        """Without arguments, what the variables say."""
+    def __init__(
+        self, default_queue: Optional[str] = None, *, url: Optional[str] = None, compress: bool = False
+    ) -> None:
+        """Without arguments, what the variables say. `compress`: bodies go as gzip where that is smaller."""
         self._variables = read_variables()
         self._queue = default_queue or queue_name(self._variables)
         self._url = url or amqp_url(self._variables)
+        self._compress = compress
         self._opening = asyncio.Lock()
         self._connection: Any = None
         self._channel: Any = None
@@ -84,7 +87,7 @@ class AsyncTaskProducer:
         defer_until: Optional[datetime] = None,
     ) -> str:
         """Its id, once the broker has it. Raises NotSent."""
-        message = make_message(task_data, task_id, Wishes(priority, defer_by, defer_until))
+        message = make_message(task_data, task_id, Wishes(priority, defer_by, defer_until), self._compress)
         await self._insist(message, queue_name or self._queue)
         return message.task_id
 
@@ -92,7 +95,7 @@ class AsyncTaskProducer:
         self, tasks: Iterable[Mapping[str, Any]], queue_name: Optional[str] = None, **wishes: Any
     ) -> list[str]:
         """Their ids in order, once the broker has all of them. Each is a task, or has one under `task_data`."""
-        messages = [make_message(unwrapped(each), None, Wishes(**wishes)) for each in tasks]
+        messages = [make_message(unwrapped(each), None, Wishes(**wishes), self._compress) for each in tasks]
         for start in range(0, len(messages), _AT_A_TIME):
             some = messages[start : start + _AT_A_TIME]
             sent = [self._insist(message, queue_name or self._queue) for message in some]
@@ -107,8 +110,7 @@ class AsyncTaskProducer:
         pauses = iter(PAUSES)
         while True:
             try:
-                await self.connect()
-                await self._publish(message, queue)
+                await asyncio.wait_for(self._try(message, queue), RECONNECT_FOR)
                 return
             except _FAILURES as error:
                 if isinstance(error, exceptions.DeliveryError):
@@ -116,6 +118,10 @@ class AsyncTaskProducer:
                 if isinstance(error, _FINAL) or time.monotonic() > give_up:
                     raise NotSent(f"task {message.task_id} was not confirmed by RabbitMQ: {error!r}") from error
             await asyncio.sleep(next(pauses, PAUSES[-1]))
+
+    async def _try(self, message: Message, queue: str) -> None:
+        await self.connect()
+        await self._publish(message, queue)
 
     async def _publish(self, message: Message, queue: str) -> None:
         channel = self._channel
@@ -127,6 +133,7 @@ class AsyncTaskProducer:
             message.body,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
             content_type="application/json",
+            content_encoding=message.encoding,
             message_id=message.task_id,
             priority=message.priority,
         )
@@ -162,4 +169,4 @@ class AsyncTaskProducer:
         self._declared.clear()
         if connection is not None:
             with contextlib.suppress(*_FAILURES):
-                await connection.close()
+                await asyncio.wait_for(connection.close(), _CONFIRM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -27,6 +28,7 @@ class Message(NamedTuple):
     task_id: str
     body: bytes
     priority: Optional[int]
+    encoding: Optional[str] = None  # the AMQP property content_encoding
 
 
 class Wishes(NamedTuple):
@@ -37,7 +39,9 @@ class Wishes(NamedTuple):
     defer_until: Optional[datetime] = None
 
 
-def make_message(task_data: Mapping[str, Any], task_id: Optional[str], wishes: Wishes) -> Message:
+def make_message(
+    task_data: Mapping[str, Any], task_id: Optional[str], wishes: Wishes, compress: bool = False
+) -> Message:
     """`task_data` has the fields of a task (`data`, `task_type`, …); an id is made where none is given."""
     if not isinstance(task_data, Mapping):
         raise TypeError(f"a task is a dict with a key 'data', not {type(task_data).__name__}")
@@ -49,7 +53,14 @@ def make_message(task_data: Mapping[str, Any], task_id: Optional[str], wishes: W
         fields["defer_by"] = seconds(wishes.defer_by, "defer_by")
     if wishes.defer_until is not None:
         fields["defer_until"] = _moment(wishes.defer_until)
-    return Message(fields["task_id"], to_json(fields), _property(fields.get("priority")))
+    message = Message(fields["task_id"], to_json(fields), _property(fields.get("priority")))
+    return _compressed(message) if compress else message
+
+
+def _compressed(message: Message) -> Message:
+    """In gzip, unless that makes it no smaller."""
+    packed = gzip.compress(message.body, mtime=0)
+    return message._replace(body=packed, encoding="gzip") if len(packed) < len(message.body) else message
 
 
 def unwrapped(item: Mapping[str, Any]) -> Mapping[str, Any]:

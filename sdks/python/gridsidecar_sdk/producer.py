@@ -34,17 +34,21 @@ _FINAL = (
     exceptions.ProbableAuthenticationError,
     exceptions.ProbableAccessDeniedError,
 )
+_SILENCE = 20  # seconds between heartbeats; after about twice as long a broker that says nothing counts as away
 _REFUSALS = (403, 406)  # reply codes: no right to, and not in this way (as for a message that is too large)
 
 
 class TaskProducer:
     """A connection that is opened with the first task, and again when it is lost. For many threads, not for forks."""
 
-    def __init__(self, default_queue: Optional[str] = None, *, url: Optional[str] = None) -> None:
-        """Without arguments, what the variables say."""
+    def __init__(
+        self, default_queue: Optional[str] = None, *, url: Optional[str] = None, compress: bool = False
+    ) -> None:
+        """Without arguments, what the variables say. `compress`: bodies go as gzip where that is smaller."""
         self._variables = read_variables()
         self._queue = default_queue or queue_name(self._variables)
         self._url = url or amqp_url(self._variables)
+        self._compress = compress
         self._lock = threading.RLock()
         self._connection: Any = None
         self._channel: Any = None
@@ -61,7 +65,7 @@ class TaskProducer:
         defer_until: Optional[datetime] = None,
     ) -> str:
         """Its id, once the broker has it. Raises NotSent."""
-        message = make_message(task_data, task_id, Wishes(priority, defer_by, defer_until))
+        message = make_message(task_data, task_id, Wishes(priority, defer_by, defer_until), self._compress)
         self._insist(message, queue_name or self._queue)
         return message.task_id
 
@@ -74,7 +78,7 @@ class TaskProducer:
         self, tasks: Iterable[Mapping[str, Any]], queue_name: Optional[str] = None, **wishes: Any
     ) -> list[str]:
         """Their ids in order, once the broker has all of them. Each is a task, or has one under `task_data`."""
-        messages = [make_message(unwrapped(each), None, Wishes(**wishes)) for each in tasks]
+        messages = [make_message(unwrapped(each), None, Wishes(**wishes), self._compress) for each in tasks]
         for message in messages:
             self._insist(message, queue_name or self._queue)
         return [message.task_id for message in messages]
@@ -118,7 +122,7 @@ class TaskProducer:
         if self._channel is not None and self._channel.is_open:
             return
         self._drop()
-        self._connection = pika.BlockingConnection(pika.URLParameters(self._url))
+        self._connection = pika.BlockingConnection(_parameters(self._url))
         self._channel = self._connection.channel()
         self._channel.confirm_delivery()
 
@@ -135,6 +139,7 @@ class TaskProducer:
         properties = pika.BasicProperties(
             delivery_mode=2,
             content_type="application/json",
+            content_encoding=message.encoding,
             message_id=message.task_id,
             priority=message.priority,
         )
@@ -162,6 +167,16 @@ class TaskProducer:
             raise
         channel.close()
         return True
+
+
+def _parameters(url: str) -> Any:
+    """Those of the URL, with an end to every wait: pika has none for a confirm but the heartbeat."""
+    parameters = pika.URLParameters(url)
+    if parameters.heartbeat is None:
+        parameters.heartbeat = _SILENCE
+    if parameters.blocked_connection_timeout is None:
+        parameters.blocked_connection_timeout = RECONNECT_FOR
+    return parameters
 
 
 def _is_final(error: BaseException) -> bool:

@@ -53,8 +53,10 @@ class Worker:
         self._channel = Channel(self._stopper)
         self._shared: dict[str, Any] = {}
         self._loop: Optional[Loop] = None
-        self._current: Optional[Context] = None
+        self._newest: Optional[Message] = None  # the task that came last
+        self._unwanted: Optional[Message] = None  # one that was cancelled
         self._tasks: queue.SimpleQueue[Optional[Message]] = queue.SimpleQueue()
+        self._pid = os.getpid()
         self._stopper.install()
 
     def once(self) -> None:
@@ -102,16 +104,20 @@ class Worker:
     def _listen(self) -> None:
         for message in messages():
             if message.get("type") == "task":
+                self._newest = message
                 self._tasks.put(message)
             elif message.get("type") == "cancel":
                 self._cancel(message)
         self._tasks.put(None)
 
     def _cancel(self, message: Message) -> None:
-        current = self._current
-        if current is None or message.get("task_id") != current.task_id:
+        """It may come before its task has begun, and after it is over."""
+        newest = self._newest
+        if newest is None or message.get("task_id") != newest.get("task_id"):
             return
-        if message.get("attempt", current.attempt) == current.attempt:
+        attempt = (newest.get("run") or {}).get("attempt", 1)
+        if message.get("attempt", attempt) == attempt:
+            self._unwanted = newest
             self._stopper.cancel(str(message.get("reason") or "cancel"))
 
     def _next(self) -> Optional[Message]:
@@ -126,11 +132,9 @@ class Worker:
     def _attempt(self, task: Message, before: Hook = None) -> None:
         """From its message to its last event."""
         context = Context(self._channel, task, self._shared)
-        self._current = context
         try:
             event = self._outcome(context, before)
         finally:
-            self._current = None
             self._quietly(self._hooks.on_job_end, context)
         if event is None:
             context.close()
@@ -145,6 +149,8 @@ class Worker:
         """Its last event. None after a SIGTERM: the sidecar knows why, and says so better than an error of ours."""
         try:
             with self._stopper.armed():
+                if self._unwanted is context.task:
+                    raise Stopped("the task was stopped (cancel)")
                 self._call(before, self._shared)
                 context.update({**self._shared, **context})
                 self._call(self._hooks.on_job_start, context)
@@ -160,9 +166,14 @@ class Worker:
         """Its result, also of one that is asynchronous: all of those share one event loop."""
         if function is None:
             return None
-        found = function(*arguments)
-        if not hasattr(found, "__await__"):
-            return found
+        try:
+            found = function(*arguments)
+            return self._awaited(found) if hasattr(found, "__await__") else found
+        finally:
+            if os.getpid() != self._pid:
+                _end_fork(sys.exc_info()[1])
+
+    def _awaited(self, found: Any) -> Any:
         if self._loop is None:
             from gridsidecar_sdk.loop import Loop  # takes a while to load, and many handlers need none
 
@@ -186,8 +197,20 @@ class Worker:
             self._quietly(lambda loop: loop.close(), self._loop)
 
 
-def _exit_at_once() -> NoReturn:
+def _end_fork(error: Optional[BaseException]) -> NoReturn:
+    """A child of os.fork that comes out of the user's function: it is none of us, and its end decides nothing."""
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    else:
+        print("gridsidecar_sdk: a child of os.fork() returned, which decides nothing: use os._exit()", file=sys.stderr)
+        code = int(error is not None)
+    if error is not None and not isinstance(error, SystemExit):
+        traceback.print_exc()
+    _exit_at_once(code)
+
+
+def _exit_at_once(code: int = TERMINATED) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-    os._exit(TERMINATED)
+    os._exit(code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -39,6 +40,10 @@ def work(task: dict[str, object], cancelled: threading.Event) -> None:
     if cancelled.wait(60 if data.get("case") == "stop" else 0.1):
         if FAULT == "leaves-on-cancel":
             sys.exit(3)
+        if FAULT == "ends-on-cancel":
+            os.kill(os.getpid(), signal.SIGTERM)
+        if FAULT == "exits-on-cancel":
+            os._exit(143)
         say(type="error", error="cancelled", error_type="Cancelled", **about)
         return
     say(type="result", result={"pid": os.getpid()}, **about)

@@ -10,15 +10,30 @@ VALUES (:id, :task_type, 'running', CAST(:data AS TEXT), :max_retry_count, :call
   :timeout, 1, :worker_id, :message_id, :queue, :body, :headers, {now}, {now}, {now}, :ahead)
 ON CONFLICT (id) DO NOTHING
 
--- name: insert_deferred
+-- name: insert_waiting many rows
 INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
-  timeout, message_id, queue, body, headers, created_at, updated_at, next_run_at, next_check_at)
+  timeout, message_id, handed_off, queue, body, headers, created_at, updated_at, next_run_at, next_check_at)
 VALUES (:id, :task_type, 'pending', CAST(:data AS TEXT), :max_retry_count, :callback_url, :callback_type, CAST(:callback_data AS TEXT), :priority,
-  :timeout, :message_id, :queue, :body, :headers, {now}, {now},
+  :timeout, :message_id, :handed_off, :queue, :body, :headers, {now}, {now},
   COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')),
   strftime('%Y-%m-%d %H:%M:%f', COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')),
     :grace || ' seconds'))
 ON CONFLICT (id) DO NOTHING
+
+-- name: note_sent many ids
+UPDATE {tasks} SET handed_off = 0,
+  next_check_at = CASE WHEN next_run_at > created_at THEN next_check_at END, rev = (rev & 4611686018427387903) + 1
+WHERE id = :id AND rev = 0 AND status = 'pending' AND attempt = 0
+
+-- name: withdraw
+DELETE FROM {tasks} WHERE id = :id AND rev = 0 AND status = 'pending' AND attempt = 0 AND message_id = :message_id
+
+-- name: begin_waiting many ids
+UPDATE {tasks} SET status = 'running', attempt = 1, ahead = :ahead, worker_id = :worker_id,
+  max_retry_count = :max_retry_count, handed_off = 0, next_run_at = NULL, next_check_at = NULL,
+  started_at = {now}, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+WHERE id = :id AND status = 'pending' AND attempt = 0 AND crashes = 0 AND cancel_requested = 0 AND reserved = 0
+  AND body IS NOT NULL AND next_run_at <= {now}
 
 -- name: insert_refused
 INSERT INTO {tasks} (id, task_type, data, callback_url, callback_type, callback_data, status, error_message, error_type,
@@ -92,7 +107,7 @@ WHERE id = :id AND body IS NULL AND COALESCE(status, 'pending') <> 'running'
 
 -- name: begin_next
 UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, ahead = :ahead, reserved = 0, worker_id = :worker_id,
-  message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
+  max_retry_count = :max_retry_count, message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
   next_check_at = NULL, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
   queue = COALESCE(queue, :queue), started_at = {now}, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
@@ -457,7 +472,8 @@ DELETE FROM {operations} WHERE id = :id
 -- name: refuse_again
 UPDATE {tasks} SET status = 'failed', error_message = :error, error_type = :error_type, completed_at = {now},
   updated_at = {now}, rev = (rev & 4611686018427387903) + 1
-WHERE id = :id AND status = 'pending' AND attempt = 0 AND body IS NULL AND rerun > 0
+WHERE id = :id AND status = 'pending' AND attempt = 0
+  AND ((body IS NULL AND rerun > 0) OR message_id = :message_id OR body = :body)
 
 -- name: reopen_refused
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, error_message = NULL, error_type = NULL,
@@ -496,6 +512,11 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
   t.error_message, t.error_type, t.last_error_type, t.created_at, t.updated_at, t.started_at, t.completed_at, t.queue, t.rev,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in
 FROM {tasks} t WHERE t.id IN (SELECT value FROM json_each(:ids))
+
+-- name: details_of
+SELECT t.id, t.data, a.started_at, a.ended_at
+FROM {tasks} t LEFT JOIN {attempts} a ON a.task_id = t.id AND a.attempt = t.attempt
+WHERE t.id IN (SELECT value FROM json_each(:ids))
 
 -- name: tasks_listed
 -- What stands for (keys) is built of what is asked, from the beginnings that follow; `at` is exact to the microsecond.

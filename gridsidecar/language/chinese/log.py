@@ -17,10 +17,15 @@ CHINESE = {
     "a process did not leave in peace": "子进程未能正常退出",
     "a variable has no effect": "环境变量不生效",
     "a setting is unusual": "配置取值不寻常",
+    "a command cannot be started here": "命令在本机无法启动",
     "unexpected error": "意外错误",
+    "SQLite's write-ahead log has grown large; end whoever reads the file without a pause": (
+        "SQLite 的预写日志已变得很大；请结束一直在读该文件的程序"
+    ),
     "heartbeat file cannot be written": "心跳文件无法写入",
     "a part of this process has died": "进程的一个组成部分已终止",
     "a process is broken, it is replaced": "子进程已损坏，将重新启动",
+    "a field of a task is not taken as it is": "任务的一个字段未按原值采用",
     # A task or an attempt ended
     "task pending": "任务已退回队列",
     "task retrying": "任务等待重试",

@@ -1,0 +1,82 @@
+"""`--lang` of every command, and help and complaints of the command line in that language."""
+
+from __future__ import annotations
+
+import io
+from typing import Annotated, Any, Literal
+
+import typer
+
+from gridsidecar.language import FLAG, said
+
+
+def prepare(app: typer.Typer, language: str) -> Any:
+    """The command that `app` is, with `--lang` at each of its own; `speak` was called."""
+    command = typer.main.get_command(app)
+    _walk(command, language)
+    if language != "en":
+        _translate_titles()
+    return command
+
+
+def _walk(command: Any, language: str) -> None:
+    command.params.append(_lang_option())
+    if language != "en":
+        _translate(command)
+    for below in getattr(command, "commands", {}).values():
+        _walk(below, language)
+
+
+def _lang_option() -> Any:
+    def taken(
+        lang: Annotated[
+            Literal["en", "zh"] | None,
+            typer.Option(FLAG, help="Language of what is said here, not of the log; else the locale's."),
+        ] = None,
+    ) -> None:
+        pass
+
+    app = typer.Typer(add_completion=False)
+    app.command()(taken)
+    (option,) = typer.main.get_command(app).params
+    option.expose_value = False
+    return option
+
+
+def _translate(command: Any) -> None:
+    command.help, command.epilog = _paragraphs(command.help), _paragraphs(command.epilog)
+    for option in command.params:
+        option.help = _paragraphs(option.help)
+    help_option, usage = command.get_help_option, command.get_usage
+
+    def translated_help_option(context: Any) -> Any:
+        option = help_option(context)
+        option.help = said(option.help)
+        return option
+
+    command.get_help_option = translated_help_option
+    command.get_usage = lambda context: usage(context).replace("Usage:", said("Usage:"), 1)
+
+
+def _paragraphs(text: str | None) -> str | None:
+    return text and "\n\n".join(said(" ".join(paragraph.split())) for paragraph in text.split("\n\n"))
+
+
+def _translate_titles() -> None:
+    from typer import rich_utils
+
+    for name in (
+        "DEFAULT_STRING",
+        "REQUIRED_LONG_STRING",
+        "ARGUMENTS_PANEL_TITLE",
+        "OPTIONS_PANEL_TITLE",
+        "COMMANDS_PANEL_TITLE",
+    ):
+        setattr(rich_utils, name, said(getattr(rich_utils, name)))
+
+
+def complaint(error: Any) -> str:
+    """What the reader of the command line has to say of it."""
+    told = io.StringIO()
+    error.show(file=told)
+    return "\n".join(said(line) for line in told.getvalue().splitlines())

@@ -1,0 +1,32 @@
+"""The commands of a configuration, by key, as a worker here would start them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from gridsidecar.config.settings import Settings
+from gridsidecar.handler.command import Command, NotStartable
+from gridsidecar.handler.environment import handler_environment, hook_environment
+
+HOOKS = ("on_startup", "on_shutdown", "on_task_start", "on_task_end")
+
+
+def commands_of(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[str, Command]]:
+    """Handlers, then hooks."""
+    for name, each in settings.handlers.items():
+        yield (
+            f"handlers.{name}",
+            Command(name, tuple(each.command), each.cwd, handler_environment(each, environ)),
+        )
+    for name in HOOKS:
+        if (argv := getattr(settings.hooks, name)) is not None:
+            yield f"hooks.{name}", Command(name, tuple(argv), None, hook_environment(name, environ), kind="hook")
+
+
+def unstartable(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The key of each command that cannot be started here and now, and why. Its tasks would wait until it can be."""
+    for key, command in commands_of(settings, environ):
+        try:
+            command.locate()
+        except NotStartable as problem:
+            yield (key if key.startswith("hooks.") else f"{key}.command"), str(problem).partition(": ")[2]

@@ -1,0 +1,74 @@
+// Lines over time, drawn by uPlot, and the same as a table for those who do not see them.
+/* global uPlot */
+import { fill, h } from "./dom.js";
+import { number, time } from "./format.js";
+import { language, t } from "./words.js";
+
+const HEIGHT = 170;
+
+/** A chart of `lines`: `[{ label, colour, unit }]`; its `draw` takes [seconds, [values…]…]. */
+export function chart(title, lines) {
+  const place = h("div.plot", { "aria-hidden": "true" });
+  const rows = h("div");
+  const details = h("details", { ontoggle: () => details.open && tabulate() }, h("summary", null, t("chart.table")), rows);
+  const key = h("p.key", null, lines.map((line) => h(`span.${line.colour}`, null, line.label)));
+  const root = h("section.card.chart", null, h("div.title", null, h("h2", null, title), h("div.grow"), key), place, details);
+  let plot = null;
+  let data = null;
+  const make = () => {
+    plot?.destroy();
+    plot = null;
+    if (data && place.clientWidth) plot = new uPlot(options(lines, place), data, place);
+  };
+  const sized = new ResizeObserver(() => (plot ? plot.setSize({ width: place.clientWidth, height: HEIGHT }) : make()));
+  sized.observe(place);
+  document.addEventListener("theme", make);
+
+  function tabulate() {
+    const head = h("tr", null, h("th", { scope: "col" }, t("chart.time")), lines.map((line) => h("th.number", { scope: "col" }, `${line.label}, ${line.unit}`)));
+    const some = data ? data[0].map((at, place) => [at, place]).filter(([, at]) => data.slice(1).some((line) => line[at])).slice(-200).reverse() : [];
+    const body = some.map(([at, place]) => h("tr", null, h("td", null, time(new Date(at * 1000).toISOString())), data.slice(1).map((line) => h("td.number", null, number(line[place], 3)))));
+    fill(rows, h("div.scroll.low", { tabindex: "0", role: "region", "aria-label": title }, h("table", null, h("caption.hidden", null, title), h("thead", null, head), h("tbody", null, body))));
+  }
+
+  return {
+    root,
+    draw(values) {
+      data = values;
+      if (plot) plot.setData(values);
+      else make();
+      if (details.open) tabulate();
+    },
+    end() {
+      sized.disconnect();
+      document.removeEventListener("theme", make);
+      plot?.destroy();
+    },
+  };
+}
+
+function options(lines, place) {
+  const colour = (name) => {
+    const probe = h(`i.${name}`);
+    place.append(probe);
+    const found = getComputedStyle(probe).color;
+    probe.remove();
+    return found;
+  };
+  const ink = colour("ink");
+  const grid = { stroke: colour("grid"), width: 1 };
+  const font = `11px ${getComputedStyle(place).fontFamily}`;
+  const axis = { stroke: ink, grid, ticks: grid, font };
+  const clock = new Intl.DateTimeFormat(language(), { hour: "2-digit", minute: "2-digit", hour12: false });
+  const day = new Intl.DateTimeFormat(language(), { month: "2-digit", day: "2-digit" });
+  const words = (_, splits, __, ___, step) => splits.map((at) => (step >= 86400 ? day : clock).format(at * 1000));
+  return {
+    width: place.clientWidth,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { y: false, drag: { x: false, y: false } },
+    scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+    axes: [{ ...axis, size: 28, values: words }, { ...axis, size: 56, values: (_, splits) => splits.map((value) => `${number(value, 2)}${lines[0].short ?? ""}`) }],
+    series: [{}, ...lines.map((line) => ({ stroke: colour(line.colour), fill: line.filled ? colour(`${line.colour}-faint`) : undefined, width: 1.5, points: { show: line.points === true, size: 4 }, spanGaps: line.points === true, paths: line.filled ? uPlot.paths.stepped({ align: 1 }) : undefined }))],
+  };
+}

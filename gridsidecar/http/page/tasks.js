@@ -1,0 +1,96 @@
+// Tasks by a filter that lives in the address; what is done to many of them is done to exactly that filter.
+import { get } from "./api.js";
+import { fill, h, keep, said, table } from "./dom.js";
+import { between, duration, number, time } from "./format.js";
+import { many } from "./many.js";
+import { badge, empty, progress, STATUSES, taskLink, typeLink } from "./parts.js";
+import { poll } from "./poll.js";
+import { go, link } from "./router.js";
+import { t } from "./words.js";
+
+const PAGE = 50;
+const TEXTS = ["type", "error_type", "queue", "id_prefix"];
+const TIMES = ["15m", "1h", "24h", "7d", "30d"];
+
+export function tasks(root, { query }, me) {
+  const filter = [...query].filter(([name]) => [...TEXTS, "status", "since", "until"].includes(name));
+  const caption = t("view.tasks");
+  const columns = [t("task.status"), t("task.id"), t("task.type"), t("task.what"), `${t("task.attempt")}#`, t("task.created"), `${t("task.took")}#`];
+  const { box, body } = table(caption, columns);
+  const below = h("div.pages");
+  const operations = h("div");
+  fill(root, h("div.title", null, h("h1", null, caption), h("div.grow"), me.may_change ? many(filter, operations) : null), filters(query), operations, box, below);
+  const [, end] = poll(3, async () => {
+    const page = await get("tasks", [...filter, ["cursor", query.get("cursor")], ["limit", PAGE]]);
+    keep(body, page.tasks, (task) => task.task_id, row);
+    box.hidden = !page.tasks.length;
+    fill(below, page.tasks.length ? null : nothing(filter, page.next), paging(filter, query.get("cursor"), page.next));
+  });
+  return end;
+}
+
+function row(task) {
+  const running = task.status === "running";
+  const took = task.started_at ? duration(between(task.started_at, running ? null : task.completed_at ?? task.updated_at)) : "–";
+  return h(
+    "tr",
+    null,
+    h("td", null, badge(task.status), task.paused ? [" ", h("span.badge.paused", null, t("pause.paused"))] : null),
+    h("td", null, taskLink(task.task_id)),
+    h("td", null, typeLink(task.task_type)),
+    h("td.what", null, what(task)),
+    h("td.number", null, number(task.attempt)),
+    h("td.number.left", null, time(task.created_at)),
+    h("td.number", null, took),
+  );
+}
+
+/** What is to be said of a task in one line. */
+function what(task) {
+  const line = h("div.line");
+  if (task.status === "running") line.append(progress(task));
+  if (task.cancel_requested && task.status === "running") line.append(h("span.badge.cancelled", null, t("task.cancelling")));
+  const type = task.error_type ?? task.last_error_type;
+  if (type && task.status !== "success") line.append(h("a.bad", { href: link("tasks", "", [["error_type", type]]) }, said(type, 60)));
+  const words = ["failed", "retrying"].includes(task.status) ? task.error_message : task.progress_message;
+  if (words) line.append(h("span.faint", null, said(words, 200)));
+  return line;
+}
+
+function filters(query) {
+  const change = (name, value) => {
+    const next = [...query].filter(([key]) => key !== name && key !== "cursor");
+    go("tasks", "", value === "" ? next : [...next, ...[value].flat().map((one) => [name, one])]);
+  };
+  const chosen = query.getAll("status");
+  const statuses = STATUSES.map((status) => {
+    const on = chosen.includes(status);
+    const then = on ? chosen.filter((one) => one !== status) : [...chosen, status];
+    return h(`button.chip.${status}`, { type: "button", id: `status-${status}`, "aria-pressed": String(on), onclick: () => change("status", then) }, t(`status.${status}`));
+  });
+  const texts = TEXTS.map((name) =>
+    h("label", null, t(`filter.${name}`), h("input", { name, value: query.get(name) ?? "", spellcheck: "false", autocomplete: "off", onchange: (event) => change(name, event.target.value.trim()) })));
+  return h("form.filters", { role: "search", "aria-label": t("filter.label"), onsubmit: (event) => event.preventDefault() },
+    h("div.chips", { role: "group", "aria-label": t("task.status") }, statuses), texts, since(query, change), h("a.button.small", { href: "#/tasks" }, t("filter.clear")));
+}
+
+function since(query, change) {
+  const given = query.get("since") ?? "";
+  const known = given === "" || TIMES.includes(given) ? TIMES : [...TIMES, given];
+  const option = (value, words) => h("option", { value, selected: value === given }, words);
+  const select = h("select", { name: "since", onchange: (event) => change("since", event.target.value) }, option("", t("filter.any_time")), known.map((value) => option(value, t("filter.last", { span: value }))));
+  return h("label", null, t("filter.since"), select);
+}
+
+function nothing(filter, next) {
+  if (next) return empty(t("tasks.none_here"));
+  if (filter.length) return empty(t("tasks.no_match"), h("p", null, h("a.button", { href: "#/tasks" }, t("filter.clear"))));
+  return empty(t("tasks.none"), h("pre", null, "gridsidecar submit --type TYPE --data '{\"key\": \"value\"}'"));
+}
+
+function paging(filter, cursor, next) {
+  return [
+    cursor ? h("a.button.small", { href: link("tasks", "", filter) }, t("tasks.newest")) : null,
+    next ? h("a.button.small", { id: "older", href: link("tasks", "", [...filter, ["cursor", next]]) }, t("tasks.older")) : null,
+  ];
+}

@@ -1,0 +1,19 @@
+"""Everything that this program says to people, in English and in Chinese: one catalogue, a file for each area."""
+
+from gridsidecar.language.chinese import (
+    check,
+    commands,
+    composed,
+    configuration,
+    doctor,
+    handler,
+    help,
+    labels,
+    library,
+    log,
+    servers,
+    tasks,
+)
+
+AREAS = (check, commands, composed, configuration, doctor, handler, help, labels, library, log, servers, tasks)
+CHINESE = {english: chinese for area in AREAS for english, chinese in area.CHINESE.items()}

@@ -1,0 +1,26 @@
+"""What the command line's library says."""
+
+CHINESE = {
+    "Arguments": "参数",
+    "Options": "选项",
+    "Commands": "命令",
+    "[default: {}]": "[默认：{}]",
+    "[required]": "[必填]",
+    "Show this message and exit.": "显示本帮助并退出。",
+    "Usage:": "用法：",
+    "Try '{} {}' for help.": "帮助：'{} {}'",
+    "Error: {}": "错误：{}",
+    "No such option: {}": "没有选项 {}",
+    "(Possible options: {})": "（可用的选项：{}）",
+    "Missing {}{}.": "缺少 {}{}。",
+    "Missing command.": "缺少命令。",
+    "No such command {}.": "没有命令 {}。",
+    "{}. Did you mean {}?": "{}。是否想写 {}？",
+    "Invalid value for {}: {}": "{} 的值无效：{}",
+    "Invalid value: {}": "值无效：{}",
+    "Value {} is not a valid {}.": "{} 不是有效的 {}。",
+    "{} is not one of {}.": "{} 不是 {} 之一。",
+    "Got unexpected extra argument(s) ({})": "多余的参数（{}）",
+    "Option {} requires {}": "选项 {} 需要 {}",
+    "Option {} does not take a value.": "选项 {} 没有值。",
+}

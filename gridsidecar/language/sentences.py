@@ -1,0 +1,124 @@
+"""Finding a finished sentence in a catalogue of sentences with places for values."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from msgspec import Struct
+
+LONGEST = 4000  # characters: what is longer is no sentence of ours
+DEEPEST = 6  # sentences in a sentence; a text of others may have any number of commas
+REMEMBERED = 1024
+
+_PLACE = re.compile(r"\{[a-z_]*\}")
+_FILLED = re.compile(r"\{(\d?)[a-z_]*\}")
+_JOINTS = ("; ", ": ", " (", ", ", ". ")
+
+
+class _Pattern(Struct, frozen=True):
+    pieces: tuple[str, ...]  # what stands before, between and after the places
+    words: str
+    weight: int  # characters that must be there
+
+    def values(self, text: str) -> list[str] | None:
+        """What stands in its places in `text`; None where this is another sentence."""
+        first, *between, last = self.pieces
+        if not (text.startswith(first) and text.endswith(last)) or len(text) < self.weight:
+            return None
+        at, end = len(first), len(text) - len(last)
+        found: list[str] = []
+        for piece in between:
+            place = text.find(piece, at, end)
+            if place < 0:
+                return None
+            found.append(text[at:place])
+            at = place + len(piece)
+        return [*found, text[at:end]]
+
+
+class _Told(NamedTuple):
+    known: int  # characters that the catalogue has
+    words: str
+
+
+class Sentences:
+    """A key has `{}` where a value goes; its words have the values in the same order, or as `{1}`, `{0}`."""
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        words = {english: chinese for whole in words.items() for english, chinese in _parts(*whole)} | dict(words)
+        self._words = words
+        self._patterns: dict[str, list[_Pattern]] = defaultdict(list)  # by the first word, where that is certain
+        for key, value in words.items():
+            if len(pieces := tuple(_PLACE.split(key))) > 1:
+                pattern = _Pattern(pieces, value, sum(map(len, pieces)))
+                self._patterns[_first_word(pieces[0])].append(pattern)
+        self._best = lru_cache(REMEMBERED)(self._looked_up)
+        self.translated = lru_cache(REMEMBERED)(self._translated)
+
+    def _translated(self, text: str) -> str:
+        if len(text) > LONGEST:
+            return text
+        told = self._found(text, DEEPEST)
+        return text if told is None else told.words
+
+    def _found(self, text: str, depth: int) -> _Told | None:
+        """None where nothing in it is known. A single word inside of a sentence is a name, or what somebody wrote."""
+        core = text.strip()
+        if not core or depth == 0 or (depth < DEEPEST and " " not in core):
+            return None
+        told = self._best(core, depth)
+        return told and _Told(told.known, text.replace(core, told.words, 1))
+
+    def _looked_up(self, text: str, depth: int) -> _Told | None:
+        if words := self._words.get(text):
+            return _Told(len(text), words)
+        return max(self._ways(text, depth), default=None)
+
+    def _ways(self, text: str, depth: int) -> Iterator[_Told]:
+        """What it may be: one sentence with others in its places, or several beside one another."""
+        if "\n" not in text:
+            yield from self._filled(text, depth)
+        for joint in ("\n",) if "\n" in text else _JOINTS:
+            if joint in text:
+                yield from self._joined(text, joint, depth)
+
+    def _filled(self, text: str, depth: int) -> Iterator[_Told]:
+        for pattern in self._patterns[""] + self._patterns.get(_first_word(text), []):
+            values = pattern.values(text)
+            if values is not None:
+                told = [self._found(value, depth - 1) or _Told(0, value) for value in values]
+                known = pattern.weight + sum(each.known for each in told)
+                yield _Told(known, _with_values(pattern.words, [each.words for each in told]))
+
+    def _joined(self, text: str, joint: str, depth: int) -> Iterator[_Told]:
+        parts = _around(text, joint)
+        told = [self._found(part, depth - 1) or _Told(0, part) for part in parts]
+        if known := sum(each.known for each in told):
+            yield _Told(known, joint.join(each.words for each in told))
+
+
+def _parts(english: str, words: str) -> Iterator[tuple[str, str]]:
+    """What happened and what to do about it are told apart here and there."""
+    ours, theirs = english.split("; "), words.split("；")
+    if len(ours) == len(theirs) > 1 and not re.search(r"\{\d", words):
+        yield from zip(ours, theirs, strict=True)
+
+
+def _around(text: str, joint: str) -> list[str]:
+    """All parts, or the first and the rest: where that may be a sentence with the same joint, or there are many."""
+    first_only = joint in (": ", " (") or (text.count(joint) >= DEEPEST and joint != "\n")
+    return text.split(joint, 1) if first_only else text.split(joint)
+
+
+def _first_word(text: str) -> str:
+    head, space, _ = text.partition(" ")
+    return head if space else ""
+
+
+def _with_values(words: str, values: list[str]) -> str:
+    following = iter(values)
+    return _FILLED.sub(lambda place: values[int(place[1])] if place[1] else next(following), words)

@@ -1,0 +1,256 @@
+"""Commands and logs in Chinese: no English sentence is left, but for names and what others said."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SENTENCE = re.compile(r"[A-Za-z][A-Za-z'-]*(?: [a-z][a-z'-]*){2,}")  # three English words in a row
+NAMES = re.compile(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[(?:[a-z-]+, )*[a-z-]+\]|\S*[/=]\S*")
+EXAMPLES = re.compile(r"^\W*(gridsidecar|ls) .*$|gridsidecar( [a-z-]+)*", re.MULTILINE)  # to be typed as they are
+OTHERS = re.compile(
+    r"No such file or directory|Expecting [a-z ]+|(while|did not|expected|found) [a-z <>]+"
+)  # Python, YAML
+STATES = re.compile(r"\b(pending|running|retrying|success|failed|cancelled|queued)\b")
+
+CONFIG = """
+broker: {{url: 'sqlite:///{folder}/queue.db'}}
+store: {{url: 'sqlite:///{folder}/tasks.db'}}
+handlers:
+  good: {{command: ['sh', '-c', 'cat >/dev/null; echo "{{\\"gs\\":1,\\"type\\":\\"result\\",\\"result\\":1}}"']}}
+  bad: {{command: ['sh', '-c', 'exit 3'], timeout: 5}}
+  gone: {{command: ['./no-such-program']}}
+retry: {{max_retries: 0}}
+log: {{language: zh, format: {format}}}
+"""
+
+
+def english(text: str) -> list[str]:
+    """Sentences in it that are not quoted."""
+    plain = STATES.sub("", OTHERS.sub("", NAMES.sub("", EXAMPLES.sub("", text))))
+    return [match[0] for match in SENTENCE.finditer(plain)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "c.yaml").write_text(CONFIG.format(folder=tmp_path, format="console"))
+    (tmp_path / "wrong.yaml").write_text(
+        "broker: {url: nonsense, prefetch: x}\nstore: {}\nhandlers: {a: {timeout: -1}}\n"
+    )
+    (tmp_path / "broken.yaml").write_text("a: [\n\tb")
+    return tmp_path
+
+
+def gridsidecar(
+    folder: Path, *arguments: str, lang: str = "--lang=zh", locale: str = "C.UTF-8"
+) -> subprocess.CompletedProcess[str]:
+    at = list(arguments).index("--") if "--" in arguments else len(arguments)
+    words = [*arguments[:at], *([lang] if lang else []), *arguments[at:]]
+    command = [sys.executable, "-P", "-m", "gridsidecar", *words]
+    environ = {key: value for key, value in os.environ.items() if key not in ("LANG", "LC_MESSAGES")}
+    environ |= {"LC_ALL": locale, "PYTHONUTF8": "1", "COLUMNS": "200"}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def test_every_help_is_chinese(tmp_path: Path) -> None:
+    script = """
+import sys
+from gridsidecar import cli, language
+from gridsidecar.cli import speech
+language.speak("zh")
+command = speech.prepare(cli.app, "zh")
+def walk(one, path):
+    print("##", *path, flush=True)
+    try:
+        command.main([*path, "--help"], standalone_mode=False, prog_name="gridsidecar")
+    except BaseException as end:
+        assert getattr(end, "exit_code", 0) == 0, end
+    for name, below in getattr(one, "commands", {}).items():
+        walk(below, [*path, name])
+walk(command, [])
+"""
+    environ = {**os.environ, "PYTHONUTF8": "1", "COLUMNS": "400"}
+    shown = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, encoding="utf-8", check=True
+    ).stdout
+    pages = shown.split("## ")
+    assert len(pages) > 35
+    for page in pages:
+        assert english(page.replace("│", "\n").partition("\n")[2]) == [], page
+
+
+COMMANDS = (
+    ["submit", "-c", "c.yaml", "--type", "good", "--data", "{}"],
+    ["submit", "-c", "c.yaml", "--type", "good"],
+    ["submit", "-c", "c.yaml"],
+    ["submit", "-c", "c.yaml", "--type", "good", "--data", "{"],
+    ["submit", "-c", "c.yaml", "--type", "t" * 200],
+    ["submit", "-c", "c.yaml", "--wait-timeout", "3"],
+    ["submit", "nothing.jsonl", "-c", "c.yaml"],
+    ["status", "-c", "c.yaml", "b1", "g1", "none"],
+    ["status", "-c", "c.yaml"],
+    ["tasks", "list", "-c", "c.yaml"],
+    ["tasks", "list", "-c", "c.yaml", "--limit", "1"],
+    ["tasks", "list", "-c", "c.yaml", "--limit", "0"],
+    ["tasks", "list", "-c", "c.yaml", "--limit", "many"],
+    ["tasks", "list", "-c", "c.yaml", "--status", "lost"],
+    ["tasks", "list", "-c", "c.yaml", "--type", "none"],
+    ["tasks", "list", "-c", "c.yaml", "--after", "none"],
+    ["tasks", "list", "-c", "c.yaml", "--since", "yesterday"],
+    ["tasks", "show", "-c", "c.yaml", "b1"],
+    ["tasks", "cancel", "-c", "c.yaml"],
+    ["tasks", "cancel", "-c", "c.yaml", "b1", "none"],
+    ["tasks", "cancel", "-c", "c.yaml", "--all", "--dry-run"],
+    ["tasks", "cancel", "-c", "c.yaml", "--all"],
+    ["tasks", "retry", "-c", "c.yaml", "--status", "failed"],
+    ["tasks", "retry", "-c", "c.yaml", "--status", "failed", "--dry-run"],
+    ["tasks", "retry", "-c", "c.yaml", "--status", "failed", "--yes"],
+    ["tasks", "retry", "-c", "c.yaml", "b1", "--over", "never"],
+    ["operations", "list", "-c", "c.yaml"],
+    ["operations", "show", "-c", "c.yaml", "none"],
+    ["operations", "stop", "-c", "c.yaml", "none"],
+    ["logs", "-c", "c.yaml", "b1"],
+    ["logs", "-c", "c.yaml", "b1", "--attempt", "7"],
+    ["logs", "-c", "c.yaml", "none"],
+    ["stats", "-c", "c.yaml"],
+    ["pause", "-c", "c.yaml", "other"],
+    ["stats", "-c", "c.yaml"],
+    ["resume", "-c", "c.yaml", "other"],
+    ["resume", "-c", "c.yaml", "other"],
+    ["callbacks", "list", "-c", "c.yaml"],
+    ["callbacks", "replay", "-c", "c.yaml"],
+    ["callbacks", "replay", "-c", "c.yaml", "none"],
+    ["queue-info", "-c", "c.yaml"],
+    ["purge-queue", "-c", "c.yaml"],
+    ["purge-queue", "-c", "c.yaml", "--yes"],
+    ["queue-info", "-c", "c.yaml", "-u", "sqlite:////nowhere/q.db"],
+    ["dead", "list", "-c", "c.yaml"],
+    ["dead", "show", "-c", "c.yaml", "none"],
+    ["dead", "replay", "-c", "c.yaml"],
+    ["dead", "drop", "-c", "c.yaml", "none", "--yes"],
+    ["health", "nothing"],
+    ["health", "--what"],
+    ["exec", "-c", "c.yaml", "--type", "bad"],
+    ["exec", "-c", "c.yaml", "--type", "gone"],
+    ["exec", "-c", "c.yaml", "--type", "unknown"],
+    ["exec", "--data", "{", "--", "true"],
+    ["exec", "--", "false"],
+    ["doctor", "-c", "c.yaml"],
+    ["doctor", "-c", "c.yaml", "--only", "nothing"],
+    ["check", "--", "sh", "-c", "exit 3"],
+    ["check", "--timeout", "2", "--", "sh", "-c", 'cat; echo \'{"gs":1,"type":"result"}\''],
+    ["check", "--level", "2", "--mode", "persistent", "--ready-timeout", "1", "--", "sh", "-c", "sleep 5"],
+    ["check", "--", "./no-such-program"],
+    ["config", "validate", "-c", "c.yaml"],
+    ["config", "validate", "-c", "wrong.yaml"],
+    ["config", "validate", "-c", "broken.yaml"],
+    ["config", "validate", "-c", "missing.yaml"],
+    ["migrate", "-c", "c.yaml"],
+    ["run", "-c", "wrong.yaml"],
+    ["run", "-c", "c.yaml", "--once", "--burst"],
+    ["serve", "-c", "c.yaml"],
+    ["no-such-command"],
+    ["tasks", "lits"],
+    ["stats", "--no-such-option"],
+    [],
+)
+
+
+FORKING = """
+import json, os, sys
+from gridsidecar import cli
+from gridsidecar.cli import listing, parts
+from gridsidecar.config import load
+from gridsidecar import broker, store, telemetry
+from gridsidecar.__main__ import main
+for number, arguments in enumerate(json.load(sys.stdin)):
+    if (child := os.fork()) == 0:
+        for fd, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{number}.{name}", os.O_CREAT | os.O_WRONLY), fd)
+        sys.argv[1:] = arguments
+        main()
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.timeout(300)  # seventy commands
+def test_no_command_says_an_english_sentence(folder: Path) -> None:
+    assert gridsidecar(folder, "submit", "-c", "c.yaml", "--type", "good", "--id", "g1").returncode == 0
+    assert gridsidecar(folder, "submit", "-c", "c.yaml", "--type", "bad", "--id", "b1").returncode == 0
+    assert gridsidecar(folder, "run", "-c", "c.yaml", "--burst").returncode == 0
+    environ = {**os.environ, "LC_ALL": "zh_CN.UTF-8", "PYTHONUTF8": "1", "COLUMNS": "200"}
+    code = [sys.executable, "-P", "-c", FORKING]
+    subprocess.run(code, cwd=folder, env=environ, input=json.dumps(COMMANDS).encode(), check=True, timeout=290)
+    left = {}
+    for number, arguments in enumerate(COMMANDS):
+        told = [(folder / f"{number}.{name}").read_text(encoding="utf-8") for name in ("out", "err")]
+        assert "Traceback" not in told[1], told[1]
+        if found := english(told[0]) + english(told[1]):
+            left[" ".join(arguments)] = found
+    assert left == {}
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_the_log_is_chinese_where_it_is_asked_for(folder: Path, form: str) -> None:
+    """Whatever the locale is. In JSON keys and events stay English."""
+    (folder / "c.yaml").write_text(
+        CONFIG.format(folder=folder, format=form).replace("max_retries: 0", "max_retries: 1, delay: 0.1")
+    )
+    for task_type in ("good", "bad", "other"):
+        assert gridsidecar(folder, "submit", "-c", "c.yaml", "--type", task_type).returncode == 0
+    log = gridsidecar(folder, "run", "-c", "c.yaml", "--burst", lang="").stderr
+    assert "退出码 3" in log
+    for line in log.splitlines():
+        if form == "json":
+            entry = json.loads(line)
+            assert re.search("[\u4e00-\u9fff]", entry["message"])
+            assert not re.search("[\u4e00-\u9fff]", entry["event"])
+            found = [text for key, value in entry.items() if key != "event" for text in english(str(value))]
+        else:
+            found = english(line.replace('"', " "))
+        assert found == [], line
+
+
+def test_the_log_follows_its_own_setting_alone(folder: Path) -> None:
+    (folder / "c.yaml").write_text(
+        CONFIG.format(folder=folder, format="console").replace("language: zh", "language: en")
+    )
+    assert gridsidecar(folder, "submit", "-c", "c.yaml", "--type", "bad").returncode == 0
+    log = gridsidecar(folder, "run", "-c", "c.yaml", "--burst", locale="zh_CN.UTF-8").stderr
+    assert "task failed" in log
+    assert not re.search("[\u4e00-\u9fff]", log)
+
+
+@pytest.mark.parametrize(
+    ("lang", "locale", "chinese"),
+    [
+        ("", "zh_CN.UTF-8", True),
+        ("", "C.UTF-8", False),
+        ("--lang=en", "zh_CN.UTF-8", False),
+        ("--lang=zh", "C.UTF-8", True),
+    ],
+)
+def test_commands_follow_the_option_else_the_locale(folder: Path, lang: str, locale: str, chinese: bool) -> None:
+    done = gridsidecar(folder, "stats", "-c", "c.yaml", lang=lang, locale=locale)
+    assert ("没有任务" in done.stdout) == chinese
+
+
+def test_json_of_commands_is_for_programs(folder: Path) -> None:
+    told = gridsidecar(folder, "doctor", "-c", "c.yaml", "--json").stdout
+    assert json.loads(told)["findings"]
+    assert not re.search("[\u4e00-\u9fff]", told)

@@ -1,0 +1,125 @@
+"""Five pages that stay open cost so much and no more, however large the table of tasks is."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gridsidecar.clock import SystemClock
+from gridsidecar.config.settings import Settings
+from gridsidecar.http import ApiServer
+from tests.store.direct import TASKS, Direct
+from tests.store.workers import migrate
+
+ROWS = 1_000_000
+RUNNING = 64
+PAGES = 5
+MOST_STATEMENTS = 400  # a minute, of all pages together
+MOST_READ = 25_000_000  # steps of SQLite's machine a minute: a row that is counted takes a few
+EVERY = {  # seconds; what an open overview asks, as gridsidecar/http/page/overview.js has it
+    "/v1/stats": 4,
+    "/v1/tasks?status=running&limit=50": 4,
+    "/v1/queues": 4,
+    "/v1/me": 10,
+    "/v1/stats/series?since=1h&step=1m": 10,
+    "/v1/stats/ended?since=1h": 10,
+}
+
+
+class Ahead(SystemClock):
+    """Goes as the system's does, and is put forward by the test: a minute of polling does not take one."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A million tasks, 64 of them running."""
+    file = tmp_path_factory.mktemp("million") / "gridsidecar.db"
+    url = f"sqlite:///{file}"
+    asyncio.run(migrate(url))
+    at = "strftime('%Y-%m-%d %H:%M:%f', '2026-01-01', n || ' seconds')"
+    status = f"CASE WHEN n > {ROWS - RUNNING} THEN 'running' WHEN n % 10 = 0 THEN 'failed' ELSE 'success' END"
+    numbers = f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {ROWS})"
+    Direct(url).run(
+        f"INSERT INTO {TASKS} (id, task_type, status, queue, created_at, updated_at) {numbers} "
+        f"SELECT 't' || n, 'type' || (n % 8), {status}, 'q', {at}, {at} FROM numbers"
+    )
+    yield url
+    Path(file).unlink()
+
+
+@pytest.mark.timeout(300)
+async def test_five_open_pages_cost_so_much_a_minute(url: str, tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {
+            "broker": {"url": f"sqlite:///{tmp_path}/broker.db", "queue": "q"},
+            "store": {"url": url},
+            "handlers": {"default": {"command": ["true"]}},
+            "http": {"listen": "127.0.0.1:0"},
+        }
+    )
+    clock = Ahead()
+    server = ApiServer(settings, clock)
+    asked: list[tuple[str, Any]] = []
+    server.start()
+    database = (await server._api.store()).reading._database
+    fetch = database.fetch
+
+    async def noted(query: Any, params: Any) -> Any:
+        asked.append((query.text, params))
+        return await fetch(query, params)
+
+    database.fetch = noted  # type: ignore[method-assign]
+    try:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+            answers = [await _minute(client, clock)]
+    finally:
+        await server.stop(2.0)
+    (statuses,) = answers
+    read = sum(_steps(url, text, params) for text, params in asked)
+    print(f"{len(asked)} statements, {read:,} steps, answers {statuses}")
+    assert 0 < len(asked) <= MOST_STATEMENTS
+    assert read <= MOST_READ
+    assert statuses[304] > statuses[200], "nothing changes, so nothing is sent"
+
+
+async def _minute(client: httpx.AsyncClient, clock: Ahead) -> dict[int, int]:
+    """A minute of five pages, each a little later than the other; how many answers of which status."""
+    statuses = {200: 0, 304: 0}
+    tags: dict[tuple[int, str], str] = {}
+    for second in range(60):
+        for page in range(PAGES):
+            clock.ahead += 1 / PAGES
+            for path, every in EVERY.items():
+                if second % every == 0:
+                    known = tags.get((page, path))
+                    response = await client.get(path, headers={"If-None-Match": known} if known else {})
+                    statuses[response.status_code] += 1
+                    tags[page, path] = response.headers.get("etag", "")
+    return statuses
+
+
+def _steps(url: str, text: str, params: Any) -> int:
+    """Of SQLite's machine, in hundreds, for one statement."""
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 100
+        return 0
+
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        connection.set_progress_handler(step, 100)
+        connection.execute(text, params).fetchall()
+    return count

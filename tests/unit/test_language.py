@@ -1,0 +1,207 @@
+"""Everything that is said to people is in the catalogue, and nothing else; a finished sentence is found in it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import gridsidecar
+from gridsidecar import language
+from gridsidecar.language import chinese
+from gridsidecar.language.chinese import CHINESE
+from gridsidecar.language.sentences import Sentences
+from tests.support.literals import Literal, literals, paragraphs, template
+
+PACKAGE = Path(gridsidecar.__file__).parent
+SENTENCE = re.compile(r"[A-Za-z][A-Za-z'-]*(?:,? [a-z][a-z'-]*){2,}")  # three English words in a row
+HINTS = ("hint", "why", "reason", "advice")  # what is given under these names is said to people, however short
+SQL = re.compile(r"^(select|insert|update|delete|create|SELECT|INSERT|UPDATE|DELETE|CREATE|SHOW|SET) ")
+
+NOT_SAID = {  # where English stays, and why
+    "language/": "the catalogue itself",
+    "http/": "answers for programs, which go by their problem types",
+    "metrics/families.py": "what Prometheus shows",
+    "notify/words.py": "has its own Chinese, in the language of the log",
+    "config/settings.py": "the page that `config reference` prints",
+    "config/reference.py": "the same",
+    "failpoints.py": "for tests",
+    "demo/handlers/": "programs of their own",
+    "conformance/lines.py:": "only the pattern of what wire.event_line says",
+}
+DESCRIBED = ("config/http.py", "config/notices.py", "config/traces.py")  # descriptions of keys, as in settings
+OTHERS = {  # patterns of what others say, and lists of their words
+    "Lost connection to MySQL server during query",
+    "Lost connection to MySQL server during query ({})",
+    "no such table",
+    "no such column",
+    "unable to open",
+    "char varchar tinytext text mediumtext longtext enum set json",
+    "tinyint smallint mediumint int bigint float double",
+    "binary varbinary tinyblob blob mediumblob longblob",
+    "task echoed|it names another (task|attempt)|unknown type",
+    "gridsidecar submit tasks.jsonl",
+}
+
+
+def test_every_sentence_has_its_chinese() -> None:
+    missing = [f"{one.place}: {one.text}" for one in said() if one.text not in CHINESE]
+    assert missing == [], "add a line to a file of gridsidecar/language/chinese"
+
+
+def test_every_help_has_its_chinese() -> None:
+    assert [text for text in helps() if text not in CHINESE and not text.startswith(("gridsidecar ", "ls "))] == []
+
+
+def test_every_entry_is_said() -> None:
+    texts = {one.text for one in literals(PACKAGE) if not one.place.startswith("language/")} | set(helps())
+    library = {re.sub(r"\{[^}]*\}", "{}", one.text) for one in literals(Path(typer.__file__).parent)}
+    for area in chinese.AREAS:
+        if area is chinese.composed:
+            continue
+        known = library if area is chinese.library else texts
+        assert [text for text in area.CHINESE if text not in known] == [], f"nobody says this any more: {area.__name__}"
+
+
+def test_no_entry_stands_twice() -> None:
+    assert [
+        text for text, count in Counter(each for one in chinese.AREAS for each in one.CHINESE).items() if count > 1
+    ] == []
+
+
+@pytest.mark.parametrize("area", chinese.AREAS, ids=lambda area: area.__name__.rpartition(".")[2])
+def test_the_places_of_an_entry_are_those_of_its_chinese(area: Any) -> None:
+    for english, words in area.CHINESE.items():
+        places = re.findall(r"\{[a-z_]*\}", english)
+        numbers = re.findall(r"\{(\d?)[a-z_]*\}", words)
+        if any(numbers):
+            assert sorted(numbers) == [str(number) for number in range(len(places))], english
+        else:
+            assert len(numbers) == len(places), english
+        assert not SENTENCE.search(re.sub(r"`[^`]*`|[A-Z]+ .*", "", words)), words
+
+
+CATALOGUE = {
+    "no task {} in {}": "{1} 中没有任务 {0}",
+    "it is gone": "它已不在",
+    "it is gone for {} s": "它已离开 {} 秒",
+    "no broker": "没有 broker",
+    "{} is away: {}": "{} 不可用：{}",
+    "task": "任务",
+    "{} is broken; mend {}": "{} 已损坏；请修理 {}",
+}
+
+
+@pytest.mark.parametrize(
+    ("english", "translated"),
+    [
+        ("it is gone", "它已不在"),
+        ("no task a b in c", "c 中没有任务 a b"),
+        ("it is gone for 3 s", "它已离开 3 秒"),
+        ("the store is away: it is gone for 3 s", "the store 不可用：它已离开 3 秒"),
+        ("f.yaml:3: store.url = 5: it is gone; no broker", "f.yaml:3: store.url = 5: 它已不在; 没有 broker"),
+        ("it is gone\n  no broker\nrest", "它已不在\n  没有 broker\nrest"),
+        ("no task task in task", "task 中没有任务 task"),  # a name stays a name
+        ("a b is broken", "a b 已损坏"),  # what happened and what to do, told apart
+        ("mend b c", "请修理 b c"),
+        ("somebody else said: this", "somebody else said: this"),
+        ("", ""),
+        ("{}", "{}"),
+        ("no task {0} in {1}", "{1} 中没有任务 {0}"),
+    ],
+)
+def test_a_finished_sentence_is_found(english: str, translated: str) -> None:
+    assert Sentences(CATALOGUE).translated(english) == translated
+
+
+def test_texts_of_others_are_soon_given_up() -> None:
+    sentences = Sentences(CHINESE)
+    for text in ("a b, " * 700, "x y: " * 700, "must be (" * 400, "a b\n" * 900, "no task " * 400):
+        assert sentences.translated(text).split()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "chosen"),
+    [
+        ([], {}, "en"),
+        ([], {"LANG": "zh_CN.UTF-8"}, "zh"),
+        ([], {"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
+        ([], {"LANG": "en_US.UTF-8", "LC_MESSAGES": "zh_TW.UTF-8"}, "zh"),
+        ([], {"LANG": "zh_CN.UTF-8", "LC_MESSAGES": ""}, "zh"),
+        (["stats", "--lang", "zh"], {}, "zh"),
+        (["--lang=en", "stats"], {"LANG": "zh_CN.UTF-8"}, "en"),
+        (["exec", "--", "x", "--lang", "zh"], {}, "en"),  # the handler's own
+        (["stats", "--lang", "fr"], {"LANG": "zh"}, "zh"),
+        (["stats", "--lang"], {}, "en"),
+    ],
+)
+def test_which_language(arguments: list[str], environ: dict[str, str], chosen: str) -> None:
+    assert language.asked_for(arguments, environ) == chosen
+
+
+@pytest.mark.parametrize(("lang", "loaded"), [("en", False), ("zh", True)])
+def test_whoever_speaks_english_does_not_load_the_catalogue(lang: str, loaded: bool) -> None:
+    code = (
+        "import sys; sys.argv[1:] = ['stats', '--help', '--lang', sys.argv[1]]\n"
+        "import atexit; atexit.register(lambda: print('gridsidecar.language.chinese' in sys.modules))\n"
+        "from gridsidecar.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, lang],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    assert done.stdout.splitlines()[-1] == str(loaded)
+
+
+# -- what is said ------------------------------------------------------------------------------------------------------
+
+
+def said() -> Iterator[Literal]:
+    for one in literals(PACKAGE):
+        if SENTENCE.search(one.text) and not SQL.match(one.text) and one.text not in OTHERS and not exempt(one):
+            yield one
+    for file in PACKAGE.rglob("*.py"):
+        name = file.relative_to(PACKAGE).as_posix()
+        if not name.startswith(tuple(NOT_SAID)):
+            yield from hints(ast.parse(file.read_text()), name)
+
+
+def exempt(one: Literal) -> bool:
+    described = one.place.startswith(DESCRIBED) and not one.text.startswith(("must ", "is required", "an IPv6"))
+    return described or one.place.startswith(tuple(NOT_SAID))
+
+
+def hints(tree: ast.Module, name: str) -> Iterator[Literal]:
+    for node in ast.walk(tree):
+        for keyword in node.keywords if isinstance(node, ast.Call) else ():
+            text = template(keyword.value) if keyword.arg in HINTS else None
+            if text is not None and re.search(r"[a-z]{2,} [a-z]{2,}", text):
+                yield Literal(text.strip(), f"{name}:{keyword.value.lineno}")
+
+
+def helps() -> list[str]:
+    from gridsidecar import cli
+    from gridsidecar.cli import speech
+
+    texts: list[str] = []
+
+    def walk(command: Any) -> None:
+        for text in (command.help, command.epilog, *(each.help for each in command.params)):
+            texts.extend(paragraphs(text or ""))
+        for below in getattr(command, "commands", {}).values():
+            walk(below)
+
+    walk(speech.prepare(cli.app, "en"))
+    return [text for text in texts if " " in text]
