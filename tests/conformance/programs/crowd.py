@@ -22,9 +22,10 @@ def say(**message: object) -> None:
 async def attempt(task: dict[str, Any]) -> None:
     name, data = task["task_id"], task["data"]
     try:
-        if FAULT == "serial":
+        if FAULT == "serial" and data.get("case") != "stop":
             time.sleep(data.get("seconds", 0.1))
-        await asyncio.sleep(60 if data.get("case") == "stop" else data.get("seconds", 0.1))
+        else:
+            await asyncio.sleep(60 if data.get("case") == "stop" else data.get("seconds", 0.1))
         if FAULT == "loses-one" and name.endswith("-3"):
             return
         if data.get("case") == "fail":
@@ -60,7 +61,9 @@ async def main() -> None:
     say(type="ready", capabilities=[] if FAULT == "no-cancel" else ["cancel"], concurrency=at_once)
     threading.Thread(target=read, daemon=True).start()
     await over.wait()
-    while running and FAULT != "leaves":
+    if FAULT == "leaves":
+        os._exit(0)
+    while running:
         await asyncio.wait(running.values())
 
 
