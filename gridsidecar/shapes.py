@@ -108,6 +108,7 @@ def letter_object(letter: Letter) -> dict[str, Any]:
     return {
         "task_id": letter.task_id,
         "message_id": letter.message_id,
+        "task_type": None if isinstance(letter.content, wire.Refused) else letter.content.task_type,
         "reason": letter.dead.reason,
         "attempts": letter.dead.attempts,
         "queue": letter.dead.queue,

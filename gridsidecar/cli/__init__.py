@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from contextlib import suppress
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -139,7 +139,12 @@ def _code() -> int:
         return done.exit_code
     except typer.TyperException as error:  # the command line itself is wrong
         show = getattr(error, "show", None)
-        print(error, file=sys.stderr) if show is None else show()
+        context: Any = getattr(error, "ctx", None)
+        if getattr(error, "option_name", None) == "--server" and not hasattr(context.command, "commands"):
+            command = context.command_path
+            print(f"{command} works on the servers of a configuration: it cannot ask an API", file=sys.stderr)
+        else:
+            print(error, file=sys.stderr) if show is None else show()
         return EX_USAGE
     except (KeyboardInterrupt, typer.Abort):
         return EX_INTERRUPTED

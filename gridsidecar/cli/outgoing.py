@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gridsidecar.cli.screen import say
 from gridsidecar.cli.task_sources import Item, items
 from gridsidecar.errors import GridSidecarError, UsageError
+from gridsidecar.fleet import TaskRefused
 from gridsidecar.task import Task
 from gridsidecar.wire.fields import shown
 from gridsidecar.wire.new_task import BadTask, make_task
@@ -17,7 +18,7 @@ from gridsidecar.wire.strict_json import JsonRefused, parse_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gridsidecar.broker import Broker
+    from gridsidecar.fleet import Queue
 
 AT_A_TIME = 64  # messages that wait for their confirmation
 
@@ -40,8 +41,8 @@ def read_fields(item: Item, defaults: Mapping[str, Any], wrap: bool) -> dict[str
 class Outbox:
     """Sends tasks, a window of them at a time, and tells of each as it is confirmed."""
 
-    def __init__(self, broker: Broker, max_bytes: int, confirmed: Callable[[str], None]) -> None:
-        self._broker = broker
+    def __init__(self, queue: Queue, max_bytes: int, confirmed: Callable[[str], None]) -> None:
+        self._queue = queue
         self._max_bytes = max_bytes
         self._confirmed = confirmed
         self._window = asyncio.Semaphore(AT_A_TIME)
@@ -90,9 +91,12 @@ class Outbox:
     async def _publish(self, task: Task) -> None:
         try:
             if self._failure is None:
-                await self._broker.publish(task.message)
+                await self._queue.submit(task)
                 self.ids.append(task.task_id)
                 self._confirmed(task.task_id)
+        except TaskRefused as refused:
+            self.bad += 1
+            say(f"{task.task_id}: {refused}")
         except (GridSidecarError, OSError) as error:  # OSError: whoever reads the ids is gone
             self._failure = self._failure or error
         finally:

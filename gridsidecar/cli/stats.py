@@ -11,6 +11,7 @@ import typer
 
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, console, interactive, json_text
+from gridsidecar.cli.server import Server, where
 from gridsidecar.cli.since import Since, moment
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gridsidecar.config.settings import Settings
+    from gridsidecar.fleet import Where
 
 BAR = 40  # columns of the terminal
 
@@ -29,25 +30,24 @@ def stats(
     since: Since = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, times in UTC.")] = False,
     config: ConfigFile = None,
+    server: Server = None,
 ) -> None:
     """Count tasks by type and status, callbacks that are owed, the workers that live, and what is paused."""
-    from gridsidecar.cli.parts import load_parts
     from gridsidecar.clock import SystemClock
 
     start = moment(since, SystemClock().now())
-    figures = asyncio.run(_read(load_parts(config, "store"), start))
+    figures = asyncio.run(_read(where(server, config, "store"), start))
     if as_json:
         print(json_text({"since": start and start.isoformat(timespec="seconds").replace("+00:00", "Z"), **figures}))
     else:
         _print(figures)
 
 
-async def _read(settings: Settings, since: datetime | None) -> Figures:
-    from gridsidecar.cli.parts import existing_store
-    from gridsidecar.figures import NONE, read_figures
+async def _read(asked: Where, since: datetime | None) -> Figures:
+    from gridsidecar.fleet import reach
 
-    async with existing_store(settings) as store:
-        return NONE if store is None else await read_figures(store, since)
+    async with reach(asked) as fleet:
+        return await fleet.upkeep.figures(since)
 
 
 # -- for people -------------------------------------------------------------------------------------------------------

@@ -10,12 +10,13 @@ import typer
 from msgspec import Struct
 
 from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.cli.parts import Part
     from gridsidecar.cli.task_words import View
-    from gridsidecar.config.settings import Settings
+    from gridsidecar.fleet import Fleet, Where
 
 EPILOG = """
 Examples:
@@ -59,6 +60,7 @@ def submit(
     config: ConfigFile = None,
     url: Annotated[str | None, typer.Option("-u", "--url", help="broker.url")] = None,
     queue: Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")] = None,
+    server: Server = None,
 ) -> None:
     """Put tasks on the queue and print their ids, one a line, each as soon as the broker has confirmed it.
 
@@ -75,15 +77,9 @@ def submit(
     given = {name: value for name, value in fields.items() if value is not None}
     order = _order(_one_source(source, file), given, data, wrap)
     waiting = _waiting(wait, wait_timeout, as_json)
-    settings = _settings(config, wait, {"broker.url": url, "broker.queue": queue})
-    raise typer.Exit(asyncio.run(_submit(settings, order, waiting)))
-
-
-def _settings(config: str | None, wait: bool, flags: dict[str, object]) -> Settings:
-    from gridsidecar.cli.parts import load_parts
-
     needed: list[Part] = ["broker", "store"] if wait else ["broker"]
-    return load_parts(config, *needed, flags=flags)
+    asked = where(server, config, *needed, url=url, queue=queue)
+    raise typer.Exit(asyncio.run(_submit(asked, order, waiting)))
 
 
 class Order(Struct, frozen=True):
@@ -142,42 +138,42 @@ def read_data(text: str) -> Any:
         raise UsageError(f"--data is not JSON: {refused.detail}; a text is written as '\"text\"'") from None
 
 
-async def _submit(settings: Settings, order: Order, waiting: Waiting) -> int:
+async def _submit(asked: Where, order: Order, waiting: Waiting) -> int:
     from gridsidecar.cli.screen import clean, say
+    from gridsidecar.fleet import reach
 
-    over = waiting.wait and await _already_ended(settings, order.fields.get("task_id"))
-    ids, bad = await _send(settings, order, waiting)
-    if over:
+    async with reach(asked) as fleet:
+        over = waiting.wait and await _already_ended(fleet, order.fields.get("task_id"))
+        ids, bad = await _send(fleet, asked, order, waiting)
+    if over and ids:
         say(f"{clean(ids[0])} had already ended; nothing was run")
     if bad:
         say(f"{len(ids)} tasks sent, {bad} not")
-    code = await _wait(settings, ids, waiting) if waiting.wait and ids else EX_OK
+    code = await _wait(asked, ids, waiting) if waiting.wait and ids else EX_OK
     return EX_FAILED if bad and code == EX_OK else code
 
 
-async def _already_ended(settings: Settings, task_id: str | None) -> bool:
+async def _already_ended(fleet: Fleet, task_id: str | None) -> bool:
     """Whether this id has had its end, so that another message changes nothing; False where nobody can tell."""
-    from gridsidecar.cli.parts import existing_store
     from gridsidecar.cli.task_words import ended
     from gridsidecar.errors import GridSidecarError
+    from gridsidecar.store import RowRejected
 
     if task_id is None:
         return False
     try:
-        async with existing_store(settings) as store:
-            return store is not None and ended(await store.reading.get(task_id))
+        return ended(await fleet.tasks.get(task_id))
     except (
-        GridSidecarError
+        GridSidecarError,
+        RowRejected,
     ):  # no tables yet, or no store: the task is sent all the same, and the waiting says what is wrong
         return False
 
 
-async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[list[str], int]:
+async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> tuple[list[str], int]:
     """The ids of what was sent, and the number of items that were not."""
-    from gridsidecar.broker import make_broker
     from gridsidecar.cli.outgoing import Outbox
     from gridsidecar.cli.screen import json_text
-    from gridsidecar.telemetry import Readiness
 
     def confirmed(task_id: str) -> None:
         if not waiting.as_json:
@@ -185,36 +181,38 @@ async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[lis
         elif not waiting.wait:
             print(json_text({"task_id": task_id}), flush=True)
 
-    broker = make_broker(settings.broker, Readiness())
-    try:
-        await broker.open()
-        outbox = Outbox(broker, settings.broker.max_message_bytes, confirmed)
-        if order.source is None:
-            await outbox.send_one(order.fields)
-        else:
-            await outbox.send_all(order.source, order.fields, order.wrap)
-        return outbox.ids, outbox.bad
-    finally:
-        await broker.close()
+    await fleet.queue.open()
+    outbox = Outbox(fleet.queue, _most_bytes(asked), confirmed)
+    if order.source is None:
+        await outbox.send_one(order.fields)
+    else:
+        await outbox.send_all(order.source, order.fields, order.wrap)
+    return outbox.ids, outbox.bad
 
 
-async def _wait(settings: Settings, ids: list[str], waiting: Waiting) -> int:
+def _most_bytes(asked: Where) -> int:
+    """Of a message; a server has its own limit."""
+    from gridsidecar.config.settings import BrokerSettings
+
+    if asked.settings is None:
+        most: int = BrokerSettings.model_fields["max_message_bytes"].default
+        return most
+    return asked.settings.broker.max_message_bytes
+
+
+async def _wait(asked: Where, ids: list[str], waiting: Waiting) -> int:
     from gridsidecar.cli.bars import make_display
     from gridsidecar.cli.follow import follow
-    from gridsidecar.cli.parts import open_to_wait
     from gridsidecar.cli.screen import say
-    from gridsidecar.store import make_store
+    from gridsidecar.fleet import reach
 
-    store = make_store(settings.store, settings.broker.queue)
     try:
-        await open_to_wait(store, settings)
-        with make_display() as display:
-            views = await follow(store.reading, ids, display.show, limit=waiting.limit)
+        async with reach(asked, makes=True) as fleet:
+            with make_display() as display:
+                views = await follow(fleet.tasks, ids, display.show, limit=waiting.limit)
     except asyncio.CancelledError:
         say("not waiting any longer; the tasks go on")
         raise
-    finally:
-        await store.close()
     return _tell(views, waiting)
 
 
@@ -222,11 +220,10 @@ def _tell(views: dict[str, View | None], waiting: Waiting) -> int:
     from gridsidecar.cli.bars import summary
     from gridsidecar.cli.screen import clean, json_text, say
     from gridsidecar.cli.task_words import ended, succeeded, words
-    from gridsidecar.shapes import task_object
 
     for task_id, view in views.items():
         if waiting.as_json:
-            print(json_text({"task_id": task_id, "status": "queued"} if view is None else task_object(view)))
+            print(json_text({"task_id": task_id, "status": "queued"} if view is None else view))
         elif ended(view) and not succeeded(view):
             say(f"{clean(task_id)}  {words(view)}")
     say(summary(views))

@@ -16,28 +16,26 @@ from gridsidecar.cli.times import local_time, seconds_between
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from gridsidecar.store import OpenStore
+    from gridsidecar.fleet import Tasks
 
 RESULT_SHOWN = 400  # characters
 _COLUMNS = ("#", "outcome", "started", "took", "exit", "worker", "error")
 Attempts = Sequence[Mapping[str, Any]]
-Callbacks = Sequence[Mapping[str, Any]]
 Facts = Sequence[tuple[str, str]]  # label and text
 
 
-async def read_task(store: OpenStore, task_id: str) -> tuple[View, Attempts, Callbacks] | None:
-    """A task, its history, and the callbacks about it, newest first; None when there is no such task. One that runs
+async def read_task(tasks: Tasks, task_id: str) -> View | None:
+    """A task with its history, and the callbacks about it, newest first; None when there is no such task. One that runs
     has what it said last, as `says`."""
-    view = await store.reading.get(task_id)
-    if view is None:
-        return None
-    if view["status"] == "running":
-        view["says"] = await last_line(store.output, task_id)
-    return view, await store.reading.attempts(task_id), await store.outbox.all(task_id=task_id)
+    view = await tasks.show(task_id)
+    if view is not None and view["status"] == "running":
+        view["says"] = await last_line(tasks, task_id)
+    return view
 
 
-def print_task(view: View, attempts: Attempts, callbacks: Callbacks) -> None:
+def print_task(view: View) -> None:
     """The task on stdout: a panel on a terminal, plain lines elsewhere."""
+    attempts, callbacks = view["attempts"], view["callbacks"]
     facts = [*_facts(view, attempts), *((called(row), callback_words(row)) for row in callbacks)]
     if not interactive(sys.stdout):
         print("\n".join(_plain(view, facts, attempts)))

@@ -148,6 +148,10 @@ class Members:
             raise bad_request(f"{name} {shown(value)} must be a whole number of at least 0.")
         return int(value)
 
+    def is_null(self, name: str) -> bool:
+        """It is there, and says so."""
+        return name in self._values and self._values[name] is None
+
     def text(self, name: str, read: Callable[[str], T]) -> T | None:
         return self._read(name, self._values[name], read) if name in self._values else None
 

@@ -21,7 +21,7 @@ from gridsidecar.http.problems import Problem, bad_request, unknown_task
 from gridsidecar.http.said import said_from
 from gridsidecar.moments import moment_of
 from gridsidecar.shapes import attempt_object, in_utc, task_object
-from gridsidecar.store import Wanted
+from gridsidecar.store import Position, Wanted
 from gridsidecar.store.listing import MOST
 from gridsidecar.task import Message, Status
 from gridsidecar.wire.new_task import BadTask, make_task
@@ -32,7 +32,7 @@ CALLBACKS_SHOWN = 50
 async def list_tasks(api: Api, call: Call) -> Response:
     """Tasks, newest first, without their data; `next` is the cursor of what follows. A page may have few tasks, or
     none, and still go on."""
-    call.only("status", "type", "error_type", "queue", "since", "until", "id_prefix", "cursor", "limit")
+    call.only("status", "type", "error_type", "queue", "since", "until", "id_prefix", "cursor", "after", "limit")
     moment = partial(moment_of, now=api.clock.now())
     try:
         wanted = Wanted(
@@ -46,13 +46,29 @@ async def list_tasks(api: Api, call: Call) -> Response:
         )
     except ValueError as error:
         raise bad_request(f"{error}.") from None
-    limit, after = call.one("limit", number(1, MOST)) or 50, call.one("cursor", cursor.decoded)
-    store = await api.store()
-    page = await store.listing.page(wanted, after, limit)
-    tasks = await store.reading.with_pauses(page.tasks)
+    limit = call.one("limit", number(1, MOST)) or 50
+    page = await (await api.store()).listing.page(wanted, await _place(api, call), limit)
+    tasks = await (await api.store()).reading.with_pauses(page.tasks)
     return answer(
-        {"tasks": [api.hiding.object(task_object(task)) for task in tasks], "next": cursor.encoded(page.next)}
+        {
+            "tasks": [api.hiding.object(task_object(task)) for task in tasks],
+            "next": cursor.encoded(page.next),
+            "next_after": page.next and page.next.id,
+        }
     )
+
+
+async def _place(api: Api, call: Call) -> Position | None:
+    """Where a page begins: behind a cursor, or behind a task by its id."""
+    place, after = call.one("cursor", cursor.decoded), call.one("after", any_text)
+    if after is None:
+        return place
+    if place is not None:
+        raise bad_request("cursor and after exclude each other.")
+    place = await (await api.store()).listing.position_of(after)
+    if place is None:
+        raise unknown_task(after)
+    return place
 
 
 async def show(api: Api, call: Call) -> Response:
@@ -100,9 +116,11 @@ async def logs(api: Api, call: Call) -> Response:
                 "started_at": said.started_at,
                 "ended_at": said.ended_at,
                 "worker": said.worker,
+                "worker_id": said.worker_id,
                 "pieces": [{"text": piece.text, "left_out": piece.left_out} for piece in said.pieces],
                 "next": said.next,
                 "stderr_tail": said.stderr_tail and api.hiding.text(said.stderr_tail),
+                "notes": said.notes and api.hiding.text(said.notes),
                 "status": said.status,
                 "latest_attempt": said.latest,
             }

@@ -14,11 +14,12 @@ from msgspec import Struct
 
 from gridsidecar.errors import EX_FAILED, GridSidecarError
 from gridsidecar.steering import Steered
-from gridsidecar.store.choosing import Choice, Filter
+from gridsidecar.store.choosing import Choice, Filter, Place
 from gridsidecar.store.database import Connection, Database, Statement
 from gridsidecar.store.outbox import Owed
 from gridsidecar.store.queries import Query
 from gridsidecar.store.steering import AT_ONCE, Outcomes, Steering
+from gridsidecar.task import Status
 
 LEASE = 30.0  # seconds without a sign of its driver until others go on with an operation
 EXPECTED = "expected_count"  # in what was asked
@@ -83,6 +84,14 @@ class Operations:
     def choose(self, filter_: Filter) -> AsyncIterator[list[str]]:
         """The ids of the tasks that it names right now, page by page."""
         return Choice(self._database, self._queries, filter_).pages()
+
+    async def page(self, filter_: Filter, after: Place | None) -> tuple[list[str], Place | None]:
+        """Some of these ids from there on, and where they end: None where nothing follows."""
+        return await Choice(self._database, self._queries, filter_).page(after)
+
+    async def by_type(self, filter_: Filter) -> list[tuple[str, Status, int]]:
+        """How many tasks of which type are in which state."""
+        return await Choice(self._database, self._queries, filter_).by_type()
 
     async def begin(self, kind: Kind, filter_: Filter, spread: float = 0.0, expected: int | None = None) -> str:
         """An operation on what the filter names, driven by us; its id. `collect` is to follow. Where that finds another

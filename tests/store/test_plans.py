@@ -114,7 +114,17 @@ SMALL_OR_SELDOM = {
     *("leave_operation", "operation_collected", "operation_done", "stop_operation", "forget_operation"),  # few rows
     *("minutes_between", "minutes_series", "prune_minutes"),  # see below
     # Only the beginnings of statements: see below.
-    *("tasks_chosen", "count_chosen", "tasks_listed", "keys_end", "took", "by_created", "by_status", "by_type"),
+    *(
+        "tasks_chosen",
+        "count_chosen",
+        "types_chosen",
+        "tasks_listed",
+        "keys_end",
+        "took",
+        "by_created",
+        "by_status",
+        "by_type",
+    ),
     *("by_error", "by_last_error", "by_queue", "by_id"),
     *("owed", "oldest_pending", "callbacks_waiting"),  # whose plans are looked at below
 }
@@ -214,6 +224,12 @@ def test_what_is_scraped_reads_only_what_waits(tables: Direct) -> None:
     used = {index for table, index in steps(tables, queries["callbacks_waiting"].text) if table == "callbacks"}
     assert used <= {"due", "next", "receiver", "dead"}
     assert "" not in used
+
+
+def test_types_of_what_a_filter_names_are_counted_by_its_state(tables: Direct) -> None:
+    chosen = Filter(statuses=(Status.FAILED,), queue="q")
+    queries = load_queries(dialect_of(tables), TableNames(TASKS))
+    assert ("tasks", "status") in steps(tables, statement(queries["types_chosen"], chosen, page=False).text)
 
 
 @pytest.mark.parametrize("name", ["tasks_chosen", "count_chosen"])

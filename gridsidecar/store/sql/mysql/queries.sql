@@ -393,6 +393,9 @@ SELECT t.id, t.created_at FROM {tasks} t FORCE INDEX (ix_status)
 -- name: count_chosen
 SELECT COUNT(*) AS n FROM {tasks} t FORCE INDEX (ix_status)
 
+-- name: types_chosen
+SELECT t.task_type, COUNT(*) AS n FROM {tasks} t FORCE INDEX (ix_status)
+
 -- name: insert_operation
 INSERT INTO {operations} (id, kind, queue, asked, spread, total, collected, created_at, driver, driven_until)
 VALUES (:id, :kind, :queue, :asked, :spread, :total, :collected, UTC_TIMESTAMP(3), :driver, UTC_TIMESTAMP(3) + INTERVAL ((:lease) * 1000000) MICROSECOND)

@@ -392,6 +392,9 @@ SELECT t.id, t.created_at FROM {tasks} t INDEXED BY `{name}_status`
 -- name: count_chosen
 SELECT COUNT(*) AS n FROM {tasks} t INDEXED BY `{name}_status`
 
+-- name: types_chosen
+SELECT t.task_type, COUNT(*) AS n FROM {tasks} t INDEXED BY `{name}_status`
+
 -- name: insert_operation
 INSERT INTO {operations} (id, kind, queue, asked, spread, total, collected, created_at, driver, driven_until)
 VALUES (:id, :kind, :queue, :asked, :spread, :total, :collected, {now}, :driver, strftime('%Y-%m-%d %H:%M:%f', 'now', (:lease) || ' seconds'))
