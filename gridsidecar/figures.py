@@ -14,7 +14,9 @@ NONE: dict[str, Any] = {
     "statuses": {},
     "at_least": [],
     "callbacks": _NO_CALLBACKS,
+    "callbacks_at_least": [],
     "letters": _NO_CALLBACKS,
+    "letters_at_least": [],
     "workers": [],
     "pauses": [],
 }
@@ -22,9 +24,10 @@ NONE: dict[str, Any] = {
 
 async def read_figures(store: OpenStore, since: datetime | None = None) -> dict[str, Any]:
     """Of all queues: tasks created since then by type and status, and by status; `at_least` has those whose count is a
-    floor. Callbacks and `letters` (what failed tasks owe to the dead letters), workers, pauses. Raises what the store
-    raises."""
+    floor, as `callbacks_at_least` and `letters_at_least` have theirs. Callbacks and `letters` (what failed tasks owe to
+    the dead letters), workers, pauses. Raises what the store raises."""
     statuses = await store.counting.by_status(since)
+    callbacks, letters = await store.reading.callback_counts()
     return {
         "tasks": [
             {
@@ -38,8 +41,10 @@ async def read_figures(store: OpenStore, since: datetime | None = None) -> dict[
         ],
         "statuses": {status.value: count.n for status, count in statuses.items()},
         "at_least": [status.value for status, count in statuses.items() if count.at_least],
-        "callbacks": await store.reading.callback_counts(),
-        "letters": await store.reading.letter_counts(),
+        "callbacks": callbacks.counts,
+        "callbacks_at_least": callbacks.at_least,
+        "letters": letters.counts,
+        "letters_at_least": letters.at_least,
         "workers": [in_utc(worker) for worker in await store.reading.workers()],
         "pauses": [in_utc(pause) for pause in await store.reading.pauses()],
     }

@@ -161,6 +161,10 @@ def _unknown(id_: str) -> int:
 
 
 def _state(operation: Row) -> str:
+    if operation["state"] == "starting":
+        from gridsidecar.cli.times import local_time
+
+        return f"done, the last of its tasks starts at {local_time(operation['starts_until_at'])}"
     if operation["ended_at"] is not None:
         return "ended"
     if operation["state"] == "waiting":

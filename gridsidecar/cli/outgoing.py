@@ -50,6 +50,7 @@ class Outbox:
         self._failure: Exception | None = None
         self.ids: list[str] = []  # confirmed
         self.bad = 0
+        self._hints: set[str] = set()  # told
 
     async def send_all(self, source: str, defaults: Mapping[str, Any], wrap: bool) -> None:
         """Send every good item of a source; the bad ones are told on stderr and counted."""
@@ -91,9 +92,10 @@ class Outbox:
     async def _publish(self, task: Task) -> None:
         try:
             if self._failure is None:
-                await self._queue.submit(task)
+                hint = await self._queue.submit(task)
                 self.ids.append(task.task_id)
                 self._confirmed(task.task_id)
+                self._tell(hint)
         except TaskRefused as refused:
             self.bad += 1
             say(f"{task.task_id}: {refused}")
@@ -101,3 +103,9 @@ class Outbox:
             self._failure = self._failure or error
         finally:
             self._window.release()
+
+    def _tell(self, hint: str | None) -> None:
+        """Once, however many tasks it is about."""
+        if hint is not None and hint not in self._hints:
+            self._hints.add(hint)
+            say(f"sent all the same: {hint}")

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from gridsidecar.cli.run import config_file
 from gridsidecar.cli.screen import say
+from gridsidecar.config.handled import NO_HANDLER
 from gridsidecar.errors import EX_FAILED
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
 
 Part = Literal["broker", "store", "handlers"]
-
-NO_HANDLER = "(none)"  # the handler of a configuration that a command does not ask for any
 
 # Never opened or started: they stand where a command asks for nothing.
 _STAND_INS: dict[Part, tuple[str, object]] = {
@@ -34,14 +33,6 @@ def load_parts(config: str | None, *needed: Part, flags: dict[str, object] | Non
     settings = load(config_file(config), overrides=stand_ins | (flags or {}), environ=os.environ)
     telemetry.configure("WARNING", "console", language=settings.log.language)
     return settings
-
-
-def is_handled(settings: Settings | None, task_type: str) -> bool:
-    """Whether a handler of this configuration takes such tasks; one that has no handlers at all does not know."""
-    if settings is None:
-        return True
-    names = settings.handlers.keys() - {NO_HANDLER}
-    return not names or bool(names & {task_type, "default"})
 
 
 def unknown_tasks(ids: list[str], place: str) -> int:

@@ -44,9 +44,9 @@ def pause(
     Workers know within two seconds. Messages are taken from the queue all the same and kept in the database, so that
     nothing of other types waits behind them.
     """
-    from gridsidecar.cli.parts import is_handled
     from gridsidecar.cli.screen import clean, say
     from gridsidecar.clock import SystemClock
+    from gridsidecar.config.handled import is_handled
 
     moment = later(until, SystemClock().now())
     _check(types)
@@ -54,7 +54,7 @@ def pause(
     asyncio.run(_pause(asked, types, moment, reason))
     for task_type in types:
         print(clean(task_type))
-        if not is_handled(asked.settings, task_type):
+        if asked.settings is not None and not is_handled(asked.settings, task_type):
             say(f"{task_type} is not among the handlers of this configuration; it is paused all the same")
     say(f"paused {'until resumed' if moment is None else f'until {moment.astimezone():%Y-%m-%d %H:%M:%S %Z}'}")
 

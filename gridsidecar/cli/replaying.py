@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from gridsidecar.cli.letter_view import id_of, ids_of, say_unknown
-from gridsidecar.cli.parts import is_handled
 from gridsidecar.cli.screen import clean, json_text, say
+from gridsidecar.config.handled import is_handled
 from gridsidecar.config.settings import Settings
 from gridsidecar.dead_letters import Replay
 from gridsidecar.errors import EX_FAILED, EX_OK
@@ -48,7 +48,7 @@ def _tell(replayed: Replayed, settings: Settings | None, as_json: bool) -> None:
 
 def _warn(letter: Row, settings: Settings | None) -> None:
     task_type = letter["task_type"]
-    if task_type is not None and not is_handled(settings, task_type):
+    if settings is not None and task_type is not None and not is_handled(settings, task_type):
         say(
             f"{id_of(letter)}: this configuration has no handler for its type {task_type}; "
             "it runs only where a worker has one"

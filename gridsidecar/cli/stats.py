@@ -69,9 +69,9 @@ def _print(figures: Figures) -> None:
         print()
         print_listing(("type", "status", "tasks", "mean time", ""), types, STYLES)
     print()
-    callbacks, letters = figures["callbacks"], figures["letters"]
+    callbacks, letters = _counts(figures, "callbacks"), _counts(figures, "letters")
     print("callbacks  " + ", ".join(f"{callbacks[word]} {word}" for word in ("owed", "dead", "delivered")))
-    if any(letters.values()):
+    if any(figures["letters"].values()):
         print(
             f"letters    of tasks that failed for good: {letters['owed']} still to be sent to the dead-letter queue, "
             f"{letters['dead']} that it does not take, {letters['delivered']} sent"
@@ -84,6 +84,11 @@ def _print(figures: Figures) -> None:
         print("paused")
     for line in _pauses(figures["pauses"]):
         print(f"  {line}")
+
+
+def _counts(figures: Figures, name: str) -> dict[str, str]:
+    floors = figures[f"{name}_at_least"]
+    return {word: _number(count, word in floors) for word, count in figures[name].items()}
 
 
 def _pauses(pauses: list[dict[str, Any]]) -> Iterator[str]:

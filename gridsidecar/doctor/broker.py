@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gridsidecar.broker import make_broker
 from gridsidecar.broker.inspection import Counted, Inspection, Refused, Server
 from gridsidecar.broker.kinds import Existing
 from gridsidecar.broker.management import ManagedQueue, Management, NoSuchQueue
@@ -13,6 +14,7 @@ from gridsidecar.config.urls import sqlite_path
 from gridsidecar.doctor import queue
 from gridsidecar.doctor.finding import Asked, CannotTell, Check, Finding, at_once, fail, ok, unknown, warn
 from gridsidecar.errors import AccessRefused, BrokerUnavailable
+from gridsidecar.telemetry import Readiness
 
 OLDEST = (3, 10)
 ADVICE = "start it, or correct broker.url"
@@ -40,7 +42,10 @@ class BrokerArea:
 
     def checks(self) -> list[Check]:
         if self._embedded:
-            return [Check("broker.connect", at_once(self._file), vital=True)]
+            return [
+                Check("broker.connect", at_once(self._file), vital=True),
+                Check("broker.dead_letters", self._dead_letters_of_the_file),
+            ]
         return [
             Check("broker.connect", self._connect, vital=True),
             Check("broker.version", self._version),
@@ -85,6 +90,18 @@ class BrokerArea:
         if head not in (b"", SQLITE_HEAD):
             return fail(f"{path} is no SQLite file", "name another file in broker.url")
         return ok(f"the file {path}")
+
+    def _has_file(self) -> bool:
+        return Path(sqlite_path(self._broker.url)).exists()
+
+    async def _dead_letters_of_the_file(self) -> Finding:
+        if not self._has_file():
+            return ok("none: the file is not there yet")
+        broker = make_broker(self._broker, Readiness())
+        try:
+            return _letters(self._broker.dead_letters, (await broker.info()).dead)
+        finally:
+            await broker.close()
 
     async def _connect(self) -> Finding:
         try:
@@ -171,10 +188,8 @@ class BrokerArea:
         match await self._second.look(name):
             case Refused(reason):
                 return fail(f"{name}: {reason}", "give the user its rights, or name another dead_letter_queue")
-            case Counted(ready=0):
-                return ok(f"{name} is empty")
             case Counted(ready):
-                return ok(f"{name} holds {ready:,}; `gridsidecar dead list` shows them")
+                return _letters(name, ready)
         if (problem := await self._second.creatable(name)) is not None:
             return fail(f"{name} does not exist and cannot be created: {problem}", "give the user the right")
         return ok(f"{name} is created when the first message is refused")
@@ -203,3 +218,9 @@ class BrokerArea:
         return unknown(
             "it answers, and has no figures of this queue: a new one has them after some seconds", "ask again"
         )
+
+
+def _letters(name: str, count: int) -> Finding:
+    if not count:
+        return ok(f"{name} is empty")
+    return ok(f"{name} holds {count:,}; `gridsidecar dead list` shows them")

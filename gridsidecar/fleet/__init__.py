@@ -156,8 +156,9 @@ class Queue(Protocol):
         """To submit: whoever is away is told before anything is sent."""
         ...
 
-    async def submit(self, task: Task) -> None:
-        """Put a message on the queue; it is confirmed. `TaskRefused` where this one cannot be sent."""
+    async def submit(self, task: Task) -> str | None:
+        """Put a message on the queue; it is confirmed. A hint where its type may be a mistake. `TaskRefused` where this
+        one cannot be sent."""
         ...
 
     async def letters(self, limit: int) -> Letters: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any, Protocol
 from gridsidecar import telemetry
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.clock import Clock
-from gridsidecar.config.http import HttpSettings
+from gridsidecar.config.http import POOL, HttpSettings
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import ConfigError, Fault, GridSidecarError
 from gridsidecar.figures import read_figures
 from gridsidecar.health import Health
 from gridsidecar.http.access import Rules
 from gridsidecar.http.hiding import Hiding
+from gridsidecar.http.limits import most_streams
 from gridsidecar.http.overview import Overview
 from gridsidecar.http.watch import Watch
 from gridsidecar.metrics.ended import EndedSince
@@ -29,7 +30,6 @@ from gridsidecar.store import Kind, NotDriven, OpenStore, Reading, make_store
 from gridsidecar.store.minutes import Tally
 from gridsidecar.telemetry import Readiness
 
-POOL = 4  # connections to the database
 OPERATIONS_EVERY = 10.0  # seconds
 FIGURES_HOLD = 5.0  # seconds
 LAST_WORK = 2.0  # seconds for what runs beside requests, when the server stops
@@ -61,7 +61,7 @@ class Api:
         self._store_is_open = False
         self._opening = asyncio.Lock()
         self._beside: set[asyncio.Task[None]] = set()
-        self.watch = Watch(self._store.reading.some, clock)
+        self.watch = Watch(self._look, clock, most_streams())
         queue = settings.broker.queue
         ended = EndedSince(self._ended_between, clock)
         self.shown = shown or Overview(FleetFigures(self._broker, self._reading, queue, clock, ended), queue)
@@ -91,6 +91,16 @@ class Api:
             if self._figures is None or now - self._figures[0] > FIGURES_HOLD:
                 self._figures = (now, await read_figures(store))
             return self._figures[1]
+
+    async def look(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Tasks by id, without their data and results, with `rev`, and with what keeps them."""
+        await self.store()
+        return await self._look(ids)
+
+    async def _look(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        reading = self._store.reading
+        found = await reading.some(ids)
+        return {view["task_id"]: view for view in await reading.with_pauses(list(found.values()))}
 
     @property
     def broker(self) -> Broker:
@@ -150,7 +160,7 @@ class Api:
 
     def leave(self) -> None:
         """End what would go on for ever."""
-        self.watch.leave()
+        self.watch.close()
 
     async def close(self) -> None:
         for task in self._beside:

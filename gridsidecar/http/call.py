@@ -103,7 +103,7 @@ class Call:
 
 def parsed(raw: bytes) -> Any:
     try:
-        return parse_json(raw.decode("utf-8-sig"))
+        return parse_json(raw.decode("utf-8-sig"), unique=True)
     except UnicodeDecodeError:
         raise bad_request("The body is not UTF-8.") from None
     except JsonRefused as refused:

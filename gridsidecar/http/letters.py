@@ -34,7 +34,7 @@ async def letters(api: Api, call: Call) -> Response:
     shown = []
     for letter in found[:limit]:
         newest = await store.output.newest(letter.task_id) if letter.task_id else None
-        shown.append(letter_object(letter) | {"task_status": newest and newest[0]})
+        shown.append(api.hiding.object(letter_object(letter)) | {"task_status": newest and newest[0]})
     return answer({"dead": shown, "more": len(found) > limit})
 
 
@@ -52,8 +52,9 @@ async def letter(api: Api, call: Call) -> Response:
 def _shown(api: Api, one: Letter) -> dict[str, Any]:
     """Whole; where something of its body is hidden, not byte for byte."""
     whole = letter_in_full(one)
-    hidden = api.hiding.object(whole)
-    return hidden if hidden["body"] == whole["body"] else hidden | {"body_base64": None}
+    shown = api.hiding.object(whole) | {"body": api.hiding.json_text(whole["body"])}
+    known = not api.hiding.active or shown["body"] == whole["body"] is not None
+    return shown if known else shown | {"body_base64": None}
 
 
 async def replay_letters(api: Api, call: Call) -> Response:
@@ -68,7 +69,10 @@ async def replay_letters(api: Api, call: Call) -> Response:
         unknown -= one.letter.ids
         counts[one.outcome] += 1
         if len(told) < TOLD:
-            more = {"detail": one.detail or None, "letter": letter_object(one.letter)}
+            more = {
+                "detail": api.hiding.text(one.detail) or None,
+                "letter": api.hiding.object(letter_object(one.letter)),
+            }
             told.append({"id": one.letter.id, "outcome": one.outcome, **more})
     return answer({"outcomes": counts, "letters": told, "unknown": sorted(unknown)})
 
@@ -91,7 +95,7 @@ async def drop_letters(api: Api, call: Call) -> Response:
                 unknown -= one.ids
                 dropped += 1
                 if len(told) < TOLD:
-                    told.append(letter_object(one))
+                    told.append(api.hiding.object(letter_object(one)))
     return answer({"dropped": dropped, "letters": told, "unknown": sorted(unknown)})
 
 

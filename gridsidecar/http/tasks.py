@@ -11,6 +11,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from gridsidecar import wire
+from gridsidecar.config.handled import hint_of
 from gridsidecar.http import cursor
 from gridsidecar.http.access import Access
 from gridsidecar.http.answers import answer
@@ -149,10 +150,10 @@ async def submit(api: Api, call: Call) -> Response:
         return answer(api.hiding.object(task_object(known)))
     broker = await api.open_broker()
     await broker.publish(task.message)
-    return answer(
-        {"task_id": task.task_id, "task_type": task.task_type, "status": Status.PENDING, "progress": 0}, 202,
-        headers={"Location": f"tasks/{quote(task.task_id, safe='')}"},
-    )  # fmt: skip
+    hint = hint_of(api.settings, task.task_type)
+    sent = {"task_id": task.task_id, "task_type": task.task_type, "status": Status.PENDING, "progress": 0}
+    location = f"tasks/{quote(task.task_id, safe='')}"
+    return answer(sent if hint is None else sent | {"hint": hint}, 202, headers={"Location": location})
 
 
 def same_task(message: Message | None, fields: dict[str, Any], max_bytes: int) -> bool:

@@ -54,11 +54,13 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> str:
-        """`running`, `waiting` for somebody to go on, `ended`, or `count_changed`: it found another number of tasks
-        than was expected, and did nothing."""
+        """`running`, `waiting` for somebody to go on, `starting` when all is done and the last of its tasks have yet to
+        start, `ended`, or `count_changed`: it found another number of tasks than was expected, and did nothing."""
         if self.ended_at is None:
             return "running" if self.driven else "waiting"
-        return "ended" if self.asked.get(EXPECTED, self.total) == self.total else "count_changed"
+        if self.asked.get(EXPECTED, self.total) != self.total:
+            return "count_changed"
+        return "starting" if self.collected and self.age < self.spread else "ended"
 
     def start_of(self, position: int) -> float:
         """Seconds from now until the task at this position is to start."""

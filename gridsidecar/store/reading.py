@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Any
 
+from msgspec import Struct
+
 from gridsidecar.flow import Pause, waits
 from gridsidecar.store import records
+from gridsidecar.store.counting import MOST
 from gridsidecar.store.database import Database, RowRejected
 from gridsidecar.store.queries import Query
 from gridsidecar.store.shelf import pause
 from gridsidecar.task import Message
+
+
+class Counted(Struct, frozen=True):
+    """How many there are of what; `at_least` names the counts that are floors."""
+
+    counts: dict[str, int]
+    at_least: list[str]
 
 
 class Reading:
@@ -55,17 +65,13 @@ class Reading:
                 return records.produced(row)
         return None
 
-    async def callback_counts(self) -> dict[str, int]:
-        """Number of callbacks `owed`, `dead` and `delivered`."""
-        return await self._owed_counts(letters=False)
-
-    async def letter_counts(self) -> dict[str, int]:
-        """The same of what failed tasks owe to the dead letters."""
-        return await self._owed_counts(letters=True)
-
-    async def _owed_counts(self, *, letters: bool) -> dict[str, int]:
-        (row,) = await self._read("callback_counts", {"letters": int(letters)})
-        return {name: int(row[name] or 0) for name in ("owed", "dead", "delivered")}
+    async def callback_counts(self) -> tuple[Counted, Counted]:
+        """Callbacks, and letters that failed tasks owe to the dead letters: `owed`, `dead` and `delivered`."""
+        rows = {row["what"]: row for row in await self._read("callback_counts", {"most": MOST + 1})}
+        letters = {what: int(row["letters"] or 0) for what, row in rows.items()}
+        others = {what: int(row["n"]) - letters[what] for what, row in rows.items()}
+        full = {what for what, row in rows.items() if int(row["n"]) > MOST}
+        return _counted(others, full), _counted(letters, full)
 
     async def callbacks_waiting(self) -> dict[str, int]:
         """Number of callbacks and letters `owed` and `dead`. Those that were delivered, however many, take no time."""
@@ -110,6 +116,13 @@ class Reading:
 
     async def _read(self, query: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         return await self._database.fetch(self._queries[query], params)
+
+
+def _counted(found: Mapping[str, int], full: Set[str]) -> Counted:
+    """What is neither owed nor dead was delivered."""
+    counts = {"owed": found["owed"], "dead": found["dead"], "delivered": max(0, found["others"] - found["owed"])}
+    floors = {"owed": "owed", "dead": "dead", "others": "delivered"}
+    return Counted(counts, sorted(floors[what] for what in full))
 
 
 def _kept_by(kept: Pause | None, view: dict[str, Any]) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ import crypto from "node:crypto";
 const ENDED = ["success", "failed", "cancelled"];
 const LOOKS = [100, 200, 500, 1000]; // milliseconds between looks at a task that is waited for; the last one stays
 const PAGE = 100; // tasks
-const OPERATION_ENDED = ["ended", "count_changed"];
+const OPERATION_ENDED = ["starting", "ended", "count_changed"];
 const AGAIN = [502, 503, 504];
 
 /** The server refused a request: `status`, `kind` for programs (`unknown-task`, `wrong-state`, …), the task's `state`. */

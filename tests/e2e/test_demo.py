@@ -142,6 +142,8 @@ def test_the_handlers_are_in_the_wheel(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     shutil.unpack_archive(wheel, tmp_path / "unpacked", "zip")
+    described = (tmp_path / "unpacked" / "gridsidecar" / "http" / "openapi.yaml").read_text()
+    assert described == (root / "protocol" / "openapi.yaml").read_text()
     packed = tmp_path / "unpacked/gridsidecar/demo/handlers"
     assert sorted(path.name for path in packed.iterdir()) == handlers
     assert len(handlers) == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 
+from gridsidecar.config.handled import hint_of
 from gridsidecar.dead_letters import Letter, letters_of, replay, wanted
 from gridsidecar.errors import AccessRefused, Unavailable
 from gridsidecar.fleet import Letters, Replayed, Row
@@ -25,8 +26,9 @@ class DirectQueue:
     async def open(self) -> None:
         await self._parts.broker().open()
 
-    async def submit(self, task: Task) -> None:
+    async def submit(self, task: Task) -> str | None:
         await self._parts.broker().publish(task.message)
+        return hint_of(self._parts.settings, task.task_type)
 
     # -- dead letters -------------------------------------------------------------------------------------------------
 

@@ -27,11 +27,13 @@ class RemoteQueue:
     async def open(self) -> None:
         await self._requests.get("/v1/pauses")
 
-    async def submit(self, task: Task) -> None:
+    async def submit(self, task: Task) -> str | None:
         try:
-            await self._requests.post("/v1/tasks", body_text(task.message, sys.maxsize).encode())
+            told = await self._requests.post("/v1/tasks", body_text(task.message, sys.maxsize).encode())
         except Refused as refused:
             raise TaskRefused(str(refused)) from None
+        hint: str | None = told.get("hint")
+        return hint
 
     # -- dead letters -------------------------------------------------------------------------------------------------
 

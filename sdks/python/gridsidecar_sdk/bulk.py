@@ -32,7 +32,7 @@ class Operation:
 
     id: str
     kind: str  # cancel, retry
-    state: str  # running, waiting, ended, count_changed
+    state: str  # running, waiting, starting (all is done, the starts are spread), ended, count_changed
     tasks: int
     done: int
     outcomes: dict[str, int]
@@ -40,7 +40,8 @@ class Operation:
 
     @property
     def ended(self) -> bool:
-        return self.state in ("ended", "count_changed")
+        """Nothing is left to be done."""
+        return self.state in ("starting", "ended", "count_changed")
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Operation:
