@@ -1,0 +1,154 @@
+"""docs/architecture.md and docs/decisions say what the code does."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gridsidecar import lifecycle, steering
+from gridsidecar.lifecycle import Begin, Close, Insert, Me, Row
+from gridsidecar.retry import RetryPolicy
+from gridsidecar.steering import KnownRow, Steered
+from gridsidecar.task import (
+    Cancelled,
+    CannotStart,
+    Claim,
+    Failed,
+    Interrupted,
+    Message,
+    NotStarted,
+    Outcome,
+    Status,
+    Succeeded,
+    Task,
+)
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGE = (DOCS / "architecture.md").read_text()
+LAYERS = [
+    {name.strip() for name in re.split(r"[|:]", layer)}
+    for layer in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+MESSAGE = Message(body=b"{}")
+
+
+def part(name: str) -> str:
+    found = re.search(rf"<!-- {name} -->(.*?)<!-- /{name} -->", PAGE, re.S)
+    assert found is not None
+    return found[1]
+
+
+def module(dotted: str) -> bool:
+    path = ROOT / "gridsidecar" / dotted
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+ROWS = [re.findall(r"[a-z_]+", line) for line in part("parts").splitlines()]
+
+
+class TestTheParts:
+    def test_each_word_is_a_module(self) -> None:
+        words = set(itertools.chain(*ROWS))
+        assert len(words) > 12
+        assert sorted(word for word in words if not module(word)) == []
+
+    def test_what_stands_below_is_of_a_lower_layer(self) -> None:
+        levels = [[LEVEL[name] for name in row] for row in ROWS if row]
+        assert levels[0] == sorted(levels[0])
+        for higher, lower in itertools.pairwise(levels):
+            assert min(lower) > max(higher)
+
+
+def test_each_file_that_it_names_is_there() -> None:
+    named = {name for name in re.findall(r"`([\w/.*]+)`", PAGE) if "/" in name or name.endswith(".py")}
+    assert len(named) > 20
+    missing = [
+        name
+        for name in sorted(named)
+        if not any((base / name.rstrip("/*")).exists() for base in (ROOT, ROOT / "gridsidecar"))
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("decisions/*.md")), ids=lambda page: page.stem)
+def test_decisions_are_short_and_listed(page: Path) -> None:
+    text = page.read_text()
+    assert len(text.splitlines()) <= 40
+    if page.stem != "README":
+        assert f"({page.name})" in (DOCS / "decisions" / "README.md").read_text()
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (page.parent / link).exists(), link
+
+
+# -- the table of states ----------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_states_has_what_the_rules_do_and_nothing_else() -> None:
+    _, _, *lines = part("states").strip().splitlines()
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert {(before, after) for before, _, after in table} == deliveries() | ends() | wishes()
+
+
+def deliveries() -> set[tuple[str, str]]:
+    me = Me(worker_id="me", trusted=True)
+    changes = {("–", "running"), ("–", "pending")}  # `Insert`: at once, or deferred
+    assert isinstance(lifecycle.receive(None, MESSAGE, me), Insert)
+    for status, cancel, lease, crashes in itertools.product(Status, (False, True), (None, 9.0, -9.0), (0, 3)):
+        row = Row(
+            status=status,
+            attempt=1,
+            worker_id="other" if status is Status.RUNNING else None,
+            cancel_requested=cancel,
+            lease_left=lease,
+            crashes=crashes,
+        )
+        match lifecycle.receive(row, MESSAGE, me):
+            case Begin():
+                changes.add((str(status), "running"))
+            case Close(status=after):
+                changes.add((str(status), str(after)))
+    return changes
+
+
+def ends() -> set[tuple[str, str]]:
+    changes = set()
+    outcomes: tuple[Outcome, ...] = (
+        Succeeded(None),
+        Failed(error="", error_type="x"),
+        Cancelled(),
+        Interrupted(),
+        NotStarted(),
+        CannotStart(""),
+    )
+    for outcome, retries, interruptions in itertools.product(outcomes, (0, 1), (0, 50)):
+        claim = Claim(
+            task=Task(task_id="t", message=MESSAGE),
+            attempt=1,
+            worker_id="me",
+            max_retry_count=retries,
+            interruptions=interruptions,
+            crashes=3,
+        )
+        end = lifecycle.decide(claim, outcome, RetryPolicy(), random.Random(1), max_crashes=3)
+        assert end is not None
+        changes.add(("running", str(end.status)))
+    return changes
+
+
+def wishes() -> set[tuple[str, str]]:
+    changes = set()
+    for status in (None, *Status):
+        row = None if status is None else KnownRow(status=status, attempt=1)
+        before = "–" if status is None else str(status)
+        if steering.cancel(row) in (Steered.CANCELLED, Steered.NOTED):
+            changes.add((before, "cancelled"))
+        if steering.retry(row) is Steered.RETRIED:
+            changes.add((before, "pending"))
+    return changes
