@@ -67,7 +67,7 @@ class Reading:
 
     async def callback_counts(self) -> tuple[Counted, Counted]:
         """Callbacks, and letters that failed tasks owe to the dead letters: `owed`, `dead` and `delivered`."""
-        rows = {row["what"]: row for row in await self._read("callback_counts", {"most": MOST + 1})}
+        rows = {row["what"]: row for row in await self._read("callback_counts", {"limit": MOST + 1})}
         letters = {what: int(row["letters"] or 0) for what, row in rows.items()}
         others = {what: int(row["n"]) - letters[what] for what, row in rows.items()}
         full = {what for what, row in rows.items() if int(row["n"]) > MOST}

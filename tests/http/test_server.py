@@ -12,7 +12,7 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import Settings
-from gridsidecar.http import ApiServer, server
+from gridsidecar.http import ApiServer, limits, server
 from gridsidecar.http.server import CannotListen
 from tests.http.conftest import Serve, Served, problem
 
@@ -157,8 +157,9 @@ async def test_more_connections_than_there_may_be(serve: Serve, monkeypatch: pyt
 
 def test_connections_leave_files_to_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     for files, connections in ((1024, 384), (100, 16), (1_048_576, 1200)):
-        monkeypatch.setattr(server.resource, "getrlimit", lambda _, files=files: (files, files))
-        assert server.most_connections() == connections
+        monkeypatch.setattr(limits.resource, "getrlimit", lambda _, files=files: (files, files))
+        assert limits.most_connections() == connections
+        assert limits.most_streams() < connections
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])

@@ -229,13 +229,19 @@ def test_what_is_scraped_reads_only_what_waits(tables: Direct) -> None:
 def test_callbacks_are_counted_by_indexes_and_so_many_at_most(tables: Direct) -> None:
     text = load_queries(dialect_of(tables), TableNames(TASKS))["callback_counts"].text
     assert {index for table, index in steps(tables, text) if table == "callbacks"} == {"due", "dead"}
-    assert text.count("LIMIT :most") == text.count("FROM (SELECT c.rerun") == 3
+    assert text.count("LIMIT :limit") == text.count("FROM (SELECT c.rerun") == 3
 
 
 def test_types_of_what_a_filter_names_are_counted_by_its_state(tables: Direct) -> None:
     chosen = Filter(statuses=(Status.FAILED,), queue="q")
     queries = load_queries(dialect_of(tables), TableNames(TASKS))
-    assert ("tasks", "status") in steps(tables, statement(queries["types_chosen"], chosen, page=False).text)
+    text = with_values(statement(queries["types_chosen"], chosen, page=False).text, "")
+    if tables.is_mysql:  # the few types are put together in a table of their own
+        (row,) = tables.run(f"EXPLAIN FORMAT=TRADITIONAL {text}".replace("%", "%%"))
+        assert row["key"] == "ix_status"
+    else:
+        (found, *_) = [row["detail"] for row in tables.run(f"EXPLAIN QUERY PLAN {text}")]
+        assert "_tasks_status (status=?" in found
 
 
 @pytest.mark.parametrize("name", ["tasks_chosen", "count_chosen"])

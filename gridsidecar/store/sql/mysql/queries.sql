@@ -548,13 +548,13 @@ FROM {workers} w ORDER BY w.started_at
 -- name: callback_counts
 -- Of each kind at most so many are looked at. Letters (rerun < 0) are apart from the others.
 SELECT 'owed' AS what, COUNT(*) AS n, SUM(CASE WHEN w.rerun < 0 THEN 1 ELSE 0 END) AS letters
-FROM (SELECT c.rerun FROM {callbacks} c FORCE INDEX (ix_due) WHERE c.next_try_at IS NOT NULL LIMIT :most) w
+FROM (SELECT c.rerun FROM {callbacks} c FORCE INDEX (ix_due) WHERE c.next_try_at IS NOT NULL LIMIT :limit) w
 UNION ALL
 SELECT 'dead' AS what, COUNT(*) AS n, SUM(CASE WHEN w.rerun < 0 THEN 1 ELSE 0 END) AS letters
-FROM (SELECT c.rerun FROM {callbacks} c FORCE INDEX (ix_dead) WHERE c.dead = 1 LIMIT :most) w
+FROM (SELECT c.rerun FROM {callbacks} c FORCE INDEX (ix_dead) WHERE c.dead = 1 LIMIT :limit) w
 UNION ALL
 SELECT 'others' AS what, COUNT(*) AS n, SUM(CASE WHEN w.rerun < 0 THEN 1 ELSE 0 END) AS letters
-FROM (SELECT c.rerun FROM {callbacks} c FORCE INDEX (ix_dead) WHERE c.dead = 0 LIMIT :most) w
+FROM (SELECT c.rerun FROM {callbacks} c FORCE INDEX (ix_dead) WHERE c.dead = 0 LIMIT :limit) w
 
 -- name: oldest_pending
 -- Of the first that wait, by their age: what is deferred may be older than what is due.
