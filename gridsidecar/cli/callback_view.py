@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gridsidecar.cli.parts import place_of
 from gridsidecar.cli.screen import clean
 from gridsidecar.cli.times import local_time
-from gridsidecar.shapes import callback_state
+from gridsidecar.config.secrets import masked_text
 
 STATES = {"owed": "yellow", "dead": "red", "delivered": "green"}
 
@@ -22,12 +21,12 @@ def target(row: Mapping[str, Any]) -> str:
     """Where it goes, without a password. (A callback by RabbitMQ does not look at a URL.)"""
     if row["kind"] == "letter":
         return "the dead letters"
-    return clean(place_of(row["url"])) if row["url"] and row["kind"] == "http" else str(row["kind"])
+    return clean(masked_text(row["url"])) if row["url"] and row["kind"] == "http" else str(row["kind"])
 
 
 def callback_words(row: Mapping[str, Any]) -> str:
     """State, tries, and what went wrong last, on one line."""
-    state = callback_state(row)
+    state = row["state"]
     tries = "not tried yet" if not row["tries"] else f"{row['tries']} {'try' if row['tries'] == 1 else 'tries'}"
     again = f", next at {local_time(row['next_try_at'])}" if state == "owed" and row["tries"] else ""
     error = f": {clean(row['last_error'])}" if row["last_error"] and state != "delivered" else ""
