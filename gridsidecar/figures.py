@@ -14,7 +14,9 @@ NONE: dict[str, Any] = {
     "statuses": {},
     "at_least": [],
     "callbacks": _NO_CALLBACKS,
+    "callbacks_at_least": [],
     "letters": _NO_CALLBACKS,
+    "letters_at_least": [],
     "workers": [],
     "pauses": [],
 }
@@ -22,9 +24,11 @@ NONE: dict[str, Any] = {
 
 async def read_figures(store: OpenStore, since: datetime | None = None, queue: str | None = None) -> dict[str, Any]:
     """Of one queue, or of all that share the table: tasks created since then by type and status, and by status;
-    `at_least` has those whose count is a floor. Callbacks and `letters` (what failed tasks owe to the dead letters) of
-    all queues, workers, pauses. Raises what the store raises."""
+    `at_least` has those whose count is a floor, as `callbacks_at_least` and `letters_at_least` have theirs. Callbacks
+    and `letters` (what failed tasks owe to the dead letters) of all queues, workers, pauses. Raises what the store
+    raises."""
     statuses = await store.counting.by_status(since, queue)
+    callbacks, letters = await store.reading.callback_counts()
     return {
         "tasks": [
             {
@@ -38,8 +42,10 @@ async def read_figures(store: OpenStore, since: datetime | None = None, queue: s
         ],
         "statuses": {status.value: count.n for status, count in statuses.items()},
         "at_least": [status.value for status, count in statuses.items() if count.at_least],
-        "callbacks": await store.reading.callback_counts(),
-        "letters": await store.reading.letter_counts(),
+        "callbacks": callbacks.counts,
+        "callbacks_at_least": callbacks.at_least,
+        "letters": letters.counts,
+        "letters_at_least": letters.at_least,
         "workers": [in_utc(one) for one in await store.reading.workers() if queue in (None, one["queue"])],
         "pauses": [in_utc(one) for one in await store.reading.pauses() if queue in (None, one["queue"])],
     }

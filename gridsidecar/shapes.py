@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from gridsidecar import wire
@@ -86,6 +86,7 @@ def operation_object(operation: Operation, outcomes: Mapping[str, int] | None = 
         "collected": operation.collected,
         **({} if outcomes is None else {"done": found - outcomes.get("open", 0)}),
         **in_utc({"created_at": operation.created_at, "ended_at": operation.ended_at}),
+        "starts_until_at": iso(moment(operation.created_at) + timedelta(seconds=operation.spread)),
     }
 
 
@@ -108,6 +109,7 @@ def letter_object(letter: Letter) -> dict[str, Any]:
     return {
         "task_id": letter.task_id,
         "message_id": letter.message_id,
+        "task_type": None if isinstance(letter.content, wire.Refused) else letter.content.task_type,
         "reason": letter.dead.reason,
         "attempts": letter.dead.attempts,
         "queue": letter.dead.queue,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -130,7 +130,12 @@ def _code() -> int:
     except typer.Exit as done:
         return done.exit_code
     except typer.TyperException as error:  # the command line itself is wrong
-        print(speech.complaint(error) if hasattr(error, "show") else error, file=sys.stderr)
+        context: Any = getattr(error, "ctx", None)
+        if getattr(error, "option_name", None) == "--server" and not hasattr(context.command, "commands"):
+            command = context.command_path
+            print(said(f"{command} works on the servers of a configuration: it cannot ask an API"), file=sys.stderr)
+        else:
+            print(speech.complaint(error) if hasattr(error, "show") else error, file=sys.stderr)
         return EX_USAGE
     except (KeyboardInterrupt, typer.Abort):
         return EX_INTERRUPTED

@@ -8,7 +8,6 @@ from typing import Any
 from gridsidecar.cli.screen import clean
 from gridsidecar.cli.times import local_time
 from gridsidecar.config.secrets import masked_text
-from gridsidecar.shapes import callback_state
 
 STATES = {"owed": "yellow", "dead": "red", "delivered": "green"}
 
@@ -27,7 +26,7 @@ def target(row: Mapping[str, Any]) -> str:
 
 def callback_words(row: Mapping[str, Any]) -> str:
     """State, tries, and what went wrong last, on one line."""
-    state = callback_state(row)
+    state = row["state"]
     tries = "not tried yet" if not row["tries"] else f"{row['tries']} {'try' if row['tries'] == 1 else 'tries'}"
     again = f", next at {local_time(row['next_try_at'])}" if state == "owed" and row["tries"] else ""
     error = f": {clean(row['last_error'])}" if row["last_error"] and state != "delivered" else ""

@@ -9,12 +9,12 @@ import typer
 
 from gridsidecar.cli.queue import Queue, Yes
 from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
+from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, EX_OK, ConfigError, UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.cli.parts import Part
-    from gridsidecar.config.settings import BrokerSettings, Settings
-    from gridsidecar.dead_letters import Letter
+    from gridsidecar.fleet import Row, Where
 
 app = typer.Typer(
     help="Messages that were refused, and of tasks that failed for good: look at them, give them another chance.",
@@ -37,10 +37,10 @@ def list_letters(
     url: Url = None,
     url_file: UrlFile = None,
     queue: Queue = None,
+    server: Server = None,
 ) -> None:
     """List the dead letters, oldest first: id, time, size, what their tasks are now, and why they are here."""
-    settings, has_store = _settings_of_list(config, url_flag(url, url_file), queue)
-    asyncio.run(_list(settings, has_store, limit, as_json))
+    asyncio.run(_list(_where_to_list(server, config, url_flag(url, url_file), queue), limit, as_json))
 
 
 @app.command("show")
@@ -51,10 +51,11 @@ def show(
     url: Url = None,
     url_file: UrlFile = None,
     queue: Queue = None,
+    server: Server = None,
 ) -> None:
     """Show one letter whole: reason, properties, headers, body. Exit code 1 when there is none of that id."""
-    settings = _settings(config, url_flag(url, url_file), queue, "broker")
-    raise typer.Exit(asyncio.run(_show(settings.broker, id_, as_json)))
+    asked = where(server, config, "broker", url=url_flag(url, url_file), queue=queue, has_store=False)
+    raise typer.Exit(asyncio.run(_show(asked, id_, as_json)))
 
 
 @app.command("replay")
@@ -66,6 +67,7 @@ def replay(
     url: Url = None,
     url_file: UrlFile = None,
     queue: Queue = None,
+    server: Server = None,
 ) -> None:
     """Put letters back on the work queue, as their producers sent them, and print their ids.
 
@@ -75,8 +77,8 @@ def replay(
     from gridsidecar.cli.replaying import replay_letters
 
     _some(ids, everything)
-    settings = _settings(config, url_flag(url, url_file), queue, "broker", "store")
-    raise typer.Exit(asyncio.run(replay_letters(settings, set(ids or ()), as_json)))
+    asked = where(server, config, "broker", "store", url=url_flag(url, url_file), queue=queue)
+    raise typer.Exit(asyncio.run(replay_letters(asked, set(ids or ()), as_json)))
 
 
 @app.command("drop")
@@ -90,6 +92,7 @@ def drop(
     url: Url = None,
     url_file: UrlFile = None,
     queue: Queue = None,
+    server: Server = None,
 ) -> None:
     """Remove letters for good and print their ids. Without ids it asks first, or needs --yes without a terminal."""
     from gridsidecar.cli.screen import must_ask
@@ -98,18 +101,17 @@ def drop(
         raise UsageError("--succeeded, ids and --all exclude each other")
     _some(ids, everything or succeeded)
     ask = not ids and must_ask(yes, f"dead drop {'--succeeded' if succeeded else '--all'}")
-    settings = _settings(config, url_flag(url, url_file), queue, "broker", *(("store",) if succeeded else ()))
-    if ask and not _agreed(settings.broker, succeeded):
-        raise typer.Exit(EX_FAILED)
-    raise typer.Exit(asyncio.run(_drop(settings, set(ids or ()), succeeded, as_json)))
+    parts: tuple[Part, ...] = ("broker", "store") if succeeded else ("broker",)
+    asked = where(server, config, *parts, url=url_flag(url, url_file), queue=queue, has_store=succeeded)
+    raise typer.Exit(asyncio.run(_drop(asked, set(ids or ()), succeeded, ask, as_json)))
 
 
-def _agreed(settings: BrokerSettings, succeeded: bool) -> bool:
+def _agreed(info: Row, succeeded: bool) -> bool:
     from gridsidecar.cli.screen import agreed, counted
 
-    count = asyncio.run(_dead(settings))
-    which = f"those of queue {settings.queue}{' whose tasks succeeded' if succeeded else ''}"
-    return not count or agreed(f"{counted(count, 'dead letter')} in {settings.dead_letters}: remove {which} for good?")
+    which = f"those of queue {info['queue']}{' whose tasks succeeded' if succeeded else ''}"
+    letters = f"{counted(info['dead'], 'dead letter')} in {info['dead_letter_queue']}"
+    return not info["dead"] or agreed(f"{letters}: remove {which} for good?")
 
 
 def _some(ids: list[str] | None, everything: bool) -> None:
@@ -117,106 +119,78 @@ def _some(ids: list[str] | None, everything: bool) -> None:
         raise UsageError("give ids of letters, or --all" if not ids else "ids and --all exclude each other")
 
 
-def _settings(config: str | None, url: object, queue: str | None, *parts: Part) -> Settings:
-    from gridsidecar.cli.parts import load_parts
-
-    return load_parts(config, *parts, flags={"broker.url": url, "broker.queue": queue})
-
-
-def _settings_of_list(config: str | None, url: object, queue: str | None) -> tuple[Settings, bool]:
-    """And whether they name a store: letters can be listed without."""
+def _where_to_list(server: str | None, config: str | None, url: object, queue: str | None) -> Where:
+    """Letters can be listed without a store."""
     try:
-        return _settings(config, url, queue, "broker", "store"), True
+        return where(server, config, "broker", "store", url=url, queue=queue)
     except ConfigError as error:
         if not all(fault.key == "store.url" and fault.value is None for fault in error.faults):
             raise
-        return _settings(config, url, queue, "broker"), False
+        return where(server, config, "broker", url=url, queue=queue, has_store=False)
 
 
-async def _list(all_settings: Settings, has_store: bool, limit: int, as_json: bool) -> None:
-    from gridsidecar.cli.letter_view import local_time, reason
-    from gridsidecar.cli.letters import states_of
-    from gridsidecar.cli.listing import print_listing
-    from gridsidecar.cli.parts import connected
-    from gridsidecar.cli.screen import clean, json_text, say
-    from gridsidecar.cli.task_words import STYLES
-    from gridsidecar.dead_letters import letters_of
-    from gridsidecar.shapes import letter_object
+async def _list(asked: Where, limit: int, as_json: bool) -> None:
+    from gridsidecar.cli.screen import json_text, say
+    from gridsidecar.fleet import reach
 
-    settings = all_settings.broker
-    found: list[Letter] = []
-    more = False
-    async with connected(settings) as broker, letters_of(broker, settings) as letters:
-        async for letter in letters:
-            more = len(found) == limit
-            if more:
-                break
-            found.append(letter)
-    states = await states_of(found, all_settings if has_store else None)
-    if as_json:
-        for letter, state in zip(found, states, strict=True):
-            print(json_text(letter_object(letter) | {"task_status": state}), flush=True)
-    elif found:
-        rows = [
-            (clean(one.id), local_time(one.dead.time), f"{len(one.dead.message.body):,}", state or "", reason(one))
-            for one, state in zip(found, states, strict=True)
-        ]
-        print_listing(("id", "time", "bytes", "status", "reason"), rows, STYLES)
-    if not found:
-        say(f"no dead letters in {settings.dead_letters}")
-    if more:
+    async with reach(asked) as fleet:
+        letters = await fleet.queue.letters(limit)
+        if letters.unknown:
+            say(f"what their tasks are now is not known: {letters.unknown}")
+        if as_json:
+            for letter in letters.found:
+                print(json_text(letter), flush=True)
+        elif letters.found:
+            _print(letters.found)
+        if not letters.found:
+            say(f"no dead letters in {(await fleet.queue.info())['dead_letter_queue']}")
+    if letters.more:
         say(f"there are more than these {limit}; --limit shows more")
 
 
-async def _show(settings: BrokerSettings, id_: str, as_json: bool) -> int:
-    from gridsidecar.cli.letter_view import facts
-    from gridsidecar.cli.letters import say_unknown
+def _print(letters: list[Row]) -> None:
+    from gridsidecar.cli.letter_view import id_of, reason, time_of
+    from gridsidecar.cli.listing import print_listing
+    from gridsidecar.cli.screen import clean
+    from gridsidecar.cli.task_words import STYLES
+
+    rows = [
+        (clean(id_of(one)), time_of(one), f"{one['bytes']:,}", one["task_status"] or "", reason(one)) for one in letters
+    ]
+    print_listing(("id", "time", "bytes", "status", "reason"), rows, STYLES)
+
+
+async def _show(asked: Where, id_: str, as_json: bool) -> int:
+    from gridsidecar.cli.letter_view import facts, say_unknown
     from gridsidecar.cli.listing import print_facts
-    from gridsidecar.cli.parts import connected
     from gridsidecar.cli.screen import json_text
-    from gridsidecar.dead_letters import letters_of
-    from gridsidecar.shapes import letter_in_full
+    from gridsidecar.fleet import reach
 
-    shown = 0
-    async with connected(settings) as broker, letters_of(broker, settings) as letters:
-        async for letter in letters:
-            if id_ not in letter.ids:
-                continue
-            if as_json:
-                print(json_text(letter_in_full(letter)), flush=True)
-            else:
-                print("\n" if shown else "", end="", flush=True)
-                print_facts(list(facts(letter)))
-            shown += 1
-    return EX_OK if shown else say_unknown({id_}, settings)
+    async with reach(asked) as fleet:
+        letters = await fleet.queue.letter(id_)
+        if not letters:
+            return await say_unknown({id_}, fleet.queue)
+    for shown, letter in enumerate(letters):
+        if as_json:
+            print(json_text(letter), flush=True)
+        else:
+            print("\n" if shown else "", end="", flush=True)
+            print_facts(list(facts(letter)))
+    return EX_OK
 
 
-async def _dead(settings: BrokerSettings) -> int:
-    from gridsidecar.cli.parts import connected
-
-    async with connected(settings) as broker:
-        return (await broker.info()).dead
-
-
-async def _drop(all_settings: Settings, ids: set[str], succeeded: bool, as_json: bool) -> int:
-    from gridsidecar.cli.letters import say_unknown, task_states
-    from gridsidecar.cli.parts import connected
+async def _drop(asked: Where, ids: set[str], succeeded: bool, ask: bool, as_json: bool) -> int:
+    from gridsidecar.cli.letter_view import id_of, ids_of, say_unknown
     from gridsidecar.cli.screen import clean, json_text, say
-    from gridsidecar.dead_letters import letters_of, wanted
-    from gridsidecar.shapes import letter_object
+    from gridsidecar.fleet import reach
 
-    settings = all_settings.broker
     dropped, unknown = 0, set(ids)
-    async with (
-        connected(settings) as broker,
-        task_states(all_settings if succeeded else None) as state_of,
-        letters_of(broker, settings) as letters,
-    ):
-        async for letter in letters:
-            if wanted(letter, ids, settings) and (not succeeded or await state_of(letter) == "success"):
-                await letter.dead.remove()
-                unknown -= letter.ids
-                dropped += 1
-                print(json_text(letter_object(letter)) if as_json else clean(letter.id), flush=True)
-    say(f"{dropped:,} dropped")
-    return say_unknown(unknown, settings) if unknown else EX_OK
+    async with reach(asked) as fleet:
+        if ask and not _agreed(await fleet.queue.info(), succeeded):
+            return EX_FAILED
+        async for letter in fleet.queue.drop(ids, succeeded):
+            unknown -= ids_of(letter)
+            dropped += 1
+            print(json_text(letter) if as_json else clean(id_of(letter)), flush=True)
+        say(f"{dropped:,} dropped")
+        return await say_unknown(unknown, fleet.queue) if unknown else EX_OK

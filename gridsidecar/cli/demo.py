@@ -89,23 +89,17 @@ def _show_page(config: Path, planned: Sequence[DemoTask]) -> int:
 
 async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) -> Views:
     """Submit the tasks and follow them to their ends."""
-    from gridsidecar.broker import make_broker
     from gridsidecar.cli.bars import make_display
     from gridsidecar.cli.follow import follow
     from gridsidecar.cli.outgoing import Outbox
     from gridsidecar.config.load import load
     from gridsidecar.demo.plan import message
-    from gridsidecar.store import make_store
-    from gridsidecar.submitting import Submitter
-    from gridsidecar.telemetry import Readiness
+    from gridsidecar.fleet import Where, reach
 
     settings = load(str(config), environ={}, dotenv=None)
-    broker, store = make_broker(settings.broker, Readiness()), make_store(settings.store, settings.broker.queue)
-    try:
-        await store.open(migrate=True)
-        await broker.open()
-        submitter = Submitter(broker, store.beforehand, settings)
-        outbox = Outbox(submitter, settings.broker.max_message_bytes, lambda task_id: None)
+    async with reach(Where(settings), makes=True) as fleet:
+        await fleet.queue.open()
+        outbox = Outbox(fleet.queue, settings.broker.max_message_bytes, lambda task_id: None)
         for task in planned:
             await outbox.send_one(message(task))
         with make_display({task.name: f"{task.name:<10}  {task.handler}" for task in planned}) as display:
@@ -114,10 +108,7 @@ async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) ->
                 sidecar.check()
                 display.show(views)
 
-            return await follow(store.reading, [task.name for task in planned], show, limit=LONGEST)
-    finally:
-        await broker.close()
-        await store.close()
+            return await follow(fleet.tasks, [task.name for task in planned], show, limit=LONGEST)
 
 
 # -- what came of it --------------------------------------------------------------------------------------------------

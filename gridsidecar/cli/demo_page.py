@@ -20,30 +20,20 @@ _LISTENS = re.compile(r"\burl=(http://\S+)")
 
 async def keep_going(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar, say: Callable[[str], None]) -> None:
     """Submit a task now and then. Raises SidecarDied when the sidecar is gone."""
-    from gridsidecar.broker import make_broker
     from gridsidecar.cli.outgoing import Outbox
     from gridsidecar.config.load import load
-    from gridsidecar.store import make_store
-    from gridsidecar.submitting import Submitter
-    from gridsidecar.telemetry import Readiness
+    from gridsidecar.fleet import Where, reach
 
     settings = load(str(config), environ={}, dotenv=None)
-    broker, store = make_broker(settings.broker, Readiness()), make_store(settings.store, settings.broker.queue)
-    try:
-        await store.open(migrate=True)
-        await broker.open()
-        outbox = Outbox(
-            Submitter(broker, store.beforehand, settings), settings.broker.max_message_bytes, lambda task_id: None
-        )
+    async with reach(Where(settings), makes=True) as fleet:
+        await fleet.queue.open()
+        outbox = Outbox(fleet.queue, settings.broker.max_message_bytes, lambda task_id: None)
         say(await _address(sidecar))
         for number in itertools.count(1):
             for task in planned:
                 sidecar.check()
                 await outbox.send_one(message(replace(task, name=f"{task.name}-{number}")) | {"task_type": task.name})
                 await asyncio.sleep(PAUSE)
-    finally:
-        await broker.close()
-        await store.close()
 
 
 async def _address(sidecar: Sidecar) -> str:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gridsidecar.cli.screen import say
 from gridsidecar.cli.task_words import View, ended
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import StoreUnavailable
-
-if TYPE_CHECKING:
-    from gridsidecar.store import Reading
 
 LOOK_EVERY = 0.15  # seconds
 AWAY_PAUSE = 1.0
@@ -22,8 +19,14 @@ UNKNOWN = "it is not known yet; a worker makes it known when it takes it from th
 Views = Mapping[str, View | None]  # by task id; None = no row yet
 
 
+class Looks(Protocol):
+    async def get(self, task_id: str) -> View | None:
+        """A task as it is now; None where there is none yet."""
+        ...
+
+
 async def follow(
-    store: Reading, ids: Sequence[str], show: Callable[[Views], None], *, limit: float | None = None
+    store: Looks, ids: Sequence[str], show: Callable[[Views], None], *, limit: float | None = None
 ) -> dict[str, View | None]:
     """Look at the tasks again and again, `show` them each time, until all have ended or `limit` seconds are over.
 

@@ -2,50 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+import base64
+from collections.abc import Iterator, Set
+from typing import TYPE_CHECKING
 
-from gridsidecar.cli.screen import clean, cut, json_text
-from gridsidecar.dead_letters import Letter
-from gridsidecar.shapes import letter_body, letter_properties
-from gridsidecar.task import Task
+from gridsidecar.cli.screen import clean, cut, json_text, say
+from gridsidecar.cli.times import local_time
+from gridsidecar.errors import EX_FAILED
+
+if TYPE_CHECKING:
+    from gridsidecar.fleet import Queue, Row
 
 BODY_SHOWN = 2000  # characters
 
 
-def facts(letter: Letter) -> Iterator[tuple[str, str]]:
+def id_of(letter: Row) -> str:
+    """How people call it; empty where it has no id at all."""
+    return letter["task_id"] or letter["message_id"] or ""
+
+
+def ids_of(letter: Row) -> set[str]:
+    return {id_ for id_ in (letter["task_id"], letter["message_id"]) if id_}
+
+
+def facts(letter: Row) -> Iterator[tuple[str, str]]:
     """Label and text of what is worth a line; every text is safe to show."""
-    yield "task", clean(letter.task_id or "cannot be read")
-    yield "message", clean(letter.message_id or "has no id")
-    if isinstance(letter.content, Task):
-        yield "type", clean(letter.content.task_type)
+    yield "task", clean(letter["task_id"] or "cannot be read")
+    yield "message", clean(letter["message_id"] or "has no id")
+    if letter["task_type"] is not None:
+        yield "type", clean(letter["task_type"])
     yield "reason", reason(letter)
-    if letter.dead.attempts is not None:
-        yield "attempts", str(letter.dead.attempts)
-    yield "refused" if letter.dead.attempts is None else "failed", local_time(letter.dead.time) or "unknown"
-    if letter.dead.queue:
-        yield "queue", clean(letter.dead.queue)
-    for name, value in letter_properties(letter).items():
+    if letter["attempts"] is not None:
+        yield "attempts", str(letter["attempts"])
+    yield "refused" if letter["attempts"] is None else "failed", time_of(letter) or "unknown"
+    if letter["queue"]:
+        yield "queue", clean(letter["queue"])
+    for name, value in letter["properties"].items():
         if name != "message_id":
             yield name, clean(value) if isinstance(value, str) else json_text(value)
     yield "body", _shown_body(letter)
 
 
-def reason(letter: Letter) -> str:
-    return clean(letter.dead.reason or "unknown")
+def reason(letter: Row) -> str:
+    return clean(letter["reason"] or "unknown")
 
 
-def local_time(moment: datetime | None) -> str:
+def time_of(letter: Row) -> str:
     """As the person's own clock shows it; empty where nobody wrote it down."""
-    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    return "" if letter["time"] is None else local_time(letter["time"])
 
 
-def _shown_body(letter: Letter) -> str:
-    body = letter.dead.message.body
-    if not body:
+def _shown_body(letter: Row) -> str:
+    text, size = letter["body"], letter["bytes"]
+    if not size:
         return "empty"
-    text = letter_body(letter)
     if text is None:
-        text = body[: 4 * BODY_SHOWN].decode("utf-8", "backslashreplace")
+        start = base64.b64decode(letter["body_base64"] or "")[: 4 * BODY_SHOWN]
+        text = start.decode("utf-8", "backslashreplace")
     shown = clean(text[: BODY_SHOWN + 1])
-    return f"{cut(shown, BODY_SHOWN)} ({len(body):,} bytes; see --json)" if len(shown) > BODY_SHOWN else shown
+    return f"{cut(shown, BODY_SHOWN)} ({size:,} bytes; see --json)" if len(shown) > BODY_SHOWN else shown
+
+
+async def say_unknown(ids: Set[str], queue: Queue) -> int:
+    """Tell of ids that no letter has; the exit code."""
+    place = (await queue.info())["dead_letter_queue"]
+    for id_ in sorted(ids):
+        say(f"no dead letter {id_} in {place}")
+    return EX_FAILED

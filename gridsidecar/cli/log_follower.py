@@ -14,7 +14,8 @@ from gridsidecar.clock import SystemClock
 from gridsidecar.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from gridsidecar.store import OpenStore, Said
+    from gridsidecar.fleet import Tasks
+    from gridsidecar.store import Said
 
 T = TypeVar("T")
 LOOK_EVERY = 1.0  # seconds
@@ -35,11 +36,11 @@ class Writer(Protocol):
         ...
 
 
-async def follow(store: OpenStore, task_id: str, attempt: int | None, writer: Writer) -> bool:
+async def follow(tasks: Tasks, task_id: str, attempt: int | None, writer: Writer) -> bool:
     """Until the task has ended, or the one `attempt` that was asked for; False where it ended without one. A store that
     is away is waited for."""
     clock = SystemClock()
-    looks = _Looks(store, task_id)
+    looks = _Looks(tasks, task_id)
     number, since, begun = attempt, 0, 0
     shown: int | None = 0  # characters from the beginning on; None once some were left out
     while not await looks.over(number):
@@ -73,9 +74,8 @@ def _shown(before: int | None, said: Said) -> int | None:
 class _Looks:
     """Asks, and says once why there is no answer."""
 
-    def __init__(self, store: OpenStore, task_id: str) -> None:
-        self._output = store.output
-        self._reading = store.reading
+    def __init__(self, tasks: Tasks, task_id: str) -> None:
+        self._tasks = tasks
         self._task_id = task_id
         self._clock = SystemClock()
         self._since = self._clock.monotonic()
@@ -85,7 +85,7 @@ class _Looks:
 
     async def over(self, number: int | None) -> bool:
         """The task has ended, and this attempt will not come."""
-        newest = await self._answer(self._output.newest(self._task_id))
+        newest = await self._answer(self._tasks.newest(self._task_id))
         if newest is None:
             self._hint()
             return False
@@ -94,11 +94,11 @@ class _Looks:
 
     async def said(self, number: int | None, since: int, shown: int | None) -> Said | None:
         """None: nothing to see now."""
-        return await self._answer(self._output.said(self._task_id, number, since, shown))
+        return await self._answer(self._tasks.said(self._task_id, number, since, shown))
 
     async def tell_why(self) -> None:
         """What it waits for, once until that is something else."""
-        view = await self._answer(self._reading.get(self._task_id))
+        view = await self._answer(self._tasks.get(self._task_id))
         if self._away or (view is not None and not (view["due_in_s"] or view["paused"])):
             return  # it starts at any moment
         told = "" if view is None else f"{view['status']} {view['paused'] or view['next_run_at']}"

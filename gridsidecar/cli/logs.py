@@ -9,13 +9,14 @@ import typer
 
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, clean_text, json_text, say
+from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.language import said as translated
 
 if TYPE_CHECKING:
     from gridsidecar.cli.task_words import View
-    from gridsidecar.config.settings import Settings
-    from gridsidecar.store import Output, Said
+    from gridsidecar.fleet import Fleet, Tasks, Where
+    from gridsidecar.store import Said
 
 EPILOG = """
 Of every attempt the first and last 64 KiB are kept. While it runs, what is new can be seen after a second or two. What
@@ -36,23 +37,28 @@ def logs(
         bool, typer.Option("--json", help="Print one JSON object, with all that is kept; with --follow one a piece.")
     ] = False,
     config: ConfigFile = None,
+    server: Server = None,
 ) -> None:
     """Show what a task's handler printed and logged, also while it runs."""
-    from gridsidecar.cli.parts import load_parts
-
-    settings = load_parts(config, "store")
-    shown = _follow(settings, task_id, attempt, as_json) if follow else _logs(settings, task_id, attempt, as_json)
+    shown = _shown(where(server, config, "store"), task_id, attempt, follow, as_json)
     raise typer.Exit(asyncio.run(shown))
 
 
-async def _logs(settings: Settings, task_id: str, attempt: int | None, as_json: bool) -> int:
-    from gridsidecar.cli.parts import existing_store, unknown_tasks
+async def _shown(asked: Where, task_id: str, attempt: int | None, follows: bool, as_json: bool) -> int:
+    from gridsidecar.fleet import reach
 
-    async with existing_store(settings) as store:
-        view = None if store is None else await store.reading.get(task_id)
-        if store is None or view is None:
-            return unknown_tasks([task_id], settings)
-        said = await store.output.said(task_id, attempt)
+    async with reach(asked, makes=follows) as fleet:
+        show = _follow if follows else _logs
+        return await show(fleet, task_id, attempt, as_json)
+
+
+async def _logs(fleet: Fleet, task_id: str, attempt: int | None, as_json: bool) -> int:
+    from gridsidecar.cli.parts import unknown_tasks
+
+    view = await fleet.tasks.get(task_id)
+    if view is None:
+        return unknown_tasks([task_id], fleet.place)
+    said = await fleet.tasks.said(task_id, attempt)
     if said is None:
         say(_no_attempt(view, attempt))
         return EX_FAILED
@@ -60,17 +66,10 @@ async def _logs(settings: Settings, task_id: str, attempt: int | None, as_json: 
     return EX_OK
 
 
-async def _follow(settings: Settings, task_id: str, attempt: int | None, as_json: bool) -> int:
+async def _follow(fleet: Fleet, task_id: str, attempt: int | None, as_json: bool) -> int:
     from gridsidecar.cli.log_follower import JsonWriter, TextWriter, follow
-    from gridsidecar.cli.parts import open_to_wait
-    from gridsidecar.store import make_store
 
-    store = make_store(settings.store, settings.broker.queue)
-    try:
-        await open_to_wait(store, settings)
-        shown = await follow(store, task_id, attempt, JsonWriter() if as_json else TextWriter())
-    finally:
-        await store.close()
+    shown = await follow(fleet.tasks, task_id, attempt, JsonWriter() if as_json else TextWriter())
     if not shown:
         say(f"task {task_id} has ended without {'an attempt' if attempt is None else f'attempt {attempt}'}")
     return EX_OK if shown else EX_FAILED
@@ -143,8 +142,8 @@ def state_of(said: Said, *, shown: bool = False) -> str:
     return f"{which} said nothing"
 
 
-async def last_line(output: Output, task_id: str) -> str:
+async def last_line(tasks: Tasks, task_id: str) -> str:
     """The last line that a running task has said, safe to show; empty where there is none."""
-    said = await output.said(task_id)
+    said = await tasks.said(task_id)
     lines = said.text.splitlines() if said is not None else []
     return clean(next((line.strip() for line in reversed(lines) if line.strip()), ""))

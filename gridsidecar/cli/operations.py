@@ -9,14 +9,14 @@ import typer
 
 from gridsidecar.cli.registering import add
 from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.steering import Steered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from gridsidecar.config.settings import Settings
-    from gridsidecar.store import OpenStore, Operation
+    from gridsidecar.fleet import Row, Where
 
 app = typer.Typer(help="Cancels and retries of many tasks: look at them, go on with them.", no_args_is_help=True)
 
@@ -34,24 +34,25 @@ def list_operations(
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=1000, help="Show no more than this.")] = 20,
     as_json: AsJson = False,
     config: ConfigFile = None,
+    server: Server = None,
 ) -> None:
     """List operations, newest first. Ended ones are kept for seven days."""
-    asyncio.run(_list(_settings(config), limit, as_json))
+    asyncio.run(_list(where(server, config, "store"), limit, as_json))
 
 
-def show(id_: Id, as_json: AsJson = False, config: ConfigFile = None) -> None:
+def show(id_: Id, as_json: AsJson = False, config: ConfigFile = None, server: Server = None) -> None:
     """Show an operation, and with --json also what came of each task."""
-    raise typer.Exit(asyncio.run(_show(_settings(config), id_, as_json)))
+    raise typer.Exit(asyncio.run(_show(where(server, config, "store"), id_, as_json)))
 
 
-def resume(id_: Id, as_json: AsJson = False, config: ConfigFile = None) -> None:
+def resume(id_: Id, as_json: AsJson = False, config: ConfigFile = None, server: Server = None) -> None:
     """Go on with an operation whose process is gone, and tell what comes of the tasks that are left."""
-    raise typer.Exit(asyncio.run(_resume(_settings(config, "broker"), id_, as_json)))
+    raise typer.Exit(asyncio.run(_resume(where(server, config, "store", "broker"), id_, as_json)))
 
 
-def stop(id_: Id, config: ConfigFile = None) -> None:
+def stop(id_: Id, config: ConfigFile = None, server: Server = None) -> None:
     """End an operation: the tasks that are left stay as they are."""
-    raise typer.Exit(asyncio.run(_stop(_settings(config), id_)))
+    raise typer.Exit(asyncio.run(_stop(where(server, config, "store"), id_)))
 
 
 add(app, "list", list_operations)
@@ -60,62 +61,58 @@ add(app, "resume", resume, EPILOG)
 add(app, "stop", stop, EPILOG)
 
 
-def _settings(config: str | None, *parts: Any) -> Settings:
-    from gridsidecar.cli.parts import load_parts
-
-    return load_parts(config, "store", *parts)
-
-
-async def _list(settings: Settings, limit: int, as_json: bool) -> None:
+async def _list(asked: Where, limit: int, as_json: bool) -> None:
     from gridsidecar.cli.listing import print_listing
-    from gridsidecar.cli.parts import existing_store
     from gridsidecar.cli.screen import json_text, say
     from gridsidecar.cli.times import local_time
-    from gridsidecar.shapes import operation_object
+    from gridsidecar.fleet import reach
 
-    async with existing_store(settings) as store:
-        newest = [] if store is None else await store.operations.newest(limit)
-        found = [] if store is None else [(one, await store.operations.outcomes(one.id)) for one in newest]
+    async with reach(asked) as fleet:
+        found = await fleet.steering.operations(limit)
     if as_json:
-        for one, counts in found:
-            print(json_text(operation_object(one, counts)))
+        for one in found:
+            print(json_text({name: value for name, value in one.items() if name != "outcomes"}))
     elif found:
         columns = ("operation", "kind", "created", "state", "done", "asked")
         rows = [
-            (one.id, str(one.kind), local_time(one.created_at), _state(one), _done(one, counts), _asked(one))
-            for one, counts in found
+            (one["operation"], one["kind"], local_time(one["created_at"]), _state(one), _done(one), _asked(one))
+            for one in found
         ]
         print_listing(columns, rows)
     else:
         say("no operations")
 
 
-async def _show(settings: Settings, id_: str, as_json: bool) -> int:
+async def _show(asked: Where, id_: str, as_json: bool) -> int:
     from gridsidecar.cli.listing import print_facts
-    from gridsidecar.cli.parts import existing_store
     from gridsidecar.cli.screen import json_text
+    from gridsidecar.fleet import reach
+
+    async with reach(asked) as fleet:
+        known = await fleet.steering.operation(id_)
+        if known is None:
+            return _unknown(id_)
+        if as_json:
+            print(json_text(known))
+            async for row in fleet.steering.results(id_):
+                print(json_text(row))
+            return EX_OK
+    print_facts(list(_facts(known)))
+    return EX_OK
+
+
+def _facts(known: Row) -> Iterator[tuple[str, str]]:
     from gridsidecar.cli.task_words import duration
     from gridsidecar.cli.times import local_time
-    from gridsidecar.shapes import operation_object
 
-    async with existing_store(settings) as store:
-        known = None if store is None else await store.operations.get(id_)
-        if store is None or known is None:
-            return _unknown(id_)
-        counts = await store.operations.outcomes(id_)
-        if as_json:
-            print(json_text(operation_object(known, counts) | {"outcomes": counts}))
-            await _print_tasks(store, id_)
-            return EX_OK
-    facts = [("operation", known.id), ("kind", str(known.kind)), ("asked", _asked(known))]
-    if known.spread:
-        facts.append(("over", f"{duration(known.spread)}: the starts are spread over it"))
-    facts.append(("created", local_time(known.created_at)))
-    if known.ended_at:
-        facts.append(("ended", local_time(known.ended_at)))
-    facts += [("state", _state(known)), ("done", _done(known, counts))]
-    print_facts([*facts, *(("", f"{count:,} {_words(name)}") for name, count in sorted(counts.items()))])
-    return EX_OK
+    yield from (("operation", known["operation"]), ("kind", known["kind"]), ("asked", _asked(known)))
+    if known["spread_s"]:
+        yield "over", f"{duration(known['spread_s'])}: the starts are spread over it"
+    yield "created", local_time(known["created_at"])
+    if known["ended_at"]:
+        yield "ended", local_time(known["ended_at"])
+    yield from (("state", _state(known)), ("done", _done(known)))
+    yield from (("", f"{count:,} {_words(name)}") for name, count in sorted(known["outcomes"].items()))
 
 
 def _words(outcome: str) -> str:
@@ -124,48 +121,36 @@ def _words(outcome: str) -> str:
     return "still to be done" if outcome == OPEN else summary_of(Steered(outcome))
 
 
-def _done(operation: Operation, counts: Mapping[str, int]) -> str:
-    found = sum(counts.values())
-    if not operation.collected and operation.ended_at is None:
-        return f"0, {found:,} found so far"
-    return f"{found - counts.get(OPEN, 0):,} of {operation.total:,}"
+def _done(operation: Row) -> str:
+    if not operation["collected"] and operation["ended_at"] is None:
+        return f"0, {operation['tasks']:,} found so far"
+    return f"{operation['done']:,} of {operation['tasks']:,}"
 
 
-async def _print_tasks(store: OpenStore, id_: str) -> None:
-    from gridsidecar.cli.screen import json_text
+async def _resume(asked: Where, id_: str, as_json: bool) -> int:
+    from gridsidecar.cli.steering import Report, drive
+    from gridsidecar.fleet import reach
 
-    after = -1
-    while rows := await store.operations.tasks(id_, after):
-        for row in rows:
-            print(json_text({"task_id": row["task_id"], "outcome": row["outcome"]}))
-        after = int(rows[-1]["position"])
-
-
-async def _resume(settings: Settings, id_: str, as_json: bool) -> int:
-    from gridsidecar.cli.parts import existing_store
-    from gridsidecar.cli.steering import Report, drive, driver_of
-
-    async with existing_store(settings) as store:
-        known = None if store is None else await store.operations.get(id_)
-        if store is None or known is None:
+    async with reach(asked) as fleet:
+        if await fleet.steering.operation(id_) is None:
             return _unknown(id_)
-        async with driver_of(settings, store, known.kind) as driver:
-            return await drive(store, driver, id_, Report(as_json))
+        return await drive(fleet.steering, id_, Report(as_json))
 
 
-async def _stop(settings: Settings, id_: str) -> int:
-    from gridsidecar.cli.parts import existing_store
+async def _stop(asked: Where, id_: str) -> int:
     from gridsidecar.cli.screen import counted, say
+    from gridsidecar.fleet import reach
 
-    async with existing_store(settings) as store:
-        if store is None or await store.operations.get(id_) is None:
+    async with reach(asked) as fleet:
+        if await fleet.steering.operation(id_) is None:
             return _unknown(id_)
-        if not await store.operations.stop(id_):
+        if not await fleet.steering.stop(id_):
             say(f"the operation {id_} has ended before")
             return EX_FAILED
-        left = (await store.operations.outcomes(id_)).get(OPEN, 0)
-        say(f"stopped; {counted(left)} {'stays as it is' if left == 1 else 'stay as they are'}")
-        return EX_OK
+        known = await fleet.steering.operation(id_)
+    left = 0 if known is None else known["outcomes"].get(OPEN, 0)
+    say(f"stopped; {counted(left)} {'stays as it is' if left == 1 else 'stay as they are'}")
+    return EX_OK
 
 
 def _unknown(id_: str) -> int:
@@ -175,18 +160,22 @@ def _unknown(id_: str) -> int:
     return EX_FAILED
 
 
-def _state(operation: Operation) -> str:
-    if operation.ended_at is not None:
+def _state(operation: Row) -> str:
+    if operation["state"] == "starting":
+        from gridsidecar.cli.times import local_time
+
+        return f"done, the last of its tasks starts at {local_time(operation['starts_until_at'])}"
+    if operation["ended_at"] is not None:
         return "ended"
-    if not operation.driven:
+    if operation["state"] == "waiting":
         return "waiting for somebody to go on"
-    return "running" if operation.collected else "looking for its tasks"
+    return "running" if operation["collected"] else "looking for its tasks"
 
 
-def _asked(operation: Operation) -> str:
+def _asked(operation: Row) -> str:
     from gridsidecar.cli.screen import clean
 
-    asked: Mapping[str, Any] = operation.asked
+    asked: Mapping[str, Any] = operation["asked"]
     if "ids" in asked:
         return f"{asked['ids']:,} ids"
     parts = [f"{name}={','.join(value) if isinstance(value, list) else value}" for name, value in asked.items()]

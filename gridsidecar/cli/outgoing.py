@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gridsidecar.cli.screen import clean, say
 from gridsidecar.cli.task_sources import Item, items
 from gridsidecar.errors import BrokerUnavailable, GridSidecarError, UsageError
-from gridsidecar.submitting import Owed
+from gridsidecar.fleet import TaskRefused
 from gridsidecar.task import Task
 from gridsidecar.wire.body import compressed
 from gridsidecar.wire.fields import shown
@@ -21,7 +21,7 @@ from gridsidecar.wire.strict_json import JsonRefused, parse_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gridsidecar.submitting import Submitter
+    from gridsidecar.fleet import Queue
 
 AT_A_TIME = 64  # messages that wait for their confirmation
 
@@ -45,9 +45,9 @@ class Outbox:
     """Sends tasks, a window of them at a time, and tells of each as it is confirmed."""
 
     def __init__(
-        self, submitter: Submitter, max_bytes: int, confirmed: Callable[[str], None], *, compress: bool = False
+        self, queue: Queue, max_bytes: int, confirmed: Callable[[str], None], *, compress: bool = False
     ) -> None:
-        self._submitter = submitter
+        self._queue = queue
         self._max_bytes = max_bytes
         self._confirmed = confirmed
         self._compress = compress
@@ -56,6 +56,7 @@ class Outbox:
         self._failure: Exception | None = None
         self.ids: list[str] = []  # confirmed
         self.bad = 0
+        self._hints: set[str] = set()  # told
 
     async def send_all(self, source: str, defaults: Mapping[str, Any], wrap: bool) -> None:
         """Send every good item of a source; the bad ones are told on stderr and counted."""
@@ -103,11 +104,21 @@ class Outbox:
             if self._failure is None:
                 if self._compress:
                     task = replace(task, message=compressed(task.message))
-                done = await self._submitter.send(task, self._note)
-                if isinstance(done, Owed):
+                done = await self._queue.submit(task, self._note)
+                if done.owed is not None:
                     say(f"{clean(task.task_id)} is stored, and a worker sends it: the broker did not confirm it")
-                    self._failure = self._failure or BrokerUnavailable(done.why)
+                    self._failure = self._failure or BrokerUnavailable(done.owed)
+                self._tell(done.hint)
+        except TaskRefused as refused:
+            self.bad += 1
+            say(f"{clean(task.task_id)}: {refused}")
         except (GridSidecarError, OSError) as error:  # OSError: whoever reads the ids is gone
             self._failure = self._failure or error
         finally:
             self._window.release()
+
+    def _tell(self, hint: str | None) -> None:
+        """Once, however many tasks it is about."""
+        if hint is not None and hint not in self._hints:
+            self._hints.add(hint)
+            say(f"sent all the same: {hint}")

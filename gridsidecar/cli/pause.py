@@ -10,12 +10,13 @@ import typer
 
 from gridsidecar.cli.queue import Queue
 from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, UsageError
 from gridsidecar.moments import later_of
 from gridsidecar.task import LONGEST_TYPE
 
 if TYPE_CHECKING:
-    from gridsidecar.config.settings import Settings
+    from gridsidecar.fleet import Where
 
 
 EPILOG = """
@@ -36,28 +37,29 @@ def pause(
     reason: Annotated[str | None, typer.Option("--reason", help="Why, for stats and the log.")] = None,
     config: ConfigFile = None,
     queue: Queue = None,
+    server: Server = None,
 ) -> None:
     """Start no more tasks of these types, on any worker of the queue. What runs goes on.
 
     Workers know within two seconds. Messages are taken from the queue all the same and kept in the database, so that
     nothing of other types waits behind them.
     """
-    from gridsidecar.cli.parts import is_handled
     from gridsidecar.cli.screen import clean, say
     from gridsidecar.clock import SystemClock
+    from gridsidecar.config.handled import is_handled
 
     moment = later(until, SystemClock().now())
     _check(types)
-    settings = _settings(config, queue)
-    asyncio.run(_pause(settings, types, moment, reason))
+    asked = where(server, config, "store", queue=queue)
+    asyncio.run(_pause(asked, types, moment, reason))
     for task_type in types:
         print(clean(task_type))
-        if not is_handled(settings, task_type):
+        if asked.settings is not None and not is_handled(asked.settings, task_type):
             say(f"{task_type} is not among the handlers of this configuration; it is paused all the same")
     say(f"paused {'until resumed' if moment is None else f'until {moment.astimezone():%Y-%m-%d %H:%M:%S %Z}'}")
 
 
-def resume(types: Types, config: ConfigFile = None, queue: Queue = None) -> None:
+def resume(types: Types, config: ConfigFile = None, queue: Queue = None, server: Server = None) -> None:
     """Let tasks of these types start again; workers bring back what was kept, the oldest first.
 
     Ends the pause of a breaker, too. A type that is not paused is named on stderr, and the exit code is 1.
@@ -65,7 +67,7 @@ def resume(types: Types, config: ConfigFile = None, queue: Queue = None) -> None
     from gridsidecar.cli.screen import clean, say
 
     _check(types)
-    resumed = asyncio.run(_resume(_settings(config, queue), types))
+    resumed = asyncio.run(_resume(where(server, config, "store", queue=queue), types))
     for task_type in types:
         if task_type in resumed:
             print(clean(task_type))
@@ -91,31 +93,15 @@ def _check(types: list[str]) -> None:
         raise UsageError("a type is named twice")
 
 
-def _settings(config: str | None, queue: str | None) -> Settings:
-    from gridsidecar.cli.parts import load_parts
+async def _pause(asked: Where, types: list[str], until: datetime | None, reason: str | None) -> None:
+    from gridsidecar.fleet import reach
 
-    return load_parts(config, "store", flags={"broker.queue": queue})
-
-
-async def _pause(settings: Settings, types: list[str], until: datetime | None, reason: str | None) -> None:
-    from gridsidecar.cli.parts import open_to_wait
-    from gridsidecar.store import RowRejected, make_store
-
-    store = make_store(settings.store, settings.broker.queue)
-    try:
-        await open_to_wait(store, settings)  # it may be there before the first worker
-        for task_type in types:
-            await store.pauses.pause(task_type, until, reason)
-    except RowRejected as error:
-        raise UsageError(f"the database takes no such value: {error}") from error
-    finally:
-        await store.close()
+    async with reach(asked, makes=True) as fleet:  # it may be there before the first worker
+        await fleet.upkeep.pause(types, until, reason)
 
 
-async def _resume(settings: Settings, types: list[str]) -> set[str]:
-    from gridsidecar.cli.parts import existing_store
+async def _resume(asked: Where, types: list[str]) -> set[str]:
+    from gridsidecar.fleet import reach
 
-    async with existing_store(settings) as store:
-        if store is None:
-            return set()
-        return {task_type for task_type in types if await store.pauses.resume(task_type)}
+    async with reach(asked) as fleet:
+        return await fleet.upkeep.resume(types)

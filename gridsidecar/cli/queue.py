@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
+from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED
 
 if TYPE_CHECKING:
-    from gridsidecar.broker import QueueInfo
-    from gridsidecar.config.settings import BrokerSettings
+    from gridsidecar.config.settings import BrokerSettings, Settings
+    from gridsidecar.fleet import Row, Where
 
 Queue = Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
@@ -32,19 +33,18 @@ def queue_info(
     url_file: UrlFile = None,
     queue: Queue = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; null is what the broker cannot tell.")] = False,
+    server: Server = None,
 ) -> None:
     """Count the messages that wait: ready, delayed and dead; and who consumes. Changes nothing."""
     from gridsidecar.cli.screen import json_text
-    from gridsidecar.shapes import queue_object
 
-    settings = _settings(config, url_flag(url, url_file), queue)
-    info = asyncio.run(_info(settings))
+    place, info = asyncio.run(_info(where(server, config, "broker", url=url_flag(url, url_file), queue=queue)))
     if as_json:
-        print(json_text(queue_object(info, settings)))
-    elif info.exists or info.delayed or info.dead:
-        _print(info, settings)
-    if not info.exists:
-        _say_missing(settings)
+        print(json_text(info))
+    elif info["exists"] or info["delayed"] or info["dead"]:
+        _print(info, place)
+    if not info["exists"]:
+        _say_missing(info, place)
         raise typer.Exit(EX_FAILED)
 
 
@@ -62,77 +62,77 @@ def purge_queue(
     by a worker: its row knows it.
     """
     from gridsidecar.cli.screen import agreed, json_text, must_ask, say
+    from gridsidecar.fleet import Where
 
     ask = must_ask(yes, "purge-queue")
     settings = _settings(config, url_flag(url, url_file), queue)
-    info = asyncio.run(_info(settings))
-    if not info.exists:
-        _say_missing(settings)
+    place, info = asyncio.run(_info(Where(settings)))
+    if not info["exists"]:
+        _say_missing(info, place)
         raise typer.Exit(EX_FAILED)
-    say(_what_goes(info, settings))
-    if ask and info.ready and not agreed("remove for good?"):
+    say(_what_goes(info, place))
+    if ask and info["ready"] and not agreed("remove for good?"):
         raise typer.Exit(EX_FAILED)
-    removed = asyncio.run(_purge(settings))
+    removed = asyncio.run(_purge(settings.broker))
     if as_json:
-        print(json_text({"queue": settings.queue, "removed": removed}))
+        print(json_text({"queue": info["queue"], "removed": removed}))
     say(f"removed {_messages(removed)}")
 
 
-def _what_goes(info: QueueInfo, settings: BrokerSettings) -> str:
-    waits = "waits" if info.ready == 1 else "wait"
-    text = f"{_messages(info.ready)} {waits} in {info.queue} on {_place(settings)}"
-    delayed = sum(info.delayed.values())
-    return f"{text}; {delayed:,} delayed and {info.dead:,} dead stay" if delayed or info.dead else text
+def _what_goes(info: Row, place: str) -> str:
+    waits = "waits" if info["ready"] == 1 else "wait"
+    text = f"{_messages(info['ready'])} {waits} in {info['queue']} on {place}"
+    delayed = sum(info["delayed"].values())
+    return f"{text}; {delayed:,} delayed and {info['dead']:,} dead stay" if delayed or info["dead"] else text
 
 
 def _messages(count: int) -> str:
     return f"{count:,} message{'' if count == 1 else 's'}"
 
 
-async def _info(settings: BrokerSettings) -> QueueInfo:
-    from gridsidecar.cli.parts import connected
+async def _info(asked: Where) -> tuple[str, Row]:
+    """Where the broker is, and what is in its queue."""
+    from gridsidecar.fleet import reach
 
-    async with connected(settings) as broker:
-        return await broker.info()
+    async with reach(asked) as fleet:
+        return fleet.queue.place, await fleet.queue.info()
 
 
 async def _purge(settings: BrokerSettings) -> int:
-    from gridsidecar.cli.parts import connected
+    from gridsidecar.broker import make_broker
+    from gridsidecar.telemetry import Readiness
 
-    async with connected(settings) as broker:
+    broker = make_broker(settings, Readiness())
+    try:
         return await broker.purge()
+    finally:
+        await broker.close()
 
 
-def _settings(config: str | None, url: object, queue: str | None) -> BrokerSettings:
+def _settings(config: str | None, url: object, queue: str | None) -> Settings:
     from gridsidecar.cli.parts import load_parts
 
-    return load_parts(config, "broker", flags={"broker.url": url, "broker.queue": queue}).broker
+    return load_parts(config, "broker", flags={"broker.url": url, "broker.queue": queue})
 
 
-def _place(settings: BrokerSettings) -> str:
-    from gridsidecar.cli.parts import place_of
-
-    return ", ".join(map(place_of, settings.urls))
-
-
-def _say_missing(settings: BrokerSettings) -> None:
+def _say_missing(info: Row, place: str) -> None:
     from gridsidecar.cli.screen import say
 
-    say(f"no queue {settings.queue} on {_place(settings)}; a worker or a producer creates it")
+    say(f"no queue {info['queue']} on {place}; a worker or a producer creates it")
 
 
-def _print(info: QueueInfo, settings: BrokerSettings) -> None:
+def _print(info: Row, place: str) -> None:
     from gridsidecar.cli.listing import print_facts
     from gridsidecar.cli.screen import clean
 
     print_facts(
         [
-            ("queue", clean(f"{info.queue} on {_place(settings)}")),
-            ("ready", f"{info.ready:,}"),
-            ("in hand", _known(info.unsettled)),
-            ("consumers", _known(info.consumers)),
+            ("queue", clean(f"{info['queue']} on {place}")),
+            ("ready", f"{info['ready']:,}"),
+            ("in hand", _known(info["unsettled"])),
+            ("consumers", _known(info["consumers"])),
             ("delayed", _delayed(info)),
-            ("dead", f"{info.dead:,} in {clean(settings.dead_letters)}"),
+            ("dead", f"{info['dead']:,} in {clean(info['dead_letter_queue'])}"),
         ]
     )
 
@@ -141,10 +141,10 @@ def _known(count: int | None) -> str:
     return "unknown" if count is None else f"{count:,}"
 
 
-def _delayed(info: QueueInfo) -> str:
+def _delayed(info: Row) -> str:
     from gridsidecar.cli.task_words import span
 
-    waiting = [(seconds, count) for seconds, count in info.delayed.items() if count]
+    waiting = [(int(seconds), count) for seconds, count in info["delayed"].items() if count]
     if not waiting:
         return "0"
     parts = ", ".join(f"{count:,} for up to {span(seconds)}" for seconds, count in waiting)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from gridsidecar.cli.letters import say_unknown
-from gridsidecar.cli.parts import connected, is_handled, open_to_wait
+from gridsidecar.cli.letter_view import id_of, ids_of, say_unknown
 from gridsidecar.cli.screen import clean, json_text, say
+from gridsidecar.config.handled import is_handled
 from gridsidecar.config.settings import Settings
-from gridsidecar.dead_letters import Letter, Replay, Replayed, replay
+from gridsidecar.dead_letters import Replay
 from gridsidecar.errors import EX_FAILED, EX_OK
-from gridsidecar.shapes import letter_object
-from gridsidecar.store import make_store
-from gridsidecar.task import Task
+from gridsidecar.fleet import Replayed, Row, Where, reach
 
 OBSTACLES = {
     Replay.OTHER_QUEUE: "it was refused on queue {}; name that queue with --queue",
@@ -22,40 +20,37 @@ OBSTACLES = {
 }
 
 
-async def replay_letters(settings: Settings, ids: set[str], as_json: bool) -> int:
+async def replay_letters(asked: Where, ids: set[str], as_json: bool) -> int:
     """Replay the letters of these ids, or without ids all of this queue; the exit code."""
-    store = make_store(settings.store, settings.broker.queue)
     counts: Counter[Replay] = Counter()
     unknown = set(ids)
-    try:
-        await open_to_wait(store, settings)
-        async with connected(settings.broker) as broker:
-            await broker.open()
-            async for replayed in replay(broker, store, settings.broker, ids):
-                unknown -= replayed.letter.ids
-                counts[replayed.outcome] += 1
-                _tell(replayed, settings, as_json)
-    finally:
-        await store.close()
-        say(_summary(counts))
-    if unknown:
-        return say_unknown(unknown, settings.broker)
+    async with reach(asked, makes=True) as fleet:
+        try:
+            async for replayed in fleet.queue.replay(ids):
+                unknown -= ids_of(replayed.letter)
+                counts[Replay(replayed.outcome)] += 1
+                _tell(replayed, asked.settings, as_json)
+        finally:
+            say(_summary(counts))
+        if unknown:
+            return await say_unknown(unknown, fleet.queue)
     return EX_FAILED if _left(counts) else EX_OK
 
 
-def _tell(replayed: Replayed, settings: Settings, as_json: bool) -> None:
-    letter = replayed.letter
-    if replayed.outcome is Replay.SENT:
-        print(json_text(letter_object(letter)) if as_json else clean(letter.id), flush=True)
+def _tell(replayed: Replayed, settings: Settings | None, as_json: bool) -> None:
+    letter, outcome = replayed.letter, Replay(replayed.outcome)
+    if outcome is Replay.SENT:
+        print(json_text(letter) if as_json else clean(id_of(letter)), flush=True)
         _warn(letter, settings)
-    elif (words := OBSTACLES.get(replayed.outcome)) is not None:
-        say(f"{letter.id or 'a letter without an id'}: {words.format(replayed.detail)}")
+    elif (words := OBSTACLES.get(outcome)) is not None:
+        say(f"{id_of(letter) or 'a letter without an id'}: {words.format(replayed.detail)}")
 
 
-def _warn(letter: Letter, settings: Settings) -> None:
-    if isinstance(letter.content, Task) and not is_handled(settings, letter.content.task_type):
+def _warn(letter: Row, settings: Settings | None) -> None:
+    task_type = letter["task_type"]
+    if settings is not None and task_type is not None and not is_handled(settings, task_type):
         say(
-            f"{letter.id}: this configuration has no handler for its type {letter.content.task_type}; "
+            f"{id_of(letter)}: this configuration has no handler for its type {task_type}; "
             "it runs only where a worker has one"
         )
 

@@ -11,6 +11,7 @@ import typer
 
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, console, interactive, json_text
+from gridsidecar.cli.server import Server, where
 from gridsidecar.cli.since import Since, moment
 from gridsidecar.language import said
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gridsidecar.config.settings import Settings
+    from gridsidecar.fleet import Where
 
 BAR = 40  # columns of the terminal
 
@@ -33,25 +34,24 @@ def stats(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, times in UTC.")] = False,
     config: ConfigFile = None,
+    server: Server = None,
 ) -> None:
     """Count tasks by type and status, callbacks that are owed, the workers that live, and what is paused."""
-    from gridsidecar.cli.parts import load_parts
     from gridsidecar.clock import SystemClock
 
     start = moment(since, SystemClock().now())
-    figures = asyncio.run(_read(load_parts(config, "store"), start, queue))
+    figures = asyncio.run(_read(where(server, config, "store"), start, queue))
     if as_json:
         print(json_text({"since": start and start.isoformat(timespec="seconds").replace("+00:00", "Z"), **figures}))
     else:
         _print(figures)
 
 
-async def _read(settings: Settings, since: datetime | None, queue: str | None) -> Figures:
-    from gridsidecar.cli.parts import existing_store
-    from gridsidecar.figures import NONE, read_figures
+async def _read(asked: Where, since: datetime | None, queue: str | None) -> Figures:
+    from gridsidecar.fleet import reach
 
-    async with existing_store(settings) as store:
-        return NONE if store is None else await read_figures(store, since, queue)
+    async with reach(asked) as fleet:
+        return await fleet.upkeep.figures(since, queue)
 
 
 # -- for people -------------------------------------------------------------------------------------------------------
@@ -73,9 +73,9 @@ def _print(figures: Figures) -> None:
         print()
         print_listing(("type", "status", "tasks", "mean time", ""), types, STYLES)
     print()
-    callbacks, letters = figures["callbacks"], figures["letters"]
+    callbacks, letters = _counts(figures, "callbacks"), _counts(figures, "letters")
     print(said("callbacks  " + ", ".join(f"{callbacks[word]} {word}" for word in ("owed", "dead", "delivered"))))
-    if any(letters.values()):
+    if any(figures["letters"].values()):
         told = (
             f"letters    of tasks that failed for good: {letters['owed']} still to be sent to the dead-letter queue, "
             f"{letters['dead']} that it does not take, {letters['delivered']} sent"
@@ -89,6 +89,11 @@ def _print(figures: Figures) -> None:
         print(said("paused"))
     for line in _pauses(figures["pauses"]):
         print(f"  {line}")
+
+
+def _counts(figures: Figures, name: str) -> dict[str, str]:
+    floors = figures[f"{name}_at_least"]
+    return {word: _number(count, word in floors) for word, count in figures[name].items()}
 
 
 def _pauses(pauses: list[dict[str, Any]]) -> Iterator[str]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, EX_OK
 
 if TYPE_CHECKING:
     from gridsidecar.cli.follow import Views
-    from gridsidecar.config.settings import Settings
-    from gridsidecar.store import OpenStore
+    from gridsidecar.fleet import Fleet, Where
 
 EPILOG = """
 Exit codes: 0 all succeeded or have not ended yet, 1 one failed, was cancelled or is unknown, 69 the database is away,
@@ -28,63 +28,51 @@ def status(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a task, times in UTC.")] = False,
     config: ConfigFile = None,
+    server: Server = None,
 ) -> None:
     """Show tasks: status, progress, times, result or error, and every attempt and callback so far."""
-    from gridsidecar.cli.parts import load_parts
-
-    settings = load_parts(config, "store")
-    raise typer.Exit(asyncio.run(_status(settings, list(dict.fromkeys(ids)), watch, as_json)))
+    asked = where(server, config, "store")
+    raise typer.Exit(asyncio.run(_status(asked, list(dict.fromkeys(ids)), watch, as_json)))
 
 
-async def _status(settings: Settings, ids: list[str], watch: bool, as_json: bool) -> int:
-    from gridsidecar.cli.parts import existing_store, unknown_tasks
+async def _status(asked: Where, ids: list[str], watch: bool, as_json: bool) -> int:
+    from gridsidecar.fleet import reach
 
-    if watch:
-        await _watch(settings, ids)
-    async with existing_store(settings) as store:
-        if store is None:
-            return unknown_tasks(ids, settings)
-        return max([await _show(store, one, settings, as_json) for one in ids])
+    async with reach(asked, makes=watch) as fleet:
+        if watch:
+            await _watch(fleet, ids)
+        return max([await _show(fleet, one, as_json) for one in ids])
 
 
-async def _watch(settings: Settings, ids: list[str]) -> None:
+async def _watch(fleet: Fleet, ids: list[str]) -> None:
     from gridsidecar.cli.bars import make_display
     from gridsidecar.cli.follow import UNKNOWN, follow
-    from gridsidecar.cli.parts import open_to_wait
     from gridsidecar.cli.screen import say
-    from gridsidecar.store import make_store
 
-    store = make_store(settings.store, settings.broker.queue)
-    try:
-        await open_to_wait(store, settings)
-        with make_display() as display:
-            told: set[str] = set()
+    with make_display() as display:
+        told: set[str] = set()
 
-            def show(views: Views) -> None:
-                for one in () if told else views:
-                    if views[one] is None:
-                        say(f"waiting for task {one}: {UNKNOWN}")
-                told.update(views)
-                display.show(views)
+        def show(views: Views) -> None:
+            for one in () if told else views:
+                if views[one] is None:
+                    say(f"waiting for task {one}: {UNKNOWN}")
+            told.update(views)
+            display.show(views)
 
-            await follow(store.reading, ids, show)
-    finally:
-        await store.close()
+        await follow(fleet.tasks, ids, show)
 
 
-async def _show(store: OpenStore, task_id: str, settings: Settings, as_json: bool) -> int:
+async def _show(fleet: Fleet, task_id: str, as_json: bool) -> int:
     from gridsidecar.cli.parts import unknown_tasks
     from gridsidecar.cli.screen import json_text
     from gridsidecar.cli.task_view import print_task, read_task
     from gridsidecar.cli.task_words import ended, succeeded
-    from gridsidecar.shapes import task_object
 
-    found = await read_task(store, task_id)
-    if found is None:
-        return unknown_tasks([task_id], settings)
-    view, attempts, callbacks = found
+    view = await read_task(fleet.tasks, task_id)
+    if view is None:
+        return unknown_tasks([task_id], fleet.place)
     if as_json:
-        print(json_text(task_object(view, attempts, callbacks)), flush=True)
+        print(json_text(view), flush=True)
     else:
-        print_task(view, attempts, callbacks)
+        print_task(view)
     return EX_FAILED if ended(view) and not succeeded(view) else EX_OK

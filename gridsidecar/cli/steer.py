@@ -11,11 +11,13 @@ from msgspec import Struct, field
 
 from gridsidecar.cli.queue import Queue, Yes
 from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.server import Server, where
 from gridsidecar.cli.since import Since, Until
 from gridsidecar.errors import UsageError
 from gridsidecar.task import Status
 
 if TYPE_CHECKING:
+    from gridsidecar.fleet import Where
     from gridsidecar.store import Filter, Kind
 
 EPILOG = """
@@ -93,6 +95,11 @@ class Named(Struct, frozen=True, kw_only=True):
         )
 
 
+def queue_of(asked: Where) -> str:
+    """Empty where it is the server's own."""
+    return "" if asked.settings is None else asked.settings.broker.queue
+
+
 def cancel(
     ids: Ids = None,
     states: States = None,
@@ -106,19 +113,19 @@ def cancel(
     dry_run: DryRun = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
+    server: Server = None,
 ) -> None:
     """Cancel tasks: those that wait at once, those that run within seconds. An id that no worker has seen yet is noted:
     its task never runs.
 
     Without --status, a filter means tasks that are pending, retrying or running.
     """
-    from gridsidecar.cli.parts import load_parts
     from gridsidecar.cli.steering import steer
     from gridsidecar.clock import SystemClock
     from gridsidecar.operations import MEANT
     from gridsidecar.store import Kind
 
-    settings = load_parts(config, "store", flags={"broker.queue": queue})
+    asked = where(server, config, "store", queue=queue)
     named = Named(
         ids=ids or [],
         states=states or [],
@@ -128,9 +135,9 @@ def cancel(
         until=until,
         everything=everything,
     )
-    chosen = named.filter(settings.broker.queue, MEANT[Kind.CANCEL], SystemClock().now())
+    chosen = named.filter(queue_of(asked), MEANT[Kind.CANCEL], SystemClock().now())
     wish = Wish(Kind.CANCEL, named.ids, chosen, yes=yes, dry_run=dry_run, as_json=as_json)
-    raise typer.Exit(asyncio.run(steer(settings, wish)))
+    raise typer.Exit(asyncio.run(steer(asked, wish)))
 
 
 def retry(
@@ -147,19 +154,19 @@ def retry(
     dry_run: DryRun = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
+    server: Server = None,
 ) -> None:
     """Run tasks again that failed or were cancelled, with the same ids and all their retries.
 
     Without --status, a filter means tasks that failed.
     """
-    from gridsidecar.cli.parts import load_parts
     from gridsidecar.cli.since import span
     from gridsidecar.cli.steering import steer
     from gridsidecar.clock import SystemClock
     from gridsidecar.operations import LONGEST_SPREAD, MEANT
     from gridsidecar.store import Kind
 
-    settings = load_parts(config, "store", "broker", flags={"broker.queue": queue})
+    asked = where(server, config, "store", "broker", queue=queue)
     named = Named(
         ids=ids or [],
         states=states or [],
@@ -169,7 +176,7 @@ def retry(
         until=until,
         everything=everything,
     )
-    chosen = named.filter(settings.broker.queue, MEANT[Kind.RETRY], SystemClock().now(), (Status.CANCELLED,))
+    chosen = named.filter(queue_of(asked), MEANT[Kind.RETRY], SystemClock().now(), (Status.CANCELLED,))
     spread = span(over, "--over", LONGEST_SPREAD)
     wish = Wish(Kind.RETRY, named.ids, chosen, spread, yes, dry_run, as_json)
-    raise typer.Exit(asyncio.run(steer(settings, wish)))
+    raise typer.Exit(asyncio.run(steer(asked, wish)))

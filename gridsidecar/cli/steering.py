@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from gridsidecar.cli.parts import connected, existing_store, open_to_wait, unknown_tasks
 from gridsidecar.cli.screen import agreed, clean, console, counted, interactive, json_text, must_ask, say
 from gridsidecar.cli.steer import Wish
-from gridsidecar.config.settings import Settings
-from gridsidecar.errors import EX_FAILED, EX_OK, AccessRefused, BrokerUnavailable, GridSidecarError
+from gridsidecar.errors import EX_FAILED, EX_OK, GridSidecarError
+from gridsidecar.fleet import Found, Steering, Where, reach
 from gridsidecar.language import said
-from gridsidecar.operations import RULES, Driver, possible
+from gridsidecar.operations import possible
 from gridsidecar.steering import Steered
-from gridsidecar.store import Filter, Kind, NotDriven, OpenStore, make_store
+from gridsidecar.store import Kind, NotDriven
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -50,9 +49,18 @@ SUMMARY = {
 }
 
 
-def words_of(outcome: Steered) -> str:
+WOULD = {
+    Steered.CANCELLED: "would be cancelled",
+    Steered.ASKED: "runs, its worker would be told",
+    Steered.NOTED: "not known yet, would not run when it comes",
+    Steered.RETRIED: "would run again",
+}
+
+
+def words_of(outcome: Steered, *, dry_run: bool = False) -> str:
     """Of one task, for people."""
-    return WORDS.get(outcome) or f"left alone, it is {outcome.state}"
+    would = WOULD.get(outcome) if dry_run else None
+    return would or WORDS.get(outcome) or f"left alone, it is {outcome.state}"
 
 
 def summary_of(outcome: Steered) -> str:
@@ -81,7 +89,7 @@ class Report:
         if self._as_json:
             told = {"task_id": task_id, "outcome": outcome.value, "done": outcome.done}
             return json_text(told | {"dry_run": True} if self._dry_run else told)
-        return f"{clean(task_id)}  {said(words_of(outcome))}"
+        return f"{clean(task_id)}  {said(words_of(outcome, dry_run=self._dry_run))}"
 
     def bar(self, total: int) -> AbstractContextManager[Any]:
         """A bar on a terminal, as long as this lasts."""
@@ -101,134 +109,94 @@ class Report:
         return EX_OK if all(outcome.done for outcome in self.counts) else EX_FAILED
 
 
-async def steer(settings: Settings, wish: Wish) -> int:
-    """The exit code."""
-    async with _store(settings, wish) as store:
-        if store is None:
-            return unknown_tasks(wish.ids, settings) if wish.ids else _nothing(wish.filter)
+async def steer(asked: Where, wish: Wish) -> int:
+    """The exit code. For a cancel by id the tables are made where there are none yet: the first worker may start only
+    now."""
+    makes = wish.kind is Kind.CANCEL and bool(wish.ids) and not wish.dry_run
+    async with reach(asked, makes=makes) as fleet:
         if wish.dry_run:
-            return await _dry_run(store, wish)
+            return await _dry_run(fleet.steering, wish)
         if not wish.ids:
-            count = await store.operations.count(wish.filter)
-            if not count:
-                return _nothing(wish.filter)
-            if not _confirmed(wish, count):
+            found = await fleet.steering.count(wish.kind, wish.filter)
+            if not found.count:
+                return _nothing(found)
+            if not _confirmed(wish, found):
                 return EX_FAILED
-        async with driver_of(settings, store, wish.kind) as driver:
-            return await _carry_out(store, driver, wish)
+        return await _carry_out(fleet.steering, wish)
 
 
-async def _carry_out(store: OpenStore, driver: Driver, wish: Wish) -> int:
+async def _carry_out(steering: Steering, wish: Wish) -> int:
     report = Report(wish.as_json)
     if wish.ids and len(wish.ids) <= AT_ONCE and not wish.spread:
-        outcomes = await driver.steer(wish.kind, wish.ids)
+        outcomes = await steering.steer(wish.kind, wish.ids)
         report.add({task_id: outcomes[task_id] for task_id in dict.fromkeys(wish.ids)})
-        return _closed(report, driver)
-    if wish.ids:
-        ids, impossible = possible(wish.ids)
-        if impossible:
-            report.add(impossible)
-        if not ids:
-            return report.close()
-        operation = await store.operations.begin_with(wish.kind, ids, wish.spread)
-    else:
-        operation = await store.operations.begin(wish.kind, wish.filter, wish.spread)
-    return await drive(store, driver, operation, report)
+        return _closed(report, steering)
+    ids, impossible = possible(dict.fromkeys(wish.ids))
+    if impossible:
+        report.add(impossible)
+    if wish.ids and not ids:
+        return report.close()
+    operation = await steering.begin(wish.kind, ids, wish.filter, wish.spread)
+    return await drive(steering, operation, report)
 
 
-async def drive(store: OpenStore, driver: Driver, operation: str, report: Report) -> int:
+async def drive(steering: Steering, operation: str, report: Report) -> int:
     """An operation to its end; the exit code. What breaks it off says how it goes on."""
     say(f"operation {operation}")
-    known = await store.operations.get(operation)
-    total = known.total if known and known.collected else 0
     try:
-        with report.bar(total or await _expected(store, operation)):
-            async for outcomes in driver.drive(operation):
+        with report.bar(await _expected(steering, operation)):
+            async for outcomes in steering.drive(operation):
                 report.add(outcomes)
     except NotDriven:
         raise
     except BaseException as error:
         say(
-            f"the operation is not finished: a worker goes on with it within a minute, or "
-            f"`gridsidecar operations resume {operation}`; `gridsidecar operations stop {operation}` ends it"
+            f"the operation is not finished: {steering.goes_on.format(operation=operation)}; "
+            f"`gridsidecar operations stop {operation}` ends it"
         )
-        if not isinstance(error, GridSidecarError):  # the database is there: nobody has to wait for us
-            with suppress(GridSidecarError):
-                await store.operations.leave(operation)
+        if not isinstance(error, GridSidecarError):  # whoever drives it is there: nobody has to wait for us
+            await steering.leave(operation)
         raise
-    return _closed(report, driver)
+    return _closed(report, steering)
 
 
-async def _expected(store: OpenStore, operation: str) -> int:
-    known = await store.operations.get(operation)
-    return 0 if known is None else await store.operations.count(Filter.of_dict(known.asked))
+async def _expected(steering: Steering, operation: str) -> int:
+    """Tasks, for a bar; 0 where that is not known yet."""
+    if not interactive(sys.stderr):
+        return 0
+    known = await steering.operation(operation)
+    return 0 if known is None else known["tasks"]
 
 
-def _closed(report: Report, driver: Driver) -> int:
+def _closed(report: Report, steering: Steering) -> int:
     code = report.close()
-    if driver.unsent is not None and report.counts[Steered.RETRIED]:
-        say(f"the broker is away ({driver.unsent}); workers bring the tasks back once it is there")
+    if steering.unsent is not None and report.counts[Steered.RETRIED]:
+        say(f"the broker is away ({steering.unsent}); workers bring the tasks back once it is there")
     return code
 
 
-async def _dry_run(store: OpenStore, wish: Wish) -> int:
+async def _dry_run(steering: Steering, wish: Wish) -> int:
     report = Report(wish.as_json, dry_run=True)
-    pages = _pages(wish.ids) if wish.ids else store.operations.choose(wish.filter)
-    async for page in pages:
-        report.add(await store.steering.look(page, RULES[wish.kind]))
-    return report.close() if report.counts else _nothing(wish.filter)
+    async for outcomes in steering.preview(wish.kind, wish.ids, wish.filter):
+        report.add(outcomes)
+    return report.close() if report.counts else _nothing(await steering.count(wish.kind, wish.filter))
 
 
-async def _pages(ids: list[str]) -> AsyncIterator[list[str]]:
-    for start in range(0, len(ids), AT_ONCE):
-        yield ids[start : start + AT_ONCE]
-
-
-def _nothing(chosen: Filter) -> int:
-    say(f"no such tasks ({_filter_words(chosen)})")
+def _nothing(found: Found) -> int:
+    say(f"no such tasks ({_filter_words(found)})")
     return EX_OK
 
 
-def _confirmed(wish: Wish, count: int) -> bool:
-    tasks = counted(count)
-    question = f"{wish.kind} {tasks} ({_filter_words(wish.filter)})?"
+def _confirmed(wish: Wish, found: Found) -> bool:
+    tasks = counted(found.count)
+    question = f"{wish.kind} {tasks} ({_filter_words(found)})?"
     if not must_ask(wish.yes, f"tasks {wish.kind} by a filter", f"would {wish.kind} {tasks}"):
         say(question.removesuffix("?"))
         return True
     return agreed(question)
 
 
-def _filter_words(chosen: Filter) -> str:
-    asked = chosen.to_dict()
+def _filter_words(found: Found) -> str:
+    asked = dict(found.asked)
     states = ", ".join(asked.pop("status"))
     return "; ".join([states, *(f"{name.replace('_', ' ')} {value}" for name, value in asked.items())])
-
-
-@asynccontextmanager
-async def _store(settings: Settings, wish: Wish) -> AsyncIterator[OpenStore | None]:
-    """For a cancel by id it is made where there is none yet: the first worker may start only now."""
-    if wish.kind is Kind.RETRY or wish.dry_run or not wish.ids:
-        async with existing_store(settings) as store:
-            yield store
-        return
-    store = make_store(settings.store, settings.broker.queue)
-    try:
-        await open_to_wait(store, settings)
-        yield store
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
-async def driver_of(settings: Settings, store: OpenStore, kind: Kind) -> AsyncIterator[Driver]:
-    """A retry holds without a broker, too: then workers bring its tasks back."""
-    if kind is Kind.CANCEL:
-        yield Driver(store, None)
-        return
-    async with connected(settings.broker) as broker:
-        try:
-            await broker.open()
-        except (BrokerUnavailable, AccessRefused) as error:
-            yield Driver(store, None, str(error))
-        else:
-            yield Driver(store, broker)

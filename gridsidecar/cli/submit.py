@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec import Struct
 
 from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
+from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.cli.task_words import View
-    from gridsidecar.config.settings import Settings
-    from gridsidecar.store import Beforehand
+    from gridsidecar.fleet import Fleet, Where
 
 EPILOG = """
 Examples:
@@ -64,6 +62,7 @@ def submit(
     url: Url = None,
     url_file: UrlFile = None,
     queue: Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")] = None,
+    server: Server = None,
 ) -> None:
     """Put tasks on the queue and print their ids, one a line, each as soon as the broker has confirmed it.
 
@@ -80,20 +79,22 @@ def submit(
     given = {name: value for name, value in fields.items() if value is not None}
     order = _order(_one_source(source, file), given, data, wrap, compress)
     waiting = _waiting(wait, wait_timeout, as_json)
-    settings = _settings(config, wait, {"broker.url": url_flag(url, url_file), "broker.queue": queue})
-    raise typer.Exit(asyncio.run(_submit(settings, order, waiting)))
+    asked = _asked(server, config, wait, url_flag(url, url_file), queue)
+    if compress and asked.address is not None:
+        raise UsageError("--server and --compress exclude each other: an API takes a task as it is")
+    raise typer.Exit(asyncio.run(_submit(asked, order, waiting)))
 
 
-def _settings(config: str | None, wait: bool, flags: dict[str, object]) -> Settings:
-    from gridsidecar.cli.parts import load_parts
+def _asked(server: str | None, config: str | None, wait: bool, url: object, queue: str | None) -> Where:
     from gridsidecar.errors import ConfigError
 
     try:
-        return load_parts(config, "broker", "store", flags=flags)
+        return where(server, config, "broker", "store", url=url, queue=queue)
     except ConfigError:
         if wait:
             raise
-        return load_parts(config, "broker", flags=flags)  # a producer needs no store; what else is wrong is said here
+        # A producer needs no store; what else is wrong is said here.
+        return where(server, config, "broker", url=url, queue=queue, has_store=False)
 
 
 class Order(Struct, frozen=True):
@@ -153,43 +154,42 @@ def read_data(text: str) -> Any:
         raise UsageError(f"--data is not JSON: {refused.detail}; a text is written as '\"text\"'") from None
 
 
-async def _submit(settings: Settings, order: Order, waiting: Waiting) -> int:
+async def _submit(asked: Where, order: Order, waiting: Waiting) -> int:
     from gridsidecar.cli.screen import clean, say
+    from gridsidecar.fleet import reach
 
-    over = waiting.wait and await _already_ended(settings, order.fields.get("task_id"))
-    ids, bad = await _send(settings, order, waiting)
-    if over:
+    async with reach(asked) as fleet:
+        over = waiting.wait and await _already_ended(fleet, order.fields.get("task_id"))
+        ids, bad = await _send(fleet, asked, order, waiting)
+    if over and ids:
         say(f"{clean(ids[0])} had already ended; nothing was run")
     if bad:
         say(f"{len(ids)} tasks sent, {bad} not")
-    code = await _wait(settings, ids, waiting) if waiting.wait and ids else EX_OK
+    code = await _wait(asked, ids, waiting) if waiting.wait and ids else EX_OK
     return EX_FAILED if bad and code == EX_OK else code
 
 
-async def _already_ended(settings: Settings, task_id: str | None) -> bool:
+async def _already_ended(fleet: Fleet, task_id: str | None) -> bool:
     """Whether this id has had its end, so that another message changes nothing; False where nobody can tell."""
-    from gridsidecar.cli.parts import existing_store
     from gridsidecar.cli.task_words import ended
     from gridsidecar.errors import GridSidecarError
+    from gridsidecar.store import RowRejected
 
     if task_id is None:
         return False
     try:
-        async with existing_store(settings) as store:
-            return store is not None and ended(await store.reading.get(task_id))
+        return ended(await fleet.tasks.get(task_id))
     except (
-        GridSidecarError
+        GridSidecarError,
+        RowRejected,
     ):  # no tables yet, or no store: the task is sent all the same, and the waiting says what is wrong
         return False
 
 
-async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[list[str], int]:
+async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> tuple[list[str], int]:
     """The ids of what was sent, and the number of items that were not."""
-    from gridsidecar.broker import make_broker
     from gridsidecar.cli.outgoing import Outbox
     from gridsidecar.cli.screen import json_text, say
-    from gridsidecar.submitting import Submitter
-    from gridsidecar.telemetry import Readiness
 
     def confirmed(task_id: str) -> None:
         if not waiting.as_json:
@@ -197,66 +197,40 @@ async def _send(settings: Settings, order: Order, waiting: Waiting) -> tuple[lis
         elif not waiting.wait:
             print(json_text({"task_id": task_id}), flush=True)
 
-    broker = make_broker(settings.broker, Readiness())
-    try:
-        await broker.open()
-        async with _rows(settings) as rows:
-            submitter = Submitter(broker, rows, settings)
-            outbox = Outbox(submitter, settings.broker.max_message_bytes, confirmed, compress=order.compress)
-            if order.source is None:
-                await outbox.send_one(order.fields)
-            else:
-                await outbox.send_all(order.source, order.fields, order.wrap)
-            if submitter.without_rows is not None:
-                say(f"{WITHOUT_ROWS}: {submitter.without_rows}")
-        return outbox.ids, outbox.bad
-    finally:
-        await broker.close()
+    await fleet.queue.open()
+    outbox = Outbox(fleet.queue, _most_bytes(asked), confirmed, compress=order.compress)
+    if order.source is None:
+        await outbox.send_one(order.fields)
+    else:
+        await outbox.send_all(order.source, order.fields, order.wrap)
+    if outbox.ids and fleet.queue.without_rows is not None:
+        say(f"{WITHOUT_ROWS}: {fleet.queue.without_rows}")
+    return outbox.ids, outbox.bad
 
 
-@asynccontextmanager
-async def _rows(settings: Settings) -> AsyncIterator[Beforehand | None]:
-    """Where rows can be written before their messages are sent; None: nowhere. A producer needs no store."""
-    from gridsidecar.cli.parts import has_store, open_to_wait
-    from gridsidecar.cli.screen import say
-    from gridsidecar.errors import GridSidecarError
-    from gridsidecar.store import make_store
+def _most_bytes(asked: Where) -> int:
+    """Of a message; a server has its own limit."""
+    from gridsidecar.config.settings import BrokerSettings
 
-    if not has_store(settings):
-        yield None
-        return
-    store = None
-    try:
-        try:
-            store = make_store(settings.store, settings.broker.queue)
-            await open_to_wait(store, settings)
-            rows: Beforehand | None = store.beforehand
-        except GridSidecarError as error:
-            say(f"{WITHOUT_ROWS}: {error}")
-            rows = None
-        yield rows
-    finally:
-        if store is not None:
-            await store.close()
+    if asked.settings is None:
+        most: int = BrokerSettings.model_fields["max_message_bytes"].default
+        return most
+    return asked.settings.broker.max_message_bytes
 
 
-async def _wait(settings: Settings, ids: list[str], waiting: Waiting) -> int:
+async def _wait(asked: Where, ids: list[str], waiting: Waiting) -> int:
     from gridsidecar.cli.bars import make_display
     from gridsidecar.cli.follow import follow
-    from gridsidecar.cli.parts import open_to_wait
     from gridsidecar.cli.screen import say
-    from gridsidecar.store import make_store
+    from gridsidecar.fleet import reach
 
-    store = make_store(settings.store, settings.broker.queue)
     try:
-        await open_to_wait(store, settings)
-        with make_display() as display:
-            views = await follow(store.reading, ids, display.show, limit=waiting.limit)
+        async with reach(asked, makes=True) as fleet:
+            with make_display() as display:
+                views = await follow(fleet.tasks, ids, display.show, limit=waiting.limit)
     except asyncio.CancelledError:
         say("not waiting any longer; the tasks go on")
         raise
-    finally:
-        await store.close()
     return _tell(views, waiting)
 
 
@@ -264,11 +238,10 @@ def _tell(views: dict[str, View | None], waiting: Waiting) -> int:
     from gridsidecar.cli.bars import summary
     from gridsidecar.cli.screen import clean, json_text, say
     from gridsidecar.cli.task_words import ended, succeeded, words
-    from gridsidecar.shapes import task_object
 
     for task_id, view in views.items():
         if waiting.as_json:
-            print(json_text({"task_id": task_id, "status": "queued"} if view is None else task_object(view)))
+            print(json_text({"task_id": task_id, "status": "queued"} if view is None else view))
         elif ended(view) and not succeeded(view):
             say(f"{clean(task_id)}  {words(view)}")
     say(summary(views))

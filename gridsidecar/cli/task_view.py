@@ -17,31 +17,28 @@ from gridsidecar.language import said
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from gridsidecar.store import OpenStore
+    from gridsidecar.fleet import Tasks
 
 RESULT_SHOWN = 400  # characters
 _OTHERS = ("type", "worker", "says", "result", "data")  # what they say is not ours
 _LABEL = 9  # columns
-_TIMES = ("started_at", "completed_at")
 _COLUMNS = ("#", "outcome", "started", "took", "exit", "worker", "error")
 Attempts = Sequence[Mapping[str, Any]]
-Callbacks = Sequence[Mapping[str, Any]]
 Facts = Sequence[tuple[str, str]]  # label and text
 
 
-async def read_task(store: OpenStore, task_id: str) -> tuple[View, Attempts, Callbacks] | None:
-    """A task, its history, and the callbacks about it, newest first; None when there is no such task. One that runs
+async def read_task(tasks: Tasks, task_id: str) -> View | None:
+    """A task with its history, and the callbacks about it, newest first; None when there is no such task. One that runs
     has what it said last, as `says`."""
-    view = await store.reading.get(task_id)
-    if view is None:
-        return None
-    if view["status"] == "running":
-        view["says"] = await last_line(store.output, task_id)
-    return view, await store.reading.attempts(task_id), await store.outbox.all(task_id=task_id)
+    view = await tasks.show(task_id)
+    if view is not None and view["status"] == "running":
+        view["says"] = await last_line(tasks, task_id)
+    return view
 
 
-def print_task(view: View, attempts: Attempts, callbacks: Callbacks) -> None:
+def print_task(view: View) -> None:
     """The task on stdout: a panel on a terminal, plain lines elsewhere."""
+    attempts, callbacks = view["attempts"], view["callbacks"]
     facts = [*_facts(view, attempts), *((called(row), callback_words(row)) for row in callbacks)]
     facts = [(label, text if label in _OTHERS else told(text)) for label, text in facts]
     if not interactive(sys.stdout):
@@ -84,13 +81,6 @@ def took(view: View) -> str:
     """The time of its last attempt; empty while it has not ended, or was cancelled, perhaps while it waited."""
     start, end = view["started_at"], view["completed_at"]
     return duration(seconds_between(start, end)) if start and end and view["status"] != "cancelled" else ""
-
-
-def whole_seconds(view: View) -> bool:
-    """Its table keeps no more of its times, as one that another program made."""
-    return bool(view["completed_at"]) and all(
-        "." not in str(view[name] or "").rstrip("0").rstrip(".") for name in _TIMES
-    )
 
 
 def _own_time(attempts: Attempts) -> str:

@@ -12,6 +12,7 @@ from gridsidecar.cli import steer
 from gridsidecar.cli.registering import add
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, json_text, say
+from gridsidecar.cli.server import Server, where
 from gridsidecar.cli.since import Since, Until, moment
 from gridsidecar.cli.status import EPILOG, status
 from gridsidecar.cli.steer import ErrorType, States
@@ -19,13 +20,11 @@ from gridsidecar.errors import UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.cli.task_words import View
-    from gridsidecar.config.settings import Settings
-    from gridsidecar.store import OpenStore, Page, Wanted
+    from gridsidecar.fleet import Listed, Where
+    from gridsidecar.store import Wanted
 
 app = typer.Typer(help="Look at tasks, cancel them, run them again.", no_args_is_help=True)
 
-LONGEST_LOOK = 50  # pages
-AT_ONCE = 100  # tasks whose data are read in one statement
 COLUMNS = ("task", "type", "status", "created", "took", "details")
 
 
@@ -41,9 +40,9 @@ def list_tasks(
     limit: Annotated[int, typer.Option(help="So many at most.", min=1)] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a task, times in UTC.")] = False,
     config: ConfigFile = None,
+    server: Server = None,
 ) -> None:
     """List tasks, newest first. `took` is the time of the last attempt."""
-    from gridsidecar.cli.parts import load_parts
     from gridsidecar.clock import SystemClock
     from gridsidecar.store import Wanted
 
@@ -60,7 +59,7 @@ def list_tasks(
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
-    page = asyncio.run(_read(load_parts(config, "store"), wanted, after, limit, as_json))
+    page = asyncio.run(_read(where(server, config, "store"), wanted, after, limit, as_json))
     _print(page, as_json, now)
     if page.next is not None:
         say(_how_to_go_on(page))
@@ -72,66 +71,27 @@ add(app, "cancel", steer.cancel, steer.EPILOG)
 add(app, "retry", steer.retry, steer.EPILOG)
 
 
-async def _read(settings: Settings, wanted: Wanted, after: str | None, limit: int, with_data: bool) -> Page:
-    """So many tasks, or fewer where a long look finds no more."""
-    from gridsidecar.cli.parts import existing_store
-    from gridsidecar.cli.task_view import whole_seconds
-    from gridsidecar.store import Page
+async def _read(asked: Where, wanted: Wanted, after: str | None, limit: int, with_data: bool) -> Listed:
+    from gridsidecar.fleet import reach
 
-    async with existing_store(settings) as store:
-        if store is None:
-            return Page([], None)
-        place = await store.listing.position_of(after) if after is not None else None
-        if after is not None and place is None:
-            raise UsageError(f"--after {after}: there is no such task (any more)")
-        tasks: list[View] = []
-        for _ in range(LONGEST_LOOK + limit // 100):
-            page = await store.listing.page(wanted, place, limit - len(tasks))
-            tasks += page.tasks
-            place = page.next
-            if place is None or len(tasks) >= limit:
-                break
-        tasks = await store.reading.with_pauses(tasks)
-        if with_data or any(map(whole_seconds, tasks)):
-            tasks = await _detailed(store, tasks, with_data)
-        return Page(tasks, place)
+    async with reach(asked) as fleet:
+        return await fleet.tasks.listed(wanted, after, limit, with_data=with_data)
 
 
-async def _detailed(store: OpenStore, tasks: list[View], with_data: bool) -> list[View]:
-    """With their data, so that `submit` can take them again; or with the times of their attempts, which an adopted
-    table has in whole seconds only."""
-    from gridsidecar.cli.task_view import whole_seconds
-
-    found: list[View] = []
-    for start in range(0, len(tasks), AT_ONCE):
-        some = tasks[start : start + AT_ONCE]
-        details = await store.reading.details([view["task_id"] for view in some])
-        for view in some:
-            own = details.get(view["task_id"], {})
-            if with_data:
-                found.append(view | {"data": own.get("data")})
-            else:
-                precise = own if whole_seconds(view) and own.get("ended_at") else view
-                ended = {"completed_at": precise.get("ended_at", view["completed_at"])}
-                found.append(view | {"started_at": precise.get("started_at")} | ended)
-    return found
-
-
-def _how_to_go_on(page: Page) -> str:
+def _how_to_go_on(page: Listed) -> str:
     assert page.next is not None
-    if page.tasks and page.tasks[-1]["task_id"] == page.next.id:
-        return f"there are more than these {len(page.tasks)}: --after {page.next.id}, or a larger --limit"
-    return f"not all tasks were looked at; to go on: --after {page.next.id}"
+    if page.tasks and page.tasks[-1]["task_id"] == page.next:
+        return f"there are more than these {len(page.tasks)}: --after {page.next}, or a larger --limit"
+    return f"not all tasks were looked at; to go on: --after {page.next}"
 
 
-def _print(page: Page, as_json: bool, now: datetime) -> None:
+def _print(page: Listed, as_json: bool, now: datetime) -> None:
     from gridsidecar.cli.listing import print_listing
     from gridsidecar.cli.task_words import STYLES
-    from gridsidecar.shapes import task_object
 
     if as_json:
         for view in page.tasks:
-            print(json_text(task_object(view)))
+            print(json_text(view))
     elif page.tasks:
         print_listing(COLUMNS, [_row(view, now) for view in page.tasks], STYLES)
     elif page.next is None:

@@ -13,6 +13,7 @@ from gridsidecar.config.section import Section
 from gridsidecar.config.yaml_tree import KeyPath
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+POOL = 4  # connections of the API to the database, where store.pool_size is not less
 SHORTEST_TOKEN = 16  # characters
 _TOKEN = re.compile(r"[\x21-\x7e]*")  # what a header can carry without quotes
 

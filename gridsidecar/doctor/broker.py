@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gridsidecar.broker import make_broker
 from gridsidecar.broker.inspection import Counted, Inspection, Refused, Server
 from gridsidecar.broker.kinds import Existing
 from gridsidecar.broker.management import ManagedQueue, Management, NoSuchQueue
@@ -14,6 +15,7 @@ from gridsidecar.config.urls import sqlite_path
 from gridsidecar.doctor import queue
 from gridsidecar.doctor.finding import Asked, CannotTell, Check, Finding, at_once, fail, ok, unknown, warn
 from gridsidecar.errors import AccessRefused, BrokerUnavailable
+from gridsidecar.telemetry import Readiness
 
 OLDEST = (3, 10)
 ADVICE = "start it, or correct broker.url"
@@ -41,7 +43,10 @@ class BrokerArea:
 
     def checks(self) -> list[Check]:
         if self._embedded:
-            return [Check("broker.connect", at_once(self._file), vital=True)]
+            return [
+                Check("broker.connect", at_once(self._file), vital=True),
+                Check("broker.dead_letters", self._dead_letters_of_the_file),
+            ]
         return [
             Check("broker.connect", self._connect, vital=True),
             Check("broker.version", self._version),
@@ -86,6 +91,18 @@ class BrokerArea:
         if head not in (b"", SQLITE_HEAD):
             return fail(f"{path} is no SQLite file", "name another file in broker.url")
         return ok(f"the file {path}")
+
+    def _has_file(self) -> bool:
+        return Path(sqlite_path(self._broker.urls[0])).exists()
+
+    async def _dead_letters_of_the_file(self) -> Finding:
+        if not self._has_file():
+            return ok("none: the file is not there yet")
+        broker = make_broker(self._broker, Readiness())
+        try:
+            return _letters(self._broker.dead_letters, (await broker.info()).dead)
+        finally:
+            await broker.close()
 
     async def _connect(self) -> Finding:
         try:
@@ -175,10 +192,8 @@ class BrokerArea:
             case Refused(reason):
                 otherwise = "give the user its rights, or name another dead_letter_queue"
                 return fail(f"{name}: {reason}", advice(reason, otherwise))
-            case Counted(ready=0):
-                return ok(f"{name} is empty")
             case Counted(ready):
-                return ok(f"{name} holds {ready:,}; `gridsidecar dead list` shows them")
+                return _letters(name, ready)
         if (problem := await self._second.creatable(name)) is not None:
             return fail(*_uncreatable(name, problem))
         return ok(f"{name} is created when the first message is refused")
@@ -207,6 +222,12 @@ class BrokerArea:
         return unknown(
             "it answers, and has no figures of this queue: a new one has them after some seconds", "ask again"
         )
+
+
+def _letters(name: str, count: int) -> Finding:
+    if not count:
+        return ok(f"{name} is empty")
+    return ok(f"{name} holds {count:,}; `gridsidecar dead list` shows them")
 
 
 def _uncreatable(name: str, problem: str) -> tuple[str, str]:

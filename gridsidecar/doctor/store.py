@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from gridsidecar.clock import Clock
+from gridsidecar.config.http import POOL
 from gridsidecar.config.mysql_url import parse_mysql_url
 from gridsidecar.config.processes import processes_of
 from gridsidecar.config.settings import Settings
@@ -181,10 +182,12 @@ def largest_packet(facts: ServerFacts, settings: Settings) -> Finding:
 
 def connections(facts: ServerFacts, settings: Settings, replicas: int = 1) -> Finding:
     """Of one pod, or of as many as KEDA may start."""
-    processes = processes_of(settings)
-    most = settings.store.pool_size * processes * replicas
+    processes, size = processes_of(settings), settings.store.pool_size
+    api = 0 if settings.http.listen is None else min(POOL, size)
+    most = (size * processes + api) * replicas
     pods = f" × {replicas} pods" if replicas > 1 else ""
-    sum_ = f"pool_size {settings.store.pool_size} × {processes} processes{pods} = {most}"
+    pod = f"pool_size {size} × {processes} processes" + (f" + {api} of the API" if api else "")
+    sum_ = f"{f'({pod})' if api and pods else pod}{pods} = {most}"
     if not facts.max_connections:
         return unknown(f"{sum_}; what the server allows, it does not tell")
     if most > facts.max_connections:

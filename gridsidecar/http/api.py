@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from gridsidecar import telemetry
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.clock import Clock
-from gridsidecar.config.http import HttpSettings
+from gridsidecar.config.http import POOL, HttpSettings
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import ConfigError, Fault, GridSidecarError
 from gridsidecar.figures import read_figures
@@ -21,6 +21,7 @@ from gridsidecar.health import Health
 from gridsidecar.http.access import Rules
 from gridsidecar.http.held import Held
 from gridsidecar.http.hiding import Hiding
+from gridsidecar.http.limits import most_streams
 from gridsidecar.http.overview import Overview
 from gridsidecar.http.snapshots import Snapshots
 from gridsidecar.http.watch import Watch
@@ -33,7 +34,6 @@ from gridsidecar.store.minutes import Tally
 from gridsidecar.submitting import Submitter
 from gridsidecar.telemetry import Readiness
 
-POOL = 4  # connections to the database
 OPERATIONS_EVERY = 10.0  # seconds
 FIGURES_HOLD = 5.0  # seconds
 LAST_WORK = 2.0  # seconds for what runs beside requests, when the server stops
@@ -65,7 +65,7 @@ class Api:
         self._store_is_open = False
         self._opening = asyncio.Lock()
         self._beside: set[asyncio.Task[None]] = set()
-        self.watch = Watch(self._store.reading.some, clock)
+        self.watch = Watch(self._look, clock, most_streams())
         queue = settings.broker.queue
         ended = EndedSince(self._ended_between, clock)
         self.shown = shown or Overview(FleetFigures(self._broker, self._reading, queue, clock, ended), queue)
@@ -86,13 +86,25 @@ class Api:
     async def _ended_between(self, since: datetime, until: datetime) -> list[Tally]:
         return await (await self.store()).minutes.between(since, until, queue=self.settings.broker.queue)
 
-    async def figures(self, since: datetime | None) -> dict[str, Any]:
+    async def figures(self, since: datetime | None, queue: str | None = None) -> dict[str, Any]:
         """Those that everybody asks for are read once for all of them."""
         store = await self.store()
         if since is not None:
-            return await read_figures(store, since)
-        figures: dict[str, Any] = await self.held.get("figures", FIGURES_HOLD, partial(read_figures, store))
+            return await read_figures(store, since, queue)
+        name = "figures" if queue is None else f"figures of {queue}"
+        read = partial(read_figures, store, queue=queue)
+        figures: dict[str, Any] = await self.held.get(name, FIGURES_HOLD, read)
         return figures
+
+    async def look(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Tasks by id, without their data and results, with `rev`, and with what keeps them."""
+        await self.store()
+        return await self._look(ids)
+
+    async def _look(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        reading = self._store.reading
+        found = await reading.some(ids)
+        return {view["task_id"]: view for view in await reading.with_pauses(list(found.values()))}
 
     @property
     def broker(self) -> Broker:
@@ -156,7 +168,7 @@ class Api:
 
     def leave(self) -> None:
         """End what would go on for ever."""
-        self.watch.leave()
+        self.watch.close()
 
     async def close(self) -> None:
         for task in self._beside:

@@ -17,6 +17,7 @@ from gridsidecar.errors import AccessRefused, GridSidecarError, Unavailable
 from gridsidecar.http.access import Access
 from gridsidecar.http.api import Api
 from gridsidecar.http.call import Call
+from gridsidecar.http.limits import HEADER_LIMIT
 from gridsidecar.http.problems import Problem, bad_request, unavailable
 from gridsidecar.store import RowRejected
 
@@ -40,6 +41,9 @@ def make_app(api: Api, endpoints: Sequence[Endpoint]) -> ASGIApp:
     base = api.settings.http.base_path
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if _head_size(scope) > HEADER_LIMIT:
+            await _TOO_LARGE.response()(scope, receive, send)
+            return
         path = scope.get("raw_path", b"").decode("ascii", "replace")
         if base and path == base:  # what the page names is relative to it
             await RedirectResponse(f"{base.rpartition('/')[2]}/")(scope, receive, send)
@@ -49,6 +53,20 @@ def make_app(api: Api, endpoints: Sequence[Endpoint]) -> ASGIApp:
         await router({**scope, "path": path, "root_path": ""}, receive, send)
 
     return app
+
+
+_TOO_LARGE = Problem(
+    431,
+    "headers-too-large",
+    f"Path, query and headers have more than {HEADER_LIMIT:,} bytes.",
+    headers={"Connection": "close"},
+)
+
+
+def _head_size(scope: Scope) -> int:
+    """Bytes of path, query and headers: those that come in one piece are read whole, whatever they have."""
+    first = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
+    return first + sum(len(name) + len(value) + 4 for name, value in scope.get("headers", ()))
 
 
 def _by_method(endpoints: Sequence[Endpoint], path: str) -> dict[str, Endpoint]:
@@ -106,5 +124,5 @@ def _no_such_method(by_method: Mapping[str, Any], request: Request) -> Problem:
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    problem = Problem(404, "unknown-path", "There is nothing at this path; protocol/openapi.yaml has those that are.")
+    problem = Problem(404, "unknown-path", "There is nothing at this path; /v1/openapi.yaml has those that are.")
     await problem.response()(scope, receive, send)

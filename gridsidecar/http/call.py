@@ -108,7 +108,7 @@ class Call:
 
 def parsed(raw: bytes) -> Any:
     try:
-        return parse_json(raw.decode("utf-8-sig"))
+        return parse_json(raw.decode("utf-8-sig"), unique=True)
     except UnicodeDecodeError:
         raise bad_request("The body is not UTF-8.") from None
     except JsonRefused as refused:
@@ -152,6 +152,10 @@ class Members:
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value % 1:
             raise bad_request(f"{name} {shown(value)} must be a whole number of at least 0.")
         return int(value)
+
+    def is_null(self, name: str) -> bool:
+        """It is there, and says so."""
+        return name in self._values and self._values[name] is None
 
     def text(self, name: str, read: Callable[[str], T]) -> T | None:
         return self._read(name, self._values[name], read) if name in self._values else None

@@ -5,26 +5,51 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
+from typing import Any
 
 from gridsidecar.store import Position
+from gridsidecar.store.choosing import Place
+from gridsidecar.task import Status
 
 LONGEST = 4096  # characters
 
 
 def encoded(position: Position | None) -> str | None:
-    if position is None:
-        return None
-    return urlsafe_b64encode(json.dumps([position.created_at, position.id]).encode()).decode().rstrip("=")
+    return None if position is None else _packed([position.created_at, position.id])
 
 
 def decoded(text: str) -> Position:
     """ValueError for what is no cursor of ours."""
     try:
-        if len(text) > LONGEST:
-            raise ValueError
-        created_at, task_id = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        created_at, task_id = _unpacked(text)
         if not isinstance(task_id, str) or not isinstance(created_at, str | None):
             raise TypeError
         return Position.of(created_at, task_id)
     except (Error, ValueError, TypeError, RecursionError):
         raise ValueError("is no cursor; take `next` of the page before") from None
+
+
+def encoded_place(place: Place | None) -> str | None:
+    return None if place is None else _packed([place.status, place.created_at, place.id])
+
+
+def decoded_place(text: str) -> Place:
+    """The same for what a filter names."""
+    try:
+        status, created_at, task_id = _unpacked(text)
+        if not isinstance(task_id, str) or not isinstance(created_at, str):
+            raise TypeError
+        Position.of(created_at, task_id)
+        return Place(Status(status), created_at, task_id)
+    except (Error, ValueError, TypeError, RecursionError):
+        raise ValueError("is no cursor; take `next` of the answer before") from None
+
+
+def _packed(value: list[Any]) -> str:
+    return urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def _unpacked(text: str) -> Any:
+    if len(text) > LONGEST:
+        raise ValueError
+    return json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))

@@ -32,9 +32,9 @@ async def workers(api: Api, call: Call) -> Response:
 
 async def stats(api: Api, call: Call) -> Response:
     """How many tasks are where. Without `since` the same answer is given for a few seconds."""
-    call.only("since")
+    call.only("since", "queue")
     since = call.one("since", partial(moment_of, now=api.clock.now()))
-    return answer(await api.figures(since))
+    return answer(await api.figures(since, call.one("queue", any_text)))
 
 
 async def series(api: Api, call: Call) -> Response:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gridsidecar.config.secrets import HIDDEN, masked_text
+from gridsidecar.wire.strict_json import JsonRefused, parse_json, readable_json
 
 # What stands behind a name: an end of its own quotes, which may be escaped, a sign, and the value. A list, an object,
 # an escaped text and whatever follows a colon without quotes are left out up to the end of their line.
@@ -14,7 +15,7 @@ _VALUE = (
     r"""([\\"']*\s*(?:=\s*|:\s*))"""
     r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[\[{\\][^\n]*|(?<==)[^\s,;&}]+|[^\n]+)"""
 )
-TEXTS = ("error_message", "progress_message", "traceback", "stderr_tail", "notes", "last_error")
+TEXTS = ("error_message", "progress_message", "traceback", "stderr_tail", "notes", "last_error", "reason")
 VALUES = ("data", "result", "callback_data", "checkpoint", "properties", "body")
 URLS = ("url", "callback_url")
 LISTS = ("attempts", "callbacks")
@@ -38,7 +39,7 @@ class Hiding:
             return None
         if name in URLS:
             return self.text(masked_text(value))
-        if name in LISTS and isinstance(value, list):  # a dead letter has the number of its task's attempts
+        if name in LISTS and isinstance(value, list):  # of a dead letter, attempts is a number
             return [self.object(row) for row in value]
         return self.value(value) if name in TEXTS or name in VALUES else value
 
@@ -54,6 +55,17 @@ class Hiding:
             case str():
                 return self.text(value)
         return value
+
+    def json_text(self, text: str | None) -> str | None:
+        """JSON text, by its members; what is none, as any other text."""
+        if text is None or not self.active:
+            return text
+        try:
+            value = parse_json(text)
+        except JsonRefused:
+            return self.text(text)
+        hidden = self.value(value)
+        return text if hidden == value else readable_json(hidden)
 
     def text(self, text: str) -> str:
         """What a handler said."""

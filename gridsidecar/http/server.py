@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from gridsidecar import telemetry
 from gridsidecar.config.http import HttpSettings
 from gridsidecar.errors import EX_CONFIG, GridSidecarError
+from gridsidecar.http.limits import HEADER_LIMIT, most_connections
 
-MOST_CONNECTIONS = 1200  # at a time; with more, those that nothing is written on are closed
-LEAST_CONNECTIONS = 16
-FILES_OF_TASKS = 256  # files that are left to the rest of this process
-HEADER_LIMIT = 32 * 1024  # bytes
 REQUEST_TIME = 10.0  # seconds that a client may take for the headers of a request, or for what is left of its body
 IDLE_TIME = 15  # seconds that a connection is kept without a request
 BACKLOG = 256
@@ -94,12 +90,6 @@ class _Connection(H11Protocol):
         elif not limited and self._late is not None:
             self._late.cancel()
             self._late = None
-
-
-def most_connections() -> int:
-    """How many this process may have open: tasks need files, too."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(LEAST_CONNECTIONS, min(MOST_CONNECTIONS, (files - FILES_OF_TASKS) // 2))
 
 
 class _Server(uvicorn.Server):

@@ -11,31 +11,33 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from gridsidecar import wire
+from gridsidecar.config.handled import hint_of
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.http import cursor
 from gridsidecar.http.access import Access
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
-from gridsidecar.http.call import Call, a_status, any_text, number, parsed
+from gridsidecar.http.call import Call, a_status, any_text, flag, number, parsed
 from gridsidecar.http.problems import Problem, bad_request, unavailable, unknown_task
 from gridsidecar.http.said import said_from
 from gridsidecar.moments import moment_of
 from gridsidecar.shapes import attempt_object, in_utc, task_object
-from gridsidecar.store import Wanted
-from gridsidecar.store.listing import MOST
+from gridsidecar.store import Position, Wanted
+from gridsidecar.store.listing import MOST, MOST_WITH_DATA
 from gridsidecar.submitting import Known
 from gridsidecar.task import Message, Status, Task
 from gridsidecar.wire.new_task import BadTask, make_task
 
 CALLBACKS_SHOWN = 50
+PAGE = ("cursor", "after", "limit", "data")
 TRIES = 3  # while a task of the same id is deleted in between
 
 
 async def list_tasks(api: Api, call: Call) -> Response:
-    """Tasks, newest first, without their data; `next` is the cursor of what follows. A page may have few tasks, or
-    none, and still go on."""
-    call.only("status", "type", "error_type", "queue", "since", "until", "id_prefix", "cursor", "limit")
+    """Tasks, newest first, with their data only where it is asked for; `next` is the cursor of what follows. A page may
+    have few tasks, or none, and still go on."""
+    call.only("status", "type", "error_type", "queue", "since", "until", "id_prefix", *PAGE)
     moment = partial(moment_of, now=api.clock.now())
     try:
         wanted = Wanted(
@@ -49,13 +51,32 @@ async def list_tasks(api: Api, call: Call) -> Response:
         )
     except ValueError as error:
         raise bad_request(f"{error}.") from None
-    limit, after = call.one("limit", number(1, MOST)) or 50, call.one("cursor", cursor.decoded)
+    limit = call.one("limit", number(1, MOST)) or 50
+    with_data = call.one("data", flag) or False
+    limit = min(limit, MOST_WITH_DATA) if with_data else limit
     store = await api.store()
-    page = await store.listing.page(wanted, after, limit)
-    tasks = await store.reading.with_pauses(page.tasks)
+    page = await store.listing.page(wanted, await _place(api, call), limit)
+    tasks = await store.reading.detailed(await store.reading.with_pauses(page.tasks), with_data=with_data)
     return answer(
-        {"tasks": [api.hiding.object(task_object(task)) for task in tasks], "next": cursor.encoded(page.next)}
+        {
+            "tasks": [api.hiding.object(task_object(task)) for task in tasks],
+            "next": cursor.encoded(page.next),
+            "next_after": page.next and page.next.id,
+        }
     )
+
+
+async def _place(api: Api, call: Call) -> Position | None:
+    """Where a page begins: behind a cursor, or behind a task by its id."""
+    place, after = call.one("cursor", cursor.decoded), call.one("after", any_text)
+    if after is None:
+        return place
+    if place is not None:
+        raise bad_request("cursor and after exclude each other.")
+    place = await (await api.store()).listing.position_of(after)
+    if place is None:
+        raise unknown_task(after)
+    return place
 
 
 async def show(api: Api, call: Call) -> Response:
@@ -103,9 +124,11 @@ async def logs(api: Api, call: Call) -> Response:
                 "started_at": said.started_at,
                 "ended_at": said.ended_at,
                 "worker": said.worker,
+                "worker_id": said.worker_id,
                 "pieces": [{"text": piece.text, "left_out": piece.left_out} for piece in said.pieces],
                 "next": said.next,
                 "stderr_tail": said.stderr_tail and api.hiding.text(said.stderr_tail),
+                "notes": said.notes and api.hiding.text(said.notes),
                 "status": said.status,
                 "latest_attempt": said.latest,
             }
@@ -137,10 +160,10 @@ async def submit(api: Api, call: Call) -> Response:
             return known
     else:
         raise unavailable(f"A task {task.task_id} comes and goes; nothing was sent.")
-    return answer(
-        {"task_id": task.task_id, "task_type": task.task_type, "status": Status.PENDING, "progress": 0}, 202,
-        headers={"Location": f"tasks/{quote(task.task_id, safe='')}"},
-    )  # fmt: skip
+    hint = hint_of(api.settings, task.task_type)
+    sent = {"task_id": task.task_id, "task_type": task.task_type, "status": Status.PENDING, "progress": 0}
+    location = f"tasks/{quote(task.task_id, safe='')}"
+    return answer(sent if hint is None else sent | {"hint": hint}, 202, headers={"Location": location})
 
 
 async def _known(api: Api, task: Task) -> Response | None:

@@ -10,8 +10,10 @@ from typing import Any
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import GridSidecarError
+from gridsidecar.http.problems import Problem
 
 LOOK_EVERY = 1.0  # seconds
+RETRY_AFTER = 5  # seconds
 AT_ONCE = 500  # tasks in one look
 
 View = Mapping[str, Any]
@@ -19,9 +21,11 @@ Look = Callable[[Sequence[str]], Awaitable[Mapping[str, View]]]
 
 
 class Watch:
-    """Looks while somebody waits. A database that is away is waited for."""
+    """Looks while somebody waits, and lets so many wait. A database that is away is waited for."""
 
-    def __init__(self, look: Look, clock: Clock) -> None:
+    def __init__(self, look: Look, clock: Clock, most: int) -> None:
+        self._most = most
+        self._inside = 0
         self._look = look
         self._clock = clock
         self._watched: Counter[str] = Counter()
@@ -31,12 +35,18 @@ class Watch:
         self._looking: asyncio.Task[None] | None = None
         self._over = False
 
-    @property
-    def count(self) -> int:
-        """How many wait."""
-        return self._watched.total()
+    def enter(self) -> None:
+        """Somebody asks to wait, and has a place from now on; a `Problem` where there is none."""
+        if self._inside >= self._most:
+            detail = "Too many streams are open; ask for the task now and then instead."
+            raise Problem(503, "too-many-streams", detail, headers={"Retry-After": str(RETRY_AFTER)})
+        self._inside += 1
 
     def leave(self) -> None:
+        """The place of one who entered is free."""
+        self._inside -= 1
+
+    def close(self) -> None:
         """Everybody's wait is over."""
         self._over = True
         self._looked.set()

@@ -128,7 +128,7 @@ class Exchanges:
 
     def __init__(self, lookup: Lookup, targets: Targets | None, timeout: float) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_trust(),
+            ssl_context=system_trust(),
             max_connections=None,  # the callers bound themselves; none shall wait here for another's slow receiver
             max_keepalive_connections=KEPT_CONNECTIONS,
             keepalive_expiry=KEPT_IDLE,
@@ -148,7 +148,7 @@ class Exchanges:
         except NotHttp as error:
             raise NotSent(f"{request.where} answered with something that is not HTTP: {error}") from error
         except FAILURES as error:
-            raise NotSent(f"{request.where} {progress.missing}: {_reason(error)}") from error
+            raise NotSent(f"{request.where} {progress.missing}: {reason_of(error)}") from error
 
     async def close(self) -> None:
         await self._pool.aclose()
@@ -200,7 +200,7 @@ def _translated(request: Request, progress: Progress) -> httpcore.Request:
     )
 
 
-def _trust() -> ssl.SSLContext:
+def system_trust() -> ssl.SSLContext:
     """The authorities of this machine (or SSL_CERT_FILE, SSL_CERT_DIR); where it has none, those of the library."""
     paths = ssl.get_default_verify_paths()
     if paths.cafile or (paths.capath and os.listdir(paths.capath)):
@@ -208,7 +208,7 @@ def _trust() -> ssl.SSLContext:
     return httpcore.default_ssl_context()
 
 
-def _reason(failure: BaseException) -> str:
+def reason_of(failure: BaseException) -> str:
     """Why, in a few words: the first error in the chain that knows."""
     for error in _chain(failure):
         match error:

@@ -14,6 +14,7 @@ from gridsidecar.store.queries import Query
 from gridsidecar.task import Status
 
 PAGE = 500  # ids
+_FIRST = "1000-01-01 00:00:00.000"
 OF_QUEUE = "COALESCE(t.queue, :queue) = :queue"
 OF_ERROR = "(t.error_type = :error_type OR t.last_error_type = :error_type)"
 SINCE, UNTIL = "t.created_at >= :since", "t.created_at < :until"
@@ -57,6 +58,14 @@ class Filter(Struct, frozen=True, kw_only=True):
         )
 
 
+class Place(Struct, frozen=True):
+    """Where a page of what a filter names ends: its state, and the last task there."""
+
+    status: Status
+    created_at: str
+    id: str
+
+
 class Choice:
     """Reads what a filter names. Each status by itself, in the order of creation: so an index has it as it is asked."""
 
@@ -72,13 +81,38 @@ class Choice:
             total += int(rows[0]["n"])
         return total
 
+    async def by_type(self) -> list[tuple[str, Status, int]]:
+        """How many of which type are in which state."""
+        found = []
+        for status in self._filter.statuses:
+            rows = await self._database.fetch(self._query("types_chosen", page=False), self._params(status))
+            found += [(str(row["task_type"]), status, int(row["n"])) for row in rows]
+        return found
+
     async def pages(self) -> AsyncIterator[list[str]]:
         """Ids, so many at a time."""
-        for status in self._filter.statuses:
-            params = self._params(status) | {"at": "1000-01-01 00:00:00.000", "after": "", "limit": PAGE}
-            while rows := await self._database.fetch(self._query("tasks_chosen", page=True), params):
-                yield [row["id"] for row in rows]
-                params |= {"at": rows[-1]["created_at"], "after": rows[-1]["id"]}
+        place = None
+        while True:
+            ids, place = await self.page(place)
+            if ids:
+                yield ids
+            if place is None:
+                return
+
+    async def page(self, after: Place | None) -> tuple[list[str], Place | None]:
+        """So many ids from there on, and where they end: None where nothing follows, or that is a place of another
+        filter."""
+        statuses = self._filter.statuses
+        if after is not None:
+            statuses = statuses[statuses.index(after.status) :] if after.status in statuses else ()
+        for status in statuses:
+            inside = after is not None and after.status is status
+            at, last = (after.created_at, after.id) if after is not None and inside else (_FIRST, "")
+            params = self._params(status) | {"at": at, "after": last, "limit": PAGE}
+            rows = await self._database.fetch(self._query("tasks_chosen", page=True), params)
+            if rows:
+                return [row["id"] for row in rows], Place(status, rows[-1]["created_at"], rows[-1]["id"])
+        return [], None
 
     def _query(self, name: str, *, page: bool) -> Query:
         return statement(self._queries[name], self._filter, page=page)
@@ -97,7 +131,8 @@ class Choice:
 def statement(beginning: Query, chosen: Filter, *, page: bool) -> Query:
     """What finds the tasks of a filter in one state, from `:at` and `:after` on where it is for a page."""
     where = " AND ".join(_conditions(chosen))
-    return Query.of(beginning.name, f"{beginning.text} WHERE {where}{NEXT_PAGE if page else ''}")
+    rest = NEXT_PAGE if page else " GROUP BY t.task_type" if beginning.name == "types_chosen" else ""
+    return Query.of(beginning.name, f"{beginning.text} WHERE {where}{rest}")
 
 
 def _conditions(chosen: Filter) -> Iterator[str]:

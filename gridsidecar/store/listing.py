@@ -17,6 +17,7 @@ from gridsidecar.store.queries import Query
 from gridsidecar.store.ways import LONGEST_ID, Wanted, Way, parameters, prefix_of, way_of_ids, way_to
 
 MOST = 200  # tasks on one page
+MOST_WITH_DATA = 20
 SCAN = 2_000  # rows that are looked at for one page, where no index has what is asked
 SCAN_OF_INDEX = 20_000  # entries of an index that has it, but not in order
 IN_ORDER = "ORDER BY t.created_at DESC, t.id DESC"

@@ -14,11 +14,12 @@ from msgspec import Struct
 
 from gridsidecar.errors import EX_FAILED, GridSidecarError
 from gridsidecar.steering import Steered
-from gridsidecar.store.choosing import Choice, Filter
+from gridsidecar.store.choosing import Choice, Filter, Place
 from gridsidecar.store.database import Connection, Database, Statement
 from gridsidecar.store.outbox import Owed
 from gridsidecar.store.queries import Query
 from gridsidecar.store.steering import AT_ONCE, Outcomes, Steering
+from gridsidecar.task import Status
 
 LEASE = 30.0  # seconds without a sign of its driver until others go on with an operation
 EXPECTED = "expected_count"  # in what was asked
@@ -53,11 +54,13 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> str:
-        """`running`, `waiting` for somebody to go on, `ended`, or `count_changed`: it found another number of tasks
-        than was expected, and did nothing."""
+        """`running`, `waiting` for somebody to go on, `starting` when all is done and the last of its tasks have yet to
+        start, `ended`, or `count_changed`: it found another number of tasks than was expected, and did nothing."""
         if self.ended_at is None:
             return "running" if self.driven else "waiting"
-        return "ended" if self.asked.get(EXPECTED, self.total) == self.total else "count_changed"
+        if self.asked.get(EXPECTED, self.total) != self.total:
+            return "count_changed"
+        return "starting" if self.collected and self.age < self.spread else "ended"
 
     def start_of(self, position: int) -> float:
         """Seconds from now until the task at this position is to start."""
@@ -83,6 +86,14 @@ class Operations:
     def choose(self, filter_: Filter) -> AsyncIterator[list[str]]:
         """The ids of the tasks that it names right now, page by page."""
         return Choice(self._database, self._queries, filter_).pages()
+
+    async def page(self, filter_: Filter, after: Place | None) -> tuple[list[str], Place | None]:
+        """Some of these ids from there on, and where they end: None where nothing follows."""
+        return await Choice(self._database, self._queries, filter_).page(after)
+
+    async def by_type(self, filter_: Filter) -> list[tuple[str, Status, int]]:
+        """How many tasks of which type are in which state."""
+        return await Choice(self._database, self._queries, filter_).by_type()
 
     async def begin(self, kind: Kind, filter_: Filter, spread: float = 0.0, expected: int | None = None) -> str:
         """An operation on what the filter names, driven by us; its id. `collect` is to follow. Where that finds another

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Any
 
+from msgspec import Struct
+
 from gridsidecar.flow import Pause, waits
 from gridsidecar.store import records
+from gridsidecar.store.counting import MOST
 from gridsidecar.store.database import Database, RowRejected
 from gridsidecar.store.queries import Query
 from gridsidecar.store.shelf import pause
 from gridsidecar.task import Message
+
+AT_ONCE = 100  # tasks whose data are read in one statement
+
+
+class Counted(Struct, frozen=True):
+    """How many there are of what; `at_least` names the counts that are floors."""
+
+    counts: dict[str, int]
+    at_least: list[str]
 
 
 class Reading:
@@ -53,6 +65,15 @@ class Reading:
         rows = await self._read("details_of", {"ids": tuple(ids)}) if ids else []
         return {row["id"]: {**row, "data": records.decoded(row["data"])} for row in rows}
 
+    async def detailed(self, views: list[dict[str, Any]], *, with_data: bool) -> list[dict[str, Any]]:
+        """The same tasks with their data, where those are wanted; and with the times of their last attempts where the
+        table, being another program's, has whole seconds only."""
+        asked = [view["task_id"] for view in views if with_data or _whole_seconds(view)]
+        details: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(asked), AT_ONCE):
+            details |= await self.details(asked[start : start + AT_ONCE])
+        return [_detailed(view, details.get(view["task_id"], {}), with_data) for view in views]
+
     async def message(self, task_id: str) -> Message | None:
         """What its producer sent; None where that is not there, or cannot be read."""
         for row in await self._read("message_of", {"id": task_id}):
@@ -60,17 +81,13 @@ class Reading:
                 return records.produced(row)
         return None
 
-    async def callback_counts(self) -> dict[str, int]:
-        """Number of callbacks `owed`, `dead` and `delivered`."""
-        return await self._owed_counts(letters=False)
-
-    async def letter_counts(self) -> dict[str, int]:
-        """The same of what failed tasks owe to the dead letters."""
-        return await self._owed_counts(letters=True)
-
-    async def _owed_counts(self, *, letters: bool) -> dict[str, int]:
-        (row,) = await self._read("callback_counts", {"letters": int(letters)})
-        return {name: int(row[name] or 0) for name in ("owed", "dead", "delivered")}
+    async def callback_counts(self) -> tuple[Counted, Counted]:
+        """Callbacks, and letters that failed tasks owe to the dead letters: `owed`, `dead` and `delivered`."""
+        rows = {row["what"]: row for row in await self._read("callback_counts", {"limit": MOST + 1})}
+        letters = {what: int(row["letters"] or 0) for what, row in rows.items()}
+        others = {what: int(row["n"]) - letters[what] for what, row in rows.items()}
+        full = {what for what, row in rows.items() if int(row["n"]) > MOST}
+        return _counted(others, full), _counted(letters, full)
 
     async def callbacks_waiting(self) -> dict[str, int]:
         """Number of callbacks and letters `owed` and `dead`. Those that were delivered, however many, take no time."""
@@ -115,6 +132,25 @@ class Reading:
 
     async def _read(self, query: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         return await self._database.fetch(self._queries[query], params)
+
+
+def _counted(found: Mapping[str, int], full: Set[str]) -> Counted:
+    """What is neither owed nor dead was delivered."""
+    counts = {"owed": found["owed"], "dead": found["dead"], "delivered": max(0, found["others"] - found["owed"])}
+    floors = {"owed": "owed", "dead": "dead", "others": "delivered"}
+    return Counted(counts, sorted(floors[what] for what in full))
+
+
+def _whole_seconds(view: dict[str, Any]) -> bool:
+    times = view["started_at"], view["completed_at"]
+    return bool(view["completed_at"]) and all("." not in str(time or "").rstrip("0").rstrip(".") for time in times)
+
+
+def _detailed(view: dict[str, Any], own: dict[str, Any], with_data: bool) -> dict[str, Any]:
+    data = {"data": own.get("data")} if with_data else {}
+    if not own.get("ended_at") or not _whole_seconds(view):
+        return view | data
+    return view | {"started_at": own["started_at"], "completed_at": own["ended_at"]} | data
 
 
 def _kept_by(kept: Pause | None, view: dict[str, Any]) -> dict[str, Any] | None:

@@ -48,6 +48,8 @@ class Steering:
     async def look(self, ids: Iterable[str], rule: Callable[[KnownRow | None], Steered]) -> Outcomes:
         """What would come of these under a rule of `gridsidecar.steering`; changes nothing."""
         some = sorted(set(ids))
+        if not some:
+            return {}
         rows = await self._database.transact(lambda connection: self._locked(connection, some, "rows_to_retry"))
         return {task_id: rule(_known(rows.get(task_id))) for task_id in some}
 

@@ -15,7 +15,7 @@ MAX_DIGITS = 308  # a longer number overflows a double, and MySQL refuses it
 
 
 class JsonRefused(ValueError):
-    """`reason` is a slug: `not-json`, `bad-number`, `too-deep`, `too-large` or `bad-text`."""
+    """`reason` is a slug: `not-json`, `bad-number`, `too-deep`, `too-large`, `bad-text` or `duplicate-member`."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -45,13 +45,14 @@ def json_size(value: Any) -> int:
     return len("".join(_readable_chunks(value, 0)).encode())
 
 
-def parse_json(text: str) -> Any:
-    """The value of a JSON text; JsonRefused when it is no JSON or nothing that we may pass on."""
+def parse_json(text: str, *, unique: bool = False) -> Any:
+    """The value of a JSON text; JsonRefused when it is no JSON or nothing that we may pass on. `unique`: also when an
+    object has two members of one name, of which others may read the first."""
     containers = text.count("[") + text.count("{")
     if containers > MAX_CONTAINERS:  # a few bytes each on the wire, a hundred in memory
         raise JsonRefused("too-large", f"it has {containers:,} lists and objects; {MAX_CONTAINERS:,} are allowed")
     try:
-        value = _DECODER.decode(text)
+        value = (_UNIQUE if unique else _DECODER).decode(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
         raise JsonRefused("not-json", f"{error.msg} at {place}") from None
@@ -122,6 +123,16 @@ def _constant(text: str) -> NoReturn:
     raise JsonRefused("bad-number", f"{text} is not a number in JSON")
 
 
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise JsonRefused("duplicate-member", f"an object has the member {json.dumps(twice[:40])} more than once")
+    return found
+
+
+_UNIQUE = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_constant, object_pairs_hook=_unique)
 _DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_constant)
 _ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), check_circular=False)
 

@@ -5,6 +5,7 @@ import crypto from "node:crypto";
 const ENDED = ["success", "failed", "cancelled"];
 const LOOKS = [100, 200, 500, 1000]; // milliseconds between looks at a task that is waited for; the last one stays
 const PAGE = 100; // tasks
+const OPERATION_ENDED = ["starting", "ended", "count_changed"];
 const AGAIN = [502, 503, 504];
 
 /** The server refused a request: `status`, `kind` for programs (`unknown-task`, `wrong-state`, …), the task's `state`. */
@@ -118,6 +119,140 @@ export class TaskClient {
     return this.#ask("GET", "/v1/stats");
   }
 
+  // -- many at once ---------------------------------------------------------------------------------------------------
+
+  /** What a `cancel` or a `retry` of the tasks that a filter names would do; changes nothing. */
+  preview(kind, filter) {
+    return this.#ask("POST", `/v1/tasks/${encodeURIComponent(kind)}`, { body: { filter, dry_run: true } });
+  }
+
+  /** Cancel all tasks that the filter names, where these are as many as expected; else nothing is done, and it is an
+   * ApiError of kind `count-changed`. */
+  cancelMany(filter, { expectedCount }) {
+    return this.#ask("POST", "/v1/tasks/cancel", { body: { filter, expected_count: expectedCount } });
+  }
+
+  /** The same for running them again; `over` (`10m`, `2h`) spreads their starts. */
+  retryMany(filter, { expectedCount, over }) {
+    return this.#ask("POST", "/v1/tasks/retry", { body: { filter, expected_count: expectedCount, over } });
+  }
+
+  /** How far an operation is. */
+  operation(operationId) {
+    return this.#ask("GET", operationPath(operationId), { query: { limit: 0 } });
+  }
+
+  /** The newest first. */
+  async operations(limit = 20) {
+    return (await this.#ask("GET", "/v1/operations", { query: { limit } })).operations;
+  }
+
+  /** `task_id` and `outcome` of each task of an operation; null is still to be done. */
+  async *operationResults(operationId) {
+    let after;
+    do {
+      const told = await this.#ask("GET", operationPath(operationId), { query: { after } });
+      yield* told.results;
+      after = told.next;
+    } while (after !== null);
+  }
+
+  /** The operation when it has ended; a server that is away is waited for. */
+  async waitOperation(operationId, { timeoutSeconds = Infinity, onProgress, signal } = {}) {
+    const until = performance.now() + timeoutSeconds * 1000;
+    let seen;
+    for (let look = 0; ; look += 1) {
+      signal?.throwIfAborted();
+      const found = await this.#operationOrNothing(operationId);
+      if (found !== undefined) {
+        const now = JSON.stringify([found.state, found.tasks, found.done]);
+        if (now !== seen) onProgress?.(found);
+        seen = now;
+        if (OPERATION_ENDED.includes(found.state)) return found;
+      }
+      const pause = LOOKS[Math.min(look, LOOKS.length - 1)];
+      if (performance.now() + pause > until) {
+        throw new Error(`the operation ${operationId} has not ended within ${timeoutSeconds} s`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+
+  async #operationOrNothing(operationId) {
+    try {
+      return await this.operation(operationId);
+    } catch (error) {
+      if (error instanceof Unreachable || AGAIN.includes(error.status)) return undefined;
+      throw error;
+    }
+  }
+
+  /** The tasks that are left stay as they are. */
+  async stopOperation(operationId) {
+    await this.#ask("POST", `${operationPath(operationId)}/stop`, { body: {} });
+  }
+
+  // -- the fleet ------------------------------------------------------------------------------------------------------
+
+  /** Start no more tasks of this type until then (`2h`, or a time), or until `resume`. What runs goes on. */
+  async pause(taskType, { until, reason } = {}) {
+    await this.#ask("POST", `/v1/types/${encodeURIComponent(taskType)}/pause`, { body: { until, reason } });
+  }
+
+  /** ApiError of kind `not-paused` where it is not. */
+  async resume(taskType) {
+    await this.#ask("POST", `/v1/types/${encodeURIComponent(taskType)}/resume`, { body: {} });
+  }
+
+  async pauses() {
+    return (await this.#ask("GET", "/v1/pauses")).pauses;
+  }
+
+  /** What waits: `ready`, `delayed`, `dead`, `unsettled` (in hand), `consumers`. */
+  async queues() {
+    return (await this.#ask("GET", "/v1/queues")).queues;
+  }
+
+  async workers() {
+    return (await this.#ask("GET", "/v1/workers")).workers;
+  }
+
+  /** The newest first; `dead`: only those that were given up, or only the others. */
+  async callbacks({ taskId, dead, limit } = {}) {
+    return (await this.#ask("GET", "/v1/callbacks", { query: { task_id: taskId, dead, limit } })).callbacks;
+  }
+
+  /** Send the callbacks of a task, or one by its id, again; how many they are. */
+  async replayCallbacks(taskOrCallbackId) {
+    const path = `/v1/callbacks/${encodeURIComponent(taskOrCallbackId)}/replay`;
+    return (await this.#ask("POST", path, { body: {} })).replayed;
+  }
+
+  /** Send all again that were given up; how many they are. */
+  async replayDeadCallbacks() {
+    return (await this.#ask("POST", "/v1/callbacks/replay", { body: {} })).replayed;
+  }
+
+  /** The oldest first, without their bodies. */
+  async deadLetters(limit) {
+    return (await this.#ask("GET", "/v1/dead", { query: { limit } })).dead;
+  }
+
+  /** Those of one task or message id, whole. */
+  async deadLetter(id) {
+    return (await this.#ask("GET", `/v1/dead/${encodeURIComponent(id)}`)).dead;
+  }
+
+  /** Put these letters, or without ids all of the queue, back on it: what came of them. */
+  replayDead(ids) {
+    return this.#ask("POST", "/v1/dead/replay", { body: ids === undefined ? { all: true } : { ids } });
+  }
+
+  /** Remove these, or without ids all of the queue, for good. */
+  dropDead(ids) {
+    return this.#ask("POST", "/v1/dead/drop", { body: ids === undefined ? { all: true } : { ids } });
+  }
+
   async #ask(method, target, { body, query = {} } = {}) {
     const url = new URL(this.#base + target);
     for (const [name, value] of Object.entries(query)) {
@@ -143,4 +278,8 @@ export class TaskClient {
 
 function path(taskId) {
   return `/v1/tasks/${encodeURIComponent(taskId)}`;
+}
+
+function operationPath(operationId) {
+  return `/v1/operations/${encodeURIComponent(operationId)}`;
 }

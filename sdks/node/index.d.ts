@@ -118,6 +118,50 @@ export interface WaitOptions {
   signal?: AbortSignal;
 }
 
+/** Which tasks are meant: all members must hold; `all` is every task that can be meant, and nothing beside it. */
+export type BulkFilter =
+  | { all: true }
+  | {
+      status?: TaskInfo["status"] | TaskInfo["status"][];
+      type?: string;
+      error_type?: string;
+      /** `2h`, `7d` ago, or a time. */
+      since?: string;
+      until?: string;
+    };
+
+/** What a dry run found. */
+export interface Preview {
+  count: number;
+  /** How many of which type are in which state. */
+  tasks: { task_type: string; status: TaskInfo["status"]; count: number }[];
+  /** What would come of the first of them. */
+  outcomes: Record<string, number>;
+  [field: string]: any;
+}
+
+/** A cancel or retry of many tasks, which goes on whatever dies. */
+export interface Operation {
+  operation: string;
+  kind: "cancel" | "retry";
+  /** `starting`: all is done, and the starts of its tasks are spread over the time that is left. */
+  state: "running" | "waiting" | "starting" | "ended" | "count_changed";
+  tasks: number;
+  done?: number;
+  /** What came of its tasks; `open` are still to be done. */
+  outcomes?: Record<string, number>;
+  [field: string]: any;
+}
+
+export interface WaitOperationOptions {
+  timeoutSeconds?: number;
+  onProgress?: (operation: Operation) => void;
+  signal?: AbortSignal;
+}
+
+/** A worker, queue, pause, callback or dead letter as the API describes it. */
+export type Row = Record<string, any>;
+
 /** Asks a sidecar's HTTP API. */
 export class TaskClient {
   constructor(url: string, options?: { token?: string; timeoutSeconds?: number });
@@ -129,6 +173,27 @@ export class TaskClient {
   logs(taskId: string, attempt?: number): Promise<string>;
   tasks(filters?: TaskFilters): AsyncGenerator<TaskInfo>;
   stats(): Promise<Record<string, any>>;
+  preview(kind: "cancel" | "retry", filter: BulkFilter): Promise<Preview>;
+  cancelMany(filter: BulkFilter, options: { expectedCount: number }): Promise<Operation>;
+  retryMany(filter: BulkFilter, options: { expectedCount: number; over?: string }): Promise<Operation>;
+  operation(operationId: string): Promise<Operation>;
+  operations(limit?: number): Promise<Operation[]>;
+  operationResults(operationId: string): AsyncGenerator<{ position: number; task_id: string; outcome: string | null }>;
+  waitOperation(operationId: string, options?: WaitOperationOptions): Promise<Operation>;
+  stopOperation(operationId: string): Promise<void>;
+  pause(taskType: string, options?: { until?: string; reason?: string }): Promise<void>;
+  resume(taskType: string): Promise<void>;
+  pauses(): Promise<Row[]>;
+  queues(): Promise<Row[]>;
+  workers(): Promise<Row[]>;
+  callbacks(options?: { taskId?: string; dead?: boolean; limit?: number }): Promise<Row[]>;
+  replayCallbacks(taskOrCallbackId: string): Promise<number>;
+  replayDeadCallbacks(): Promise<number>;
+  deadLetters(limit?: number): Promise<Row[]>;
+  deadLetter(id: string): Promise<Row[]>;
+  /** Without ids all letters of the queue. */
+  replayDead(ids?: string[]): Promise<{ outcomes: Record<string, number>; letters: Row[]; unknown: string[] }>;
+  dropDead(ids?: string[]): Promise<{ dropped: number; letters: Row[]; unknown: string[] }>;
 }
 
 /** The server refused a request; `kind` names why: `unknown-task`, `wrong-state`, `task-exists`, … */

@@ -110,6 +110,7 @@ async def test_an_sqlite_file_is_looked_at_and_not_made(tmp_path: Path) -> None:
     found = await look(tmp_path, config(tmp_path, url), "store", "broker")
     assert states(found) == {
         "broker.connect": "ok",
+        "broker.dead_letters": "ok",
         "store.connect": "ok",
         "store.tables": "warn",
         "store.retention": "ok",
@@ -154,6 +155,14 @@ def settings(**store_keys: Any) -> Settings:
             "handlers": {"default": {"command": ["cat"]}},
         }
     )
+
+
+@pytest.mark.parametrize(("most", "state"), [(19, "warn"), (20, "ok")])
+def test_the_api_has_connections_of_its_own(most: int, state: str) -> None:
+    given = settings()
+    given = given.model_copy(update={"http": given.http.model_copy(update={"listen": "127.0.0.1:8080"})})
+    finding = store.connections(replace(FACTS, max_connections=most), given)
+    assert (finding.state, "4 of the API = 20" in finding.found) == (state, True)
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,8 @@ def test_handlers_and_page_are_in_the_wheel(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     shutil.unpack_archive(wheel, tmp_path / "unpacked", "zip")
+    described = (tmp_path / "unpacked" / "gridsidecar" / "http" / "openapi.yaml").read_text()
+    assert described == (root / "protocol" / "openapi.yaml").read_text()
     packed = tmp_path / "unpacked/gridsidecar/demo/handlers"
     assert sorted(path.name for path in packed.iterdir()) == handlers
     assert len(handlers) == 6

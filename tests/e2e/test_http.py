@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -106,3 +110,43 @@ def test_where_it_cannot_listen(
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """This process, and those that it starts, may open some thousands."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+    if most < 4096:
+        pytest.skip("this machine lets a process open few files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_thousand_streams_within_a_second(place: Place, start: Start, many_files: None) -> None:
+    """Some are sent away, and tasks and probes do not mind the others."""
+    config = place.config({"default": place.job("for", 0.01)}, http={"listen": "127.0.0.1:0"})
+    worker = start(config)
+    await worker.ready()
+    await place.publish({"task_id": "watched", "defer_by": 3000})
+    await eventually(lambda: bool(place.rows()))
+    url = listens(worker.text)
+    port = urlsplit(url).port
+
+    async def asked() -> tuple[bytes, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /v1/tasks/watched/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60), writer
+
+    opened = await asyncio.gather(*(asked() for _ in range(1050)))
+    try:
+        statuses = Counter(head.split(b" ")[1] for head, _ in opened)
+        assert statuses == {b"200": 1000, b"503": 50}
+        await place.publish(*({"task_id": f"t{number}"} for number in range(30)))
+        await eventually(lambda: sum(place.status(f"t{number}") == "success" for number in range(30)) == 30, 60)
+        async with httpx.AsyncClient(base_url=url) as client:
+            assert (await client.get("/livez")).status_code == 200
+    finally:
+        for _, writer in opened:
+            writer.close()

@@ -52,16 +52,16 @@ def problem(response: httpx.Response) -> tuple[int, str]:
 
 @pytest.fixture
 def serve(tables_url: str, tmp_path: Path) -> Serve:  # noqa: F811
-    """`async with serve(token=…) as api`: with these keys of `http`."""
+    """`async with serve(token=…) as api`: with these keys of `http`, and these handlers."""
     broker = f"sqlite:///{tmp_path}/broker.db"
 
     @asynccontextmanager
-    async def serve(**http: Any) -> AsyncIterator[Served]:
+    async def serve(handlers: Any = None, **http: Any) -> AsyncIterator[Served]:
         settings = Settings.model_validate(
             {
                 "broker": {"url": broker, "queue": QUEUE},
                 "store": {"url": tables_url},
-                "handlers": {"default": {"command": ["true"]}},
+                "handlers": handlers or {"default": {"command": ["true"]}},
                 "http": {"listen": "127.0.0.1:0", **http},
             }
         )

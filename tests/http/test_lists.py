@@ -112,6 +112,16 @@ async def dead(api: Served, url: str, *bodies: bytes) -> None:
     await broker.close()
 
 
+async def test_letters_of_tasks_that_failed_for_good(api: Served, tmp_path: Any) -> None:
+    broker = make_broker(BrokerSettings(url=f"sqlite:///{tmp_path}/broker.db", queue=QUEUE), Readiness())
+    await broker.open()
+    await broker.ensure_dead_letters()
+    await broker.dead_letter(Message(body=b'{"task_id": "a"}'), "HandlerExit: exit status 3", 4)
+    await broker.close()
+    for path in ("/v1/dead", "/v1/dead/a"):
+        assert (await api.found(path))["dead"][0]["attempts"] == 4
+
+
 async def test_dead_letters(serve: Serve, two: Two, tmp_path: Any) -> None:
     async with serve(hide=["password"]) as api:
         url = f"sqlite:///{tmp_path}/broker.db"
@@ -137,10 +147,33 @@ async def test_dead_letters(serve: Serve, two: Two, tmp_path: Any) -> None:
         assert told["unknown"] == ["nobody"]
         (queue,) = (await api.found("/v1/queues"))["queues"]
         assert (queue["ready"], queue["dead"]) == (1, 2)
-        assert (await api.post("/v1/dead/drop", {"all": True})).json() == {"dropped": 2, "unknown": []}
+        dropped = (await api.post("/v1/dead/drop", {"all": True})).json()
+        assert (dropped["dropped"], len(dropped["letters"]), dropped["unknown"]) == (2, 2, [])
 
 
 @pytest.mark.parametrize("body", [{}, {"ids": []}, {"all": False}, {"ids": ["a"], "all": True}, {"ids": [5]}])
 async def test_letters_that_nobody_means(api: Served, body: Any) -> None:
     for what in ("replay", "drop"):
         assert problem(await api.post(f"/v1/dead/{what}", body)) == (400, "bad-request")
+
+
+@pytest.mark.parametrize(
+    ("body", "left"),
+    [
+        (b'{"task_id": "a", "data": {"password": ["geheim", "geheim"], "n": 1}}', '"n":1'),
+        (b'{"task_id": "a", "data": {"deep": {"password": {"x": "geheim"}}, "n": 1}}', '"n":1'),
+        (b'{"task_id": "a", "data": "{\\"password\\": \\"geheim\\"}"}', "task_id"),
+        (b'{"task_id": "a", "password": "geheim"', "task_id"),
+        (b'{"task_id": "a", "data": {"pa\\u0073sword": "geheim"}}', "task_id"),
+    ],
+)
+async def test_what_is_hidden_in_dead_letters(serve: Serve, tmp_path: Any, body: bytes, left: str) -> None:
+    async with serve(hide=["password"]) as api:
+        await dead(api, f"sqlite:///{tmp_path}/broker.db", body, b"\xff password=geheim")
+        for path in ("/v1/dead", "/v1/dead/m0", "/v1/dead/m1"):
+            told = await api.get(path)
+            assert "geheim" not in told.text
+        (whole,) = (await api.found("/v1/dead/m0"))["dead"]
+        assert left in whole["body"]
+        (other,) = (await api.found("/v1/dead/m1"))["dead"]
+        assert (whole["body_base64"], other["body_base64"]) == (None, None)

@@ -12,7 +12,7 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import Settings
-from gridsidecar.http import ApiServer, server
+from gridsidecar.http import ApiServer, limits, server
 from gridsidecar.http.server import CannotListen
 from tests.http.conftest import Serve, Served, problem
 
@@ -157,8 +157,9 @@ async def test_more_connections_than_there_may_be(serve: Serve, monkeypatch: pyt
 
 def test_connections_leave_files_to_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     for files, connections in ((1024, 384), (100, 16), (1_048_576, 1200)):
-        monkeypatch.setattr(server.resource, "getrlimit", lambda _, files=files: (files, files))
-        assert server.most_connections() == connections
+        monkeypatch.setattr(limits.resource, "getrlimit", lambda _, files=files: (files, files))
+        assert limits.most_connections() == connections
+        assert limits.most_streams() < connections
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])
@@ -184,3 +185,31 @@ async def test_a_request_that_is_answered_and_never_ends(
     finally:
         dripping.cancel()
         writer.close()
+
+
+@pytest.mark.parametrize("where", ["header", "path", "query"])
+async def test_headers_that_are_too_large_in_one_piece(api: Served, where: str) -> None:
+    long = b"y" * 40_000
+    path = {"header": b"/v1/workers", "path": b"/v1/tasks/" + long, "query": b"/v1/tasks?type=" + long}[where]
+    more = b"X: " + long + b"\r\n" if where == "header" else b""
+    told = await raw(api, b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + more + b"\r\n")
+    assert told.startswith(b"HTTP/1.1 431 "), told[:200]
+    assert b"urn:gridsidecar:problem:headers-too-large" in told
+    assert (await api.get("/v1/workers")).status_code == 200
+
+
+async def test_members_that_come_twice(api: Served) -> None:
+    for path, body in (
+        ("/v1/tasks/cancel", b'{"filter": {"all": true}, "dry_run": true, "dry_run": false}'),
+        ("/v1/tasks/cancel", b'{"filter": {"type": "a", "type": "b"}, "dry_run": true}'),
+        ("/v1/tasks", b'{"task_id": "t", "data": [{"a": 1, "a": 2}]}'),
+    ):
+        told = await api.client.post(path, content=body, headers={"Content-Type": "application/json"})
+        assert problem(told) == (400, "bad-request")
+        assert "more than once" in told.json()["detail"]
+
+
+async def test_it_describes_itself(api: Served) -> None:
+    told = await api.get("/v1/openapi.yaml")
+    assert (told.status_code, told.headers["content-type"]) == (200, "application/yaml")
+    assert told.text == (Path(__file__).parents[2] / "protocol" / "openapi.yaml").read_text()

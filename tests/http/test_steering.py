@@ -164,3 +164,54 @@ async def test_workers(api: Served, two: Two) -> None:
     await two.started()
     workers = (await api.found("/v1/workers"))["workers"]
     assert {one["name"]: (one["alive"], one["running"]) for one in workers} == {"one": (True, 1), "two": (True, 0)}
+
+
+async def test_a_dry_run_says_what_is_there_and_what_would_come_of_it(api: Served, two: Two) -> None:
+    await failed(two, "a", "b")
+    await cancel(two.a, "unseen")
+    told = (await api.post("/v1/tasks/retry", {"filter": {"status": ["failed", "cancelled"]}, "dry_run": True})).json()
+    assert told["tasks"] == [
+        {"task_type": "mail", "status": "failed", "count": 2},
+        {"task_type": "default", "status": "cancelled", "count": 1},
+    ]
+    assert (told["count"], told["outcomes"], told["next"] is not None) == (3, {"retried": 2}, True)
+    rest = {"filter": {"status": ["failed", "cancelled"]}, "dry_run": True, "after": told["next"]}
+    told = (await api.post("/v1/tasks/retry", rest)).json()
+    assert told["results"] == [{"task_id": "unseen", "outcome": "not_seen"}]
+    ids = {"ids": ["a", "nobody"], "dry_run": True}
+    assert (await api.post("/v1/tasks/retry", ids)).json()["outcomes"] == {"retried": 1, "not_found": 1}
+    assert (await api.found("/v1/operations"))["operations"] == []
+
+
+async def test_an_operation_whose_tasks_are_still_to_start(api: Served, two: Two) -> None:
+    await failed(two, "a", "b")
+    asked = {"filter": {"type": "mail"}, "expected_count": 2, "over": "1h"}
+    operation = (await api.post("/v1/tasks/retry", asked)).json()["operation"]
+    while (told := await api.found(f"/v1/operations/{operation}"))["done"] < 2 or told["ended_at"] is None:
+        await asyncio.sleep(0.05)
+    assert told["state"] == "starting"
+    assert told["starts_until_at"] > told["created_at"]
+    two.rows.run("UPDATE grid_async_task_tasks_operations SET spread = 0")
+    assert (await api.found(f"/v1/operations/{operation}"))["state"] == "ended"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"ids": []}, "at least one"),
+        ({"ids": ["a"], "filter": {"all": True}}, "exclude each other"),
+        ({"ids": ["a"] * 3 + ["x" * 300]}, "No task can be called"),
+        ({"ids": [f"t{number}" for number in range(501)], "dry_run": True}, "At most 500 ids"),
+        ({"filter": {"all": True}, "dry_run": True, "after": "rubbish"}, "no cursor"),
+    ],
+)
+async def test_what_no_ids_mean(api: Served, body: Any, words: str) -> None:
+    refused = await api.post("/v1/tasks/cancel", body)
+    assert problem(refused) == (400, "bad-request")
+    assert words in refused.json()["detail"]
+
+
+async def test_as_many_as_there_are(api: Served, two: Two) -> None:
+    await failed(two, "a")
+    begun = await api.post("/v1/tasks/retry", {"filter": {"type": "mail"}, "expected_count": None})
+    assert begun.status_code == 202

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from gridsidecar.http.hiding import Hiding
 from gridsidecar.task import Callback, Failed, News, Part, Progress, Report, Succeeded
 from tests.http.conftest import Serve, Served, problem
-from tests.store.workers import BOOM, Two, decided, end, task
+from tests.store.workers import BOOM, Two, cancel, decided, end, task
 
 ODD_IDS = ["a/b", "ä ö", "50%", "?x=1#y", "cancel", "retry", "日本", "a+b", "%2F"]
 
@@ -237,3 +237,57 @@ async def test_hundreds_of_streams_and_one_look_a_second(api: Served, two: Two) 
     await end(two.a, claim, Succeeded(result=None))
     for events in await asyncio.wait_for(asyncio.gather(*limits), 30):
         assert events[-1][0] == "end"
+
+
+async def test_more_streams_at_once_than_there_may_be(serve: Serve, two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each counts from the moment it is asked for, and makes room when its client is gone."""
+    monkeypatch.setattr("gridsidecar.http.api.most_streams", lambda: 20)
+    await two.started()
+    async with serve() as api:
+        host, port = urlsplit(api.url).hostname, urlsplit(api.url).port
+
+        async def asked() -> tuple[bytes, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(b"GET /v1/tasks/t/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return await reader.readuntil(b"\r\n\r\n"), writer
+
+        answers = await asyncio.gather(*(asked() for _ in range(30)))
+        assert sum(head.startswith(b"HTTP/1.1 200") for head, _ in answers) == 20
+        refused = [head for head, _ in answers if head.startswith(b"HTTP/1.1 503")]
+        assert len(refused) == 10
+        assert all(b"retry-after: 5" in head.lower() for head in refused)
+        for _, writer in answers:
+            writer.close()
+
+        async def room() -> bool:
+            head, writer = await asked()
+            writer.close()
+            return head.startswith(b"HTTP/1.1 200")
+
+        while not await room():
+            await asyncio.sleep(0.05)
+
+
+async def test_events_of_a_task_that_a_pause_keeps(api: Served, two: Two) -> None:
+    await two.retrying()
+    two.rows.run("UPDATE grid_async_task_tasks SET next_run_at = created_at, status = 'retrying' WHERE id = 't'")
+    await two.a.pauses.pause("default", None, "a move")
+    stream = asyncio.create_task(events_of(api, "/v1/tasks/t/events"))
+    await asyncio.sleep(1.5)
+    await two.a.pauses.resume("default")
+    await asyncio.sleep(1.5)
+    await cancel(two.a, "t")
+    told = await asyncio.wait_for(stream, 10)
+    kept = [data["paused"] and data["paused"]["reason"] for name, data in told if name == "task"]
+    assert kept[0] == "a move"
+    assert None in kept
+    assert told[-1][0] == "end"
+
+
+async def test_a_hint_at_a_type_that_nobody_takes(serve: Serve) -> None:
+    async with serve(handlers={"resize": {"command": ["true"]}}) as api:
+        sent = await api.post("/v1/tasks", {"task_id": "x", "task_type": "resise"})
+        assert sent.status_code == 202
+        assert sent.json()["hint"] == "no handler of this configuration takes the type resise; there are resize"
+        sent = await api.post("/v1/tasks", {"task_id": "y", "task_type": "resize"})
+        assert "hint" not in sent.json()

@@ -7,6 +7,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.support.place import Place
 from tests.support.waiting import eventually
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "sdks" / "python"))
-from gridsidecar_sdk import ApiError, TaskClient, TaskInfo, Unreachable
+from gridsidecar_sdk import ApiError, Operation, TaskClient, TaskInfo, Unreachable
 
 HERE = Path(__file__).parent
 TOKEN = "admin-0123456789abcdef"
@@ -69,6 +70,105 @@ async def test_a_day_of_the_python_client(embedded_place: Place, start: Start) -
             TaskClient("amqp://localhost")
 
     await asyncio.to_thread(day)
+
+
+async def failing(place: Place, start: Start) -> str:  # noqa: F811
+    """The address of a worker whose tasks fail and owe a callback that nobody takes."""
+    http = {"listen": "127.0.0.1:0", "token": TOKEN}
+    bad = {"command": ["sh", "-c", "exit 3"]}
+    config = place.config({"bad": bad, "other": bad}, http=http, callbacks={"max_retries": 0}, retry={"max_retries": 0})
+    sidecar = start({**config, "broker": {**config["broker"], "dead_letter_failed": True}})
+    await sidecar.ready()
+    return next(word[4:] for word in sidecar.text.split() if word.startswith("url=http"))
+
+
+async def test_many_at_once_with_the_python_client(embedded_place: Place, start: Start) -> None:  # noqa: F811
+    url = await failing(embedded_place, start)
+
+    def day() -> None:
+        steps: list[Operation] = []
+        with TaskClient(url, token=TOKEN) as client:
+            ids = [client.submit(task_type="bad", callback_url="http://127.0.0.1:9/x") for _ in range(5)]
+            for task_id in ids:
+                assert client.wait(task_id, 60).status == "failed"
+            failed = {"type": "bad", "status": ["failed"]}
+            found = client.preview("retry", failed)
+            assert (found.count, found.outcomes) == (5, {"retried": 5})
+            assert found.tasks == [{"task_type": "bad", "status": "failed", "count": 5}]
+            assert kind(client.retry_many, failed, expected_count=4) == "count-changed"
+            client.pause("bad", reason="a move")
+            assert [one["reason"] for one in client.pauses()] == ["a move"]
+            begun = client.retry_many(failed, expected_count=5)
+            done = client.wait_operation(begun.id, 60, steps.append)
+            assert (done.kind, done.state, done.tasks, done.done) == ("retry", "ended", 5, 5)
+            assert (done.outcomes, steps[-1]) == ({"retried": 5}, done)
+            assert {task_id for task_id, outcome in client.operation_results(begun.id)} == set(ids)
+            assert [one.id for one in client.operations()] == [begun.id]
+            assert kind(client.stop_operation, begun.id) == "wrong-state"
+            assert kind(client.operation, "op_0123456789abcdef") == "unknown-operation"
+            client.submit(task_id="later", task_type="bad", defer_by=3000)
+            until = time.monotonic() + 60
+            while "later" not in [one.task_id for one in client.tasks(status="pending")]:
+                assert time.monotonic() < until
+            meant = {"status": "pending", "since": "1h"}
+            waiting = client.preview("cancel", meant).count
+            cancelled = client.wait_operation(client.cancel_many(meant, expected_count=waiting).id, 60)
+            assert cancelled.outcomes["cancelled"] == waiting > 0
+            client.resume("bad")
+            assert kind(client.resume, "bad") == "not-paused"
+
+    await asyncio.to_thread(day)
+
+
+async def test_the_fleet_with_the_python_client(embedded_place: Place, start: Start) -> None:  # noqa: F811
+    url = await failing(embedded_place, start)
+
+    def day() -> None:
+        with TaskClient(url, token=TOKEN) as client:
+            task_id = client.submit(task_id="a/ä", task_type="bad", callback_url="http://127.0.0.1:9/x")
+            client.wait(task_id, 60)
+            assert client.queues()[0]["queue"] == embedded_place.queue
+            assert [one["alive"] for one in client.workers()] == [True]
+            until = time.monotonic() + 60
+            while not (given_up := client.callbacks(task_id=task_id, dead=True)):
+                assert time.monotonic() < until
+            assert client.replay_callbacks(given_up[0]["id"]) == 1
+            assert kind(client.replay_callbacks, "nobody") == "unknown-callback"
+            assert client.replay_dead_callbacks() in (0, 1)
+            while not (letters := client.dead_letters()):
+                assert time.monotonic() < until
+            assert (letters[0]["task_id"], letters[0]["task_status"]) == (task_id, "failed")
+            assert "bad" in client.dead_letter(task_id)[0]["body"]
+            assert kind(client.dead_letter, "nobody") == "unknown-letter"
+            told = client.replay_dead([task_id, "nobody"])
+            assert (told["outcomes"]["sent"], told["unknown"]) == (1, ["nobody"])
+            assert client.drop_dead(["nobody"])["dropped"] == 0
+
+    await asyncio.to_thread(day)
+
+
+async def test_many_at_once_with_the_node_client(embedded_place: Place, start: Start) -> None:  # noqa: F811
+    url = await failing(embedded_place, start)
+    node = await asyncio.create_subprocess_exec(
+        "node", str(HERE / "bulk.js"), url, TOKEN, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await node.communicate()
+    assert json.loads(out) == {
+        "preview": [3, {"retried": 3}, [{"task_type": "bad", "status": "failed", "count": 3}]],
+        "changed": "count-changed",
+        "pauses": ["a move"],
+        "operation": ["ended", 3, {"retried": 3}],
+        "steps": "ended",
+        "results": 3,
+        "operations": 1,
+        "stopped": "wrong-state",
+        "cancelled": {"cancelled": 1},
+        "resumed": "not-paused",
+        "queue": embedded_place.queue,
+        "alive": [True],
+        "callback": [1, "unknown-callback"],
+        "letters": ["failed", "unknown-letter", ["nobody"], 0],
+    }
 
 
 async def test_a_client_for_many_threads_whose_server_is_replaced(

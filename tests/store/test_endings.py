@@ -117,7 +117,7 @@ async def test_a_callback_that_is_refused_is_given_up_and_the_end_stands(
     (callback,) = await two.b.outbox.all(dead=True)
     assert (callback["task_id"], callback["body"], callback["next_try_at"]) == ("t", "", None)
     assert "not here" in callback["last_error"]
-    assert (await two.b.reading.callback_counts())["dead"] == 1
+    assert (await two.b.reading.callback_counts())[0].counts["dead"] == 1
 
 
 async def test_an_outbox_that_takes_nothing_costs_no_result(two: Two, guard: Guard) -> None:

@@ -106,7 +106,7 @@ async def test_each_end_owes_one_beside_its_callback(letters: Two) -> None:
         ("letter", -1, 1),
         ("letter", -2, 2),
     ]
-    counts = (await letters.a.reading.callback_counts(), await letters.a.reading.letter_counts())
+    counts = tuple(one.counts for one in await letters.a.reading.callback_counts())
     assert [one["owed"] for one in counts] == [2, 2]
 
 
@@ -144,7 +144,7 @@ async def test_one_whose_message_cannot_be_read_says_so(letters: Two) -> None:
     (letter,) = await take(letters.a)
     assert letter.letter is None
     assert await letters.a.outbox.failed(letter, "cannot be read", None)
-    assert (await letters.a.reading.letter_counts())["dead"] == 1
+    assert (await letters.a.reading.callback_counts())[1].counts["dead"] == 1
 
 
 @pytest.mark.parametrize("callback", [ASKED, Callback()], ids=["with a callback", "alone"])

@@ -106,7 +106,7 @@ WRITTEN_ONLY = {
     "count_minute",
 }
 SMALL_OR_SELDOM = {
-    *("callbacks", "replay_callback", "callback_counts"),  # people's questions about many
+    *("callbacks", "replay_callback"),  # people's questions about many
     *("workers", "forget_workers"),  # a row for each worker
     # A row for each type that is paused, and for each handler with a rate.
     *("pauses", "pause_shared", "pause_locked", "pause_anew", "end_pause", "let_probe_through", "forget_pause"),
@@ -116,9 +116,19 @@ SMALL_OR_SELDOM = {
     *("leave_operation", "operation_collected", "operation_done", "stop_operation", "forget_operation"),  # few rows
     *("minutes_between", "minutes_series", "prune_minutes"),  # see below
     # Only the beginnings of statements: see below.
-    *("tasks_chosen", "count_chosen", "tasks_listed", "keys_end", "took", "by_created", "by_status", "by_type"),
+    *(
+        "tasks_chosen",
+        "count_chosen",
+        "types_chosen",
+        "tasks_listed",
+        "keys_end",
+        "took",
+        "by_created",
+        "by_status",
+        "by_type",
+    ),
     *("by_error", "by_last_error", "by_queue", "by_id"),
-    *("owed", "oldest_pending", "callbacks_waiting"),  # whose plans are looked at below
+    *("owed", "oldest_pending", "callbacks_waiting", "callback_counts"),  # whose plans are looked at below
 }
 ALIASES = {"t": "tasks", "w": "workers", "c": "callbacks", "a": "attempts"}
 
@@ -216,6 +226,24 @@ def test_what_is_scraped_reads_only_what_waits(tables: Direct) -> None:
     used = {index for table, index in steps(tables, queries["callbacks_waiting"].text) if table == "callbacks"}
     assert used <= {"due", "next", "receiver", "dead"}
     assert "" not in used
+
+
+def test_callbacks_are_counted_by_indexes_and_so_many_at_most(tables: Direct) -> None:
+    text = load_queries(dialect_of(tables), TableNames(TASKS))["callback_counts"].text
+    assert {index for table, index in steps(tables, text) if table == "callbacks"} == {"due", "dead"}
+    assert text.count("LIMIT :limit") == text.count("FROM (SELECT c.rerun") == 3
+
+
+def test_types_of_what_a_filter_names_are_counted_by_its_state(tables: Direct) -> None:
+    chosen = Filter(statuses=(Status.FAILED,), queue="q")
+    queries = load_queries(dialect_of(tables), TableNames(TASKS))
+    text = with_values(statement(queries["types_chosen"], chosen, page=False).text, "")
+    if tables.is_mysql:  # the few types are put together in a table of their own
+        (row,) = tables.run(f"EXPLAIN FORMAT=TRADITIONAL {text}".replace("%", "%%"))
+        assert row["key"] == "ix_status"
+    else:
+        (found, *_) = [row["detail"] for row in tables.run(f"EXPLAIN QUERY PLAN {text}")]
+        assert "_tasks_status (status=?" in found
 
 
 @pytest.mark.parametrize("name", ["tasks_chosen", "count_chosen"])

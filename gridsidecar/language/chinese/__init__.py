@@ -6,6 +6,7 @@ from gridsidecar.language.chinese import (
     composed,
     configuration,
     doctor,
+    fleet,
     handler,
     help,
     labels,
@@ -15,5 +16,5 @@ from gridsidecar.language.chinese import (
     tasks,
 )
 
-AREAS = (check, commands, composed, configuration, doctor, handler, help, labels, library, log, servers, tasks)
+AREAS = (check, commands, composed, configuration, doctor, fleet, handler, help, labels, library, log, servers, tasks)
 CHINESE = {english: chinese for area in AREAS for english, chinese in area.CHINESE.items()}

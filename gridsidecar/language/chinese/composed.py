@@ -71,5 +71,8 @@ CHINESE = {
     "{} is no time; write 30m, 2h or 7d for a time ago, 2026-01-31 or 2026-01-31T08:00": "{} 不是时间；请写 30m、2h 或 7d（多久以前），2026-01-31 或 2026-01-31T08:00",
     "{} is no time; write 30m, 2h or 7d, or 2026-01-31T08:00": "{} 不是时间；请写 30m、2h 或 7d，或 2026-01-31T08:00",
     "{} by a filter would {}: without a terminal to ask on, it needs --yes": "{} 按条件执行，将 {}：没有可以询问的终端时需要 --yes",
+    "pool_size {} × {} processes{} = {}": "pool_size {} × {} 个进程{} = {}",
+    "pool_size {} × {} processes + {} of the API = {}": "pool_size {} × {} 个进程 + API 的 {} = {}",
+    "(pool_size {} × {} processes + {} of the API){} = {}": "(pool_size {} × {} 个进程 + API 的 {}){} = {}",
     "a dry run, nothing was changed; of {}: {}": "试演，未作任何改动；{}：{}",
 }

@@ -187,7 +187,6 @@ CHINESE = {
     "not durable": "非 durable",
     "set broker.consumer_timeout: {}": "请设置 broker.consumer_timeout: {}",
     "set broker.queue_type: {}": "请设置 broker.queue_type: {}",
-    "pool_size {} × {} processes{} = {}": "pool_size {} × {} 个进程{} = {}",
     "version {}": "版本 {}",
     "set max_allowed_packet to {}, or broker.max_message_bytes lower": "请将 max_allowed_packet 设为 {}，或减小 broker.max_message_bytes",
     "× {} pods": "× {} 个 pod",

@@ -10,8 +10,10 @@ from gridsidecar_sdk.functions import run, task
 from gridsidecar_sdk.processor import TaskHandler, TaskProcessor
 
 if TYPE_CHECKING:
+    from gridsidecar_sdk.api import ApiError, Unreachable
     from gridsidecar_sdk.async_producer import AsyncTaskProducer
-    from gridsidecar_sdk.client import ApiError, TaskClient, TaskInfo, Unreachable
+    from gridsidecar_sdk.bulk import Operation, Preview
+    from gridsidecar_sdk.client import TaskClient, TaskInfo
     from gridsidecar_sdk.messages import NotSent
     from gridsidecar_sdk.producer import TaskProducer
 
@@ -21,7 +23,9 @@ __all__ = [
     "AsyncTaskProducer",
     "Context",
     "NotSent",
+    "Operation",
     "Permanent",
+    "Preview",
     "Retry",
     "Stopped",
     "TaskClient",
@@ -37,10 +41,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Producers and the client are loaded when they are asked for: handlers need neither."""
-    if name in ("ApiError", "TaskClient", "TaskInfo", "Unreachable"):
-        from gridsidecar_sdk import client
+    if name in ("ApiError", "Operation", "Preview", "TaskClient", "TaskInfo", "Unreachable"):
+        from gridsidecar_sdk import api, bulk, client
 
-        return getattr(client, name)
+        return getattr(next(part for part in (api, bulk, client) if hasattr(part, name)), name)
     if name == "TaskProducer":
         from gridsidecar_sdk.producer import TaskProducer
 

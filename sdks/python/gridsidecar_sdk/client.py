@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
-import ssl
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
-from urllib.parse import quote, urlencode, urlsplit
 
-from gridsidecar_sdk.encoding import to_json
+from gridsidecar_sdk.api import AGAIN, LOOKS, ApiError, Unreachable, quoted
+from gridsidecar_sdk.bulk import Bulk
+from gridsidecar_sdk.upkeep import Upkeep
 
 ENDED = ("success", "failed", "cancelled")
-LOOKS = (0.1, 0.2, 0.5, 1.0)  # seconds between looks at a task that is waited for; the last one stays
 PAGE = 100  # tasks
-_AGAIN = (502, 503, 504)
-
-
-class ApiError(Exception):
-    """The server refused a request. `kind` names why for programs (`unknown-task`, `wrong-state`, …), `state` is the
-    task's where that is the reason."""
-
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
-        super().__init__(str(problem.get("detail") or problem.get("title") or f"status {status}"))
-        self.status = status
-        self.kind = str(problem.get("type", "")).rpartition(":")[2]
-        self.state: Optional[str] = problem.get("state")
-        self.problem = dict(problem)
-
-
-class Unreachable(Exception):
-    """The server does not answer, or not with what it should."""
 
 
 @dataclass(frozen=True)
@@ -79,36 +58,14 @@ class TaskInfo:
         )
 
 
-class TaskClient:
+class TaskClient(Bulk, Upkeep):
     """One connection, which is opened anew when it is lost. For many threads, one after the other."""
-
-    def __init__(self, url: str, *, token: Optional[str] = None, timeout: float = 30.0) -> None:
-        """`url` is that of `http.listen` or of a proxy, with its base path; `timeout` in seconds, of each request."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no http:// or https:// address")
-        self._base = parts.path.rstrip("/")
-        self._headers = {"Accept": "application/json"}
-        if token is not None:
-            self._headers["Authorization"] = f"Bearer {token}"
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=timeout, context=context
-            )
-        else:
-            self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
-        self._lock = threading.Lock()
 
     def __enter__(self) -> TaskClient:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def close(self) -> None:
-        with self._lock:
-            self._connection.close()
 
     # -- one task -----------------------------------------------------------------------------------------------------
 
@@ -155,7 +112,7 @@ class TaskClient:
         try:
             return self.status(task_id)
         except ApiError as error:
-            if error.kind == "unknown-task" or error.status in _AGAIN:
+            if error.kind == "unknown-task" or error.status in AGAIN:
                 return None
             raise
 
@@ -189,52 +146,6 @@ class TaskClient:
         """How many tasks are where, what is owed, who works, what is paused."""
         return self._ask("GET", "/v1/stats")
 
-    # -- requests -----------------------------------------------------------------------------------------------------
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        body: Optional[Mapping[str, Any]] = None,
-        query: Optional[Mapping[str, Any]] = None,
-    ) -> dict[str, Any]:
-        target = self._base + path + (f"?{urlencode(query, doseq=True)}" if query else "")
-        headers, payload = dict(self._headers), None
-        if body is not None:
-            headers["Content-Type"], payload = "application/json", to_json(body)
-        with self._lock:
-            try:
-                status, answer = self._sent(method, target, payload, headers)
-            except (OSError, http.client.HTTPException) as error:
-                self._connection.close()
-                raise Unreachable(f"{self._connection.host}:{self._connection.port}: {error}") from error
-        try:
-            said = json.loads(answer)
-        except ValueError:
-            said = None
-        if not isinstance(said, dict):
-            raise Unreachable(f"{self._connection.host}:{self._connection.port} answers {status}, and not with JSON")
-        if status >= 400:
-            raise ApiError(status, said)
-        return said
-
-    def _sent(
-        self, method: str, target: str, payload: Optional[bytes], headers: Mapping[str, str]
-    ) -> tuple[int, bytes]:
-        """A connection that was kept may have been closed meanwhile: then once more on a new one. All that is asked may
-        be asked twice."""
-        kept = self._connection.sock is not None
-        try:
-            self._connection.request(method, target, payload, headers)
-            response = self._connection.getresponse()
-        except (ConnectionError, http.client.BadStatusLine):
-            self._connection.close()
-            if not kept:
-                raise
-            self._connection.request(method, target, payload, headers)
-            response = self._connection.getresponse()
-        return response.status, response.read()
-
 
 def _path(task_id: str) -> str:
-    return f"/v1/tasks/{quote(task_id, safe='')}"
+    return f"/v1/tasks/{quoted(task_id)}"

@@ -410,6 +410,9 @@ SELECT t.id, t.created_at FROM {tasks} t FORCE INDEX (ix_status)
 -- name: count_chosen
 SELECT COUNT(*) AS n FROM {tasks} t FORCE INDEX (ix_status)
 
+-- name: types_chosen
+SELECT t.task_type, COUNT(*) AS n FROM {tasks} t FORCE INDEX (ix_status)
+
 -- name: insert_operation
 INSERT INTO {operations} (id, kind, queue, asked, spread, total, collected, created_at, driver, driven_until)
 VALUES (:id, :kind, :queue, :asked, :spread, :total, :collected, UTC_TIMESTAMP(3), :driver, UTC_TIMESTAMP(3) + INTERVAL ((:lease) * 1000000) MICROSECOND)
@@ -566,10 +569,15 @@ SELECT w.id, w.name, w.queue, w.started_at, w.expires_at, w.expires_at > UTC_TIM
 FROM {workers} w ORDER BY w.started_at
 
 -- name: callback_counts
--- `letters`: of what is owed to the dead letters, or of the others.
-SELECT SUM(CASE WHEN next_try_at IS NOT NULL THEN 1 ELSE 0 END) AS owed, SUM(dead) AS dead,
-  SUM(CASE WHEN delivered_at IS NOT NULL AND next_try_at IS NULL AND dead = 0 THEN 1 ELSE 0 END) AS delivered FROM {callbacks}
-WHERE (kind = 'letter') = :letters
+-- Of each kind at most so many are looked at. Letters (rerun < 0) are apart from the others.
+SELECT 'owed' AS what, COUNT(*) AS n, SUM(CASE WHEN w.rerun < 0 THEN 1 ELSE 0 END) AS letters
+FROM (SELECT c.rerun FROM {callbacks} c FORCE INDEX (ix_due) WHERE c.next_try_at IS NOT NULL LIMIT :limit) w
+UNION ALL
+SELECT 'dead' AS what, COUNT(*) AS n, SUM(CASE WHEN w.rerun < 0 THEN 1 ELSE 0 END) AS letters
+FROM (SELECT c.rerun FROM {callbacks} c FORCE INDEX (ix_dead) WHERE c.dead = 1 LIMIT :limit) w
+UNION ALL
+SELECT 'others' AS what, COUNT(*) AS n, SUM(CASE WHEN w.rerun < 0 THEN 1 ELSE 0 END) AS letters
+FROM (SELECT c.rerun FROM {callbacks} c FORCE INDEX (ix_dead) WHERE c.dead = 0 LIMIT :limit) w
 
 -- name: oldest_pending
 -- Of the first that wait, by their age: what is deferred may be older than what is due.

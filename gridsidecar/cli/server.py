@@ -1,0 +1,78 @@
+"""`--server`: whether a command asks the HTTP API, or the servers of a configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gridsidecar.errors import UsageError
+
+if TYPE_CHECKING:
+    from gridsidecar.cli.parts import Part
+    from gridsidecar.fleet import Where
+    from gridsidecar.fleet.remote import Address
+
+SERVER, TOKEN = "GRIDSIDECAR_SERVER", "GRIDSIDECAR_HTTP_TOKEN"  # names of variables
+
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        help=f"Ask the HTTP API at this address, not the servers of a configuration; or {SERVER}. The token is in "
+        f"{TOKEN}, or in the file that {TOKEN}_FILE names.",
+        metavar="URL",
+    ),
+]
+
+
+def where(
+    server: str | None,
+    config: str | None,
+    *needed: Part,
+    url: object = None,
+    queue: str | None = None,
+    has_store: bool = True,
+) -> Where:
+    """`url` is what `cli.run.url_flag` gives. UsageError where flags contradict each other, ConfigError where the
+    configuration is asked and wrong."""
+    from gridsidecar.fleet import Where
+
+    address = _address(server, config, url, queue)
+    if address is not None:
+        from gridsidecar import telemetry
+
+        telemetry.configure("WARNING", "console")
+        return Where(address=address)
+    from gridsidecar.cli.parts import load_parts
+
+    flags = {"broker.url": url, "broker.queue": queue}
+    given: dict[str, object] = {key: value for key, value in flags.items() if value is not None}
+    return Where(load_parts(config, *needed, flags=given), has_store=has_store)
+
+
+def _address(server: str | None, config: str | None, url: object, queue: str | None) -> Address | None:
+    """A flag that names other servers counts more than the variable."""
+    named = [flag for flag, value in (("--config", config), ("--url", url)) if value is not None]
+    if server is None and not named:
+        server = os.environ.get(SERVER) or None
+    if server is None:
+        return None
+    named += ["--queue"] if queue is not None else []
+    if named:
+        raise UsageError(f"--server and {named[0]} exclude each other: the server has a configuration and a queue")
+    from gridsidecar.fleet.remote import Address
+
+    return Address(server, _token())
+
+
+def _token() -> str | None:
+    token, file = os.environ.get(TOKEN), os.environ.get(f"{TOKEN}_FILE")
+    if token or not file:
+        return token or None
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{TOKEN}_FILE: cannot read {file}: {getattr(error, 'strerror', error)}") from None

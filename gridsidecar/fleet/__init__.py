@@ -1,0 +1,237 @@
+"""A fleet as commands see it: what is asked of it and done to it, wherever the answers come from.
+
+`direct` asks the store and the broker of a configuration, `remote` the HTTP API of a worker or of `gridsidecar serve`.
+Both answer in the shapes of `gridsidecar.shapes`, and raise the same errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+from gridsidecar.errors import GridSidecarError, UsageError
+from gridsidecar.steering import Steered
+
+if TYPE_CHECKING:
+    from gridsidecar.config.settings import Settings
+    from gridsidecar.fleet.remote import Address
+    from gridsidecar.store import Filter, Kind, Said, Wanted
+    from gridsidecar.task import Status, Task
+
+Row = dict[str, Any]
+Outcomes = Mapping[str, Steered]
+
+
+class TaskRefused(GridSidecarError):
+    """This task cannot be put on the queue; others can."""
+
+
+class Submitted(Struct, frozen=True):
+    """`owed` says why nobody knows whether the broker has it: its row is there, and a worker sends it. A hint where its
+    type may be a mistake."""
+
+    owed: str | None = None
+    hint: str | None = None
+
+
+class Listed(Struct, frozen=True):
+    """Some tasks, and the id to go on after: None where there is nothing else."""
+
+    tasks: list[Row]
+    next: str | None
+
+
+class Found(Struct, frozen=True):
+    """How many tasks a filter names, and what it says in full."""
+
+    count: int
+    asked: Mapping[str, Any]
+
+
+class Letters(Struct, frozen=True):
+    """Dead letters, and whether there are more. `unknown` says why the states of their tasks are not known."""
+
+    found: list[Row]
+    more: bool
+    unknown: str = ""
+
+
+class Replayed(Struct, frozen=True):
+    """A letter, and what came of its replay: a word of `gridsidecar.dead_letters.Replay`."""
+
+    letter: Row
+    outcome: str
+    detail: str = ""
+
+
+class Tasks(Protocol):
+    async def get(self, task_id: str) -> Row | None:
+        """A task without its history; None where there is none."""
+        ...
+
+    async def show(self, task_id: str) -> Row | None:
+        """With its attempts and callbacks."""
+        ...
+
+    async def listed(self, wanted: Wanted, after: str | None, limit: int, *, with_data: bool = False) -> Listed:
+        """So many tasks, or fewer where a long look finds no more. UsageError where there is no task to go on after.
+        `with_data`: so that they can be submitted again."""
+        ...
+
+    async def newest(self, task_id: str) -> tuple[Status, int] | None:
+        """A task's status and the number of its newest attempt."""
+        ...
+
+    async def said(
+        self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
+    ) -> Said | None:
+        """As `gridsidecar.store.Output.said`."""
+        ...
+
+
+class Steering(Protocol):
+    @property
+    def unsent(self) -> str | None:
+        """Why tasks that are to run again were not sent to the queue."""
+        ...
+
+    goes_on: str  # how an operation comes to its end when this command does not wait for it; with {operation}
+
+    async def steer(self, kind: Kind, ids: Sequence[str]) -> Outcomes:
+        """A few tasks, at once."""
+        ...
+
+    async def count(self, kind: Kind, chosen: Filter) -> Found: ...
+
+    def preview(self, kind: Kind, ids: Sequence[str], chosen: Filter) -> AsyncIterator[Outcomes]:
+        """What would come of these, or without ids of those that a filter names; changes nothing."""
+        ...
+
+    async def begin(self, kind: Kind, ids: Sequence[str], chosen: Filter, spread: float) -> str:
+        """A stored operation; its id."""
+        ...
+
+    def drive(self, operation: str) -> AsyncIterator[Outcomes]:
+        """To its end; what came of the tasks, some at a time. Raises what `gridsidecar.operations.Driver` raises."""
+        ...
+
+    async def leave(self, operation: str) -> None:
+        """This command does not wait for it any longer."""
+        ...
+
+    async def operations(self, limit: int) -> list[Row]:
+        """The newest first, each with its `outcomes`."""
+        ...
+
+    async def operation(self, operation: str) -> Row | None: ...
+
+    def results(self, operation: str) -> AsyncIterator[Row]:
+        """`task_id` and `outcome` of each of its tasks."""
+        ...
+
+    async def stop(self, operation: str) -> bool:
+        """False where it has ended before."""
+        ...
+
+
+class Upkeep(Protocol):
+    async def figures(self, since: datetime | None, queue: str | None = None) -> Row:
+        """Of one queue, or of all."""
+        ...
+
+    async def pause(self, types: Sequence[str], until: datetime | None, reason: str | None) -> None: ...
+
+    async def resume(self, types: Sequence[str]) -> set[str]:
+        """Those that were paused."""
+        ...
+
+    async def callbacks(self, task_id: str | None, dead: bool | None, limit: int) -> list[Row]: ...
+
+    async def replay(self, ids: Sequence[str]) -> dict[str, int]:
+        """How many callbacks each id has, which are sent again."""
+        ...
+
+    async def replay_dead(self) -> int: ...
+
+
+class Queue(Protocol):
+    place: str  # of the broker, for people
+
+    async def info(self) -> Row: ...
+
+    async def open(self) -> None:
+        """To submit: whoever is away is told before anything is sent."""
+        ...
+
+    @property
+    def without_rows(self) -> str | None:
+        """Why tasks, some or all, were submitted without their rows in the table."""
+        ...
+
+    async def submit(self, task: Task, confirmed: Callable[[str], None]) -> Submitted:
+        """Its row into the table, its message onto the queue, in the order of these calls. `confirmed` hears of its id
+        as soon as it is there. `TaskRefused` where this one cannot be sent."""
+        ...
+
+    async def letters(self, limit: int) -> Letters: ...
+
+    async def letter(self, id_: str) -> list[Row]:
+        """Those of one id, whole."""
+        ...
+
+    def replay(self, ids: Collection[str]) -> AsyncIterator[Replayed]:
+        """Of these ids, or without ids all of this queue."""
+        ...
+
+    def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[Row]:
+        """The same, removed for good; `succeeded`: only where their tasks have succeeded since."""
+        ...
+
+
+class Fleet(Struct, frozen=True):
+    """`place` is where its tasks are, for people."""
+
+    place: str
+    tasks: Tasks
+    steering: Steering
+    upkeep: Upkeep
+    queue: Queue
+
+
+class Where(Struct, frozen=True):
+    """Where answers come from: an API where there is an address, else the servers of a configuration. `has_store`: it
+    names one."""
+
+    settings: Settings | None = None
+    address: Address | None = None
+    has_store: bool = True
+
+
+@asynccontextmanager
+async def reach(where: Where, *, makes: bool = False) -> AsyncIterator[Fleet]:
+    """A fleet for one errand. Nothing is asked, and nobody has to be there, before the first question.
+
+    `makes`: to wait for tasks of workers that may start only now; tables that are missing are made, and a server that
+    is away is told at once.
+    """
+    if where.address is not None:
+        from gridsidecar.fleet import remote
+
+        async with remote.reach(where.address, ask=makes) as fleet:
+            yield fleet
+        return
+    from gridsidecar.fleet import direct
+    from gridsidecar.store import RowRejected, StatementRefused
+
+    assert where.settings is not None
+    try:
+        async with direct.reach(where.settings, makes=makes, has_store=where.has_store) as fleet:
+            yield fleet
+    except StatementRefused:
+        raise
+    except RowRejected as error:  # a command line may hold any bytes
+        raise UsageError(f"the database takes no such value, or holds one that cannot be read: {error}") from error

@@ -1,0 +1,57 @@
+"""Tasks in the tables."""
+
+from __future__ import annotations
+
+from gridsidecar.errors import UsageError
+from gridsidecar.fleet import Listed, Row
+from gridsidecar.fleet.direct.parts import Parts
+from gridsidecar.shapes import task_object
+from gridsidecar.store import Said, Wanted
+from gridsidecar.task import Status
+
+LONGEST_LOOK = 50  # pages
+
+
+class DirectTasks:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def get(self, task_id: str) -> Row | None:
+        store = await self._parts.store()
+        view = None if store is None else await store.reading.get(task_id)
+        return None if view is None else task_object(view)
+
+    async def show(self, task_id: str) -> Row | None:
+        store = await self._parts.store()
+        view = None if store is None else await store.reading.get(task_id)
+        if store is None or view is None:
+            return None
+        return task_object(view, await store.reading.attempts(task_id), await store.outbox.all(task_id=task_id))
+
+    async def listed(self, wanted: Wanted, after: str | None, limit: int, *, with_data: bool = False) -> Listed:
+        store = await self._parts.store()
+        if store is None:
+            return Listed([], None)
+        place = await store.listing.position_of(after) if after is not None else None
+        if after is not None and place is None:
+            raise UsageError(f"--after {after}: there is no such task (any more)")
+        tasks: list[Row] = []
+        for _ in range(LONGEST_LOOK + limit // 100):
+            page = await store.listing.page(wanted, place, limit - len(tasks))
+            tasks += page.tasks
+            place = page.next
+            if place is None or len(tasks) >= limit:
+                break
+        tasks = await store.reading.detailed(await store.reading.with_pauses(tasks), with_data=with_data)
+        shown = [task_object(view) for view in tasks]
+        return Listed(shown, None if place is None else place.id)
+
+    async def newest(self, task_id: str) -> tuple[Status, int] | None:
+        store = await self._parts.store()
+        return None if store is None else await store.output.newest(task_id)
+
+    async def said(
+        self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
+    ) -> Said | None:
+        store = await self._parts.store()
+        return None if store is None else await store.output.said(task_id, attempt, since, shown)

@@ -1,0 +1,43 @@
+"""Figures, pauses and callbacks in the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from gridsidecar.figures import NONE, read_figures
+from gridsidecar.fleet import Row
+from gridsidecar.fleet.direct.parts import Parts
+from gridsidecar.shapes import callback_object
+
+
+class DirectUpkeep:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def figures(self, since: datetime | None, queue: str | None = None) -> Row:
+        store = await self._parts.store()
+        return NONE if store is None else await read_figures(store, since, queue)
+
+    async def pause(self, types: Sequence[str], until: datetime | None, reason: str | None) -> None:
+        store = await self._parts.store()
+        assert store is not None, "a pause may be there before the first worker: its tables are made"
+        for task_type in types:
+            await store.pauses.pause(task_type, until, reason)
+
+    async def resume(self, types: Sequence[str]) -> set[str]:
+        store = await self._parts.store()
+        return set() if store is None else {one for one in types if await store.pauses.resume(one)}
+
+    async def callbacks(self, task_id: str | None, dead: bool | None, limit: int) -> list[Row]:
+        store = await self._parts.store()
+        rows = [] if store is None else await store.outbox.all(task_id=task_id, dead=dead, limit=limit)
+        return [callback_object(row) for row in rows]
+
+    async def replay(self, ids: Sequence[str]) -> dict[str, int]:
+        store = await self._parts.store()
+        return {one: 0 if store is None else await store.outbox.replay(one) for one in ids}
+
+    async def replay_dead(self) -> int:
+        store = await self._parts.store()
+        return 0 if store is None else await store.outbox.replay_dead()

@@ -1,0 +1,64 @@
+"""The work queue and its dead letters by the API."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable, Collection
+from typing import Any
+
+from gridsidecar.errors import UsageError
+from gridsidecar.fleet import Letters, Replayed, Row, Submitted, TaskRefused
+from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
+from gridsidecar.task import Task
+from gridsidecar.wire.body import body_text
+
+MOST_LETTERS = 200  # in one answer, and there is no other
+
+
+class RemoteQueue:
+    without_rows = None  # a server writes them, or submits nothing
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self.place = requests.place
+
+    async def info(self) -> Row:
+        row: Row = (await self._requests.get("/v1/queues"))["queues"][0]
+        return row
+
+    async def open(self) -> None:
+        await self._requests.get("/v1/pauses")
+
+    async def submit(self, task: Task, confirmed: Callable[[str], None]) -> Submitted:
+        try:
+            told = await self._requests.post("/v1/tasks", body_text(task.message, sys.maxsize).encode())
+        except Refused as refused:
+            raise TaskRefused(str(refused)) from None
+        confirmed(task.task_id)
+        return Submitted(hint=told.get("hint"))
+
+    # -- dead letters -------------------------------------------------------------------------------------------------
+
+    async def letters(self, limit: int) -> Letters:
+        if limit > MOST_LETTERS:
+            raise UsageError(f"--limit: an API shows {MOST_LETTERS} dead letters at most")
+        told = await self._requests.get("/v1/dead", limit=limit)
+        return Letters(told["dead"], told["more"])
+
+    async def letter(self, id_: str) -> list[Row]:
+        told = await self._requests.found(f"/v1/dead/{quoted(id_)}", unless="unknown-letter") if id_ else None
+        return [] if told is None else list(told["dead"])
+
+    async def replay(self, ids: Collection[str]) -> AsyncIterator[Replayed]:
+        told = await self._requests.post("/v1/dead/replay", _meant(ids))
+        for one in told["letters"]:
+            yield Replayed(one["letter"], one["outcome"], one["detail"] or "")
+
+    async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[Row]:
+        told = await self._requests.post("/v1/dead/drop", {"succeeded": True} if succeeded else _meant(ids))
+        for one in told["letters"]:
+            yield one
+
+
+def _meant(ids: Collection[str]) -> dict[str, Any]:
+    return {"ids": sorted(ids)} if ids else {"all": True}

@@ -1,0 +1,89 @@
+"""Tasks as the API tells of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gridsidecar.errors import UsageError
+from gridsidecar.fleet import Listed, Row
+from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
+from gridsidecar.store import Piece, Said, Wanted
+from gridsidecar.store.listing import MOST, MOST_WITH_DATA
+from gridsidecar.task import Status
+
+LONGEST_LOOK = 50  # pages
+
+
+class RemoteTasks:
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+
+    async def get(self, task_id: str) -> Row | None:
+        if not task_id:
+            return None
+        return await self._requests.found(f"/v1/tasks/{quoted(task_id)}", unless="unknown-task")
+
+    show = get
+
+    async def listed(self, wanted: Wanted, after: str | None, limit: int, *, with_data: bool = False) -> Listed:
+        place: dict[str, Any] = {"after": after}
+        tasks: list[Row] = []
+        page: dict[str, Any] = {}
+        most = MOST_WITH_DATA if with_data else MOST
+        for _ in range(LONGEST_LOOK + limit // most):
+            page = await self._page(wanted, place, min(most, limit - len(tasks)), with_data)
+            tasks += page["tasks"]
+            place = {"cursor": page["next"]}
+            if page["next"] is None or len(tasks) >= limit:
+                break
+        return Listed(tasks, page.get("next_after"))
+
+    async def _page(self, wanted: Wanted, place: dict[str, Any], limit: int, with_data: bool) -> dict[str, Any]:
+        try:
+            return await self._requests.get(
+                "/v1/tasks",
+                status=[str(status) for status in wanted.statuses] or None,
+                type=list(wanted.task_types) or None,
+                error_type=wanted.error_type,
+                queue=wanted.queue,
+                since=wanted.since and wanted.since.isoformat(),
+                until=wanted.until and wanted.until.isoformat(),
+                id_prefix=wanted.id_prefix or None,
+                limit=limit,
+                data="true" if with_data else None,
+                **place,
+            )
+        except Refused as refused:
+            if refused.kind != "unknown-task":
+                raise
+            raise UsageError(f"--after {place['after']}: there is no such task (any more)") from None
+
+    async def newest(self, task_id: str) -> tuple[Status, int] | None:
+        found = await self.get(task_id)
+        return None if found is None else (Status(found["status"]), int(found["attempt"]))
+
+    async def said(
+        self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
+    ) -> Said | None:
+        try:
+            said = await self._requests.get(f"/v1/tasks/{quoted(task_id)}/logs", attempt=attempt, since=since or None)
+        except Refused as refused:
+            if refused.kind not in ("unknown-task", "unknown-attempt"):
+                raise
+            return None
+        return Said(
+            task_id=said["task_id"],
+            attempt=said["attempt"],
+            pieces=tuple(Piece(piece["text"], piece["left_out"]) for piece in said["pieces"]),
+            next=said["next"],
+            running=said["running"],
+            outcome=said["outcome"],
+            started_at=said["started_at"],
+            ended_at=said["ended_at"],
+            worker=said["worker"],
+            worker_id=said.get("worker_id"),
+            stderr_tail=said["stderr_tail"],
+            notes=said.get("notes"),
+            status=Status(said["status"]),
+            latest=said["latest_attempt"],
+        )
