@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gridsidecar.config.load import load
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import ConfigError
 from tests.unit.test_config_show import EXAMPLE, all_keys
-
-slow_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 values = st.recursive(
     st.none()
@@ -43,13 +41,11 @@ def check(text: str) -> None:
             assert len(set(told)) == len(told)
 
 
-@slow_machine
 @given(st.text(max_size=60) | st.text("ab:[]{}&*<!-#|>'\"\n \t%@`,?${}", max_size=40))
 def test_any_text(text: str) -> None:
     check(text)
 
 
-@slow_machine
 @given(st.dictionaries(st.sampled_from([*KEYS, *SECTIONS]), values, min_size=1, max_size=4))
 def test_any_values_in_the_places_of_others(changes: dict[str, Any]) -> None:
     document = yaml.safe_load(EXAMPLE.read_text())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gridsidecar.wire import Channel, ErrorEvent, ResultEvent, Unreadable, decode_ends, decode_event
 from gridsidecar.wire.top_level import top_levels
-from tests.unit.test_wire_task_message import json_values, slow_machine
+from tests.unit.test_wire_task_message import json_values
 
 CLAIM = {"gs": 1, "type": "result", "result": 1}
 MEBIBYTE = 1024 * 1024
@@ -37,7 +37,6 @@ def _known_by_its_ends(line: bytes, channel: Channel, **about: Any) -> Any:
     return decode_ends(line, line, channel, **about)
 
 
-@slow_machine
 @given(broken, st.sampled_from(Channel), st.booleans())
 def test_any_line_means_something(text: str, channel: Channel, addressed: bool) -> None:
     for raw in (text.encode(), text.encode("utf-16"), text.encode("latin-1", "replace")):
@@ -49,7 +48,6 @@ def test_any_line_means_something(text: str, channel: Channel, addressed: bool) 
                 assert found.reason.isprintable()
 
 
-@slow_machine
 @given(
     st.dictionaries(st.sampled_from(["type", "level", "message", "result", "error"]), nested, min_size=1),
     st.integers(0, 400),
@@ -62,7 +60,6 @@ def test_what_stands_inside_is_no_end(value: dict[str, Any], cut: int, rest: str
         assert not isinstance(decode(line.encode(), Channel.STDOUT), (Unreadable, ErrorEvent, ResultEvent)), line
 
 
-@slow_machine
 @given(st.dictionaries(st.text(max_size=5).filter(lambda key: key not in CLAIM), json_values, max_size=4), st.data())
 def test_an_end_that_is_cut_off_anywhere_is_found(more: dict[str, Any], data: st.DataObject) -> None:
     whole = json.dumps({"gs": 1, "type": "result", **more})
@@ -72,7 +69,6 @@ def test_an_end_that_is_cut_off_anywhere_is_found(more: dict[str, Any], data: st
     assert "cut off" in found.reason
 
 
-@slow_machine
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=4))
 def test_the_top_level_of_what_is_whole(value: dict[str, Any]) -> None:
     [found] = top_levels(json.dumps(value))
@@ -100,7 +96,6 @@ def test_no_line_takes_long(channel: Channel, head: bytes, unit: bytes) -> None:
     assert time.process_time() - started < 2  # most of it the parser's own; quadratic would be hours
 
 
-@slow_machine
 @given(st.dictionaries(st.text(max_size=5).filter(lambda key: key not in CLAIM), json_values, max_size=4), st.data())
 def test_an_end_without_its_middle_is_found_by_its_last_keys(more: dict[str, Any], data: st.DataObject) -> None:
     whole = json.dumps({**more, "error": "long", "gs": 1, "type": "error"}).encode()
@@ -109,7 +104,6 @@ def test_an_end_without_its_middle_is_found_by_its_last_keys(more: dict[str, Any
     assert isinstance(found, Unreadable)
 
 
-@slow_machine
 @given(st.dictionaries(st.sampled_from(["level", "message", "text"]), nested, min_size=1), st.data())
 def test_what_stands_inside_is_no_end_without_its_middle(value: dict[str, Any], data: st.DataObject) -> None:
     line = json.dumps(value).encode()

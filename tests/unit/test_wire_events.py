@@ -26,7 +26,7 @@ from gridsidecar.wire import (
     decode_event,
     encode_input,
 )
-from tests.unit.test_wire_task_message import json_values, slow_machine
+from tests.unit.test_wire_task_message import json_values
 
 
 def line(**fields: Any) -> bytes:
@@ -202,7 +202,6 @@ def test_an_echoed_task_is_recognised() -> None:
     assert decode_event(echoed.rstrip(b"\n"), Channel.STDOUT) == Ignored("task echoed")
 
 
-@slow_machine
 @given(
     st.binary(max_size=300) | st.binary(max_size=100).map(lambda tail: b'{"gs":1,"type":"' + tail),
     st.sampled_from(Channel),
@@ -220,7 +219,6 @@ _NAMES = st.sampled_from(
 )
 
 
-@slow_machine
 @given(_KINDS, st.dictionaries(_NAMES, json_values, max_size=5), st.sampled_from(Channel))
 def test_any_fields_mean_something_that_can_be_stored(kind: str, fields: dict[str, Any], channel: Channel) -> None:
     event = decode_event(json.dumps({"gs": 1, "type": kind, **fields}).encode(), channel)

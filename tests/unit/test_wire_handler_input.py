@@ -11,7 +11,7 @@ from hypothesis import given
 from gridsidecar.task import Claim, Message, Task
 from gridsidecar.trace import Trace
 from gridsidecar.wire import data_json, decode_task, encode_input
-from tests.unit.test_wire_task_message import json_values, slow_machine
+from tests.unit.test_wire_task_message import json_values
 
 
 def claim_of(body: dict[str, Any], **changes: Any) -> Claim:
@@ -89,7 +89,6 @@ def test_data_json_refuses_what_is_no_json() -> None:
         data_json(float("nan"))
 
 
-@slow_machine
 @given(json_values, json_values)
 def test_any_task_becomes_one_line_that_parses(data: Any, extra: Any) -> None:
     body = json.dumps({"task_id": "t1", "data": data, "extra": extra}).encode()

@@ -9,7 +9,7 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridsidecar.task import Claim, Message, Task
@@ -50,7 +50,7 @@ def same(small: Task | Refused, big: Task | Refused) -> bool:
     return isinstance(small, Refused) and isinstance(big, Refused)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100)
+@settings(max_examples=100)
 @given(json_values, st.booleans(), st.integers(0, 3), st.integers(0, 10_000), st.binary(max_size=2))
 def test_judged_as_a_small_message(value: Any, ascii_only: bool, indent: int, at: int, put: bytes) -> None:
     body = json.dumps({"task_id": "t", "data": value}, ensure_ascii=ascii_only, indent=indent or None)

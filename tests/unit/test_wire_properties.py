@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from gridsidecar.task import Message
 from gridsidecar.wire import decode_properties, encode_properties
-from tests.unit.test_wire_task_message import slow_machine
 
 KINDS = {bool: True, int: 5, dict: {"x": 1}, type(None): "text"}
 
@@ -98,7 +97,6 @@ header_values = st.recursive(
 )  # fmt: skip
 
 
-@slow_machine
 @given(st.dictionaries(st.text(max_size=5), header_values, max_size=4), st.binary(max_size=20))
 def test_any_headers_survive(headers: dict[str, Any], body: bytes) -> None:
     message = Message(body=body, headers=headers)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gridsidecar.task import Callback, Message, Task
@@ -21,7 +21,6 @@ from gridsidecar.wire.fields import doubtful, is_unusable_url
 
 LIMIT = 1_000_000
 
-slow_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -338,19 +337,16 @@ def test_gzip_in_several_members_must_be_whole_and_small(body: bytes, told: str)
     assert told in result.error
 
 
-@slow_machine
 @given(st.binary(max_size=200), st.sampled_from([None, "gzip", "zlib", "deflate", "utf-8", "br"]))
 def test_any_bytes_are_a_task_or_refused(body: bytes, encoding: str | None) -> None:
     assert isinstance(decode_task(Message(body=body, content_encoding=encoding), 100), (Task, Refused))
 
 
-@slow_machine
 @given(json_values)
 def test_any_json_is_a_task_or_refused(value: Any) -> None:
     assert isinstance(decode_task(Message(body=json.dumps(value).encode()), LIMIT), (Task, Refused))
 
 
-@slow_machine
 @given(st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=5))
 def test_any_fields_make_a_task_or_are_refused(fields: dict[str, Any]) -> None:
     result = decode_task(Message(body=json.dumps({"task_id": "t1", **fields}).encode()), LIMIT)

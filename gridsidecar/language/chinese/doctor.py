@@ -164,7 +164,6 @@ CHINESE = {
     "start it, or correct store.url": "请启动它，或更正 store.url",
     "{} is not there yet: the first worker makes it": "{} 尚不存在：由第一个 worker 创建",
     "and to migrate": "和迁移",
-    "; whose certificate it is, ssl_mode=required does not ask": "；ssl_mode=required 不核对证书属于谁",
     "the file {}": "文件 {}",
     "{} {} at {}, virtual host {}": "{2} 处的 {0} {1}，virtual host {3}",
     "ask again": "请再次检查",
@@ -197,4 +196,5 @@ CHINESE = {
     "see SHOW GRANTS … USING": "见 SHOW GRANTS … USING",
     "set store.retention_days": "请设置 store.retention_days",
     "give the user its rights, or name another queue": "请授予用户权限，或另选队列",
+    "; nobody asks whose certificate it is: name its ssl_ca": "；没有核对证书属于谁：请指定其 ssl_ca",
 }

@@ -50,4 +50,9 @@ CHINESE = {
     "killed by {} after its {}": "说出 {1} 之后被 {0} 杀死",
     "exit {} after its {}": "说出 {1} 之后退出码为 {0}",
     "unreadable message": "无法读取的消息",
+    "it closed its end of a pipe": "它关闭了管道的一端",
+    "its process ended with {} tasks: {}": "它的进程在带着 {} 个任务时结束：{}",
+    "concurrency must be a whole number from 1, not {}": "concurrency 必须是从 1 起的整数，而不是 {}",
+    "it is not needed any more": "不再需要它",
+    "must name a task that it has": "必须指明它手上的任务",
 }

@@ -47,7 +47,6 @@ CHINESE = {
     "Put letters back on the work queue, as their producers sent them, and print their ids.": "将死信按生产者发送时的原样放回任务队列，并打印其 id。",
     "That of a task that failed for good (broker.dead_letter_failed) retries this task. One whose replay would be in vain stays where it is, and stderr says why; then the exit code is 1.": "最终失败任务的死信（broker.dead_letter_failed）会重试该任务。重放也无济于事的留在原处，stderr 说明原因，退出码为 1。",
     "Remove letters for good and print their ids. Without ids it asks first, or needs --yes without a terminal.": "永久删除死信并打印其 id。不给 id 时先询问；没有终端时需要 --yes。",
-    "Check the file and the variables; every fault is one line on stderr, and the exit code is 78.": "检查文件和环境变量；每个错误在 stderr 上占一行，退出码为 78。",
     "Print the settings in force: file, environment and .env put together; secrets are hidden.": "打印生效的配置：文件、环境变量和 .env 合并之后的值；密钥会隐藏。",
     "Print the JSON Schema of the file, for editors.": "打印配置文件的 JSON Schema，供编辑器使用。",
     "Print every key with its default and meaning, as Markdown.": "以 Markdown 打印每个键的默认值和含义（英文）。",
@@ -171,4 +170,7 @@ CHINESE = {
     "Show it on a page, and keep going until Ctrl-C.": "在页面上显示，并持续到 Ctrl-C。",
     "Send bodies as gzip where that is smaller.": "gzip 更小时以 gzip 发送 body。",
     "The handler is run several times, each time with the sample task or something close to it; let it do no harm. It is one of a configuration, run as that says; or CMD, as `mode`, `input` and the other options say. -- CMD takes the place of the default handler's command in a file that -c names.": "处理程序会运行多次，每次用示例任务或与之相近的任务；请确保它不会造成损害。它是配置中的一个，按配置运行；或者是 CMD，按 `mode`、`input` 等选项运行。-- CMD 代替 -c 所指文件中默认处理程序的命令。",
+    "broker.url. Every user of this machine can read its password (ps): better --url-file.": "broker.url。本机所有用户都能看到其中的密码（ps）：最好用 --url-file。",
+    "The file that holds broker.url, read again at a reconnect; or set GRID_ASYNC_TASK_AMQP_URL.": "存放 broker.url 的文件，重新连接时会再次读取；也可设置 GRID_ASYNC_TASK_AMQP_URL。",
+    "Check the file and the variables, as `run` does. Every fault is a line on stderr, and the exit code is 78; what works, but hardly as it is meant, and a command that is not on this machine are told, and the exit code is 0.": "像 `run` 一样检查文件和环境变量。每个错误在 stderr 上占一行，退出码为 78；虽能运行但可能并非本意的设置、本机上不存在的命令会给出提示，退出码为 0。",
 }

@@ -191,7 +191,6 @@ CHINESE = {
     "not a JSON object": "不是 JSON 对象",
     "no type": "没有类型",
     "unknown type {}": "未知的类型 {}",
-    "{} must be {}, not {}": "{} 必须是 {}，而不是 {}",
     "{} must be {}, not {}.": "{} 必须是 {}，而不是 {}。",
     "{} of {} bytes": "{1} 字节的 {0}",
     "seconds from 0 to {}": "0 到 {} 秒",
