@@ -11,13 +11,13 @@ import pytest
 from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import UsageError
-from gridsidecar.fleet import Fleet, Outcomes, TaskRefused
+from gridsidecar.fleet import Fleet, Outcomes, Submitted, TaskRefused
 from gridsidecar.steering import Steered
 from gridsidecar.store import Filter, Kind, NotDriven, Wanted
 from gridsidecar.task import Callback, Message, News, Part, Status, Succeeded
 from gridsidecar.telemetry import Readiness
 from gridsidecar.wire.new_task import make_task
-from tests.store.workers import BOOM, Two, cancel, end, task
+from tests.store.workers import BOOM, QUEUE, Two, cancel, end, task
 
 
 async def failed(two: Two, *ids: str, task_type: str = "mail") -> None:
@@ -63,6 +63,17 @@ async def test_a_list_page_by_page(fleet: Fleet, two: Two) -> None:
     assert {one["task_id"] for one in page.tasks + rest.tasks} == {f"t{number}" for number in range(5)}
     with pytest.raises(UsageError, match=r"--after nobody: there is no such task"):
         await fleet.tasks.listed(wanted, "nobody", 3)
+
+
+async def test_a_list_with_data(fleet: Fleet) -> None:
+    await fleet.queue.open()
+    for number in range(23):  # more than an answer of the API has
+        await fleet.queue.submit(make_task({"task_id": f"t{number}", "data": {"n": number}}, 1_000_000), print)
+    plain = await fleet.tasks.listed(Wanted(), None, 1)
+    assert "data" not in plain.tasks[0]
+    whole = await fleet.tasks.listed(Wanted(), None, 30, with_data=True)
+    assert {one["task_id"]: one["data"] for one in whole.tasks} == {f"t{n}": {"n": n} for n in range(23)}
+    assert whole.next is None
 
 
 async def test_lists_are_narrowed(fleet: Fleet, two: Two) -> None:
@@ -177,6 +188,10 @@ async def test_figures(fleet: Fleet, two: Two) -> None:
     assert figures["statuses"] == {"failed": 1}
     assert {"tasks", "callbacks", "letters", "workers", "pauses", "at_least"} <= figures.keys()
     assert (await fleet.upkeep.figures(datetime.now(UTC) + timedelta(hours=1)))["statuses"] == {}
+    own, others = await fleet.upkeep.figures(None, QUEUE), await fleet.upkeep.figures(None, "another")
+    assert (own["statuses"], others["statuses"]) == ({"failed": 1}, {})
+    assert {one["queue"] for one in own["workers"]} <= {QUEUE}
+    assert others["workers"] == []
 
 
 async def test_pauses(fleet: Fleet) -> None:
@@ -203,7 +218,13 @@ async def test_callbacks(fleet: Fleet, two: Two) -> None:
 
 async def test_tasks_go_onto_the_queue(fleet: Fleet) -> None:
     await fleet.queue.open()
-    await fleet.queue.submit(make_task({"task_id": "ä", "data": {"x": [1]}, "priority": "high"}, 1_000_000))
+    told: list[str] = []
+    new = make_task({"task_id": "ä", "data": {"x": [1]}, "priority": "high"}, 1_000_000)
+    assert await fleet.queue.submit(new, told.append) == Submitted()
+    assert (told, fleet.queue.without_rows) == (["ä"], None)
+    row = await fleet.tasks.get("ä")  # it is there before any worker
+    assert row is not None
+    assert row["status"] == "pending"
     info = await fleet.queue.info()
     assert (info["queue"], info["exists"], info["ready"], info["dead"]) == ("q", True, 1, 0)
 
@@ -212,7 +233,7 @@ async def test_tasks_go_onto_the_queue(fleet: Fleet) -> None:
 async def test_an_api_refuses_another_task_of_the_same_id(fleet: Fleet, two: Two) -> None:
     await failed(two, "t")
     with pytest.raises(TaskRefused, match="made of another message"):
-        await fleet.queue.submit(make_task({"task_id": "t", "data": 5}, 1_000_000))
+        await fleet.queue.submit(make_task({"task_id": "t", "data": 5}, 1_000_000), print)
 
 
 async def refused(settings: Settings, *bodies: bytes) -> None:
