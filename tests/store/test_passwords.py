@@ -10,7 +10,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -24,6 +24,7 @@ from tests.support.certificates import Authority
 
 PASSWORD = "s3cret-w0rd"
 WARNING = "the database's password is not protected on its way"
+BEYOND_ASCII = ["Grüße", "密码-€"]
 SHA2 = (b"caching_sha2_password", b"sha256_password")
 
 
@@ -52,6 +53,16 @@ async def test_a_plain_url_goes_on_and_says_once_what_that_means(
             assert server.learned == PASSWORD.encode(), "today's users could not log in any more"
     assert warnings(caplog) == 1
     assert PASSWORD not in caplog.text
+
+
+@pytest.mark.parametrize("password", BEYOND_ASCII)
+@pytest.mark.parametrize("plugin", SHA2, ids=["caching_sha2", "sha256"])
+async def test_a_server_gets_it_as_utf_8(plugin: bytes, password: str) -> None:
+    server = KeyServer(plugin, by_switch=False)
+    async with server.running():
+        with pytest.raises(AccessRefused, match="error 1045"):
+            await open_store(f"mysql://root:{quote(password)}@127.0.0.1:{server.port}/x")
+        assert server.learned == password.encode()
 
 
 @pytest.mark.parametrize("plugin", SHA2, ids=["caching_sha2", "sha256"])
@@ -128,6 +139,20 @@ async def test_a_certificate_of_another_host_ends_it_before_the_login(tmp_path: 
 
 
 # -- a real server ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("password", BEYOND_ASCII)
+async def test_it_may_have_any_characters(mysql_url: str, mysql_server_url: str, password: str) -> None:
+    name = f"gs_{secrets.token_hex(4)}"
+    parts = urlsplit(mysql_url)
+    execute_on_server(mysql_server_url, f"create user '{name}'@'%' identified by '{password}'")
+    execute_on_server(mysql_server_url, f"grant all on {parts.path[1:]}.* to '{name}'@'%'")
+    try:
+        login = f"{name}:{quote(password)}@{parts.hostname}:{parts.port}"
+        store = await open_store(changed(mysql_url, netloc=login))
+        await store.close()
+    finally:
+        execute_on_server(mysql_server_url, f"drop user '{name}'@'%'")
 
 
 async def test_a_plain_url_logs_in_where_the_server_keeps_passwords_by_its_own_default(

@@ -125,6 +125,11 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
         )
 
 
+def _as_latin1(password: str | None) -> str | None:
+    """aiomysql writes passwords as Latin-1, servers and their own clients as UTF-8: text that becomes its bytes."""
+    return password and password.encode().decode("latin-1")
+
+
 class Session:
     """An open connection. Not safe for concurrent use."""
 
@@ -141,7 +146,7 @@ class Session:
             host=address.host,
             port=address.port,
             user=address.user,
-            password=address.password,
+            password=_as_latin1(address.password),
             db=address.database,
             unix_socket=address.unix_socket,
             charset="utf8mb4",
