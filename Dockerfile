@@ -22,6 +22,7 @@ RUN python3 -m venv /build/tools \
     && python3 -m venv --without-pip /opt/gridsidecar
 WORKDIR /build/source
 COPY pyproject.toml README.md LICENSE ./
+COPY protocol/openapi.yaml ./protocol/
 COPY gridsidecar ./gridsidecar
 # The environment holds no pip: what is built here is all that will ever be in it.
 RUN /build/tools/bin/python -m pip wheel --no-cache-dir --no-deps --wheel-dir /build/wheels . \
