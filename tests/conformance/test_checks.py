@@ -195,19 +195,19 @@ def test_a_fault_is_found_by_its_own_check_alone(
     assert bad.keys() - BESIDE.get(name, set()) == {name}
 
 
-@pytest.mark.parametrize(
-    ("fault", "name", "seen", "advice"),
-    [
-        ("loses-one", "many-tasks", "1 of 10 tasks at once got no result and no error (it still runs)", "smaller"),
-        ("twice", "many-tasks", "a second end of one task", "one result or error"),
-        ("no-cancel", "many-tasks", "has no capability cancel: it gets one at a time", '"capabilities": ["cancel"]'),
-        ("zero", "many-tasks", "concurrency is 0", "a whole number from 1"),
-        ("text", "many-tasks", "concurrency is", "a whole number from 1"),
-        ("cancels-all", "many-cancel", "a cancel for another task ended this one", "no other"),
-        ("leaves", "many-end-of-stdin", "of 5 tasks at once got no result", "answer every task"),
-        ("serial", "case-many", "a task of half a second held up those beside it", "a concurrency of 1"),
-    ],
-)
+AMONG_MANY = [
+    ("loses-one", "many-tasks", "1 of 10 tasks at once got no result and no error (it still runs)", "smaller"),
+    ("twice", "many-tasks", "a second end of one task", "one result or error"),
+    ("no-cancel", "many-tasks", "has no capability cancel: it gets one at a time", '"capabilities": ["cancel"]'),
+    ("zero", "many-tasks", "concurrency is 0", "a whole number from 1"),
+    ("text", "many-tasks", "concurrency is", "a whole number from 1"),
+    ("cancels-all", "many-cancel", "a cancel for another task ended this one", "no other"),
+    ("leaves", "many-end-of-stdin", "of 5 tasks at once got no result", "answer every task"),
+    ("serial", "case-many", "a task of half a second held up those beside it", "a concurrency of 1"),
+]
+
+
+@pytest.mark.parametrize(("fault", "name", "seen", "advice"), AMONG_MANY)
 def test_a_fault_among_many_tasks_is_found(fault: str, name: str, seen: str, advice: str) -> None:
     report = checked([*CROWD, fault], 2, "persistent", by_case=name == "case-many", timeout=5.0, grace=2.0)
     bad = found(report, *BAD)
@@ -423,7 +423,6 @@ def test_a_task_that_is_cancelled_in_the_middle() -> None:
 
 
 def test_every_check_has_a_handler_here_that_fails_it() -> None:
-    told = (
-        {fault[0] for fault in FAULTS} | {"result-size", "environment", "task-id"} | {f"case-{case}" for case in CASES}
-    )
+    told = {fault[0] for fault in FAULTS} | {name for _, name, _, _ in AMONG_MANY}
+    told |= {"result-size", "environment", "task-id"} | {f"case-{case}" for case in CASES}
     assert told == {check.name for check in CHECKS}
