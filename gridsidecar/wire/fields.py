@@ -121,12 +121,15 @@ def read_priority(fields: Mapping[str, Any], of_message: int | None) -> int:
 
 
 def doubtful(task: Task) -> Iterator[tuple[str, str]]:
-    """Fields whose values are not taken as they are, each with what becomes of it."""
+    """Fields that a worker takes otherwise than they are written, each with the reason."""
     if task.priority == HIGHEST_PRIORITY and (_whole(task.fields.get("priority")) or 0) > HIGHEST_PRIORITY:
-        yield "priority", f"{shown(task.fields['priority'])} is taken as {HIGHEST_PRIORITY}, the highest"
+        yield "priority", f"{shown(task.fields['priority'])} is above {HIGHEST_PRIORITY}, the highest"
     if task.callback.url is not None and is_unusable_url(task.callback.url):
         length = len(task.fields.get("callback_url") or "")
-        yield "callback_url", f"it has {length:,} characters, at most {LONGEST_URL} are kept: the callback is given up"
+        yield (
+            "callback_url",
+            f"it has {length:,} characters, at most {LONGEST_URL} can be kept, so nobody can be called",
+        )
 
 
 def read_timeout(fields: Mapping[str, Any]) -> float | None:

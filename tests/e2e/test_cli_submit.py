@@ -157,7 +157,7 @@ def test_bad_lines_are_told_and_the_good_ones_sent(folder: Path) -> None:
     assert [line.split(":")[0] for line in told] == [f"line {n}" for n in (2, 3, 4, 5, 6)] + ["2 tasks sent, 5 not"]
     assert "not JSON" in told[0]
     assert "--wrap" in told[1]
-    assert "priority: 11 is taken as 9" in told[3]
+    assert "priority: 11 is above 9, the highest" in told[3]
     assert [one["task_id"] for one in queued(folder)] == ["a", "z"]
 
 

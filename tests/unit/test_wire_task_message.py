@@ -285,7 +285,7 @@ def test_a_priority_above_the_highest_is_the_highest(value: Any) -> None:
     assert isinstance(task, Task)
     assert task.priority == 9
     [(field, why)] = doubtful(task)
-    assert (field, "is taken as 9" in why) == ("priority", True)
+    assert (field, "is above 9" in why) == ("priority", True)
     assert list(doubtful(decoded(priority=9))) == []  # type: ignore[arg-type]
 
 

@@ -207,6 +207,6 @@ CHINESE = {
     "{} answered with something that is not HTTP: {}": "{} 的应答不是 HTTP：{}",
     "an address of this machine": "本机的地址",
     "without a store nobody knows what is there already": "没有数据库就无从得知已有哪些任务",
-    "{} is taken as {}, the highest": "{} 按最高值 {} 处理",
-    "it has {} characters, at most {} are kept: the callback is given up": "它有 {} 个字符，最多保存 {} 个：放弃该回调",
+    "{} is above {}, the highest": "{0} 超过最高值 {1}",
+    "it has {} characters, at most {} can be kept, so nobody can be called": "它有 {} 个字符，最多只能保存 {} 个，因此无法回调",
 }
