@@ -188,7 +188,7 @@ def test_500_lines_are_all_confirmed(folder: Path) -> None:
     [
         ([], "nothing to submit"),
         (["--data", "{oops"], "--data is not JSON"),
-        (["--priority", "12"], "priority must be 0"),
+        (["--priority", "12"], "is above 9, the highest"),
         (["--id", " a"], "task_id must not start"),
         (["--defer-until", "soon"], "defer_until must be"),
         (["--retries", "many"], "retries"),
