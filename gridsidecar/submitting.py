@@ -108,9 +108,10 @@ class Submitter:
         except BrokerUnavailable as error:
             return Owed(str(error))
         except (PublishRefused, AccessRefused) as error:
-            if await rows.withdraw(task):
-                raise
-            return Owed(str(error))  # a worker has sent it meanwhile
+            with suppress(StoreUnavailable):
+                if await rows.withdraw(task):
+                    raise
+            return Owed(str(error))  # a worker has sent it meanwhile, or will
         await failpoints.reached("task_published")
         return Sent()
 

@@ -203,9 +203,12 @@ class Link:
 
     def _url_now(self, place: int) -> URL:
         """With what the files of its secrets hold by now; where that is no URL, as it was."""
-        if self._settings.recipes:
+        now = self._settings.urls_now
+        if self._settings.recipes and place < len(now):
             with suppress(ConfigError):
-                self._urls[place] = _url(self._settings, self._settings.urls_now[place], self._purpose)
+                url = _url(self._settings, now[place], self._purpose)
+                _tls(url)
+                self._urls[place] = url
         return self._urls[place]
 
     async def _connect_to(self, url: URL, limit: float) -> AbstractConnection:

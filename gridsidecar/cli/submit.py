@@ -90,11 +90,10 @@ def _asked(server: str | None, config: str | None, wait: bool, url: object, queu
 
     try:
         return where(server, config, "broker", "store", url=url, queue=queue)
-    except ConfigError:
-        if wait:
+    except ConfigError as error:
+        if wait or not all(fault.key == "store.url" and fault.value is None for fault in error.faults):
             raise
-        # A producer needs no store; what else is wrong is said here.
-        return where(server, config, "broker", url=url, queue=queue, has_store=False)
+        return where(server, config, "broker", url=url, queue=queue, has_store=False)  # a producer needs no store
 
 
 class Order(Struct, frozen=True):

@@ -61,7 +61,7 @@ def shown(at: KeyPath, value: Any) -> Any:
     if key in _URLS:
         return masked_url(str(value))
     if key in _COMMANDS:
-        return _word(str(value), first=not index)
+        return _word(str(value), first=index == 0 or (index is None and " " not in str(value)))
     if key in _TEXTS or has_choices(at):
         return _text(str(value), mail=key[0] == "notify") if isinstance(value, str) else value
     return HIDDEN

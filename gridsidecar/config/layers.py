@@ -133,8 +133,7 @@ class Layers:
 
     def _forget(self, at: KeyPath) -> None:
         """Nothing that an earlier source said of a key, or of what was inside it, holds any longer."""
-        self.texts.pop(at, None)
-        self.recipes.pop(at, None)
-        self._variables.discard(at)
-        for inside in [key for key in self._origins if key[: len(at)] == at]:
-            del self._origins[inside]
+        for known in (self.texts, self.recipes, self._origins):
+            for inside in [key for key in known if key[: len(at)] == at]:
+                del known[inside]
+        self._variables -= {key for key in self._variables if key[: len(at)] == at}

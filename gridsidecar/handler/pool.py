@@ -217,8 +217,9 @@ class Pool:
         while (process := await self._started()) is not None:
             self._coming -= 1
             self._welcome(process)
-            if self._settings.persistent.max_age:
-                asyncio.get_running_loop().call_later(self._settings.persistent.max_age, self._grow_old, process)
+            if age := self._settings.persistent.max_age:
+                timer = asyncio.get_running_loop().call_later(age, self._grow_old, process)
+                process.gone.add_done_callback(lambda _, timer=timer: timer.cancel())  # type: ignore[misc]
             await self._until_seat_is_free(process)
             if self._closing or process.deserted or not (self._stays or self._waiting):
                 return

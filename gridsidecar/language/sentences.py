@@ -13,6 +13,8 @@ from msgspec import Struct
 LONGEST = 4000  # characters: what is longer is no sentence of ours
 DEEPEST = 6  # sentences in a sentence; a text of others may have any number of commas
 REMEMBERED = 1024
+SHORT = 10  # characters of a sentence, beside its places
+MOST_LOOKS = 300  # for one text: what takes more is no sentence of ours, and would hold up who tells it
 
 _PLACE = re.compile(r"\{[a-z_]*\}")
 _FILLED = re.compile(r"\{(\d?)[a-z_]*\}")
@@ -37,12 +39,18 @@ class _Pattern(Struct, frozen=True):
                 return None
             found.append(text[at:place])
             at = place + len(piece)
-        return [*found, text[at:end]]
+        found.append(text[at:end])
+        # So few characters are found in what others said, too: only a number or a name makes it this sentence.
+        return None if self.weight < SHORT and any(" " in value for value in found) else found
 
 
 class _Told(NamedTuple):
     known: int  # characters that the catalogue has
     words: str
+
+
+class _TooManyLooks(Exception):
+    pass
 
 
 class Sentences:
@@ -51,6 +59,7 @@ class Sentences:
     def __init__(self, words: Mapping[str, str]) -> None:
         words = {english: chinese for whole in words.items() for english, chinese in _parts(*whole)} | dict(words)
         self._words = words
+        self._looks = 0  # that are left for the text in hand
         self._patterns: dict[str, list[_Pattern]] = defaultdict(list)  # by the first word, where that is certain
         for key, value in words.items():
             if len(pieces := tuple(_PLACE.split(key))) > 1:
@@ -62,7 +71,11 @@ class Sentences:
     def _translated(self, text: str) -> str:
         if len(text) > LONGEST:
             return text
-        told = self._found(text, DEEPEST)
+        self._looks = MOST_LOOKS
+        try:
+            told = self._found(text, DEEPEST)
+        except _TooManyLooks:
+            return text
         return text if told is None else told.words
 
     def _found(self, text: str, depth: int) -> _Told | None:
@@ -74,6 +87,9 @@ class Sentences:
         return told and _Told(told.known, text.replace(core, told.words, 1))
 
     def _looked_up(self, text: str, depth: int) -> _Told | None:
+        self._looks -= 1
+        if self._looks < 0:
+            raise _TooManyLooks
         if words := self._words.get(text):
             return _Told(len(text), words)
         return max(self._ways(text, depth), default=None)

@@ -9,7 +9,7 @@ import httpcore
 from msgspec import Struct
 
 from gridsidecar.outbound.exchange import FAILURES, reason_of, system_trust
-from gridsidecar.outbound.reply import NotSent
+from gridsidecar.outbound.reply import NotSent, TargetRefused
 from gridsidecar.outbound.request import read_request
 
 AT_ONCE = 16  # connections
@@ -25,30 +25,32 @@ class Answer(Struct, frozen=True):
 
 
 class Session:
-    """Each question is answered within `timeout` seconds, or raises NotSent. To be closed."""
+    """Each question is answered within its time, or raises NotSent. To be closed."""
 
-    def __init__(self, base: str, headers: Mapping[str, str], timeout: float) -> None:
+    def __init__(self, base: str, headers: Mapping[str, str]) -> None:
         """TargetRefused where `base` is no URL that can be asked."""
+        if not base.isascii():
+            raise TargetRefused("the URL has characters beyond ASCII: write them %-encoded")
         self.where = read_request(base, None, {}).where
         self._base = base.rstrip("/")
         self._headers = headers
-        self._timeout = timeout
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=system_trust() if base.lower().startswith("https:") else None,
             max_connections=AT_ONCE,
             keepalive_expiry=KEPT_IDLE,
         )
 
-    async def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
+    async def ask(self, method: str, path: str, body: bytes | None, limit: float) -> Answer:
+        """`limit` in seconds."""
         more = {} if body is None else {"content-type": "application/json"}
         request = read_request(self._base + path, body, {**self._headers, **more})
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(limit):
                 response = await self._pool.request(
                     method, self._base + path, headers=list(request.headers.items()), content=request.body
                 )
         except TimeoutError:
-            raise NotSent(f"{self.where} did not answer within {self._timeout:g} s") from None
+            raise NotSent(f"{self.where} did not answer within {limit:g} s") from None
         except FAILURES as error:
             raise NotSent(f"{self.where} cannot be asked: {reason_of(error)}") from error
         kind = next((value for name, value in response.headers if name.lower() == b"content-type"), b"")

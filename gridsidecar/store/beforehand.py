@@ -39,7 +39,9 @@ class Beforehand:
     async def note_sent(self, task: Task) -> None:
         """The broker has confirmed its message: nobody needs to look for it. A row that anybody has written since stays
         as it is."""
-        await self._batch.write(task.task_id, (self._queries["note_sent"], {"id": task.task_id, "result": None}))
+        deferred = int(task.defer_by is not None or task.defer_until is not None)
+        params = {"id": task.task_id, "result": None, "deferred": deferred}
+        await self._batch.write(task.task_id, (self._queries["note_sent"], params))
 
     async def withdraw(self, task: Task) -> bool:
         """The broker refused its message: delete the row; False when somebody has written it since."""

@@ -60,9 +60,9 @@ class Reading:
             return {}
         return {row["id"]: records.summary(row) for row in await self._read("tasks_of", {"ids": tuple(ids)})}
 
-    async def details(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Of tasks by id: their `data`, and when their last attempt began and ended, to the millisecond always."""
-        rows = await self._read("details_of", {"ids": tuple(ids)}) if ids else []
+    async def details(self, ids: Sequence[str], *, with_data: bool) -> dict[str, dict[str, Any]]:
+        """Of tasks by id: when their last attempt began and ended, to the millisecond always; and their `data`."""
+        rows = await self._read("details_of", {"ids": tuple(ids), "with_data": int(with_data)}) if ids else []
         return {row["id"]: {**row, "data": records.decoded(row["data"])} for row in rows}
 
     async def detailed(self, views: list[dict[str, Any]], *, with_data: bool) -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ class Reading:
         asked = [view["task_id"] for view in views if with_data or _whole_seconds(view)]
         details: dict[str, dict[str, Any]] = {}
         for start in range(0, len(asked), AT_ONCE):
-            details |= await self.details(asked[start : start + AT_ONCE])
+            details |= await self.details(asked[start : start + AT_ONCE], with_data=with_data)
         return [_detailed(view, details.get(view["task_id"], {}), with_data) for view in views]
 
     async def message(self, task_id: str) -> Message | None:

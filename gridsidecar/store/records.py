@@ -144,7 +144,9 @@ def status(stored: str | None) -> Status:
 def nudge(stored: Mapping[str, Any]) -> Message:
     """The message that brings a row's task back: the producer's body and properties, marked as ours. `RowRejected`
     where they cannot be read."""
-    return replace(produced(stored), message_id=None, attempt=stored["attempt"], nudge=True)
+    # By the id of its first message a row knows what was refused as its own.
+    first = stored["message_id"] if not stored["attempt"] else None
+    return replace(produced(stored), message_id=None, row=first, attempt=stored["attempt"], nudge=True)
 
 
 def produced(stored: Mapping[str, Any]) -> Message:

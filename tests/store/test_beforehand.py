@@ -254,6 +254,15 @@ async def test_refused_it_fails(two: Two, copy: dict[str, Any]) -> None:
     assert not await two.b.tasks.refusals.record(arrived.message, "t", "no handler", arrived)
 
 
+async def test_so_it_does_by_what_maintenance_sends_however_large_it_is(two: Two) -> None:
+    task = made(task_type="unknown", data={"text": "x" * 100_000})
+    assert await two.a.beforehand.write(task, 3)
+    two.rows.make_overdue()
+    (message,) = await two.b.leases.overdue(judge_others=True)
+    assert await two.b.tasks.refusals.record(message, "t", "no handler", replace(task, message=message))
+    assert two.rows.row()["status"] == "failed"
+
+
 async def test_rubbish_of_the_same_id_does_not_touch_it(two: Two) -> None:
     await sent(two.a, made(data=1))
     rubbish = made(data=2)

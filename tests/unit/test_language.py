@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,7 +124,7 @@ CATALOGUE = {
         ("it is gone\n  no broker\nrest", "它已不在\n  没有 broker\nrest"),
         ("no task task in task", "task 中没有任务 task"),  # a name stays a name
         ("a b is broken", "a b 已损坏"),  # what happened and what to do, told apart
-        ("mend b c", "请修理 b c"),
+        ("mend b-c", "请修理 b-c"),
         ("somebody else said: this", "somebody else said: this"),
         ("", ""),
         ("{}", "{}"),
@@ -138,6 +139,22 @@ def test_texts_of_others_are_soon_given_up() -> None:
     sentences = Sentences(CHINESE)
     for text in ("a b, " * 700, "x y: " * 700, "must be (" * 400, "a b\n" * 900, "no task " * 400):
         assert sentences.translated(text).split()[-1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["attempt to divide by zero", "connection to upstream at 10.0.0.1 failed", "retry limit exceeded", "item not found"],
+)
+def test_what_others_say_is_not_taken_for_ours(text: str) -> None:
+    assert Sentences(CHINESE).translated(text) == text
+
+
+def test_a_text_that_is_made_of_ours_holds_nobody_up() -> None:
+    pieces = [re.sub(r"\{[^}]*\}", "x y", text) for text in CHINESE if "; " in text or ": " in text]
+    text = ": ".join(pieces)[:3900]
+    began = time.process_time()
+    assert Sentences(CHINESE).translated(text)
+    assert time.process_time() - began < 3  # 17 seconds without a limit
 
 
 @pytest.mark.parametrize(

@@ -160,3 +160,10 @@ def test_each_url_of_a_cluster_is_renewed(tmp_path: Path, write: Write, secret: 
     secret.write_text("ne,w")
     for each in (loaded, copy):
         assert each.broker.urls_now == ["amqp://u:1@a/", "amqp://u:p@b/", "amqp://u:ne%2Cw@c/"]
+
+
+def test_a_flag_forgets_the_files_of_a_whole_list(write: Write, secret: Path) -> None:
+    urls = repr([f"amqp://u:${{file:{secret}}}@a/", f"amqp://u:${{file:{secret}}}@b/"])
+    loaded = settings(write(LEAST.replace('"sqlite:///q.db"', urls, 1)), overrides={"broker.url": "amqp://flag/"})
+    assert loaded.broker.recipes == {}
+    assert loaded.broker.urls_now == ["amqp://flag/"]

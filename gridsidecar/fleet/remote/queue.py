@@ -12,6 +12,7 @@ from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
 from gridsidecar.task import Task
 from gridsidecar.wire.body import body_text
 
+WHOLE_QUEUE = 3600.0  # seconds, for an answer about all letters of a queue
 MOST_LETTERS = 200  # in one answer, and there is no other
 
 
@@ -50,12 +51,14 @@ class RemoteQueue:
         return [] if told is None else list(told["dead"])
 
     async def replay(self, ids: Collection[str]) -> AsyncIterator[Replayed]:
-        told = await self._requests.post("/v1/dead/replay", _meant(ids))
+        told = await self._requests.post("/v1/dead/replay", _meant(ids), limit=WHOLE_QUEUE)
         for one in told["letters"]:
             yield Replayed(one["letter"], one["outcome"], one["detail"] or "")
 
     async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[Row]:
-        told = await self._requests.post("/v1/dead/drop", {"succeeded": True} if succeeded else _meant(ids))
+        told = await self._requests.post(
+            "/v1/dead/drop", {"succeeded": True} if succeeded else _meant(ids), limit=WHOLE_QUEUE
+        )
         for one in told["letters"]:
             yield one
 

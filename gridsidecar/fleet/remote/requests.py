@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -33,9 +34,11 @@ class Requests:
         """TargetRefused where that is no URL."""
         self.place = masked_text(url.rstrip("/"))
         headers = {"accept": "application/json"}
+        if token is not None and not token.isascii():
+            raise UsageError(f"{TOKEN} holds characters that no token of an API has")
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
-        self._session = Session(url, headers, TIMEOUT)
+        self._session = Session(url, headers)
 
     async def close(self) -> None:
         await self._session.close()
@@ -43,7 +46,9 @@ class Requests:
     async def get(self, path: str, **query: Any) -> dict[str, Any]:
         """A list is given as a parameter that comes several times."""
         given = {name: value for name, value in query.items() if value is not None}
-        return await self._ask("GET", path + (f"?{urlencode(given, doseq=True)}" if given else ""), None)
+        with _only_text():
+            asked = path + (f"?{urlencode(given, doseq=True)}" if given else "")
+        return await self._ask("GET", asked, None)
 
     async def found(self, path: str, *, unless: str, **query: Any) -> dict[str, Any] | None:
         """None where the problem is of this kind."""
@@ -54,14 +59,16 @@ class Requests:
                 raise
             return None
 
-    async def post(self, path: str, body: Mapping[str, Any] | bytes | None = None) -> dict[str, Any]:
-        """A body in bytes is JSON already."""
+    async def post(
+        self, path: str, body: Mapping[str, Any] | bytes | None = None, *, limit: float = TIMEOUT
+    ) -> dict[str, Any]:
+        """A body in bytes is JSON already. `limit`: seconds, for what a server answers when all is done."""
         raw = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
-        return await self._ask("POST", path, raw)
+        return await self._ask("POST", path, raw, limit)
 
-    async def _ask(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
+    async def _ask(self, method: str, path: str, body: bytes | None, limit: float = TIMEOUT) -> dict[str, Any]:
         try:
-            answer = await self._session.ask(method, path, body)
+            answer = await self._session.ask(method, path, body, limit)
         except NotSent as error:
             raise StoreUnavailable(f"the API at {self.place} is away: {error}") from error
         said = _object(answer)
@@ -94,8 +101,18 @@ class Requests:
 
 
 def quoted(name: str) -> str:
-    """A name as one part of a path."""
-    return quote(name, safe="")
+    """A name as one part of a path. UsageError where it is no text."""
+    with _only_text():
+        return quote(name, safe="")
+
+
+@contextmanager
+def _only_text() -> Iterator[None]:
+    """A command line may hold any bytes."""
+    try:
+        yield
+    except UnicodeEncodeError:
+        raise UsageError("an API takes no such value: it is not UTF-8") from None
 
 
 def _object(answer: Answer) -> dict[str, Any] | None:

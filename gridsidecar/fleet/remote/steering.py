@@ -29,6 +29,8 @@ class RemoteSteering:
         return {task_id: await self._one(kind, task_id) for task_id in dict.fromkeys(ids)}
 
     async def _one(self, kind: Kind, task_id: str) -> Steered:
+        if not task_id:
+            return Steered.NOT_FOUND
         try:
             told = await self._requests.post(f"/v1/tasks/{quoted(task_id)}/{kind}")
         except Refused as refused:

@@ -2,7 +2,7 @@
 
 const BASE = new URL("v1/", document.baseURI);
 const MOST_KNOWN = 40;
-const known = new Map(); // URL → { tag, value }
+const known = new Map(); // URL and exact members → { tag, value }
 let token = sessionStorage.getItem("gridsidecar.token") ?? "";
 
 /** What a server refused, or that it was not there (status 0). */
@@ -33,14 +33,15 @@ export function part(text) {
 export async function get(path, query, { signal, fresh, exact } = {}) {
   const url = new URL(path, BASE);
   for (const [name, value] of query ?? []) if (value !== "" && value !== null && value !== undefined) url.searchParams.append(name, value);
-  const before = known.get(url.href);
+  const key = `${url.href} ${exact ?? ""}`; // the same answer is another value where numbers stay as they were written
+  const before = known.get(key);
   const response = await ask(url, { signal, headers: before && !fresh ? { "If-None-Match": before.tag } : {} });
   if (response.status === 304) return before.value;
   const value = parse(await body(response), exact);
   const tag = response.headers.get("etag");
   if (tag) {
-    known.delete(url.href);
-    known.set(url.href, { tag, value });
+    known.delete(key);
+    known.set(key, { tag, value });
     if (known.size > MOST_KNOWN) known.delete(known.keys().next().value);
   }
   return value;
@@ -71,6 +72,7 @@ export async function* events(path, signal) {
 }
 
 async function ask(url, { headers, ...options }) {
+  if (/[^\x21-\xff]/.test(token)) throw new Problem(401, {}); // no header can hold it, so it is not the server's
   let response;
   try {
     const authorization = token ? { Authorization: `Bearer ${token}` } : {};

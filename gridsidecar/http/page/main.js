@@ -37,8 +37,9 @@ function start() {
 function enter() {
   endMe();
   [, endMe] = poll(10, async () => {
-    me = await get("me");
-    const says = JSON.stringify(me);
+    const told = await get("me");
+    const says = JSON.stringify(told);
+    me = me && shownMe ? Object.assign(me, told) : { ...told }; // the view that is open keeps the one that it was given
     if (says !== shownMe) {
       const first = shownMe === "";
       shownMe = says;

@@ -2,6 +2,7 @@
 import { get, part, post } from "./api.js";
 import { fill, h } from "./dom.js";
 import { number } from "./format.js";
+import { isStopped } from "./poll.js";
 import { act, explained, sure, toast } from "./tell.js";
 import { t } from "./words.js";
 
@@ -51,14 +52,16 @@ async function follow(operation, place) {
   const stop = h("button.small", { onclick: () => act(() => post(`operations/${part(operation)}/stop`), t("many.stopped")) }, t("many.stop"));
   const line = h("div.card.operation", { role: "status" }, bar, words, stop);
   place.append(line);
-  for (;;) {
+  for (let failures = 0; ; ) {
     let told;
     try {
-      told = await get(`operations/${part(operation)}`, [["limit", 0]], { fresh: true });
+      if (!document.hidden && !isStopped()) told = await get(`operations/${part(operation)}`, [["limit", 0]], { fresh: true });
     } catch (problem) {
+      failures += 1;
       fill(words, explained(problem));
     }
     if (told) {
+      failures = 0;
       bar.max = Math.max(1, told.tasks);
       bar.value = told.done;
       fill(words, t(`many.${told.kind}_state`, { done: number(told.done), n: number(told.tasks) }), outcomes(told.outcomes));
@@ -71,7 +74,7 @@ async function follow(operation, place) {
       }
     }
     if (!line.isConnected) return;
-    await new Promise((resolve) => setTimeout(resolve, FOLLOW));
+    await new Promise((resolve) => setTimeout(resolve, FOLLOW * 2 ** Math.min(failures, 5)));
   }
 }
 

@@ -27,13 +27,13 @@ export function task(root, { name: id }, me) {
       const fresh = view.changed;
       view.changed = false;
       const found = await get(path, [], { exact: WRITTEN, fresh });
+      view.body.hidden = false;
       if (found !== seen) draw(view, found, me);
       seen = found;
       tail.update(found);
     } catch (problem) {
       if (problem.status !== 404) throw problem;
-      tail.end();
-      fill(view.body);
+      view.body.hidden = true;
       fill(view.now, empty(t("task.unknown"), h("p.faint", null, problem.message)));
     }
   });

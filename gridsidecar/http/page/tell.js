@@ -43,7 +43,7 @@ export function sure(title, explanation, button, { fields = [], danger = false }
         h("h2", { id: "dialog-title" }, title),
         h("p", null, explanation),
         fields,
-        h("div.buttons", null, h("button", { value: "no", formnovalidate: true }, t("dialog.no")), h(danger ? "button.danger" : "button.primary", { value: "yes" }, button)),
+        h("div.buttons", null, h("button", { type: "button", onclick: () => dialog.close("no") }, t("dialog.no")), h(danger ? "button.danger" : "button.primary", { value: "yes" }, button)),
       ),
     );
     document.body.append(dialog);

@@ -24,7 +24,7 @@ CHINESE = {
     "Missing option {}.": "缺少选项 {}。",
     "a number": "数字",
     "a list": "列表",
-    "{} from {} to {}": "{} 到 {} 之间的{}",
+    "{} from {} to {}": "{1} 到 {2} 之间的{0}",
     "a whole number from {} to {}": "{} 到 {} 的整数",
     "a number from {} to {}": "{} 到 {} 的数",
     "a number above {}": "大于 {} 的数",

@@ -39,4 +39,7 @@ CHINESE = {
     "{} cannot be written: {} is missing or not writable": "无法写入 {}：{} 不存在或不可写",
     "{} is not there: no worker is running, or it has just started": "{} 不存在：没有 worker 在运行，或它刚启动",
     "a worker removes it at its end: one hangs, was killed, or another machine's clock wrote it": "worker 结束时会删除它：有 worker 卡住、被杀死，或由另一台机器的时钟写下",
+    "{} holds characters that no token of an API has": "{} 中有 API 的 token 不会有的字符",
+    "an API takes no such value: it is not UTF-8": "API 不接受这样的值：不是 UTF-8",
+    "the URL has characters beyond ASCII: write them %-encoded": "URL 含有 ASCII 以外的字符：请写成百分号编码",
 }

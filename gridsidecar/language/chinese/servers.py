@@ -154,5 +154,5 @@ CHINESE = {
     "check user and password in store.url, and ssl_cert and ssl_key there where the user is to show a certificate": "请检查 store.url 中的用户和密码；若该用户须出示证书，还要检查其中的 ssl_cert 和 ssl_key",
     "no TLS to the database {}: {}": "无法与数据库 {} 建立 TLS：{}",
     "the database {} ended the connection during the login: it may not trust the certificate in ssl_cert": "数据库 {} 在登录过程中断开了连接：它可能不信任 ssl_cert 中的证书",
-    "the files of store.url make none: {}": "store.url 的文件无法组成 TLS：{}",
+    "store.url, as its files have it now, cannot be used: {}": "按其文件现在的内容，store.url 无法使用：{}",
 }

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gridsidecar.clock import Clock, SystemClock, backoff, system_random
+from gridsidecar.config.checks import STORE_SCHEMES, url_problem
 from gridsidecar.config.mysql_url import MySQLAddress, parse_mysql_url
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
@@ -40,8 +41,9 @@ class MySQLDatabase:
         if self._settings.recipes:
             try:
                 self._address = parse_mysql_url(self._settings.url_now)
-            except ValueError as error:
-                raise StoreUnavailable(f"the files of store.url make none: {error}") from error
+            except ValueError:  # whose words may hold a part of the password
+                problem = url_problem(self._settings.url_now, STORE_SCHEMES)
+                raise StoreUnavailable(f"store.url, as its files have it now, cannot be used: {problem}") from None
         return self._address
 
     async def open(self) -> None:

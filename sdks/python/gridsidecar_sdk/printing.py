@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from typing import Any, TextIO
+from typing import Any, Optional, TextIO
 
 from gridsidecar_sdk.context import current
 
@@ -42,6 +42,18 @@ class TaskStream(io.TextIOBase):
 
     def writable(self) -> bool:
         return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._beside.encoding
+
+    @property
+    def errors(self) -> Optional[str]:  # type: ignore[override]
+        return self._beside.errors
+
+    @property
+    def newlines(self) -> Any:  # type: ignore[override]
+        return self._beside.newlines
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._beside, name)

@@ -22,7 +22,7 @@ ON DUPLICATE KEY UPDATE id = id
 -- name: note_sent many ids
 -- What waits for a later time is looked for then, as ever. A row that anybody has written since has another `rev`.
 UPDATE {tasks} FORCE INDEX (PRIMARY) SET handed_off = 0,
-  next_check_at = CASE WHEN next_run_at > created_at THEN next_check_at END, rev = (rev & 4611686018427387903) + 1
+  next_check_at = CASE WHEN :deferred = 1 THEN next_check_at END, rev = (rev & 4611686018427387903) + 1
 WHERE id IN (:id) AND rev = 0 AND status = 'pending' AND attempt = 0
 
 -- name: withdraw
@@ -306,14 +306,14 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
   AND cancel_requested = :cancel_requested
 
 -- name: overdue_waiting
-SELECT id, attempt, body, headers,
+SELECT id, attempt, message_id, body, headers,
   TIMESTAMPDIFF(MICROSECOND, COALESCE(next_run_at, updated_at), UTC_TIMESTAMP(3)) / 1000000 AS late
 FROM {tasks} WHERE next_check_at <= UTC_TIMESTAMP(3) AND status IN ('pending', 'retrying') AND queue = :queue
   AND id NOT IN :aside
 ORDER BY next_check_at LIMIT :limit FOR UPDATE SKIP LOCKED
 
 -- name: overdue_orphaned
-SELECT t.id, t.attempt, t.body, t.headers, COALESCE((SELECT TIMESTAMPDIFF(MICROSECOND, w.expires_at,
+SELECT t.id, t.attempt, t.message_id, t.body, t.headers, COALESCE((SELECT TIMESTAMPDIFF(MICROSECOND, w.expires_at,
   UTC_TIMESTAMP(3)) / 1000000 FROM {workers} w WHERE w.id = t.worker_id), 0) AS late
 FROM {tasks} t
 WHERE t.status = 'running' AND t.worker_id IS NOT NULL AND t.queue = :queue
@@ -379,7 +379,7 @@ UPDATE {workers} SET cancels = (cancels & 4611686018427387903) + 1 WHERE id IN :
 SELECT id, cancels FROM {workers} FORCE INDEX (PRIMARY) WHERE id IN :ids
 
 -- name: rows_to_retry
-SELECT t.id, t.status, t.attempt, t.headers, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
+SELECT t.id, t.status, t.attempt, t.message_id, t.headers, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
 FROM {tasks} t FORCE INDEX (PRIMARY) WHERE t.id IN :ids ORDER BY t.id FOR UPDATE
 
 -- name: fields_of
@@ -397,10 +397,10 @@ WHERE id = :id AND status IN ('failed', 'cancelled')
 SELECT id, LENGTH(body) AS size FROM {tasks} FORCE INDEX (PRIMARY) WHERE id IN :ids AND queue = :queue ORDER BY id
 
 -- name: message_of
-SELECT attempt, body, headers FROM {tasks} WHERE id = :id
+SELECT attempt, message_id, body, headers FROM {tasks} WHERE id = :id
 
 -- name: messages_of
-SELECT id, attempt, body, headers, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), next_run_at) / 1000000 AS due_in
+SELECT id, attempt, message_id, body, headers, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), next_run_at) / 1000000 AS due_in
 FROM {tasks} FORCE INDEX (PRIMARY) WHERE id IN :ids AND status = 'pending' ORDER BY id
 
 -- name: tasks_chosen
@@ -496,7 +496,7 @@ SELECT t.id, t.task_type, t.status, t.data, t.result, t.error_message, t.progres
 FROM {tasks} t WHERE t.id = :id
 
 -- name: message_of
-SELECT attempt, body, headers FROM {tasks} WHERE id = :id
+SELECT attempt, message_id, body, headers FROM {tasks} WHERE id = :id
 
 -- name: attempts_of
 SELECT * FROM {attempts} WHERE task_id = :id ORDER BY attempt
@@ -520,7 +520,7 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
 FROM {tasks} t FORCE INDEX (PRIMARY) WHERE t.id IN :ids
 
 -- name: details_of
-SELECT t.id, t.data, a.started_at, a.ended_at
+SELECT t.id, CASE WHEN :with_data = 1 THEN t.data END AS data, a.started_at, a.ended_at
 FROM {tasks} t FORCE INDEX (PRIMARY) LEFT JOIN {attempts} a ON a.task_id = t.id AND a.attempt = t.attempt
 WHERE t.id IN :ids
 
@@ -646,7 +646,7 @@ UPDATE {pauses} SET until = UTC_TIMESTAMP(3) + INTERVAL (cool_down * 1000000) MI
 DELETE FROM {pauses} WHERE queue = :queue AND task_type = :task_type
 
 -- name: parked
-SELECT id, attempt, body, headers FROM {tasks} FORCE INDEX (ix_check)
+SELECT id, attempt, message_id, body, headers FROM {tasks} FORCE INDEX (ix_check)
 WHERE next_check_at >= :parked_from AND next_check_at < :parked_to AND status IN ('pending', 'retrying')
   AND CONVERT(task_type USING utf8mb4) COLLATE utf8mb4_bin = :task_type AND queue = :queue AND next_run_at <= UTC_TIMESTAMP(3)
 ORDER BY next_check_at LIMIT :limit FOR UPDATE

@@ -22,7 +22,7 @@ ON CONFLICT (id) DO NOTHING
 
 -- name: note_sent many ids
 UPDATE {tasks} SET handed_off = 0,
-  next_check_at = CASE WHEN next_run_at > created_at THEN next_check_at END, rev = (rev & 4611686018427387903) + 1
+  next_check_at = CASE WHEN :deferred = 1 THEN next_check_at END, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND rev = 0 AND status = 'pending' AND attempt = 0
 
 -- name: withdraw
@@ -303,14 +303,14 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
   AND cancel_requested = :cancel_requested
 
 -- name: overdue_waiting
-SELECT id, attempt, body, headers,
+SELECT id, attempt, message_id, body, headers,
   (julianday('now') - julianday(COALESCE(next_run_at, updated_at))) * 86400 AS late
 FROM {tasks} WHERE next_check_at <= {now} AND +status IN ('pending', 'retrying') AND +queue = :queue
   AND id NOT IN (SELECT value FROM json_each(:aside))
 ORDER BY next_check_at LIMIT :limit
 
 -- name: overdue_orphaned
-SELECT t.id, t.attempt, t.body, t.headers, COALESCE((SELECT (julianday('now') - julianday(w.expires_at)) * 86400
+SELECT t.id, t.attempt, t.message_id, t.body, t.headers, COALESCE((SELECT (julianday('now') - julianday(w.expires_at)) * 86400
   FROM {workers} w WHERE w.id = t.worker_id), 0) AS late
 FROM {tasks} t
 WHERE t.status = 'running' AND t.worker_id IS NOT NULL AND +t.queue = :queue
@@ -376,7 +376,7 @@ UPDATE {workers} SET cancels = (cancels & 4611686018427387903) + 1 WHERE id IN (
 SELECT id, cancels FROM {workers} WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: rows_to_retry
-SELECT t.id, t.status, t.attempt, t.headers, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
+SELECT t.id, t.status, t.attempt, t.message_id, t.headers, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
 FROM {tasks} t WHERE t.id IN (SELECT value FROM json_each(:ids)) ORDER BY t.id
 
 -- name: fields_of
@@ -394,10 +394,10 @@ WHERE id = :id AND status IN ('failed', 'cancelled')
 SELECT id, LENGTH(body) AS size FROM {tasks} WHERE id IN (SELECT value FROM json_each(:ids)) AND +queue = :queue ORDER BY id
 
 -- name: message_of
-SELECT attempt, body, headers FROM {tasks} WHERE id = :id
+SELECT attempt, message_id, body, headers FROM {tasks} WHERE id = :id
 
 -- name: messages_of
-SELECT id, attempt, body, headers, (julianday(next_run_at) - julianday('now')) * 86400 AS due_in
+SELECT id, attempt, message_id, body, headers, (julianday(next_run_at) - julianday('now')) * 86400 AS due_in
 FROM {tasks} WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'pending' ORDER BY id
 
 -- name: tasks_chosen
@@ -493,7 +493,7 @@ SELECT t.id, t.task_type, t.status, t.data, t.result, t.error_message, t.progres
 FROM {tasks} t WHERE t.id = :id
 
 -- name: message_of
-SELECT attempt, body, headers FROM {tasks} WHERE id = :id
+SELECT attempt, message_id, body, headers FROM {tasks} WHERE id = :id
 
 -- name: attempts_of
 SELECT * FROM {attempts} WHERE task_id = :id ORDER BY attempt
@@ -517,7 +517,7 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
 FROM {tasks} t WHERE t.id IN (SELECT value FROM json_each(:ids))
 
 -- name: details_of
-SELECT t.id, t.data, a.started_at, a.ended_at
+SELECT t.id, CASE WHEN :with_data = 1 THEN t.data END AS data, a.started_at, a.ended_at
 FROM {tasks} t LEFT JOIN {attempts} a ON a.task_id = t.id AND a.attempt = t.attempt
 WHERE t.id IN (SELECT value FROM json_each(:ids))
 
@@ -642,7 +642,7 @@ UPDATE {pauses} SET until = strftime('%Y-%m-%d %H:%M:%f', 'now', cool_down || ' 
 DELETE FROM {pauses} WHERE queue = :queue AND task_type = :task_type
 
 -- name: parked
-SELECT id, attempt, body, headers FROM {tasks}
+SELECT id, attempt, message_id, body, headers FROM {tasks}
 WHERE next_check_at >= :parked_from AND next_check_at < :parked_to AND +status IN ('pending', 'retrying')
   AND +task_type = :task_type AND +queue = :queue AND next_run_at <= {now}
 ORDER BY next_check_at LIMIT :limit
