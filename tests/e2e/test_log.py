@@ -14,6 +14,7 @@ from gridsidecar.language.chinese.log import CHINESE
 from gridsidecar.telemetry.file import LARGEST, NAME
 from tests.e2e.conftest import Start
 from tests.support import cli
+from tests.support.log_files import as_on_stderr
 from tests.support.mounts import read_only, small_disk
 from tests.support.place import Place
 from tests.support.sidecar import Sidecar
@@ -103,7 +104,7 @@ def test_what_is_said_of_the_variables_is_chinese_too(tmp_path: Path) -> None:
 async def test_the_file_says_what_stderr_says(embedded_place: Place, start: Start, log: dict[str, str]) -> None:
     folder = embedded_place.folder / "logs"
     sidecar = await mixed_run(embedded_place, start, dir=str(folder), **log)
-    assert (folder / NAME).read_text(encoding="utf-8") == sidecar.text
+    assert as_on_stderr((folder / NAME).read_text(encoding="utf-8")) == sidecar.text
 
 
 async def test_two_sidecars_share_a_file_and_rotate_it(embedded_place: Place, start: Start) -> None:
@@ -158,7 +159,7 @@ async def test_a_disk_that_fills_up_costs_no_task(embedded_place: Place, start: 
     assert_told_once(sidecar, "No space left on device")
     assert 2048 < len(kept) <= 4096
     assert kept.endswith("\n")
-    assert sidecar.text.startswith(kept), "what it has is what stderr has"
+    assert sidecar.text.startswith(as_on_stderr(kept)), "what it has is what stderr has"
 
 
 def assert_told_once(sidecar: Sidecar, reason: str) -> None:
@@ -177,7 +178,7 @@ def test_a_stderr_that_takes_nothing_leaves_the_file(tmp_path: Path) -> None:
         process = cli.start(tmp_path, "run", *BURST, stderr=full)
         assert process.wait(cli.LIMIT) == 0
     process.communicate()
-    assert words((tmp_path / "logs" / NAME).read_text()) == ["consuming", "leaving", "statistics"]
+    assert words(as_on_stderr((tmp_path / "logs" / NAME).read_text())) == ["consuming", "leaving", "statistics"]
 
 
 @pytest.mark.timeout(180)
@@ -196,7 +197,7 @@ async def test_a_folder_that_comes_back_is_used_again(embedded_place: Place, sta
     assert re.search(r"log file works again  lost_lines=[1-9]\d*\n", sidecar.text)
     sidecar.terminate()
     assert await sidecar.ended() == 0
-    assert (folder / NAME).read_text() in sidecar.text
+    assert as_on_stderr((folder / NAME).read_text()) in sidecar.text
     assert "leaving" in (folder / NAME).read_text()
 
 
@@ -244,5 +245,5 @@ def test_what_ends_a_run_stands_in_the_log(tmp_path: Path, language: str) -> Non
     for text in (done.stderr, (tmp_path / "logs" / NAME).read_text()):
         last = json.loads(text.splitlines()[-1])
         assert (last["event"], last["level"]) == ("cannot go on", "error")
-        assert "on_startup failed" in last["reason"]
+        assert {"en": "on_startup failed", "zh": "on_startup 失败"}[language] in last["reason"]
         assert last.get("message") == (CHINESE["cannot go on"] if language == "zh" else None)

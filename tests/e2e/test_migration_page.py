@@ -29,7 +29,7 @@ WALK: tuple[tuple[str, str, str], ...] = (
     ("gridsidecar dead list", "", r"^ID .* failed +"),
     ("gridsidecar dead replay ID", "", r"^ID$"),
     (BURST, "--burst-check-interval 0.1", r"task failed"),
-    ("gridsidecar tasks retry --status failed --type resize --since 2h", "--dry-run", r"^ID +runs again"),
+    ("gridsidecar tasks retry --status failed --type resize --since 2h", "--dry-run", r"^ID +would run again"),
     ("gridsidecar tasks retry --status failed --type resize --since 2h", "--over 10m --yes", r"^ID +runs again"),
     ("gridsidecar pause resize --until 2h", "", r"^paused until "),
     ("gridsidecar resume resize", "", r"^resize$"),

@@ -17,6 +17,7 @@ import pytest
 from gridsidecar.telemetry.file import NAME
 from tests.e2e.conftest import Start
 from tests.support.cli import ROOT
+from tests.support.log_files import as_on_stderr
 from tests.support.place import TASKS as TASKS_TABLE
 from tests.support.place import Place
 from tests.support.waiting import eventually
@@ -87,7 +88,7 @@ async def test_a_stderr_that_nobody_reads_holds_no_task(embedded_place: Place, s
     sidecar.terminate()
     assert await sidecar.ended() == 0
     await eventually(lambda: "statistics" in reader.text.splitlines()[-1])
-    kept = (logs / NAME).read_text().splitlines()
+    kept = as_on_stderr((logs / NAME).read_text()).splitlines()
     heard = reader.text.splitlines()
     lost = lost_lines(reader.text, "stderr takes lines again")
     assert lost > 100

@@ -143,7 +143,12 @@ def test_texts_of_others_are_soon_given_up() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["attempt to divide by zero", "connection to upstream at 10.0.0.1 failed", "retry limit exceeded", "item not found"],
+    [
+        "attempt to divide by zero",
+        "connection to upstream at 10.0.0.1 failed",
+        "retry limit exceeded",
+        "item not found",
+    ],
 )
 def test_what_others_say_is_not_taken_for_ours(text: str) -> None:
     assert Sentences(CHINESE).translated(text) == text
