@@ -67,12 +67,10 @@ async def list_tasks(api: Api, call: Call) -> Response:
 
 
 async def _place(api: Api, call: Call) -> Position | None:
-    """Where a page begins: behind a cursor, or behind a task by its id."""
+    """Where a page begins: behind a cursor, or where there is none behind a task by its id."""
     place, after = call.one("cursor", cursor.decoded), call.one("after", any_text)
-    if after is None:
+    if place is not None or after is None:
         return place
-    if place is not None:
-        raise bad_request("cursor and after exclude each other.")
     place = await (await api.store()).listing.position_of(after)
     if place is None:
         raise unknown_task(after)
