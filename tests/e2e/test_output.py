@@ -125,6 +125,8 @@ async def test_it_is_followed_from_before_its_start_across_a_retry(
         err = stack.enter_context((folder / "err").open("w"))
         following = start_command(folder, "logs", "-f", "t", *flags, stdout=out, stderr=err)
         stack.callback(end, following)
+        if not flags:  # else it may come to look when the task runs
+            await eventually(lambda: "waiting for task t" in (folder / "err").read_text())
         start(config)
         await place.publish({"task_id": "t", "max_retry_count": 1})
         await eventually(lambda: "1 tick 15 " in (folder / "out").read_text())
