@@ -40,8 +40,7 @@ class _Pattern(Struct, frozen=True):
             found.append(text[at:place])
             at = place + len(piece)
         found.append(text[at:end])
-        # So few characters are found in what others said, too: only a number or a name makes it this sentence.
-        return None if self.weight < SHORT and any(" " in value for value in found) else found
+        return found
 
 
 class _Told(NamedTuple):
@@ -107,8 +106,10 @@ class Sentences:
             values = pattern.values(text)
             if values is not None:
                 told = [self._found(value, depth - 1) or _Told(0, value) for value in values]
-                known = pattern.weight + sum(each.known for each in told)
-                yield _Told(known, _with_values(pattern.words, [each.words for each in told]))
+                # So few characters are found in what others said, too: numbers, names and our own words make it ours.
+                if pattern.weight >= SHORT or all(each.known or " " not in each.words for each in told):
+                    known = pattern.weight + sum(each.known for each in told)
+                    yield _Told(known, _with_values(pattern.words, [each.words for each in told]))
 
     def _joined(self, text: str, joint: str, depth: int) -> Iterator[_Told]:
         parts = _around(text, joint)

@@ -142,6 +142,14 @@ def test_texts_of_others_are_soon_given_up() -> None:
 
 
 @pytest.mark.parametrize(
+    ("english", "chinese"),
+    [("paused until resumed", "已暂停，直到 resume"), ("must be a number of at least 0", "必须是 不小于 0 的数")],
+)
+def test_a_short_sentence_has_others_of_ours_in_it(english: str, chinese: str) -> None:
+    assert Sentences(CHINESE).translated(english) == chinese
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "attempt to divide by zero",
