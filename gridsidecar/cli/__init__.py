@@ -10,29 +10,8 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from gridsidecar import __version__
-from gridsidecar.cli import (
-    callbacks,
-    check,
-    config,
-    dead,
-    demo,
-    doctor,
-    execute,
-    health,
-    logs,
-    operations,
-    pause,
-    queue,
-    run,
-    serve,
-    speech,
-    stats,
-    status,
-    submit,
-    tables,
-    tasks,
-)
-from gridsidecar.cli.registering import add
+from gridsidecar.cli import speech
+from gridsidecar.cli.registering import Commands
 from gridsidecar.errors import EX_FAILED, EX_INTERRUPTED, EX_USAGE, GridSidecarError
 from gridsidecar.language import asked_for, said, speak
 
@@ -48,29 +27,30 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-
-add(app, "run", run.run, run.EPILOG, allow_interspersed_args=False)
-add(app, "serve", serve.serve, serve.EPILOG)
-add(app, "demo", demo.demo)
-add(app, "submit", submit.submit, submit.EPILOG)
-add(app, "status", status.status, status.EPILOG)
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(operations.app, name="operations")
-add(app, "logs", logs.logs, logs.EPILOG)
-add(app, "stats", stats.stats)
-add(app, "pause", pause.pause, pause.EPILOG)
-add(app, "resume", pause.resume, pause.EPILOG)
-app.add_typer(callbacks.app, name="callbacks")
-add(app, "queue-info", queue.queue_info, queue.INFO_EPILOG)
-add(app, "purge-queue", queue.purge_queue, queue.PURGE_EPILOG)
-app.add_typer(dead.app, name="dead")
-add(app, "health", health.health, health.EPILOG)
-add(app, "exec", execute.execute, execute.EPILOG, allow_interspersed_args=False)
-add(app, "doctor", doctor.doctor, doctor.EPILOG)
-add(app, "check", check.check, check.EPILOG, allow_interspersed_args=False)
-app.add_typer(config.app, name="config")
-add(app, "migrate", tables.migrate)
-add(app, "version", tables.version)
+COMMANDS = {  # in the order of the help
+    "run": "run:run",
+    "serve": "serve:serve",
+    "demo": "demo:demo",
+    "submit": "submit:submit",
+    "status": "status:status",
+    "tasks": "tasks",
+    "operations": "operations",
+    "logs": "logs:logs",
+    "stats": "stats:stats",
+    "pause": "pause:pause",
+    "resume": "pause:resume",
+    "callbacks": "callbacks",
+    "queue-info": "queue:queue_info",
+    "purge-queue": "queue:purge_queue",
+    "dead": "dead",
+    "health": "health:health",
+    "exec": "execute:execute",
+    "doctor": "doctor:doctor",
+    "check": "check:check",
+    "config": "config",
+    "migrate": "tables:migrate",
+    "version": "tables:version",
+}
 
 
 def _print_version(asked: bool) -> None:
@@ -86,6 +66,17 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+def command(language: str) -> Any:
+    """All that this program does, in a language of `LANGUAGES`, as the command line's library has it; `speak` was
+    called."""
+    root = typer.main.get_command(app)
+    speech.prepare(root, language)
+    if language != "en":
+        speech.translate_titles()
+    root.commands = Commands(COMMANDS, lambda below: speech.prepare(below, language))  # type: ignore[attr-defined]
+    return root
 
 
 def main() -> None:
@@ -122,7 +113,7 @@ def _code() -> int:
     language = asked_for(sys.argv[1:], os.environ)
     speak(language)
     try:
-        code = speech.prepare(app, language).main(standalone_mode=False, prog_name="gridsidecar")
+        code = command(language).main(standalone_mode=False, prog_name="gridsidecar")
     except GridSidecarError as error:
         text = said(str(error))
         print(text if "\n" in text else f"gridsidecar: {text}", file=sys.stderr)
@@ -132,8 +123,8 @@ def _code() -> int:
     except typer.TyperException as error:  # the command line itself is wrong
         context: Any = getattr(error, "ctx", None)
         if getattr(error, "option_name", None) == "--server" and not hasattr(context.command, "commands"):
-            command = context.command_path
-            print(said(f"{command} works on the servers of a configuration: it cannot ask an API"), file=sys.stderr)
+            path = context.command_path
+            print(said(f"{path} works on the servers of a configuration: it cannot ask an API"), file=sys.stderr)
         else:
             print(speech.complaint(error) if hasattr(error, "show") else error, file=sys.stderr)
         return EX_USAGE

@@ -16,7 +16,7 @@ from gridsidecar.errors import EX_FAILED, EX_OK, UsageError
 if TYPE_CHECKING:
     from gridsidecar.fleet import Where
 
-app = typer.Typer(help="Look at callbacks, and send them again.", no_args_is_help=True)
+app = typer.Typer(help="Look at callbacks, and send them again.", no_args_is_help=True, add_completion=False)
 
 EPILOG = """
 Exit codes: 0 done, 1 one of the ids has no callback, 64 usage, 69 the database is away, 77 it refused,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gridsidecar.config.settings import HandlerSettings
     from gridsidecar.conformance import Bench, Report
 
+CONTEXT = {"allow_interspersed_args": False}  # what follows is the handler's command
 EPILOG = """
 Examples:
 

@@ -12,7 +12,7 @@ from gridsidecar.cli.run import ConfigFile, config_file
 from gridsidecar.cli.screen import json_text, say, speaks_unicode
 from gridsidecar.language import said
 
-app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True)
+app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True, add_completion=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")]
 

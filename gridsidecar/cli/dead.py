@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Messages that were refused, and of tasks that failed for good: look at them, give them another chance.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 Ids = Annotated[list[str] | None, typer.Argument(help="task_id or message_id of letters.", metavar="ID")]

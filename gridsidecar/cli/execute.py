@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 64 * 1024  # bytes of a line without an end; then it is told in pieces
 
+CONTEXT = {"allow_interspersed_args": False}  # what follows is the handler's command
 EPILOG = """
 Examples:
 

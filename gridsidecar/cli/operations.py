@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from gridsidecar.fleet import Row, Where
 
-app = typer.Typer(help="Cancels and retries of many tasks: look at them, go on with them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Cancels and retries of many tasks: look at them, go on with them.", no_args_is_help=True, add_completion=False
+)
 
 OPEN = "open"  # the outcome of what is still to be done
 

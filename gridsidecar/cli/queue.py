@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 Queue = Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 
-INFO_EPILOG = """
+QUEUE_INFO_EPILOG = """
 Exit codes: 0, 1 there is no such queue, 69 the broker is away, 77 it refused, 78 configuration.
 """
-PURGE_EPILOG = """
+PURGE_QUEUE_EPILOG = """
 Exit codes: 0, 1 there is no such queue or the answer was no, 64 usage, 69 the broker is away, 77 it refused,
 78 configuration, 130 Ctrl-C.
 """

@@ -32,6 +32,7 @@ UrlFile = Annotated[
     typer.Option(help="The file that holds broker.url, read again at a reconnect; or set GRID_ASYNC_TASK_AMQP_URL."),
 ]
 
+CONTEXT = {"allow_interspersed_args": False}  # what follows is the handler's command
 EPILOG = """
 Examples:
 

@@ -10,21 +10,13 @@ import typer
 from gridsidecar.language import FLAG, said
 
 
-def prepare(app: typer.Typer, language: str) -> Any:
-    """The command that `app` is, with `--lang` at each of its own; `speak` was called."""
-    command = typer.main.get_command(app)
-    _walk(command, language)
-    if language != "en":
-        _translate_titles()
-    return command
-
-
-def _walk(command: Any, language: str) -> None:
+def prepare(command: Any, language: str) -> None:
+    """With `--lang`, and in this language; so is each command below it."""
     command.params.append(_lang_option())
     if language != "en":
         _translate(command)
     for below in getattr(command, "commands", {}).values():
-        _walk(below, language)
+        prepare(below, language)
 
 
 def _lang_option() -> Any:
@@ -62,7 +54,7 @@ def _paragraphs(text: str | None) -> str | None:
     return text and "\n\n".join(said(" ".join(paragraph.split())) for paragraph in text.split("\n\n"))
 
 
-def _translate_titles() -> None:
+def translate_titles() -> None:
     from typer import rich_utils
 
     for name in (

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gridsidecar.fleet import Listed, Where
     from gridsidecar.store import Wanted
 
-app = typer.Typer(help="Look at tasks, cancel them, run them again.", no_args_is_help=True)
+app = typer.Typer(help="Look at tasks, cancel them, run them again.", no_args_is_help=True, add_completion=False)
 
 COLUMNS = ("task", "type", "status", "created", "took", "details")
 

@@ -71,9 +71,8 @@ def test_every_help_is_chinese(tmp_path: Path) -> None:
     script = """
 import sys
 from gridsidecar import cli, language
-from gridsidecar.cli import speech
 language.speak("zh")
-command = speech.prepare(cli.app, "zh")
+command = cli.command("zh")
 def walk(one, path):
     print("##", *path, flush=True)
     try:

@@ -234,7 +234,6 @@ def hints(tree: ast.Module, name: str) -> Iterator[Literal]:
 
 def helps() -> list[str]:
     from gridsidecar import cli
-    from gridsidecar.cli import speech
 
     texts: list[str] = []
 
@@ -244,5 +243,5 @@ def helps() -> list[str]:
         for below in getattr(command, "commands", {}).values():
             walk(below)
 
-    walk(speech.prepare(cli.app, "en"))
+    walk(cli.command("en"))
     return [text for text in texts if " " in text]

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from gridsidecar.cli import app
+from gridsidecar import cli
 from gridsidecar.config.settings import Settings
 from tests.support.markdown import Section, sections, words
 
@@ -127,12 +126,12 @@ def named(cell: str) -> tuple[str, ...]:
     return tuple(f"{group} {word.split()[0]}" for word in (" ".join(rest), *more))
 
 
-GROUPS = {group.name for group in app.registered_groups}
+GROUPS = {name for name, source in cli.COMMANDS.items() if ":" not in source}
 
 
 def commands() -> Iterator[str]:
     """What `gridsidecar --help` offers, groups with each of their commands."""
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in cli.command("en").commands.items():
         below = getattr(command, "commands", None)
         yield from [name] if below is None else (f"{name} {each}" for each in below)
 
