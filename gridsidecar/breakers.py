@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from gridsidecar import telemetry
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.environment import Environment
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.flow import BreakerChange

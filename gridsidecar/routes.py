@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gridsidecar.clock import backoff
-from gridsidecar.config.settings import HandlerSettings, RetrySettings, retry_policy
+from gridsidecar.config.handlers import HandlerSettings
+from gridsidecar.config.settings import RetrySettings, retry_policy
 from gridsidecar.flow import FREE, Flow
 from gridsidecar.handler import Handler, width_of
 from gridsidecar.rate import Rate, parse_rate

@@ -13,7 +13,7 @@ from gridsidecar.cli.run import ConfigFile
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
-    from gridsidecar.config.settings import HandlerSettings
+    from gridsidecar.config.handlers import HandlerSettings
     from gridsidecar.conformance import Bench, Report
 
 CONTEXT = {"allow_interspersed_args": False}  # what follows is the handler's command
@@ -102,7 +102,7 @@ def _handler(
     from gridsidecar.cli.execute import handler_name
     from gridsidecar.cli.parts import load_parts
     from gridsidecar.cli.run import command_flag
-    from gridsidecar.config.settings import HandlerSettings
+    from gridsidecar.config.handlers import HandlerSettings
 
     if command and config is None:
         return HandlerSettings(command=command, timeout=60), None

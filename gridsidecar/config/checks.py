@@ -10,13 +10,14 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.http import http_problems
 from gridsidecar.config.mysql_url import SCHEMES as MYSQL_SCHEMES
 from gridsidecar.config.mysql_url import parse_mysql_url
 from gridsidecar.config.notice_templates import notice_template_problems
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.processes import staying
-from gridsidecar.config.settings import HandlerSettings, Settings, retry_policy
+from gridsidecar.config.settings import Settings, retry_policy
 from gridsidecar.config.tls import broker_tls
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.config.wording import allowed

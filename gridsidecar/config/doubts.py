@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.mysql_url import options_without_effect
-from gridsidecar.config.settings import HandlerSettings, Settings
+from gridsidecar.config.settings import Settings
 from gridsidecar.config.urls import AMQP_OPTIONS, amqp_options
 
 SHORTEST_CONSUMER_TIMEOUT = 60.0  # seconds: what RabbitMQ supports

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from gridsidecar.config.settings import HandlerSettings, Settings
+from gridsidecar.config.handlers import HandlerSettings
+from gridsidecar.config.settings import Settings
 
 
 def processes_of(settings: Settings) -> int:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gridsidecar import wire
 from gridsidecar.clock import Clock
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.conformance.child import Child, Line
 from gridsidecar.conformance.run import Run, deciding, error_of, names, said
 from gridsidecar.handler.command import Command

@@ -17,7 +17,7 @@ from typing import TypedDict
 from msgspec import Struct
 
 from gridsidecar.clock import Clock
-from gridsidecar.config.settings import LimitSettings
+from gridsidecar.config.handlers import LimitSettings
 from gridsidecar.conformance import processes
 from gridsidecar.handler.capture import STDERR_BYTES, Tail
 from gridsidecar.handler.command import Command

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
-from gridsidecar.config.settings import HandlerSettings, Settings
+from gridsidecar.config.handlers import HandlerSettings
+from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Check, Finding, at_once, fail, ok, warn
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.commands import commands_of

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gridsidecar.broker.kinds import Existing
-from gridsidecar.config.settings import BrokerSettings, HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
+from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.doctor.finding import Finding, State, fail, ok, unknown, warn
 
 DEFAULT_LIMIT = 20  # returns after which a quorum queue throws a message away, from RabbitMQ 4.0 on

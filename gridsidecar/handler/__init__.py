@@ -14,7 +14,7 @@ from gridsidecar.clock import Clock, system_random
 from gridsidecar.task import Cancelled, Claim, Disowned, Ended, Interrupted, Outcome, Progress
 
 if TYPE_CHECKING:
-    from gridsidecar.config.settings import HandlerSettings  # a supervisor needs our reaper, and no pydantic
+    from gridsidecar.config.handlers import HandlerSettings  # a supervisor needs our reaper, and no pydantic
     from gridsidecar.handler.capture import LogText
     from gridsidecar.handler.command import Command
     from gridsidecar.wire import Spliced

@@ -6,7 +6,7 @@ from functools import partial
 from typing import assert_never
 
 from gridsidecar import wire
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.hearing import Hearing, OnProgress, noted
 from gridsidecar.handler.lines import LineSplitter, MessageScanner

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Set
 
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.task import Claim
 from gridsidecar.trace import Trace
 from gridsidecar.wire import PROTOCOL_VERSION

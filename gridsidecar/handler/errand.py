@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gridsidecar.config.settings import LimitSettings
+from gridsidecar.config.handlers import LimitSettings
 from gridsidecar.handler import CommandEnd, Stop
 from gridsidecar.handler.capture import STDERR_BYTES, Tail
 from gridsidecar.handler.command import Command, NotStartable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gridsidecar import wire
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler.capture import STDERR_BYTES, LogText, Tail
 from gridsidecar.task import Checkpoint, Claim, Progress
 from gridsidecar.wire.strict_json import data_json

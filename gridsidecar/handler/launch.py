@@ -11,7 +11,7 @@ from functools import cache
 
 from msgspec import Struct
 
-from gridsidecar.config.settings import LimitSettings
+from gridsidecar.config.handlers import LimitSettings
 from gridsidecar.wire import Spliced
 
 _EVENTS_FD = 3

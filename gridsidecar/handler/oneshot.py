@@ -8,7 +8,7 @@ from functools import partial
 
 from gridsidecar import failpoints, wire
 from gridsidecar.clock import Clock
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop, timeout_of, unstarted
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.command import Command, NotStartable

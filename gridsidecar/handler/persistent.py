@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 
 from gridsidecar import telemetry, wire
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop
 from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.in_hand import InHand

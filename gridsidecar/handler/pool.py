@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock, backoff
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop, unstarted
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.command import Command, NotStartable

@@ -18,7 +18,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from gridsidecar.config.settings import LimitSettings
+from gridsidecar.config.handlers import LimitSettings
 from gridsidecar.handler import reaper
 from gridsidecar.handler.launch import Start, launch
 from gridsidecar.handler.stdin import PIPE_MODE, Stdin

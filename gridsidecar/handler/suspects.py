@@ -6,7 +6,7 @@ import asyncio
 import random
 
 from gridsidecar.clock import Clock
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Handler, Stop
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.hearing import OnProgress

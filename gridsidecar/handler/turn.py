@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from gridsidecar import wire
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import timeout_of
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.deadlines import Deadlines

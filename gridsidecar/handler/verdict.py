@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import StopReason
 from gridsidecar.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Outcome, Succeeded
 from gridsidecar.wire import ErrorEvent, ResultEvent

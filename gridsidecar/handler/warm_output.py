@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler.in_hand import InHand
 from gridsidecar.handler.lines import LineSplitter, MessageScanner
 from gridsidecar.handler.process import Process, Sink, Sinks

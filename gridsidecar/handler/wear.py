@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from gridsidecar.config.settings import PersistentSettings
+from gridsidecar.config.handlers import PersistentSettings
 from gridsidecar.handler.persistent import WarmProcess
 
 _MEBIBYTE = 1024 * 1024

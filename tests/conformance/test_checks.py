@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.clock import SystemClock
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.conformance import CHECKS, Bench, Limits, Report, Status, check_handler
 
 ROOT = Path(__file__).parents[2]

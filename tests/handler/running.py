@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gridsidecar.clock import SystemClock
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Handler, Stop, make_handlers
 from gridsidecar.task import Claim, Ended, Message, Progress, Task
 

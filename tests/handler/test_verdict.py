@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler.verdict import Cause, End, Output, Said, judge
 from gridsidecar.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Succeeded
 from gridsidecar.wire import ErrorEvent, ResultEvent

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gridsidecar.clock import SystemClock
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Handler, Stop, StopReason, make_handlers
 from gridsidecar.task import (
     Claim,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.clock import SystemClock
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.conformance.child import Child
 from gridsidecar.conformance.run import fields_of
 from gridsidecar.handler import Stop, make_handlers

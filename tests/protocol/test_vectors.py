@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.clock import system_random
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.conformance.lines import Kind, kind_of
 from gridsidecar.handler.lines import MAX_LINE_BYTES, LineSplitter
 from gridsidecar.handler.verdict import Cause, End, Said, judge

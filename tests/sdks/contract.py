@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.clock import SystemClock
-from gridsidecar.config.settings import HandlerSettings
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop, make_handlers
 from gridsidecar.task import Claim, Ended, Failed, Message, Task
 from tests.sdks.driver import LIMIT, Conversation, cancel, converse, task

@@ -14,8 +14,9 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from gridsidecar.cli.config import app
+from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.harmless import shown as shown_value
-from gridsidecar.config.settings import HandlerSettings, Settings
+from gridsidecar.config.settings import Settings
 from gridsidecar.config.show import masked, schema
 from gridsidecar.errors import ConfigError
 from tests.unit.test_config_load import LEAST, Write, settings, write

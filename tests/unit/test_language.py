@@ -34,6 +34,7 @@ NOT_SAID = {  # where English stays, and why
     "metrics/families.py": "what Prometheus shows",
     "notify/words.py": "has its own Chinese, in the language of the log",
     "config/settings.py": "the page that `config reference` prints",
+    "config/handlers.py": "the same",
     "config/reference.py": "the same",
     "failpoints.py": "for tests",
     "demo/handlers/": "programs of their own",
