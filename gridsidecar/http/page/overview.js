@@ -16,7 +16,7 @@ export function overview(root, _, me) {
   const tiles = h("div.tiles");
   const notices = h("div");
   const running = section(t("overview.running"), [t("task.id"), t("task.type"), t("task.progress"), t("task.says"), `${t("task.attempt")}#`, `${t("overview.since")}#`]);
-  const workers = section(t("overview.workers"), [t("task.worker"), t("task.queue"), t("overview.life"), `${t("overview.running")}#`, t("task.started")]);
+  const workers = section(t("overview.workers"), [t("task.worker"), t("task.queue"), `${t("overview.running")}#`, t("overview.life"), t("worker.version"), t("task.started")]);
   const past = history();
   fill(root, h("h1.hidden", null, t("view.overview")), notices, tiles, h("div.columns", null, running.root, workers.root), past.root);
   const [, endState] = poll(4, async () => {
@@ -95,8 +95,9 @@ function drawWorkers(view, workers, me) {
   keep(view.body, workers, (one) => one.id, (one) => h("tr", null,
     h("td", { title: one.id }, said(one.name, 60)),
     h("td", null, said(one.queue, 60)),
+    h("td.number", null, one.concurrency ? t("worker.of", { n: number(one.running), most: number(one.concurrency) }) : number(one.running)),
     h("td", null, one.alive ? h("span.badge.success", null, t("worker.alive")) : [h("span.badge.failed", null, t("worker.silent")), " ", ago(one.expires_at)]),
-    h("td.number", null, number(one.running)),
+    h("td", null, one.version ? said(one.version, 40) : "–"),
     h("td", null, time(one.started_at))));
   view.box.hidden = !workers.length;
   fill(view.none, workers.length ? h("p.faint", null, t("worker.answers", { version: me.version })) : empty(t("overview.nobody")));
