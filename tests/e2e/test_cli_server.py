@@ -229,6 +229,23 @@ def test_what_cannot_be(tmp_path: Path, arguments: list[str], code: int, words: 
     assert words in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "token", "words"),
+    [
+        (["stats"], "令牌", "GRIDSIDECAR_HTTP_TOKEN holds characters that no token of an API has"),
+        (["status", "\udcff"], ADMIN, "it is not UTF-8"),
+        (["tasks", "list", "--type", "\udcff"], ADMIN, "it is not UTF-8"),
+        (["dead", "show", "\udcff"], ADMIN, "it is not UTF-8"),
+        (["callbacks", "drop", "\udcff"], ADMIN, "it is not UTF-8"),
+    ],
+)
+def test_what_no_request_can_hold(tmp_path: Path, arguments: list[str], token: str, words: str) -> None:
+    variables = {"GRIDSIDECAR_SERVER": "http://127.0.0.1:9", "GRIDSIDECAR_HTTP_TOKEN": token}
+    done = gridsidecar(tmp_path, *arguments, env=variables)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (64, "", 1), done.stderr
+    assert words in done.stderr
+
+
 def test_a_named_configuration_counts_more_than_the_variable(tmp_path: Path) -> None:
     done = gridsidecar(tmp_path, "stats", "-c", "nowhere.yaml", env={"GRIDSIDECAR_SERVER": "http://127.0.0.1:9"})
     assert done.returncode == 78

@@ -126,6 +126,7 @@ async def test_a_few_run_again(fleet: Fleet, two: Two) -> None:
     expected = [Steered.RETRIED, Steered.SUCCESS, Steered.NOT_FOUND, Steered.NOT_SEEN]
     assert [outcomes[one] for one in ("f", "s", "nobody", "unseen")] == expected
     assert (await fleet.queue.info())["ready"] == 1
+    assert await fleet.steering.steer(Kind.RETRY, [""]) == {"": Steered.NOT_FOUND}
 
 
 FAILED = Filter(statuses=(Status.FAILED,), queue="q", task_type="mail")
