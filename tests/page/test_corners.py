@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +123,65 @@ def test_enter_in_a_dialog_says_yes_and_escape_says_no(fleet: Fleet, tab: Page) 
         found = [one for one in fleet.found("pauses")["pauses"] if one["task_type"] == "kept"]
         assert len(found) == paused, json.dumps(found)
     assert found[0]["reason"] == "a move"
+
+
+@pytest.mark.parametrize("hours", [3, -3])
+def test_a_browser_whose_clock_is_wrong(fleet: Fleet, tab: Page, hours: int) -> None:
+    fleet.submit(f"skewed{hours}", "slow")
+    fleet.has(f"skewed{hours}", "running")
+    tab.add_init_script(
+        f"const Real = Date, off = {hours * 3_600_000};"
+        "window.Date = class extends Real { static now() { return Real.now() + off; }"
+        " constructor(...given) { given.length ? super(...given) : super(window.Date.now()); } }"
+    )
+    tab.goto(fleet.url)
+    row = tab.locator("tr", has_text=f"skewed{hours}")
+    expect(row.locator("[data-started]")).to_have_text(re.compile(r"^[1-9]\d? s$"))
+    fleet.client.post(f"tasks/skewed{hours}/cancel")
+
+
+@pytest.mark.parametrize("name", ["__proto__", "constructor", "nowhere", "task/"])
+def test_an_address_of_no_view_shows_one(fleet: Fleet, tab: Page, name: str) -> None:
+    tab.goto(f"{fleet.url}/#/{name}")
+    expect(tab.locator("main tbody tr, main .tile").first).to_be_visible()
+    expect(tab.locator(".banner")).to_be_hidden()
+    expect(tab.locator("[aria-current=page]")).to_have_count(1)
+
+
+def test_rubbish_in_a_filter_is_told_and_cleared(fleet: Fleet, tab: Page) -> None:
+    tab.goto(f"{fleet.url}/#/tasks?status=bogus&since=never&type=%FF%00")
+    expect(tab.locator(".banner")).to_contain_text("must be one of pending")
+    tab.get_by_role("link", name="Clear filters").first.click()
+    expect(tab.locator(".banner")).to_be_hidden()
+    expect(tab.locator("tbody tr").first).to_be_visible()
+
+
+def test_a_token_that_counts_no_more_leads_to_the_form(tmp_path: Path, tab: Page) -> None:
+    with running(tmp_path, token=ADMIN) as guarded:
+        guarded.submit("secret")
+        guarded.has("secret", "success")
+        port = guarded.url.rpartition(":")[2]
+        tab.goto(f"{guarded.url}/#/tasks")
+        tab.fill("#token", ADMIN)
+        tab.press("#token", "Enter")
+        expect(tab.locator("tbody")).to_contain_text("secret")
+    with running(tmp_path, token=f"{ADMIN}-new", listen=f"127.0.0.1:{port}"):
+        expect(tab.locator("#wrong")).to_be_visible(timeout=40_000)
+        expect(tab.locator("body")).not_to_contain_text("secret")
+        tab.fill("#token", f"{ADMIN}-new")
+        tab.press("#token", "Enter")
+        expect(tab.locator("tbody")).to_contain_text("secret")
+
+
+def test_two_tabs_see_what_the_other_does(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("shared", "shared")
+    fleet.has("shared", "failed")
+    other = tab.context.new_page()
+    for one in (tab, other):
+        one.goto(f"{fleet.url}/#/task/shared")
+        expect(one.locator("#retry")).to_be_visible()
+    tab.click("#retry")
+    until(lambda: fleet.has("shared", "failed")["attempt"] == 2, "it ran again")
+    other.click("#retry")  # of what it shows still
+    until(lambda: fleet.has("shared", "failed")["attempt"] == 3, "and again")
+    expect(tab.locator(".timeline .bar")).to_have_count(3, timeout=30_000)

@@ -9,28 +9,25 @@ import { t } from "./words.js";
 
 const PAGE = 100;
 const STATES = { owed: "pending", dead: "failed", delivered: "success" }; // and their colours
-const COLUMNS = ["callbacks.state", "callbacks.kind", "callbacks.tries#", "callbacks.to", "callbacks.next", "callbacks.error", "letters.what"];
-
-const columns = (names) => names.map((name) => (name.endsWith("#") ? `${t(name.slice(0, -1))}#` : t(name)));
+const COLUMNS = () => [t("callbacks.state"), t("callbacks.kind"), `${t("callbacks.tries")}#`, t("callbacks.to"), t("callbacks.next"), t("callbacks.error"), t("letters.what")];
 
 /** A table of callbacks; with the task of each where they are of many. */
 export function callbackTable(ofMany) {
-  const names = ofMany ? ["task.id", ...COLUMNS] : COLUMNS;
-  const view = table(t("callbacks.title"), columns(names));
+  const columns = ofMany ? [t("task.id"), ...COLUMNS()] : COLUMNS();
+  const view = table(t("callbacks.title"), columns);
   const show = (found, me) => {
     const opened = [...view.body.querySelectorAll("tr.inside")].map((row) => [row.previousElementSibling, row]);
-    keep(view.body, found, (one) => one.id, (one) => callback(one, me, names.length));
+    keep(view.body, found, (one) => one.id, (one) => callback(one, me, ofMany, columns.length));
     for (const [owner, row] of opened) if (owner.isConnected) owner.after(row);
   };
   return { box: view.box, show };
 }
 
-function callback(one, me, width) {
-  const many = width > COLUMNS.length;
+function callback(one, me, ofMany, width) {
   const path = `callbacks/${part(one.id)}`;
   const show = opener(width, async () => (await get(path, [], { fresh: true })).callbacks.map(({ body }) => (body === null ? h("p.faint", null, t("callbacks.is_letter")) : json(t("callbacks.body"), body))));
   return h("tr", null,
-    many ? h("td", null, taskLink(one.task_id)) : null,
+    ofMany ? h("td", null, taskLink(one.task_id)) : null,
     h("td", null, h(`span.badge.${STATES[one.state]}`, null, t(`callback.${one.state}`))),
     h("td", null, said(one.kind, 40)),
     h("td.number", null, number(one.tries)),
