@@ -31,7 +31,7 @@ function callback(one, me, ofMany, width) {
     h("td", null, h(`span.badge.${STATES[one.state]}`, null, t(`callback.${one.state}`))),
     h("td", null, said(one.kind, 40)),
     h("td.number", null, number(one.tries)),
-    h("td", null, said(one.url ?? one.kind ?? "", 120)),
+    h("td", null, one.kind === "letter" ? t("callbacks.to_letters") : said(one.url ?? one.kind ?? "", 120)),
     h("td", null, time(one.next_try_at ?? one.delivered_at)),
     h("td.what", null, h("span.bad", null, said(one.last_error ?? "", 240))),
     h("td", null, h("div.buttons", null, show, me.may_change ? [replay(path), one.state === "delivered" ? null : drop(path, one)] : null)));

@@ -15,7 +15,7 @@ export function letters(root, _, me) {
   const dead = deadLetters(me);
   const owed = undelivered(me, loaded);
   const reload = () => Promise.all([dead.load(), owed.load()]);
-  fill(root, h("div.title", null, h("h1", null, t("view.letters")), h("div.grow"), h("button", { id: "reload", onclick: reload }, t("letters.reload"))), h("p.faint", null, t("letters.help")), dead.root, owed.root);
+  fill(root, h("div.title", null, h("h1", null, t("letters.heading")), h("div.grow"), h("button", { id: "reload", onclick: reload }, t("letters.reload"))), h("p.faint", null, t("letters.help")), dead.root, owed.root);
   document.addEventListener("changed", reload);
   reload();
   return () => {
