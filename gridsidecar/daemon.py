@@ -73,7 +73,7 @@ class Daemon:
         letters = settings.broker.dead_letter_failed
         self._store: OpenStore = make_store(settings.store, settings.broker.queue, letters=letters)
         self._spans = make_spans(settings, self._clock, os.environ)
-        identity = Identity(self._store.leases, env.name, settings.worker.lease, self._clock)
+        identity = Identity(self._store.leases, env.name, settings.worker.lease, self._concurrency, self._clock)
         self._worker = Worker(env, identity, Attempts(self._clock))
         self._hooks = Hooks(settings.hooks, env, self._worker.attempts, settings.broker.queue)
         handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)

@@ -15,10 +15,11 @@ RENEWALS_TO_TRUST = 2  # in a row and on time, before this worker judges the lea
 class Lease:
     """One identity of this worker: its heartbeat row, and how far its own renewals can be trusted."""
 
-    def __init__(self, leases: Leases, name: str, seconds: float, clock: Clock) -> None:
+    def __init__(self, leases: Leases, name: str, seconds: float, concurrency: int, clock: Clock) -> None:
         self.worker_id = uuid.uuid4().hex
         self._leases = leases
         self._name = name
+        self._concurrency = concurrency
         self._clock = clock
         self._renewed_at: float | None = None
         self._on_time = 0
@@ -39,7 +40,7 @@ class Lease:
         """Raises `StoreUnavailable`."""
         asked_at = self._clock.monotonic()
         was_live = self.live
-        await self._leases.renew(self.worker_id, self._name, self.seconds)
+        await self._leases.renew(self.worker_id, self._name, self.seconds, self._concurrency)
         if was_live:
             self._on_time += 1
         else:
@@ -55,8 +56,8 @@ class Lease:
 class Identity:
     """The newest lease is the one that claims; others live on for attempts of theirs."""
 
-    def __init__(self, leases: Leases, name: str, seconds: float, clock: Clock) -> None:
-        self._new_lease = partial(Lease, leases, name, seconds, clock)
+    def __init__(self, leases: Leases, name: str, seconds: float, concurrency: int, clock: Clock) -> None:
+        self._new_lease = partial(Lease, leases, name, seconds, concurrency, clock)
         self.leases = [self._new_lease()]
         self.claiming: dict[str, Lease] = {}  # tasks with a claim on its way to the store, and under which lease
         self.declared_dead = False  # others took an attempt of the newest lease

@@ -65,6 +65,11 @@ def callback_object(row: Row) -> dict[str, Any]:
     return {"id": row["id"], "task_id": row["task_id"], "state": callback_state(row), **shown}
 
 
+def callback_in_full(row: Row) -> dict[str, Any]:
+    """With what is sent: JSON text. Null for a letter, which is the task's own message."""
+    return {**callback_object(row), "body": None if row["kind"] == "letter" else row["body"]}
+
+
 def callback_state(row: Row) -> str:
     """`owed` while it is still to be sent, `dead` once it was given up."""
     if row["dead"]:

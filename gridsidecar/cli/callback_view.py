@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gridsidecar.cli.screen import clean
+from gridsidecar.cli.screen import clean, cut
 from gridsidecar.cli.times import local_time
 from gridsidecar.config.secrets import masked_text
 
+BODY_SHOWN = 2000  # characters
 STATES = {"owed": "yellow", "dead": "red", "delivered": "green"}
 
 
@@ -22,6 +23,23 @@ def target(row: Mapping[str, Any]) -> str:
     if row["kind"] == "letter":
         return "the dead letters"
     return clean(masked_text(row["url"])) if row["url"] and row["kind"] == "http" else str(row["kind"])
+
+
+def facts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Label and text of what is worth a line; every text is safe to show."""
+    yield "task", clean(row["task_id"])
+    yield "id", clean(row["id"])
+    yield called(row), callback_words(row)
+    yield "created", local_time(row["created_at"])
+    if row["delivered_at"]:
+        yield "delivered", local_time(row["delivered_at"])
+    if row["body"] is not None:
+        yield "body", _shown(row["body"])
+
+
+def _shown(body: str) -> str:
+    shown = clean(body[: BODY_SHOWN + 1])
+    return f"{cut(shown, BODY_SHOWN)} ({len(body.encode()):,} bytes; see --json)" if len(shown) > BODY_SHOWN else shown
 
 
 def callback_words(row: Mapping[str, Any]) -> str:

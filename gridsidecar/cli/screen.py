@@ -36,7 +36,7 @@ def repeat(text: str) -> None:
     print("\n".join(clean(line) for line in text.split("\n")), file=sys.stderr, flush=True)
 
 
-def must_ask(yes: bool, command: str, does: str = "removes messages for good") -> bool:
+def must_ask(yes: bool, command: str, does: str = "removes for good") -> bool:
     """Whether a person is to be asked first. UsageError where nobody said yes and nobody can be asked."""
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"{command} {does}: without a terminal to ask on, it needs --yes")

@@ -146,12 +146,19 @@ def _workers(alive: list[dict[str, Any]]) -> Iterator[str]:
         (
             clean(one["name"]),
             said(f"queue {clean(one['queue'])}"),
-            said(f"{one['running']} running"),
+            said(_busy(one)),
+            clean(one.get("version") or ""),
             said(f"since {local_time(one['started_at'])}"),
         )
         for one in alive
     ]
     yield from aligned(rows) if rows else ()
+
+
+def _busy(worker: dict[str, Any]) -> str:
+    """One of an earlier version does not say how many it runs at once."""
+    most = worker.get("concurrency")
+    return f"{worker['running']} of {most} running" if most else f"{worker['running']} running"
 
 
 def _number(count: int, at_least: bool) -> str:

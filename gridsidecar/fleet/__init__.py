@@ -149,7 +149,19 @@ class Upkeep(Protocol):
         """Those that were paused."""
         ...
 
-    async def callbacks(self, task_id: str | None, dead: bool | None, limit: int) -> list[Row]: ...
+    async def callbacks(self, task_id: str | None, dead: bool | None, limit: int, *, owed: bool = False) -> list[Row]:
+        """The newest first; `owed`: those still to be sent."""
+        ...
+
+    async def callback(self, id_: str) -> list[Row]:
+        """Those of a task, or the one of this id, each with its `body`."""
+        ...
+
+    async def drop(self, ids: Sequence[str]) -> dict[str, int]:
+        """How many callbacks of each id were owed or given up, and are removed now."""
+        ...
+
+    async def drop_dead(self) -> int: ...
 
     async def replay(self, ids: Sequence[str]) -> dict[str, int]:
         """How many callbacks each id has, which are sent again."""

@@ -17,7 +17,7 @@ from gridsidecar.http.call import Call, any_text, flag, number
 from gridsidecar.http.held import span_hold
 from gridsidecar.http.problems import Problem, bad_request
 from gridsidecar.moments import later_of, moment_of, span_of
-from gridsidecar.shapes import callback_object, in_utc, iso, point_object, queue_object
+from gridsidecar.shapes import callback_in_full, callback_object, in_utc, iso, point_object, queue_object
 from gridsidecar.store.minutes import KEPT
 from gridsidecar.task import LONGEST_TYPE
 
@@ -106,11 +106,47 @@ def _type(call: Call) -> str:
 
 async def callbacks(api: Api, call: Call) -> Response:
     """Callbacks, newest first."""
-    call.only("task_id", "dead", "limit")
+    call.only("task_id", "dead", "owed", "limit")
     wanted: dict[str, Any] = {"task_id": call.one("task_id", any_text), "dead": call.one("dead", flag)}
+    wanted["owed"] = call.one("owed", flag) or False
     store = await api.store()
     found = await store.outbox.all(**wanted, limit=call.one("limit", number(1, 200)) or 50)
     return answer({"callbacks": [api.hiding.object(callback_object(row)) for row in found]})
+
+
+async def callback(api: Api, call: Call) -> Response:
+    """The callbacks of a task, or one by its id, with what is sent."""
+    call.only()
+    store = await api.store()
+    one = call.path("callback")
+    found = await store.outbox.named(one)
+    if not found:
+        raise _unknown(one)
+    return answer({"callbacks": [_shown(api, callback_in_full(row)) for row in found]})
+
+
+def _shown(api: Api, whole: dict[str, Any]) -> dict[str, Any]:
+    return api.hiding.object(whole) | {"body": api.hiding.json_text(whole["body"])}
+
+
+async def drop_callback(api: Api, call: Call) -> Response:
+    """Remove what is owed or was given up of a task, or one callback by its id: nobody is told."""
+    call.only()
+    await call.fields()
+    store = await api.store()
+    one = call.path("callback")
+    count = await store.outbox.drop(one)
+    if not count:
+        raise Problem(404, "unknown-callback", f"Nothing is owed or was given up of a task {one}, nor with this id.")
+    return answer({"dropped": count})
+
+
+async def drop_dead(api: Api, call: Call) -> Response:
+    """Remove all callbacks that were given up."""
+    call.only()
+    await call.fields()
+    store = await api.store()
+    return answer({"dropped": await store.outbox.drop_dead()})
 
 
 async def replay_callback(api: Api, call: Call) -> Response:
@@ -121,8 +157,12 @@ async def replay_callback(api: Api, call: Call) -> Response:
     one = call.path("callback")
     count = await store.outbox.replay(one)
     if not count:
-        raise Problem(404, "unknown-callback", f"There is no callback of a task {one}, and none with this id.")
+        raise _unknown(one)
     return answer({"replayed": count}, 202)
+
+
+def _unknown(one: str) -> Problem:
+    return Problem(404, "unknown-callback", f"There is no callback of a task {one}, and none with this id.")
 
 
 async def replay_dead(api: Api, call: Call) -> Response:
@@ -143,5 +183,8 @@ ENDPOINTS = (
     Endpoint("POST", "/v1/types/{task_type}/resume", Access.CHANGE, resume),
     Endpoint("GET", "/v1/callbacks", Access.READ, callbacks, polled=True),
     Endpoint("POST", "/v1/callbacks/replay", Access.CHANGE, replay_dead),
+    Endpoint("POST", "/v1/callbacks/drop", Access.CHANGE, drop_dead),
+    Endpoint("GET", "/v1/callbacks/{callback}", Access.READ, callback),
     Endpoint("POST", "/v1/callbacks/{callback}/replay", Access.CHANGE, replay_callback),
+    Endpoint("POST", "/v1/callbacks/{callback}/drop", Access.CHANGE, drop_callback),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar import lifecycle, telemetry
+from gridsidecar import __version__, lifecycle, telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.retry import next_look
 from gridsidecar.store import outbox, records
@@ -39,9 +39,10 @@ class Leases:
         self._clock = clock
         self._aside = Aside(clock)
 
-    async def renew(self, worker_id: str, name: str, lease: float) -> None:
-        """Say that this worker lives, for another `lease` seconds."""
-        params = {"id": worker_id, "name": name[:255], "queue": self._queue, "lease": lease}
+    async def renew(self, worker_id: str, name: str, lease: float, concurrency: int = 1) -> None:
+        """Say that this worker, which runs so many tasks at once, lives for another `lease` seconds."""
+        known = {"version": __version__, "concurrency": concurrency}
+        params = {"id": worker_id, "name": name[:255], "queue": self._queue, "lease": lease, **known}
         await self._database.batch([(self._queries["renew"], params)])
 
     async def leave(self, worker_id: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -20,6 +20,7 @@ from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement, T
 from gridsidecar.store.queries import Query
 from gridsidecar.store.records import ascii_only, produced, storable
+from gridsidecar.store.room import Room, Unlimited
 from gridsidecar.task import Callback, ErrorType, Message, Transition
 from gridsidecar.trace import Trace
 
@@ -64,6 +65,7 @@ async def owing(task_id: str, end: Callable[[Owed], Awaitable[T]]) -> T:
 
 
 FIRST_LOOKED_AT = 64  # callbacks that are due for the longest
+DROPPED_AT_ONCE = 100
 ROWS_LOOKED_AT = 500  # … and then in the order of receivers, each look where the last one ended
 
 
@@ -95,29 +97,6 @@ class Taken(Struct, frozen=True):
     callbacks: list[OwedCallback]
     more: bool  # another look at once may give more
     left: bool  # others are due, for which there was no room
-
-
-class Room(Protocol):
-    """How much a caller has room for, as one look fills it."""
-
-    def has_place(self, receiver: str) -> bool:
-        """Whether there may be room for one more callback of this receiver."""
-        ...
-
-    def take(self, receiver: str, size: int) -> bool:
-        """Whether there is room for one more callback of this receiver, with a body of about so many characters (0:
-        nobody knows); if so, it is taken."""
-        ...
-
-
-class Unlimited:
-    """Room for everything."""
-
-    def has_place(self, receiver: str) -> bool:
-        return True
-
-    def take(self, receiver: str, size: int) -> bool:
-        return True
 
 
 class Outbox:
@@ -238,6 +217,31 @@ class Outbox:
         }
         return await self._database.fetch(self._queries["callbacks"], params)
 
+    async def named(self, task_or_callback_id: str) -> list[dict[str, Any]]:
+        """Those of a task, or the one of this id, newest first."""
+        return await self._database.fetch(self._queries["callbacks_named"], {"id": task_or_callback_id})
+
+    async def drop(self, task_or_callback_id: str) -> int:
+        """Remove what is owed or was given up, for good; how many callbacks that are. A try that is under way may still
+        arrive. What is owed to the dead letters is dropped by its own id alone."""
+        found = [one for one in await self.named(task_or_callback_id) if _meant(one, task_or_callback_id)]
+        return await self._drop(found, owed=True)
+
+    async def drop_dead(self) -> int:
+        """The same for all that were given up."""
+        dropped = 0
+        while found := await self.all(dead=True, limit=DROPPED_AT_ONCE):
+            gone = await self._drop(found, owed=False)
+            dropped += gone
+            if len(found) < DROPPED_AT_ONCE or not gone:
+                break
+        return dropped
+
+    async def _drop(self, found: list[dict[str, Any]], *, owed: bool) -> int:
+        """By their keys: a DELETE that looks for them would lock all others."""
+        keys = [{name: one[name] for name in ("task_id", "rerun", "id")} | {"owed": int(owed)} for one in found]
+        return sum(await self._database.batch([(self._queries["drop_callback"], key) for key in keys])) if keys else 0
+
     async def replay(self, task_or_callback_id: str) -> int:
         """Send again, at once and with new tries, whatever became of it; how many callbacks that are."""
         (changed,) = await self._database.batch([(self._queries["replay_callback"], {"id": task_or_callback_id})])
@@ -247,6 +251,10 @@ class Outbox:
         """The same for all that were given up."""
         (changed,) = await self._database.batch([(self._queries["replay_dead_callbacks"], {})])
         return changed
+
+
+def _meant(row: Mapping[str, Any], id_: str) -> bool:
+    return bool(row["kind"] != LETTER or row["dead"] or row["id"] == id_)
 
 
 def _trace(properties: str | None) -> Trace | None:

@@ -100,7 +100,8 @@ class Reading:
         return max(0.0, float(row["seconds"] or 0))
 
     async def workers(self) -> list[dict[str, Any]]:
-        """Every worker with a heartbeat row: `id`, `name`, `queue`, `started_at`, `expires_at`, `alive`, `running`."""
+        """Every worker with a heartbeat row: `id`, `name`, `queue`, `version` and `concurrency` (None where an older
+        one wrote it), `started_at`, `expires_at`, `alive`, `running`."""
         return [{**row, "alive": bool(row["alive"])} for row in await self._read("workers", {})]
 
     async def pauses(self) -> list[dict[str, Any]]:

@@ -233,6 +233,22 @@ export class TaskClient {
     return (await this.#ask("POST", "/v1/callbacks/replay", { body: {} })).replayed;
   }
 
+  /** These with their `body`, which is what is sent. */
+  async callback(taskOrCallbackId) {
+    return (await this.#ask("GET", `/v1/callbacks/${encodeURIComponent(taskOrCallbackId)}`)).callbacks;
+  }
+
+  /** Remove what is owed or was given up of a task, or one by its id; how many they are. */
+  async dropCallbacks(taskOrCallbackId) {
+    const path = `/v1/callbacks/${encodeURIComponent(taskOrCallbackId)}/drop`;
+    return (await this.#ask("POST", path, { body: {} })).dropped;
+  }
+
+  /** Remove all that were given up; how many they are. */
+  async dropDeadCallbacks() {
+    return (await this.#ask("POST", "/v1/callbacks/drop", { body: {} })).dropped;
+  }
+
   /** The oldest first, without their bodies. */
   async deadLetters(limit) {
     return (await this.#ask("GET", "/v1/dead", { query: { limit } })).dead;

@@ -189,6 +189,9 @@ export class TaskClient {
   callbacks(options?: { taskId?: string; dead?: boolean; limit?: number }): Promise<Row[]>;
   replayCallbacks(taskOrCallbackId: string): Promise<number>;
   replayDeadCallbacks(): Promise<number>;
+  callback(taskOrCallbackId: string): Promise<Row[]>;
+  dropCallbacks(taskOrCallbackId: string): Promise<number>;
+  dropDeadCallbacks(): Promise<number>;
   deadLetters(limit?: number): Promise<Row[]>;
   deadLetter(id: string): Promise<Row[]>;
   /** Without ids all letters of the queue. */

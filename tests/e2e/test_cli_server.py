@@ -97,6 +97,33 @@ async def test_the_same_answers(both: Both) -> None:
 
 
 @pytest.mark.timeout(400)
+async def test_a_callback_is_shown_and_dropped(both: Both) -> None:
+    line = json.dumps({"task_id": "c", "task_type": "good", "callback_url": "http://127.0.0.1:9/x"})
+    assert (await both.remote("submit", "-", "--wait", stdin=line)).returncode == 0
+    await eventually_given_up(both)
+    for which in (["list", "--dead", "--json"], ["show", "c"], ["show", "x"]):
+        arguments = ["callbacks", *which]
+        direct, remote = await asyncio.gather(both.direct(*arguments), both.remote(*arguments))
+        assert (remote.stdout, remote.stderr, remote.returncode) == (direct.stdout, direct.stderr, direct.returncode)
+    shown = json.loads((await both.remote("callbacks", "show", "--json", "c")).stdout)
+    assert json.loads(shown["body"])["status"] == "success"
+    asked = await both.remote("callbacks", "drop", "--dead", token=ADMIN)
+    assert (asked.returncode, "it needs --yes" in asked.stderr) == (64, True)
+    refused = await both.remote("callbacks", "drop", "c", token=READER)
+    assert refused.returncode == 77, refused.stderr
+    dropped = await both.remote("callbacks", "drop", "c", "x", token=ADMIN)
+    assert (dropped.returncode, dropped.stderr.splitlines()[-1]) == (1, "1 dropped")
+    assert "no such callbacks" in (await both.direct("callbacks", "list")).stderr
+
+
+async def eventually_given_up(both: Both) -> None:
+    async def given_up() -> bool:
+        return bool((await both.direct("callbacks", "list", "--dead", "--json")).stdout)
+
+    await eventually(given_up, timeout=60)
+
+
+@pytest.mark.timeout(400)
 async def test_tasks_are_steered(both: Both) -> None:
     ids = [f"b{number}" for number in range(3)]
     text = "\n".join(json.dumps({"task_id": one, "task_type": "bad"}) for one in ids)
@@ -200,6 +227,23 @@ def test_what_cannot_be(tmp_path: Path, arguments: list[str], code: int, words: 
     done = gridsidecar(tmp_path, *arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "token", "words"),
+    [
+        (["stats"], "令牌", "GRIDSIDECAR_HTTP_TOKEN holds characters that no token of an API has"),
+        (["status", "\udcff"], ADMIN, "it is not UTF-8"),
+        (["tasks", "list", "--type", "\udcff"], ADMIN, "it is not UTF-8"),
+        (["dead", "show", "\udcff"], ADMIN, "it is not UTF-8"),
+        (["callbacks", "drop", "\udcff"], ADMIN, "it is not UTF-8"),
+    ],
+)
+def test_what_no_request_can_hold(tmp_path: Path, arguments: list[str], token: str, words: str) -> None:
+    variables = {"GRIDSIDECAR_SERVER": "http://127.0.0.1:9", "GRIDSIDECAR_HTTP_TOKEN": token}
+    done = gridsidecar(tmp_path, *arguments, env=variables)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (64, "", 1), done.stderr
+    assert words in done.stderr
 
 
 def test_a_named_configuration_counts_more_than_the_variable(tmp_path: Path) -> None:

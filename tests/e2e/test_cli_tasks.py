@@ -295,7 +295,9 @@ async def test_stats_count_tasks_callbacks_and_workers(folder: Path) -> None:
     assert re.search(r"^success  2$", plain, re.MULTILINE)
     assert re.search(r"^quiet  success  2      [0-9.]+ s$", plain, re.MULTILINE)
     assert re.search(r"^callbacks  \d owed, \d dead, \d delivered$", plain, re.MULTILINE)
-    assert re.search(r"^workers    1 alive\n  w\\x1b1  queue task_queue  1 running  since 20", plain, re.MULTILINE)
+    assert re.search(
+        r"^workers    1 alive\n  w\\x1b1  queue task_queue  1 of 1 running  \d\S+  since 20", plain, re.MULTILINE
+    )
     assert code == 0
     assert re.search(r"success +2  (\x1b\[[0-9;]*m)*━{40}", written)
     assert re.search(r"failed +1  (\x1b\[[0-9;]*m)*━{20}", written)

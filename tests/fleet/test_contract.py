@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -125,6 +126,7 @@ async def test_a_few_run_again(fleet: Fleet, two: Two) -> None:
     expected = [Steered.RETRIED, Steered.SUCCESS, Steered.NOT_FOUND, Steered.NOT_SEEN]
     assert [outcomes[one] for one in ("f", "s", "nobody", "unseen")] == expected
     assert (await fleet.queue.info())["ready"] == 1
+    assert await fleet.steering.steer(Kind.RETRY, [""]) == {"": Steered.NOT_FOUND}
 
 
 FAILED = Filter(statuses=(Status.FAILED,), queue="q", task_type="mail")
@@ -211,6 +213,36 @@ async def test_callbacks(fleet: Fleet, two: Two) -> None:
     assert await fleet.upkeep.callbacks("nobody", None, 5) == []
     assert await fleet.upkeep.replay(["t", row["id"], "nobody", ""]) == {"t": 1, row["id"]: 1, "nobody": 0, "": 0}
     assert await fleet.upkeep.replay_dead() == 0
+
+
+async def test_a_callback_is_shown_whole_and_dropped(fleet: Fleet, two: Two) -> None:
+    for name in ("a/ä", "b"):
+        message = task(name, fields={"callback": Callback(url="http://127.0.0.1:9/x", data={"n": 1})})
+        await end(two.a, await two.started(retries=0, message=message), BOOM)
+    (row,) = await fleet.upkeep.callback("a/ä")
+    assert await fleet.upkeep.callback(row["id"]) == [row]
+    told = json.loads(row["body"])
+    assert (told["task_id"], told["status"], told["result"]["error"]) == ("a/ä", "failed", "boom")
+    assert await fleet.upkeep.callback("nobody") == await fleet.upkeep.callback("") == []
+    assert len(await fleet.upkeep.callbacks(None, None, 5, owed=True)) == 2
+    assert await fleet.upkeep.drop(["a/ä", "nobody", ""]) == {"a/ä": 1, "nobody": 0, "": 0}
+    assert [one["task_id"] for one in await fleet.upkeep.callbacks(None, None, 5, owed=True)] == ["b"]
+    assert await fleet.upkeep.drop_dead() == 0
+
+
+async def test_those_that_were_given_up_are_dropped_and_no_others(fleet: Fleet, two: Two) -> None:
+    for number in range(4):
+        message = task(f"t{number}", fields={"callback": Callback(url="http://127.0.0.1:9/x")})
+        await end(two.a, await two.started(retries=0, message=message), BOOM)
+    taken = {one.task_id: one for one in (await two.a.outbox.take(60.0)).callbacks}
+    await two.a.outbox.failed(taken["t0"], "refused", None)
+    await two.a.outbox.failed(taken["t1"], "refused", None)
+    await two.a.outbox.delivered(taken["t2"])
+    assert await fleet.upkeep.drop(["t2"]) == {"t2": 0}, "that was sent, and is history"
+    assert await fleet.upkeep.drop_dead() == 2
+    assert {one["task_id"] for one in await fleet.upkeep.callbacks(None, None, 5)} == {"t2", "t3"}
+    assert await fleet.upkeep.drop([taken["t3"].id]) == {taken["t3"].id: 1}
+    assert not await two.a.outbox.delivered(taken["t3"]), "whoever sends it finds it gone"
 
 
 # -- the queue --------------------------------------------------------------------------------------------------------

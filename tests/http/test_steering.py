@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gridsidecar import __version__
 from gridsidecar.operations import Driver
 from gridsidecar.store import Filter, Kind, NotDriven
 from gridsidecar.task import Status, Succeeded
@@ -164,6 +165,7 @@ async def test_workers(api: Served, two: Two) -> None:
     await two.started()
     workers = (await api.found("/v1/workers"))["workers"]
     assert {one["name"]: (one["alive"], one["running"]) for one in workers} == {"one": (True, 1), "two": (True, 0)}
+    assert {(one["version"], one["concurrency"]) for one in workers} == {(__version__, 1)}
 
 
 async def test_a_dry_run_says_what_is_there_and_what_would_come_of_it(api: Served, two: Two) -> None:

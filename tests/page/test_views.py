@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from gridsidecar import __version__
 from tests.page.conftest import Fleet, opened, until
 from tests.support.place import TASKS
 
@@ -37,7 +38,9 @@ def test_the_overview_has_what_runs_and_who_works(fleet: Fleet, tab: Page) -> No
     before = row.inner_text()
     until(lambda: row.inner_text() != before, "the message of a running task moves on by itself")
     expect(tab.locator("canvas")).to_have_count(2)
-    expect(tab.locator(".badge", has_text="alive")).to_be_visible()
+    worker = tab.locator("tr", has=tab.locator(".badge", has_text="alive"))
+    expect(worker).to_contain_text(re.compile(r"[0-8] of 8"))
+    expect(worker).to_contain_text(__version__)
 
 
 def test_filters_live_in_the_address_and_an_exact_id_jumps(fleet: Fleet, tab: Page) -> None:
@@ -146,6 +149,31 @@ def test_a_dead_letter_is_shown_sent_again_and_dropped(fleet: Fleet, tab: Page) 
     tab.click("dialog button[value=yes]")
     expect(other).to_have_count(0)
     assert "lost-b" not in {one["task_id"] for one in fleet.found("dead")["dead"]}
+
+
+def test_callbacks_are_shown_with_what_is_sent_and_dropped(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("refused", callback_url="http://127.0.0.1:9/x")  # no receiver on this machine is allowed
+    fleet.submit("waits", callback_url="http://192.0.2.1/x")  # nobody has this address
+    until(lambda: fleet.found("callbacks", dead="true")["callbacks"], "one is given up")
+    until(lambda: fleet.found("callbacks", owed="true")["callbacks"], "one is owed")
+    tab.goto(f"{fleet.url}/#/letters")
+    row = tab.locator("tr", has=tab.locator("a.id", has_text="refused"))
+    row.get_by_role("button", name="Show").click()
+    expect(tab.locator("tr.inside pre")).to_contain_text('"status":"success"')
+    row.get_by_role("button", name="Drop").click()
+    tab.click("dialog button[value=yes]")
+    expect(row).to_have_count(0)
+    expect(tab.locator("tr.inside")).to_have_count(0)
+    tab.get_by_role("button", name="owed").click()
+    expect(tab.locator("tr", has=tab.locator("a.id", has_text="waits"))).to_contain_text("192.0.2.1")
+    tab.goto(f"{fleet.url}/#/task/waits")
+    owed = tab.locator("tr", has_text="192.0.2.1")
+    owed.get_by_role("button", name="Show").click()
+    expect(tab.locator("tr.inside pre")).to_contain_text('"task_id":"waits"')
+    owed.get_by_role("button", name="Drop").click()
+    tab.click("dialog button[value=yes]")
+    expect(owed).to_have_count(0)
+    assert fleet.found("callbacks", task_id="waits")["callbacks"] == []
 
 
 def test_chinese_by_the_browser_and_by_a_click(fleet: Fleet, browser: Browser) -> None:

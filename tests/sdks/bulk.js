@@ -46,4 +46,5 @@ said.resumed = await kind(client.resume("bad"));
 said.queue = (await client.queues())[0].queue;
 said.alive = (await client.workers()).map((one) => one.alive);
 await client.replayDeadCallbacks();
+said.dropped = [await client.dropDeadCallbacks() >= 0, await kind(client.dropCallbacks("nobody")), await kind(client.callback("nobody"))];
 console.log(JSON.stringify(said));

@@ -132,9 +132,13 @@ async def test_the_fleet_with_the_python_client(embedded_place: Place, start: St
             until = time.monotonic() + 60
             while not (given_up := client.callbacks(task_id=task_id, dead=True)):
                 assert time.monotonic() < until
+            assert client.callback(task_id)[0]["body"].startswith("{")
+            assert kind(client.callback, "nobody") == kind(client.drop_callbacks, "nobody") == "unknown-callback"
             assert client.replay_callbacks(given_up[0]["id"]) == 1
             assert kind(client.replay_callbacks, "nobody") == "unknown-callback"
             assert client.replay_dead_callbacks() in (0, 1)
+            assert client.drop_callbacks(given_up[0]["id"]) == 1
+            assert client.drop_dead_callbacks() == 0
             while not (letters := client.dead_letters()):
                 assert time.monotonic() < until
             assert (letters[0]["task_id"], letters[0]["task_status"]) == (task_id, "failed")
@@ -166,6 +170,7 @@ async def test_many_at_once_with_the_node_client(embedded_place: Place, start: S
         "resumed": "not-paused",
         "queue": embedded_place.queue,
         "alive": [True],
+        "dropped": [True, "unknown-callback", "unknown-callback"],
         "callback": [1, "unknown-callback"],
         "letters": ["failed", "unknown-letter", ["nobody"], 0],
     }

@@ -73,7 +73,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "receivers": {"callbacks": "receiver"},
     "due_callback_of": {"callbacks": "receiver"},
     "callback": CALLBACK_BY_ID | BY_ID,  # the task's for the trace that it belongs to
-    **dict.fromkeys(["try_callback", "callback_delivered", "callback_failed"], CALLBACK_BY_ID),
+    **dict.fromkeys(["try_callback", "callback_delivered", "callback_failed", "drop_callback"], CALLBACK_BY_ID),
     # What people and KEDA ask of one task, or often.
     **dict.fromkeys(["view", "last_attempt"], BY_ID | {"workers": "PRIMARY"}),
     **dict.fromkeys(["attempts_of", "attempt_of"], HISTORY),
@@ -106,7 +106,7 @@ WRITTEN_ONLY = {
     "count_minute",
 }
 SMALL_OR_SELDOM = {
-    *("callbacks", "replay_callback"),  # people's questions about many
+    *("callbacks", "callbacks_named", "replay_callback"),  # people's questions about many
     *("workers", "forget_workers"),  # a row for each worker
     # A row for each type that is paused, and for each handler with a rate.
     *("pauses", "pause_shared", "pause_locked", "pause_anew", "end_pause", "let_probe_through", "forget_pause"),

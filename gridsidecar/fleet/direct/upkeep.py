@@ -8,7 +8,7 @@ from datetime import datetime
 from gridsidecar.figures import NONE, read_figures
 from gridsidecar.fleet import Row
 from gridsidecar.fleet.direct.parts import Parts
-from gridsidecar.shapes import callback_object
+from gridsidecar.shapes import callback_in_full, callback_object
 
 
 class DirectUpkeep:
@@ -29,10 +29,22 @@ class DirectUpkeep:
         store = await self._parts.store()
         return set() if store is None else {one for one in types if await store.pauses.resume(one)}
 
-    async def callbacks(self, task_id: str | None, dead: bool | None, limit: int) -> list[Row]:
+    async def callbacks(self, task_id: str | None, dead: bool | None, limit: int, *, owed: bool = False) -> list[Row]:
         store = await self._parts.store()
-        rows = [] if store is None else await store.outbox.all(task_id=task_id, dead=dead, limit=limit)
+        rows = [] if store is None else await store.outbox.all(task_id=task_id, dead=dead, owed=owed, limit=limit)
         return [callback_object(row) for row in rows]
+
+    async def callback(self, id_: str) -> list[Row]:
+        store = await self._parts.store()
+        return [] if store is None else [callback_in_full(row) for row in await store.outbox.named(id_)]
+
+    async def drop(self, ids: Sequence[str]) -> dict[str, int]:
+        store = await self._parts.store()
+        return {one: 0 if store is None else await store.outbox.drop(one) for one in ids}
+
+    async def drop_dead(self) -> int:
+        store = await self._parts.store()
+        return 0 if store is None else await store.outbox.drop_dead()
 
     async def replay(self, ids: Sequence[str]) -> dict[str, int]:
         store = await self._parts.store()

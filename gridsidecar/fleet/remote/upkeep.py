@@ -10,6 +10,7 @@ from gridsidecar.errors import UsageError
 from gridsidecar.fleet import Row
 from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
 
+ALL = 3600.0  # seconds, for an answer about all that were given up
 MOST_CALLBACKS = 200  # in one answer, and there is no other
 
 
@@ -38,19 +39,33 @@ class RemoteUpkeep:
             return False
         return True
 
-    async def callbacks(self, task_id: str | None, dead: bool | None, limit: int) -> list[Row]:
+    async def callbacks(self, task_id: str | None, dead: bool | None, limit: int, *, owed: bool = False) -> list[Row]:
         if limit > MOST_CALLBACKS:
             raise UsageError(f"--limit: an API shows {MOST_CALLBACKS - 1} callbacks at most")
         asked = None if dead is None else str(dead).lower()
-        told = await self._requests.get("/v1/callbacks", task_id=task_id, dead=asked, limit=limit)
+        told = await self._requests.get(
+            "/v1/callbacks", task_id=task_id, dead=asked, owed="true" if owed else None, limit=limit
+        )
         return list(told["callbacks"])
 
-    async def replay(self, ids: Sequence[str]) -> dict[str, int]:
-        return {one: await self._replay(one) for one in ids}
+    async def callback(self, id_: str) -> list[Row]:
+        if not id_:
+            return []
+        told = await self._requests.found(f"/v1/callbacks/{quoted(id_)}", unless="unknown-callback")
+        return [] if told is None else list(told["callbacks"])
 
-    async def _replay(self, one: str) -> int:
+    async def drop(self, ids: Sequence[str]) -> dict[str, int]:
+        return {one: await self._each(one, "drop", "dropped") for one in ids}
+
+    async def drop_dead(self) -> int:
+        return int((await self._requests.post("/v1/callbacks/drop", limit=ALL))["dropped"])
+
+    async def replay(self, ids: Sequence[str]) -> dict[str, int]:
+        return {one: await self._each(one, "replay", "replayed") for one in ids}
+
+    async def _each(self, one: str, does: str, done: str) -> int:
         try:
-            return int((await self._requests.post(f"/v1/callbacks/{quoted(one)}/replay"))["replayed"]) if one else 0
+            return int((await self._requests.post(f"/v1/callbacks/{quoted(one)}/{does}"))[done]) if one else 0
         except Refused as refused:
             if refused.kind != "unknown-callback":
                 raise

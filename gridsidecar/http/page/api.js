@@ -3,6 +3,8 @@
 const BASE = new URL("v1/", document.baseURI);
 const MOST_KNOWN = 40;
 const known = new Map(); // URL and exact members → { tag, value }
+const SAME = 2000; // milliseconds that a browser's clock may differ: the server tells whole seconds
+let ahead = 0; // milliseconds that the server's clock is before this browser's
 let token = sessionStorage.getItem("gridsidecar.token") ?? "";
 
 /** What a server refused, or that it was not there (status 0). */
@@ -13,6 +15,9 @@ export class Problem extends Error {
     this.told = told ?? {};
   }
 }
+
+/** Milliseconds since 1970 by the server's clock: this browser's may be wrong. */
+export const now = () => Date.now() + ahead;
 
 export const hasToken = () => token !== "";
 
@@ -81,6 +86,7 @@ async function ask(url, { headers, ...options }) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, {});
   }
+  heard(Date.parse(response.headers.get("date")));
   if (response.ok || response.status === 304) return response;
   let told = {};
   try {
@@ -89,6 +95,11 @@ async function ask(url, { headers, ...options }) {
     // a proxy's page: its status has to do
   }
   throw new Problem(response.status, told);
+}
+
+function heard(date) {
+  const differs = date - Date.now();
+  if (!Number.isNaN(differs)) ahead = Math.abs(differs) > SAME ? differs : 0;
 }
 
 async function body(response) {

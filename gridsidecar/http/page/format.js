@@ -1,4 +1,5 @@
 // Times with their offset, durations, sizes and numbers, as people read them.
+import { now } from "./api.js";
 import { language, t } from "./words.js";
 import { h } from "./dom.js";
 
@@ -16,7 +17,7 @@ export function time(iso) {
   if (Number.isNaN(date.getTime())) return iso;
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   const clock = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
-  const today = new Date().toDateString() === date.toDateString();
+  const today = new Date(now()).toDateString() === date.toDateString();
   return h("time", { datetime: iso, title: `${day} ${clock} ${offset(date)} (${iso})` },
     today ? clock : `${day.slice(5)} ${clock}`, h("span.faint", null, ` ${offset(date)}`));
 }
@@ -35,7 +36,7 @@ export function duration(seconds) {
 /** Seconds from one moment to another, or until now. */
 export function between(from, to) {
   if (!from) return null;
-  return Math.max(0, ((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000);
+  return Math.max(0, ((to ? Date.parse(to) : now()) - Date.parse(from)) / 1000);
 }
 
 export const ago = (iso) => (iso ? t("time.ago", { span: duration(Math.floor(between(iso))) }) : "–");

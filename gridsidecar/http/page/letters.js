@@ -1,20 +1,21 @@
-// Dead letters and callbacks that were given up: why, what was in them, and another chance. Read when asked, never polled.
+// Dead letters and callbacks: why, what was in them, and another chance. Read when asked, never polled.
 import { get, part, post } from "./api.js";
+import { undelivered } from "./callbacks.js";
 import { fill, h, keep, plain, said, table } from "./dom.js";
 import { bytes, number, time } from "./format.js";
 import { json } from "./json.js";
-import { badge, empty, taskLink } from "./parts.js";
+import { badge, empty, opener, taskLink } from "./parts.js";
 import { tell } from "./poll.js";
-import { act, explained, sure, toast } from "./tell.js";
+import { act, sure, toast } from "./tell.js";
 import { t } from "./words.js";
 
 const PAGE = 100;
 
 export function letters(root, _, me) {
   const dead = deadLetters(me);
-  const owed = callbacks(me);
+  const owed = undelivered(me, loaded);
   const reload = () => Promise.all([dead.load(), owed.load()]);
-  fill(root, h("div.title", null, h("h1", null, t("view.letters")), h("div.grow"), h("button", { id: "reload", onclick: reload }, t("letters.reload"))), h("p.faint", null, t("letters.help")), dead.root, owed.root);
+  fill(root, h("div.title", null, h("h1", null, t("letters.heading")), h("div.grow"), h("button", { id: "reload", onclick: reload }, t("letters.reload"))), h("p.faint", null, t("letters.help")), dead.root, owed.root);
   document.addEventListener("changed", reload);
   reload();
   return () => {
@@ -51,10 +52,11 @@ function deadLetters(me) {
 
 function letter(one, me) {
   const id = one.task_id ?? one.message_id;
-  const inside = h("td", { colspan: "8" });
-  const second = h("tr.inside", null, inside);
-  const open = h("button.small", { "aria-expanded": "false", onclick: () => unfold(id, open, second, inside) }, t("letters.show"));
-  const first = h("tr", null,
+  const open = opener(8, async () => {
+    const { dead } = await get(`dead/${part(id)}`, [], { fresh: true });
+    return dead.map((found) => [json(t("letters.properties"), found.properties), json(t("letters.body"), found.body ?? found.body_base64)]);
+  });
+  return h("tr", null,
     h("td", null, one.task_id ? taskLink(one.task_id) : said(one.message_id ?? "–", 80)),
     h("td.what", null, said(one.reason ?? "–", 300)),
     h("td.number", null, one.attempts === null ? "–" : number(one.attempts)),
@@ -63,23 +65,6 @@ function letter(one, me) {
     h("td.number", null, bytes(one.bytes)),
     h("td", null, one.task_status ? badge(one.task_status) : "–"),
     h("td", null, h("div.buttons", null, id ? open : null, me.may_change && id ? [replay([id]), drop([id])] : null)));
-  return first;
-}
-
-async function unfold(id, button, row, cell) {
-  const open = button.getAttribute("aria-expanded") !== "true";
-  button.setAttribute("aria-expanded", String(open));
-  if (!open) {
-    row.remove();
-    return;
-  }
-  button.closest("tr").after(row);
-  try {
-    const { dead } = await get(`dead/${part(id)}`, [], { fresh: true });
-    fill(cell, dead.map((one) => [json(t("letters.properties"), one.properties), json(t("letters.body"), one.body ?? one.body_base64)]));
-  } catch (problem) {
-    fill(cell, h("p.bad", null, explained(problem)));
-  }
 }
 
 const replay = (ids) => h("button.small", { onclick: () => act(() => post("dead/replay", { ids }), told) }, t("letters.replay"));
@@ -95,32 +80,4 @@ function told({ outcomes, letters: some }) {
   const not = some.filter((one) => one.outcome !== "sent");
   for (const one of not.slice(0, 3)) toast(`${plain(one.id, 80)}: ${one.outcome} ${one.detail ?? ""}`, true);
   return t("letters.sent", { n: number(outcomes.sent) });
-}
-
-// -- callbacks --
-
-function callbacks(me) {
-  const view = table(t("callbacks.title"), [t("task.id"), t("callbacks.kind"), `${t("callbacks.tries")}#`, t("callbacks.to"), t("callbacks.error"), me.may_change ? t("letters.what") : ""]);
-  const below = h("div");
-  const all = h("div.buttons");
-  const root = h("section.card", null, h("div.title", null, h("h2", null, t("callbacks.given_up")), h("div.grow"), all), view.box, below);
-  const show = ({ callbacks: found }) => {
-    keep(view.body, found, (one) => one.id, (one) => callback(one, me));
-    view.box.hidden = !found.length;
-    fill(below, found.length ? null : empty(t("callbacks.none")));
-    fill(all, me.may_change && found.length ? h("button.small", { onclick: () => act(() => post("callbacks/replay"), replayed) }, t("callbacks.replay_all")) : null);
-  };
-  return { root, load: () => loaded(() => get("callbacks", [["dead", "true"], ["limit", PAGE]], { fresh: true }), show) };
-}
-
-const replayed = ({ replayed: n }) => t("callbacks.replayed", { n: number(n) });
-
-function callback(one, me) {
-  return h("tr", null,
-    h("td", null, taskLink(one.task_id)),
-    h("td", null, said(one.kind, 40)),
-    h("td.number", null, number(one.tries)),
-    h("td", null, said(one.url ?? one.kind ?? "", 120)),
-    h("td", null, h("span.bad", null, said(one.last_error ?? "–", 240))),
-    me.may_change ? h("td", null, h("button.small", { onclick: () => act(() => post(`callbacks/${part(one.id)}/replay`), replayed) }, t("letters.replay"))) : h("td"));
 }

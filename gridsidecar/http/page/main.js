@@ -74,11 +74,12 @@ function show() {
   const where = route();
   leave();
   fill(main);
-  leave = (VIEWS[where.view] ?? overview)(main, where, me) ?? (() => {});
-  const title = t(`view.${VIEWS[where.view] ? where.view : "overview"}`);
+  const view = Object.hasOwn(VIEWS, where.view) ? where.view : "overview";
+  leave = VIEWS[view](main, where, me) ?? (() => {});
+  const title = t(`view.${view}`);
   document.title = `${where.name ? plain(where.name, 60) : title} · ${me.queue}`;
   for (const tab of header.querySelectorAll("nav a")) {
-    const here = tab.dataset.view === where.view || (tab.dataset.view === "tasks" && where.view === "task");
+    const here = tab.dataset.view === view || (tab.dataset.view === "tasks" && view === "task");
     if (here) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }

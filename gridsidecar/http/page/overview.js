@@ -1,5 +1,5 @@
 // The fleet at one look: what waits, what runs, who works, what failed and why nothing goes on.
-import { get } from "./api.js";
+import { get, now } from "./api.js";
 import { chart } from "./chart.js";
 import { fill, h, keep, said, table } from "./dom.js";
 import { ago, between, count, duration, number, percent, time } from "./format.js";
@@ -16,7 +16,7 @@ export function overview(root, _, me) {
   const tiles = h("div.tiles");
   const notices = h("div");
   const running = section(t("overview.running"), [t("task.id"), t("task.type"), t("task.progress"), t("task.says"), `${t("task.attempt")}#`, `${t("overview.since")}#`]);
-  const workers = section(t("overview.workers"), [t("task.worker"), t("task.queue"), t("overview.life"), `${t("overview.running")}#`, t("task.started")]);
+  const workers = section(t("overview.workers"), [t("task.worker"), `${t("overview.running")}#`, t("overview.life"), t("worker.version"), t("task.started")]);
   const past = history();
   fill(root, h("h1.hidden", null, t("view.overview")), notices, tiles, h("div.columns", null, running.root, workers.root), past.root);
   const [, endState] = poll(4, async () => {
@@ -93,13 +93,14 @@ function runningRow(one) {
 
 function drawWorkers(view, workers, me) {
   keep(view.body, workers, (one) => one.id, (one) => h("tr", null,
-    h("td", { title: one.id }, said(one.name, 60)),
-    h("td", null, said(one.queue, 60)),
+    h("td", { title: one.id }, said(one.name, 60), one.queue === me.queue ? null : h("span.faint", null, " · ", said(one.queue, 60))),
+    h("td.number", null, one.concurrency ? t("worker.of", { n: number(one.running), most: number(one.concurrency) }) : number(one.running)),
     h("td", null, one.alive ? h("span.badge.success", null, t("worker.alive")) : [h("span.badge.failed", null, t("worker.silent")), " ", ago(one.expires_at)]),
-    h("td.number", null, number(one.running)),
+    h("td", null, one.version ? said(one.version, 40) : "–"),
     h("td", null, time(one.started_at))));
   view.box.hidden = !workers.length;
-  fill(view.none, workers.length ? h("p.faint", null, t("worker.answers", { version: me.version })) : empty(t("overview.nobody")));
+  const other = workers.some((one) => one.alive && one.version && one.version !== me.version);
+  fill(view.none, workers.length ? (other ? h("p.notice", null, t("worker.other", { version: me.version })) : null) : empty(t("overview.nobody")));
 }
 
 // -- what ended --
@@ -137,7 +138,7 @@ function history() {
 
 /** Points on even steps up to the last whole one: none is zero for a rate, and a gap for a duration. */
 function aligned({ step_s: step, points }, span) {
-  const last = (Math.floor(Date.now() / 1000 / step) - 1) * step;
+  const last = (Math.floor(now() / 1000 / step) - 1) * step;
   const times = Array.from({ length: Math.ceil(span / step) + 1 }, (_, at) => last - (Math.ceil(span / step) - at) * step);
   const found = new Map(points.map((point) => [`${Date.parse(point.at) / 1000} ${point.outcome}`, point]));
   const line = (outcome, read, none) => times.map((at) => (found.has(`${at} ${outcome}`) ? read(found.get(`${at} ${outcome}`)) : none));

@@ -1,7 +1,8 @@
 // What several views show in the same way.
-import { h, plain, said } from "./dom.js";
+import { fill, h, plain, said } from "./dom.js";
 import { number, time } from "./format.js";
 import { link } from "./router.js";
+import { explained } from "./tell.js";
 import { t } from "./words.js";
 
 export const STATUSES = ["pending", "running", "retrying", "success", "failed", "cancelled"];
@@ -37,6 +38,28 @@ function pick(event, value, choose) {
 }
 
 export const spans = (chosen, choose) => choice(t("span.label"), Object.keys(SPANS).map((span) => [span, t(`span.${span}`)]), chosen, choose);
+
+/** A button that opens a row below its own, with what is read for it then. */
+export function opener(width, read) {
+  const inside = h("td", { colspan: String(width) });
+  const second = h("tr.inside", null, inside);
+  const button = h("button.small", { "aria-expanded": "false", onclick: toggle }, t("letters.show"));
+  async function toggle() {
+    const open = button.getAttribute("aria-expanded") !== "true";
+    button.setAttribute("aria-expanded", String(open));
+    if (!open) {
+      second.remove();
+      return;
+    }
+    button.closest("tr").after(second);
+    try {
+      fill(inside, await read());
+    } catch (problem) {
+      fill(inside, h("p.bad", null, explained(problem)));
+    }
+  }
+  return button;
+}
 
 export const empty = (words, ...more) => h("div.empty", null, h("p", null, words), more);
 

@@ -3,7 +3,7 @@
 export function route() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s, 2);
   const [view, ...rest] = path.split("/");
-  return { view: view || "overview", name: decoded(rest.join("/")), query: new URLSearchParams(query ?? "") };
+  return { view: view === "task" && !rest.join("") ? "tasks" : view || "overview", name: decoded(rest.join("/")), query: new URLSearchParams(query ?? "") };
 }
 
 function decoded(text) {

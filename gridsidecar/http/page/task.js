@@ -1,5 +1,6 @@
 // One task: what it is, how it went, what it says, and what can be done about it.
 import { events, get, part, post } from "./api.js";
+import { callbackTable } from "./callbacks.js";
 import { fill, h, keep, plain, said, table } from "./dom.js";
 import { between, bytes, duration, number, time } from "./format.js";
 import { json } from "./json.js";
@@ -12,7 +13,6 @@ import { t } from "./words.js";
 
 const CAN = { cancel: ["pending", "retrying", "running"], retry: ["failed", "cancelled"] };
 const ENDED = ["success", "failed", "cancelled"];
-const STATES = { owed: "pending", dead: "failed", delivered: "success" }; // of callbacks, and their colours
 const WRITTEN = ["data", "result", "checkpoint"]; // by others: shown as they were written
 const QUIET = 10; // seconds between looks while the stream tells of changes
 
@@ -74,7 +74,7 @@ function listen(path, goesOn, again, look) {
 
 function layout(id) {
   const head = h("div.title", null, title(id));
-  const callbacks = table(t("callbacks.title"), [t("callbacks.state"), t("callbacks.kind"), `${t("callbacks.tries")}#`, t("callbacks.to"), t("callbacks.next"), t("callbacks.error")]);
+  const callbacks = callbackTable(false);
   const attempts = table(t("attempts.title"), [`${t("task.attempt")}#`, t("task.status"), t("task.worker"), t("attempts.started"), `${t("task.took")}#`, t("attempts.exit"), `${t("attempts.cpu")}#`, `${t("attempts.memory")}#`, t("task.error")]);
   const view = { id, head, now: h("div.now"), facts: h("dl.facts"), error: h("div"), values: h("div.values"), logs: h("section.card"), bars: h("div.timeline"), attempts, callbacks, changed: false };
   view.tried = card(t("attempts.title"), view.bars, attempts.box);
@@ -98,7 +98,7 @@ function draw(view, found, me) {
   drawAttempts(view, found);
   fill(view.values, json(t("task.data"), found.data), json(t("task.result"), found.result), json(t("task.checkpoint"), found.checkpoint));
   view.owed.hidden = !found.callbacks?.length;
-  keep(view.callbacks.body, found.callbacks ?? [], (one) => one.id, callback);
+  view.callbacks.show(found.callbacks ?? [], me);
 }
 
 function buttons(found, me) {
@@ -188,8 +188,3 @@ function attempt(one) {
     h("td", null, one.error_type ? h("span.bad", null, said(one.error_type, 60), " ") : null, h("span.faint", null, said(one.error_message ?? "", 200))),
   );
 }
-
-function callback(one) {
-  return h("tr", null, h("td", null, h(`span.badge.${STATES[one.state]}`, null, t(`callback.${one.state}`))), h("td", null, said(one.kind, 40)), h("td.number", null, number(one.tries)), h("td", null, said(one.url ?? one.kind ?? "", 120)), h("td", null, time(one.next_try_at ?? one.delivered_at)), h("td.bad", null, said(one.last_error ?? "", 200)));
-}
-

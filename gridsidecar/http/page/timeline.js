@@ -1,4 +1,5 @@
 // The attempts of a task as bars over the time that they took.
+import { now } from "./api.js";
 import { h, plain } from "./dom.js";
 import { duration } from "./format.js";
 import { t } from "./words.js";
@@ -7,7 +8,7 @@ const MOST = 30; // bars: the newest
 
 export function timeline(task, attempts) {
   const bars = attempts.filter((one) => one.started_at).slice(-MOST).map((one) => [one.attempt, one.outcome, Date.parse(one.started_at), Date.parse(one.ended_at)]);
-  if (task.status === "running" && task.started_at) bars.push([task.attempt, "running", Date.parse(task.started_at), Date.now()]);
+  if (task.status === "running" && task.started_at) bars.push([task.attempt, "running", Date.parse(task.started_at), now()]);
   if (bars.length < 2) return null;
   const from = Math.min(...bars.map(([, , start]) => start));
   const span = Math.max(1, ...bars.map(([, , , end]) => end - from));

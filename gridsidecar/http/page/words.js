@@ -1,4 +1,4 @@
-// Every word of the page, in English and in Chinese. `{name}` is filled in.
+// Every word of the page, in English and in Chinese. `{name}` is filled in; `{name:one|many}` is chosen by a number.
 
 const WORDS = {
   "attempts.code": ["exit {n}", "退出码 {n}"],
@@ -13,16 +13,23 @@ const WORDS = {
   "callback.dead": ["given up", "已放弃"],
   "callback.delivered": ["delivered", "已送达"],
   "callback.owed": ["owed", "待发送"],
+  "callbacks.body": ["What is sent", "发送内容"],
+  "callbacks.drop_text": ["All callbacks that were given up are removed for good, and nobody is told. There is no way back.", "所有已放弃的回调将被永久删除,不再通知任何人,无法恢复。"],
+  "callbacks.drop_title": ["Remove this callback for good? Nobody is told then.", "永久删除此回调?将不再通知接收方。"],
+  "callbacks.dropped": ["{n} {n:callback|callbacks} removed", "已删除 {n} 个回调"],
   "callbacks.error": ["Last error", "最后错误"],
-  "callbacks.given_up": ["Callbacks that were given up", "已放弃的回调"],
+  "callbacks.is_letter": ["This is owed to the dead letters: the task's own message, as its producer sent it.", "这是应发往死信队列的消息:即生产者发送的任务消息本身。"],
   "callbacks.kind": ["By", "方式"],
-  "callbacks.next": ["Next or delivered", "下次或送达"],
-  "callbacks.none": ["No callback was given up: every receiver took what it was owed, or is still tried.", "没有已放弃的回调:接收方都已收到,或仍在重试。"],
+  "callbacks.more": ["These are the {n} newest; there may be more.", "这是最新的 {n} 个,可能还有更多。"],
+  "callbacks.next": ["Next or sent", "下次或送达"],
+  "callbacks.none_dead": ["No callback was given up: every receiver took what it was owed, or is still tried.", "没有已放弃的回调:接收方都已收到,或仍在重试。"],
+  "callbacks.none_owed": ["No callback waits to be sent.", "没有待发送的回调。"],
   "callbacks.replay_all": ["Send all again", "全部重新发送"],
-  "callbacks.replayed": ["{n} callbacks will be sent again", "将重新发送 {n} 个回调"],
+  "callbacks.replayed": ["{n} {n:callback|callbacks} will be sent again", "将重新发送 {n} 个回调"],
   "callbacks.state": ["State", "状态"],
   "callbacks.title": ["Callbacks", "回调"],
   "callbacks.to": ["To", "接收方"],
+  "callbacks.to_letters": ["dead letters", "死信队列"],
   "callbacks.tries": ["Tries", "次数"],
   "chart.rate": ["Ended each minute", "每分钟结束"],
   "chart.table": ["As a table", "以表格显示"],
@@ -67,7 +74,8 @@ const WORDS = {
   "letters.drop_all": ["Drop all", "全部丢弃"],
   "letters.drop_text": ["All dead letters of this queue are removed for good. There is no way back.", "此队列的所有死信将被永久删除,无法恢复。"],
   "letters.drop_title": ["Remove this letter for good?", "永久删除这封死信?"],
-  "letters.dropped": ["{n} letters removed", "已删除 {n} 封死信"],
+  "letters.dropped": ["{n} {n:letter|letters} removed", "已删除 {n} 封死信"],
+  "letters.heading": ["Dead letters and callbacks", "死信与回调"],
   "letters.help": ["Read when you ask, since looking takes the messages out of their queue for a moment.", "仅在请求时读取,因为查看时会短暂取出消息。"],
   "letters.more": ["These are the {n} oldest; there are more.", "这是最旧的 {n} 封,还有更多。"],
   "letters.none": ["No dead letters: every message could be read, and no task failed for good with a letter.", "没有死信:所有消息都能读取,也没有最终失败并留下死信的任务。"],
@@ -78,7 +86,7 @@ const WORDS = {
   "letters.replay": ["Send again", "重新发送"],
   "letters.replay_all": ["Send all again", "全部重新发送"],
   "letters.replay_text": ["All dead letters of this queue go back to the work queue; that of a failed task retries it.", "此队列的所有死信将回到工作队列;失败任务的死信会使其重试。"],
-  "letters.sent": ["{n} letters sent again", "已重新发送 {n} 封死信"],
+  "letters.sent": ["{n} {n:letter|letters} sent again", "已重新发送 {n} 封死信"],
   "letters.show": ["Show", "查看"],
   "letters.size": ["Size", "大小"],
   "letters.task": ["Task is", "任务状态"],
@@ -102,7 +110,7 @@ const WORDS = {
   "many.cancel_none": ["There is nothing to cancel here", "没有可取消的任务"],
   "many.cancel_state": ["Cancelled {done} of {n}", "已取消 {done} / {n}"],
   "many.cancel_text": ["Those that wait are cancelled at once, those that run within seconds, with every process that they started.", "等待中的立即取消,运行中的会在数秒内连同其启动的所有进程一起结束。"],
-  "many.cancel_title": ["Cancel {n} tasks?", "取消 {n} 个任务?"],
+  "many.cancel_title": ["Cancel {n} {n:task|tasks}?", "取消 {n} 个任务?"],
   "many.changed": ["The filter names another number of tasks by now, so nothing was done. Try again.", "符合条件的任务数已改变,因此未执行。请重试。"],
   "many.not_this": ["Many at once: filter by status, one type, error type or time", "批量操作:请按状态、单个类型、错误类型或时间筛选"],
   "many.over": ["over {span}", "分散在 {span} 内"],
@@ -112,7 +120,7 @@ const WORDS = {
   "many.retry_none": ["There is nothing to retry here", "没有可重试的任务"],
   "many.retry_state": ["Retried {done} of {n}", "已重试 {done} / {n}"],
   "many.retry_text": ["They run again with the same ids and all their retries.", "它们将以相同 ID 重新运行,重试次数重新计算。"],
-  "many.retry_title": ["Run {n} tasks again?", "重新运行 {n} 个任务?"],
+  "many.retry_title": ["Run {n} {n:task|tasks} again?", "重新运行 {n} 个任务?"],
   "many.spread": ["Starts", "启动"],
   "many.stop": ["Stop", "停止"],
   "many.stopped": ["Stopped; tasks that are left stay as they are", "已停止;其余任务保持不变"],
@@ -135,7 +143,7 @@ const WORDS = {
   "pause.for": ["for {span}", "{span}"],
   "pause.how_long": ["How long", "时长"],
   "pause.is_paused": ["is paused", "已暂停"],
-  "pause.parked": ["{n} tasks wait for it", "{n} 个任务在等待"],
+  "pause.parked": ["{n} {n:task waits|tasks wait} for it", "{n} 个任务在等待"],
   "pause.pause": ["Pause", "暂停"],
   "pause.paused": ["paused", "已暂停"],
   "pause.reason": ["Reason", "原因"],
@@ -228,8 +236,10 @@ const WORDS = {
   "view.task": ["Task", "任务"],
   "view.tasks": ["Tasks", "任务"],
   "worker.alive": ["alive", "存活"],
-  "worker.answers": ["gridsidecar {version} answers here.", "此处由 gridsidecar {version} 应答。"],
+  "worker.of": ["{n} of {most}", "{n} / {most}"],
+  "worker.other": ["Not all run {version}, the version that answers here.", "并非所有工作进程都运行此处应答的版本 {version}。"],
   "worker.silent": ["silent", "失联"],
+  "worker.version": ["Version", "版本"],
 };
 
 const LANGUAGES = ["en", "zh"];
@@ -247,5 +257,6 @@ export function setLanguage(name) {
 /** The words of that name in the chosen language. */
 export function t(name, values = {}) {
   const words = WORDS[name]?.[LANGUAGES.indexOf(chosen)] ?? name;
-  return words.replace(/\{(\w+)\}/g, (_, value) => String(values[value] ?? ""));
+  const counted = words.replace(/\{(\w+):([^|}]*)\|([^}]*)\}/g, (_, value, one, many) => (String(values[value]) === "1" ? one : many));
+  return counted.replace(/\{(\w+)\}/g, (_, value) => String(values[value] ?? ""));
 }

@@ -50,6 +50,18 @@ class Upkeep(Api):
         """Send all again that were given up; how many they are."""
         return int(self._ask("POST", "/v1/callbacks/replay", {})["replayed"])
 
+    def callback(self, task_or_callback_id: str) -> list[Row]:
+        """These with their `body`, which is what is sent. `ApiError` of kind `unknown-callback` where there is none."""
+        return self._rows(f"/v1/callbacks/{quoted(task_or_callback_id)}", "callbacks", {})
+
+    def drop_callbacks(self, task_or_callback_id: str) -> int:
+        """Remove what is owed or was given up; how many they are. `ApiError` as above."""
+        return int(self._ask("POST", f"/v1/callbacks/{quoted(task_or_callback_id)}/drop", {})["dropped"])
+
+    def drop_dead_callbacks(self) -> int:
+        """Remove all that were given up; how many they are."""
+        return int(self._ask("POST", "/v1/callbacks/drop", {})["dropped"])
+
     def dead_letters(self, limit: int = 50) -> list[Row]:
         """The oldest first, without their bodies."""
         return self._rows("/v1/dead", "dead", {"limit": limit})

@@ -197,6 +197,16 @@ WHERE (:task_id IS NULL OR task_id = :task_id) AND (:dead IS NULL OR dead = :dea
   AND (:open IS NULL OR next_try_at IS NOT NULL)
 ORDER BY created_at DESC LIMIT :limit
 
+-- name: callbacks_named
+SELECT task_id, id, rerun, attempt, queue, kind, url, body, tries, failures, next_try_at, last_error, dead, created_at,
+  delivered_at FROM {callbacks}
+WHERE task_id = :id OR CONVERT(id USING utf8mb4) COLLATE utf8mb4_bin = :id
+ORDER BY created_at DESC
+
+-- name: drop_callback
+DELETE FROM {callbacks} WHERE task_id = :task_id AND rerun = :rerun AND id = :id
+  AND (dead = 1 OR (next_try_at IS NOT NULL AND :owed = 1))
+
 -- name: replay_callback
 UPDATE {callbacks} SET tries = (tries & 1073741823) + 1, failures = 0, dead = 0, next_try_at = UTC_TIMESTAMP(3)
 WHERE (task_id = :id AND (kind <> 'letter' OR dead = 1)) OR CONVERT(id USING utf8mb4) COLLATE utf8mb4_bin = :id
@@ -255,8 +265,8 @@ UPDATE {tasks} SET handed_off = 1,
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying', 'running')
 
 -- name: renew
-INSERT INTO {workers} (id, name, queue, lease, started_at, expires_at)
-VALUES (:id, :name, :queue, :lease, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL (:lease * 1000000) MICROSECOND)
+INSERT INTO {workers} (id, name, queue, lease, version, concurrency, started_at, expires_at)
+VALUES (:id, :name, :queue, :lease, :version, :concurrency, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL (:lease * 1000000) MICROSECOND)
 ON DUPLICATE KEY UPDATE expires_at = UTC_TIMESTAMP(3) + INTERVAL (:lease * 1000000) MICROSECOND
 
 -- name: leave
@@ -564,7 +574,7 @@ FROM {tasks} t FORCE INDEX (PRIMARY)
 SELECT AVG(TIMESTAMPDIFF(MICROSECOND, t.started_at, t.completed_at) / 1000000) FROM (tasks) t
 
 -- name: workers
-SELECT w.id, w.name, w.queue, w.started_at, w.expires_at, w.expires_at > UTC_TIMESTAMP(3) AS alive,
+SELECT w.id, w.name, w.queue, w.version, w.concurrency, w.started_at, w.expires_at, w.expires_at > UTC_TIMESTAMP(3) AS alive,
   (SELECT COUNT(*) FROM {tasks} t WHERE t.status = 'running' AND t.worker_id = w.id) AS running
 FROM {workers} w ORDER BY w.started_at
 

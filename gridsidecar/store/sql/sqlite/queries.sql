@@ -195,6 +195,16 @@ WHERE (:task_id IS NULL OR task_id = :task_id) AND (:dead IS NULL OR dead = :dea
   AND (:open IS NULL OR next_try_at IS NOT NULL)
 ORDER BY created_at DESC LIMIT :limit
 
+-- name: callbacks_named
+SELECT task_id, id, rerun, attempt, queue, kind, url, body, tries, failures, next_try_at, last_error, dead, created_at,
+  delivered_at FROM {callbacks}
+WHERE task_id = :id OR id = :id
+ORDER BY created_at DESC
+
+-- name: drop_callback
+DELETE FROM {callbacks} WHERE task_id = :task_id AND rerun = :rerun AND id = :id
+  AND (dead = 1 OR (next_try_at IS NOT NULL AND :owed = 1))
+
 -- name: replay_callback
 UPDATE {callbacks} SET tries = (tries & 1073741823) + 1, failures = 0, dead = 0, next_try_at = {now}
 WHERE (task_id = :id AND (kind <> 'letter' OR dead = 1)) OR id = :id
@@ -253,8 +263,8 @@ UPDATE {tasks} SET handed_off = 1,
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying', 'running')
 
 -- name: renew
-INSERT INTO {workers} (id, name, queue, lease, started_at, expires_at)
-VALUES (:id, :name, :queue, :lease, {now}, strftime('%Y-%m-%d %H:%M:%f', 'now', :lease || ' seconds'))
+INSERT INTO {workers} (id, name, queue, lease, version, concurrency, started_at, expires_at)
+VALUES (:id, :name, :queue, :lease, :version, :concurrency, {now}, strftime('%Y-%m-%d %H:%M:%f', 'now', :lease || ' seconds'))
 ON CONFLICT (id) DO UPDATE SET expires_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :lease || ' seconds')
 
 -- name: leave
@@ -561,7 +571,7 @@ FROM {tasks} t INDEXED BY `sqlite_autoindex_{name}_1`
 SELECT AVG((julianday(t.completed_at) - julianday(t.started_at)) * 86400) FROM (tasks) t
 
 -- name: workers
-SELECT w.id, w.name, w.queue, w.started_at, w.expires_at, w.expires_at > {now} AS alive,
+SELECT w.id, w.name, w.queue, w.version, w.concurrency, w.started_at, w.expires_at, w.expires_at > {now} AS alive,
   (SELECT COUNT(*) FROM {tasks} t WHERE t.status = 'running' AND t.worker_id = w.id) AS running
 FROM {workers} w ORDER BY w.started_at
 

@@ -1,0 +1,189 @@
+"""What people met in the page's corners: each of it once went wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.page.conftest import Fleet, running, until
+
+ADMIN = "admin-0123456789abcdef"
+
+
+def look_again(tab: Page) -> None:
+    """Asks for all at once, as whoever stops the refresh and goes on."""
+    tab.click("#live")
+    tab.click("#live")
+
+
+def test_numbers_stay_as_written_also_after_a_search(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("exact")
+    fleet.has("exact", "success")
+    tab.goto(f"{fleet.url}/#/tasks")
+    tab.fill("#search", "exact")
+    tab.press("#search", "Enter")
+    expect(tab.locator("pre", has_text="12345678901234567890")).to_be_visible()
+
+
+@pytest.mark.parametrize("token", ["令牌", "two words"])
+def test_a_token_that_no_header_can_hold_is_a_wrong_one(
+    tab: Page, tmp_path_factory: pytest.TempPathFactory, token: str
+) -> None:
+    with running(tmp_path_factory.mktemp("guarded"), token=ADMIN) as guarded:
+        tab.goto(guarded.url)
+        tab.fill("#token", token)
+        tab.press("#token", "Enter")
+        expect(tab.locator("#wrong")).to_be_visible()
+        expect(tab.locator(".banner")).to_be_hidden()
+        tab.fill("#token", ADMIN)
+        tab.press("#token", "Enter")
+        expect(tab.locator("#tile-workers .figure")).to_have_text("1")
+
+
+def test_an_open_overview_hears_why_nothing_is_ready(fleet: Fleet, tab: Page) -> None:
+    reasons: dict[str, str] = {}
+
+    def answer(route: Route) -> None:
+        told = route.fetch().json()
+        route.fulfill(json=told | {"not_ready": reasons})
+
+    tab.route("**/v1/me", answer)
+    tab.goto(fleet.url)
+    expect(tab.locator("#tile-workers .figure")).to_have_text("1")
+    expect(tab.locator(".notice.bad")).to_have_count(0)
+    reasons["broker"] = "it does not answer"
+    look_again(tab)
+    expect(tab.locator(".notice.bad")).to_contain_text("it does not answer")
+    reasons.clear()
+    look_again(tab)
+    expect(tab.locator(".notice.bad")).to_have_count(0)
+
+
+def test_an_operation_is_not_asked_for_while_nobody_looks(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("again", "again")
+    fleet.has("again", "failed")
+    asked: list[str] = []
+    broken = False
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if broken:
+            route.abort()
+            return
+        told: dict[str, Any] = route.fetch().json()
+        route.fulfill(json=told | {"state": "running", "ended_at": None, "done": 0})
+
+    tab.route("**/v1/operations/*", answer)
+    tab.goto(f"{fleet.url}/#/tasks?type=again&status=failed")
+    tab.click("#all-retry")
+    tab.click("dialog button[value=yes]")
+    expect(tab.locator(".operation")).to_contain_text("Retried 0 of 1")
+    until(lambda: (tab.wait_for_timeout(50), len(asked) > 2)[1], "it is followed")
+    tab.click("#live")
+    tab.wait_for_timeout(500)  # a question that was under way
+    asked.clear()
+    tab.wait_for_timeout(3000)
+    assert asked == []
+    broken = True
+    tab.click("#live")
+    expect(tab.locator(".operation")).to_contain_text("does not answer")
+    asked.clear()
+    tab.wait_for_timeout(6000)
+    assert len(asked) <= 4, "more and more rarely while the server is away"
+
+
+def test_a_task_that_comes_later_is_shown_whole(fleet: Fleet, tab: Page) -> None:
+    tab.goto(f"{fleet.url}/#/task/comes-later")
+    expect(tab.locator("main .empty")).to_contain_text("There is no such task")
+    fleet.submit("comes-later", data={"picture": 7})
+    fleet.has("comes-later", "success")
+    look_again(tab)
+    expect(tab.locator("pre", has_text='"picture": 7')).to_be_visible()
+    expect(tab.locator("#log")).to_contain_text("made it")
+    expect(tab.locator(".facts")).to_be_visible()
+    expect(tab.locator("main .empty")).to_have_count(0)
+
+
+def test_enter_in_a_dialog_says_yes_and_escape_says_no(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("kept", "kept")
+    fleet.has("kept", "failed")
+    tab.goto(f"{fleet.url}/#/handlers")
+    row = tab.locator("tr", has=tab.get_by_role("link", name="kept", exact=True))
+    for key, paused in (("Escape", 0), ("Enter", 1)):
+        row.get_by_role("button", name="Pause").click()
+        tab.fill("#reason", "a move")
+        tab.press("#reason", key)
+        expect(tab.locator("dialog")).to_have_count(0)
+        tab.wait_for_timeout(300)
+        found = [one for one in fleet.found("pauses")["pauses"] if one["task_type"] == "kept"]
+        assert len(found) == paused, json.dumps(found)
+    assert found[0]["reason"] == "a move"
+
+
+@pytest.mark.parametrize("hours", [3, -3])
+def test_a_browser_whose_clock_is_wrong(fleet: Fleet, tab: Page, hours: int) -> None:
+    fleet.submit(f"skewed{hours}", "slow")
+    fleet.has(f"skewed{hours}", "running")
+    tab.add_init_script(
+        f"const Real = Date, off = {hours * 3_600_000};"
+        "window.Date = class extends Real { static now() { return Real.now() + off; }"
+        " constructor(...given) { given.length ? super(...given) : super(window.Date.now()); } }"
+    )
+    tab.goto(fleet.url)
+    row = tab.locator("tr", has_text=f"skewed{hours}")
+    expect(row.locator("[data-started]")).to_have_text(re.compile(r"^[1-9]\d? s$"))
+    fleet.client.post(f"tasks/skewed{hours}/cancel")
+
+
+@pytest.mark.parametrize("name", ["__proto__", "constructor", "nowhere", "task/"])
+def test_an_address_of_no_view_shows_one(fleet: Fleet, tab: Page, name: str) -> None:
+    tab.goto(f"{fleet.url}/#/{name}")
+    expect(tab.locator("main tbody tr, main .tile, main .empty").first).to_be_visible()
+    expect(tab.locator(".banner")).to_be_hidden()
+    expect(tab.locator("[aria-current=page]")).to_have_count(1)
+
+
+def test_rubbish_in_a_filter_is_told_and_cleared(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("found-again")
+    fleet.has("found-again", "success")
+    tab.goto(f"{fleet.url}/#/tasks?status=bogus&since=never&type=%FF%00")
+    expect(tab.locator(".banner")).to_contain_text("must be one of pending")
+    tab.get_by_role("link", name="Clear filters").first.click()
+    expect(tab.locator(".banner")).to_be_hidden()
+    expect(tab.locator("tbody tr").first).to_be_visible()
+
+
+def test_a_token_that_counts_no_more_leads_to_the_form(tmp_path: Path, tab: Page) -> None:
+    with running(tmp_path, token=ADMIN) as guarded:
+        guarded.submit("secret")
+        guarded.has("secret", "success")
+        port = guarded.url.rpartition(":")[2]
+        tab.goto(f"{guarded.url}/#/tasks")
+        tab.fill("#token", ADMIN)
+        tab.press("#token", "Enter")
+        expect(tab.locator("tbody")).to_contain_text("secret")
+    with running(tmp_path, token=f"{ADMIN}-new", listen=f"127.0.0.1:{port}"):
+        expect(tab.locator("#wrong")).to_be_visible(timeout=40_000)
+        expect(tab.locator("body")).not_to_contain_text("secret")
+        tab.fill("#token", f"{ADMIN}-new")
+        tab.press("#token", "Enter")
+        expect(tab.locator("tbody")).to_contain_text("secret")
+
+
+def test_two_tabs_see_what_the_other_does(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("shared", "shared")
+    fleet.has("shared", "failed")
+    other = tab.context.new_page()
+    for one in (tab, other):
+        one.goto(f"{fleet.url}/#/task/shared")
+        expect(one.locator("#retry")).to_be_visible()
+    tab.click("#retry")
+    until(lambda: fleet.has("shared", "failed")["attempt"] == 2, "it ran again")
+    other.click("#retry")  # of what it shows still
+    until(lambda: fleet.has("shared", "failed")["attempt"] == 3, "and again")
+    expect(tab.locator(".timeline .bar")).to_have_count(3, timeout=30_000)
