@@ -28,7 +28,10 @@ class StartBackoff(Struct):
     until: float = 0.0  # monotonic seconds
 
     def failed(self, now: float, rng: random.Random) -> None:
-        """Another start failed: longer than before."""
+        """Another start failed: longer than before. One that fails within the rest was on its way when the last one
+        failed, or is the same: a process that did not start had many tasks."""
+        if now < self.until:
+            return
         self.failures += 1
         self.until = now + backoff(self.failures, base=1.0, limit=LONGEST_BACKOFF, rng=rng)
 

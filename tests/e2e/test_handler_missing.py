@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Start
+from tests.faults.promises import not_ready
 from tests.support.place import HANDLERS, Place
 from tests.support.waiting import eventually
 
@@ -28,7 +29,8 @@ async def assert_paused_then_mended(place: Place, start: Start, advice: str, pro
     sidecar = start(place.config({"default": place.handler(program)}, worker={"concurrency": 2}))
     await sidecar.ready()
     await place.publish(*({"task_id": f"t{index}"} for index in range(5)))
-    await sidecar.said(advice)
+    # Not the line of its start, which says the same: a command that is mended before a task needs it never paused.
+    await eventually(lambda: not_ready(sidecar, '"handler default"', advice))
     assert place.rows() == {}, "an attempt was spent"
     write(program, WORKS)
     await eventually(lambda: place.all_ended(5), timeout=30)

@@ -96,6 +96,7 @@ async def test_the_reply_of_a_claim_is_lost(place: Place, start: Start) -> None:
         # With more slots than tasks, and connections that wait for the next task: the claim is all that is sent.
         config = place.config({"default": place.job("done")}, store={"url": url}, worker={"concurrency": 8})
         sidecar = start(config)
+        await sidecar.ready()
         await place.publish(*({"task_id": f"t{number}"} for number in range(4)))
         await eventually(lambda: place.all_ended(4))
         proxy.swallow("downstream")

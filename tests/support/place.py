@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
+import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +47,7 @@ class Place:
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.folder / "journal")
+        self._sessions = threading.local()
 
     @property
     def embedded(self) -> bool:
@@ -223,19 +226,17 @@ class Place:
                 raise
 
     def _fetch_mysql(self, sql: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
-        url = urlsplit(self.store_url)
-        connection = pymysql.connect(
-            host=url.hostname,
-            port=url.port or 3306,
-            user=unquote(url.username or "root"),
-            password=unquote(url.password or ""),
-            database=url.path.lstrip("/"),
-            cursorclass=pymysql.cursors.DictCursor,
-            autocommit=True,
-        )
-        with closing(connection), connection.cursor() as cursor:
+        with self._session().cursor() as cursor:
             cursor.execute(sql, values)
             return list(cursor.fetchall())
+
+    def _session(self) -> Any:
+        """One for each thread, which is kept: tests ask many times a second, and each login is work for all."""
+        session = getattr(self._sessions, "mine", None)
+        if session is None or not _answers(session):
+            session = self._sessions.mine = _log_in(self.store_url)
+            weakref.finalize(self, session.close)
+        return session
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[OpenStore]:
@@ -259,6 +260,27 @@ class Place:
             done = [one for one, outcome in outcomes.items() if outcome.done]
             messages = [message async for _, message, _ in opened.steering.nudges(done)]
             return messages[0] if messages else None
+
+
+def _log_in(url: str) -> Any:
+    parts = urlsplit(url)
+    return pymysql.connect(
+        host=parts.hostname,
+        port=parts.port or 3306,
+        user=unquote(parts.username or "root"),
+        password=unquote(parts.password or ""),
+        database=parts.path.lstrip("/"),
+        cursorclass=pymysql.cursors.DictCursor,
+        autocommit=True,
+    )
+
+
+def _answers(session: Any) -> bool:
+    try:
+        session.ping()
+    except pymysql.err.Error:
+        return False
+    return True
 
 
 def _messages(connection: Any, queue: str) -> int:

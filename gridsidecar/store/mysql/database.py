@@ -12,10 +12,10 @@ from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
 from gridsidecar.store.mysql.connection import Session
-from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning, refusal, translated
+from gridsidecar.store.mysql.errors import BROKEN, Meaning, TablesMissing, meaning, refusal, translated
 from gridsidecar.store.mysql.migration import Migration
 from gridsidecar.store.mysql.pool import Pool
-from gridsidecar.store.queries import Query, TableNames
+from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames
 
 _ANSWERED = (Meaning.RETRY, Meaning.FULL, Meaning.REJECTED, Meaning.UNKNOWN)  # the session is there, its work in vain
 
@@ -68,6 +68,15 @@ class MySQLDatabase:
         return await self._with_session(lambda session: session.run_batch(statements))
 
     async def _with_session(self, use: Callable[[Session], Awaitable[T]]) -> T:
+        """Run `use` on a session; again where tables were missing that another process was about to make."""
+        try:
+            return await self._with_any_session(use)
+        except TablesMissing:
+            if await self._with_any_session(lambda session: self._migration(session).settled()) < SCHEMA_VERSION:
+                raise
+        return await self._with_any_session(use)
+
+    async def _with_any_session(self, use: Callable[[Session], Awaitable[T]]) -> T:
         """Run `use` on a session; again after a deadlock, on another session."""
         for attempt in range(1, DEADLOCK_TRIES + 1):
             try:
@@ -82,9 +91,12 @@ class MySQLDatabase:
             await self._clock.sleep(backoff(attempt, base=0.01, limit=0.2, rng=self._rng))
         raise StoreUnavailable(f"the database {self._address.place} kept deadlocking: {last}") from last
 
+    def _migration(self, session: Session) -> Migration:
+        return Migration(session, self._address.database, self._address.place, self._tables)
+
     async def migrate(self, apply: bool) -> None:
         async def run(session: Session) -> None:
-            migration = Migration(session, self._address.database, self._address.place, self._tables)
+            migration = self._migration(session)
             try:
                 await (migration.apply() if apply else migration.check())
             except BROKEN as error:
@@ -93,7 +105,7 @@ class MySQLDatabase:
                 raise
 
         try:
-            await self._with_session(run)
+            await self._with_any_session(run)
         except RowRejected as error:  # no task is to blame here
             raise AccessRefused(f"cannot bring the tables in {self._address.place} up to date: {error}") from error
 

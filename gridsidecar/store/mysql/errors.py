@@ -69,6 +69,10 @@ _BY_CODE = {code: meaning for meaning, codes in _MEANINGS.items() for code in co
 _OF_THE_CLIENT = range(2000, 3000)  # a client's own, nearly all of them for a connection that broke
 
 
+class TablesMissing(AccessRefused):
+    """A table or a column of ours is not there. It may be in the making."""
+
+
 def meaning(error: BaseException) -> Meaning:
     """Classify an error of aiomysql, PyMySQL or the socket below them."""
     if not isinstance(error, pymysql.err.MySQLError):
@@ -118,8 +122,10 @@ def _is_about_others(error: BaseException, ours: frozenset[str]) -> bool:
 
 def _refused(error: BaseException, place: str) -> AccessRefused:
     code = error.args[0] if error.args else 0
-    advice = MIGRATE.removeprefix("; ") if code in MISSING else ADVICE.get(code, "")
-    return AccessRefused(f"the database {place} refused: {_words(error)}{'; ' if advice else ''}{advice}")
+    missing = code in MISSING
+    advice = MIGRATE.removeprefix("; ") if missing else ADVICE.get(code, "")
+    told = f"the database {place} refused: {_words(error)}{'; ' if advice else ''}{advice}"
+    return TablesMissing(told) if missing else AccessRefused(told)
 
 
 def translated(error: BaseException, place: str, ours: frozenset[str]) -> GridSidecarError | RowRejected:

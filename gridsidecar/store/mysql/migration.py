@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pymysql.err
 
@@ -12,6 +14,8 @@ from gridsidecar.store.mysql.connection import Session
 from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
 
 LOCK_TIMEOUT = 60  # seconds to wait for another process's migration
+SHORT_WAIT = 10  # seconds to wait for it where we only look
+LOCK_STEP = 5  # seconds; one GET_LOCK must end well within the time limit of a reply
 _PATIENCE = "SET lock_wait_timeout = 10"  # seconds; while a change waits for a table, everybody else waits behind it
 _LOOKS = {
     "column": "SELECT 1 FROM information_schema.columns "
@@ -32,24 +36,27 @@ class Migration:
         self._lock = "gridsidecar:" + hashlib.sha256(f"{database}.{tables.tasks}".encode()).hexdigest()[:40]
 
     async def check(self) -> None:
-        """`AccessRefused` where the tables are missing or too old."""
+        """`AccessRefused` where the tables are missing or too old, and nobody is at them."""
         have = await self._version()
+        if have < SCHEMA_VERSION:
+            have = await self.settled()
         if have < SCHEMA_VERSION:
             raise AccessRefused(
                 f"the tables in {self._place} are at version {have}, this program needs {SCHEMA_VERSION}; "
                 "run `gridsidecar migrate` or set store.migrate to true"
             )
 
+    async def settled(self) -> int:
+        """The version of the tables, once whoever is at them has finished. They are complete when their version is
+        written down and the lock is free: each table by itself says nothing."""
+        async with self._locked(SHORT_WAIT):
+            return await self._version()
+
     async def apply(self) -> None:
         """Run what is missing."""
-        if not await self._locked():
-            raise StoreUnavailable(f"another process has been migrating {self._place} for {LOCK_TIMEOUT} s; try again")
-        try:
+        async with self._locked(LOCK_TIMEOUT):
             await self._session.run(_PATIENCE)
             await self._apply_missing(await self._version())
-        finally:
-            release = Query.of("release", "SELECT RELEASE_LOCK(:lock) AS released")
-            await self._session.fetch(release, {"lock": self._lock})
 
     async def _apply_missing(self, have: int) -> None:
         migrations = load_migrations("mysql", self._tables)
@@ -71,13 +78,20 @@ class Migration:
             statement = addition.statement
         await self._session.run(statement, LONGEST_CHANGE)
 
-    async def _locked(self) -> bool:
-        # Ask in short steps: one GET_LOCK must end well within the time limit of a reply.
-        for _ in range(LOCK_TIMEOUT // 5):
-            rows = await self._session.fetch(Query.of("lock", "SELECT GET_LOCK(:lock, 5) AS got"), {"lock": self._lock})
-            if rows[0]["got"] == 1:
-                return True
-        return False
+    @asynccontextmanager
+    async def _locked(self, patience: int) -> AsyncIterator[None]:
+        """`StoreUnavailable` where another process has it for longer than so many seconds."""
+        take = Query.of("lock", f"SELECT GET_LOCK(:lock, {LOCK_STEP}) AS got")
+        for _ in range(patience // LOCK_STEP):
+            if (await self._session.fetch(take, {"lock": self._lock}))[0]["got"] == 1:
+                break
+        else:
+            raise StoreUnavailable(f"another process has been migrating {self._place} for {patience} s; try again")
+        try:
+            yield
+        finally:
+            release = Query.of("release", "SELECT RELEASE_LOCK(:lock) AS released")
+            await self._session.fetch(release, {"lock": self._lock})
 
     async def _version(self) -> int:
         try:
