@@ -13,7 +13,7 @@ from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.handler import StopReason
 from gridsidecar.keyed_lock import KeyedLock
-from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Insert, Unstarted
+from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Drop, Insert, Unstarted
 from gridsidecar.retry import pass_on_delay, passed_enough
 from gridsidecar.routes import Route
 from gridsidecar.shutdown import Phase
@@ -70,6 +70,10 @@ class NobodysTask(Struct, frozen=True):
     """It was passed on for long enough."""
 
 
+class Suspect(Struct, frozen=True):
+    """It may have ended a process under others: it needs one to itself, and is not claimed before."""
+
+
 Admission = Admitted | Settles | Reattached | WaitedTooLong | ClaimRefused | NotNow
 Passing = PassOn | NobodysTask | Settles | Reattached | NotNow
 
@@ -78,12 +82,18 @@ class Admissions:
     """Decides on deliveries, and settles none. One delivery of a task at a time, so that what memory and row say of
     it cannot disagree."""
 
-    def __init__(self, worker: Worker, store: Store, slots: Slots, patience: float) -> None:
+    def __init__(
+        self, worker: Worker, store: Store, slots: Slots, patience: float, lent: int = 0, longest: float = 0.0
+    ) -> None:
+        """`patience`: seconds that a delivery may wait for its turn; `longest`: that one of `lent` suspects may."""
         self._worker = worker
         self._env = worker.env
         self._store = store
         self._slots = slots
-        self.patience = patience  # seconds that a delivery may wait for its turn
+        self.patience = patience
+        self._lent = lent
+        self._longest = longest
+        self.suspects: set[str] = set()  # tasks that wait, without a slot, until they may have a process to themselves
         self._turns = KeyedLock()
         self._waits: set[asyncio.Task[bool]] = set()  # for a handler that cannot start now, or for a shared slot
         self._watches: dict[str, asyncio.Task[None]] = {}  # for commands that are missing, by route
@@ -92,6 +102,8 @@ class Admissions:
         """Raises `StoreUnavailable` when nothing starts any more, `AccessRefused`."""
         received_at = self._env.clock.monotonic()
         until = received_at + self.patience
+        if task.message.nudge and task.task_id in self.suspects:
+            return Settles(Received(Drop("waits here")))
         if not await self._turns.acquire(task.task_id, self.patience):
             return await self._too_late(task, delivery)
         try:
@@ -102,19 +114,48 @@ class Admissions:
             parked = await self._parked(task, delivery, route)
             if parked is not None:
                 return await self._unstarted(task, delivery, parked)
-            place = await self._place(route, until)
-            if place is None:
-                return await self._too_late(task, delivery)
-            admission: Admission = NotNow()
-            try:
-                if not place.surplus:
-                    admission = await self._claim(task, delivery, route, place, received_at)
-            finally:
-                if not isinstance(admission, Admitted):
-                    place.release()
+            admission = await self._placed(task, delivery, route, received_at, until, alone=route.alone is None)
+            if isinstance(admission, Suspect):
+                admission = await self._alone(task, delivery, route, received_at)
             return admission
         finally:
             self._turns.release(task.task_id)
+
+    async def _placed(
+        self, task: Task, delivery: Delivery, route: Route, received_at: float, until: float, *, alone: bool
+    ) -> Admission | Suspect:
+        place = await self._place(route, until)
+        if place is None:
+            return await self._too_late(task, delivery)
+        admission: Admission | Suspect = NotNow()
+        try:
+            if not place.surplus:
+                admission = await self._claim(task, delivery, route, place, received_at, alone=alone)
+        finally:
+            if not isinstance(admission, Admitted):
+                place.release()
+        return admission
+
+    async def _alone(self, task: Task, delivery: Delivery, route: Route, received_at: float) -> Admission:
+        """The longest waiting first. Others have the slots meanwhile."""
+        assert route.alone is not None
+        until = received_at + (self._longest if len(self.suspects) < self._lent else self.patience)
+        self.suspects.add(task.task_id)
+        try:
+            if not await self._patiently(route.alone.acquire(), until):
+                return await self._too_late(task, delivery)
+        finally:
+            self.suspects.discard(task.task_id)
+        admission: Admission | Suspect = NotNow()
+        try:
+            admission = await self._placed(task, delivery, route, received_at, until, alone=True)
+        finally:
+            if isinstance(admission, Admitted):
+                admission.held.place.also(route.alone.release)
+            else:
+                route.alone.release()
+        assert not isinstance(admission, Suspect)
+        return admission
 
     async def _place(self, route: Route, until: float) -> Place | None:
         """Where the task may be claimed, or (surplus) better not here; None when that takes too long, or nothing starts
@@ -137,16 +178,20 @@ class Admissions:
         """Seconds of our patience with a delivery."""
         return max(0.0, until - self._env.clock.monotonic())
 
-    async def _claim(self, task: Task, delivery: Delivery, route: Route, place: Place, received_at: float) -> Admission:
+    async def _claim(
+        self, task: Task, delivery: Delivery, route: Route, place: Place, received_at: float, *, alone: bool
+    ) -> Admission | Suspect:
         claiming = self._worker.identity.claiming
         claimed_at = self._env.clock.monotonic()
         claiming[task.task_id] = self._worker.lease_for(task.task_id)
         try:
-            received = await self._claimed(task, delivery, route, ahead=place.ahead)
-            if isinstance(received.reception, AwaitSlot):
+            received = await self._claimed(task, delivery, route, ahead=place.ahead, alone=alone)
+            if received.reception == AwaitSlot():
                 if not await place.slot():
                     return await self._too_late(task, delivery)
-                received = await self._claimed(task, delivery, route, ahead=False)
+                received = await self._claimed(task, delivery, route, ahead=False, alone=alone)
+            if isinstance(received.reception, AwaitSlot):
+                return Suspect()
             if task.task_id in self._worker.attempts.returning:
                 return NotNow()
             if received.claim is None:
@@ -162,12 +207,12 @@ class Admissions:
         finally:
             claiming.pop(task.task_id, None)
 
-    async def _claimed(self, task: Task, delivery: Delivery, route: Route, *, ahead: bool) -> Received:
+    async def _claimed(self, task: Task, delivery: Delivery, route: Route, *, ahead: bool, alone: bool) -> Received:
         async def claim() -> Received:
             lease = self._worker.lease_for(task.task_id)
             if not lease.live:  # judged dead, we could be rescued in the middle of our own claim
                 await lease.renew()
-            me = self._worker.me(task.task_id, redelivered=delivery.redelivered, ahead=ahead)
+            me = self._worker.me(task.task_id, redelivered=delivery.redelivered, ahead=ahead, alone=alone)
             flow = route.flow(paused=task.task_type in self._env.paused)
             return await self._store.claim(task, me, route.retries(task), flow)
 

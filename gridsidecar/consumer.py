@@ -227,6 +227,11 @@ class Consumer:
         """Attempts by handler."""
         return self._routes.running
 
+    @property
+    def suspects(self) -> int:
+        """Deliveries in hand that wait, without a slot, until their tasks may have a process to themselves."""
+        return len(self._admissions.suspects)
+
     # -- leaving ------------------------------------------------------------------------------------------------------
 
     @property

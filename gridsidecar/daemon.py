@@ -104,13 +104,13 @@ class Daemon:
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
         """What carries a delivery from its arrival to its ack."""
         settings, tasks = self._settings, self._store.tasks
-        patience = settings.broker.longest_hold
+        patience = longest = settings.broker.longest_hold
         if len(handlers) > 1:  # what waits for one handler must not keep the others from their work
             patience = min(patience, PATIENCE_BESIDE_OTHERS)
         slots = Slots(self._concurrency)
         shared = {} if self._siblings is None else self._siblings.shared_slots()
         routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency, shared)
-        admissions = Admissions(self._worker, tasks, slots, patience)
+        admissions = Admissions(self._worker, tasks, slots, patience, self._concurrency, longest)
         lines = OutputLog(self._clock) if settings.log.handler_output else None
         before = self._hooks.before_attempt
         attempts = AttemptRunner(self._worker, tasks, settings.progress_interval, before, lines, self._spans)
@@ -118,7 +118,8 @@ class Daemon:
             self._worker, routes, admissions, attempts, self._broker, tasks, settings.broker, once=self._options.once
         )
         most = 0 if self._options.once else settings.worker.prefetch
-        return consumer, LookAhead(self._broker, slots, consumer, self._clock, self._concurrency, most)
+        lends = routes.share_processes
+        return consumer, LookAhead(self._broker, slots, consumer, self._clock, self._concurrency, most, lends=lends)
 
     @property
     def _concurrency(self) -> int:

@@ -77,6 +77,7 @@ class Me(Struct, frozen=True, kw_only=True):
     holds_live_copy: bool = False  # … and its delivery is alive
     max_crashes: int = 3
     ahead: bool = False  # there is no slot for it yet
+    alone: bool = True  # it would share its handler's process with no other task
 
 
 # -- what to do with a delivery ---------------------------------------------------------------------------------------
@@ -118,7 +119,12 @@ class Wait(Struct, frozen=True, kw_only=True):
 
 
 class AwaitSlot(Struct, frozen=True):
-    """It may start, but is claimed only with a slot: its worker's death shall count, and only after a start."""
+    """It may start, but is claimed only with a slot: its worker's death shall count, and only after a start.
+
+    `alone`: and with a process to itself, for which it waits without a slot.
+    """
+
+    alone: bool = False
 
 
 class Close(Struct, frozen=True, kw_only=True):
@@ -158,8 +164,9 @@ def receive(row: Row | None, message: Message, me: Me) -> Reception:
     if row.cancel_requested:
         return cancel(row)
     if row.due_in <= 0:
-        if me.ahead and row.crashes:
-            return AwaitSlot()
+        suspect = row.crashes > 0
+        if suspect and (me.ahead or not me.alone):
+            return AwaitSlot(alone=not me.alone)
         return Begin(attempt=row.attempt + 1, crashes=row.crashes, ahead=me.ahead)
     if leftover(row, message):
         return Drop("a newer message will bring it back")
@@ -182,7 +189,8 @@ def _receive_running(row: Row, message: Message, me: Me) -> Reception:
 
 def _receive_mine(row: Row, message: Message, me: Me) -> Reception:
     if me.holds_attempt != row.attempt:
-        return AwaitSlot() if me.ahead and not row.ahead else Resume()
+        suspect = row.crashes > 0 and not me.alone
+        return AwaitSlot(alone=suspect) if suspect or (me.ahead and not row.ahead) else Resume()
     if me.holds_live_copy or row.handed_off or leftover(row, message):
         return Drop("runs here")
     return Adopt()
@@ -202,7 +210,10 @@ def _rescue(row: Row, me: Me) -> Reception:
             crashes=crashes,
             rescues=True,
         )
-    return AwaitSlot() if me.ahead else Begin(attempt=row.attempt + 1, crashes=crashes, rescues=True)
+    suspect = crashes > 0 and not me.alone
+    if suspect or me.ahead:
+        return AwaitSlot(alone=suspect)
+    return Begin(attempt=row.attempt + 1, crashes=crashes, rescues=True)
 
 
 def cancel(row: Row) -> Close:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping
 
@@ -11,7 +12,7 @@ from gridsidecar.clock import backoff
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.settings import RetrySettings, retry_policy
 from gridsidecar.flow import FREE, Flow
-from gridsidecar.handler import Handler, width_of
+from gridsidecar.handler import Handler, alone_of, width_of
 from gridsidecar.rate import Rate, parse_rate
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.siblings import SharedSlots
@@ -50,6 +51,7 @@ class Route(Struct, frozen=True):
     capacity: Capacity
     start_backoff: StartBackoff
     shared: SharedSlots | None  # it also needs one of these: other processes of this sidecar run it, too
+    alone: asyncio.Semaphore | None  # where tasks share processes, one that may have ended some needs one of these
     rate: Rate | None = None  # of starts, over all workers
 
     def retries(self, task: Task) -> int:
@@ -75,22 +77,22 @@ class Routes:
         concurrency: int,
         shared: Mapping[str, SharedSlots],
     ) -> None:
-        self._routes = {
-            name: Route(
+        self._routes: dict[str, Route] = {}
+        for name, handler in handlers.items():
+            of, width = settings[name], width_of(settings[name], concurrency)
+            looks_ahead = name not in shared and of.rate is None  # a claim would take a place
+            alone = alone_of(of, width)
+            self._routes[name] = Route(
                 name,
-                settings[name],
+                of,
                 handler,
-                retry_policy(retry, settings[name]),
-                slots.capacity(
-                    width_of(settings[name], concurrency),
-                    looks_ahead=name not in shared and settings[name].rate is None,  # a claim would take a place
-                ),
+                retry_policy(retry, of),
+                slots.capacity(width, looks_ahead=looks_ahead),
                 StartBackoff(),
                 shared.get(name),
-                None if (rate := settings[name].rate) is None else parse_rate(rate),
+                asyncio.Semaphore(alone) if alone else None,
+                None if of.rate is None else parse_rate(of.rate),
             )
-            for name, handler in handlers.items()
-        }
 
     def route(self, task_type: str) -> Route | None:
         return self._routes.get(task_type) or self._routes.get("default")
@@ -99,6 +101,11 @@ class Routes:
     def running(self) -> dict[str, int]:
         """By handler, how many have a slot."""
         return {name: route.capacity.running for name, route in self._routes.items()}
+
+    @property
+    def share_processes(self) -> bool:
+        """Whether tasks of any of them do."""
+        return any(route.alone is not None for route in self._routes.values())
 
     @property
     def types(self) -> list[str]:

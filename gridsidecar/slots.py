@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
+from functools import partial
 
 from gridsidecar.pace import Pace
 
@@ -82,6 +83,11 @@ class Place:
         """Wait, after the claim, for the slot. False when others had better run the task, or it was given up."""
         return self.running or self._slots.start(self) or await self._slots.claimed.wait(self, LONGEST_AHEAD)
 
+    def also(self, then: Callable[[], None]) -> None:
+        """Call this, too, when it is released."""
+        before = self.then
+        self.then = then if before is None else partial(_both, before, then)
+
     def give_up(self) -> None:
         """It will not get its slot."""
         self.answer(False)
@@ -105,6 +111,11 @@ class Place:
     @property
     def waits(self) -> bool:
         return self._answer is not None and not self._answer.done()
+
+
+def _both(one: Callable[[], None], other: Callable[[], None]) -> None:
+    one()
+    other()
 
 
 class _Line:

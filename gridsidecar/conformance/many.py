@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any
 
 from gridsidecar import wire
@@ -20,93 +21,91 @@ _ONE = not_applicable("it takes one task at a time")
 _NEVER_READY = inconclusive("it never said ready", "see above")
 
 
-def at_once(bench: Bench) -> Finding:
+def _beside_others(attempt: Callable[[Bench, Child, int], Finding]) -> Callable[[Bench], Finding]:
+    """A check with a handler that is ready, and so many tasks as are tried at once."""
+
+    @wraps(attempt)
+    def check(bench: Bench) -> Finding:
+        with bench.started("persistent") as child:
+            room = _room(bench, child)
+            return room if isinstance(room, Finding) else attempt(bench, child, room)
+
+    return check
+
+
+@_beside_others
+def at_once(bench: Bench, child: Child, room: int) -> Finding:
     """Many tasks of 1 MiB each, sent before any is answered."""
-    with bench.started("persistent") as child:
-        room = _room(bench, child)
-        if isinstance(room, Finding):
-            return room
-        claims = [bench.claim(number=n, x_padding="x" * LARGE) for n in range(1, room + 1)]
-        if (problem := _all_answered(bench, child, claims)) is not None:
-            return problem
-        for claim in claims:
-            if len(ends := _ends(child, claim)) > 1:
-                return failed(f"a second end of one task: {shown(ends[1])}", "say one result or error for each task")
-        return passed(f"{room} tasks of 1 MiB at once, each with one end")
+    claims = [bench.claim(number=n, x_padding="x" * LARGE) for n in range(1, room + 1)]
+    if (problem := _all_answered(bench, child, claims)) is not None:
+        return problem
+    for claim in claims:
+        if len(ends := _ends(child, claim)) > 1:
+            return failed(f"a second end of one task: {shown(ends[1])}", "say one result or error for each task")
+    return passed(f"{room} tasks of 1 MiB at once, each with one end")
 
 
-def cancel_one(bench: Bench) -> Finding:
+@_beside_others
+def cancel_one(bench: Bench, child: Child, room: int) -> Finding:
     """One of several is cancelled; the others end as ever."""
-    with bench.started("persistent") as child:
-        room = _room(bench, child)
-        if isinstance(room, Finding):
-            return room
-        claims = [bench.claim(number=n) for n in range(1, min(room, 5) + 1)]
-        child.send(b"".join(map(bench.line, claims)))
-        child.send(wire.encode_cancel(claims[0], reason="cancel", grace_s=bench.limits.grace))
-        child.wait(lambda: ended(child, claims[0].task_id) or child.exit, bench.limits.grace)
-        if not (first := _ends(child, claims[0])):
-            return failed(f"the cancelled one of {len(claims)} tasks did not end", "end the task that `cancel` names")
-        if (problem := _all_answered(bench, child, claims[1:], send=False)) is not None:
-            return problem
-        wanted = [type(line.heard) for line in bench.sample.terminal[:1]]
-        for claim in claims[1:]:
-            if [type(_ends(child, claim)[0].heard)] != wanted:
-                return failed(
-                    f"a cancel for another task ended this one: {shown(_ends(child, claim)[0])}",
-                    "stop the task that `cancel` names, and no other",
-                )
-        if [type(first[0].heard)] == wanted:
-            return not_applicable("the task was over by itself", longer(bench))
-        return passed(f"one of {len(claims)} tasks ended, the others went on")
+    claims = [bench.claim(number=n) for n in range(1, min(room, 5) + 1)]
+    child.send(b"".join(map(bench.line, claims)))
+    child.send(wire.encode_cancel(claims[0], reason="cancel", grace_s=bench.limits.grace))
+    child.wait(lambda: ended(child, claims[0].task_id) or child.exit, bench.limits.grace)
+    if not (first := _ends(child, claims[0])):
+        return failed(f"the cancelled one of {len(claims)} tasks did not end", "end the task that `cancel` names")
+    if (problem := _all_answered(bench, child, claims[1:], send=False)) is not None:
+        return problem
+    wanted = [type(line.heard) for line in bench.sample.terminal[:1]]
+    for claim in claims[1:]:
+        if [type(_ends(child, claim)[0].heard)] != wanted:
+            return failed(
+                f"a cancel for another task ended this one: {shown(_ends(child, claim)[0])}",
+                "stop the task that `cancel` names, and no other",
+            )
+    if [type(first[0].heard)] == wanted:
+        return not_applicable("the task was over by itself", longer(bench))
+    return passed(f"one of {len(claims)} tasks ended, the others went on")
 
 
-def end_of_stdin(bench: Bench) -> Finding:
+@_beside_others
+def end_of_stdin(bench: Bench, child: Child, room: int) -> Finding:
     """Stdin ends while it has several tasks: it finishes them, then exits."""
-    with bench.started("persistent") as child:
-        room = _room(bench, child)
-        if isinstance(room, Finding):
-            return room
-        claims = [bench.claim(number=n) for n in range(1, min(room, 5) + 1)]
-        child.send(b"".join(map(bench.line, claims)))
-        child.close_stdin()
-        if (problem := _all_answered(bench, child, claims, send=False)) is not None:
-            return problem
-        if not child.wait_for_exit(bench.limits.grace):
-            return failed(
-                f"its tasks had ended, and it was still there {bench.limits.grace:g} s later",
-                "exit when stdin is at its end and the last task is over",
-            )
-        return passed(f"{len(claims)} tasks ended, then it did")
+    claims = [bench.claim(number=n) for n in range(1, min(room, 5) + 1)]
+    child.send(b"".join(map(bench.line, claims)))
+    child.close_stdin()
+    if (problem := _all_answered(bench, child, claims, send=False)) is not None:
+        return problem
+    if not child.wait_for_exit(bench.limits.grace):
+        return failed(
+            f"its tasks had ended, and it was still there {bench.limits.grace:g} s later",
+            "exit when stdin is at its end and the last task is over",
+        )
+    return passed(f"{len(claims)} tasks ended, then it did")
 
 
-def mixed_cases(bench: Bench) -> Finding:
+@_beside_others
+def mixed_cases(bench: Bench, child: Child, room: int) -> Finding:
     """Tasks that differ in length and in how they end, in one process: each has its own answer."""
-    with bench.started("persistent") as child:
-        room = _room(bench, child)
-        if isinstance(room, Finding):
-            return room
-        cases: list[dict[str, Any]] = [
-            {"case": "full", "seconds": 0.5},
-            {"case": "fail"},
-            {"case": "echo", "n": 1},
-            {"case": "echo", "n": 2},
-        ]
-        claims = [bench.claim(number=n, data=data) for n, data in enumerate(cases[:room], 1)]
-        if (problem := _all_answered(bench, child, claims)) is not None:
-            return problem
-        for data, claim in zip(cases, claims, strict=False):
-            heard = _ends(child, claim)[0].heard
-            if isinstance(heard, ErrorEvent) != (data["case"] == "fail"):
-                return failed(f"{data['case']} ended otherwise: {shown(_ends(child, claim)[0])}", "keep tasks apart")
-            if isinstance(heard, ResultEvent) and heard.result != _wanted(data, claim):
-                return failed(f"the answer of another: {shown(_ends(child, claim)[0])}", "keep tasks apart")
-        order = [_ends(child, claim)[0].at for claim in claims]
-        if len(order) > 1 and order[0] < order[-1]:
-            return failed(
-                "a task of half a second held up those beside it", "run them at once, or say a concurrency of 1"
-            )
-        return passed(f"{len(claims)} tasks, each with its own answer, the quick before the slow")
+    cases: list[dict[str, Any]] = [
+        {"case": "full", "seconds": 0.5},
+        {"case": "fail"},
+        {"case": "echo", "n": 1},
+        {"case": "echo", "n": 2},
+    ]
+    claims = [bench.claim(number=n, data=data) for n, data in enumerate(cases[:room], 1)]
+    if (problem := _all_answered(bench, child, claims)) is not None:
+        return problem
+    for data, claim in zip(cases, claims, strict=False):
+        heard = _ends(child, claim)[0].heard
+        if isinstance(heard, ErrorEvent) != (data["case"] == "fail"):
+            return failed(f"{data['case']} ended otherwise: {shown(_ends(child, claim)[0])}", "keep tasks apart")
+        if isinstance(heard, ResultEvent) and heard.result != _wanted(data, claim):
+            return failed(f"the answer of another: {shown(_ends(child, claim)[0])}", "keep tasks apart")
+    order = [_ends(child, claim)[0].at for claim in claims]
+    if len(order) > 1 and order[0] < order[-1]:
+        return failed("a task of half a second held up those beside it", "run them at once, or say a concurrency of 1")
+    return passed(f"{len(claims)} tasks, each with its own answer, the quick before the slow")
 
 
 def _wanted(data: dict[str, Any], claim: Claim) -> Any:

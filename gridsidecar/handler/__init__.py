@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gridsidecar.wire import Spliced
 
 
+MOST_ALONE = 4  # in processes beside the others: memory is not to grow by a process for each task of a dead one
+
+
 class StopReason(StrEnum):
     """Why a running attempt must end before its time."""
 
@@ -108,6 +111,13 @@ def width_of(settings: HandlerSettings, concurrency: int) -> int:
     if settings.mode == "persistent" and settings.persistent.processes:
         width = min(settings.persistent.processes * settings.persistent.concurrency, width)
     return width
+
+
+def alone_of(settings: HandlerSettings, width: int) -> int:
+    """How many of `width` attempts may at the same time be of tasks that share no process, as they may have brought one
+    down; 0 where no task ever shares one."""
+    shares = settings.mode == "persistent" and min(settings.persistent.concurrency, width) > 1
+    return min(MOST_ALONE, width // 2) if shares else 0
 
 
 def make_handlers(

@@ -24,6 +24,7 @@ from gridsidecar.task import CannotStart, Claim, Ended
 
 FIRST_PAUSE = 0.1  # seconds before a start, after two crashes in a row without a finished task between them
 LONGEST_PAUSE = 5.0
+LINGERS_FOR = 0.5  # seconds that a process which is not to stay waits for another task
 LAST_GRACE = 1.0  # seconds from SIGTERM to SIGKILL when the worker leaves: no task can be lost any more
 
 
@@ -169,6 +170,11 @@ class Pool:
         while process in self._free and (waiter := self._waiting.first(process.promised)) is not None:
             waiter.got.set_result(self._promise(process, waiter.task_id))
         if not self._stays and not process.promised:
+            asyncio.get_running_loop().call_later(LINGERS_FOR, self._dismiss, process)
+
+    def _dismiss(self, process: WarmProcess) -> None:
+        """Unless somebody needed it after all."""
+        if process in self._processes and not (process.spent or process.promised):
             self._replace(process, "it is not needed any more")
 
     def _worn_out(self, process: WarmProcess) -> str | None:

@@ -7,13 +7,11 @@ import random
 
 from gridsidecar.clock import Clock
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.handler import Handler, Stop
+from gridsidecar.handler import Handler, Stop, alone_of
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.hearing import OnProgress
 from gridsidecar.handler.pool import Pool
 from gridsidecar.task import Claim, Ended
-
-SUSPECTS_AT_ONCE = 4  # in processes beside the others: memory is not to grow by a process for each task of a dead one
 
 
 def make_persistent(name: str, settings: HandlerSettings, clock: Clock, rng: random.Random, width: int) -> Handler:
@@ -22,7 +20,7 @@ def make_persistent(name: str, settings: HandlerSettings, clock: Clock, rng: ran
     if room == 1:
         return Pool(name, settings, clock, rng, width)
     together = Pool(name, settings, clock, rng, min(settings.persistent.processes or width, width), room=room)
-    alone = Pool(name, settings, clock, rng, min(SUSPECTS_AT_ONCE, width), stays=False)
+    alone = Pool(name, settings, clock, rng, alone_of(settings, width), stays=False)
     return SharedHandler(together, alone)
 
 

@@ -123,7 +123,7 @@ class Deliveries : public Moves {
     const Worker& w = s0.worker[i];
     if (w.mode == UP && store && (w.lease || !rule.own_lease_first))
       for (int waits = 0; waits <= (size.ahead > 0); waits++) claims_so(i, waits);
-    if (w.mode == UP && store) parks(i);
+    if (w.mode == UP && store) parks(i), drops_nudge(i);
     if (w.mode == UP && store && size.sent_anew) {
       if (could_start(i)) step("waited too long", i, [&](State& s) {
           s.worker[i].job = SENDING_ANEW, s.worker[i].sends = s.status == NO_ROW ? LEFTOVER : CURRENT; });
@@ -148,6 +148,13 @@ class Deliveries : public Moves {
     w.job = CLAIM_UNSURE, w.delivery = label, w.sends = 0;
     s.faults_left--;
     if (label >= 0) reach(s, waits ? "CLAIM AHEAD'S REPLY LOST" : "CLAIM'S REPLY LOST", i, true);
+  }
+  // A suspect waits for a process to itself in the worker's hands, unclaimed: that message is `ready`, for all others know.
+  void drops_nudge(int i) {
+    bool another = false;
+    for (i8 count : s0.ready) another = another || count;
+    if (!waits_for_due(s0) || !s0.due || !s0.crashes || s0.worker[i].delivery != LEFTOVER) return;
+    if (another || !rule.nudge_beside_suspect) step("drops a nudge", i, [&](State& s) { s.worker[i].job = SENT; });
   }
   // What would start, where its type is paused as far as this worker knows.
   void parks(int i) {

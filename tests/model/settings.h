@@ -40,6 +40,7 @@
   X(mark_start, 1, "a start is marked after a while. Holds without: a long run's death counts at once with it")        \
   X(slot_after_crash, 1, "a row with crashes waits unclaimed for its slot. Holds without: it guards the others")        \
   X(suspect_alone, 1, "what may have ended a process of several tasks has the next one to itself (0: shares it, too)") \
+  X(nudge_beside_suspect, 1, "a suspect's nudge is acked while another message waits. Holds without: fewer of them")   \
   X(park_under_lock, 1, "a task is parked where its type is paused as the row says now (0: as was heard before)")      \
   X(parked_is_handed_off, 1, "what is parked is handed off")                                                           \
   X(forget_last, 1, "a pause is forgotten when nothing of it is parked any more (0: when it is over)")                 \

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
 import threading
-from collections.abc import Mapping
-from typing import Any, Optional
+import time
+from collections.abc import Callable, Mapping
+from itertools import chain, repeat
+from typing import Any, Optional, Protocol, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from gridsidecar_sdk.encoding import to_json
@@ -102,6 +105,42 @@ class Api:
             self._connection.request(method, target, payload, headers)
             response = self._connection.getresponse()
         return response.status, response.read()
+
+
+class Waited(Protocol):
+    """What is waited for."""
+
+    @property
+    def ended(self) -> bool: ...
+
+
+T = TypeVar("T", bound=Waited)
+
+
+def when_ended(
+    what: str,
+    look: Callable[[], Optional[T]],
+    state: Callable[[T], object],
+    timeout: Optional[float],
+    on_progress: Optional[Callable[[T], None]],
+) -> T:
+    """Look at it (None: not there, yet) until it has ended. `on_progress` hears of each change of its `state`. Raises
+    `TimeoutError` after so many seconds; a server that is away is waited for until then."""
+    until = None if timeout is None else time.monotonic() + timeout
+    seen: object = None
+    for pause in chain(LOOKS, repeat(LOOKS[-1])):
+        with contextlib.suppress(Unreachable):
+            found = look()
+            if found is not None:
+                if state(found) != seen and on_progress is not None:
+                    on_progress(found)
+                seen = state(found)
+                if found.ended:
+                    return found
+        if until is not None and time.monotonic() + pause > until:
+            break
+        time.sleep(pause)
+    raise TimeoutError(f"the {what} has not ended within {timeout:g} s")
 
 
 def quoted(name: str) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from gridsidecar_sdk.api import AGAIN, LOOKS, Api, ApiError, Unreachable, quoted
+from gridsidecar_sdk.api import AGAIN, Api, ApiError, quoted, when_ended
 
 Filter = Mapping[str, Any]
 """`status` (one or a list), `type`, `error_type`, `since`, `until` (`2h`, or a time); or `{"all": True}`."""
@@ -104,31 +102,20 @@ class Bulk(Api):
     ) -> Operation:
         """The operation when it has ended; `on_progress` hears of each change that is seen. Raises `TimeoutError` after
         so many seconds; a server that is away is waited for until then."""
-        until = None if timeout is None else time.monotonic() + timeout
-        seen: object = None
-        look = 0
-        while True:
-            found = self._looked_at(operation_id)
-            if found is not None:
-                now = (found.state, found.tasks, found.done)
-                if now != seen and on_progress is not None:
-                    on_progress(found)
-                seen = now
-                if found.ended:
-                    return found
-            pause = LOOKS[min(look, len(LOOKS) - 1)]
-            look += 1
-            if until is not None and time.monotonic() + pause > until:
-                raise TimeoutError(f"the operation {operation_id} has not ended within {timeout:g} s")
-            time.sleep(pause)
+        return when_ended(
+            f"operation {operation_id}",
+            lambda: self._looked_at(operation_id),
+            lambda found: (found.state, found.tasks, found.done),
+            timeout,
+            on_progress,
+        )
 
     def _looked_at(self, operation_id: str) -> Optional[Operation]:
-        with contextlib.suppress(Unreachable):
-            try:
-                return self.operation(operation_id)
-            except ApiError as error:
-                if error.status not in AGAIN:
-                    raise
+        try:
+            return self.operation(operation_id)
+        except ApiError as error:
+            if error.status not in AGAIN:
+                raise
         return None
 
     def stop_operation(self, operation_id: str) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from gridsidecar_sdk.api import AGAIN, LOOKS, ApiError, Unreachable, quoted
+from gridsidecar_sdk.api import AGAIN, ApiError, quoted, when_ended
 from gridsidecar_sdk.bulk import Bulk
 from gridsidecar_sdk.upkeep import Upkeep
 
@@ -89,24 +87,13 @@ class TaskClient(Bulk, Upkeep):
     ) -> TaskInfo:
         """The task when it has ended. `on_progress` hears of each change that is seen. Raises `TimeoutError` after so
         many seconds; a server that is away is waited for until then."""
-        until = None if timeout is None else time.monotonic() + timeout
-        seen: object = None
-        look = 0
-        while True:
-            with contextlib.suppress(Unreachable):
-                task = self._known(task_id)
-                if task is not None:
-                    now = (task.status, task.progress, task.progress_message, task.attempt)
-                    if now != seen and on_progress is not None:
-                        on_progress(task)
-                    seen = now
-                    if task.ended:
-                        return task
-            pause = LOOKS[min(look, len(LOOKS) - 1)]
-            look += 1
-            if until is not None and time.monotonic() + pause > until:
-                raise TimeoutError(f"the task {task_id} has not ended within {timeout:g} s")
-            time.sleep(pause)
+        return when_ended(
+            f"task {task_id}",
+            lambda: self._known(task_id),
+            lambda task: (task.status, task.progress, task.progress_message, task.attempt),
+            timeout,
+            on_progress,
+        )
 
     def _known(self, task_id: str) -> Optional[TaskInfo]:
         try:

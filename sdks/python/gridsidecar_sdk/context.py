@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from gridsidecar_sdk.channel import Channel
 from gridsidecar_sdk.encoding import Default, to_json
+from gridsidecar_sdk.errors import Permanent, error_event
 
 current: ContextVar[Optional[Context]] = ContextVar("gridsidecar_task", default=None)  # of the task that runs here
 _LEVELS = {"warn": "warning", "critical": "error", "fatal": "error", "trace": "debug"}
@@ -74,6 +75,17 @@ class Context(dict[str, Any]):
             self.log(level, self.printed.pop(level))
         self._send(event, default)
         self.close()
+
+    def finish(self, event: Optional[dict[str, Any]], default: Default = None) -> None:
+        """The same; without an event nothing is said, and for one that is no JSON what is wrong with it."""
+        if event is None:
+            self.close()
+            return
+        try:
+            self.end(event, default)
+        except (TypeError, ValueError) as error:
+            wrong = Permanent(f"the result cannot be sent as JSON: {error}", error_type=type(error).__name__)
+            self.end(error_event(wrong))
 
     def close(self) -> None:
         self.is_open = False

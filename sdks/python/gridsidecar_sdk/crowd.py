@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import ctypes
 import inspect
 import signal
 import sys
@@ -18,6 +16,7 @@ from gridsidecar_sdk.encoding import Default
 from gridsidecar_sdk.errors import Permanent, Retry, Stopped, error_event
 from gridsidecar_sdk.incoming import messages
 from gridsidecar_sdk.printing import print_to_tasks
+from gridsidecar_sdk.threads import in_thread
 
 if TYPE_CHECKING:
     from gridsidecar_sdk.worker import Function, Hooks
@@ -133,14 +132,7 @@ class Crowd:
             await self._quietly(self._hooks.on_job_end, context)
             if self._running.get(context.task_id) is running:
                 del self._running[context.task_id]
-        if event is None:
-            context.close()
-            return
-        try:
-            context.end(event, self._default)
-        except (TypeError, ValueError) as error:
-            wrong = Permanent(f"the result cannot be sent as JSON: {error}", error_type=type(error).__name__)
-            context.end(error_event(wrong))
+        context.finish(event, self._default)
 
     async def _work(self, context: Context) -> Any:
         await self._call(self._hooks.on_job_start, context)
@@ -188,37 +180,3 @@ class Crowd:
 
 def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """A thread of its own, so that a stop, raised as Stopped in it, can hit nobody else's function. As long as the
-    function does not end, its task does not either."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[Any] = loop.create_future()
-    surroundings = contextvars.copy_context()
-
-    def work() -> None:
-        try:
-            found, error = surroundings.run(function, *arguments), None
-        except BaseException as raised:
-            found, error = None, raised
-        loop.call_soon_threadsafe(settle, found, error)
-
-    def settle(found: Any, error: Optional[BaseException]) -> None:
-        if isinstance(error, (StopIteration, SystemExit, KeyboardInterrupt)):
-            error = RuntimeError(f"{type(error).__name__}: {error}")
-        if error is None:
-            ended.set_result(found)
-        else:
-            ended.set_exception(error)
-
-    thread = threading.Thread(target=work, name="gridsidecar task", daemon=True)
-    thread.start()
-    try:
-        return await asyncio.shield(ended)
-    except asyncio.CancelledError:
-        if ended.done():
-            raise
-        stopped = ctypes.py_object(Stopped)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), stopped)
-        return await ended

@@ -136,14 +136,7 @@ class Worker:
             event = self._outcome(context, before)
         finally:
             self._quietly(self._hooks.on_job_end, context)
-        if event is None:
-            context.close()
-            return
-        try:
-            context.end(event, self._default)
-        except (TypeError, ValueError) as error:
-            wrong = Permanent(f"the result cannot be sent as JSON: {error}", error_type=type(error).__name__)
-            context.end(error_event(wrong))
+        context.finish(event, self._default)
 
     def _outcome(self, context: Context, before: Hook) -> Optional[Message]:
         """Its last event. None after a SIGTERM: the sidecar knows why, and says so better than an error of ours."""

@@ -40,6 +40,14 @@ def rest(task: dict) -> None:
         answer(task)
 
 
+def rest_again(task: dict) -> None:
+    """The first attempt does not end by itself."""
+    if task["run"]["attempt"] == 1:
+        task["data"]["s"] = 600
+        send("progress", task, progress=1)
+    rest(task)
+
+
 def deaf(task: dict) -> None:
     """Hears no cancel."""
     time.sleep(task["data"].get("s", 60))
