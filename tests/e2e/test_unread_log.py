@@ -129,7 +129,8 @@ async def test_a_reader_that_never_comes_does_not_hold_its_exit(embedded_place: 
     fcntl.fcntl(near, fcntl.F_SETPIPE_SZ, 4096)
     os.write(near, bytes(4096))
     try:
-        sidecar = start(embedded_place.config({"default": embedded_place.job("done")}), "--burst", stderr=near)
+        config = embedded_place.config({"default": embedded_place.job("done")})
+        sidecar = start(config, "--burst", stderr=near, anew=True)
         assert await sidecar.ended() == 0
     finally:
         os.close(near)

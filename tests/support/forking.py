@@ -31,7 +31,7 @@ CLONE = {"x86_64": 56, "aarch64": 220}  # the system call's number
 CLONE_PARENT = 0x00008000
 CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = 0x00200000, 0x01000000
 PR_GET_TID_ADDRESS = 40
-LATER = ("tty", "rich.console", "typer.rich_utils")  # loaded by some commands only, while they run
+LATER = ("tty", "rich.console", "typer.rich_utils", "uvloop")  # loaded by some commands only, while they run
 
 
 def main(fd: int) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pika  # type: ignore[import-untyped]
 import pika.exceptions  # type: ignore[import-untyped]
@@ -23,6 +23,7 @@ from gridsidecar.store import OpenStore, make_store
 from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
 from tests.support import services
+from tests.support.database import mysql_session
 from tests.support.journal import Journal
 
 HANDLERS = Path(__file__).parent / "handlers"
@@ -223,16 +224,7 @@ class Place:
                 raise
 
     def _fetch_mysql(self, sql: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
-        url = urlsplit(self.store_url)
-        connection = pymysql.connect(
-            host=url.hostname,
-            port=url.port or 3306,
-            user=unquote(url.username or "root"),
-            password=unquote(url.password or ""),
-            database=url.path.lstrip("/"),
-            cursorclass=pymysql.cursors.DictCursor,
-            autocommit=True,
-        )
+        connection = mysql_session(self.store_url, cursorclass=pymysql.cursors.DictCursor)
         with closing(connection), connection.cursor() as cursor:
             cursor.execute(sql, values)
             return list(cursor.fetchall())
