@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import hypothesis
 import pika  # type: ignore[import-untyped]
-import pymysql
 import pytest
 
 from tests.support import services
+from tests.support.database import mysql_session
 
 SKIPPED_IN_CI = 10  # exit code of pytest; its own end at 5
 
@@ -129,15 +129,7 @@ def store_url(request: pytest.FixtureRequest) -> str:
 
 
 def execute_on_server(server_url: str, statement: str) -> None:
-    url = urlsplit(server_url)
-    connection = pymysql.connect(
-        host=url.hostname,
-        port=url.port or 3306,
-        user=unquote(url.username or "root"),
-        password=unquote(url.password or ""),
-        connect_timeout=10,
-    )
-    with closing(connection), connection.cursor() as cursor:
+    with closing(mysql_session(server_url)) as connection, connection.cursor() as cursor:
         cursor.execute("set session lock_wait_timeout = 10")  # a test that left a transaction open fails, not hangs
         cursor.execute(statement)
 

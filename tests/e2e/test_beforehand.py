@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from gridsidecar.wire.new_task import make_task
 from tests.e2e.conftest import Start
 from tests.e2e.test_http import served
 from tests.faults.scenes import look_now
-from tests.support.cli import environment
+from tests.support.cli import Finished, gridsidecar
 from tests.support.place import Place
 from tests.support.proxy import proxied
 from tests.support.waiting import eventually
@@ -31,17 +29,15 @@ from tests.support.waiting import eventually
 MANY = 1000
 
 
-def command(place: Place, *arguments: str, failpoints: str = "", **sections: Any) -> subprocess.CompletedProcess[str]:
+def command(place: Place, *arguments: str, failpoints: str = "", **sections: Any) -> Finished:
     """`gridsidecar …` as a producer with this place's configuration."""
     file = place.folder / "producer.yaml"
     config = place.config({"default": place.job("done")}, **sections)
     file.write_text(json.dumps({name: keys for name, keys in config.items() if keys}))
     program = "tests.support.armed" if failpoints else "gridsidecar"
     armed = {VARIABLE: failpoints} if failpoints else {}
-    return subprocess.run(
-        [sys.executable, "-m", program, *arguments, "-c", str(file)],
-        capture_output=True, text=True, timeout=120, env=environment(place.folder, armed), cwd=place.folder,
-    )  # fmt: skip
+    words = (*arguments, "-c", str(file))
+    return gridsidecar(place.folder, *words, program=program, env=armed, limit=120)
 
 
 async def test_a_task_is_seen_before_any_worker_was_there(any_place: Place, start: Start, tmp_path: Path) -> None:
@@ -158,11 +154,8 @@ async def test_a_broker_that_goes_away_in_the_middle(place: Place, start: Start)
 
 
 def test_a_producer_needs_no_store(place: Place) -> None:
-    env = environment(place.folder, {"RABBITMQ_URL": place.broker_url})
-    done = subprocess.run(
-        [sys.executable, "-m", "gridsidecar", "submit", "--id", "a", "-u", place.broker_url, "-q", place.queue],
-        capture_output=True, text=True, timeout=60, cwd=place.folder, env=env,
-    )  # fmt: skip
+    words = ("submit", "--id", "a", "-u", place.broker_url, "-q", place.queue)
+    done = gridsidecar(place.folder, *words, env={"RABBITMQ_URL": place.broker_url})
     assert (done.returncode, done.stdout, done.stderr) == (0, "a\n", "")
     assert place.left() == 1
     assert not os.path.exists(place.folder / "not-used.db")

@@ -22,7 +22,7 @@ async def test_it_starts_fast_and_idles_small(place: Place, start: Start) -> Non
     resident: list[int] = []
     for number in range(TRIES):
         began = time.monotonic()
-        sidecar = start(config)
+        sidecar = start(config, anew=True)
         await sidecar.ready()
         seconds.append(time.monotonic() - began)
         await place.publish({"task_id": f"t{number}"})

@@ -187,7 +187,7 @@ async def test_an_endless_answer_counts_as_delivered(embedded_place: Place, star
     place = embedded_place
     async with web_server() as web:
         web.answer = endless_body()
-        sidecar = start(config(place))
+        sidecar = start(config(place), anew=True)
         await place.publish({"task_id": "t", "callback_url": web.url})
         await eventually(lambda: delivered(place))
         await eventually(lambda: web.open == 0)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import cli
+
 SENTENCE = re.compile(r"[A-Za-z][A-Za-z'-]*(?: [a-z][a-z'-]*){2,}")  # three English words in a row
 NAMES = re.compile(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[(?:[a-z-]+, )*[a-z-]+\]|\S*[/=]\S*")
 EXAMPLES = re.compile(r"^\W*(gridsidecar|ls) .*$|gridsidecar( [a-z-]+)*", re.MULTILINE)  # to be typed as they are
@@ -47,24 +49,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def gridsidecar(
-    folder: Path, *arguments: str, lang: str = "--lang=zh", locale: str = "C.UTF-8"
-) -> subprocess.CompletedProcess[str]:
+def gridsidecar(folder: Path, *arguments: str, lang: str = "--lang=zh", locale: str = "C.UTF-8") -> cli.Finished:
     at = list(arguments).index("--") if "--" in arguments else len(arguments)
     words = [*arguments[:at], *([lang] if lang else []), *arguments[at:]]
-    command = [sys.executable, "-P", "-m", "gridsidecar", *words]
-    environ = {key: value for key, value in os.environ.items() if key not in ("LANG", "LC_MESSAGES")}
-    environ |= {"LC_ALL": locale, "PYTHONUTF8": "1", "COLUMNS": "200"}
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    return cli.gridsidecar(folder, *words, env={"LC_ALL": locale, "COLUMNS": "200"})
 
 
 def test_every_help_is_chinese(tmp_path: Path) -> None:
@@ -170,36 +158,16 @@ COMMANDS = (
 )
 
 
-FORKING = """
-import json, os, sys
-from gridsidecar import cli
-from gridsidecar.cli import listing, parts
-from gridsidecar.config import load
-from gridsidecar import broker, store, telemetry
-from gridsidecar.__main__ import main
-for number, arguments in enumerate(json.load(sys.stdin)):
-    if (child := os.fork()) == 0:
-        for fd, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(f"{number}.{name}", os.O_CREAT | os.O_WRONLY), fd)
-        sys.argv[1:] = arguments
-        main()
-    os.waitpid(child, 0)
-"""
-
-
 @pytest.mark.timeout(300)  # seventy commands
 def test_no_command_says_an_english_sentence(folder: Path) -> None:
     assert gridsidecar(folder, "submit", "-c", "c.yaml", "--type", "good", "--id", "g1").returncode == 0
     assert gridsidecar(folder, "submit", "-c", "c.yaml", "--type", "bad", "--id", "b1").returncode == 0
     assert gridsidecar(folder, "run", "-c", "c.yaml", "--burst").returncode == 0
-    environ = {**os.environ, "LC_ALL": "zh_CN.UTF-8", "PYTHONUTF8": "1", "COLUMNS": "200"}
-    code = [sys.executable, "-P", "-c", FORKING]
-    subprocess.run(code, cwd=folder, env=environ, input=json.dumps(COMMANDS).encode(), check=True, timeout=290)
     left = {}
-    for number, arguments in enumerate(COMMANDS):
-        told = [(folder / f"{number}.{name}").read_text(encoding="utf-8") for name in ("out", "err")]
-        assert "Traceback" not in told[1], told[1]
-        if found := english(told[0]) + english(told[1]):
+    for arguments in COMMANDS:
+        done = gridsidecar(folder, *arguments, lang="", locale="zh_CN.UTF-8")
+        assert "Traceback" not in done.stderr, done.stderr
+        if found := english(done.stdout) + english(done.stderr):
             left[" ".join(arguments)] = found
     assert left == {}
 

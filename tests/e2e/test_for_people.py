@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import cli, forked
+
 CONFIG = """
 broker: {{url: 'sqlite:///{folder}/queue.db'}}
 store: {{url: 'sqlite:///{folder}/tasks.db'}}
@@ -41,16 +43,9 @@ def gridsidecar(
         for number in closed:
             os.close(number)
 
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "gridsidecar", *arguments],
-        cwd=folder,
-        env={**os.environ, "LC_ALL": "C.UTF-8", **environ},
-        capture_output=True,
-        timeout=60,
-        check=False,
-        input=stdin,
-        preexec_fn=close if closed else None,
-    )
+    unusual = {"preexec_fn": close} if closed else {}
+    env = cli.environment(folder, environ)
+    return forked.run(cli.command(*arguments), stdin, cli.LIMIT, cwd=folder, env=env, **unusual)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "gbk", "latin-1", "utf-8"])

@@ -242,14 +242,15 @@ async def test_task_hooks_whose_command_is_missing(place: Place, start: Start) -
 
 async def test_a_hook_may_write_as_much_as_it_likes(place: Place, start: Start) -> None:
     config = place.config({"default": place.job("done")}, hooks={"on_task_start": hook(place)})
-    sidecar = start(config)
+    sidecar = start(config, anew=True)
     await place.publish({"task_id": "t0"})
     await eventually(lambda: place.status("t0") == "success")
     before = sidecar.resident_bytes()
     sidecar.terminate()
     assert await sidecar.ended() == 0
     flood = "head -c 104857600 /dev/zero; head -c 104857600 /dev/zero >&2"
-    sidecar = start({**config, "hooks": {"on_task_start": hook(place, flood), "on_task_end": hook(place, flood)}})
+    floods = {"on_task_start": hook(place, flood), "on_task_end": hook(place, flood)}
+    sidecar = start({**config, "hooks": floods}, anew=True)
     await place.publish({"task_id": "t1"})
     await eventually(lambda: place.status("t1") == "success")
     await eventually(lambda: len(told(place, "on_task_end")) == 1 and nothing_left(place))

@@ -7,8 +7,7 @@ import json
 import os
 import resource
 import signal
-import subprocess
-import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Start
+from tests.support import cli
 from tests.support.place import Place
 from tests.support.waiting import eventually
 
@@ -40,12 +40,11 @@ def served(place: Place, folder: Path, **http: Any) -> Iterator[str]:
     folder.mkdir()
     (folder / "config.yaml").write_text(json.dumps(config))
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gridsidecar", "serve", "-c", str(folder / "config.yaml")], stderr=log
-        )
+        process = cli.start(folder, "serve", stdout=log, stderr=log)
     try:
         while "serving" not in (text := (folder / "log").read_text()):
             assert process.poll() is None, text
+            time.sleep(0.02)
         yield listens(text)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -83,9 +82,7 @@ async def test_many_are_retried_by_a_server_that_dies(any_place: Place, start: S
     del config["handlers"], config["worker"]
     (tmp_path / "serve.yaml").write_text(json.dumps(config))
     with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "gridsidecar", "serve", "-c", str(tmp_path / "serve.yaml")], stderr=log
-        )
+        server = cli.start(tmp_path, "serve", "-c", "serve.yaml", stdout=log, stderr=log)
     await eventually(lambda: "serving" in (tmp_path / "log").read_text())
     async with httpx.AsyncClient(base_url=listens((tmp_path / "log").read_text())) as client:
         asked = {"filter": {"status": "failed"}, "expected_count": 40}
@@ -105,10 +102,7 @@ def test_where_it_cannot_listen(
     config = {**embedded_place.config({}), "http": {"listen": listen}}
     del config["handlers"], config["worker"]
     (tmp_path / "serve.yaml").write_text(json.dumps(config))
-    done = subprocess.run(
-        [sys.executable, "-m", "gridsidecar", "serve", "-c", str(tmp_path / "serve.yaml")],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    done = cli.gridsidecar(tmp_path, "serve", "-c", "serve.yaml")
     assert (done.returncode, words in done.stderr) == (code, True), done.stderr
 
 

@@ -100,7 +100,7 @@ async def test_a_second_signal_hurries(place: Place, start: Start) -> None:
 async def test_signals_until_the_last_moment_leave_the_exit_code_alone(
     place: Place, start: Start, number: signal.Signals
 ) -> None:
-    sidecar = start(place.config({"default": place.job("done")}))
+    sidecar = start(place.config({"default": place.job("done")}), anew=True)
     await sidecar.ready()
     sidecar.terminate()
     while sidecar.exit_code is None:
@@ -111,7 +111,7 @@ async def test_signals_until_the_last_moment_leave_the_exit_code_alone(
 
 async def test_told_to_leave_before_it_listens(place: Place, start: Start) -> None:
     """As soon as it has read its command line."""
-    sidecar = start(place.config({"default": place.job("done")}))
+    sidecar = start(place.config({"default": place.job("done")}), anew=True)
     await eventually(lambda: _catches(sidecar.pid, signal.SIGTERM), interval=0.001)
     assert "uvloop" not in Path(f"/proc/{sidecar.pid}/maps").read_text(), "the daemon listens already: nothing is shown"
     sidecar.terminate()

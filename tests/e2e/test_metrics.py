@@ -9,8 +9,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gridsidecar.metrics.families import WORKER
 from tests.e2e.conftest import Start
+from tests.support import cli
 from tests.support.place import Place
 from tests.support.proxy import proxied
 from tests.support.sidecar import Sidecar
@@ -222,8 +221,7 @@ def served(place: Place) -> Iterator[Path]:
     file, log = place.folder / "serve.yaml", place.folder / "serve.log"
     file.write_text(json.dumps(config(place)))
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "gridsidecar", "serve", "-c", str(file)]
-        server = subprocess.Popen(command, stdout=output, stderr=output, cwd=place.folder)
+        server = cli.start(place.folder, "serve", "-c", str(file), stdout=output, stderr=output)
     try:
         yield log
     finally:

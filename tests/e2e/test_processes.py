@@ -257,7 +257,7 @@ async def test_a_second_signal_hurries_all(embedded_place: Place, start: Start) 
 
 @pytest.mark.parametrize("delay", [0.0, 0.2, 0.5, 0.8, 1.2])
 async def test_told_to_leave_while_it_starts(embedded_place: Place, start: Start, delay: float) -> None:
-    sidecar = start(several(embedded_place, {"default": embedded_place.job("done")}))
+    sidecar = start(several(embedded_place, {"default": embedded_place.job("done")}), anew=True)
     await eventually(lambda: catches_sigterm(sidecar.pid), interval=0.001)
     await asyncio.sleep(delay)
     sidecar.terminate()

@@ -70,7 +70,7 @@ async def test_signals_for_nothing_disturb_no_task(embedded_place: Place, start:
 
 
 async def test_nor_do_they_before_it_listens(embedded_place: Place, start: Start) -> None:
-    sidecar = start(embedded_place.config({"default": embedded_place.job("done")}))
+    sidecar = start(embedded_place.config({"default": embedded_place.job("done")}), anew=True)
     await eventually(lambda: catches(sidecar.pid, NOTHING[-1]), interval=0.001)
     assert "uvloop" not in Path(f"/proc/{sidecar.pid}/maps").read_text(), "the daemon listens already: nothing is shown"
     for number in NOTHING:
@@ -80,7 +80,7 @@ async def test_nor_do_they_before_it_listens(embedded_place: Place, start: Start
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
 async def test_told_to_leave_before_it_listens(embedded_place: Place, start: Start, number: signal.Signals) -> None:
-    sidecar = start(embedded_place.config({"default": embedded_place.job("done")}))
+    sidecar = start(embedded_place.config({"default": embedded_place.job("done")}), anew=True)
     await eventually(lambda: catches(sidecar.pid, number), interval=0.001)
     sidecar.signal(number)
     assert await sidecar.ended() == 0

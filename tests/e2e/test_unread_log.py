@@ -16,7 +16,7 @@ import pytest
 
 from gridsidecar.telemetry.file import NAME
 from tests.e2e.conftest import Start
-from tests.support.cli import ROOT
+from tests.support.cli import ROOT, gridsidecar
 from tests.support.log_files import as_on_stderr
 from tests.support.place import TASKS as TASKS_TABLE
 from tests.support.place import Place
@@ -129,7 +129,8 @@ async def test_a_reader_that_never_comes_does_not_hold_its_exit(embedded_place: 
     fcntl.fcntl(near, fcntl.F_SETPIPE_SZ, 4096)
     os.write(near, bytes(4096))
     try:
-        sidecar = start(embedded_place.config({"default": embedded_place.job("done")}), "--burst", stderr=near)
+        config = embedded_place.config({"default": embedded_place.job("done")})
+        sidecar = start(config, "--burst", stderr=near, anew=True)
         assert await sidecar.ended() == 0
     finally:
         os.close(near)
@@ -139,16 +140,10 @@ async def test_a_reader_that_never_comes_does_not_hold_its_exit(embedded_place: 
 @pytest.mark.parametrize("fault", ["command: [true", "handlers: {}"])
 def test_what_is_wrong_at_the_start_is_still_told(tmp_path: Path, fault: str) -> None:
     (tmp_path / "config.yaml").write_text(fault)
-    done = _gridsidecar(tmp_path, "run")
+    done = gridsidecar(tmp_path, "run")
     assert done.returncode == 78
     assert done.stderr.startswith("gridsidecar: ") or "config.yaml" in done.stderr
     assert done.stderr.endswith("\n")
-
-
-def _gridsidecar(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gridsidecar", *arguments]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
 
 # -- whatever else speaks ---------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ async def ended(place: Place, *task_ids: str) -> None:
     ids=["1 GiB unbroken", "1 GiB of JSON lines", "50 MiB line on stdout", "50 MiB line of an event"],
 )
 async def test_a_flood_disturbs_nobody(place: Place, start: Start, flood: dict[str, Any], result: str) -> None:
-    sidecar = start(place.config({"default": place.job("done"), "flood": flood}, worker={"concurrency": 3}))
+    sidecar = start(place.config({"default": place.job("done"), "flood": flood}, worker={"concurrency": 3}), anew=True)
     names = [f"before{number}" for number in range(NEIGHBOURS)]
     await place.publish(*({"task_id": name} for name in names))
     await ended(place, *names)

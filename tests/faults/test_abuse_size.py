@@ -40,7 +40,7 @@ async def test_messages_of_100_mb_are_refused_and_disturb_nobody(place: Place, s
     gate = place.folder / "gate"
     handlers = {"default": place.job("done"), "long": place.job("until", gate)}
     # a heartbeat of a second: the broker drops who keeps silent for longer than three
-    sidecar = start(place.config(handlers, broker={"heartbeat": 1}, worker={"concurrency": AT_ONCE}))
+    sidecar = start(place.config(handlers, broker={"heartbeat": 1}, worker={"concurrency": AT_ONCE}), anew=True)
     await place.publish(*({"task_id": f"before{number}"} for number in range(10)))
     await eventually(lambda: place.all_ended(10))
     await place.publish({"task_id": "long", "task_type": "long"})

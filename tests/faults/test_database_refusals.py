@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import execute_on_server
 from tests.e2e.conftest import Start
 from tests.faults.promises import assert_untouched, kept, not_ready, ready_in_the_end
+from tests.support.database import mysql_session
 from tests.support.place import TASKS, Place
 from tests.support.servers import MySQL
 from tests.support.services import private_mysql
@@ -37,9 +38,7 @@ def ordinary_url(on_own_mysql: Place, own_mysql: MySQL) -> str:
 @contextmanager
 def transaction(place: Place) -> Iterator[Any]:
     """Somebody else's, open until the end of the context; a cursor."""
-    url = urlsplit(place.store_url)
-    connection = pymysql.connect(host=url.hostname, port=url.port or 3306, user=url.username, database=url.path[1:])
-    with closing(connection), connection.cursor() as cursor:
+    with closing(mysql_session(place.store_url, autocommit=False)) as connection, connection.cursor() as cursor:
         cursor.execute("begin")
         yield cursor
         connection.commit()

@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import pymysql
 import pymysql.cursors
 
+from tests.support.database import mysql_session
+
 TASKS = "grid_async_task_tasks"
 LONG_AGO = "2001-01-01 00:00:00.000"
 FAR_AWAY = "2099-01-01 00:00:00.000"
@@ -75,22 +77,6 @@ class Direct:
         sides = "attempts callbacks workers pauses rates output operations operation_ids minutes"
         for table in ("", *(f"_{side}" for side in sides.split())):
             self.run(f"DELETE FROM {TASKS}{table}")
-
-
-def mysql_session(url: str, **options: Any) -> Any:
-    """A connection of PyMySQL to the database that the URL names; every statement is its own transaction."""
-    parts = urlsplit(url)
-    return pymysql.connect(
-        host=parts.hostname,
-        port=parts.port or 3306,
-        user=unquote(parts.username or "root"),
-        password=unquote(parts.password or ""),
-        database=parts.path.lstrip("/") or None,
-        autocommit=True,
-        ssl_disabled=True,  # or PyMySQL reads all of the system's certificates, for each connection
-        connect_timeout=10,
-        **options,
-    )
 
 
 def changed(url: str, *, netloc: str | None = None, path: str | None = None, query: str = "") -> str:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pymysql.cursors
 
-from tests.store.direct import TASKS, Row, mysql_session
+from tests.store.direct import TASKS, Row
+from tests.support.database import mysql_session
 
 DDL = """
 CREATE TABLE `{table}` (

@@ -19,8 +19,9 @@ from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.ways import parameters, way_of_ids, way_to
 from gridsidecar.task import Status
 from tests.conftest import execute_on_server
-from tests.store.direct import TASKS, Direct, mysql_session
+from tests.store.direct import TASKS, Direct
 from tests.store.workers import migrate, open_store
+from tests.support.database import mysql_session
 
 LIMIT = 50
 STEPS = 40  # of SQLite's machine for each row that is read and sorted, about

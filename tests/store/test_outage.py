@@ -18,9 +18,10 @@ from gridsidecar.store.database import Connection
 from gridsidecar.store.mysql import connection
 from gridsidecar.task import Claim, Failed, Progress, Report, Status, Succeeded
 from tests.conftest import execute_on_server
-from tests.store.direct import TASKS, Direct, mysql_session
+from tests.store.direct import TASKS, Direct
 from tests.store.workers import A, B, Two, alarm, decided, end, open_store, task
 from tests.support import services
+from tests.support.database import mysql_session
 from tests.support.proxy import proxied
 from tests.support.waiting import eventually
 

@@ -266,9 +266,9 @@ async def test_tasks_begin_and_end_while_others_are_deleted(pruners: Pruners) ->
     assert len(pruners.ids()) == pruners.count("_callbacks") == 100
 
 
-@pytest.mark.timeout(600)
-async def test_a_hundred_thousand_go_in_bounded_time(pruners: Pruners) -> None:
-    fill(pruners.rows, 100_000)
+@pytest.mark.timeout(300)
+async def test_many_go_in_bounded_time(pruners: Pruners) -> None:
+    fill(pruners.rows, 20_000)
     longest, began = 0.0, time.monotonic()
     while True:
         batch_began = time.monotonic()
@@ -277,7 +277,7 @@ async def test_a_hundred_thousand_go_in_bounded_time(pruners: Pruners) -> None:
         longest = max(longest, time.monotonic() - batch_began)
     assert pruners.count("") == 0
     print(f"{time.monotonic() - began:.1f} s, the longest batch {longest:.2f} s")
-    assert time.monotonic() - began < 300
+    assert time.monotonic() - began < 100
     assert longest < 10, "nobody waits for long behind a batch"
 
 

@@ -16,18 +16,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support import forked
+
 ROOT = Path(__file__).parents[2]
+PROGRAM = "gridsidecar"
 LIMIT = 60  # seconds
 Finished = subprocess.CompletedProcess[str]
 
 
 def gridsidecar(
-    folder: Path, *arguments: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    stdin: str | bytes = b"",
+    env: Mapping[str, str] | None = None,
+    anew: bool = False,
+    limit: float = LIMIT,
+    program: str = PROGRAM,
 ) -> Finished:
-    """One run to its end, in a folder of its own; stdout and stderr are pipes."""
+    """One run to its end, in a folder of its own; stdout and stderr are pipes. `anew`: it is started, not forked."""
     given = stdin.encode() if isinstance(stdin, str) else stdin
-    done = subprocess.run(
-        command(*arguments), input=given, capture_output=True, cwd=folder, env=environment(folder, env), timeout=LIMIT
+    done = forked.run(
+        command(*arguments, program=program), given, limit, cwd=folder, env=environment(folder, env), anew=anew
     )
     return Finished(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -35,13 +44,13 @@ def gridsidecar(
 def start(folder: Path, *arguments: str, **streams: Any) -> subprocess.Popen[str]:
     """One run that goes on; the caller ends it."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
-    return subprocess.Popen(
+    return forked.start(
         command(*arguments), text=True, cwd=folder, env=environment(folder), start_new_session=True, **pipes
     )
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "gridsidecar", *arguments]
+def command(*arguments: str, program: str = PROGRAM) -> list[str]:
+    return [sys.executable, "-m", program, *arguments]
 
 
 def environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -66,10 +75,7 @@ def on_terminal(
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
 
-    def take_terminal() -> None:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    process = subprocess.Popen(
+    process = forked.start(
         command(*arguments),
         stdin=follower,
         stdout=follower,
@@ -77,7 +83,7 @@ def on_terminal(
         cwd=folder,
         env=environment(folder, {"TERM": "xterm-256color", **(env or {})}),
         start_new_session=True,
-        preexec_fn=take_terminal,
+        terminal=True,
     )
     os.close(follower)
     try:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pika  # type: ignore[import-untyped]
 import pika.exceptions  # type: ignore[import-untyped]
@@ -25,6 +23,7 @@ from gridsidecar.store import OpenStore, make_store
 from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
 from tests.support import services
+from tests.support.database import mysql_session
 from tests.support.journal import Journal
 
 HANDLERS = Path(__file__).parent / "handlers"
@@ -47,7 +46,6 @@ class Place:
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.folder / "journal")
-        self._sessions = threading.local()
 
     @property
     def embedded(self) -> bool:
@@ -226,17 +224,10 @@ class Place:
                 raise
 
     def _fetch_mysql(self, sql: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
-        with self._session().cursor() as cursor:
+        connection = mysql_session(self.store_url, cursorclass=pymysql.cursors.DictCursor)
+        with closing(connection), connection.cursor() as cursor:
             cursor.execute(sql, values)
             return list(cursor.fetchall())
-
-    def _session(self) -> Any:
-        """One for each thread, which is kept: tests ask many times a second, and each login is work for all."""
-        session = getattr(self._sessions, "mine", None)
-        if session is None or not _answers(session):
-            session = self._sessions.mine = _log_in(self.store_url)
-            weakref.finalize(self, session.close)
-        return session
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[OpenStore]:
@@ -260,27 +251,6 @@ class Place:
             done = [one for one, outcome in outcomes.items() if outcome.done]
             messages = [message async for _, message, _ in opened.steering.nudges(done)]
             return messages[0] if messages else None
-
-
-def _log_in(url: str) -> Any:
-    parts = urlsplit(url)
-    return pymysql.connect(
-        host=parts.hostname,
-        port=parts.port or 3306,
-        user=unquote(parts.username or "root"),
-        password=unquote(parts.password or ""),
-        database=parts.path.lstrip("/"),
-        cursorclass=pymysql.cursors.DictCursor,
-        autocommit=True,
-    )
-
-
-def _answers(session: Any) -> bool:
-    try:
-        session.ping()
-    except pymysql.err.Error:
-        return False
-    return True
 
 
 def _messages(connection: Any, queue: str) -> int:

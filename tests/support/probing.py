@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+from tests.support.cli import ROOT, gridsidecar
 from tests.support.waiting import eventually
-
-ROOT = Path(__file__).parents[2]
 
 
 def probed(file: Path, *flags: str) -> tuple[int, str]:
     """Exit code and sentence."""
-    command = [sys.executable, "-m", "gridsidecar", "health", *flags, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, cwd=ROOT)
+    done = gridsidecar(ROOT, "health", *flags, str(file), limit=20)
     return done.returncode, (done.stdout + done.stderr).strip()
 
 

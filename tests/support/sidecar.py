@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gridsidecar.failpoints import VARIABLE
+from tests.support import forked
 from tests.support.cgroup import enter
 from tests.support.waiting import eventually
 
@@ -25,7 +26,7 @@ class Sidecar:
     """`gridsidecar run` with a configuration; its stderr is kept in `log`, or goes to the descriptor `stderr`.
 
     `variables` are added to its environment, `prefix` is a command that becomes it, `within` is the cgroup that it
-    starts in.
+    starts in. With `anew` it is started, not forked: for who measures its start, its memory or its open files.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Sidecar:
         prefix: Sequence[str] = (),
         stderr: int | None = None,
         within: Path | None = None,
+        anew: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
@@ -50,15 +52,17 @@ class Sidecar:
         if failpoints:
             environment[VARIABLE] = failpoints
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
+            placed = {} if within is None else {"preexec_fn": partial(enter, within)}
+            self._process = forked.start(
                 command,
+                anew=anew,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output if stderr is None else stderr,
                 cwd=folder,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=None if within is None else partial(enter, within),
+                **placed,
             )
 
     @property
