@@ -68,13 +68,20 @@ async def test_names_that_are_hidden(serve: Serve, two: Two) -> None:
 
 
 async def test_names_that_are_hidden_in_what_fails(serve: Serve, two: Two) -> None:
-    asked = Callback(url="http://u:secret1@example.com/x?password=secret2&n=1")
+    asked = Callback(url="http://u:secret1@example.com/x?password=secret2&n=1", data={"password": "secret6"})
     claim = await two.started(retries=0, message=task(fields={"callback": asked}))
     report = Report(stderr_tail="Traceback: connect(password='secret3') failed", notes=("password=secret4",))
     failed = Failed(error="connect(password='secret5') failed", error_type="X")
     await two.a.tasks.commit(claim, decided(claim, failed), report, Progress())
     async with serve(hide=["password"]) as api:
-        for path in ("/v1/tasks/t", "/v1/tasks/t/attempts", "/v1/tasks/t/logs", "/v1/callbacks", "/v1/tasks"):
+        for path in (
+            "/v1/tasks/t",
+            "/v1/tasks/t/attempts",
+            "/v1/tasks/t/logs",
+            "/v1/callbacks",
+            "/v1/callbacks/t",
+            "/v1/tasks",
+        ):
             answer = await api.get(path)
             assert answer.status_code == 200
             assert "secret" not in answer.text, path
