@@ -13,7 +13,7 @@ from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.handler import StopReason
 from gridsidecar.keyed_lock import KeyedLock
-from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Drop, Insert, Unstarted
+from gridsidecar.reception import Adopt, AwaitSlot, Begin, Drop, Insert, Unstarted
 from gridsidecar.retry import pass_on_delay, passed_enough
 from gridsidecar.routes import Route
 from gridsidecar.shutdown import Phase

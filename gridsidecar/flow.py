@@ -8,8 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gridsidecar import lifecycle
-from gridsidecar.lifecycle import Begin, Insert, Me, Reception, Row
 from gridsidecar.rate import Rate
+from gridsidecar.reception import Begin, Insert, Me, Reception, Row
 from gridsidecar.task import Message, Status
 
 LANES = 59

@@ -13,7 +13,7 @@ from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.flow import Park, Reserve
-from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Resume, Wait
+from gridsidecar.reception import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Resume, Wait
 from gridsidecar.retry import LONGEST_SETBACK
 from gridsidecar.shutdown import Phase
 from gridsidecar.store import Received, RowRejected, Store

@@ -14,7 +14,7 @@ from gridsidecar.handler import Stop, StopReason
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.live import LiveText
 from gridsidecar.identity import Identity, Lease
-from gridsidecar.lifecycle import Me
+from gridsidecar.reception import Me
 from gridsidecar.shutdown import Phase
 from gridsidecar.slots import Place
 from gridsidecar.store import Aside

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from gridsidecar.lifecycle import Close
+from gridsidecar.reception import Close
 from gridsidecar.store.database import Statement
 from gridsidecar.store.outbox import LETTER, Owing
 from gridsidecar.store.queries import Query

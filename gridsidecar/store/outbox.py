@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock
-from gridsidecar.lifecycle import Close
+from gridsidecar.reception import Close
 from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement, T
 from gridsidecar.store.queries import Query

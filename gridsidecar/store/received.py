@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gridsidecar.flow import Park, Reserve
-from gridsidecar.lifecycle import Reception
+from gridsidecar.reception import Reception
 from gridsidecar.task import Claim
 
 

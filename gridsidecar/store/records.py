@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gridsidecar import wire
-from gridsidecar.lifecycle import Me, Row
+from gridsidecar.reception import Me, Row
 from gridsidecar.store.database import RowRejected
 from gridsidecar.task import Callback, Claim, ErrorType, Message, Progress, Report, Status, Task, Transition
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock
-from gridsidecar.lifecycle import Close
+from gridsidecar.reception import Close
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import RowRejected

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gridsidecar import lifecycle
 from gridsidecar.clock import Clock
 from gridsidecar.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
-from gridsidecar.lifecycle import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Resume, Row, Wait
+from gridsidecar.reception import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Resume, Row, Wait
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, Statement

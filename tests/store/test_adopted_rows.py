@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gridsidecar import wire
-from gridsidecar.lifecycle import Begin, Close, Drop, Wait
+from gridsidecar.reception import Begin, Close, Drop, Wait
 from gridsidecar.steering import Reopening, Steered
 from gridsidecar.store import RowRejected, Wanted
 from gridsidecar.task import Callback, Status, Succeeded, Task

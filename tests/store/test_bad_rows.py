@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.clock import SystemClock
-from gridsidecar.lifecycle import Insert
+from gridsidecar.reception import Insert
 from gridsidecar.steering import Steered
 from gridsidecar.store import RowRejected
 from gridsidecar.store.retention import Retention

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from gridsidecar.flow import Flow
-from gridsidecar.lifecycle import Begin, Drop, Insert, Wait
+from gridsidecar.reception import Begin, Drop, Insert, Wait
 from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore, Received
 from gridsidecar.task import Task

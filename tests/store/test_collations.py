@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gridsidecar.lifecycle import Insert
+from gridsidecar.reception import Insert
 from gridsidecar.task import Callback, Failed, Status, Succeeded
 from tests.store.direct import TASKS, Direct
 from tests.store.plugin import SHAPES, Plugin

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.lifecycle import Begin, Insert
+from gridsidecar.reception import Begin, Insert
 from gridsidecar.steering import Reopening
 from gridsidecar.task import Callback, Claim, Message, Progress, Report, Succeeded
 from tests.store.direct import TASKS

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from gridsidecar.flow import Flow, Park, Reserve
-from gridsidecar.lifecycle import Begin, Close, Drop, Insert, Resume, Wait
 from gridsidecar.rate import Rate
+from gridsidecar.reception import Begin, Close, Drop, Insert, Resume, Wait
 from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore, Received
 from gridsidecar.task import Task

@@ -9,7 +9,7 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.lifecycle import Insert
+from gridsidecar.reception import Insert
 from gridsidecar.task import Message, Succeeded, Task
 from gridsidecar.wire import JsonText, read_large
 from tests.store.direct import TASKS

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gridsidecar.config.settings import StoreSettings
-from gridsidecar.lifecycle import Close
+from gridsidecar.reception import Close
 from gridsidecar.store import Cause, OpenStore, OwedCallback, make_store
 from gridsidecar.task import (
     Callback,

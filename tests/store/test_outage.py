@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from gridsidecar.errors import StoreUnavailable
-from gridsidecar.lifecycle import Begin, Insert
+from gridsidecar.reception import Begin, Insert
 from gridsidecar.store import records
 from gridsidecar.store.database import Connection
 from gridsidecar.store.mysql import connection

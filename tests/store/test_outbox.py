@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.lifecycle import Close
+from gridsidecar.reception import Close
 from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore, OwedCallback
 from gridsidecar.task import (

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from gridsidecar.lifecycle import Begin, Close, Insert, Reception, Resume, Wait
+from gridsidecar.reception import Begin, Close, Insert, Reception, Resume, Wait
 from gridsidecar.steering import Steered
 from gridsidecar.store import HeldRow
 from gridsidecar.task import Cancelled, Claim, Failed, Progress, Report, Status, Succeeded, Task

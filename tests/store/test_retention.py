@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gridsidecar.lifecycle import Drop, Insert
+from gridsidecar.reception import Drop, Insert
 from gridsidecar.store import OpenStore, Retention
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.task import Callback, Succeeded

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gridsidecar.lifecycle import Begin
+from gridsidecar.reception import Begin
 from gridsidecar.steering import Steered
 from gridsidecar.store import HeldRow
 from gridsidecar.task import Message, Succeeded

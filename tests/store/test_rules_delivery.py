@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Resume, Wait
+from gridsidecar.reception import Adopt, Begin, Close, Drop, Insert, Resume, Wait
 from gridsidecar.steering import Steered
 from gridsidecar.task import Cancelled, Failed, Outcome, Succeeded, Task
 from tests.store.direct import FAR_AWAY

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.lifecycle import Begin, Close, Wait
+from gridsidecar.reception import Begin, Close, Wait
 from gridsidecar.steering import Steered
 from gridsidecar.store import HeldRow
 from gridsidecar.task import (

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from gridsidecar.lifecycle import Adopt, Begin, Close, Drop, Insert, Me, Resume, Wait
+from gridsidecar.reception import Adopt, Begin, Close, Drop, Insert, Me, Resume, Wait
 from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore
 from gridsidecar.task import (

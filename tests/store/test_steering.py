@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.lifecycle import Close, Drop, Insert, Resume, Wait
+from gridsidecar.reception import Close, Drop, Insert, Resume, Wait
 from gridsidecar.steering import Reopening, Steered
 from gridsidecar.store import HeldRow, Kind, NotDriven
 from gridsidecar.store.choosing import Filter

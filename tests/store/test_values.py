@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.lifecycle import Insert
+from gridsidecar.reception import Insert
 from gridsidecar.store import RowRejected
 from gridsidecar.task import Callback, Claim, Failed, Progress, Report, Status, Succeeded
 from tests.store.direct import TASKS

@@ -9,7 +9,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from gridsidecar.config.settings import StoreSettings
-from gridsidecar.lifecycle import Begin, Insert, Me, decide
+from gridsidecar.lifecycle import decide
+from gridsidecar.reception import Begin, Insert, Me
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore, Received, Wanted, make_store

@@ -16,8 +16,8 @@ async def eventually(predicate: Callable[[], Any], timeout: float = 30.0, interv
     """The first true value of `predicate` (plain or async); AssertionError after `timeout` seconds.
 
     `interval` is the first pause between two looks, in seconds: a look may cost more than what it looks for. It rests
-    for at least as long as it asked: on a busy machine nothing else in this process, a proxy for one, would get its turn
-    between two questions, and what is asked about would go on ever more slowly.
+    for at least as long as it asked: on a busy machine nothing else in this process, a proxy for one, would have its
+    turn between two questions, and what is asked about would go on ever more slowly.
     """
     deadline = time.monotonic() + timeout
     while True:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gridsidecar import lifecycle, steering
-from gridsidecar.lifecycle import Begin, Close, Insert, Me, Row
+from gridsidecar.reception import Begin, Close, Insert, Me, Row
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.steering import KnownRow, Steered
 from gridsidecar.task import (

@@ -7,25 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.lifecycle import (
-    LONGEST_BUSY_WAIT,
-    Adopt,
-    AwaitSlot,
-    Begin,
-    Close,
-    Drop,
-    Insert,
-    Me,
-    Reception,
-    Reread,
-    Resume,
-    Row,
-    Wait,
-    cancel,
-    leftover,
-    receive,
-    reread,
-)
+from gridsidecar.lifecycle import LONGEST_BUSY_WAIT, Reread, cancel, leftover, receive, reread
+from gridsidecar.reception import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Reception, Resume, Row, Wait
 from gridsidecar.retry import next_look
 from gridsidecar.task import (
     Claim,
