@@ -60,8 +60,8 @@ def test_a_loop_in_shell_on_stdout(on_loop: OnLoop) -> None:
     on_loop(scene())
 
 
-def test_the_loop_of_the_readme(on_loop: OnLoop) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_loop_of_the_documentation(on_loop: OnLoop) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "persistent.md").read_text(), re.DOTALL)
     (loop,) = [block for block in blocks if 'type="ready"' in block]
 
     async def scene() -> None:
