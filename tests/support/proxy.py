@@ -25,6 +25,7 @@ class _Way:
     bytes_left: int | None = None  # until everything is cut
     last_words: bytes | None = None  # once they have gone this way, what comes the other way vanishes
     forbidden: bytes | None = None  # a connection that sends them is reset
+    last_bytes: bytes | None = None  # everything is cut after them
 
 
 @dataclass(slots=True, eq=False)
@@ -125,11 +126,16 @@ class Proxy:
         """Reset every connection once so many more bytes have gone in this direction."""
         self._ways[direction].bytes_left = count
 
+    def cut_within(self, words: bytes) -> None:
+        """Reset every connection when these bytes have gone to the server, and nothing that follows them."""
+        self._ways["upstream"].last_bytes = words
+
     def heal(self) -> None:
         """All bytes flow again, without delay."""
         self.delay = 0.0
         for way in self._ways.values():
-            way.swallowing, way.bytes_left, way.last_words, way.forbidden = False, None, None, None
+            way.swallowing = False
+            way.bytes_left = way.last_words = way.forbidden = way.last_bytes = None
             way.flowing.set()
         for pair in list(self._pairs):
             if pair.swallowed:
@@ -197,6 +203,8 @@ class Proxy:
             return
         if way.last_words is not None and way.last_words in chunk:
             self.swallow("downstream")
+        if way.last_bytes is not None and way.last_bytes in chunk:
+            way.bytes_left, way.last_bytes = chunk.index(way.last_bytes) + len(way.last_bytes), None
         if way.bytes_left is not None:
             chunk = chunk[: way.bytes_left]
             way.bytes_left -= len(chunk)
