@@ -13,7 +13,7 @@ from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.handler import StopReason
 from gridsidecar.keyed_lock import KeyedLock
-from gridsidecar.reception import Adopt, AwaitSlot, Begin, Drop, Insert, Unstarted
+from gridsidecar.reception import AwaitSlot, Begin, Drop, Insert, Reattach, Unstarted
 from gridsidecar.retry import pass_on_delay, passed_enough
 from gridsidecar.routes import Route
 from gridsidecar.shutdown import Phase
@@ -277,7 +277,7 @@ class Admissions:
         return await retry_until_available(self._env, lambda: self._store.look(task, me), starting=True, reading=True)
 
     async def _unstarted(self, task: Task, delivery: Delivery, received: Received) -> Settles | Reattached | NotNow:
-        if not isinstance(received.reception, Adopt):
+        if not isinstance(received.reception, Reattach):
             _tell_taken_over(task, received)
             return Settles(received)
         held = self._worker.attempts.get(task.task_id)

@@ -105,7 +105,7 @@ class Breakers:
         except GridSidecarError as error:
             telemetry.warning("a breaker cannot be moved now", type=task_type, reason=str(error))
         except Exception as error:
-            telemetry.stumbled(error)
+            telemetry.unexpected_error(error)
 
     async def close(self, limit: float) -> None:
         """Let what is being written be written, for `limit` seconds at most."""

@@ -218,7 +218,7 @@ class Consumer:
         if isinstance(error, AccessRefused):  # told when the run ends for it
             self._env.end_for(error)
         else:
-            telemetry.stumbled(error)
+            telemetry.unexpected_error(error)
             await self._env.clock.sleep(STUMBLE_PAUSE)
         await delivery.give_back()
 
@@ -246,7 +246,7 @@ class Consumer:
         else:
             self.active_at = self._env.clock.monotonic()
         if not job.cancelled() and (error := job.exception()) is not None:
-            telemetry.stumbled(error)
+            telemetry.unexpected_error(error)
 
     def start_nothing(self) -> None:
         """What waits to start goes back to the queue."""

@@ -100,7 +100,7 @@ class Hooks:
             )
             await self._run_for_task("on_task_start", argv, claim, line, held.stop)
         except Exception as error:  # no task may suffer from its hook
-            telemetry.stumbled(error)
+            telemetry.unexpected_error(error)
 
     def _listen(self, update: TaskUpdate) -> None:
         if not update.task_id:  # a message without a usable id
@@ -176,7 +176,7 @@ class EndLine:
             try:
                 await self._run(update, stop)
             except Exception as error:
-                telemetry.stumbled(error)
+                telemetry.unexpected_error(error)
 
     def _done(self, job: asyncio.Task[None]) -> None:
         del self._jobs[job]

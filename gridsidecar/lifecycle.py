@@ -12,7 +12,19 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
-from gridsidecar.reception import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Reception, Resume, Row, Wait
+from gridsidecar.reception import (
+    AwaitSlot,
+    Begin,
+    Close,
+    Drop,
+    Insert,
+    Reattach,
+    Reception,
+    Resume,
+    Row,
+    Wait,
+    WorkerView,
+)
 from gridsidecar.retry import LONGEST_RETRY_AFTER, RetryPolicy
 from gridsidecar.task import (
     Cancelled,
@@ -47,7 +59,7 @@ def leftover(row: Row, message: Message) -> bool:
     return older and message.message_id != row.message_id
 
 
-def receive(row: Row | None, message: Message, me: Me) -> Reception:
+def receive(row: Row | None, message: Message, me: WorkerView) -> Reception:
     """What this delivery means. The caller holds the row's lock and applies the answer before letting go."""
     if row is None:
         return Insert()
@@ -69,7 +81,7 @@ def receive(row: Row | None, message: Message, me: Me) -> Reception:
     return Wait(delay=row.due_in)
 
 
-def _receive_running(row: Row, message: Message, me: Me) -> Reception:
+def _receive_running(row: Row, message: Message, me: WorkerView) -> Reception:
     if row.worker_id == me.worker_id:
         return _receive_mine(row, message, me)
     if row.worker_id is None and me.redelivered:
@@ -83,16 +95,16 @@ def _receive_running(row: Row, message: Message, me: Me) -> Reception:
     return _rescue(row, me)
 
 
-def _receive_mine(row: Row, message: Message, me: Me) -> Reception:
+def _receive_mine(row: Row, message: Message, me: WorkerView) -> Reception:
     if me.holds_attempt != row.attempt:
         suspect = row.crashes > 0 and not me.alone
         return AwaitSlot(alone=suspect) if suspect or (me.ahead and not row.ahead) else Resume()
     if me.holds_live_copy or row.handed_off or leftover(row, message):
         return Drop("runs here")
-    return Adopt()
+    return Reattach()
 
 
-def _rescue(row: Row, me: Me) -> Reception:
+def _rescue(row: Row, me: WorkerView) -> Reception:
     """A claim that may never have started spends no crash; the next is made with a slot, so that is free but once."""
     crashes = row.crashes + (not row.ahead)
     if row.cancel_requested:

@@ -87,7 +87,7 @@ class Maintenance:
                 self._env.readiness.blocked(part, str(error))
                 pause = min(seconds, FAILED_PAUSE)
             except Exception as error:
-                telemetry.stumbled(error)
+                telemetry.unexpected_error(error)
             else:
                 self._env.readiness.clear(part)
 
@@ -223,7 +223,7 @@ class Maintenance:
             except PublishRefused as error:  # this one; the others have a right to theirs
                 telemetry.warning("nudge refused; it is tried again at a doubled gap", reason=str(error))
             except (ValueError, TypeError) as error:  # a message that the broker's client cannot write
-                telemetry.stumbled(error)
+                telemetry.unexpected_error(error)
             except (BrokerUnavailable, AccessRefused) as error:
                 telemetry.warning("nudges not sent; they are tried again at a doubled gap", reason=str(error))
                 return

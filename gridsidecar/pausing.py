@@ -96,5 +96,5 @@ class Pausing:
                 if isinstance(problem, PublishRefused):
                     telemetry.warning("nudge refused; it is tried again at a doubled gap", reason=str(problem))
                 elif isinstance(problem, BaseException):
-                    telemetry.stumbled(problem)
+                    telemetry.unexpected_error(problem)
         return True

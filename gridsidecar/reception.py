@@ -35,7 +35,7 @@ class Row(Struct, frozen=True, kw_only=True):
     silent_for: float | None = None  # seconds since the owner's last sign of life
 
 
-class Me(Struct, frozen=True, kw_only=True):
+class WorkerView(Struct, frozen=True, kw_only=True):
     """The worker that asks: who it is, and what it holds in memory of this task."""
 
     worker_id: str
@@ -69,7 +69,7 @@ class Resume(Struct, frozen=True):
     """The row says that we run this attempt, memory does not: the claim's reply was lost. Start it, write nothing."""
 
 
-class Adopt(Struct, frozen=True):
+class Reattach(Struct, frozen=True):
     """Our attempt runs, its old delivery is dead: this one takes its place."""
 
 
@@ -107,5 +107,5 @@ class Close(Struct, frozen=True, kw_only=True):
     completes: bool = False  # the row lacks what this message says of its task
 
 
-Unstarted = Adopt | Drop | Wait  # settles the delivery without touching the row
-Reception = Insert | Begin | Resume | Adopt | Drop | Wait | Close | AwaitSlot
+Unstarted = Reattach | Drop | Wait  # settles the delivery without touching the row
+Reception = Insert | Begin | Resume | Reattach | Drop | Wait | Close | AwaitSlot

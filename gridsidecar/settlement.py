@@ -13,7 +13,7 @@ from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.flow import Park, Reserve
-from gridsidecar.reception import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Resume, Wait
+from gridsidecar.reception import AwaitSlot, Begin, Close, Drop, Insert, Reattach, Resume, Wait
 from gridsidecar.retry import LONGEST_SETBACK
 from gridsidecar.shutdown import Phase
 from gridsidecar.store import Received, RowRejected, Store
@@ -74,7 +74,7 @@ class Settlement:
             case Close() as close:
                 self._tell_closed(task, close, received.attempt)
                 await delivery.ack()
-            case Insert() | Begin() | Resume() | Adopt() | AwaitSlot():
+            case Insert() | Begin() | Resume() | Reattach() | AwaitSlot():
                 raise AssertionError("this one is not to be settled now")
             case _:
                 assert_never(received.reception)

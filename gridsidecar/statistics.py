@@ -81,7 +81,7 @@ class Statistics:
         except (GridSidecarError, TimeoutError):
             return None
         except Exception as error:  # figures are not worth a worker
-            telemetry.stumbled(error)
+            telemetry.unexpected_error(error)
             return None
 
 

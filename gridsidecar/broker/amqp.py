@@ -13,7 +13,7 @@ from pamqp.commands import Basic
 
 from gridsidecar import clock, telemetry
 from gridsidecar.broker import DeadLetter, QueueInfo, Receive, delays, envelope
-from gridsidecar.broker.connection import Link, translated
+from gridsidecar.broker.connection import BrokerConnection, translated
 from gridsidecar.broker.dead_letters import label, read_letter
 from gridsidecar.broker.management import Management
 from gridsidecar.broker.names import check_queue_name
@@ -36,8 +36,8 @@ class AmqpBroker:
     def __init__(self, settings: BrokerSettings, readiness: Readiness, now: clock.Clock | None = None) -> None:
         self._settings = settings
         self._clock = now or clock.SystemClock()
-        self._consuming = Link(settings, "consume")
-        self._publishing = Link(settings, "publish")
+        self._consuming = BrokerConnection(settings, "consume")
+        self._publishing = BrokerConnection(settings, "publish")
         self._topology = Topology(settings)
         self._publisher = Publisher(self._publishing)
         self._subscription = Subscription(

@@ -24,7 +24,7 @@ from pamqp.exceptions import PAMQPException
 from yarl import URL
 
 from gridsidecar import telemetry
-from gridsidecar.broker import leniency
+from gridsidecar.broker import pamqp_patches
 from gridsidecar.broker.direct import DeliveryReader, DirectChannel
 from gridsidecar.broker.refusals import advised
 from gridsidecar.broker.tls_refusal import WANTED, tls_refusal
@@ -47,10 +47,10 @@ FAILURES = (AMQPError, OSError, RuntimeError, StopAsyncIteration, PAMQPException
 
 _LOGIN = (ProbableAuthenticationError, AuthenticationError)
 
-leniency.install()
+pamqp_patches.install()
 
 
-class Wire(TransportFactory):
+class AbortableTransport(TransportFactory):
     """Makes the socket, and remembers it: a peer that answers no more can only be left by dropping the socket."""
 
     def __init__(self, tls: Tls | None) -> None:
@@ -84,9 +84,9 @@ class Wire(TransportFactory):
         return direct
 
     @property
-    def farewell(self) -> str:
+    def close_text(self) -> str:
         """Why the server closes this connection, in its words; empty as long as it does not."""
-        return "" if self._reader is None else self._reader.farewell
+        return "" if self._reader is None else self._reader.close_text
 
     @property
     def made(self) -> bool:
@@ -98,7 +98,7 @@ class Wire(TransportFactory):
             self._writer.transport.abort()
 
 
-class Link:
+class BrokerConnection:
     """A connection that is opened when first needed and again after it died."""
 
     def __init__(self, settings: BrokerSettings, purpose: str) -> None:
@@ -109,7 +109,7 @@ class Link:
             _tls(url)
         self._order = list(range(len(self._urls)))  # the one in use, or tried next, in front
         self._connection: AbstractConnection | None = None
-        self._wire = Wire(None)
+        self._wire = AbortableTransport(None)
         self._changing = asyncio.Lock()
         self._closed = False
         self.generation = 0  # counts the connections made so far
@@ -213,16 +213,16 @@ class Link:
 
     async def _connect_to(self, url: URL, limit: float) -> AbstractConnection:
         tls = _tls(url)
-        self._wire = Wire(tls)
+        self._wire = AbortableTransport(tls)
         try:
             async with asyncio.timeout(limit):
                 return await aiormq.connect(url, transport_factory=self._wire)
         except InvalidFrameError as error:
             self._wire.drop()
-            if not self._wire.farewell:
+            if not self._wire.close_text:
                 raise
             # The client tells only that it had expected something else.
-            raise _turned_away(_where(url), self._wire.farewell) from error
+            raise _turned_away(_where(url), self._wire.close_text) from error
         except BaseException as error:
             self._wire.drop()
             renewable = bool(self._settings.recipes) or (tls is not None and tls.renewable)

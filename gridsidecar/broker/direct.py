@@ -13,7 +13,7 @@ from aiormq.abc import AbstractChannel
 from msgspec import Struct, field
 
 from gridsidecar import telemetry
-from gridsidecar.broker import leniency
+from gridsidecar.broker import pamqp_patches
 
 _FRAME = struct.Struct(">BHI")  # kind, channel, bytes of the payload
 _METHOD, _HEADER, _BODY = 1, 2, 3
@@ -100,7 +100,7 @@ class DeliveryReader(asyncio.StreamReader):
         self._rest = b""  # the start of a frame
         self._foreign = False  # no AMQP: for the client to say so
         self._told_at = 0.0  # loop time
-        self.farewell = ""  # why the server closes the connection, in its words
+        self.close_text = ""  # why the server closes the connection, in its words
         self._took = False  # a frame, from what came last
 
     def add(self, channel: DirectChannel) -> None:
@@ -151,7 +151,7 @@ class DeliveryReader(asyncio.StreamReader):
         start, end = 14, 14 + frame[13]
         text = frame[start:end].decode(errors="ignore")
         if number == 0:
-            self.farewell = text
+            self.close_text = text
         kept = text.encode()
         payload = frame[7:13] + bytes([len(kept)]) + kept + frame[end:-1]
         return _FRAME.pack(_METHOD, number, len(payload)) + payload + frame[-1:]
@@ -172,7 +172,7 @@ class DeliveryReader(asyncio.StreamReader):
         if half is None:
             return False
         if kind == _HEADER:
-            half.missing, half.properties = leniency.read_header(data[start:end])
+            half.missing, half.properties = pamqp_patches.read_header(data[start:end])
         else:
             half.add(data[start:end])
         if half.missing <= 0:
@@ -188,4 +188,4 @@ class DeliveryReader(asyncio.StreamReader):
         try:
             channel.take(half.tag, half.redelivered, half.properties, body)
         except Exception as error:
-            telemetry.stumbled(error)
+            telemetry.unexpected_error(error)

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from gridsidecar import clock, telemetry
 from gridsidecar.broker import DeadLetter, QueueInfo, Receive
-from gridsidecar.broker.bell import Bell
 from gridsidecar.broker.dead_letters import label, read_letter
+from gridsidecar.broker.message_table import Held, MessageTable, Taken
 from gridsidecar.broker.names import check_queue_name
-from gridsidecar.broker.spool import Held, Spool, Taken
+from gridsidecar.broker.wakeup import Wakeup
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, PublishRefused
@@ -58,11 +58,11 @@ class EmbeddedDelivery:
         return self._broker.holds(self)
 
     async def ack(self) -> None:
-        await self._broker.settle(self, lambda spool: spool.remove(self.held))
+        await self._broker.settle(self, lambda table: table.remove(self.held))
 
     async def give_back(self) -> None:
-        if await self._broker.settle(self, lambda spool: spool.give_back([self.held]) == 1):
-            self._broker.bell.ring()
+        if await self._broker.settle(self, lambda table: table.give_back([self.held]) == 1):
+            self._broker.wakeup.ring()
 
 
 class EmbeddedBroker:
@@ -86,9 +86,9 @@ class EmbeddedBroker:
         self._lease = lease
         self._owner = uuid4().hex
         self._thread = ThreadPoolExecutor(1, "gridsidecar-broker")
-        self._spool: Spool | None = None
+        self._table: MessageTable | None = None
         self._held: dict[Held, EmbeddedDelivery] = {}
-        self.bell = Bell(self._path)
+        self.wakeup = Wakeup(self._path)
         self._wal = WalWatch(self._path)
         self._renewing: asyncio.Task[None] | None = None
         self._stop: asyncio.Event | None = None
@@ -99,7 +99,7 @@ class EmbeddedBroker:
 
     async def open(self) -> None:
         _check_place(self._path)
-        await self._run(lambda spool: None)
+        await self._run(lambda table: None)
 
     async def ensure_dead_letters(self) -> None:
         """They are rows of the same table."""
@@ -119,12 +119,12 @@ class EmbeddedBroker:
 
     def set_prefetch(self, prefetch: int) -> None:
         self._prefetch = prefetch
-        self.bell.wake()
+        self.wakeup.wake()
 
     async def stop_consuming(self) -> None:
         if self._stop is not None:
             self._stop.set()
-            self.bell.wake()
+            self.wakeup.wake()
             await self._stopped.wait()
 
     @property
@@ -150,17 +150,17 @@ class EmbeddedBroker:
         await self._put(replace(message, headers=headers), self._settings.dead_letters, 0.0)
 
     async def ready_count(self) -> int:
-        return await self._run(lambda spool: spool.ready_count(self._wall()))
+        return await self._run(lambda table: table.ready_count(self._wall()))
 
     async def info(self) -> QueueInfo:
         if not self._exists:
             return QueueInfo(queue=self._settings.queue, exists=False)
-        return await self._run(lambda spool: spool.info(self._settings.dead_letters, self._wall()))
+        return await self._run(lambda table: table.info(self._settings.dead_letters, self._wall()))
 
     async def purge(self) -> int:
         if not self._exists:
             raise BrokerUnavailable(f"queue {self._settings.queue!r} does not exist: there is no file {self._path}")
-        return await self._run(lambda spool: spool.purge(self._wall()))
+        return await self._run(lambda table: table.purge(self._wall()))
 
     @property
     def _exists(self) -> bool:
@@ -176,13 +176,13 @@ class EmbeddedBroker:
         if not self._exists:
             return
         dead = self._settings.dead_letters
-        for id_ in await self._run(lambda spool: spool.ready_ids(dead, self._wall())):
-            message = await self._run(partial(Spool.read, id_=id_, now=self._wall()))
+        for id_ in await self._run(lambda table: table.ready_ids(dead, self._wall())):
+            message = await self._run(partial(MessageTable.read, id_=id_, now=self._wall()))
             if message is not None:
                 yield read_letter(message, message.headers, partial(self._forget, id_))
 
     async def _forget(self, id_: int) -> None:
-        await self._run(lambda spool: spool.forget(id_))
+        await self._run(lambda table: table.forget(id_))
 
     async def close(self) -> None:
         if self._closed:
@@ -195,7 +195,7 @@ class EmbeddedBroker:
         with suppress(BrokerUnavailable, TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._let_go()
-        self.bell.close()
+        self.wakeup.close()
         self._thread.shutdown(wait=False)
 
     def holds(self, delivery: EmbeddedDelivery) -> bool:
@@ -204,7 +204,7 @@ class EmbeddedBroker:
             return False
         return asyncio.get_running_loop().time() < delivery.lease_ends
 
-    async def settle(self, delivery: EmbeddedDelivery, step: Callable[[Spool], bool]) -> bool:
+    async def settle(self, delivery: EmbeddedDelivery, step: Callable[[MessageTable], bool]) -> bool:
         """Do the last step of a delivery; False when it was not ours any more."""
         if not self.holds(delivery):
             self._lost(delivery)
@@ -213,14 +213,14 @@ class EmbeddedBroker:
             ours = await self._run(step)
         finally:
             self._held.pop(delivery.held, None)
-            self.bell.wake()
+            self.wakeup.wake()
         if not ours:
             telemetry.debug("a delivery outlived its lease; it is handed out again", row=delivery.held.id)
         return ours
 
     async def _round(self, receive: Receive) -> None:
         """Take what there is room for and hand it over, or wait until looking again makes sense."""
-        self.bell.hush()
+        self.wakeup.hush()
         try:
             patience = await self._take(receive)
         except (BrokerUnavailable, AccessRefused) as error:
@@ -228,7 +228,7 @@ class EmbeddedBroker:
             self._failures += 1
             patience = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
         if self._stop is not None and not self._stop.is_set():
-            await self.bell.wait(patience)
+            await self.wakeup.wait(patience)
 
     async def _take(self, receive: Receive) -> float:
         """Hand over what there is room for; how many seconds until there may be more."""
@@ -236,7 +236,7 @@ class EmbeddedBroker:
         if room <= 0:
             return LONGEST_PAUSE
         lease_ends = asyncio.get_running_loop().time() + self._lease
-        batch = await self._run(lambda spool: spool.take(room, self._wall(), self._lease))
+        batch = await self._run(lambda table: table.take(room, self._wall(), self._lease))
         self._failures = 0
         self._readiness.clear("broker")
         self._start_renewing()
@@ -265,7 +265,7 @@ class EmbeddedBroker:
         if not renewing:
             return
         lease_ends = asyncio.get_running_loop().time() + self._lease
-        lost = await self._run(lambda spool: spool.renew(renewing, self._wall() + self._lease))
+        lost = await self._run(lambda table: table.renew(renewing, self._wall() + self._lease))
         for held, delivery in renewing.items():
             delivery.lease_ends = lease_ends
             if held in lost and held in self._held:
@@ -275,37 +275,37 @@ class EmbeddedBroker:
         """A lease that ended is never taken up again: somebody else may have had the message meanwhile."""
         if self._held.pop(delivery.held, None) is not None:
             telemetry.warning("lost the lease on a message; it is handed out again", row=delivery.held.id)
-            self.bell.wake()
+            self.wakeup.wake()
 
     async def _put(self, message: Message, queue: str, delay: float) -> None:
         identified = message if message.message_id else replace(message, message_id=uuid4().hex)
         try:
-            await self._run(lambda spool: spool.put(identified, queue, self._wall(), delay))
+            await self._run(lambda table: table.put(identified, queue, self._wall(), delay))
         except (TypeError, ValueError) as error:
             raise PublishRefused(f"a header cannot be written as JSON: {error}") from error
-        self.bell.ring()
+        self.wakeup.ring()
 
     async def _let_go(self) -> None:
         """Give back what is still held and close the file."""
-        spool, held = self._spool, list(self._held)
+        table, held = self._table, list(self._held)
         self._held.clear()
-        if spool is None:
+        if table is None:
             return
-        self._spool = None
+        self._table = None
         try:
             if held:
-                await self._on_thread(lambda: spool.give_back(held))
-                self.bell.ring()
+                await self._on_thread(lambda: table.give_back(held))
+                self.wakeup.ring()
         finally:
-            await self._on_thread(spool.close)
+            await self._on_thread(table.close)
 
-    async def _run(self, step: Callable[[Spool], T]) -> T:
+    async def _run(self, step: Callable[[MessageTable], T]) -> T:
         """One step on the database's thread, opening the file if need be."""
         if self._closed:
             raise BrokerUnavailable(f"the queue in {self._path} was closed by this process")
         result = await self._on_thread(lambda: step(self._opened()))
         self._wal.written()
-        self.bell.listen()
+        self.wakeup.listen()
         return result
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
@@ -316,10 +316,10 @@ class EmbeddedBroker:
                 raise AccessRefused(f"{self._path}, named by broker.url, cannot be used: {error}") from error
             raise BrokerUnavailable(f"the queue in {self._path}: {error}") from error
 
-    def _opened(self) -> Spool:
-        if self._spool is None:
-            self._spool = Spool(self._path, self._settings.queue, self._owner)
-        return self._spool
+    def _opened(self) -> MessageTable:
+        if self._table is None:
+            self._table = MessageTable(self._path, self._settings.queue, self._owner)
+        return self._table
 
     def _wall(self) -> float:
         return self._clock.now().timestamp()

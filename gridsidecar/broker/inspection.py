@@ -11,7 +11,7 @@ from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from msgspec import Struct
 
 from gridsidecar.broker import delays
-from gridsidecar.broker.connection import Link, translated
+from gridsidecar.broker.connection import BrokerConnection, translated
 from gridsidecar.broker.kinds import NO_SUCH_TYPE, REFUSALS, Existing, difference, existing
 from gridsidecar.broker.management import virtual_host
 from gridsidecar.broker.topology import work_queue_arguments
@@ -47,7 +47,7 @@ class Inspection:
 
     def __init__(self, settings: BrokerSettings) -> None:
         self._settings = settings
-        self._link = Link(settings, "doctor")
+        self._link = BrokerConnection(settings, "doctor")
         self._turn = asyncio.Lock()  # the client may open a channel under the number of one that is just being refused
 
     async def server(self) -> Server:

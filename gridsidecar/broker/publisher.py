@@ -17,7 +17,7 @@ from aiormq.exceptions import (
     PublishError,
 )
 
-from gridsidecar.broker.connection import Link, translated
+from gridsidecar.broker.connection import BrokerConnection, translated
 from gridsidecar.broker.envelope import encode, fresh_id
 from gridsidecar.broker.refusals import advised
 from gridsidecar.errors import PublishRefused
@@ -36,7 +36,7 @@ class Unroutable(PublishRefused):
 class Publisher:
     """Publishes on one long-lived confirming channel."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: BrokerConnection) -> None:
         self.link = link
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()

@@ -12,7 +12,7 @@ from aiormq.abc import DeliveredMessage
 
 from gridsidecar import clock
 from gridsidecar.broker import Receive, round_trips
-from gridsidecar.broker.connection import Link, close_quietly, translated
+from gridsidecar.broker.connection import BrokerConnection, close_quietly, translated
 from gridsidecar.broker.delivery import AmqpDelivery
 from gridsidecar.broker.direct import DirectChannel, Properties
 from gridsidecar.broker.topology import StreamRefused, Topology
@@ -103,7 +103,12 @@ class Subscription:
     """The loop connect, qos, find the queue, consume, wait, back off."""
 
     def __init__(
-        self, link: Link, topology: Topology, queue: str, readiness: Readiness, count: Callable[[], Awaitable[int]]
+        self,
+        link: BrokerConnection,
+        topology: Topology,
+        queue: str,
+        readiness: Readiness,
+        count: Callable[[], Awaitable[int]],
     ) -> None:
         """`count` asks the broker, on another connection, how many messages wait in the queue."""
         self._count = count

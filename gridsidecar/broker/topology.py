@@ -9,7 +9,7 @@ from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from pamqp.commands import Queue
 
 from gridsidecar.broker import QueueInfo, delays
-from gridsidecar.broker.connection import Link, translated
+from gridsidecar.broker.connection import BrokerConnection, translated
 from gridsidecar.broker.kinds import REFUSALS, differs, is_stream
 from gridsidecar.broker.refusals import advised
 from gridsidecar.config.settings import BrokerSettings
@@ -42,14 +42,14 @@ class Topology:
         self._rung_type: Literal["classic", "quorum"] = kind
         self.surely_no_stream = False  # the server told us of what kind the work queue is
 
-    async def ensure_work_queue(self, link: Link) -> None:
+    async def ensure_work_queue(self, link: BrokerConnection) -> None:
         """Find the work queue, or create it where that is allowed. Raises StreamRefused for one that is a stream."""
         try:
             await self._ensure_work_queue(link)
         except QueueRefused as error:  # there is no other that we could use
             raise AccessRefused(str(error)) from error
 
-    async def _ensure_work_queue(self, link: Link) -> None:
+    async def _ensure_work_queue(self, link: BrokerConnection) -> None:
         if await self._count(link, self._settings.queue) is not None:
             await self._refuse_stream(link)
             return
@@ -61,17 +61,17 @@ class Topology:
         await self._create(link, self._settings.queue, work_queue_arguments(self._settings))
         self.surely_no_stream = True
 
-    async def ensure_dead_letters(self, link: Link) -> None:
+    async def ensure_dead_letters(self, link: BrokerConnection) -> None:
         """Find or create the dead-letter queue. Raises PublishRefused."""
         if await self._count(link, self._settings.dead_letters) is None:
             await self.create_dead_letters(link)
 
-    async def create_dead_letters(self, link: Link) -> None:
+    async def create_dead_letters(self, link: BrokerConnection) -> None:
         """Create the dead-letter queue that is missing. Raises PublishRefused."""
         # Classic, because merely listing a quorum queue counts as a delivery.
         await self._create(link, self._settings.dead_letters, {"x-queue-type": "classic"})
 
-    async def create_plain(self, link: Link, queue: str) -> None:
+    async def create_plain(self, link: BrokerConnection, queue: str) -> None:
         """Create a missing queue of somebody else's, as a plain consumer would. Raises PublishRefused."""
         await self._create(link, queue, {})
 
@@ -82,7 +82,7 @@ class Topology:
             "done; declare it as a classic or a quorum queue, or name another in broker.queue"
         )
 
-    async def _refuse_stream(self, link: Link) -> None:
+    async def _refuse_stream(self, link: BrokerConnection) -> None:
         """First comes the declaration that we would make, which most often is the one that was made: a refusal is a
         line in the broker's log."""
         self.surely_no_stream = False
@@ -94,14 +94,14 @@ class Topology:
             raise self.stream()
         self.surely_no_stream = stream is False
 
-    async def _is_as_declared(self, link: Link) -> bool:
+    async def _is_as_declared(self, link: BrokerConnection) -> bool:
         try:
             await self._declare(link, self._settings.queue, work_queue_arguments(self._settings))
         except REFUSALS:
             return False
         return True
 
-    async def declare_rung(self, link: Link, seconds: int) -> str:
+    async def declare_rung(self, link: BrokerConnection, seconds: int) -> str:
         """Declare the wait queue of one rung and say its name. Raises PublishRefused when the server will not."""
         name = delays.queue_name(self._settings.queue, seconds)
         arguments = delays.queue_arguments(self._settings.queue, seconds, self._rung_type)
@@ -117,14 +117,14 @@ class Topology:
             raise PublishRefused(f"wait queue {name!r} cannot be declared: {advised(error)}") from error
         return name
 
-    async def ready_count(self, link: Link) -> int:
+    async def ready_count(self, link: BrokerConnection) -> int:
         """Messages ready on the work queue. Raises QueueMissing."""
         count = await self._count(link, self._settings.queue)
         if count is None:
             raise self._missing(link)
         return count
 
-    async def info(self, link: Link) -> QueueInfo:
+    async def info(self, link: BrokerConnection) -> QueueInfo:
         """Everything that can be counted over AMQP."""
         queue = self._settings.queue
         work = await self._look(link, queue)
@@ -139,7 +139,7 @@ class Topology:
             dead=await self._count(link, self._settings.dead_letters) or 0,
         )
 
-    async def purge(self, link: Link) -> int:
+    async def purge(self, link: BrokerConnection) -> int:
         """Remove what is ready on the work queue. Raises QueueMissing."""
         with translated(link.where):
             async with asyncio.timeout(REPLY_TIMEOUT), link.scratch() as channel:
@@ -148,12 +148,12 @@ class Topology:
                 except ChannelNotFoundEntity:
                     raise self._missing(link) from None
 
-    async def _count(self, link: Link, queue: str) -> int | None:
+    async def _count(self, link: BrokerConnection, queue: str) -> int | None:
         """Ready messages of a queue, or None where there is no such queue."""
         found = await self._look(link, queue)
         return None if found is None else found.message_count or 0
 
-    async def _look(self, link: Link, queue: str) -> Queue.DeclareOk | None:
+    async def _look(self, link: BrokerConnection, queue: str) -> Queue.DeclareOk | None:
         with translated(link.where):
             async with asyncio.timeout(REPLY_TIMEOUT), link.scratch() as channel:
                 try:
@@ -164,10 +164,10 @@ class Topology:
                     refusal = error
         raise QueueRefused(f"RabbitMQ at {link.where} refuses queue {queue!r}: {advised(refusal)}") from refusal
 
-    def _missing(self, link: Link) -> QueueMissing:
+    def _missing(self, link: BrokerConnection) -> QueueMissing:
         return QueueMissing(f"queue {self._settings.queue!r} does not exist at {link.where}")
 
-    async def _create(self, link: Link, queue: str, arguments: dict[str, Any]) -> None:
+    async def _create(self, link: BrokerConnection, queue: str, arguments: dict[str, Any]) -> None:
         try:
             await self._declare(link, queue, arguments)
         except REFUSALS as error:
@@ -177,7 +177,7 @@ class Topology:
                     f"RabbitMQ at {link.where} refuses to create queue {queue!r}: {advised(error)}"
                 ) from error
 
-    async def _declare(self, link: Link, queue: str, arguments: dict[str, Any]) -> None:
+    async def _declare(self, link: BrokerConnection, queue: str, arguments: dict[str, Any]) -> None:
         """Declare a durable queue; the server's refusals come out as the client's exceptions."""
         refusal: Exception | None = None
         with translated(link.where):

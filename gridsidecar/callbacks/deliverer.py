@@ -109,7 +109,7 @@ class Deliverer:
                 pause = backoff(failures, base=0.5, limit=LONGEST_LOOK_GAP, rng=self._env.rng)
             except Exception as error:
                 self._looked(True)
-                telemetry.stumbled(error)
+                telemetry.unexpected_error(error)
                 pause = LONGEST_LOOK_GAP
             else:
                 self._env.readiness.clear("callbacks")
@@ -154,7 +154,7 @@ class Deliverer:
         if self._left:
             self._wake()
         if not job.cancelled() and (error := job.exception()) is not None:
-            telemetry.stumbled(error)
+            telemetry.unexpected_error(error)
 
     # -- one callback -------------------------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class Deliverer:
         except TimeoutError:
             pass  # it gave up its place
         except Exception as error:  # a bug of ours; written down like any other failure, or it would be tried for ever
-            telemetry.stumbled(error)
+            telemetry.unexpected_error(error)
             sent = NotDelivered(f"unexpected {type(error).__name__}: {error}")
         self._places.ended(place, None if isinstance(sent, Unavailable) else isinstance(sent, Delivered))
         return sent

@@ -8,7 +8,7 @@ from gridsidecar import wire
 from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sent, Unavailable
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import CallbackSettings
-from gridsidecar.outbound import HttpClient, NotSent, NotTried, Reply, TargetRefused, Targets, signed_headers
+from gridsidecar.outbound import EgressPolicy, HttpClient, NotSent, NotTried, Reply, TargetRefused, signed_headers
 from gridsidecar.store import OwedCallback
 
 GONE = 410
@@ -22,7 +22,7 @@ class HttpSender:
     def __init__(self, settings: CallbackSettings, clock: Clock) -> None:
         self._secret = settings.signing_secret
         self._clock = clock
-        self._client = HttpClient(settings.timeout, Targets(tuple(settings.allow), settings.block_private))
+        self._client = HttpClient(settings.timeout, EgressPolicy(tuple(settings.allow), settings.block_private))
 
     async def prepare(self) -> None:
         with suppress(NotSent):  # then the try says why

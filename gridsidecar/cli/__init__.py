@@ -11,7 +11,7 @@ import typer
 
 from gridsidecar import __version__
 from gridsidecar.cli import speech
-from gridsidecar.cli.registering import Commands
+from gridsidecar.cli.lazy_commands import LazyCommands
 from gridsidecar.errors import EX_FAILED, EX_INTERRUPTED, EX_USAGE, GridSidecarError
 from gridsidecar.language import asked_for, said, speak
 
@@ -75,7 +75,7 @@ def command(language: str) -> Any:
     speech.prepare(root, language)
     if language != "en":
         speech.translate_titles()
-    root.commands = Commands(COMMANDS, lambda below: speech.prepare(below, language))  # type: ignore[attr-defined]
+    root.commands = LazyCommands(COMMANDS, lambda below: speech.prepare(below, language))  # type: ignore[attr-defined]
     return root
 
 

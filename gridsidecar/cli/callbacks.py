@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gridsidecar.cli.lazy_commands import add
 from gridsidecar.cli.queue import Yes
-from gridsidecar.cli.registering import add
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, json_text, say
 from gridsidecar.cli.server import Server, where

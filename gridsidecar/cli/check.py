@@ -99,8 +99,8 @@ def _handler(
     command: list[str] | None, config: str | None, task_type: str
 ) -> tuple[HandlerSettings, Literal["oneshot", "persistent"] | None]:
     """The handler, and its mode where that is known."""
+    from gridsidecar.cli.context import load_parts
     from gridsidecar.cli.execute import handler_name
-    from gridsidecar.cli.parts import load_parts
     from gridsidecar.cli.run import command_flag
     from gridsidecar.config.handlers import HandlerSettings
 

@@ -63,7 +63,7 @@ def print_schema() -> None:
 @app.command("reference")
 def print_reference() -> None:
     """Print every key with its default and meaning, as Markdown."""
-    from gridsidecar.config.reference import reference
+    from gridsidecar.config.reference_page import reference
 
     typer.echo(reference(), nl=False)
 
@@ -71,11 +71,11 @@ def print_reference() -> None:
 def _print_origins(file: str | None, as_json: bool) -> None:
     from gridsidecar.cli.listing import aligned
     from gridsidecar.cli.screen import clean
-    from gridsidecar.config.layers import Layers
     from gridsidecar.config.load import load
     from gridsidecar.config.show import with_origins
+    from gridsidecar.config.sources import Sources
 
-    seen: list[Layers] = []
+    seen: list[Sources] = []
     settings = load(file, environ=os.environ, origins=seen.append)
     found = list(with_origins(settings, seen[0]))
     if as_json:

@@ -13,7 +13,7 @@ from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, EX_OK, ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from gridsidecar.cli.parts import Part
+    from gridsidecar.cli.context import Part
     from gridsidecar.fleet import Row, Where
 
 app = typer.Typer(

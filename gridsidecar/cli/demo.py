@@ -91,7 +91,7 @@ async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) ->
     """Submit the tasks and follow them to their ends."""
     from gridsidecar.cli.bars import make_display
     from gridsidecar.cli.follow import follow
-    from gridsidecar.cli.outgoing import Outbox
+    from gridsidecar.cli.task_sender import TaskSender
     from gridsidecar.config.load import load
     from gridsidecar.demo.plan import message
     from gridsidecar.fleet import Where, reach
@@ -99,7 +99,7 @@ async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) ->
     settings = load(str(config), environ={}, dotenv=None)
     async with reach(Where(settings), makes=True) as fleet:
         await fleet.queue.open()
-        outbox = Outbox(fleet.queue, settings.broker.max_message_bytes, lambda task_id: None)
+        outbox = TaskSender(fleet.queue, settings.broker.max_message_bytes, lambda task_id: None)
         for task in planned:
             await outbox.send_one(message(task))
         with make_display({task.name: f"{task.name:<10}  {task.handler}" for task in planned}) as display:

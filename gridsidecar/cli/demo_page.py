@@ -20,14 +20,14 @@ _LISTENS = re.compile(r"\burl=(http://\S+)")
 
 async def keep_going(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar, say: Callable[[str], None]) -> None:
     """Submit a task now and then. Raises SidecarDied when the sidecar is gone."""
-    from gridsidecar.cli.outgoing import Outbox
+    from gridsidecar.cli.task_sender import TaskSender
     from gridsidecar.config.load import load
     from gridsidecar.fleet import Where, reach
 
     settings = load(str(config), environ={}, dotenv=None)
     async with reach(Where(settings), makes=True) as fleet:
         await fleet.queue.open()
-        outbox = Outbox(fleet.queue, settings.broker.max_message_bytes, lambda task_id: None)
+        outbox = TaskSender(fleet.queue, settings.broker.max_message_bytes, lambda task_id: None)
         say(await _address(sidecar))
         for number in itertools.count(1):
             for task in planned:

@@ -57,7 +57,7 @@ def execute(
     Progress, log events and stderr go to stderr as they arrive; the result is JSON on stdout. The exit code says what a
     worker would do next.
     """
-    from gridsidecar.cli.parts import load_parts
+    from gridsidecar.cli.context import load_parts
     from gridsidecar.wire.new_task import BadTask, make_task
 
     fields = task_fields("exec", task, task_type, data)

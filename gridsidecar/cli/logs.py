@@ -53,7 +53,7 @@ async def _shown(asked: Where, task_id: str, attempt: int | None, follows: bool,
 
 
 async def _logs(fleet: Fleet, task_id: str, attempt: int | None, as_json: bool) -> int:
-    from gridsidecar.cli.parts import unknown_tasks
+    from gridsidecar.cli.context import unknown_tasks
 
     view = await fleet.tasks.get(task_id)
     if view is None:

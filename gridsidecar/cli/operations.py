@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gridsidecar.cli.registering import add
+from gridsidecar.cli.lazy_commands import add
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, EX_OK

@@ -110,7 +110,7 @@ async def _purge(settings: BrokerSettings) -> int:
 
 
 def _settings(config: str | None, url: object, queue: str | None) -> Settings:
-    from gridsidecar.cli.parts import load_parts
+    from gridsidecar.cli.context import load_parts
 
     return load_parts(config, "broker", flags={"broker.url": url, "broker.queue": queue})
 

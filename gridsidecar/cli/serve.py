@@ -34,7 +34,7 @@ def serve(
     """
     signals.obey(_leave_at_once)
     from gridsidecar import telemetry
-    from gridsidecar.cli.parts import load_parts
+    from gridsidecar.cli.context import load_parts
 
     flags: dict[str, object] = {"http.listen": listen, "broker.url": url_flag(url, url_file), "broker.queue": queue}
     settings = load_parts(config, "broker", "store", flags=flags)

@@ -11,7 +11,7 @@ import typer
 from gridsidecar.errors import UsageError
 
 if TYPE_CHECKING:
-    from gridsidecar.cli.parts import Part
+    from gridsidecar.cli.context import Part
     from gridsidecar.fleet import Where
     from gridsidecar.fleet.remote import Address
 
@@ -46,7 +46,7 @@ def where(
 
         telemetry.configure("WARNING", "console")
         return Where(address=address)
-    from gridsidecar.cli.parts import load_parts
+    from gridsidecar.cli.context import load_parts
 
     flags = {"broker.url": url, "broker.queue": queue}
     given: dict[str, object] = {key: value for key, value in flags.items() if value is not None}

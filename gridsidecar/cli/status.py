@@ -63,7 +63,7 @@ async def _watch(fleet: Fleet, ids: list[str]) -> None:
 
 
 async def _show(fleet: Fleet, task_id: str, as_json: bool) -> int:
-    from gridsidecar.cli.parts import unknown_tasks
+    from gridsidecar.cli.context import unknown_tasks
     from gridsidecar.cli.screen import json_text
     from gridsidecar.cli.task_view import print_task, read_task
     from gridsidecar.cli.task_words import ended, succeeded

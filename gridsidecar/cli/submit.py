@@ -187,8 +187,8 @@ async def _already_ended(fleet: Fleet, task_id: str | None) -> bool:
 
 async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> tuple[list[str], int]:
     """The ids of what was sent, and the number of items that were not."""
-    from gridsidecar.cli.outgoing import Outbox
     from gridsidecar.cli.screen import json_text, say
+    from gridsidecar.cli.task_sender import TaskSender
 
     def confirmed(task_id: str) -> None:
         if not waiting.as_json:
@@ -197,7 +197,7 @@ async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> t
             print(json_text({"task_id": task_id}), flush=True)
 
     await fleet.queue.open()
-    outbox = Outbox(fleet.queue, _most_bytes(asked), confirmed, compress=order.compress)
+    outbox = TaskSender(fleet.queue, _most_bytes(asked), confirmed, compress=order.compress)
     if order.source is None:
         await outbox.send_one(order.fields)
     else:

@@ -14,7 +14,7 @@ from gridsidecar.cli.screen import say
 
 def migrate(config: ConfigFile = None) -> None:
     """Create the store's tables, or bring them up to this version. Safe to run at any time, by many at once."""
-    from gridsidecar.cli.parts import load_parts
+    from gridsidecar.cli.context import load_parts
     from gridsidecar.store import Count, make_store
 
     settings = load_parts(config, "store")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gridsidecar.cli import steer
-from gridsidecar.cli.registering import add
+from gridsidecar.cli.lazy_commands import add
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, json_text, say
 from gridsidecar.cli.server import Server, where

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gridsidecar.config.schema_text import has_choices
 from gridsidecar.config.secrets import HIDDEN, masked_text, masked_url
-from gridsidecar.config.wording import has_choices
 from gridsidecar.config.yaml_tree import KeyPath
 
 ANY = "*"

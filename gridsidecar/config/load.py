@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gridsidecar.config.checking import check
-from gridsidecar.config.doubts import doubts
-from gridsidecar.config.layers import Layers
-from gridsidecar.config.legacy import FEISHU, read_variables, without_effect
-from gridsidecar.config.references import expand
+from gridsidecar.config.interpolation import expand
 from gridsidecar.config.secret_files import Server
 from gridsidecar.config.settings import Settings
+from gridsidecar.config.sources import Sources
+from gridsidecar.config.validation import check
+from gridsidecar.config.variables import FEISHU, read_variables, without_effect
+from gridsidecar.config.warnings import warnings
 from gridsidecar.config.yaml_tree import Tree, dotted, read_bounded, read_tree
 from gridsidecar.errors import ConfigError, Fault
 
@@ -32,7 +32,7 @@ def load(
     dotenv: str | None = ".env",
     warn: Warn = _say_nothing,
     doubt: Warn = _say_nothing,
-    origins: Callable[[Layers], None] | None = None,
+    origins: Callable[[Sources], None] | None = None,
 ) -> Settings:
     """Checked settings. `overrides` are dotted keys (`broker.url`) from flags; None there means: not given,
     an `InFile` names the file that holds the value.
@@ -45,24 +45,24 @@ def load(
     from_dotenv = _read_dotenv(dotenv, warn)
     legacy = read_variables(environ, from_dotenv)
     expanded = expand(tree.values, {**from_dotenv, **environ})
-    layers = Layers(path)
+    sources = Sources(path)
     for key, text in legacy.values.items():
         if key == FEISHU:
-            layers.add_variable_value("notify", legacy.names[key], [{"type": "feishu", "url": text}])
+            sources.add_variable_value("notify", legacy.names[key], [{"type": "feishu", "url": text}])
         else:
-            layers.add_variable(key, legacy.names[key], text, legacy.recipes.get(key))
-    layers.add_file(expanded, tree.lines)
-    flags = [layers.add_flag(key, value) for key, value in (overrides or {}).items() if value is not None]
+            sources.add_variable(key, legacy.names[key], text, legacy.recipes.get(key))
+    sources.add_file(expanded, tree.lines)
+    flags = [sources.add_flag(key, value) for key, value in (overrides or {}).items() if value is not None]
     faults = [fault for fault in flags if fault is not None]
-    faults += [*tree.faults, *layers.reference_faults(expanded), *_still_used(legacy.faults, layers)]
-    settings = check(layers, faults)
+    faults += [*tree.faults, *sources.reference_faults(expanded), *_still_used(legacy.faults, sources)]
+    settings = check(sources, faults)
     if origins is not None:
-        origins(layers)
-    renew_by_files(settings, {dotted(at): recipe for at, recipe in layers.recipes.items()})
+        origins(sources)
+    renew_by_files(settings, {dotted(at): recipe for at, recipe in sources.recipes.items()})
     given = {**from_dotenv, **environ}
     for name, advice in without_effect(name for name, value in given.items() if value):
         warn(name, advice)
-    for key, hint in doubts(settings, layers.value(("log", "level"))):
+    for key, hint in warnings(settings, sources.value(("log", "level"))):
         doubt(key, hint)
     return settings
 
@@ -87,9 +87,9 @@ def _servers(settings: Settings) -> dict[str, Server]:
     return {"broker": settings.broker, "store": settings.store}
 
 
-def _still_used(faults: list[Fault], layers: Layers) -> list[Fault]:
+def _still_used(faults: list[Fault], sources: Sources) -> list[Fault]:
     """A bad variable does no harm where the file or a flag says otherwise."""
-    return [fault for fault in faults if layers.comes_from_variable(fault.key)]
+    return [fault for fault in faults if sources.comes_from_variable(fault.key)]
 
 
 def _read_dotenv(name: str | None, warn: Warn) -> dict[str, str]:

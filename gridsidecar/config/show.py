@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gridsidecar.config.harmless import shown
-from gridsidecar.config.layers import Layers
 from gridsidecar.config.settings import Settings
+from gridsidecar.config.sources import Sources
 from gridsidecar.config.yaml_tree import KeyPath, dotted
 
 
@@ -17,17 +17,17 @@ def masked(settings: Settings) -> dict[str, Any]:
     return visible
 
 
-def with_origins(settings: Settings, layers: Layers) -> Iterator[tuple[str, Any, str | None]]:
+def with_origins(settings: Settings, sources: Sources) -> Iterator[tuple[str, Any, str | None]]:
     """Each single value by its dotted key, secrets hidden, and where it came from; None: the default."""
-    yield from _leaves(masked(settings), (), layers)
+    yield from _leaves(masked(settings), (), sources)
 
 
-def _leaves(value: Any, at: KeyPath, layers: Layers) -> Iterator[tuple[str, Any, str | None]]:
+def _leaves(value: Any, at: KeyPath, sources: Sources) -> Iterator[tuple[str, Any, str | None]]:
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from _leaves(item, (*at, key), layers)
+            yield from _leaves(item, (*at, key), sources)
         return
-    origin = layers.origin(at) if layers.value(at) is not None else None
+    origin = sources.origin(at) if sources.value(at) is not None else None
     place = None if origin is None else origin.source + ("" if origin.line is None else f":{origin.line}")
     yield dotted(at), value, place
 

@@ -17,7 +17,7 @@ from gridsidecar.conformance.child import Child, Line
 from gridsidecar.conformance.run import Run, deciding, error_of, names, said
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import attempt_environment, handler_environment
-from gridsidecar.handler.verdict import End, Output, judge
+from gridsidecar.handler.outcome import End, Output, classify
 from gridsidecar.task import Claim, ErrorType, Failed, Message, Outcome, Task
 from gridsidecar.wire import ReadyEvent
 
@@ -204,7 +204,7 @@ class Bench:
             lost_message=child.silent_drop > 0,
             timeout=self.limits.timeout,
         )
-        return judge(end, self.settings).outcome
+        return classify(end, self.settings).outcome
 
     # -- runs that several checks look at -----------------------------------------------------------------------------
 

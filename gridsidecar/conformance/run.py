@@ -10,7 +10,7 @@ from typing import Any
 
 from gridsidecar.conformance.child import Exit, Line
 from gridsidecar.conformance.lines import Kind, kind_of, near_miss
-from gridsidecar.handler.verdict import Said
+from gridsidecar.handler.outcome import Said
 from gridsidecar.task import Outcome
 from gridsidecar.wire import Channel, ErrorEvent, Event, Ignored, ResultEvent, Text, Unreadable
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from gridsidecar.broker.names import is_ours
 from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Asked, Check, Finding, fail, ok, warn
-from gridsidecar.outbound import Targets
-from gridsidecar.outbound.lookup import Lookup, system_resolve
+from gridsidecar.outbound import EgressPolicy
+from gridsidecar.outbound.resolver import Resolver, system_resolve
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.store.inspection import Facts, FileFacts
 
@@ -22,8 +22,8 @@ class CallbackArea:
     def __init__(self, settings: Settings, facts: Asked[Facts] | None) -> None:
         self._settings = settings
         self._facts = facts
-        self._lookup = Lookup(system_resolve)
-        self._targets = Targets(tuple(settings.callbacks.allow), settings.callbacks.block_private)
+        self._resolver = Resolver(system_resolve)
+        self._egress = EgressPolicy(tuple(settings.callbacks.allow), settings.callbacks.block_private)
 
     def checks(self) -> list[Check]:
         found = [Check("callbacks.queue", self._queue), Check("callbacks.allow", self._allow)]
@@ -72,7 +72,7 @@ class CallbackArea:
         addresses = await self._addresses(host)
         if addresses is None:
             return f"no address is known for {host}"
-        return self._targets.refusal(host, addresses)
+        return self._egress.refusal(host, addresses)
 
     async def _notices(self) -> Finding:
         urls = [url for each in self._settings.notify for url in (each.url, each.smtp_url) if url]
@@ -83,7 +83,7 @@ class CallbackArea:
 
     async def _addresses(self, host: str) -> list[str] | None:
         try:
-            return await self._lookup.addresses(host) or None
+            return await self._resolver.addresses(host) or None
         except (OSError, UnicodeError):
             return None
 

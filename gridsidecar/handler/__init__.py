@@ -156,6 +156,6 @@ async def run_command(command: Command, stdin: bytes | Spliced, timeout: float, 
 
     Nothing that it started outlives it.
     """
-    from gridsidecar.handler.errand import run
+    from gridsidecar.handler.run_command import run
 
     return await run(command, stdin, timeout, stop)

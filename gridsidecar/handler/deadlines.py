@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gridsidecar.handler.verdict import Cause
+from gridsidecar.handler.outcome import Cause
 
 
 class Deadlines:

@@ -10,16 +10,16 @@ from gridsidecar import failpoints, wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop, timeout_of, unstarted
+from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.command import Command, NotStartable
-from gridsidecar.handler.conversation import Conversation
 from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.environment import attempt_environment, handler_environment
-from gridsidecar.handler.hearing import OnProgress
 from gridsidecar.handler.launch import Start
-from gridsidecar.handler.memory import own_oom_counter
+from gridsidecar.handler.oneshot_output import OneshotOutput
+from gridsidecar.handler.oom import own_oom_counter
+from gridsidecar.handler.outcome import Cause, End, classify
 from gridsidecar.handler.process import Exit, Process, Sink, Sinks
-from gridsidecar.handler.verdict import Cause, End, judge
 from gridsidecar.task import CannotStart, Claim, Ended, Report
 
 _FOUND_FOR_S = 1.0  # how long a command that was found counts as found
@@ -99,7 +99,7 @@ class _Attempt:
 
     def __init__(self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, log: LogText | None) -> None:
         self._settings = settings
-        self._talk = Conversation(settings, claim, on_progress, log)
+        self._talk = OneshotOutput(settings, claim, on_progress, log)
         self._cause: Cause | None = None
         self._deadlines = Deadlines(timeout_of(claim, settings), settings.stall_timeout, self._end_for)
         self._oom = own_oom_counter()
@@ -123,7 +123,7 @@ class _Attempt:
             self._deadlines.clear()
             if not self._process.ended.done() or self._process.ended.cancelled():
                 self._process.abandon()
-        return self._judged(end)
+        return self._classified(end)
 
     # -- ending it ----------------------------------------------------------------------------------------------------
 
@@ -157,10 +157,10 @@ class _Attempt:
 
     # -- what it came to ----------------------------------------------------------------------------------------------
 
-    def _judged(self, exit_: Exit) -> Ended:
+    def _classified(self, exit_: Exit) -> Ended:
         self._talk.finish()
         killed = exit_.signal is not None and self._cause is None
-        verdict = judge(
+        verdict = classify(
             End(
                 exit_code=exit_.code,
                 signal=exit_.signal,

@@ -8,12 +8,12 @@ from functools import partial
 from gridsidecar import telemetry, wire
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop
+from gridsidecar.handler.assignment import Assignment
 from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.in_hand import InHand
 from gridsidecar.handler.launch import Start
+from gridsidecar.handler.outcome import Cause, signal_name
 from gridsidecar.handler.process import Exit, Process, Sink
-from gridsidecar.handler.turn import Turn
-from gridsidecar.handler.verdict import Cause, signal_name
 from gridsidecar.handler.warm_output import WarmOutput
 from gridsidecar.task import Displaced, ErrorType
 from gridsidecar.wire import Channel
@@ -22,7 +22,7 @@ CLOSED_FOR_S = 1.0  # a process that closed a pipe gets so long to exit, which i
 
 
 class WarmProcess:
-    """Each of its tasks is a `Turn`, with its own times and its own end; with one at a time there is just the one.
+    """Each of its tasks is an `Assignment` with its own times and its own end; one at a time where that is all.
 
     `ready` resolves to None, or to a sentence: why it will never be. `leaving` resolves when it gets no other task,
     `gone` once it is dead and reaped.
@@ -37,8 +37,8 @@ class WarmProcess:
         self.room = 1  # tasks that it takes at once
         self.promised: set[str] = set()  # ids of those that it has, or is about to get
         self.tasks = 0  # that it has begun
-        self.spent = False  # it gets no other task
-        self.deserted = False  # it left by itself, without having a task
+        self.retired = False  # it gets no other task
+        self.exited_idle = False  # it left by itself, without having a task
         self.crashed = False  # … or with some
         self._told = False  # to end, by us
         self._given_up = False  # one of its tasks did not end in time
@@ -62,98 +62,98 @@ class WarmProcess:
         return self._process.notes
 
     @property
-    def farewell(self) -> str:
+    def exit_text(self) -> str:
         """How it ended, for people."""
         error = self.gone.exception()
         return str(error) if error else _how(self.gone.result(), self.in_hand.between.last_words)
 
     # -- a task -------------------------------------------------------------------------------------------------------
 
-    async def take(self, turn: Turn, task: bytes | wire.Spliced, stop: Stop) -> None:
+    async def take(self, assignment: Assignment, task: bytes | wire.Spliced, stop: Stop) -> None:
         """Give it a task, and wait until that is over; what came of it is in `turn`."""
         if not self.in_hand:
             self._output.read_all(self._process)  # what it has said until now is not about this task
-        if self.spent or self._process.exited:
+        if self.retired or self._process.exited:
             self.drain()
-            turn.untouched = True
+            assignment.never_read = True
             return
-        self.in_hand.begin(turn)
-        deadlines = Deadlines(turn.timeout, self._settings.stall_timeout, partial(self._end_for, turn))
-        turn.begin(deadlines, self._process.sent)
+        self.in_hand.begin(assignment)
+        deadlines = Deadlines(assignment.timeout, self._settings.stall_timeout, partial(self._end_for, assignment))
+        assignment.begin(deadlines, self._process.sent)
         self._process.send(task)
-        stop.listen(partial(self._obey, turn, stop))
+        stop.listen(partial(self._obey, assignment, stop))
         try:
-            await turn.over
+            await assignment.over
         finally:
-            if turn in self.in_hand:  # nobody waits for it any more
-                self._let_go(turn)
+            if assignment in self.in_hand:  # nobody waits for it any more
+                self._let_go(assignment)
                 self.kill()
-        self.tasks += not turn.untouched
+        self.tasks += not assignment.never_read
 
-    def _let_go(self, turn: Turn) -> None:
-        self.in_hand.end(turn)
-        turn.finish()
+    def _let_go(self, assignment: Assignment) -> None:
+        self.in_hand.end(assignment)
+        assignment.finish()
 
-    def _settle(self, turn: Turn) -> None:
+    def _settle(self, assignment: Assignment) -> None:
         """It has said how its task ended. What it had printed by then still belongs to that task, if to any."""
         if not self.in_hand.shared:
             self._output.read_text(self._process)
-        self._let_go(turn)
-        if turn.lawless:
+        self._let_go(assignment)
+        if assignment.protocol_broken:
             self._stop()
         elif self._given_up:
             self._end_if_all_hang()
 
     # -- ending a task ------------------------------------------------------------------------------------------------
 
-    def _obey(self, turn: Turn, stop: Stop) -> None:
-        if turn.over.done():
+    def _obey(self, assignment: Assignment, stop: Stop) -> None:
+        if assignment.over.done():
             return
         assert stop.reason is not None
-        self._end_for(turn, Cause.of(stop.reason))
+        self._end_for(assignment, Cause.of(stop.reason))
         if stop.hurried:
             self.kill()
 
-    def _end_for(self, turn: Turn, cause: Cause) -> None:
+    def _end_for(self, assignment: Assignment, cause: Cause) -> None:
         """By a message where it understands that, else, or when it does not obey, by signals."""
-        if turn.over.done() or self._process.exited:
+        if assignment.over.done() or self._process.exited:
             return
-        if turn.cause is None or cause is Cause.DISOWNED:
-            turn.cause = cause
-        if turn.stopping:
+        if assignment.cause is None or cause is Cause.DISOWNED:
+            assignment.cause = cause
+        if assignment.stopping:
             return
-        turn.stopping = True
+        assignment.stopping = True
         if not self._cancellable:  # so it has no other task
             self._stop()
             return
         grace = self._settings.kill_grace
-        self._process.send(wire.encode_cancel(turn.claim, reason=cause, grace_s=grace))
-        turn.expect_end(grace, self._unanswered)
+        self._process.send(wire.encode_cancel(assignment.claim, reason=cause, grace_s=grace))
+        assignment.expect_end(grace, self._unanswered)
 
-    def _unanswered(self, turn: Turn) -> None:
+    def _unanswered(self, assignment: Assignment) -> None:
         """This one costs its process, but not its neighbours their time."""
-        turn.hung = self._given_up = True
+        assignment.hung = self._given_up = True
         self.drain()
         if self.in_hand.shared:
             telemetry.warning(
                 "handler process is given up: a task of its does not end",
                 pid=self.pid,
-                task_id=turn.claim.task_id,
-                cause=turn.cause,
+                task_id=assignment.claim.task_id,
+                cause=assignment.cause,
                 others=len(self.in_hand) - 1,
             )
         self._end_if_all_hang()
 
     def _end_if_all_hang(self) -> None:
-        if all(turn.hung for turn in self.in_hand):
+        if all(assignment.hung for assignment in self.in_hand):
             self._stop()
 
     # -- ending the process -------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
         """It gets no other task."""
-        if not self.spent:
-            self.spent = True
+        if not self.retired:
+            self.retired = True
             self.leaving.set_result(None)
 
     def retire(self, grace: float) -> None:
@@ -193,8 +193,8 @@ class WarmProcess:
     def _end_closed(self) -> None:
         if self.in_hand.shared:
             self._break("it closed its end of a pipe")
-        for turn in self.in_hand if not self.in_hand.shared else ():
-            self._end_for(turn, Cause.CLOSED)
+        for assignment in self.in_hand if not self.in_hand.shared else ():
+            self._end_for(assignment, Cause.CLOSED)
         self._stop()
 
     # -- its end ------------------------------------------------------------------------------------------------------
@@ -203,35 +203,38 @@ class WarmProcess:
         self._ready_timer.cancel()
         if self._stop_timer is not None:
             self._stop_timer.cancel()
-        self.deserted = not self.in_hand and not self._told
-        turns = list(self.in_hand)
+        self.exited_idle = not self.in_hand and not self._told
+        assignments = list(self.in_hand)
         if (error := gone.exception()) is not None:
-            for turn in turns:
-                if not turn.over.done():
-                    turn.over.set_exception(error)
+            for assignment in assignments:
+                if not assignment.over.done():
+                    assignment.over.set_exception(error)
             problem = f"it could not be listened to ({error})"
         else:
             self._output.finish()
-            problem = f"it ended before it said that it is ready: {self.farewell}"
-            self._end_with_it([turn for turn in turns if turn.said is None or turn.said.unread], gone.result())
+            problem = f"it ended before it said that it is ready: {self.exit_text}"
+            self._end_with_it(
+                [assignment for assignment in assignments if assignment.said is None or assignment.said.unread],
+                gone.result(),
+            )
         if not self.ready.done():
             self.ready.set_result(problem)
-        for turn in self.in_hand:
-            self._let_go(turn)
+        for assignment in self.in_hand:
+            self._let_go(assignment)
         self.drain()
 
-    def _end_with_it(self, turns: list[Turn], how: Exit) -> None:
+    def _end_with_it(self, assignments: list[Assignment], how: Exit) -> None:
         """What its end, which may have cut what it was about to say, means for these tasks of its."""
-        for turn in turns:
-            turn.exit = how
-            turn.untouched = self._process.taken <= turn.sent_at and not turn.overdue
-        begun = [turn for turn in turns if not turn.untouched]
-        innocent = [turn for turn in begun if turn.cause is None]
+        for assignment in assignments:
+            assignment.exit = how
+            assignment.never_read = self._process.taken <= assignment.sent_at and not assignment.overdue
+        begun = [assignment for assignment in assignments if not assignment.never_read]
+        innocent = [assignment for assignment in begun if assignment.cause is None]
         self.crashed = bool(innocent)
         if len(begun) > 1 and innocent:
             self._displace(innocent, begun, how)
 
-    def _displace(self, innocent: list[Turn], begun: list[Turn], how: Exit) -> None:
+    def _displace(self, innocent: list[Assignment], begun: list[Assignment], how: Exit) -> None:
         """Nobody knows which of them did it, unless we were ending one."""
         suspect = len(innocent) == len(begun) and (not self._told or bool(self._broken))
         words = self._broken or _how(how, self.in_hand.between.last_words)
@@ -239,16 +242,16 @@ class WarmProcess:
             "handler process ended with several tasks, which are given back",
             pid=self.pid,
             reason=words,
-            tasks=" ".join(turn.claim.task_id for turn in innocent),
-            ending=" ".join(turn.claim.task_id for turn in begun if turn.cause is not None),
+            tasks=" ".join(assignment.claim.task_id for assignment in innocent),
+            ending=" ".join(assignment.claim.task_id for assignment in begun if assignment.cause is not None),
         )
         end = Displaced(
             error=f"its process ended with {len(begun)} tasks: {words}",
             error_type=ErrorType.HANDLER_EXIT if how.signal is None else ErrorType.HANDLER_SIGNAL,
             suspect=suspect,
         )
-        for turn in innocent:
-            turn.displaced = end
+        for assignment in innocent:
+            assignment.displaced = end
 
     # -- what it says -------------------------------------------------------------------------------------------------
 
@@ -257,12 +260,12 @@ class WarmProcess:
         if isinstance(event, wire.Text):
             self.in_hand.ear.take_text(line + b"\n")
         elif task_id is not None:
-            turn = self.in_hand[task_id]
+            assignment = self.in_hand[task_id]
             if self.in_hand.shared:
-                turn.heard()
-            turn.hear(event)
-            if turn.said is not None:
-                self._settle(turn)
+                assignment.heard()
+            assignment.hear(event)
+            if assignment.said is not None:
+                self._settle(assignment)
         elif self.ready.done():
             self._hear_aside(event)
         else:
@@ -271,10 +274,10 @@ class WarmProcess:
     def _missed(self, head: bytes, tail: bytes, channel: Channel) -> None:
         task_id, lost = wire.decode_ends_among(head, tail, channel, self.in_hand.attempts)
         if task_id is not None:
-            turn = self.in_hand[task_id]
-            turn.miss(head, lost)
-            if turn.said is not None:
-                self._settle(turn)
+            assignment = self.in_hand[task_id]
+            assignment.miss(head, lost)
+            if assignment.said is not None:
+                self._settle(assignment)
             return
         self.in_hand.between.miss(head)
         if isinstance(lost, wire.Unreadable):

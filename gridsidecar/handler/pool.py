@@ -11,13 +11,13 @@ from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop, unstarted
+from gridsidecar.handler.assignment import Assignment
+from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.environment import handler_environment
-from gridsidecar.handler.hearing import OnProgress
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.persistent import WarmProcess
-from gridsidecar.handler.turn import Turn
 from gridsidecar.handler.waiting_line import Got, WaitingLine
 from gridsidecar.handler.wear import worn_out
 from gridsidecar.task import CannotStart, Claim, Ended
@@ -87,24 +87,24 @@ class Pool:
 
     async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop, log: LogText | None = None) -> Ended:
         """See the seam."""
-        untouched = 0
+        never_read = 0
         while stop.reason is None:
             got = await self._get(claim.task_id, stop)
             if got is None:
                 break
             if isinstance(got, CannotStart):
                 return Ended(got)
-            turn = Turn(self._settings, claim, on_progress, log)
+            assignment = Assignment(self._settings, claim, on_progress, log)
             try:
-                await got.take(turn, self._line(claim, turn.timeout), stop)
+                await got.take(assignment, self._line(claim, assignment.timeout), stop)
             finally:
                 self._give(got, claim.task_id)
-            if not turn.untouched:
-                if turn.said is not None and turn.exit is None:
+            if not assignment.never_read:
+                if assignment.said is not None and assignment.exit is None:
                     self._crashes = 0
-                return turn.ended(got.notes)
-            untouched += not got.tasks
-            if untouched > 1 and stop.reason is None:
+                return assignment.ended(got.notes)
+            never_read += not got.tasks
+            if never_read > 1 and stop.reason is None:
                 return Ended(CannotStart(self._says("it ended after it was ready, without reading a task")))
         assert stop.reason is not None
         return Ended(unstarted(stop.reason))
@@ -139,7 +139,7 @@ class Pool:
         """The least loaded, of those that are equal the one that was used last."""
         best: WarmProcess | None = None
         for process in reversed(self._free):
-            if process.spent or task_id in process.promised:
+            if process.retired or task_id in process.promised:
                 continue
             if not process.promised:
                 return process
@@ -160,9 +160,9 @@ class Pool:
 
     def _offer(self, process: WarmProcess) -> None:
         """To those that wait longest, while it has room; else it is free for others."""
-        if not process.spent and (why := self._worn_out(process)) is not None:
+        if not process.retired and (why := self._worn_out(process)) is not None:
             self._replace(process, why)
-        if process.spent:
+        if process.retired:
             self._let_go(process)
             return
         if process not in self._free:
@@ -174,7 +174,7 @@ class Pool:
 
     def _dismiss(self, process: WarmProcess) -> None:
         """Unless somebody needed it after all."""
-        if process in self._processes and not (process.spent or process.promised):
+        if process in self._processes and not (process.retired or process.promised):
             self._replace(process, "it is not needed any more")
 
     def _worn_out(self, process: WarmProcess) -> str | None:
@@ -196,7 +196,7 @@ class Pool:
 
     def _grow_old(self, process: WarmProcess) -> None:
         """Its time is up: at once where it has nothing to do, else when its tasks have ended."""
-        if process in self._processes and not process.spent:
+        if process in self._processes and not process.retired:
             self._replace(process, "max_age")
 
     # -- seats --------------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ class Pool:
                 timer = asyncio.get_running_loop().call_later(age, self._grow_old, process)
                 process.gone.add_done_callback(lambda _, timer=timer: timer.cancel())  # type: ignore[misc]
             await self._until_seat_is_free(process)
-            if self._closing or process.deserted or not (self._stays or self._waiting):
+            if self._closing or process.exited_idle or not (self._stays or self._waiting):
                 return
             self._coming += 1
 
@@ -314,12 +314,12 @@ class Pool:
         with suppress(ValueError):
             self._free.remove(process)
         self._crashes += process.crashed
-        if process.deserted and process.ready.result() is None:
+        if process.exited_idle and process.ready.result() is None:
             telemetry.warning(
                 "handler process ended while it had no task",
                 handler=self._command.name,
                 pid=process.pid,
-                reason=process.farewell,
+                reason=process.exit_text,
             )
 
     # -- the end ------------------------------------------------------------------------------------------------------

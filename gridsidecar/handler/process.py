@@ -20,9 +20,9 @@ from msgspec import Struct
 
 from gridsidecar.config.handlers import LimitSettings
 from gridsidecar.handler import reaper
+from gridsidecar.handler.fd_poller import watcher_of
 from gridsidecar.handler.launch import Start, launch
 from gridsidecar.handler.stdin import PIPE_MODE, Stdin
-from gridsidecar.handler.watch import watcher_of
 from gridsidecar.wire import Spliced
 
 DRAIN_S = 2.0  # how long output is awaited after the end, when something else holds a pipe open

@@ -10,7 +10,7 @@ import termios
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from gridsidecar.handler.watch import Watcher
+from gridsidecar.handler.fd_poller import FdPoller
 from gridsidecar.wire import Spliced
 
 PIPE_MODE = 0o666  # a handler that runs as another user may open its pipes by path; nobody else can reach them
@@ -24,7 +24,7 @@ class Stdin:
     Of what comes in parts, one piece at a time is in memory.
     """
 
-    def __init__(self, data: bytes | Spliced | None, watcher: Watcher, on_shut: Callable[[], None]) -> None:
+    def __init__(self, data: bytes | Spliced | None, watcher: FdPoller, on_shut: Callable[[], None]) -> None:
         self._watcher = watcher
         self._on_shut = on_shut
         self._stays = data is None

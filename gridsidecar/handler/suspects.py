@@ -8,8 +8,8 @@ import random
 from gridsidecar.clock import Clock
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Handler, Stop, alone_of
+from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
-from gridsidecar.handler.hearing import OnProgress
 from gridsidecar.handler.pool import Pool
 from gridsidecar.task import Claim, Ended
 

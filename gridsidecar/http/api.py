@@ -141,7 +141,7 @@ class Api:
             pass
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError | GridSidecarError):
-                telemetry.stumbled(error)
+                telemetry.unexpected_error(error)
             with suppress(GridSidecarError):
                 await self._store.operations.leave(operation)
 

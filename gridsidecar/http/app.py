@@ -113,7 +113,7 @@ def problem_of(error: Exception) -> Problem:
             return Problem(502, "refused", str(error))
         case GridSidecarError():
             return Problem(409, "refused", str(error))
-    telemetry.stumbled(error)
+    telemetry.unexpected_error(error)
     return Problem(500, "error", "An error that no rule covers; the server's log has its traceback.")
 
 

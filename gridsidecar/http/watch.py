@@ -74,7 +74,7 @@ class Watch:
             except GridSidecarError:  # it is asked again in a moment
                 pass
             except Exception as error:
-                telemetry.stumbled(error)
+                telemetry.unexpected_error(error)
             await self._clock.sleep(LOOK_EVERY)
 
     async def _look_once(self) -> None:

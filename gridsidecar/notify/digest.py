@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gridsidecar.flow import BreakerChange
-from gridsidecar.notify import excerpt
+from gridsidecar.notify import truncation
 from gridsidecar.notify.wording import Facts, Wording
 from gridsidecar.task import ErrorType, Status, TaskUpdate
 
@@ -61,16 +61,16 @@ class Notice(Struct, frozen=True, kw_only=True):
         stderr = report.stderr_tail if report and update.error is not None and not update.traceback else ""
         return cls(
             moment=moment,
-            task_id=excerpt.line(update.task_id, TASK_ID),
-            task_type=excerpt.line(update.task_type, NAME),
+            task_id=truncation.line(update.task_id, TASK_ID),
+            task_type=truncation.line(update.task_type, NAME),
             status=update.status,
             attempt=update.attempt,
             attempts_allowed=_attempts_allowed(update),
-            error=None if update.error is None else excerpt.head(update.error, ERROR),
+            error=None if update.error is None else truncation.head(update.error, ERROR),
             error_type=_name(update.error_type),
             last_error_type=_name(update.last_error_type),
-            traceback=excerpt.tail(update.traceback or "", TRACE) or None,
-            stderr_tail=excerpt.tail(stderr, TRACE) or None,
+            traceback=truncation.tail(update.traceback or "", TRACE) or None,
+            stderr_tail=truncation.tail(stderr, TRACE) or None,
             retry_in=update.retry_in,
             duration=report.duration_s if report else None,
             subject=wording.subject_of(facts),
@@ -79,7 +79,7 @@ class Notice(Struct, frozen=True, kw_only=True):
 
 
 def _name(name: str | None) -> str | None:
-    return None if name is None else excerpt.line(name, NAME)
+    return None if name is None else truncation.line(name, NAME)
 
 
 def _attempts_allowed(update: TaskUpdate) -> int | None:
@@ -110,7 +110,9 @@ class Digest:
 
     def add_breaker(self, change: BreakerChange) -> None:
         """Take a breaker's change in."""
-        cut = replace(change, task_type=excerpt.line(change.task_type, NAME), error=excerpt.line(change.error, NAME))
+        cut = replace(
+            change, task_type=truncation.line(change.task_type, NAME), error=truncation.line(change.error, NAME)
+        )
         self.breakers = [*self.breakers, cut][-BREAKERS:]
 
     @property
@@ -151,4 +153,4 @@ def _kind(update: TaskUpdate) -> Kind:
     """The last attempt's error says more than that retries ran out."""
     exhausted = update.error_type == ErrorType.RETRY_EXHAUSTED
     error_type = (update.last_error_type if exhausted else None) or update.error_type
-    return Kind(update.status, excerpt.line(update.task_type, NAME), _name(error_type))
+    return Kind(update.status, truncation.line(update.task_type, NAME), _name(error_type))

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from gridsidecar import telemetry
-from gridsidecar.notify import excerpt, summary
+from gridsidecar.notify import summary, truncation
 from gridsidecar.notify.channel import Refusal
 from gridsidecar.notify.digest import Digest, Notice
+from gridsidecar.notify.translations import Translations
 from gridsidecar.notify.wording import Origin
-from gridsidecar.notify.words import Words
 from gridsidecar.outbound.mail import Mail, MailClient, ReceiversRefused
 
 SUBJECT = 150  # bytes
@@ -26,7 +26,7 @@ class Email:
         sender: str,
         to: Iterable[str],
         origin: Origin,
-        words: Words,
+        words: Translations,
         turns: asyncio.Semaphore | None = None,
     ) -> None:
         self._turns = turns
@@ -59,20 +59,20 @@ class Email:
         return None
 
 
-def subject(digest: Digest, origin: Origin, words: Words) -> str:
+def subject(digest: Digest, origin: Origin, words: Translations) -> str:
     """One line: the queue, and what happened there; or what the operator says of one task."""
     if digest.count == 1 and digest.notices[0].subject is not None:
         return digest.notices[0].subject
-    return excerpt.line(f"[{origin.queue}] {summary.headline(digest, words)}", SUBJECT)
+    return truncation.line(f"[{origin.queue}] {summary.headline(digest, words)}", SUBJECT)
 
 
-def text(digest: Digest, origin: Origin, words: Words) -> str:
+def text(digest: Digest, origin: Origin, words: Translations) -> str:
     """The mail's body."""
     blocks = _one(digest.notices[0], origin, words) if digest.count == 1 else _many(digest, origin, words)
     return "\n\n".join([*blocks, *summary.breakers(digest, words), *summary.remarks(digest, words)]) + "\n"
 
 
-def _one(notice: Notice, origin: Origin, words: Words) -> list[str]:
+def _one(notice: Notice, origin: Origin, words: Translations) -> list[str]:
     if notice.text is not None:
         return [notice.text]
     error = summary.error(notice, words)
@@ -85,7 +85,7 @@ def _one(notice: Notice, origin: Origin, words: Words) -> list[str]:
     return blocks
 
 
-def _many(digest: Digest, origin: Origin, words: Words) -> list[str]:
+def _many(digest: Digest, origin: Origin, words: Translations) -> list[str]:
     if not digest.count:
         return [_facts(summary.place(origin, words), words)]
     return [
@@ -96,5 +96,5 @@ def _many(digest: Digest, origin: Origin, words: Words) -> list[str]:
     ]
 
 
-def _facts(facts: list[summary.Fact], words: Words) -> str:
+def _facts(facts: list[summary.Fact], words: Translations) -> str:
     return "\n".join(f"{label}{words.colon}{value}" for label, value in facts)

@@ -10,11 +10,11 @@ import re
 from datetime import datetime
 from typing import Any
 
-from gridsidecar.notify import excerpt, summary
+from gridsidecar.notify import summary, truncation
 from gridsidecar.notify.channel import Refusal
 from gridsidecar.notify.digest import TRACE, Digest, Notice
+from gridsidecar.notify.translations import Translations
 from gridsidecar.notify.wording import Origin
-from gridsidecar.notify.words import Words
 from gridsidecar.outbound import HttpClient, Reply
 from gridsidecar.task import Status
 
@@ -26,7 +26,7 @@ GAP = "\u200b"  # has no width; keeps two characters from meaning something toge
 class Feishu:
     """One bot's webhook."""
 
-    def __init__(self, client: HttpClient, url: str, secret: str | None, origin: Origin, words: Words) -> None:
+    def __init__(self, client: HttpClient, url: str, secret: str | None, origin: Origin, words: Translations) -> None:
         self._client = client
         self._url = url
         self._secret = secret
@@ -65,10 +65,10 @@ def verdict(reply: Reply) -> Refusal | None:
         return None
     why = said.get("msg", said.get("StatusMessage")) or reply.text
     answer = f"HTTP {reply.status}" if code is None else f"HTTP {reply.status}, code {code}"
-    return Refusal(f"{answer}: {excerpt.line(str(why), 200)}", reply.retry_after)
+    return Refusal(f"{answer}: {truncation.line(str(why), 200)}", reply.retry_after)
 
 
-def card(digest: Digest, origin: Origin, words: Words) -> Json:
+def card(digest: Digest, origin: Origin, words: Translations) -> Json:
     """A card of version 1. Text from tasks is plain text, except in the code block, where it is defused."""
     elements = _one(digest.notices[0], origin, words) if digest.count == 1 else _many(digest, origin, words)
     told = [*summary.breakers(digest, words), *summary.remarks(digest, words)]
@@ -90,12 +90,12 @@ def _colour(digest: Digest) -> str:
     return COLOURS[Status.FAILED if any(change.opened for change in digest.breakers) else Status.SUCCESS]
 
 
-def _title(digest: Digest, words: Words) -> str:
+def _title(digest: Digest, words: Translations) -> str:
     told = digest.notices[0].subject if digest.count == digest.told == 1 else None
     return summary.headline(digest, words) if told is None else told
 
 
-def _one(notice: Notice, origin: Origin, words: Words) -> list[Json]:
+def _one(notice: Notice, origin: Origin, words: Translations) -> list[Json]:
     if notice.text is not None:
         return [_text(notice.text)]
     elements = [_fields(summary.facts(notice, origin, words))]
@@ -109,7 +109,7 @@ def _one(notice: Notice, origin: Origin, words: Words) -> list[Json]:
     return elements
 
 
-def _many(digest: Digest, origin: Origin, words: Words) -> list[Json]:
+def _many(digest: Digest, origin: Origin, words: Translations) -> list[Json]:
     if not digest.count:
         return [_fields(summary.place(origin, words))]
     return [
@@ -137,4 +137,4 @@ def _plain(text: str) -> Json:
 
 def _defused(text: str) -> str:
     """Inside a code block: nothing closes it, and nothing is a tag such as `<at id=all>`."""
-    return excerpt.tail(re.sub(r"`(?=`)|<(?=[A-Za-z/])", rf"\g<0>{GAP}", text), TRACE)
+    return truncation.tail(re.sub(r"`(?=`)|<(?=[A-Za-z/])", rf"\g<0>{GAP}", text), TRACE)

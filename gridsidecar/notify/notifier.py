@@ -15,14 +15,14 @@ from gridsidecar.clock import Clock
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.flow import BreakerChange
 from gridsidecar.notify.channel import Channel
-from gridsidecar.notify.courier import Arrival, Courier
+from gridsidecar.notify.dispatcher import Arrival, Dispatcher
 from gridsidecar.notify.email import Email
 from gridsidecar.notify.feishu import Feishu
 from gridsidecar.notify.personal import Personal
 from gridsidecar.notify.receivers import Receivers
+from gridsidecar.notify.translations import LANGUAGES, Translations
 from gridsidecar.notify.webhook import Webhook
 from gridsidecar.notify.wording import Origin, Wording
-from gridsidecar.notify.words import LANGUAGES, Words
 from gridsidecar.outbound import HttpClient
 from gridsidecar.outbound.mail import MailClient
 from gridsidecar.task import Status, TaskUpdate
@@ -90,7 +90,7 @@ class Notifier:
 def make_notifier(
     channels: Sequence[NoticeSettings], origin: Origin, language: str, clock: Clock, rng: random.Random
 ) -> Notifier:
-    """A courier for each channel; nothing runs before the first notice."""
+    """A dispatcher for each channel; nothing runs before the first notice."""
     client = HttpClient(TRY_LIMIT, None, clock=clock)  # the URLs are the operator's own
     make = Making(client, origin, LANGUAGES[language], clock, rng)
     lines = [
@@ -105,14 +105,14 @@ class Making(Struct, frozen=True):
 
     client: HttpClient
     origin: Origin
-    words: Words
+    words: Translations
     clock: Clock
     rng: random.Random
 
     def hearers(self, name: str, settings: NoticeSettings) -> list[Hearer]:
         if settings.type == "email":
             return self._by_mail(name, settings)
-        return [self._courier(Arrival(name), settings, self._channel(settings))]
+        return [self._dispatcher(Arrival(name), settings, self._channel(settings))]
 
     def _channel(self, settings: NoticeSettings) -> Channel:
         if settings.type == "feishu":
@@ -120,7 +120,7 @@ class Making(Struct, frozen=True):
         return Webhook(self.client, settings.url or "", settings.secret, self.origin)
 
     def _by_mail(self, name: str, settings: NoticeSettings) -> list[Hearer]:
-        """One courier to those who get all of it, and one to each of those whom tasks name."""
+        """One dispatcher to those who get all of it, and one to each of those whom tasks name."""
         mail = MailClient(settings.smtp_url or "", TRY_LIMIT)
         sender = settings.sender or ""
         arrival = Arrival(name)
@@ -129,26 +129,28 @@ class Making(Struct, frozen=True):
         named = [entry for entry in to if entry.has_fields]
         hearers: list[Hearer] = []
         if fixed:
-            hearers.append(self._courier(arrival, settings, Email(mail, sender, fixed, self.origin, self.words)))
+            hearers.append(self._dispatcher(arrival, settings, Email(mail, sender, fixed, self.origin, self.words)))
         if named:
             turns = asyncio.Semaphore(AT_ONCE)
 
-            def courier_to(address: str) -> Courier:
+            def dispatcher_to(address: str) -> Dispatcher:
                 channel = Email(mail, sender, [address], self.origin, self.words, turns)
-                return self._courier(arrival, settings, channel, stays=False)
+                return self._dispatcher(arrival, settings, channel, stays=False)
 
             receivers = Receivers(name, named, Allowed.read(settings.allow_to), self.clock)
             most = settings.max_recipients
             known = {parseaddr(entry)[1] for entry in fixed}
             hearers.append(
-                Personal(name, receivers, courier_to, fixed=known, origin=self.origin, most=most, clock=self.clock)
+                Personal(name, receivers, dispatcher_to, fixed=known, origin=self.origin, most=most, clock=self.clock)
             )
         return hearers
 
-    def _courier(self, arrival: Arrival, settings: NoticeSettings, channel: Channel, *, stays: bool = True) -> Courier:
+    def _dispatcher(
+        self, arrival: Arrival, settings: NoticeSettings, channel: Channel, *, stays: bool = True
+    ) -> Dispatcher:
         subject, text = (None if one is None else parse(one) for one in (settings.subject, settings.text))
         wording = Wording(origin=self.origin, subject=subject, text=text)
-        return Courier(
+        return Dispatcher(
             arrival,
             channel,
             wording=wording,

@@ -8,20 +8,20 @@ from collections.abc import Callable, Container
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.flow import BreakerChange
-from gridsidecar.notify.courier import Courier
+from gridsidecar.notify.dispatcher import Dispatcher
 from gridsidecar.notify.receivers import Receivers, Seldom
 from gridsidecar.notify.wording import Facts, Origin
 from gridsidecar.task import TaskUpdate
 
 
 class Personal:
-    """One channel's couriers to them: one for each receiver, from a notice until its interval is over."""
+    """One channel's dispatchers to them: one for each receiver, from a notice until its interval is over."""
 
     def __init__(
         self,
         name: str,
         receivers: Receivers,
-        courier_to: Callable[[str], Courier],
+        dispatcher_to: Callable[[str], Dispatcher],
         *,
         fixed: Container[str],
         origin: Origin,
@@ -30,12 +30,12 @@ class Personal:
     ) -> None:
         self._name = name
         self._receivers = receivers
-        self._courier_to = courier_to
+        self._dispatcher_to = dispatcher_to
         self._fixed = fixed  # who gets all of the channel's notices anyway
         self._origin = origin
-        self._most = most  # couriers at a time
+        self._most = most  # dispatchers at a time
         self._clock = clock
-        self._couriers: dict[str, Courier] = {}
+        self._dispatchers: dict[str, Dispatcher] = {}
         self._left_out = Seldom(clock)
 
     def hear(self, update: TaskUpdate) -> None:
@@ -43,26 +43,26 @@ class Personal:
         for address in self._receivers.named_by(Facts(update, self._origin, self._clock.now())):
             if address in self._fixed:
                 continue
-            courier = self._courier(address)
-            if courier is None:
+            dispatcher = self._dispatcher(address)
+            if dispatcher is None:
                 self._leave_out()
             else:
-                courier.hear(update)
+                dispatcher.hear(update)
 
     def hear_breaker(self, change: BreakerChange) -> None:
         """It is of no task, so it names nobody."""
 
-    def _courier(self, address: str) -> Courier | None:
+    def _dispatcher(self, address: str) -> Dispatcher | None:
         """None: there are too many others."""
-        courier = self._couriers.get(address)
-        if courier is not None and not courier.over:
-            return courier
-        if len(self._couriers) >= self._most:
-            self._couriers = {to: one for to, one in self._couriers.items() if not one.over}
-            if len(self._couriers) >= self._most:
+        dispatcher = self._dispatchers.get(address)
+        if dispatcher is not None and not dispatcher.over:
+            return dispatcher
+        if len(self._dispatchers) >= self._most:
+            self._dispatchers = {to: one for to, one in self._dispatchers.items() if not one.over}
+            if len(self._dispatchers) >= self._most:
                 return None
-        courier = self._couriers[address] = self._courier_to(address)
-        return courier
+        dispatcher = self._dispatchers[address] = self._dispatcher_to(address)
+        return dispatcher
 
     def _leave_out(self) -> None:
         if count := self._left_out.happened():
@@ -77,4 +77,4 @@ class Personal:
         """Send what waits, for `limit` seconds at most, then stop."""
         if count := self._left_out.rest():
             self._tell_left_out(count)
-        await asyncio.gather(*(courier.close(limit) for courier in self._couriers.values()))
+        await asyncio.gather(*(dispatcher.close(limit) for dispatcher in self._dispatchers.values()))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gridsidecar import telemetry
 from gridsidecar.addresses import LONGEST, Address, Allowed
 from gridsidecar.clock import Clock
-from gridsidecar.notify import excerpt
+from gridsidecar.notify import truncation
 from gridsidecar.notify.wording import Facts
 from gridsidecar.template import Path, Template
 
@@ -76,7 +76,7 @@ class Receivers:
 
     def _tell_not_allowed(self, template: Template, facts: Facts, written: str, reason: str) -> None:
         if count := self._not_allowed.happened():
-            to = excerpt.line(written, 100)
+            to = truncation.line(written, 100)
             about = self._about(template, facts)
             telemetry.warning("a notice may not go to whom a task names", **about, to=to, reason=reason, count=count)
 

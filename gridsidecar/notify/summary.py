@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gridsidecar.notify import excerpt
+from gridsidecar.notify import truncation
 from gridsidecar.notify.digest import GRAVITY, Digest, Kind, Notice
+from gridsidecar.notify.translations import Translations
 from gridsidecar.notify.wording import Origin
-from gridsidecar.notify.words import Words
 
 Fact = tuple[str, str]  # label, value
 LINES = 10  # kinds that are listed
@@ -14,7 +14,7 @@ PARAGRAPH = 600  # bytes of a text of the operator's in a list
 SHORT_ID = 120  # bytes of an id in a list
 
 
-def headline(digest: Digest, words: Words) -> str:
+def headline(digest: Digest, words: Translations) -> str:
     """What happened, on one line."""
     if not digest.count:
         last = digest.breakers[-1]
@@ -30,7 +30,7 @@ def headline(digest: Digest, words: Words) -> str:
     return words.many.format(count=digest.count, statuses=words.comma.join(parts))
 
 
-def facts(notice: Notice, origin: Origin, words: Words) -> list[Fact]:
+def facts(notice: Notice, origin: Origin, words: Translations) -> list[Fact]:
     """One task, without its error; a refused message has neither an id nor a type."""
     told = [
         (words.task, "" if notice.refused else notice.task_id or "–"),
@@ -44,12 +44,12 @@ def facts(notice: Notice, origin: Origin, words: Words) -> list[Fact]:
     return [(label, value) for label, value in told if value]
 
 
-def place(origin: Origin, words: Words) -> list[Fact]:
+def place(origin: Origin, words: Translations) -> list[Fact]:
     """Where it happened."""
-    return [(words.queue, excerpt.line(origin.queue, 400)), (words.worker, excerpt.line(origin.worker, 400))]
+    return [(words.queue, truncation.line(origin.queue, 400)), (words.worker, truncation.line(origin.worker, 400))]
 
 
-def error(notice: Notice, words: Words) -> str:
+def error(notice: Notice, words: Translations) -> str:
     """Type and text of the error; empty where there is none."""
     if notice.error is None and notice.error_type is None:
         return ""
@@ -59,14 +59,14 @@ def error(notice: Notice, words: Words) -> str:
     return f"{kind}: {notice.error or words.no_error}"
 
 
-def trace(notice: Notice, words: Words) -> Fact | None:
+def trace(notice: Notice, words: Translations) -> Fact | None:
     """The traceback, or what the command wrote last."""
     if notice.traceback:
         return words.traceback, notice.traceback
     return (words.stderr, notice.stderr_tail) if notice.stderr_tail else None
 
 
-def tally(digest: Digest, words: Words) -> list[str]:
+def tally(digest: Digest, words: Translations) -> list[str]:
     """How often what happened, the gravest and then the most frequent first."""
     ranked = sorted(digest.kinds.most_common(), key=lambda entry: GRAVITY.index(entry[0].status))
     lines = [f"{count:,} × {_kind(kind, words)}" for kind, count in ranked[:LINES]]
@@ -74,14 +74,14 @@ def tally(digest: Digest, words: Words) -> list[str]:
     return [*lines, f"{rest:,} × {words.others}"] if rest else lines
 
 
-def first_tasks(digest: Digest, words: Words) -> str:
+def first_tasks(digest: Digest, words: Translations) -> str:
     """The tasks that are known one by one, a line each; or a paragraph, where the operator has a text for them."""
     if any(notice.text is not None for notice in digest.notices):
-        return "\n\n".join(excerpt.head(notice.text or "", PARAGRAPH) for notice in digest.notices)
+        return "\n\n".join(truncation.head(notice.text or "", PARAGRAPH) for notice in digest.notices)
     return "\n".join(_short(notice, words) for notice in digest.notices)
 
 
-def breakers(digest: Digest, words: Words) -> list[str]:
+def breakers(digest: Digest, words: Translations) -> list[str]:
     """Task types that were paused by a breaker, or go on."""
     return [
         words.breaker_opened_more.format(
@@ -96,7 +96,7 @@ def breakers(digest: Digest, words: Words) -> list[str]:
     ]
 
 
-def remarks(digest: Digest, words: Words) -> list[str]:
+def remarks(digest: Digest, words: Translations) -> list[str]:
     """What is missing from this message."""
     told = []
     if digest.more:
@@ -106,7 +106,7 @@ def remarks(digest: Digest, words: Words) -> list[str]:
     return told
 
 
-def _attempts(notice: Notice, words: Words) -> str:
+def _attempts(notice: Notice, words: Translations) -> str:
     if not notice.attempt:
         return ""
     if notice.attempts_allowed is None:
@@ -118,12 +118,12 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds:,.0f} s"
 
 
-def _kind(kind: Kind, words: Words) -> str:
+def _kind(kind: Kind, words: Translations) -> str:
     parts = (words.statuses[kind.status], kind.task_type or words.others, kind.error_type)
-    return " · ".join(excerpt.line(part, SHORT_ID) for part in parts if part)
+    return " · ".join(truncation.line(part, SHORT_ID) for part in parts if part)
 
 
-def _short(notice: Notice, words: Words) -> str:
+def _short(notice: Notice, words: Translations) -> str:
     told = error(notice, words) or words.statuses[notice.status]
-    name = words.refused if notice.refused else excerpt.line(notice.task_id, SHORT_ID) or "–"
-    return f"{name} · {excerpt.line(told, SHORT)}"
+    name = words.refused if notice.refused else truncation.line(notice.task_id, SHORT_ID) or "–"
+    return f"{name} · {truncation.line(told, SHORT)}"

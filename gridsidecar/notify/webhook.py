@@ -7,7 +7,7 @@ from typing import Any
 
 from gridsidecar import wire
 from gridsidecar.flow import BreakerChange
-from gridsidecar.notify import excerpt
+from gridsidecar.notify import truncation
 from gridsidecar.notify.channel import Refusal
 from gridsidecar.notify.digest import Digest, Notice
 from gridsidecar.notify.wording import Origin
@@ -34,7 +34,7 @@ class Webhook:
         reply = await self._client.post(self._url, body, {"content-type": "application/json", **headers})
         if 200 <= reply.status < 300:
             return None
-        return Refusal(f"HTTP {reply.status}: {excerpt.line(reply.text, 200)}".removesuffix(": "), reply.retry_after)
+        return Refusal(f"HTTP {reply.status}: {truncation.line(reply.text, 200)}".removesuffix(": "), reply.retry_after)
 
 
 def message(digest: Digest, origin: Origin, moment: datetime) -> Json:

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from gridsidecar import wire
-from gridsidecar.notify import excerpt
+from gridsidecar.notify import truncation
 from gridsidecar.task import TaskUpdate
 from gridsidecar.template import Path, Template, look_up
 
@@ -49,7 +49,7 @@ class Facts:
         if value is None or value == "":
             return None
         shown = value if isinstance(value, str) else _json_start(value, limit)
-        return excerpt.tail(shown, limit) if path == ("traceback",) else excerpt.head(shown, limit)
+        return truncation.tail(shown, limit) if path == ("traceback",) else truncation.head(shown, limit)
 
     @cached_property
     def _fields(self) -> Mapping[str, Any]:
@@ -111,12 +111,12 @@ class Wording(Struct, frozen=True, kw_only=True):
         """One line."""
         if self.subject is None:
             return None
-        return excerpt.line(self.subject.fill(lambda path: facts.text(path, SUBJECT) or MISSING), SUBJECT)
+        return truncation.line(self.subject.fill(lambda path: facts.text(path, SUBJECT) or MISSING), SUBJECT)
 
     def text_of(self, facts: Facts) -> str | None:
         if self.text is None:
             return None
-        return excerpt.head(self.text.fill(lambda path: facts.text(path, _limit(path)) or MISSING), TEXT)
+        return truncation.head(self.text.fill(lambda path: facts.text(path, _limit(path)) or MISSING), TEXT)
 
 
 def _limit(path: Path) -> int:

@@ -8,14 +8,14 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from gridsidecar.clock import Clock, SystemClock
-from gridsidecar.outbound.lookup import Lookup, Resolve, system_resolve
+from gridsidecar.outbound.egress_policy import EgressPolicy
 from gridsidecar.outbound.progress import Progress
 from gridsidecar.outbound.reply import NotSent, Reply, retry_after
 from gridsidecar.outbound.request import Request, read_request
-from gridsidecar.outbound.targets import Targets
+from gridsidecar.outbound.resolver import Resolve, Resolver, system_resolve
 
 if TYPE_CHECKING:
-    from gridsidecar.outbound.exchange import Exchanges
+    from gridsidecar.outbound.http_pool import HttpPool
 
 BODY_GRACE = 2.0  # seconds for the body after the headers, which say what matters
 
@@ -29,16 +29,16 @@ class HttpClient:
     def __init__(
         self,
         timeout: float,
-        targets: Targets | None,
+        egress: EgressPolicy | None,
         *,
         clock: Clock | None = None,
         resolve: Resolve = system_resolve,
     ) -> None:
         self._timeout = timeout
-        self._targets = targets
+        self._egress = egress
         self._clock = clock or SystemClock()
-        self._lookup = Lookup(resolve)
-        self._opening: asyncio.Future[Exchanges] | None = None
+        self._resolver = Resolver(resolve)
+        self._opening: asyncio.Future[HttpPool] | None = None
         self._closed = False
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
@@ -80,7 +80,7 @@ class HttpClient:
             if not isinstance(opened, BaseException):
                 await opened.close()
 
-    async def _opened(self, where: str) -> Exchanges:
+    async def _opened(self, where: str) -> HttpPool:
         if self._closed:
             raise NotSent(f"{where} was not contacted: this process is about to stop")
         if self._opening is None:
@@ -93,8 +93,8 @@ class HttpClient:
                 self._opening = None
             raise NotSent(f"{where} was not contacted: {error}") from error
 
-    def _open(self) -> Exchanges:
+    def _open(self) -> HttpPool:
         """In a thread, at the first post: loading the library and the certificates takes a while."""
-        from gridsidecar.outbound.exchange import Exchanges
+        from gridsidecar.outbound.http_pool import HttpPool
 
-        return Exchanges(self._lookup, self._targets, self._timeout)
+        return HttpPool(self._resolver, self._egress, self._timeout)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gridsidecar import telemetry
 from gridsidecar.outbound import NotSent
-from gridsidecar.outbound.lookup import Lookup, Resolve, system_resolve
+from gridsidecar.outbound.resolver import Resolve, Resolver, system_resolve
 
 if TYPE_CHECKING:
     from email.headerregistry import Address
@@ -60,7 +60,7 @@ class MailClient:
         self._password = unquote(parts.password or "")
         self._port = parts.port or (SUBMISSION_PORT if self._user and not self._tls_first else PORTS[parts.scheme])
         self._timeout = timeout  # seconds, for everything until the server has taken the mail
-        self._lookup = Lookup(resolve)
+        self._resolver = Resolver(resolve)
 
     async def send(self, mail: Mail) -> None:
         """Return when the server has taken it for at least one receiver. Raises `NotSent`."""
@@ -108,7 +108,7 @@ class MailClient:
 
     async def _socket(self) -> socket.socket:
         """Connected to the first of the host's addresses that takes us. Raises OSError, and NotTried."""
-        addresses = (await self._lookup.addresses(self._host))[:ADDRESSES_TRIED]
+        addresses = (await self._resolver.addresses(self._host))[:ADDRESSES_TRIED]
         failure = OSError(f"{self._host} has no address")
         for address in addresses:
             try:

@@ -247,7 +247,7 @@ class Supervisor:
         try:
             await step
         except Exception as error:
-            telemetry.stumbled(error)
+            telemetry.unexpected_error(error)
             self._end_for(EX_FAILED, "an error")
 
     async def _start(self) -> None:

@@ -268,7 +268,7 @@ def kept(*, row: str, reason: str, news: bool) -> None:
     event(level, "message refused, kept in the database until there are dead letters", row=row, reason=reason)
 
 
-def stumbled(error: BaseException) -> None:
+def unexpected_error(error: BaseException) -> None:
     """An error that no rule covers; the traceback is for the bug report."""
     _record(logging.ERROR, "unexpected error", {"error_type": type(error).__name__, "error": str(error)}, error)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from gridsidecar import wal
-from gridsidecar.broker import bell
+from gridsidecar.broker import wakeup
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError
@@ -71,7 +71,7 @@ async def test_without_inotify_it_looks_once_a_second(
     def unavailable(_: str) -> int:
         raise OSError("no inotify here")
 
-    monkeypatch.setattr(bell, "_watch", unavailable)
+    monkeypatch.setattr(wakeup, "_watch", unavailable)
     async with opened(settings) as ours, opened(settings) as other, consuming(ours) as inbox:
         await eventually(lambda: _idle(ours))
         await other.publish(message(b"one"))
@@ -136,7 +136,7 @@ async def test_queues_in_one_file_do_not_mix(settings: BrokerSettings) -> None:
 async def test_a_locked_file_is_unavailable_and_then_used_again(
     settings: BrokerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gridsidecar.broker.spool.BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr("gridsidecar.broker.message_table.BUSY_TIMEOUT", 0.2)
     async with opened(settings) as broker:
         other = sqlite3.connect(sqlite_path(settings.url), isolation_level=None)
         other.execute("begin immediate")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gridsidecar.config.wording import known_keys
+from gridsidecar.config.schema_text import known_keys
 from gridsidecar.template import parse
 from tests.support.cli import ROOT, Finished, gridsidecar
 from tests.support.place import Place

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridsidecar.handler.capture import LogText, Tail
-from gridsidecar.handler.memory import OomCounter
+from gridsidecar.handler.oom import OomCounter
 
 parts = st.lists(st.text(st.sampled_from("ab\né漢🙂"), max_size=12))
 

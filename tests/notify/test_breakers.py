@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from gridsidecar.clock import SystemClock
 from gridsidecar.flow import BreakerChange
 from gridsidecar.notify import email, feishu, webhook
-from gridsidecar.notify.courier import Arrival, Courier
 from gridsidecar.notify.digest import BREAKERS, Digest
+from gridsidecar.notify.dispatcher import Arrival, Dispatcher
 from gridsidecar.notify.notifier import Line
+from gridsidecar.notify.translations import CHINESE, ENGLISH
 from gridsidecar.notify.wording import Wording
-from gridsidecar.notify.words import CHINESE, ENGLISH
 from tests.notify.bot import MOST_BYTES, shown, title
 from tests.notify.updates import MOMENT, ORIGIN, digest, update
 from tests.support.waiting import eventually
@@ -84,7 +84,7 @@ async def test_whoever_hears_of_failed_tasks_hears_of_breakers(on: Any, task_typ
             sent.append(digest)
 
     wording = Wording(origin=ORIGIN)
-    courier = Courier(Arrival("n"), Kept(), wording=wording, interval=0, clock=SystemClock(), rng=random.Random(1))
+    courier = Dispatcher(Arrival("n"), Kept(), wording=wording, interval=0, clock=SystemClock(), rng=random.Random(1))
     Line(on, task_types, [courier]).hear_breaker(OPENED)
     if hears:
         await eventually(lambda: sent)

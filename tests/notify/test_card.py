@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gridsidecar.notify.digest import Digest
 from gridsidecar.notify.feishu import card, signature, signed, verdict
+from gridsidecar.notify.translations import CHINESE, ENGLISH, Translations
 from gridsidecar.notify.wording import Origin
-from gridsidecar.notify.words import CHINESE, ENGLISH, Words
 from gridsidecar.outbound import Reply
 from gridsidecar.task import Report, Status
 from tests.notify.bot import MOST_BYTES, shown, title
@@ -97,7 +97,7 @@ def test_a_task_that_never_ran_shows_no_attempt() -> None:
 
 
 @pytest.mark.parametrize(("words", "expected"), [(ENGLISH, "Message refused"), (CHINESE, "消息被拒绝")])
-def test_a_message_without_an_id_is_told_as_refused_with_the_reason(words: Words, expected: str) -> None:
+def test_a_message_without_an_id_is_told_as_refused_with_the_reason(words: Translations, expected: str) -> None:
     fields = {"task_type": "default", "attempt": 0, "report": None, "error_type": "ValidationError"}
     refused = update("", error="task_id is missing", **fields)
     one = card(digest(refused), ORIGIN, words)

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from gridsidecar.notify import email
-from gridsidecar.notify.words import CHINESE, ENGLISH
+from gridsidecar.notify.translations import CHINESE, ENGLISH
 from gridsidecar.outbound import NotSent
 from gridsidecar.outbound.mail import Mail, MailClient
 from gridsidecar.task import Report, Status

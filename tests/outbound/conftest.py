@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.outbound import HttpClient, Targets
+from gridsidecar.outbound import EgressPolicy, HttpClient
 from tests.support.web import Web, web_server
 
 Connect = Callable[..., HttpClient]
@@ -19,7 +19,7 @@ async def clients() -> AsyncIterator[Connect]:
     """Makes clients: `connect(timeout, targets, ...)`. They are closed in the end."""
     made: list[HttpClient] = []
 
-    def make(timeout: float = 20.0, targets: Targets | None = None, **options: Any) -> HttpClient:
+    def make(timeout: float = 20.0, targets: EgressPolicy | None = None, **options: Any) -> HttpClient:
         made.append(HttpClient(timeout, targets, **options))
         return made[-1]
 

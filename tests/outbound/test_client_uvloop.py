@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.outbound import test_client, test_client_targets, test_client_tls
+from tests.outbound import test_client, test_client_egress, test_client_tls
 from tests.outbound.conftest import Connect, clients
 from tests.support.certificates import Authority
 from tests.support.web import Web, slow_headers, web_server
@@ -46,10 +46,10 @@ def on_uvloop(main: Callable[[], Awaitable[None]]) -> None:
         test_client.test_a_body_that_never_ends_fills_no_memory,
         test_client.test_the_time_limit_ends_the_body_too,
         test_client.test_a_post_that_is_cancelled_leaves_nothing_open,
-        test_client_targets.test_a_name_is_looked_up_once_and_what_was_checked_is_contacted,
-        test_client_targets.test_addresses_are_tried_in_turn,
-        test_client_targets.test_an_address_that_does_not_answer_leaves_time_for_the_next,
-        test_client_targets.test_look_ups_that_hang_are_bounded_and_left_alone,
+        test_client_egress.test_a_name_is_looked_up_once_and_what_was_checked_is_contacted,
+        test_client_egress.test_addresses_are_tried_in_turn,
+        test_client_egress.test_an_address_that_does_not_answer_leaves_time_for_the_next,
+        test_client_egress.test_look_ups_that_hang_are_bounded_and_left_alone,
     ],
 )
 def test_plain(scenario: Callable[[Connect, Web], Awaitable[None]]) -> None:

@@ -13,7 +13,7 @@ from gridsidecar.clock import system_random
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.conformance.lines import Kind, kind_of
 from gridsidecar.handler.lines import MAX_LINE_BYTES, LineSplitter
-from gridsidecar.handler.verdict import Cause, End, Said, judge
+from gridsidecar.handler.outcome import Cause, End, Said, classify
 from gridsidecar.lifecycle import decide
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.task import Cancelled, Claim, Failed, Interrupted, Message, Outcome, Succeeded, Task
@@ -104,7 +104,7 @@ def fields(event: Event) -> dict[str, Any]:
 def test_an_outcome(case: dict[str, Any]) -> None:
     chosen = {name: case[name] for name in ("exit_codes", "max_result_bytes") if name in case}
     settings = HandlerSettings(command=["x"], **chosen)
-    outcome = judge(end_of(case), settings).outcome
+    outcome = classify(end_of(case), settings).outcome
     found = told(outcome) | stored(outcome, case)
     assert {name: found[name] for name in case["expect"]} == case["expect"]
 

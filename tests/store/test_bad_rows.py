@@ -256,7 +256,7 @@ async def test_people_see_all_tasks(two: Two) -> None:
 
 
 def test_a_message_of_the_embedded_broker_loses_its_properties_alone(tmp_path: Path) -> None:
-    """See `gridsidecar.broker.spool`: one bad row in its file stops nobody."""
-    from gridsidecar.broker.spool import stored_message
+    """See `gridsidecar.broker.message_table`: one bad row in its file stops nobody."""
+    from gridsidecar.broker.message_table import stored_message
 
     assert stored_message("{bad", b"x") == Message(body=b"x")

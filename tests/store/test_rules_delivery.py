@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gridsidecar.reception import Adopt, Begin, Close, Drop, Insert, Resume, Wait
+from gridsidecar.reception import Begin, Close, Drop, Insert, Reattach, Resume, Wait
 from gridsidecar.steering import Steered
 from gridsidecar.task import Cancelled, Failed, Outcome, Succeeded, Task
 from tests.store.direct import FAR_AWAY
@@ -161,7 +161,7 @@ async def test_running_mine_in_memory_is_adopted(two: Two) -> None:
     await two.started()
     before = two.rows.row()
     received = await two.deliver_to_a(task(), holds_attempt=1)
-    assert received.reception == Adopt()
+    assert received.reception == Reattach()
     assert received.claim is None
     assert two.rows.row() == before
 

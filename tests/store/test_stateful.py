@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from gridsidecar.reception import Adopt, Begin, Close, Drop, Insert, Me, Resume, Wait
+from gridsidecar.reception import Begin, Close, Drop, Insert, Reattach, Resume, Wait, WorkerView
 from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore
 from gridsidecar.task import (
@@ -91,9 +91,9 @@ class TwoWorkers(RuleBasedStateMachine):
     def _row(self, name: str) -> Row | None:
         return self._rows().get(name)
 
-    def _me(self, worker: str, name: str, *, trusted: bool = True, live: bool = False) -> Me:
+    def _me(self, worker: str, name: str, *, trusted: bool = True, live: bool = False) -> WorkerView:
         held = self.held.get((worker, name))
-        return Me(
+        return WorkerView(
             worker_id=worker,
             trusted=trusted,
             holds_attempt=held.attempt if held else None,
@@ -136,7 +136,7 @@ class TwoWorkers(RuleBasedStateMachine):
                 assert before is not None
                 assert before["status"] not in ENDED or received.reception.completes
                 assert after["status"] in ENDED
-            case Adopt():
+            case Reattach():
                 assert received.claim is None
                 assert before == after
                 assert (worker, name) in self.held

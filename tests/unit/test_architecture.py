@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gridsidecar import lifecycle, steering
-from gridsidecar.reception import Begin, Close, Insert, Me, Row
+from gridsidecar.reception import Begin, Close, Insert, Row, WorkerView
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.steering import KnownRow, Steered
 from gridsidecar.task import (
@@ -78,6 +78,13 @@ def test_each_file_that_it_names_is_there() -> None:
     assert missing == []
 
 
+def test_each_word_of_the_glossary_is_in_the_code() -> None:
+    words = re.findall(r"^\| `(\w+)` \|", (DOCS / "glossary.md").read_text(), re.M)
+    code = "\n".join(path.read_text() for path in (ROOT / "gridsidecar").rglob("*.py"))
+    assert len(words) > 10
+    assert [word for word in words if not re.search(rf"\b_?{word}", code)] == []
+
+
 @pytest.mark.parametrize("page", sorted(DOCS.glob("decisions/*.md")), ids=lambda page: page.stem)
 def test_decisions_are_short_and_listed(page: Path) -> None:
     text = page.read_text()
@@ -98,7 +105,7 @@ def test_the_table_of_states_has_what_the_rules_do_and_nothing_else() -> None:
 
 
 def deliveries() -> set[tuple[str, str]]:
-    me = Me(worker_id="me", trusted=True)
+    me = WorkerView(worker_id="me", trusted=True)
     changes = {("–", "running"), ("–", "pending")}  # `Insert`: at once, or deferred
     assert isinstance(lifecycle.receive(None, MESSAGE, me), Insert)
     for status, cancel, lease, crashes in itertools.product(Status, (False, True), (None, 9.0, -9.0), (0, 3)):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.broker import delays
-from gridsidecar.config import checks
+from gridsidecar.config import rules
 from gridsidecar.config.load import load
 from gridsidecar.errors import ConfigError
 from tests.unit.test_config_load import LEAST, Write, faults, settings, the_fault, write
@@ -311,8 +311,8 @@ def test_a_contradiction(write: Write, overrides: dict[str, object], key: str, w
 
 
 def test_the_checks_know_the_names_of_the_wait_queues() -> None:
-    assert delays.queue_name("", delays.RUNGS[-1]) == checks.LONGEST_ENDING
-    assert delays.RUNGS[-1] < checks.SHORTEST_RETENTION * 86400
+    assert delays.queue_name("", delays.RUNGS[-1]) == rules.LONGEST_ENDING
+    assert delays.RUNGS[-1] < rules.SHORTEST_RETENTION * 86400
 
 
 @pytest.mark.parametrize(

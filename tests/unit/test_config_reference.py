@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gridsidecar.config.legacy import COMPOSED_FROM, VARIABLES
-from gridsidecar.config.reference import reference
+from gridsidecar.config.reference_page import reference
 from gridsidecar.config.settings import Settings
+from gridsidecar.config.variables import COMPOSED_FROM, VARIABLES
 from tests.unit.test_config_show import all_keys
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"

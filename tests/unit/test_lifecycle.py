@@ -8,7 +8,19 @@ import pytest
 from msgspec.structs import replace
 
 from gridsidecar.lifecycle import LONGEST_BUSY_WAIT, Reread, cancel, leftover, receive, reread
-from gridsidecar.reception import Adopt, AwaitSlot, Begin, Close, Drop, Insert, Me, Reception, Resume, Row, Wait
+from gridsidecar.reception import (
+    AwaitSlot,
+    Begin,
+    Close,
+    Drop,
+    Insert,
+    Reattach,
+    Reception,
+    Resume,
+    Row,
+    Wait,
+    WorkerView,
+)
 from gridsidecar.retry import next_look
 from gridsidecar.task import (
     Claim,
@@ -51,9 +63,9 @@ def message(**properties: Any) -> Message:
     return Message(**known)
 
 
-def me(**known: Any) -> Me:
+def me(**known: Any) -> WorkerView:
     asker: dict[str, Any] = {"worker_id": A, "trusted": True} | known
-    return Me(**asker)
+    return WorkerView(**asker)
 
 
 ALARM = message()
@@ -83,7 +95,7 @@ def ends_cancelled(*, crashes: int = 0, rescues: bool = False) -> Close:
     )
 
 
-_DELIVERIES: list[tuple[str, Row | None, Message, Me, Reception]] = [
+_DELIVERIES: list[tuple[str, Row | None, Message, WorkerView, Reception]] = [
     ("none: insert", None, message(attempt=0), me(), Insert()),
     ("none, a late nudge: insert", None, NUDGE, me(), Insert()),
     ("success: ack", row(Status.SUCCESS), ALARM, me(), Drop("already ended")),
@@ -119,9 +131,9 @@ _DELIVERIES: list[tuple[str, Row | None, Message, Me, Reception]] = [
     ("mine in memory, I hold a live copy: ack", mine(), ALARM, replace(HOLDS, holds_live_copy=True),
      Drop("runs here")),
     ("mine in memory, handed off: ack", mine(handed_off=True), ALARM, HOLDS, Drop("runs here")),
-    ("mine in memory: adopt", mine(), ALARM, HOLDS, Adopt()),
-    ("mine in memory, the row's own message: adopt", mine(message_id="other"), OLD, HOLDS, Adopt()),
-    ("mine in memory, my lease expired: adopt", mine(lease_left=-5.0), ALARM, HOLDS, Adopt()),
+    ("mine in memory: adopt", mine(), ALARM, HOLDS, Reattach()),
+    ("mine in memory, the row's own message: adopt", mine(message_id="other"), OLD, HOLDS, Reattach()),
+    ("mine in memory, my lease expired: adopt", mine(lease_left=-5.0), ALARM, HOLDS, Reattach()),
     ("mine, not in memory: same attempt", mine(), ALARM, me(), Resume()),
     ("mine, an older attempt in memory: same attempt", mine(), ALARM, me(holds_attempt=2), Resume()),
     ("mine, not in memory, a nudge: same attempt", mine(), NUDGE, me(), Resume()),
@@ -192,7 +204,7 @@ _DELIVERIES: list[tuple[str, Row | None, Message, Me, Reception]] = [
 @pytest.mark.parametrize(
     ("stored", "delivered", "asks", "expected"), [pytest.param(*case[1:], id=case[0]) for case in _DELIVERIES]
 )
-def test_on_a_delivery(stored: Row | None, delivered: Message, asks: Me, expected: Reception) -> None:
+def test_on_a_delivery(stored: Row | None, delivered: Message, asks: WorkerView, expected: Reception) -> None:
     assert receive(stored, delivered, asks) == expected
 
 

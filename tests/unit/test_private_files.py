@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gridsidecar.broker.spool import Spool
+from gridsidecar.broker.message_table import MessageTable
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.store import make_store
@@ -40,7 +40,7 @@ async def test_the_embedded_store(tmp_path: Path) -> None:
 
 
 def test_the_embedded_queue(tmp_path: Path) -> None:
-    with closing(Spool(str(tmp_path / "q.db"), "q", "me")):
+    with closing(MessageTable(str(tmp_path / "q.db"), "q", "me")):
         assert modes(tmp_path) == dict.fromkeys(("q.db", "q.db-wal", "q.db-shm"), OWNER_ALONE)
 
 
@@ -56,6 +56,9 @@ def test_a_file_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
     for name in ("q.db", "gridsidecar.log"):
         (tmp_path / name).touch()
         (tmp_path / name).chmod(0o660)
-    with closing(Spool(str(tmp_path / "q.db"), "q", "me")), closing(LogFile(str(tmp_path), SystemClock())) as file:
+    with (
+        closing(MessageTable(str(tmp_path / "q.db"), "q", "me")),
+        closing(LogFile(str(tmp_path), SystemClock())) as file,
+    ):
         file.keep(b"a line\n")
     assert {mode for name, mode in modes(tmp_path).items() if name in ("q.db", "gridsidecar.log")} == {0o660}

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gridsidecar.clock import Clock, SystemClock, backoff, system_random
-from gridsidecar.config.checks import STORE_SCHEMES, url_problem
 from gridsidecar.config.mysql_url import MySQLAddress, parse_mysql_url
+from gridsidecar.config.rules import STORE_SCHEMES, url_problem
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T

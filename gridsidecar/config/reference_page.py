@@ -9,9 +9,9 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gridsidecar.config.legacy import COMPOSED_FROM, FEISHU, VARIABLES, WITHOUT_EFFECT
+from gridsidecar.config.schema_text import allowed
 from gridsidecar.config.settings import Settings
-from gridsidecar.config.wording import allowed
+from gridsidecar.config.variables import COMPOSED_FROM, FEISHU, VARIABLES, WITHOUT_EFFECT
 
 INTRODUCTION = """# Configuration
 

@@ -12,10 +12,10 @@ from weakref import WeakKeyDictionary
 
 _READY_AT_ONCE = 64
 
-_watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Watcher] = WeakKeyDictionary()
+_watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, FdPoller] = WeakKeyDictionary()
 
 
-class Watcher:
+class FdPoller:
     """Calls back while a descriptor is ready. Made by `watcher_of`, one for each loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -44,8 +44,8 @@ class Watcher:
                 callback()
 
 
-def watcher_of(loop: asyncio.AbstractEventLoop) -> Watcher:
+def watcher_of(loop: asyncio.AbstractEventLoop) -> FdPoller:
     watcher = _watchers.get(loop)
     if watcher is None:
-        watcher = _watchers[loop] = Watcher(loop)
+        watcher = _watchers[loop] = FdPoller(loop)
     return watcher

@@ -39,7 +39,7 @@ class Arrival:
             telemetry.info("notices arrive again", channel=self.channel)
 
 
-class Courier:
+class Dispatcher:
     """Takes notices without waiting, and delivers them to one place, one message at a time."""
 
     def __init__(
@@ -109,7 +109,7 @@ class Courier:
             try:
                 quiet = max(quiet, await self._deliver_waiting())
             except Exception as error:  # a bug of ours costs this message, not the channel
-                telemetry.stumbled(error)
+                telemetry.unexpected_error(error)
                 self._give_up()
             await self._pause(quiet)
         if not self._stays:

@@ -10,12 +10,12 @@ from typing import Any
 
 import httpcore
 
+from gridsidecar.outbound.egress_policy import EgressPolicy
 from gridsidecar.outbound.head import Heads
-from gridsidecar.outbound.lookup import Lookup
 from gridsidecar.outbound.progress import Progress
 from gridsidecar.outbound.reply import NotSent, TargetRefused
 from gridsidecar.outbound.request import Request
-from gridsidecar.outbound.targets import Targets
+from gridsidecar.outbound.resolver import Resolver
 
 BODY_LIMIT = 64 * 1024  # bytes of a reply that are read
 REPLY_LIMIT = 256 * 1024  # … with all that comes before it: interim replies, headers
@@ -35,9 +35,9 @@ class NotHttp(httpcore.RemoteProtocolError):
 class Network(httpcore.AsyncNetworkBackend):
     """Looks a name up once, checks every address, and connects to what was checked."""
 
-    def __init__(self, lookup: Lookup, targets: Targets | None, timeout: float) -> None:
-        self._lookup = lookup
-        self._targets = targets
+    def __init__(self, resolver: Resolver, egress: EgressPolicy | None, timeout: float) -> None:
+        self._resolver = resolver
+        self._egress = egress
         self._timeout = timeout  # of the whole request
         self._sockets = httpcore.AnyIOBackend()
 
@@ -64,12 +64,12 @@ class Network(httpcore.AsyncNetworkBackend):
 
     async def _checked(self, host: str) -> list[str]:
         try:
-            addresses = await self._lookup.addresses(host)
+            addresses = await self._resolver.addresses(host)
         except OSError as error:
             raise NotSent(f"{host} cannot be resolved: {error.strerror or error}") from error
         if not addresses:
             raise NotSent(f"{host} cannot be resolved: it has no address")
-        refusal = None if self._targets is None else self._targets.refusal(host, addresses)
+        refusal = None if self._egress is None else self._egress.refusal(host, addresses)
         if refusal is not None:
             raise TargetRefused(refusal)
         return addresses
@@ -123,16 +123,16 @@ class Stream(httpcore.AsyncNetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class Exchanges:
+class HttpPool:
     """The pool. To make one takes a while: it reads the certificates to trust."""
 
-    def __init__(self, lookup: Lookup, targets: Targets | None, timeout: float) -> None:
+    def __init__(self, resolver: Resolver, egress: EgressPolicy | None, timeout: float) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=system_trust(),
             max_connections=None,  # the callers bound themselves; none shall wait here for another's slow receiver
             max_keepalive_connections=KEPT_CONNECTIONS,
             keepalive_expiry=KEPT_IDLE,
-            network_backend=Network(lookup, targets, timeout),
+            network_backend=Network(resolver, egress, timeout),
         )
 
     async def send(self, request: Request, progress: Progress) -> Response:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from gridsidecar import wire
+from gridsidecar.handler.assignment import Assignment
+from gridsidecar.handler.attempt_output import SHOWN_BYTES
 from gridsidecar.handler.capture import STDERR_BYTES, Tail
-from gridsidecar.handler.hearing import SHOWN_BYTES
-from gridsidecar.handler.turn import Turn
 
 _KEPT_BYTES = 8 * 1024
 
 
-class Between:
-    """Hears what a `Turn` hears, and lets none of it decide anything."""
+class IdleOutput:
+    """Hears what a `Assignment` hears, and lets none of it decide anything."""
 
     def __init__(self) -> None:
         self._text = Tail(_KEPT_BYTES)
@@ -59,16 +59,16 @@ class Between:
     def miss(self, head: bytes) -> None:
         self.ignore(f"a line over 4 MiB: {head[:SHOWN_BYTES]!r}")
 
-    def pass_on(self, turn: Turn) -> None:
+    def pass_on(self, assignment: Assignment) -> None:
         """The next task is there: what was said until now stands at the start of its log, and is marked."""
-        turn.log.write(b"[before this task]\n" + self._text.bytes(), "between")
-        turn.log.write(b"[this task]\n", "log")
-        turn.ignored += self._ignored
+        assignment.log.write(b"[before this task]\n" + self._text.bytes(), "between")
+        assignment.log.write(b"[this task]\n", "log")
+        assignment.ignored += self._ignored
 
-    def show(self, turn: Turn) -> None:
+    def show(self, assignment: Assignment) -> None:
         """Several tasks were there: this one is over, and what was said since it began may be about it."""
-        said = self._text.bytes()[-(self.total - turn.hears_from) :]
-        turn.log.write(b"[of its process, beside several tasks]\n" + said, "between")
+        said = self._text.bytes()[-(self.total - assignment.hears_from) :]
+        assignment.log.write(b"[of its process, beside several tasks]\n" + said, "between")
 
 
 _WORDS: dict[type, str] = {

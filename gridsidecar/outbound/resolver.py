@@ -24,7 +24,7 @@ def system_resolve(host: str) -> list[str]:
     return _addresses(host)
 
 
-class Lookup:
+class Resolver:
     """Asks in the background; to stop waiting is enough to give up. An address is no question."""
 
     def __init__(self, resolve: Resolve) -> None:

@@ -11,8 +11,8 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from gridsidecar.outbound import HttpClient, NotSent, NotTried, Reply, TargetRefused, Targets
-from gridsidecar.outbound.lookup import THREADS_FOR_NEW_NAMES
+from gridsidecar.outbound import EgressPolicy, HttpClient, NotSent, NotTried, Reply, TargetRefused
+from gridsidecar.outbound.resolver import THREADS_FOR_NEW_NAMES
 from tests.outbound.conftest import Connect
 from tests.support.waiting import eventually
 from tests.support.web import Web, raw, reply
@@ -57,7 +57,7 @@ class Names:
 )
 async def test_this_machine_in_every_spelling(connect: Connect, web: Web, host: str) -> None:
     with pytest.raises((TargetRefused, NotSent)) as caught:
-        await connect(targets=Targets()).post(f"http://{host}:{web.port}/", b"{}", {})
+        await connect(targets=EgressPolicy()).post(f"http://{host}:{web.port}/", b"{}", {})
     if caught.type is NotSent:  # this machine's resolver does not know the spelling
         assert "cannot be resolved" in str(caught.value)
     assert web.connections == 0
@@ -67,9 +67,9 @@ async def test_this_machine_in_every_spelling(connect: Connect, web: Web, host: 
 async def test_the_refusal_names_the_setting(connect: Connect, web: Web, host: str) -> None:
     url = f"http://{host}:{web.port}/"
     with pytest.raises(TargetRefused, match=r"is a loopback address; callbacks\.allow: ") as caught:
-        await connect(targets=Targets()).post(url, b"{}", {})
+        await connect(targets=EgressPolicy()).post(url, b"{}", {})
     entry = str(caught.value).split('callbacks.allow: ["')[1].split('"]')[0]
-    assert (await connect(targets=Targets([entry])).post(url, b"{}", {})).status == 200
+    assert (await connect(targets=EgressPolicy([entry])).post(url, b"{}", {})).status == 200
 
 
 async def test_the_operators_own_urls_may_lead_anywhere(connect: Connect, web: Web) -> None:
@@ -78,7 +78,7 @@ async def test_the_operators_own_urls_may_lead_anywhere(connect: Connect, web: W
 
 async def test_one_bad_address_of_several_is_enough(connect: Connect, web: Web) -> None:
     for addresses in (["127.0.0.1", "169.254.169.254"], ["169.254.169.254", "127.0.0.1"]):
-        client = connect(targets=Targets(["127.0.0.1"]), resolve=Names(addresses))
+        client = connect(targets=EgressPolicy(["127.0.0.1"]), resolve=Names(addresses))
         with pytest.raises(TargetRefused, match=r"169\.254\.169\.254 is a cloud's metadata service"):
             await client.post(f"http://mixed.example:{web.port}/", b"{}", {})
     assert web.connections == 0
@@ -87,7 +87,7 @@ async def test_one_bad_address_of_several_is_enough(connect: Connect, web: Web) 
 async def test_a_name_is_looked_up_once_and_what_was_checked_is_contacted(connect: Connect, web: Web) -> None:
     """The second answer would lead to an address that is not allowed, and on which nobody listens."""
     names = Names(["127.0.0.1"], ["127.0.0.2"])
-    client = connect(targets=Targets(["127.0.0.1"]), resolve=names)
+    client = connect(targets=EgressPolicy(["127.0.0.1"]), resolve=names)
     url = f"http://rebinding.example:{web.port}/"
     assert (await client.post(url, b"{}", {})).status == 200
     assert names.asked == ["rebinding.example"]
@@ -101,7 +101,7 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_contacted(connec
 
 async def test_a_redirect_to_a_forbidden_address_is_only_a_reply(connect: Connect, web: Web) -> None:
     web.answer = reply(302, {"Location": "http://169.254.169.254/latest/meta-data"})
-    client = connect(targets=Targets(["127.0.0.1"]))
+    client = connect(targets=EgressPolicy(["127.0.0.1"]))
     assert (await client.post(web.url, b"{}", {})).status == 302
     assert len(web.requests) == 1
 
@@ -140,7 +140,7 @@ async def test_an_address_that_does_not_answer_leaves_time_for_the_next(connect:
 
 async def test_a_name_without_addresses(connect: Connect) -> None:
     with pytest.raises(NotSent, match=r"^empty\.example cannot be resolved: it has no address"):
-        await connect(targets=Targets(), resolve=Names([])).post("http://empty.example/", b"{}", {})
+        await connect(targets=EgressPolicy(), resolve=Names([])).post("http://empty.example/", b"{}", {})
 
 
 async def test_look_ups_that_hang_are_bounded_and_left_alone(connect: Connect, web: Web) -> None:
@@ -210,7 +210,8 @@ def test_the_program_ends_although_a_resolver_hangs() -> None:
 
 def test_nothing_heavy_is_loaded_before_the_first_post() -> None:
     program = (
-        "import sys; from gridsidecar.outbound import *; HttpClient(1, Targets()); print('httpcore' in sys.modules)"
+        "import sys; from gridsidecar.outbound import *\n"
+        "HttpClient(1, EgressPolicy()); print('httpcore' in sys.modules)"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout == "False\n"
@@ -237,7 +238,7 @@ def test_nothing_heavy_is_loaded_before_the_first_post() -> None:
 )
 async def test_a_url_that_leads_nowhere_is_refused_for_good(connect: Connect, url: str, told: str) -> None:
     with pytest.raises(TargetRefused, match=told) as caught:
-        await connect(targets=Targets()).post(url, b"{}", {})
+        await connect(targets=EgressPolicy()).post(url, b"{}", {})
     assert "S3CRET" not in str(caught.value)
     assert len(str(caught.value)) < 200
 

@@ -55,7 +55,7 @@ _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")  # the last label of what is an addr
 
 
 @dataclass(frozen=True)
-class Targets:
+class EgressPolicy:
     """What may be contacted. `allow` has host names, `*.domain`, addresses and networks, and always wins."""
 
     allow: Sequence[str] = ()

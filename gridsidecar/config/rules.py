@@ -17,10 +17,10 @@ from gridsidecar.config.mysql_url import parse_mysql_url
 from gridsidecar.config.notice_templates import notice_template_problems
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.processes import staying
+from gridsidecar.config.schema_text import allowed
 from gridsidecar.config.settings import Settings, retry_policy
 from gridsidecar.config.tls import broker_tls
 from gridsidecar.config.urls import sqlite_path
-from gridsidecar.config.wording import allowed
 from gridsidecar.config.yaml_tree import KeyPath
 from gridsidecar.rate import rate_problem
 from gridsidecar.signing_keys import signing_keys

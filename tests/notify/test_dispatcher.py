@@ -153,7 +153,7 @@ async def test_what_happens_meanwhile_comes_in_one_digest(web: Web) -> None:
 
 
 async def test_a_message_is_given_up_and_the_next_one_says_so(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gridsidecar.notify.courier.KEEP_TRYING", -1.0)
+    monkeypatch.setattr("gridsidecar.notify.dispatcher.KEEP_TRYING", -1.0)
     web.answer = reply(404)
     async with notifier(webhook(web, interval=0)) as tells:
         for number in range(7):

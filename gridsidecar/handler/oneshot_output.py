@@ -7,10 +7,10 @@ from typing import assert_never
 
 from gridsidecar import wire
 from gridsidecar.config.handlers import HandlerSettings
+from gridsidecar.handler.attempt_output import AttemptOutput, OnProgress, noted
 from gridsidecar.handler.capture import LogText, text_of
-from gridsidecar.handler.hearing import Hearing, OnProgress, noted
 from gridsidecar.handler.lines import LineSplitter, MessageScanner
-from gridsidecar.handler.verdict import Output, Said
+from gridsidecar.handler.outcome import Output, Said
 from gridsidecar.task import Claim
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
@@ -26,7 +26,7 @@ class _Voice:
         self.lost = False  # a message over the line limit was discarded here, and nobody knows its type
 
 
-class Conversation(Hearing):
+class OneshotOutput(AttemptOutput):
     """Takes the three output streams of one attempt. A terminal message is provisional until the process is gone.
 
     One valid message on the events pipe, and stdout decides nothing: text from elsewhere that a handler prints can

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.handler.verdict import Cause, End, Output, Said, judge
+from gridsidecar.handler.outcome import Cause, End, Output, Said, classify
 from gridsidecar.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Succeeded
 from gridsidecar.wire import ErrorEvent, ResultEvent
 
@@ -131,7 +131,7 @@ TABLE: list[tuple[dict[str, Any], Any, tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("end", "outcome", "notes"), TABLE, ids=lambda value: str(value)[:90])
 def test_verdict(end: dict[str, Any], outcome: Any, notes: tuple[str, ...]) -> None:
-    verdict = judge(End(**end), SETTINGS)
+    verdict = classify(End(**end), SETTINGS)
     if isinstance(outcome, str):
         assert isinstance(verdict.outcome, Failed)
         assert f"{verdict.outcome.error_type}: {verdict.outcome.error}".startswith(outcome)

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsidecar.outbound import Targets
+from gridsidecar.outbound import EgressPolicy
 
-OPEN = Targets()
-STRICT = Targets(block_private=True)
+OPEN = EgressPolicy()
+STRICT = EgressPolicy(block_private=True)
 
 ALWAYS_REFUSED = """
     0.0.0.0 0.0.0.1 0.255.255.255 127.0.0.1 127.0.0.2 127.255.255.255 169.254.0.0 169.254.169.254 169.254.255.255
@@ -57,7 +57,7 @@ v4_addresses = st.ip_addresses(v=4)
 forms = st.sampled_from(list(FORMS.values()))
 
 
-def refused(targets: Targets, *addresses: object) -> bool:
+def refused(targets: EgressPolicy, *addresses: object) -> bool:
     return targets.refusal("somewhere.example", [str(address) for address in addresses]) is not None
 
 
@@ -85,7 +85,7 @@ def test_an_address_within_an_address_is_judged_too(form: Callable[[int], int]) 
     outer = IPv6Address(form(int(IPv4Address("10.1.2.3"))))
     assert not refused(OPEN, outer)
     assert refused(STRICT, outer)
-    assert not refused(Targets(["10.0.0.0/8"], block_private=True), outer)
+    assert not refused(EgressPolicy(["10.0.0.0/8"], block_private=True), outer)
     assert not refused(STRICT, IPv6Address(form(int(IPv4Address("8.8.8.8")))))
 
 
@@ -120,8 +120,8 @@ def test_the_standard_library_agrees_about_ipv6(address: IPv6Address) -> None:
 @given(st.ip_addresses(), st.integers(0, 32))
 def test_an_allowed_network_always_wins(address: IPv4Address | IPv6Address, bits: int) -> None:
     network = ip_network(f"{address}/{bits}", strict=False)
-    assert not refused(Targets([str(network)], block_private=True), address)
-    assert not refused(Targets([str(address)], block_private=True), address)
+    assert not refused(EgressPolicy([str(network)], block_private=True), address)
+    assert not refused(EgressPolicy([str(address)], block_private=True), address)
 
 
 @given(st.lists(st.ip_addresses(), min_size=1, max_size=6))
@@ -155,7 +155,7 @@ def test_every_address_must_pass(addresses: list[IPv4Address | IPv6Address]) -> 
     ],
 )
 def test_what_the_setting_allows(entry: str, host: str, passes: bool) -> None:
-    targets = Targets(["unrelated.example", entry], block_private=True)
+    targets = EgressPolicy(["unrelated.example", entry], block_private=True)
     assert (targets.refusal(host, ["127.0.0.1"]) is None) == passes
 
 
@@ -190,16 +190,16 @@ def test_what_the_setting_allows(entry: str, host: str, passes: bool) -> None:
 def test_the_refusal_says_what_would_allow_it(host: str, address: str, told: str) -> None:
     assert STRICT.refusal(host, ["8.8.8.8", address]) == told
     entry = told.split('["')[1].split('"]')[0]
-    assert Targets([entry], block_private=True).refusal(host, [address]) is None
+    assert EgressPolicy([entry], block_private=True).refusal(host, [address]) is None
 
 
 OWN = """
 ip link set lo up && ip address add 8.8.4.4/32 dev lo && ip address add 2600:1::7/128 dev lo nodad && exec "$@"
 """
 ASK = """
-from gridsidecar.outbound import Targets
+from gridsidecar.outbound import EgressPolicy
 for address in ("8.8.4.4", "2600:1::7", "::ffff:8.8.4.4", "8.8.8.8", "2600:1::8"):
-    print([Targets(block_private=strict).refusal("h.example", [address]) is not None for strict in (True, False)])
+    print([EgressPolicy(block_private=strict).refusal("h.example", [address]) is not None for strict in (True, False)])
 """
 
 

@@ -82,7 +82,7 @@ class Verdict(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def judge(end: End, settings: HandlerSettings) -> Verdict:
+def classify(end: End, settings: HandlerSettings) -> Verdict:
     """Our own reasons to end it come first, then its message, then the exit code. An error that it reports because we
     stopped it for its time has our name for that, and its words."""
     said = end.said.event if end.said is not None else None

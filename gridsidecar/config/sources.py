@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar.config.references import Expanded
+from gridsidecar.config.interpolation import Expanded
 from gridsidecar.config.secret_files import InFile, filled, reference
 from gridsidecar.config.yaml_tree import KeyPath, dotted, retyped
 from gridsidecar.errors import Fault
@@ -20,7 +20,7 @@ class Origin(Struct, frozen=True):
     line: int | None = None
 
 
-class Layers:
+class Sources:
     """Later sources win, key by key; a list or a single value is replaced whole."""
 
     def __init__(self, path: str | None) -> None:

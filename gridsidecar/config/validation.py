@@ -10,13 +10,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gridsidecar.config.checks import NOTHING_IN_IT, contradictions
 from gridsidecar.config.harmless import shown
-from gridsidecar.config.layers import Layers
-from gridsidecar.config.legacy import variables_for
+from gridsidecar.config.rules import NOTHING_IN_IT, contradictions
+from gridsidecar.config.schema_text import allowed, unknown_key
 from gridsidecar.config.secrets import HIDDEN
 from gridsidecar.config.settings import Settings
-from gridsidecar.config.wording import allowed, unknown_key
+from gridsidecar.config.sources import Sources
+from gridsidecar.config.variables import variables_for
 from gridsidecar.config.yaml_tree import KeyPath, dotted
 from gridsidecar.errors import ConfigError, Fault
 
@@ -24,30 +24,30 @@ _SECRETS = ("signing_secret", "secret", "token", "token_file", "read_token", "re
 _STAND_IN = {"command": ["true"]}
 
 
-def check(layers: Layers, faults: list[Fault]) -> Settings:
+def check(sources: Sources, faults: list[Fault]) -> Settings:
     """The settings; ConfigError with the given faults and all that are found here."""
-    values = layers.values
+    values = sources.values
     for section in ("broker", "store"):
         values.setdefault(section, {})
-    settings, details = _validated(layers)
+    settings, details = _validated(sources)
     found = {fault.key: fault for fault in faults}
     for at, kind in details:
-        _note(found, _fault(layers, at, kind))
-    for at in _emptied_secrets(layers):
-        _note(found, _told(layers, at, NOTHING_IN_IT))
+        _note(found, _fault(sources, at, kind))
+    for at in _emptied_secrets(sources):
+        _note(found, _told(sources, at, NOTHING_IN_IT))
     usable = settings or _without(values, [at for at, _ in details])
     for at, problem in contradictions(usable):
         if not any(_same_or_inside(dotted(at), key) for key in found):
-            _note(found, _told(layers, at, problem))
+            _note(found, _told(sources, at, problem))
     if found:
         raise ConfigError(sorted(found.values(), key=_position), usable)
     assert settings is not None, "no faults, so the models took the values"
     return settings
 
 
-def _emptied_secrets(layers: Layers) -> Iterator[KeyPath]:
+def _emptied_secrets(sources: Sources) -> Iterator[KeyPath]:
     """A secret that is to come from a variable which is empty: nobody meant to go without."""
-    for at, text in layers.texts.items():
+    for at, text in sources.texts.items():
         if not text.strip() and at[-1] in _SECRETS:
             yield at
 
@@ -57,15 +57,15 @@ def _note(found: dict[str, Fault], fault: Fault) -> None:
     found.setdefault(fault.key, fault)
 
 
-def _validated(layers: Layers) -> tuple[Settings | None, list[tuple[KeyPath, str]]]:
+def _validated(sources: Sources) -> tuple[Settings | None, list[tuple[KeyPath, str]]]:
     """Settings, or (key path, pydantic's word for the mistake) of every mistake."""
     try:
-        return Settings.model_validate(layers.values), []
+        return Settings.model_validate(sources.values), []
     except ValidationError as error:
-        if not _give_text(layers, error):
+        if not _give_text(sources, error):
             return None, _details(error)
     try:
-        return Settings.model_validate(layers.values), []
+        return Settings.model_validate(sources.values), []
     except ValidationError as error:
         return None, _details(error)
 
@@ -77,12 +77,12 @@ def _details(error: ValidationError) -> list[tuple[KeyPath, str]]:
     ]
 
 
-def _give_text(layers: Layers, error: ValidationError) -> bool:
+def _give_text(sources: Sources, error: ValidationError) -> bool:
     """Put the text back where a variable's value was typed anew but text is wanted: a queue may be named 2024."""
     changed = False
     for at, kind in _details(error):
-        if kind == "string_type" and at in layers.texts:
-            layers.value(at[:-1])[at[-1]] = layers.texts[at]
+        if kind == "string_type" and at in sources.texts:
+            sources.value(at[:-1])[at[-1]] = sources.texts[at]
             changed = True
     return changed
 
@@ -139,7 +139,7 @@ def _stand_in(values: dict[str, Any], at: KeyPath) -> None:
             values["handlers"][name].update(_STAND_IN)
 
 
-def _fault(layers: Layers, at: KeyPath, kind: str) -> Fault:
+def _fault(sources: Sources, at: KeyPath, kind: str) -> Fault:
     match kind:
         case "missing" | "too_short" if at == ("handlers",):
             problem = (
@@ -148,14 +148,14 @@ def _fault(layers: Layers, at: KeyPath, kind: str) -> Fault:
         case "missing":
             problem = f"is required: {_how_to_set(at)}"
         case "extra_forbidden":
-            return _placed(layers, at, unknown_key(at), None)
+            return _placed(sources, at, unknown_key(at), None)
         case "string_too_short" | "string_too_long" if len(at) == 2 and at[0] == "handlers":
             problem = "a task type has 1 – 100 characters"
         case "string_type":
             problem = f"must be {allowed(at)}: put it in quotes"
         case _:
             problem = f"must be {allowed(at)}"
-    return _told(layers, at, problem)
+    return _told(sources, at, problem)
 
 
 def _how_to_set(at: KeyPath) -> str:
@@ -163,12 +163,12 @@ def _how_to_set(at: KeyPath) -> str:
     return f"set it in the file, or with {' or '.join(names)}" if names else f"it must be {allowed(at)}"
 
 
-def _told(layers: Layers, at: KeyPath, problem: str) -> Fault:
-    return _placed(layers, at, problem, _shown(at, layers.value(at)))
+def _told(sources: Sources, at: KeyPath, problem: str) -> Fault:
+    return _placed(sources, at, problem, _shown(at, sources.value(at)))
 
 
-def _placed(layers: Layers, at: KeyPath, problem: str, value: str | None) -> Fault:
-    origin = layers.origin(at)
+def _placed(sources: Sources, at: KeyPath, problem: str, value: str | None) -> Fault:
+    origin = sources.origin(at)
     return Fault(
         key=dotted(at),
         problem=problem,

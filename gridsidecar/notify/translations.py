@@ -9,7 +9,7 @@ from msgspec import Struct
 from gridsidecar.task import Status
 
 
-class Words(Struct, frozen=True, kw_only=True):
+class Translations(Struct, frozen=True, kw_only=True):
     """`{…}` are filled in."""
 
     statuses: Mapping[Status, str]
@@ -41,7 +41,7 @@ class Words(Struct, frozen=True, kw_only=True):
     breaker_closed: str
 
 
-ENGLISH = Words(
+ENGLISH = Translations(
     statuses={
         Status.FAILED: "failed",
         Status.RETRYING: "retrying",
@@ -77,7 +77,7 @@ ENGLISH = Words(
     breaker_closed="Task type goes on, a task succeeded: {type}",
 )
 
-CHINESE = Words(
+CHINESE = Translations(
     statuses={
         Status.FAILED: "失败",
         Status.RETRYING: "等待重试",

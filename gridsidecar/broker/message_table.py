@@ -68,7 +68,7 @@ GIVE_BACK = """update gridsidecar_messages set ready = 1, lease_owner = null
 REMOVE = "delete from gridsidecar_messages where id = ? and lease_owner = ? and delivery_count = ? and ready = 0"
 
 
-class Spool:
+class MessageTable:
     """One queue's rows, over one connection that is used by one thread at a time. Times are seconds since 1970."""
 
     def __init__(self, path: str, queue: str, owner: str) -> None:

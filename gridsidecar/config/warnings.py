@@ -18,7 +18,7 @@ LONGEST_EVENT = 4 * 1024 * 1024  # bytes
 LEVELS = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL")
 
 
-def doubts(settings: Settings, given_level: object = None) -> Iterator[tuple[str, str]]:
+def warnings(settings: Settings, given_level: object = None) -> Iterator[tuple[str, str]]:
     """A key, and what to know about its value. `given_level` is log.level as somebody wrote it, perhaps for the handler
     beside us."""
     if given_level is not None and str(given_level).strip().upper() not in LEVELS:

@@ -20,7 +20,7 @@ def _reflowed(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
-class Commands(Mapping[str, Any]):
+class LazyCommands(Mapping[str, Any]):
     """By name, each from `module` or `module:function` of this package, and prepared once. A module has its texts
     beside its function: `EPILOG`, or `FUNCTION_EPILOG` where it has several; and `CONTEXT`, settings of the parser."""
 

@@ -9,16 +9,16 @@ from typing import assert_never
 from gridsidecar import wire
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import timeout_of
+from gridsidecar.handler.attempt_output import AttemptOutput, OnProgress, noted
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.deadlines import Deadlines
-from gridsidecar.handler.hearing import Hearing, OnProgress, noted
-from gridsidecar.handler.memory import own_oom_counter
+from gridsidecar.handler.oom import own_oom_counter
+from gridsidecar.handler.outcome import Cause, End, Said, classify
 from gridsidecar.handler.process import Exit
-from gridsidecar.handler.verdict import Cause, End, Said, judge
 from gridsidecar.task import Claim, Displaced, Ended, Report
 
 
-class Turn(Hearing):
+class Assignment(AttemptOutput):
     """The first terminal message ends it at once; without one, the end of the process does."""
 
     def __init__(
@@ -31,12 +31,12 @@ class Turn(Hearing):
         self.over: asyncio.Future[None] = self._loop.create_future()
         self.said: Said | None = None
         self.exit: Exit | None = None  # of the process, when it went before it had said how the task ended
-        self.untouched = False  # … and before it had read any of the task
+        self.never_read = False  # … and before it had read any of the task
         self.displaced: Displaced | None = None  # … and others with it
         self.sent_at = 0  # bytes that the process had been sent before
         self.hears_from = 0  # bytes that it had said beside its tasks before
         self.hung = False  # it did not end in time when it was asked to
-        self.lawless = False  # nobody can tell any more which task this process speaks of
+        self.protocol_broken = False  # nobody can tell any more which task this process speaks of
         self.cause: Cause | None = None
         self.asked = False  # by a message, to give up
         self._deadlines: Deadlines | None = None
@@ -56,7 +56,7 @@ class Turn(Hearing):
         self._started = self._loop.time()
         deadlines.start()
 
-    def expect_end(self, seconds: float, otherwise: Callable[[Turn], None]) -> None:
+    def expect_end(self, seconds: float, otherwise: Callable[[Assignment], None]) -> None:
         """It was asked to end."""
         self.asked = True
         self._patience = self._loop.call_later(seconds, otherwise, self)
@@ -104,7 +104,7 @@ class Turn(Hearing):
             self._fail(lost)
 
     def _fail(self, end: wire.Unreadable) -> None:
-        self.lawless = end.task_id is None
+        self.protocol_broken = end.task_id is None
         self._end(end.event, unread=not end.own)
 
     def _end(self, event: wire.ResultEvent | wire.ErrorEvent, *, unread: bool = False) -> None:
@@ -117,7 +117,7 @@ class Turn(Hearing):
         """`notes` are those on the process."""
         code, number = (self.exit.code, self.exit.signal) if self.exit else (None, None)
         killed = number is not None and self.cause is None
-        verdict = judge(
+        verdict = classify(
             End(
                 exit_code=code,
                 signal=number,

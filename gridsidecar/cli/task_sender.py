@@ -41,7 +41,7 @@ def read_fields(item: Item, defaults: Mapping[str, Any], wrap: bool) -> dict[str
     return {**defaults, **value}
 
 
-class Outbox:
+class TaskSender:
     """Sends tasks, a window of them at a time, and tells of each as it is confirmed."""
 
     def __init__(

@@ -15,7 +15,7 @@ SHOWN_BYTES = 256  # of a line that could not be read
 OnProgress = Callable[[Progress], None]
 
 
-class Hearing:
+class AttemptOutput:
     """Takes note of output and events; knows nothing of channels and processes."""
 
     def __init__(

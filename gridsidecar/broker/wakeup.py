@@ -15,7 +15,7 @@ WATCHED_PATIENCE = 30.0  # seconds; only a ringer that died between its commit a
 BLIND_PATIENCE = 1.0
 
 
-class Bell:
+class Wakeup:
     """Rings by touching the file's times, hears by inotify.
 
     The ring comes after the commit, so what woke somebody is there to be read; and the writes of others to the same
