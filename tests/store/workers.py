@@ -36,11 +36,11 @@ async def cancel(store: OpenStore, task_id: str) -> Steered:
 
 
 async def retry_by_hand(store: OpenStore, task_id: str) -> Message | None:
-    """The message that brings it back; None where it may not run again."""
+    """The message that brings it back; None where it may not run again, or was begun before it was asked for."""
     outcomes = await store.steering.retry([task_id])
     done = [one for one, outcome in outcomes.items() if outcome.done]
     messages = [message async for _, message, _ in store.steering.nudges(done)]
-    assert len(messages) == len(done)
+    assert len(messages) <= len(done)
     return messages[0] if messages else None
 
 
