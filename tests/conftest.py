@@ -6,7 +6,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -109,10 +109,8 @@ def queue(amqp_url: str) -> Iterator[str]:
 @pytest.fixture
 def mysql_url(mysql_server_url: str) -> Iterator[str]:
     """A fresh empty database."""
-    database = f"gs_{secrets.token_hex(4)}"
-    execute_on_server(mysql_server_url, f"create database {database} character set utf8mb4")
-    yield urlunsplit(urlsplit(mysql_server_url)._replace(path=f"/{database}"))
-    execute_on_server(mysql_server_url, f"drop database {database}")
+    with fresh_database(mysql_server_url) as url:
+        yield url
 
 
 @pytest.fixture
@@ -126,6 +124,15 @@ def store_url(request: pytest.FixtureRequest) -> str:
     url = request.getfixturevalue(f"{request.param}_url")
     assert isinstance(url, str)
     return url
+
+
+@contextmanager
+def fresh_database(server_url: str) -> Iterator[str]:
+    """An empty one, dropped afterwards."""
+    database = f"gs_{secrets.token_hex(4)}"
+    execute_on_server(server_url, f"create database {database} character set utf8mb4")
+    yield urlunsplit(urlsplit(server_url)._replace(path=f"/{database}"))
+    execute_on_server(server_url, f"drop database {database}")
 
 
 def execute_on_server(server_url: str, statement: str) -> None:

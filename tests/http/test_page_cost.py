@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import pytest
@@ -18,7 +16,7 @@ from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import Settings
 from gridsidecar.http import ApiServer
 from gridsidecar.store.queries import Query
-from tests.conftest import execute_on_server
+from tests.conftest import fresh_database
 from tests.store.direct import TASKS, Direct, mysql_session
 from tests.store.workers import migrate
 
@@ -57,10 +55,8 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield filled(f"sqlite:///{file}")
         Path(file).unlink()
         return
-    server, name = request.getfixturevalue("mysql_server_url"), f"gs_{secrets.token_hex(4)}"
-    execute_on_server(server, f"create database {name} character set utf8mb4")
-    yield filled(urlunsplit(urlsplit(server)._replace(path=f"/{name}")))
-    execute_on_server(server, f"drop database {name}")
+    with fresh_database(request.getfixturevalue("mysql_server_url")) as url:
+        yield filled(url)
 
 
 def filled(url: str) -> str:

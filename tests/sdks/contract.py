@@ -142,6 +142,7 @@ class Contract:
             assert handler.process.stdin is not None
             handler.process.stdin.close()
             assert handler.event()["progress_message"] == "waiting"
+            handler.fall_asleep()  # Python sees a signal that comes just before it sleeps when it wakes up
             yield handler
 
     def test_without_a_pipe_messages_are_on_stdout(self, tmp_path: Path, program: Program) -> None:

@@ -9,6 +9,7 @@ import queue
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -60,6 +61,15 @@ class Conversation:
         event = self._events.get(timeout=LIMIT)
         assert event is not None, "the handler has closed its pipe"
         return event
+
+    def fall_asleep(self) -> None:
+        """Wait until it waits for something, at three looks in a row."""
+        asleep, until = 0, time.monotonic() + LIMIT
+        while asleep < 3:
+            assert time.monotonic() < until, "it never comes to rest"
+            state = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+            asleep = asleep + 1 if state == "S" else 0
+            time.sleep(0.005)
 
     def until_end(self) -> list[Event]:
         """All events up to the terminal one."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -18,7 +17,7 @@ from gridsidecar.store.listing import SCAN, listed
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.ways import parameters, way_of_ids, way_to
 from gridsidecar.task import Status
-from tests.conftest import execute_on_server
+from tests.conftest import fresh_database
 from tests.store.direct import TASKS, Direct
 from tests.store.workers import migrate, open_store
 from tests.support.database import mysql_session
@@ -43,10 +42,8 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     if request.param == "sqlite":
         yield filled(f"sqlite:///{tmp_path_factory.mktemp('large')}/{Path('gridsidecar.db')}")
         return
-    server, name = request.getfixturevalue("mysql_server_url"), f"gs_{secrets.token_hex(4)}"
-    execute_on_server(server, f"create database {name} character set utf8mb4")
-    yield filled(urlunsplit(urlsplit(server)._replace(path=f"/{name}")))
-    execute_on_server(server, f"drop database {name}")
+    with fresh_database(request.getfixturevalue("mysql_server_url")) as url:
+        yield filled(url)
 
 
 def filled(url: str) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from msgspec.structs import replace
@@ -20,7 +18,7 @@ from gridsidecar.store.listing import SCAN_OF_INDEX, last_looked_at, listed
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.ways import Way, parameters, way_of_ids, way_to
 from gridsidecar.task import Status
-from tests.conftest import execute_on_server
+from tests.conftest import fresh_database
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
 from tests.store.workers import migrate
 
@@ -139,10 +137,8 @@ def tables(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "sqlite":
         yield filled(f"sqlite:///{tmp_path_factory.mktemp('plans')}/{Path('gridsidecar.db')}")
         return
-    server, name = request.getfixturevalue("mysql_server_url"), f"gs_{secrets.token_hex(4)}"
-    execute_on_server(server, f"create database {name} character set utf8mb4")
-    yield filled(urlunsplit(urlsplit(server)._replace(path=f"/{name}")))
-    execute_on_server(server, f"drop database {name}")
+    with fresh_database(request.getfixturevalue("mysql_server_url")) as url:
+        yield filled(url)
 
 
 def filled(url: str) -> Direct:
