@@ -109,6 +109,20 @@ async def test_it_is_full(amqp_url: str, queue: str, tmp_path: Path, start: Star
         assert_untouched(place)
 
 
+async def test_its_temporary_files_are_not_to_be_had(amqp_url: str, queue: str, tmp_path: Path, start: Start) -> None:
+    """It answers with the error of its machine, which passes: neither the start nor a task ends by it."""
+    with private_mysql(as_installed=True) as server:
+        execute_on_server(server.url, "create database gs")
+        place = Place(amqp_url, f"{server.url}gs", queue, tmp_path)
+        server.tmpdir.rename(server.folder / "away")
+        sidecar = start(place.config({"default": place.job("done")}))
+        await eventually(lambda: not_ready(sidecar, "store", "cannot do its work"))
+        (server.folder / "away").rename(server.tmpdir)
+        await place.publish({"task_id": "t"})
+        await kept(place, sidecar, tasks=1)
+        assert_untouched(place)
+
+
 def fill(place: Place) -> None:
     """Until not even a small row has room."""
     place.execute("create table filler (id int auto_increment primary key, content longblob)")

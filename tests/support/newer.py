@@ -98,12 +98,13 @@ class NewerMySQL(servers.MySQL):
 
     def _spawn(self) -> LocalProcess:
         data = self.folder / "data"
+        self.tmpdir.mkdir(exist_ok=True)
         if not data.exists():
             self._create_data(_inside(self.folder, [MYSQLD, "--no-defaults", "--initialize-insecure"]), ["--user=root"])
         command = [
             *(MYSQLD, "--no-defaults", "--user=root", "--bind-address=127.0.0.1", f"--port={self.port}"),
             *(f"--datadir={data}", f"--socket={self.folder}/s", f"--pid-file={self.folder}/pid"),
-            *("--mysqlx=OFF", "--secure-file-priv=NULL", "--max-connections=500"),
+            *(f"--tmpdir={self.tmpdir}", "--mysqlx=OFF", "--secure-file-priv=NULL", "--max-connections=500"),
             *self._options,
         ]
         return LocalProcess(_inside(self.folder, command), os.environ, self.folder, self.folder / "server.log")

@@ -284,11 +284,16 @@ class MySQL(LocalServer):
     def is_here() -> bool:
         return find_program("mariadbd", "mysqld") is not None
 
+    @property
+    def tmpdir(self) -> Path:
+        return self.folder / "tmp"
+
     def _spawn(self) -> LocalProcess:
         program = find_program("mariadbd", "mysqld")
         assert program is not None
         is_mariadb = "MariaDB" in subprocess.run([program, "--version"], capture_output=True, text=True).stdout
         data = self.folder / "data"
+        self.tmpdir.mkdir(exist_ok=True)
         account = ["--user=root"] if os.geteuid() == 0 else []
         if not data.exists():
             self._create_data(
@@ -302,6 +307,7 @@ class MySQL(LocalServer):
             f"--datadir={data}",
             f"--socket={self.folder}/s",
             f"--port={self.port}",
+            f"--tmpdir={self.tmpdir}",  # as it starts, it deletes what it takes for its own temporary tables there
         ]
         command += [
             "--bind-address=127.0.0.1",

@@ -87,6 +87,7 @@ CHINESE = {
     "no definition of a column: {}": "不是列的定义：{}",
     "the database {} shows a certificate that is not trusted: {}; name its authority by ssl_ca in store.url, or the host as the certificate does": "数据库 {} 的证书不受信任：{}；请在 store.url 中用 ssl_ca 指定其颁发者，或按证书书写主机名",
     "it did not answer in time": "它没有及时应答",
+    "the database {} cannot do its work: {}": "数据库 {} 暂时无法工作：{}",
     "the database {} allows no more connections: {}": "数据库 {} 不允许更多连接：{}",
     "the database {} cannot be reached: {}": "数据库 {} 无法连接：{}",
     "cannot store a {}": "无法保存 {}",

@@ -17,7 +17,8 @@ from gridsidecar.store.mysql.migration import Migration
 from gridsidecar.store.mysql.pool import Pool
 from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames
 
-_ANSWERED = (Meaning.RETRY, Meaning.FULL, Meaning.REJECTED, Meaning.UNKNOWN)  # the session is there, its work in vain
+# The session is there, its work in vain.
+_ANSWERED = (Meaning.RETRY, Meaning.FULL, Meaning.AILING, Meaning.REJECTED, Meaning.UNKNOWN)
 
 DEADLOCK_TRIES = 6
 

@@ -24,6 +24,7 @@ class Meaning(StrEnum):
     GONE = "gone"  # this connection is lost: use another
     READ_ONLY = "read-only"  # a demoted primary: drop every connection, resolve the name again
     FULL = "full"  # disk or table are full: wait
+    AILING = "ailing"  # the server's own files or memory fail it: wait
     CROWDED = "crowded"  # no more connections for us: make do with those that there are
     REJECTED = "rejected"  # the values cannot be stored
     UNKNOWN = "unknown"  # the server refuses this statement, we do not know why: a trigger, say
@@ -66,6 +67,7 @@ _OF_TABLES = {1142, 1143, 1146}  # each names one
 _OF_ROUTINES = {1305, 1370, 1449}
 MISSING = {1054, 1146}  # no such column, no such table
 _BY_CODE = {code: meaning for meaning, codes in _MEANINGS.items() for code in codes}
+_OF_THE_MACHINE = range(1, 1000)  # what a server's files and its memory say to it
 _OF_THE_CLIENT = range(2000, 3000)  # a client's own, nearly all of them for a connection that broke
 
 
@@ -78,19 +80,23 @@ def meaning(error: BaseException) -> Meaning:
     if not isinstance(error, pymysql.err.MySQLError):
         return Meaning.GONE  # OSError, TimeoutError, a protocol that broke off
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-    known = _BY_CODE.get(code)
+    known = _known(code)
     if known is not None:
         return known
     if isinstance(error, pymysql.err.DataError | pymysql.err.IntegrityError):
         return Meaning.REJECTED
     if isinstance(error, pymysql.err.ProgrammingError):
         return Meaning.REFUSED
-    return Meaning.UNKNOWN if code >= 1000 and code not in _OF_THE_CLIENT else Meaning.GONE
+    return Meaning.GONE if code in _OF_THE_CLIENT else Meaning.UNKNOWN
+
+
+def _known(code: int) -> Meaning | None:
+    return _BY_CODE.get(code, Meaning.AILING if code in _OF_THE_MACHINE else None)
 
 
 def passes(error: pymysql.err.MySQLError) -> bool:
     """Whether it comes of the moment, so that the same statement may succeed later. An unknown error does not."""
-    return _BY_CODE.get(error.args[0]) not in (None, Meaning.REJECTED, Meaning.REFUSED)
+    return _known(error.args[0]) not in (None, Meaning.REJECTED, Meaning.REFUSED)
 
 
 def refusal(error: BaseException, place: str) -> AccessRefused | None:
@@ -142,6 +148,8 @@ def translated(error: BaseException, place: str, ours: frozenset[str]) -> GridSi
             return StoreUnavailable(f"the database {place} is read-only: {text}")
         case Meaning.FULL:
             return StoreUnavailable(f"the database {place} is full: {text}")
+        case Meaning.AILING:
+            return StoreUnavailable(f"the database {place} cannot do its work: {text}")
         case Meaning.CROWDED:
             return StoreUnavailable(f"the database {place} allows no more connections: {text}")
         case _:
