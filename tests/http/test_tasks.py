@@ -14,6 +14,7 @@ from gridsidecar.http.hiding import Hiding
 from gridsidecar.task import Callback, Failed, News, Part, Progress, Report, Succeeded
 from tests.http.conftest import Serve, Served, problem
 from tests.store.workers import BOOM, Two, cancel, decided, end, task
+from tests.support.waiting import eventually
 
 ODD_IDS = ["a/b", "ä ö", "50%", "?x=1#y", "cancel", "retry", "日本", "a+b", "%2F"]
 
@@ -190,9 +191,12 @@ async def test_a_body_that_is_too_large(api: Served) -> None:
 # -- events -----------------------------------------------------------------------------------------------------------
 
 
-async def events_of(api: Served, path: str, **headers: str) -> list[tuple[str, Any]]:
-    """Names and data of the events of a whole stream."""
-    events: list[tuple[str, Any]] = []
+Events = list[tuple[str, Any]]
+
+
+async def events_of(api: Served, path: str, events: Events | None = None, **headers: str) -> Events:
+    """Names and data of the events of a whole stream; `events` has those that came, while it goes on."""
+    events = [] if events is None else events
     async with api.client.stream("GET", path, headers=headers) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         name = ""
@@ -206,11 +210,12 @@ async def events_of(api: Served, path: str, **headers: str) -> list[tuple[str, A
 
 async def test_events_until_the_end(api: Served, two: Two) -> None:
     claim = await two.started()
-    stream = asyncio.create_task(events_of(api, "/v1/tasks/t/events"))
-    await asyncio.sleep(0.3)
+    events: Events = []
+    stream = asyncio.create_task(events_of(api, "/v1/tasks/t/events", events))
+    await eventually(lambda: events)
     assert not stream.done()
     await end(two.a, claim, Succeeded(result=None))
-    events = await asyncio.wait_for(stream, 10)
+    await asyncio.wait_for(stream, 10)
     assert [(name, data["status"]) for name, data in events] == [
         ("task", "running"),
         ("task", "success"),
@@ -229,17 +234,19 @@ async def test_streams_end_with_the_server(serve: Serve, two: Two) -> None:
     await two.started()
     async with httpx.AsyncClient() as client:
         async with serve() as api:
-            stream = asyncio.create_task(events_of(Served(api.url, client), f"{api.url}/v1/tasks/t/events"))
-            await asyncio.sleep(0.3)
-        events = await asyncio.wait_for(stream, 10)
+            events: Events = []
+            path = f"{api.url}/v1/tasks/t/events"
+            stream = asyncio.create_task(events_of(Served(api.url, client), path, events))
+            await eventually(lambda: events)
+        await asyncio.wait_for(stream, 10)
     assert [name for name, _ in events] == ["task"]
 
 
 async def test_hundreds_of_streams_and_one_look_a_second(api: Served, two: Two) -> None:
     claim = await two.started()
-    limits = [asyncio.create_task(events_of(api, "/v1/tasks/t/events")) for _ in range(90)]
-    gone = asyncio.create_task(events_of(api, "/v1/tasks/t/events"))
-    await asyncio.sleep(1.5)
+    heard: list[Events] = [[] for _ in range(91)]
+    *limits, gone = [asyncio.create_task(events_of(api, "/v1/tasks/t/events", events)) for events in heard]
+    await eventually(lambda: all(heard))
     gone.cancel()
     await end(two.a, claim, Succeeded(result=None))
     for events in await asyncio.wait_for(asyncio.gather(*limits), 30):
@@ -279,12 +286,13 @@ async def test_events_of_a_task_that_a_pause_keeps(api: Served, two: Two) -> Non
     await two.retrying()
     two.rows.run("UPDATE grid_async_task_tasks SET next_run_at = created_at, status = 'retrying' WHERE id = 't'")
     await two.a.pauses.pause("default", None, "a move")
-    stream = asyncio.create_task(events_of(api, "/v1/tasks/t/events"))
-    await asyncio.sleep(1.5)
+    told: Events = []
+    stream = asyncio.create_task(events_of(api, "/v1/tasks/t/events", told))
+    await eventually(lambda: told)
     await two.a.pauses.resume("default")
-    await asyncio.sleep(1.5)
+    await eventually(lambda: told[-1][1]["paused"] is None)
     await cancel(two.a, "t")
-    told = await asyncio.wait_for(stream, 10)
+    await asyncio.wait_for(stream, 10)
     kept = [data["paused"] and data["paused"]["reason"] for name, data in told if name == "task"]
     assert kept[0] == "a move"
     assert None in kept
