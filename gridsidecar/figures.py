@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gridsidecar.shapes import in_utc
 from gridsidecar.store import OpenStore
 
+if TYPE_CHECKING:
+    from gridsidecar.views import Figures
+
 _NO_CALLBACKS = {"owed": 0, "dead": 0, "delivered": 0}
-NONE: dict[str, Any] = {
+NONE: Figures = {
     "tasks": [],
     "statuses": {},
     "at_least": [],
@@ -22,7 +25,7 @@ NONE: dict[str, Any] = {
 }
 
 
-async def read_figures(store: OpenStore, since: datetime | None = None, queue: str | None = None) -> dict[str, Any]:
+async def read_figures(store: OpenStore, since: datetime | None = None, queue: str | None = None) -> Figures:
     """Of one queue, or of all that share the table: tasks created since then by type and status, and by status;
     `at_least` has those whose count is a floor, as `callbacks_at_least` and `letters_at_least` have theirs. Callbacks
     and `letters` (what failed tasks owe to the dead letters) of all queues, workers, pauses. Raises what the store

@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gridsidecar import wire
 from gridsidecar.wire.body import BodyRefused, body_text
@@ -17,19 +17,31 @@ if TYPE_CHECKING:
     from gridsidecar.dead_letters import Letter
     from gridsidecar.store import Operation
     from gridsidecar.store.minutes import Point, Tally
+    from gridsidecar.views import (
+        AttemptView,
+        CallbackRow,
+        CallbackView,
+        LetterInFull,
+        LetterView,
+        OperationView,
+        QueueView,
+        TaskSummary,
+        TaskView,
+    )
 
-Row = Mapping[str, Any]
+Row = TypeVar("Row", bound=Mapping[str, object])
+Task = TypeVar("Task", "TaskSummary", "TaskView")
 _LOG_COLUMNS = ("task_id", "log_head", "log_tail", "log_dropped")
 
 
-def in_utc(row: Row) -> dict[str, Any]:
+def in_utc(row: Row) -> Row:
     """A row with its times in ISO 8601."""
-    return {name: _iso(name, value) for name, value in row.items()}
+    return cast("Row", {name: _iso(name, value) for name, value in row.items()})
 
 
 def _iso(name: str, value: Any) -> Any:
     if name.endswith("_at") and isinstance(value, str):
-        return moment(value).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return stamp(moment(value))
     return value
 
 
@@ -38,49 +50,55 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def task_object(
-    view: Row, attempts: Sequence[Row] | None = None, callbacks: Sequence[Row] | None = None
-) -> dict[str, Any]:
-    """A task, and where they are given its history and the callbacks about it."""
+def task_object(view: Task) -> Task:
+    """A task, alone or of a list."""
     shown = in_utc(view)
-    if view.get("paused"):
-        shown["paused"] = in_utc(view["paused"])
-    if attempts is not None:
-        shown["attempts"] = [attempt_object(row) for row in attempts]
-    if callbacks is not None:
-        shown["callbacks"] = [callback_object(row) for row in callbacks]
+    if paused := view.get("paused"):
+        shown["paused"] = in_utc(paused)
     return shown
 
 
-def attempt_object(row: Row) -> dict[str, Any]:
+def task_in_full(view: TaskView, attempts: Sequence[AttemptView], callbacks: Sequence[CallbackRow]) -> TaskView:
+    """With its history and the callbacks about it."""
+    shown = task_object(view)
+    shown["attempts"] = [attempt_object(row) for row in attempts]
+    shown["callbacks"] = [callback_object(row) for row in callbacks]
+    return shown
+
+
+def attempt_object(row: AttemptView) -> AttemptView:
     """One attempt, without what its handler said."""
-    return {name: value for name, value in in_utc(row).items() if name not in _LOG_COLUMNS}
+    shown = {name: value for name, value in in_utc(row).items() if name not in _LOG_COLUMNS}
+    return cast("AttemptView", shown)
 
 
-def callback_object(row: Row) -> dict[str, Any]:
+def callback_object(row: CallbackRow) -> CallbackView:
     """One callback, without its body."""
     shown = {name: value for name, value in in_utc(row).items() if name not in ("dead", "body")}
     if row["kind"] == "letter":  # its rows count downwards, beside those of callbacks
-        shown["rerun"] = -1 - shown["rerun"]
-    return {"id": row["id"], "task_id": row["task_id"], "state": callback_state(row), **shown}
+        shown["rerun"] = -1 - row["rerun"]
+    return cast("CallbackView", {"id": row["id"], "task_id": row["task_id"], "state": callback_state(row), **shown})
 
 
-def callback_in_full(row: Row) -> dict[str, Any]:
+def callback_in_full(row: CallbackRow) -> CallbackView:
     """With what is sent: JSON text. Null for a letter, which is the task's own message."""
-    return {**callback_object(row), "body": None if row["kind"] == "letter" else row["body"]}
+    shown = callback_object(row)
+    shown["body"] = None if row["kind"] == "letter" else row["body"]
+    return shown
 
 
-def callback_state(row: Row) -> str:
+def callback_state(row: CallbackRow) -> str:
     """`owed` while it is still to be sent, `dead` once it was given up."""
     if row["dead"]:
         return "dead"
     return "delivered" if row["next_try_at"] is None else "owed"
 
 
-def operation_object(operation: Operation, outcomes: Mapping[str, int] | None = None) -> dict[str, Any]:
+def operation_object(operation: Operation, outcomes: Mapping[str, int] | None = None) -> OperationView:
     """A cancel or retry of many tasks, and by its outcomes, where they are given, how far it is."""
     found = sum((outcomes or {}).values())
-    return {
+    starts_until = moment(operation.created_at) + timedelta(seconds=operation.spread)
+    shown: OperationView = {
         "operation": operation.id,
         "kind": str(operation.kind),
         "queue": operation.queue,
@@ -89,13 +107,16 @@ def operation_object(operation: Operation, outcomes: Mapping[str, int] | None = 
         "state": operation.state,
         "tasks": operation.total if operation.collected else found,
         "collected": operation.collected,
-        **({} if outcomes is None else {"done": found - outcomes.get("open", 0)}),
-        **in_utc({"created_at": operation.created_at, "ended_at": operation.ended_at}),
-        "starts_until_at": iso(moment(operation.created_at) + timedelta(seconds=operation.spread)),
+        "created_at": stamp(moment(operation.created_at)),
+        "ended_at": operation.ended_at and stamp(moment(operation.ended_at)),
+        "starts_until_at": stamp(starts_until),
     }
+    if outcomes is not None:
+        shown["done"] = found - outcomes.get("open", 0)
+    return shown
 
 
-def queue_object(info: QueueInfo, settings: BrokerSettings) -> dict[str, Any]:
+def queue_object(info: QueueInfo, settings: BrokerSettings) -> QueueView:
     """What waits in the work queue and behind it; null is what the broker cannot tell."""
     return {
         "queue": info.queue,
@@ -109,7 +130,7 @@ def queue_object(info: QueueInfo, settings: BrokerSettings) -> dict[str, Any]:
     }
 
 
-def letter_object(letter: Letter) -> dict[str, Any]:
+def letter_object(letter: Letter) -> LetterView:
     """One dead letter of a list."""
     return {
         "task_id": letter.task_id,
@@ -123,7 +144,7 @@ def letter_object(letter: Letter) -> dict[str, Any]:
     }
 
 
-def letter_in_full(letter: Letter) -> dict[str, Any]:
+def letter_in_full(letter: Letter) -> LetterInFull:
     """The same with properties and body: as text where it is text, inflated; and always byte for byte."""
     return {
         **letter_object(letter),
@@ -133,9 +154,13 @@ def letter_in_full(letter: Letter) -> dict[str, Any]:
     }
 
 
+def stamp(moment: datetime) -> str:
+    """A moment of UTC in ISO 8601."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def iso(moment: datetime | None) -> str | None:
-    """A moment in UTC."""
-    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if moment is None else stamp(moment)
 
 
 def letter_properties(letter: Letter) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from gridsidecar.cli.follow import Views
 from gridsidecar.cli.screen import clean, console, interactive, repeat
-from gridsidecar.cli.task_words import STYLES, View, percent, status_of, words
+from gridsidecar.cli.task_words import STYLES, percent, status_of, words
 from gridsidecar.clock import SystemClock
 from gridsidecar.language import said
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from gridsidecar.views import TaskView
 
 NARROWEST_NAME, WIDEST_NAME = 8, 36
 WIDEST_BAR = 30
@@ -68,14 +70,14 @@ class Lines:
                 repeat(f"{seconds:6.1f} s  {name:<{width}}  {said(_line(view))}")
 
 
-def _change(view: View | None) -> tuple[str, ...]:
+def _change(view: TaskView | None) -> tuple[str, ...]:
     """What makes a new line worth it; the seconds until a retry do not."""
     if view is None:
         return ("queued",)
     return (status_of(view), str(view["attempt"]), str(percent(view)), view["progress_message"] or "")
 
 
-def _line(view: View | None) -> str:
+def _line(view: TaskView | None) -> str:
     status = status_of(view)
     text = words(view)
     figure = f"{percent(view):3d} %  " if status == "running" else ""
@@ -154,7 +156,7 @@ def fitted(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 3) + "..."
 
 
-def _most_active(views: Views, room: int) -> dict[str, View | None]:
+def _most_active(views: Views, room: int) -> dict[str, TaskView | None]:
     active = [one for one, view in views.items() if status_of(view) in _ACTIVE]
     return {one: views[one] for one in active[: room - 1]}
 

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from gridsidecar.cli.screen import clean, cut
 from gridsidecar.cli.times import local_time
 from gridsidecar.config.secrets import masked_text
 
+if TYPE_CHECKING:
+    from gridsidecar.views import CallbackView
+
 BODY_SHOWN = 2000  # characters
 STATES = {"owed": "yellow", "dead": "red", "delivered": "green"}
 
 
-def called(row: Mapping[str, Any]) -> str:
+def called(row: CallbackView) -> str:
     """What it is, for people: what a failed task owes to the dead letters is kept among the callbacks."""
     return "dead letter" if row["kind"] == "letter" else "callback"
 
 
-def target(row: Mapping[str, Any]) -> str:
+def target(row: CallbackView) -> str:
     """Where it goes, without a password. (A callback by RabbitMQ does not look at a URL.)"""
     if row["kind"] == "letter":
         return "the dead letters"
     return clean(masked_text(row["url"])) if row["url"] and row["kind"] == "http" else str(row["kind"])
 
 
-def facts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def facts(row: CallbackView) -> Iterator[tuple[str, str]]:
     """Label and text of what is worth a line; every text is safe to show."""
     yield "task", clean(row["task_id"])
     yield "id", clean(row["id"])
@@ -33,8 +36,8 @@ def facts(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "created", local_time(row["created_at"])
     if row["delivered_at"]:
         yield "delivered", local_time(row["delivered_at"])
-    if row["body"] is not None:
-        yield "body", _shown(row["body"])
+    if (body := row.get("body")) is not None:
+        yield "body", _shown(body)
 
 
 def _shown(body: str) -> str:
@@ -42,10 +45,11 @@ def _shown(body: str) -> str:
     return f"{cut(shown, BODY_SHOWN)} ({len(body.encode()):,} bytes; see --json)" if len(shown) > BODY_SHOWN else shown
 
 
-def callback_words(row: Mapping[str, Any]) -> str:
+def callback_words(row: CallbackView) -> str:
     """State, tries, and what went wrong last, on one line."""
     state = row["state"]
     tries = "not tried yet" if not row["tries"] else f"{row['tries']} {'try' if row['tries'] == 1 else 'tries'}"
-    again = f", next at {local_time(row['next_try_at'])}" if state == "owed" and row["tries"] else ""
+    next_try = row["next_try_at"] if state == "owed" and row["tries"] else None
+    again = f", next at {local_time(next_try)}" if next_try else ""
     error = f": {clean(row['last_error'])}" if row["last_error"] and state != "delivered" else ""
     return f"{state}, {tries}{again}, to {target(row)}{error}"

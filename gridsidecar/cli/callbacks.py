@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from gridsidecar.errors import EX_FAILED, EX_OK, UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Where
+    from gridsidecar.views import CallbackView
 
 app = typer.Typer(help="Look at callbacks, send them again, drop them.", no_args_is_help=True, add_completion=False)
 
@@ -97,7 +98,7 @@ add(app, "replay", replay, EPILOG)
 add(app, "drop", drop, DROP_EPILOG)
 
 
-async def _read(asked: Where, task_id: str | None, dead: bool | None, owed: bool, limit: int) -> list[dict[str, Any]]:
+async def _read(asked: Where, task_id: str | None, dead: bool | None, owed: bool, limit: int) -> list[CallbackView]:
     from gridsidecar.fleet import reach
 
     async with reach(asked) as fleet:
@@ -152,7 +153,7 @@ async def _drop(asked: Where, ids: list[str], ask: bool) -> int:
     return EX_FAILED if unknown else EX_OK
 
 
-def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
+def _print(rows: list[CallbackView], as_json: bool) -> None:
     from gridsidecar.cli.callback_view import STATES
     from gridsidecar.cli.listing import print_listing
 
@@ -165,7 +166,7 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
         say("no such callbacks")
 
 
-def _row(row: dict[str, Any]) -> tuple[str, ...]:
+def _row(row: CallbackView) -> tuple[str, ...]:
     from gridsidecar.cli.callback_view import target
     from gridsidecar.cli.times import short_time
     from gridsidecar.clock import SystemClock

@@ -14,7 +14,8 @@ from gridsidecar.errors import EX_FAILED, EX_OK, ConfigError, UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.cli.context import Part
-    from gridsidecar.fleet import Row, Where
+    from gridsidecar.fleet import Where
+    from gridsidecar.views import LetterView, QueueView
 
 app = typer.Typer(
     help="Messages that were refused, and of tasks that failed for good: look at them, give them another chance.",
@@ -107,7 +108,7 @@ def drop(
     raise typer.Exit(asyncio.run(_drop(asked, set(ids or ()), succeeded, ask, as_json)))
 
 
-def _agreed(info: Row, succeeded: bool) -> bool:
+def _agreed(info: QueueView, succeeded: bool) -> bool:
     from gridsidecar.cli.screen import agreed, counted
 
     which = f"those of queue {info['queue']}{' whose tasks succeeded' if succeeded else ''}"
@@ -149,7 +150,7 @@ async def _list(asked: Where, limit: int, as_json: bool) -> None:
         say(f"there are more than these {limit}; --limit shows more")
 
 
-def _print(letters: list[Row]) -> None:
+def _print(letters: list[LetterView]) -> None:
     from gridsidecar.cli.letter_view import id_of, reason, time_of
     from gridsidecar.cli.listing import print_listing
     from gridsidecar.cli.screen import clean

@@ -16,7 +16,7 @@ import typer
 from gridsidecar import signals
 from gridsidecar.cli.listing import print_listing
 from gridsidecar.cli.screen import console, interactive, json_text, say
-from gridsidecar.cli.task_words import STYLES, View, duration, error_line, status_of
+from gridsidecar.cli.task_words import STYLES, duration, error_line, status_of
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.language import said
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gridsidecar.cli.follow import Views
     from gridsidecar.demo.plan import DemoTask
     from gridsidecar.demo.sidecar import Sidecar
+    from gridsidecar.views import TaskView
 
 LONGEST = 18.0  # seconds until what has not ended is a failure
 TERMINATED = 143  # 128 + SIGTERM
@@ -114,7 +115,7 @@ async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) ->
 # -- what came of it --------------------------------------------------------------------------------------------------
 
 
-def _as_planned(task: DemoTask, view: View | None) -> bool:
+def _as_planned(task: DemoTask, view: TaskView | None) -> bool:
     if view is None:
         return False
     planned = (task.status, task.attempts, task.error_type)
@@ -136,13 +137,13 @@ def _rows(planned: Sequence[DemoTask], views: Views) -> list[tuple[str, ...]]:
     return [(task.name, task.handler, *_cells(views[task.name])) for task in planned]
 
 
-def _cells(view: View | None) -> tuple[str, str, str, str]:
+def _cells(view: TaskView | None) -> tuple[str, str, str, str]:
     from gridsidecar.cli.times import seconds_between
 
     if view is None:
         return "queued", "0", "", ""
-    over = view["completed_at"]
-    took = duration(seconds_between(view["created_at"], over)) if over else ""
+    created, over = view["created_at"], view["completed_at"]
+    took = duration(seconds_between(created, over)) if created and over else ""
     end = json_text(view["result"]) if view["status"] == "success" else error_line(view)
     return status_of(view), str(view["attempt"]), took, end
 

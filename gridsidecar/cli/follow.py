@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gridsidecar.cli.screen import say
-from gridsidecar.cli.task_words import View, ended
+from gridsidecar.cli.task_words import ended
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from gridsidecar.views import TaskView
 
 LOOK_EVERY = 0.15  # seconds
 AWAY_PAUSE = 1.0
 HINT_AFTER = 10.0  # seconds without any row
 UNKNOWN = "it is not known yet; a worker makes it known when it takes it from the queue"
 
-Views = Mapping[str, View | None]  # by task id; None = no row yet
+Views = Mapping[str, "TaskView | None"]  # by task id; None = no row yet
 
 
 class Looks(Protocol):
-    async def get(self, task_id: str) -> View | None:
+    async def get(self, task_id: str) -> TaskView | None:
         """A task as it is now; None where there is none yet."""
         ...
 
 
 async def follow(
     store: Looks, ids: Sequence[str], show: Callable[[Views], None], *, limit: float | None = None
-) -> dict[str, View | None]:
+) -> dict[str, TaskView | None]:
     """Look at the tasks again and again, `show` them each time, until all have ended or `limit` seconds are over.
 
     A store that is away is waited for: the tasks go on meanwhile.
     """
     clock = SystemClock()
     started = clock.monotonic()
-    views: dict[str, View | None] = dict.fromkeys(ids)
+    views: dict[str, TaskView | None] = dict.fromkeys(ids)
     away = ""
     hinted = False
     while True:

@@ -11,21 +11,22 @@ from gridsidecar.cli.times import local_time
 from gridsidecar.errors import EX_FAILED
 
 if TYPE_CHECKING:
-    from gridsidecar.fleet import Queue, Row
+    from gridsidecar.fleet import Queue
+    from gridsidecar.views import LetterInFull, LetterView
 
 BODY_SHOWN = 2000  # characters
 
 
-def id_of(letter: Row) -> str:
+def id_of(letter: LetterView) -> str:
     """How people call it; empty where it has no id at all."""
     return letter["task_id"] or letter["message_id"] or ""
 
 
-def ids_of(letter: Row) -> set[str]:
+def ids_of(letter: LetterView) -> set[str]:
     return {id_ for id_ in (letter["task_id"], letter["message_id"]) if id_}
 
 
-def facts(letter: Row) -> Iterator[tuple[str, str]]:
+def facts(letter: LetterInFull) -> Iterator[tuple[str, str]]:
     """Label and text of what is worth a line; every text is safe to show."""
     yield "task", clean(letter["task_id"] or "cannot be read")
     yield "message", clean(letter["message_id"] or "has no id")
@@ -43,16 +44,16 @@ def facts(letter: Row) -> Iterator[tuple[str, str]]:
     yield "body", _shown_body(letter)
 
 
-def reason(letter: Row) -> str:
+def reason(letter: LetterView) -> str:
     return clean(letter["reason"] or "unknown")
 
 
-def time_of(letter: Row) -> str:
+def time_of(letter: LetterView) -> str:
     """As the person's own clock shows it; empty where nobody wrote it down."""
     return "" if letter["time"] is None else local_time(letter["time"])
 
 
-def _shown_body(letter: Row) -> str:
+def _shown_body(letter: LetterInFull) -> str:
     text, size = letter["body"], letter["bytes"]
     if not size:
         return "empty"

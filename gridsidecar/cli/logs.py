@@ -14,9 +14,9 @@ from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.language import said as translated
 
 if TYPE_CHECKING:
-    from gridsidecar.cli.task_words import View
     from gridsidecar.fleet import Fleet, Tasks, Where
     from gridsidecar.store import Said
+    from gridsidecar.views import TaskView
 
 EPILOG = """
 Of every attempt the first and last 64 KiB are kept. While it runs, what is new can be seen after a second or two. What
@@ -75,7 +75,7 @@ async def _follow(fleet: Fleet, task_id: str, attempt: int | None, as_json: bool
     return EX_OK if shown else EX_FAILED
 
 
-def _no_attempt(view: View, attempt: int | None) -> str:
+def _no_attempt(view: TaskView, attempt: int | None) -> str:
     from gridsidecar.cli.task_words import ended, words
 
     if view["attempt"]:

@@ -16,7 +16,8 @@ from gridsidecar.steering import Steered
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gridsidecar.fleet import Row, Where
+    from gridsidecar.fleet import Where
+    from gridsidecar.views import OperationView
 
 app = typer.Typer(
     help="Cancels and retries of many tasks: look at them, go on with them.", no_args_is_help=True, add_completion=False
@@ -103,7 +104,7 @@ async def _show(asked: Where, id_: str, as_json: bool) -> int:
     return EX_OK
 
 
-def _facts(known: Row) -> Iterator[tuple[str, str]]:
+def _facts(known: OperationView) -> Iterator[tuple[str, str]]:
     from gridsidecar.cli.task_words import duration
     from gridsidecar.cli.times import local_time
 
@@ -123,7 +124,7 @@ def _words(outcome: str) -> str:
     return "still to be done" if outcome == OPEN else summary_of(Steered(outcome))
 
 
-def _done(operation: Row) -> str:
+def _done(operation: OperationView) -> str:
     if not operation["collected"] and operation["ended_at"] is None:
         return f"0, {operation['tasks']:,} found so far"
     return f"{operation['done']:,} of {operation['tasks']:,}"
@@ -162,7 +163,7 @@ def _unknown(id_: str) -> int:
     return EX_FAILED
 
 
-def _state(operation: Row) -> str:
+def _state(operation: OperationView) -> str:
     if operation["state"] == "starting":
         from gridsidecar.cli.times import local_time
 
@@ -174,7 +175,7 @@ def _state(operation: Row) -> str:
     return "running" if operation["collected"] else "looking for its tasks"
 
 
-def _asked(operation: Row) -> str:
+def _asked(operation: OperationView) -> str:
     from gridsidecar.cli.screen import clean
 
     asked: Mapping[str, Any] = operation["asked"]

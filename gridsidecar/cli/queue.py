@@ -13,7 +13,8 @@ from gridsidecar.errors import EX_FAILED
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import BrokerSettings, Settings
-    from gridsidecar.fleet import Row, Where
+    from gridsidecar.fleet import Where
+    from gridsidecar.views import QueueView
 
 Queue = Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
@@ -79,7 +80,7 @@ def purge_queue(
     say(f"removed {_messages(removed)}")
 
 
-def _what_goes(info: Row, place: str) -> str:
+def _what_goes(info: QueueView, place: str) -> str:
     waits = "waits" if info["ready"] == 1 else "wait"
     text = f"{_messages(info['ready'])} {waits} in {info['queue']} on {place}"
     delayed = sum(info["delayed"].values())
@@ -90,7 +91,7 @@ def _messages(count: int) -> str:
     return f"{count:,} message{'' if count == 1 else 's'}"
 
 
-async def _info(asked: Where) -> tuple[str, Row]:
+async def _info(asked: Where) -> tuple[str, QueueView]:
     """Where the broker is, and what is in its queue."""
     from gridsidecar.fleet import reach
 
@@ -115,13 +116,13 @@ def _settings(config: str | None, url: object, queue: str | None) -> Settings:
     return load_parts(config, "broker", flags={"broker.url": url, "broker.queue": queue})
 
 
-def _say_missing(info: Row, place: str) -> None:
+def _say_missing(info: QueueView, place: str) -> None:
     from gridsidecar.cli.screen import say
 
     say(f"no queue {info['queue']} on {place}; a worker or a producer creates it")
 
 
-def _print(info: Row, place: str) -> None:
+def _print(info: QueueView, place: str) -> None:
     from gridsidecar.cli.listing import print_facts
     from gridsidecar.cli.screen import clean
 
@@ -141,7 +142,7 @@ def _known(count: int | None) -> str:
     return "unknown" if count is None else f"{count:,}"
 
 
-def _delayed(info: Row) -> str:
+def _delayed(info: QueueView) -> str:
     from gridsidecar.cli.task_words import span
 
     waiting = [(int(seconds), count) for seconds, count in info["delayed"].items() if count]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from gridsidecar.cli.letter_view import id_of, ids_of, say_unknown
 from gridsidecar.cli.screen import clean, json_text, say
@@ -10,7 +11,10 @@ from gridsidecar.config.handled import is_handled
 from gridsidecar.config.settings import Settings
 from gridsidecar.dead_letters import Replay
 from gridsidecar.errors import EX_FAILED, EX_OK
-from gridsidecar.fleet import Replayed, Row, Where, reach
+from gridsidecar.fleet import Replayed, Where, reach
+
+if TYPE_CHECKING:
+    from gridsidecar.views import LetterView
 
 OBSTACLES = {
     Replay.OTHER_QUEUE: "it was refused on queue {}; name that queue with --queue",
@@ -46,7 +50,7 @@ def _tell(replayed: Replayed, settings: Settings | None, as_json: bool) -> None:
         say(f"{id_of(letter) or 'a letter without an id'}: {words.format(replayed.detail)}")
 
 
-def _warn(letter: Row, settings: Settings | None) -> None:
+def _warn(letter: LetterView, settings: Settings | None) -> None:
     task_type = letter["task_type"]
     if settings is not None and task_type is not None and not is_handled(settings, task_type):
         say(

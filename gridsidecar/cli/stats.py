@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Collection, Iterator, Mapping, Set
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gridsidecar.fleet import Where
+    from gridsidecar.views import Figures, PauseView, TypeCounts, WorkerView
 
 BAR = 40  # columns of the terminal
-
-Figures = dict[str, Any]
 
 
 def stats(
@@ -73,7 +72,10 @@ def _print(figures: Figures) -> None:
         print()
         print_listing(("type", "status", "tasks", "mean time", ""), types, STYLES)
     print()
-    callbacks, letters = _counts(figures, "callbacks"), _counts(figures, "letters")
+    callbacks, letters = (
+        _counts(figures["callbacks"], figures["callbacks_at_least"]),
+        _counts(figures["letters"], figures["letters_at_least"]),
+    )
     print(said("callbacks  " + ", ".join(f"{callbacks[word]} {word}" for word in ("owed", "dead", "delivered"))))
     if any(figures["letters"].values()):
         told = (
@@ -91,12 +93,11 @@ def _print(figures: Figures) -> None:
         print(f"  {line}")
 
 
-def _counts(figures: Figures, name: str) -> dict[str, str]:
-    floors = figures[f"{name}_at_least"]
-    return {word: _number(count, word in floors) for word, count in figures[name].items()}
+def _counts(counts: Mapping[str, int], floors: Collection[str]) -> dict[str, str]:
+    return {word: _number(count, word in floors) for word, count in counts.items()}
 
 
-def _pauses(pauses: list[dict[str, Any]]) -> Iterator[str]:
+def _pauses(pauses: list[PauseView]) -> Iterator[str]:
     from gridsidecar.cli.listing import aligned
     from gridsidecar.cli.times import local_time
 
@@ -114,7 +115,7 @@ def _pauses(pauses: list[dict[str, Any]]) -> Iterator[str]:
     yield from aligned(rows) if rows else ()
 
 
-def _until(pause: dict[str, Any]) -> str:
+def _until(pause: PauseView) -> str:
     from gridsidecar.cli.task_words import until
 
     if not pause["ended"]:
@@ -122,7 +123,7 @@ def _until(pause: dict[str, Any]) -> str:
     return "over: they come back" if pause["parked"] else "over"
 
 
-def _types(tasks: list[dict[str, Any]], paused: Set[str]) -> list[tuple[str, ...]]:
+def _types(tasks: list[TypeCounts], paused: Set[str]) -> list[tuple[str, ...]]:
     """The time is that of the last attempt; a task that was cancelled may have been waiting then."""
     from gridsidecar.cli.task_words import duration
 
@@ -138,7 +139,7 @@ def _types(tasks: list[dict[str, Any]], paused: Set[str]) -> list[tuple[str, ...
     ]
 
 
-def _workers(alive: list[dict[str, Any]]) -> Iterator[str]:
+def _workers(alive: list[WorkerView]) -> Iterator[str]:
     from gridsidecar.cli.listing import aligned
     from gridsidecar.cli.times import local_time
 
@@ -155,7 +156,7 @@ def _workers(alive: list[dict[str, Any]]) -> Iterator[str]:
     yield from aligned(rows) if rows else ()
 
 
-def _busy(worker: dict[str, Any]) -> str:
+def _busy(worker: WorkerView) -> str:
     """One of an earlier version does not say how many it runs at once."""
     most = worker.get("concurrency")
     return f"{worker['running']} of {most} running" if most else f"{worker['running']} running"

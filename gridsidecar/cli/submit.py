@@ -14,8 +14,8 @@ from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
-    from gridsidecar.cli.task_words import View
     from gridsidecar.fleet import Fleet, Where
+    from gridsidecar.views import TaskView
 
 EPILOG = """
 Examples:
@@ -233,7 +233,7 @@ async def _wait(asked: Where, ids: list[str], waiting: Waiting) -> int:
     return _tell(views, waiting)
 
 
-def _tell(views: dict[str, View | None], waiting: Waiting) -> int:
+def _tell(views: dict[str, TaskView | None], waiting: Waiting) -> int:
     from gridsidecar.cli.bars import summary
     from gridsidecar.cli.screen import clean, json_text, say
     from gridsidecar.cli.task_words import ended, succeeded, words

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gridsidecar.cli.callback_view import callback_words, called
 from gridsidecar.cli.listing import aligned
 from gridsidecar.cli.logs import last_line
 from gridsidecar.cli.screen import clean, console, cut, interactive, json_text, padded, told
-from gridsidecar.cli.task_words import STYLES, View, due, duration, ended, error_line, percent, status_of, until
+from gridsidecar.cli.task_words import (
+    STYLES,
+    attempt_error,
+    due,
+    duration,
+    ended,
+    error_line,
+    percent,
+    status_of,
+    until,
+)
 from gridsidecar.cli.times import local_time, seconds_between
 from gridsidecar.language import said
 
@@ -18,16 +28,17 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from gridsidecar.fleet import Tasks
+    from gridsidecar.views import AttemptView, PausedView, TaskState, TaskView
 
 RESULT_SHOWN = 400  # characters
 _OTHERS = ("type", "worker", "says", "result", "data")  # what they say is not ours
 _LABEL = 9  # columns
 _COLUMNS = ("#", "outcome", "started", "took", "exit", "worker", "error")
-Attempts = Sequence[Mapping[str, Any]]
+Attempts = Sequence["AttemptView"]
 Facts = Sequence[tuple[str, str]]  # label and text
 
 
-async def read_task(tasks: Tasks, task_id: str) -> View | None:
+async def read_task(tasks: Tasks, task_id: str) -> TaskView | None:
     """A task with its history, and the callbacks about it, newest first; None when there is no such task. One that runs
     has what it said last, as `says`."""
     view = await tasks.show(task_id)
@@ -36,7 +47,7 @@ async def read_task(tasks: Tasks, task_id: str) -> View | None:
     return view
 
 
-def print_task(view: View) -> None:
+def print_task(view: TaskView) -> None:
     """The task on stdout: a panel on a terminal, plain lines elsewhere."""
     attempts, callbacks = view["attempts"], view["callbacks"]
     facts = [*_facts(view, attempts), *((called(row), callback_words(row)) for row in callbacks)]
@@ -50,21 +61,20 @@ def print_task(view: View) -> None:
 # -- the facts --------------------------------------------------------------------------------------------------------
 
 
-def _facts(view: View, attempts: Attempts) -> Iterator[tuple[str, str]]:
+def _facts(view: TaskView, attempts: Attempts) -> Iterator[tuple[str, str]]:
     """Label and text of what is worth a line; every text is safe to show."""
     yield "type", clean(view["task_type"])
     yield "attempt", _attempt_words(view)
-    for label, name in (("created", "created_at"), ("started", "started_at"), ("ended", "completed_at")):
-        if view[name] is not None:
-            yield label, local_time(view[name])
+    times = {"created": view["created_at"], "started": view["started_at"], "ended": view["completed_at"]}
+    yield from ((label, local_time(time)) for label, time in times.items() if time is not None)
     if ended(view) and (time := _own_time(attempts) or took(view)):
         yield "took", time
     if view["worker"]:
         yield "worker", clean(view["worker"])
-    if view.get("says"):
-        yield "says", cut(view["says"], RESULT_SHOWN)
-    if view["paused"]:
-        yield "paused", _pause_words(view["paused"])
+    if says := view.get("says"):
+        yield "says", cut(says, RESULT_SHOWN)
+    if paused := view.get("paused"):
+        yield "paused", _pause_words(paused)
     elif view["next_run_at"] is not None and not ended(view):
         yield "next run", f"{due(view)}, at {local_time(view['next_run_at'])}"
     if view["cancel_requested"] and not ended(view):
@@ -77,7 +87,7 @@ def _facts(view: View, attempts: Attempts) -> Iterator[tuple[str, str]]:
     yield "data", _shortened(view["data"])
 
 
-def took(view: View) -> str:
+def took(view: TaskState) -> str:
     """The time of its last attempt; empty while it has not ended, or was cancelled, perhaps while it waited."""
     start, end = view["started_at"], view["completed_at"]
     return duration(seconds_between(start, end)) if start and end and view["status"] != "cancelled" else ""
@@ -89,12 +99,12 @@ def _own_time(attempts: Attempts) -> str:
     return duration(sum(times)) + (f" in {len(times)} attempts" if len(times) > 1 else "") if times else ""
 
 
-def _pause_words(pause: Mapping[str, Any]) -> str:
+def _pause_words(pause: PausedView) -> str:
     words = f"{until(pause)}, since {local_time(pause['since_at'])}"
     return f"{words}: {clean(pause['reason'])}" if pause["reason"] else words
 
 
-def _attempt_words(view: View) -> str:
+def _attempt_words(view: TaskView) -> str:
     retries = f"{view['retry_count']} of {view['max_retry_count']} retries used" if view["max_retry_count"] else ""
     crashes = f"{view['crashes']} times its worker died" if view["crashes"] else ""
     details = ", ".join(part for part in (retries, crashes) if part)
@@ -116,13 +126,13 @@ def _history(attempts: Attempts) -> list[tuple[str, ...]]:
             duration(seconds_between(row["started_at"], row["ended_at"])) if row["started_at"] else "",
             _exit_words(row),
             clean(row["worker"] or ""),
-            told(error_line({"last_error_type": None, **row})),
+            told(attempt_error(row)),
         )
         for row in attempts
     ]
 
 
-def _exit_words(row: Mapping[str, Any]) -> str:
+def _exit_words(row: AttemptView) -> str:
     if row["signal_number"] is not None:
         return f"signal {row['signal_number']}"
     return "" if row["exit_code"] is None else str(row["exit_code"])
@@ -131,7 +141,7 @@ def _exit_words(row: Mapping[str, Any]) -> str:
 # -- on paper, and on a terminal --------------------------------------------------------------------------------------
 
 
-def _plain(view: View, facts: Facts, attempts: Attempts) -> Iterator[str]:
+def _plain(view: TaskView, facts: Facts, attempts: Attempts) -> Iterator[str]:
     message = clean(view["progress_message"] or "")
     progress = f"{percent(view)} %{f' {message}' if message else ''}"
     state = ("task", clean(view["task_id"])), ("status", status_of(view)), ("progress", progress)
@@ -143,7 +153,7 @@ def _plain(view: View, facts: Facts, attempts: Attempts) -> Iterator[str]:
         yield from (f"  {line}" for line in aligned([columns, *_history(attempts)]))
 
 
-def _panel(view: View, facts: Facts, attempts: Attempts) -> RenderableType:
+def _panel(view: TaskView, facts: Facts, attempts: Attempts) -> RenderableType:
     from rich import box
     from rich.console import Group
     from rich.panel import Panel

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gridsidecar.cli.screen import clean
 from gridsidecar.cli.times import local_time
 from gridsidecar.task import Status
 
-View = dict[str, Any]  # a task as the store shows it
+if TYPE_CHECKING:
+    from gridsidecar.views import AttemptView, PausedView, PauseView, TaskState
 
 _TERMINAL = {status.value for status in Status if status.terminal}
 STYLES = {
@@ -23,24 +23,24 @@ STYLES = {
 }
 
 
-def status_of(view: View | None) -> str:
+def status_of(view: TaskState | None) -> str:
     """The task's status; `queued` while nobody has taken it from the queue, so that it has no row yet."""
     return "queued" if view is None else str(view["status"])
 
 
-def ended(view: View | None) -> bool:
+def ended(view: TaskState | None) -> bool:
     return view is not None and view["status"] in _TERMINAL  # another program may have written any status
 
 
-def succeeded(view: View | None) -> bool:
+def succeeded(view: TaskState | None) -> bool:
     return view is not None and view["status"] == Status.SUCCESS
 
 
-def percent(view: View | None) -> int:
+def percent(view: TaskState | None) -> int:
     return 0 if view is None else max(0, min(100, int(view["progress"] or 0)))
 
 
-def words(view: View | None) -> str:
+def words(view: TaskState | None) -> str:
     """What happens with the task right now, on one line."""
     status = status_of(view)
     if view is None:
@@ -61,29 +61,34 @@ def words(view: View | None) -> str:
             return status
 
 
-def paused(view: View) -> str:
+def paused(view: TaskState) -> str:
     """Until when the pause of its type keeps it; empty where none does."""
-    return f"paused {until(view['paused'])}" if view.get("paused") else ""
+    pause = view.get("paused")
+    return f"paused {until(pause)}" if pause else ""
 
 
-def until(pause: Mapping[str, Any]) -> str:
+def until(pause: PausedView | PauseView) -> str:
     """When a pause may be over."""
     if pause["until_at"] is None:
         return "until resumed"
     return f"{'by a breaker, tried at' if pause['cool_down'] else 'until'} {local_time(pause['until_at'])}"
 
 
-def due(view: View) -> str:
+def due(view: TaskState) -> str:
     """When it runs next."""
     seconds = view["due_in_s"]
     return f"in {duration(seconds)}" if seconds else "now"
 
 
-def error_line(view: View) -> str:
+def error_line(view: TaskState) -> str:
     """Type and text of the last error, on one line."""
-    kind = clean(view["error_type"] or "")
-    if view["last_error_type"]:
-        kind += f" ({clean(view['last_error_type'])})"
+    last = f" ({clean(view['last_error_type'])})" if view["last_error_type"] else ""
+    return attempt_error(view, last)
+
+
+def attempt_error(view: TaskState | AttemptView, last: str = "") -> str:
+    """The same of one attempt."""
+    kind = clean(view["error_type"] or "") + last
     return ": ".join(part for part in (kind, clean(view["error_message"] or "")) if part)
 
 

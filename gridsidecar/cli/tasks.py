@@ -19,9 +19,9 @@ from gridsidecar.cli.steer import ErrorType, States
 from gridsidecar.errors import UsageError
 
 if TYPE_CHECKING:
-    from gridsidecar.cli.task_words import View
     from gridsidecar.fleet import Listed, Where
     from gridsidecar.store import Wanted
+    from gridsidecar.views import TaskSummary
 
 app = typer.Typer(help="Look at tasks, cancel them, run them again.", no_args_is_help=True, add_completion=False)
 
@@ -98,7 +98,7 @@ def _print(page: Listed, as_json: bool, now: datetime) -> None:
         say("no such tasks; a task appears here when a worker takes it up")
 
 
-def _row(view: View, now: datetime) -> tuple[str, ...]:
+def _row(view: TaskSummary, now: datetime) -> tuple[str, ...]:
     from gridsidecar.cli.task_view import took
     from gridsidecar.cli.task_words import status_of
     from gridsidecar.cli.times import short_time
@@ -107,7 +107,7 @@ def _row(view: View, now: datetime) -> tuple[str, ...]:
     return (*names, status_of(view), short_time(view["created_at"], now), took(view), _details(view))
 
 
-def _details(view: View) -> str:
+def _details(view: TaskSummary) -> str:
     from gridsidecar.cli.task_words import error_line, percent, status_of, words
 
     match status_of(view):

@@ -14,8 +14,10 @@ def local_time(text: str) -> str:
     return moment(text).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def short_time(text: str, now: datetime) -> str:
-    """The same where room is scarce: on a terminal the time of today, or the day."""
+def short_time(text: str | None, now: datetime) -> str:
+    """The same where room is scarce: on a terminal the time of today, or the day. Nothing of a row without a time."""
+    if text is None:
+        return ""
     if not interactive(sys.stdout):
         return local_time(text)
     shown = moment(text).astimezone()

@@ -21,8 +21,18 @@ if TYPE_CHECKING:
     from gridsidecar.fleet.remote import Address
     from gridsidecar.store import Filter, Kind, Said, Wanted
     from gridsidecar.task import Status, Task
+    from gridsidecar.views import (
+        CallbackView,
+        Figures,
+        LetterInFull,
+        LetterView,
+        OperationView,
+        QueueView,
+        SteeredTask,
+        TaskSummary,
+        TaskView,
+    )
 
-Row = dict[str, Any]
 Outcomes = Mapping[str, Steered]
 
 
@@ -41,7 +51,7 @@ class Submitted(Struct, frozen=True):
 class Listed(Struct, frozen=True):
     """Some tasks, and the id to go on after: None where there is nothing else."""
 
-    tasks: list[Row]
+    tasks: list[TaskSummary]
     next: str | None
 
 
@@ -55,7 +65,7 @@ class Found(Struct, frozen=True):
 class Letters(Struct, frozen=True):
     """Dead letters, and whether there are more. `unknown` says why the states of their tasks are not known."""
 
-    found: list[Row]
+    found: list[LetterView]
     more: bool
     unknown: str = ""
 
@@ -63,17 +73,17 @@ class Letters(Struct, frozen=True):
 class Replayed(Struct, frozen=True):
     """A letter, and what came of its replay: a word of `gridsidecar.dead_letters.Replay`."""
 
-    letter: Row
+    letter: LetterView
     outcome: str
     detail: str = ""
 
 
 class Tasks(Protocol):
-    async def get(self, task_id: str) -> Row | None:
+    async def get(self, task_id: str) -> TaskView | None:
         """A task without its history; None where there is none."""
         ...
 
-    async def show(self, task_id: str) -> Row | None:
+    async def show(self, task_id: str) -> TaskView | None:
         """With its attempts and callbacks."""
         ...
 
@@ -123,14 +133,14 @@ class Steering(Protocol):
         """This command does not wait for it any longer."""
         ...
 
-    async def operations(self, limit: int) -> list[Row]:
+    async def operations(self, limit: int) -> list[OperationView]:
         """The newest first, each with its `outcomes`."""
         ...
 
-    async def operation(self, operation: str) -> Row | None: ...
+    async def operation(self, operation: str) -> OperationView | None: ...
 
-    def results(self, operation: str) -> AsyncIterator[Row]:
-        """`task_id` and `outcome` of each of its tasks."""
+    def results(self, operation: str) -> AsyncIterator[SteeredTask]:
+        """Its tasks in their order."""
         ...
 
     async def stop(self, operation: str) -> bool:
@@ -139,7 +149,7 @@ class Steering(Protocol):
 
 
 class Upkeep(Protocol):
-    async def figures(self, since: datetime | None, queue: str | None = None) -> Row:
+    async def figures(self, since: datetime | None, queue: str | None = None) -> Figures:
         """Of one queue, or of all."""
         ...
 
@@ -149,11 +159,13 @@ class Upkeep(Protocol):
         """Those that were paused."""
         ...
 
-    async def callbacks(self, task_id: str | None, dead: bool | None, limit: int, *, owed: bool = False) -> list[Row]:
+    async def callbacks(
+        self, task_id: str | None, dead: bool | None, limit: int, *, owed: bool = False
+    ) -> list[CallbackView]:
         """The newest first; `owed`: those still to be sent."""
         ...
 
-    async def callback(self, id_: str) -> list[Row]:
+    async def callback(self, id_: str) -> list[CallbackView]:
         """Those of a task, or the one of this id, each with its `body`."""
         ...
 
@@ -173,7 +185,7 @@ class Upkeep(Protocol):
 class Queue(Protocol):
     place: str  # of the broker, for people
 
-    async def info(self) -> Row: ...
+    async def info(self) -> QueueView: ...
 
     async def open(self) -> None:
         """To submit: whoever is away is told before anything is sent."""
@@ -191,7 +203,7 @@ class Queue(Protocol):
 
     async def letters(self, limit: int) -> Letters: ...
 
-    async def letter(self, id_: str) -> list[Row]:
+    async def letter(self, id_: str) -> list[LetterInFull]:
         """Those of one id, whole."""
         ...
 
@@ -199,7 +211,7 @@ class Queue(Protocol):
         """Of these ids, or without ids all of this queue."""
         ...
 
-    def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[Row]:
+    def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[LetterView]:
         """The same, removed for good; `succeeded`: only where their tasks have succeeded since."""
         ...
 

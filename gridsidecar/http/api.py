@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gridsidecar import telemetry
 from gridsidecar.broker import Broker, make_broker
@@ -33,6 +33,9 @@ from gridsidecar.store import Kind, NotDriven, OpenStore, Reading, make_store
 from gridsidecar.store.minutes import Tally
 from gridsidecar.submitting import Submitter
 from gridsidecar.telemetry import Readiness
+
+if TYPE_CHECKING:
+    from gridsidecar.views import Figures, TaskSummary
 
 OPERATIONS_EVERY = 10.0  # seconds
 FIGURES_HOLD = 5.0  # seconds
@@ -86,22 +89,22 @@ class Api:
     async def _ended_between(self, since: datetime, until: datetime) -> list[Tally]:
         return await (await self.store()).minutes.between(since, until, queue=self.settings.broker.queue)
 
-    async def figures(self, since: datetime | None, queue: str | None = None) -> dict[str, Any]:
+    async def figures(self, since: datetime | None, queue: str | None = None) -> Figures:
         """Those that everybody asks for are read once for all of them."""
         store = await self.store()
         if since is not None:
             return await read_figures(store, since, queue)
         name = "figures" if queue is None else f"figures of {queue}"
         read = partial(read_figures, store, queue=queue)
-        figures: dict[str, Any] = await self.held.get(name, FIGURES_HOLD, read)
+        figures: Figures = await self.held.get(name, FIGURES_HOLD, read)
         return figures
 
-    async def look(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    async def look(self, ids: Sequence[str]) -> dict[str, TaskSummary]:
         """Tasks by id, without their data and results, with `rev`, and with what keeps them."""
         await self.store()
         return await self._look(ids)
 
-    async def _look(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    async def _look(self, ids: Sequence[str]) -> dict[str, TaskSummary]:
         reading = self._store.reading
         found = await reading.some(ids)
         return {view["task_id"]: view for view in await reading.with_pauses(list(found.values()))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -16,6 +16,9 @@ from gridsidecar.http.call import Call
 from gridsidecar.http.problems import unknown_task
 from gridsidecar.shapes import task_object
 from gridsidecar.task import Status
+
+if TYPE_CHECKING:
+    from gridsidecar.views import TaskSummary
 
 QUIET_LOOKS = 15  # about seconds, after which a comment shows that the stream lives
 RECONNECT = b"retry: 2000\n\n"  # milliseconds
@@ -38,7 +41,7 @@ async def events(api: Api, call: Call) -> Response:
         raise
 
 
-async def _stream(api: Api, task_id: str, view: Any, seen: str) -> AsyncIterator[bytes]:
+async def _stream(api: Api, task_id: str, view: TaskSummary | None, seen: str) -> AsyncIterator[bytes]:
     yield RECONNECT
     looks = api.watch.looks(task_id)
     quiet = 0
@@ -76,7 +79,7 @@ class _Stream(StreamingResponse):
             self._leave()
 
 
-def _mark(view: Any) -> str:
+def _mark(view: TaskSummary) -> str:
     """What differs where there is something new to tell."""
     kept = view["paused"]
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
@@ -20,6 +20,9 @@ from gridsidecar.moments import later_of, moment_of, span_of
 from gridsidecar.shapes import callback_in_full, callback_object, in_utc, iso, point_object, queue_object
 from gridsidecar.store.minutes import KEPT
 from gridsidecar.task import LONGEST_TYPE
+
+if TYPE_CHECKING:
+    from gridsidecar.views import CallbackView
 
 MOST_STEPS = 2000  # of a series
 
@@ -125,7 +128,7 @@ async def callback(api: Api, call: Call) -> Response:
     return answer({"callbacks": [_shown(api, callback_in_full(row)) for row in found]})
 
 
-def _shown(api: Api, whole: dict[str, Any]) -> dict[str, Any]:
+def _shown(api: Api, whole: CallbackView) -> dict[str, Any]:
     return api.hiding.object(whole) | {"body": api.hiding.json_text(whole["body"])}
 
 

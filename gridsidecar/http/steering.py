@@ -71,10 +71,10 @@ async def operation(api: Api, call: Call) -> Response:
     counts = await store.operations.outcomes(known.id)
     more: dict[str, Any] = {
         "outcomes": counts,
-        "results": tasks,
-        "next": tasks[-1]["position"] if len(tasks) == limit > 0 else None,
+        "results": [{"position": one.position, "task_id": one.task_id, "outcome": one.outcome} for one in tasks],
+        "next": tasks[-1].position if len(tasks) == limit > 0 else None,
     }
-    return answer(operation_object(known, counts) | more)
+    return answer({**operation_object(known, counts), **more})
 
 
 async def stop(api: Api, call: Call) -> Response:

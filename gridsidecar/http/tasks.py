@@ -22,7 +22,7 @@ from gridsidecar.http.call import Call, a_status, any_text, flag, number, parsed
 from gridsidecar.http.problems import Problem, bad_request, unavailable, unknown_task
 from gridsidecar.http.said import said_from
 from gridsidecar.moments import moment_of
-from gridsidecar.shapes import attempt_object, in_utc, task_object
+from gridsidecar.shapes import attempt_object, in_utc, task_in_full, task_object
 from gridsidecar.store import Position, Wanted
 from gridsidecar.store.listing import MOST, MOST_WITH_DATA
 from gridsidecar.submitting import Known
@@ -86,7 +86,7 @@ async def show(api: Api, call: Call) -> Response:
     if view is None:
         raise unknown_task(task_id)
     callbacks = await store.outbox.all(task_id=task_id, limit=CALLBACKS_SHOWN)
-    return answer(api.hiding.object(task_object(view, await store.reading.attempts(task_id), callbacks)))
+    return answer(api.hiding.object(task_in_full(view, await store.reading.attempts(task_id), callbacks)))
 
 
 async def attempts(api: Api, call: Call) -> Response:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.http.problems import Problem
 
+if TYPE_CHECKING:
+    from gridsidecar.views import TaskSummary
+
 LOOK_EVERY = 1.0  # seconds
 RETRY_AFTER = 5  # seconds
 AT_ONCE = 500  # tasks in one look
 
-View = Mapping[str, Any]
-Look = Callable[[Sequence[str]], Awaitable[Mapping[str, View]]]
+Look = Callable[[Sequence[str]], Awaitable["Mapping[str, TaskSummary]"]]
 
 
 class Watch:
@@ -30,7 +32,7 @@ class Watch:
         self._clock = clock
         self._watched: Counter[str] = Counter()
         self._asked: frozenset[str] = frozenset()  # what the last look was about,
-        self._seen: Mapping[str, View] = {}  # and what it found
+        self._seen: Mapping[str, TaskSummary] = {}  # and what it found
         self._looked = asyncio.Event()  # set at the end of each look, and replaced
         self._looking: asyncio.Task[None] | None = None
         self._over = False
@@ -51,7 +53,7 @@ class Watch:
         self._over = True
         self._looked.set()
 
-    async def looks(self, task_id: str) -> AsyncIterator[View | None]:
+    async def looks(self, task_id: str) -> AsyncIterator[TaskSummary | None]:
         """What each look finds, from the next one on: None where there is no such task. Ends when we leave."""
         self._watched[task_id] += 1
         if self._looking is None or self._looking.done():
@@ -79,7 +81,7 @@ class Watch:
 
     async def _look_once(self) -> None:
         ids = sorted(self._watched)
-        found: dict[str, View] = {}
+        found: dict[str, TaskSummary] = {}
         for start in range(0, len(ids), AT_ONCE):
             found |= await self._look(ids[start : start + AT_ONCE])
         self._asked, self._seen = frozenset(ids), found

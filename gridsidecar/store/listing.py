@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -15,6 +15,9 @@ from gridsidecar.store.choosing import SINCE, UNTIL
 from gridsidecar.store.database import Database
 from gridsidecar.store.queries import Query
 from gridsidecar.store.ways import LONGEST_ID, Wanted, Way, parameters, prefix_of, way_of_ids, way_to
+
+if TYPE_CHECKING:
+    from gridsidecar.views import TaskSummary
 
 MOST = 200  # tasks on one page
 MOST_WITH_DATA = 20
@@ -46,7 +49,7 @@ class Page(Struct, frozen=True):
     """Some of the tasks, and where to go on: None where there is nothing else. A page may have few tasks, or none, and
     still go on: then the rows that were looked at had no more."""
 
-    tasks: list[dict[str, Any]]  # each as `records.summary` has it
+    tasks: list[TaskSummary]
     next: Position | None
 
 

@@ -37,6 +37,14 @@ class NotDriven(GridSidecarError):
     exit_code = EX_FAILED
 
 
+class OperationTask(Struct, frozen=True):
+    """A task of an operation; no outcome where it is still to be done."""
+
+    position: int
+    task_id: str
+    outcome: str | None
+
+
 class Operation(Struct, frozen=True, kw_only=True):
     """What was asked, and how far it is."""
 
@@ -247,10 +255,11 @@ class Operations:
         rows = await self._database.fetch(self._queries["operation_outcomes"], {"id": operation})
         return {row["outcome"] or "open": int(row["n"]) for row in rows}
 
-    async def tasks(self, operation: str, after: int = -1, limit: int = AT_ONCE) -> list[dict[str, Any]]:
-        """`position`, `task_id` and `outcome` (None: still to be done) of the next tasks in their order."""
+    async def tasks(self, operation: str, after: int = -1, limit: int = AT_ONCE) -> list[OperationTask]:
+        """The next ones in their order."""
         params = {"id": operation, "after": after, "limit": limit}
-        return await self._database.fetch(self._queries["operation_tasks"], params)
+        rows = await self._database.fetch(self._queries["operation_tasks"], params)
+        return [OperationTask(int(row["position"]), row["task_id"], row["outcome"]) for row in rows]
 
     async def prune(self) -> None:
         """Forget what ended long ago."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -23,6 +23,9 @@ from gridsidecar.store.records import ascii_only, produced, storable
 from gridsidecar.store.room import Room, Unlimited
 from gridsidecar.task import Callback, ErrorType, Message, Transition
 from gridsidecar.trace import Trace
+
+if TYPE_CHECKING:
+    from gridsidecar.views import CallbackRow
 
 ERROR_LIMIT = 2000  # characters
 LETTER = "letter"  # the kind of what is owed to the dead letters: see `letters`
@@ -207,7 +210,7 @@ class Outbox:
 
     async def all(
         self, *, task_id: str | None = None, dead: bool | None = None, owed: bool = False, limit: int = 100
-    ) -> list[dict[str, Any]]:
+    ) -> list[CallbackRow]:
         """Callbacks, newest first; `dead` and `owed` choose those given up and those still to be sent."""
         params = {
             "task_id": task_id,
@@ -215,11 +218,12 @@ class Outbox:
             "open": 1 if owed else None,
             "limit": limit,
         }
-        return await self._database.fetch(self._queries["callbacks"], params)
+        return cast("list[CallbackRow]", await self._database.fetch(self._queries["callbacks"], params))
 
-    async def named(self, task_or_callback_id: str) -> list[dict[str, Any]]:
+    async def named(self, task_or_callback_id: str) -> list[CallbackRow]:
         """Those of a task, or the one of this id, newest first."""
-        return await self._database.fetch(self._queries["callbacks_named"], {"id": task_or_callback_id})
+        rows = await self._database.fetch(self._queries["callbacks_named"], {"id": task_or_callback_id})
+        return cast("list[CallbackRow]", rows)
 
     async def drop(self, task_or_callback_id: str) -> int:
         """Remove what is owed or was given up, for good; how many callbacks that are. A try that is under way may still
@@ -237,9 +241,9 @@ class Outbox:
                 break
         return dropped
 
-    async def _drop(self, found: list[dict[str, Any]], *, owed: bool) -> int:
+    async def _drop(self, found: list[CallbackRow], *, owed: bool) -> int:
         """By their keys: a DELETE that looks for them would lock all others."""
-        keys = [{name: one[name] for name in ("task_id", "rerun", "id")} | {"owed": int(owed)} for one in found]
+        keys = [{"task_id": one["task_id"], "rerun": one["rerun"], "id": one["id"], "owed": int(owed)} for one in found]
         return sum(await self._database.batch([(self._queries["drop_callback"], key) for key in keys])) if keys else 0
 
     async def replay(self, task_or_callback_id: str) -> int:
@@ -253,8 +257,8 @@ class Outbox:
         return changed
 
 
-def _meant(row: Mapping[str, Any], id_: str) -> bool:
-    return bool(row["kind"] != LETTER or row["dead"] or row["id"] == id_)
+def _meant(row: CallbackRow, id_: str) -> bool:
+    return row["kind"] != LETTER or bool(row["dead"]) or row["id"] == id_
 
 
 def _trace(properties: str | None) -> Trace | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from msgspec import Struct
 
@@ -16,6 +16,11 @@ from gridsidecar.store.queries import Query
 from gridsidecar.store.shelf import pause
 from gridsidecar.task import Message
 
+if TYPE_CHECKING:
+    from gridsidecar.views import AttemptView, PausedView, PauseView, TaskState, TaskSummary, TaskView, WorkerView
+
+    AnyTask = TypeVar("AnyTask", bound=TaskState)
+
 AT_ONCE = 100  # tasks whose data are read in one statement
 
 
@@ -26,6 +31,15 @@ class Counted(Struct, frozen=True):
     at_least: list[str]
 
 
+class Detail(TypedDict):
+    """Of a task: when its last attempt began and ended, to the millisecond always; and its `data`."""
+
+    id: str
+    data: Any
+    started_at: str | None
+    ended_at: str | None
+
+
 class Reading:
     """Reads the tables and changes nothing. Raises `StoreUnavailable` while the database is away."""
 
@@ -34,12 +48,12 @@ class Reading:
         self._queries = queries
         self._queue = queue
 
-    async def get(self, task_id: str) -> dict[str, Any] | None:
+    async def get(self, task_id: str) -> TaskView | None:
         """One task as `status --json` shows it; None when there is no such row."""
         views = [records.view(row) for row in await self._read("view", {"id": task_id})]
         return (await self.with_pauses(views))[0] if views else None
 
-    async def with_pauses(self, views: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    async def with_pauses(self, views: list[AnyTask]) -> list[AnyTask]:
         """The same tasks, each with `paused`: what keeps it from its start although it is due (`since_at`, `until_at`,
         `cool_down`, `reason`, as `pauses` has them), or None."""
         queues = {view["queue"] for view in views if waits(view["status"], view["due_in_s"])}
@@ -48,31 +62,41 @@ class Reading:
             for queue in queues
             for one in map(pause, await self._read("pauses", {"queue": queue}))
         }
-        return [{**view, "paused": _kept_by(found.get((view["queue"], view["task_type"])), view)} for view in views]
+        for view in views:
+            view["paused"] = _kept_by(found.get((view["queue"], view["task_type"])), view)
+        return views
 
-    async def attempts(self, task_id: str) -> list[dict[str, Any]]:
+    async def attempts(self, task_id: str) -> list[AttemptView]:
         """The history of a task, first attempt first."""
         return [records.attempt_view(row) for row in await self._read("attempts_of", {"id": task_id})]
 
-    async def some(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    async def some(self, ids: Sequence[str]) -> dict[str, TaskSummary]:
         """Tasks by id, without their data and results, with `rev`, which every change of a row changes."""
         if not ids:
             return {}
         return {row["id"]: records.summary(row) for row in await self._read("tasks_of", {"ids": tuple(ids)})}
 
-    async def details(self, ids: Sequence[str], *, with_data: bool) -> dict[str, dict[str, Any]]:
-        """Of tasks by id: when their last attempt began and ended, to the millisecond always; and their `data`."""
+    async def details(self, ids: Sequence[str], *, with_data: bool) -> dict[str, Detail]:
+        """Of tasks by id; their `data` is None where it is not wanted."""
         rows = await self._read("details_of", {"ids": tuple(ids), "with_data": int(with_data)}) if ids else []
-        return {row["id"]: {**row, "data": records.decoded(row["data"])} for row in rows}
+        return {
+            row["id"]: Detail(
+                id=row["id"],
+                data=records.decoded(row["data"]),
+                started_at=row["started_at"],
+                ended_at=row["ended_at"],
+            )
+            for row in rows
+        }
 
-    async def detailed(self, views: list[dict[str, Any]], *, with_data: bool) -> list[dict[str, Any]]:
+    async def detailed(self, views: list[TaskSummary], *, with_data: bool) -> list[TaskSummary]:
         """The same tasks with their data, where those are wanted; and with the times of their last attempts where the
         table, being another program's, has whole seconds only."""
         asked = [view["task_id"] for view in views if with_data or _whole_seconds(view)]
-        details: dict[str, dict[str, Any]] = {}
+        details: dict[str, Detail] = {}
         for start in range(0, len(asked), AT_ONCE):
             details |= await self.details(asked[start : start + AT_ONCE], with_data=with_data)
-        return [_detailed(view, details.get(view["task_id"], {}), with_data) for view in views]
+        return [_detailed(view, details.get(view["task_id"]), with_data) for view in views]
 
     async def message(self, task_id: str) -> Message | None:
         """What its producer sent; None where that is not there, or cannot be read."""
@@ -99,12 +123,25 @@ class Reading:
         (row,) = await self._read("oldest_pending", {})
         return max(0.0, float(row["seconds"] or 0))
 
-    async def workers(self) -> list[dict[str, Any]]:
+    async def workers(self) -> list[WorkerView]:
         """Every worker with a heartbeat row: `id`, `name`, `queue`, `version` and `concurrency` (None where an older
         one wrote it), `started_at`, `expires_at`, `alive`, `running`."""
-        return [{**row, "alive": bool(row["alive"])} for row in await self._read("workers", {})]
+        return [
+            {
+                "id": row["id"],
+                "name": row["name"],
+                "queue": row["queue"],
+                "version": row["version"],
+                "concurrency": row["concurrency"],
+                "started_at": row["started_at"],
+                "expires_at": row["expires_at"],
+                "alive": bool(row["alive"]),
+                "running": int(row["running"]),
+            }
+            for row in await self._read("workers", {})
+        ]
 
-    async def pauses(self) -> list[dict[str, Any]]:
+    async def pauses(self) -> list[PauseView]:
         """What is paused, of every queue: `queue`, `task_type`, `since_at`, `until_at`, `ended` (what was parked is on
         its way back), `cool_down` (a breaker set it), `reason`, `parked`."""
         rows = await self._read("pause_counts", {})
@@ -142,19 +179,20 @@ def _counted(found: Mapping[str, int], full: Set[str]) -> Counted:
     return Counted(counts, sorted(floors[what] for what in full))
 
 
-def _whole_seconds(view: dict[str, Any]) -> bool:
+def _whole_seconds(view: TaskState) -> bool:
     times = view["started_at"], view["completed_at"]
     return bool(view["completed_at"]) and all("." not in str(time or "").rstrip("0").rstrip(".") for time in times)
 
 
-def _detailed(view: dict[str, Any], own: dict[str, Any], with_data: bool) -> dict[str, Any]:
-    data = {"data": own.get("data")} if with_data else {}
-    if not own.get("ended_at") or not _whole_seconds(view):
-        return view | data
-    return view | {"started_at": own["started_at"], "completed_at": own["ended_at"]} | data
+def _detailed(view: TaskSummary, own: Detail | None, with_data: bool) -> TaskSummary:
+    if own is not None and own["ended_at"] and _whole_seconds(view):
+        view["started_at"], view["completed_at"] = own["started_at"], own["ended_at"]
+    if with_data:
+        view["data"] = None if own is None else own["data"]
+    return view
 
 
-def _kept_by(kept: Pause | None, view: dict[str, Any]) -> dict[str, Any] | None:
+def _kept_by(kept: Pause | None, view: TaskState) -> PausedView | None:
     if kept is None or not waits(view["status"], view["due_in_s"]) or not kept.holds(view["task_id"]):
         return None
     return {"since_at": kept.since, "until_at": kept.until, "cool_down": kept.cool_down, "reason": kept.reason}

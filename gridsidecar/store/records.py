@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
@@ -13,6 +13,9 @@ from gridsidecar import wire
 from gridsidecar.reception import Row, WorkerView
 from gridsidecar.store.database import RowRejected
 from gridsidecar.task import Callback, Claim, ErrorType, Message, Progress, Report, Status, Task, Transition
+
+if TYPE_CHECKING:
+    from gridsidecar.views import AttemptView, TaskSummary, TaskView
 
 ERROR_LIMIT = 16_000  # characters kept of an error text: TEXT holds 65,535 bytes
 SHORT = 255
@@ -239,12 +242,12 @@ def attempt_columns(claim: Claim, transition: Transition, report: Report) -> dic
     }
 
 
-def view(stored: Mapping[str, Any]) -> dict[str, Any]:
+def view(stored: Mapping[str, Any]) -> TaskView:
     """One task for people and programs: the columns, JSON decoded, internals left out."""
     shown = _shown(stored)
     for name in ("data", "result", "callback_data", "checkpoint"):
         shown[name] = decoded(shown.get(name))
-    return {
+    whole = {
         "task_id": stored["id"],
         **shown,
         "handed_off": bool(shown["handed_off"]),
@@ -252,18 +255,20 @@ def view(stored: Mapping[str, Any]) -> dict[str, Any]:
         "worker": shown["worker"] or shown["worker_id"],
         "due_in_s": _due(stored["due_in"]),
     }
+    return cast("TaskView", whole)
 
 
-def summary(stored: Mapping[str, Any]) -> dict[str, Any]:
+def summary(stored: Mapping[str, Any]) -> TaskSummary:
     """One task of a list: what `view` has of it, without data and result."""
-    return {"task_id": stored["id"], **_shown(stored), "due_in_s": _due(stored["due_in"])}
+    some = {"task_id": stored["id"], **_shown(stored), "due_in_s": _due(stored["due_in"])}
+    return cast("TaskSummary", some)
 
 
-def attempt_view(stored: Mapping[str, Any]) -> dict[str, Any]:
+def attempt_view(stored: Mapping[str, Any]) -> AttemptView:
     """One attempt of a task's history."""
     shown = dict(stored)
     name = shown.pop("worker_name")
-    return shown | {"worker": name or stored["worker_id"]}
+    return cast("AttemptView", shown | {"worker": name or stored["worker_id"]})
 
 
 def _shown(stored: Mapping[str, Any]) -> dict[str, Any]:

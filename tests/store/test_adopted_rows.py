@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -402,3 +403,7 @@ def test_the_commands(mysql_url: str, plugin: Plugin, tmp_path: Path) -> None:
         plain = gridsidecar(tmp_path, "status", task_id)
         assert plain.stdout.startswith(f"task      {task_id}\nstatus    ")
     assert "took      60.0 s\n" in gridsidecar(tmp_path, "status", "good-0").stdout
+    plugin.run("UPDATE {table} SET created_at = 0 WHERE id = 'waiting'")
+    listed = gridsidecar(tmp_path, "tasks", "list")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert re.search(r"^waiting +resize +pending +waiting$", listed.stdout, re.M), "it has no time"

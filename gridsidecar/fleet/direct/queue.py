@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
+from typing import TYPE_CHECKING
 
 from gridsidecar.config.handled import hint_of
 from gridsidecar.dead_letters import Letter, letters_of, replay, wanted
 from gridsidecar.errors import AccessRefused, GridSidecarError, Unavailable
-from gridsidecar.fleet import Letters, Replayed, Row, Submitted
+from gridsidecar.fleet import Letters, Replayed, Submitted
 from gridsidecar.fleet.direct.parts import Parts
 from gridsidecar.shapes import letter_in_full, letter_object, queue_object
 from gridsidecar.store import RowRejected
 from gridsidecar.submitting import Owed, Submitter
 from gridsidecar.task import Status, Task
+
+if TYPE_CHECKING:
+    from gridsidecar.views import LetterInFull, LetterView, QueueView
 
 
 class DirectQueue:
@@ -23,7 +27,7 @@ class DirectQueue:
         self._submitter: Submitter | None = None
         self._storeless: str | None = None
 
-    async def info(self) -> Row:
+    async def info(self) -> QueueView:
         return queue_object(await self._parts.broker().info(), self._settings)
 
     async def open(self) -> None:
@@ -60,7 +64,9 @@ class DirectQueue:
             states, unknown = [await self._state_of(letter) for letter in found], ""
         except (Unavailable, AccessRefused, RowRejected) as error:  # the last: a row that cannot be read
             states, unknown = [None] * len(found), str(error)
-        shown = [letter_object(letter) | {"task_status": state} for letter, state in zip(found, states, strict=True)]
+        shown = [letter_object(letter) for letter in found]
+        for one, state in zip(shown, states, strict=True):
+            one["task_status"] = state
         return Letters(shown, more, unknown)
 
     async def _state_of(self, letter: Letter) -> Status | None:
@@ -68,7 +74,7 @@ class DirectQueue:
         newest = await store.output.newest(letter.task_id) if store and letter.task_id else None
         return newest and newest[0]
 
-    async def letter(self, id_: str) -> list[Row]:
+    async def letter(self, id_: str) -> list[LetterInFull]:
         async with letters_of(self._parts.broker(), self._settings) as letters:
             return [letter_in_full(letter) async for letter in letters if id_ in letter.ids]
 
@@ -79,7 +85,7 @@ class DirectQueue:
         async for one in replay(broker, store, self._settings, set(ids)):
             yield Replayed(letter_object(one.letter), one.outcome.value, one.detail)
 
-    async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[Row]:
+    async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[LetterView]:
         async with letters_of(self._parts.broker(), self._settings) as letters:
             async for letter in letters:
                 if not wanted(letter, set(ids), self._settings):

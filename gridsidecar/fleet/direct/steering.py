@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError
-from gridsidecar.fleet import Found, Outcomes, Row
+from gridsidecar.fleet import Found, Outcomes
 from gridsidecar.fleet.direct.parts import Parts
 from gridsidecar.operations import RULES, Driver
 from gridsidecar.shapes import operation_object
 from gridsidecar.steering import Steered
 from gridsidecar.store import Filter, Kind, OpenStore
+
+if TYPE_CHECKING:
+    from gridsidecar.views import OperationView, SteeredTask
 
 AT_ONCE = 500  # ids
 
@@ -88,29 +92,31 @@ class DirectSteering:
 
     # -- operations ---------------------------------------------------------------------------------------------------
 
-    async def operations(self, limit: int) -> list[Row]:
+    async def operations(self, limit: int) -> list[OperationView]:
         store = await self._parts.store()
         newest = [] if store is None else await store.operations.newest(limit)
         return [await self._shown(one.id) for one in newest]
 
-    async def operation(self, operation: str) -> Row | None:
+    async def operation(self, operation: str) -> OperationView | None:
         store = await self._parts.store()
         known = None if store is None else await store.operations.get(operation)
         return None if known is None else await self._shown(operation)
 
-    async def _shown(self, operation: str) -> Row:
+    async def _shown(self, operation: str) -> OperationView:
         store = await self._made()
         known = await store.operations.get(operation)
         assert known is not None
         counts = await store.operations.outcomes(operation)
-        return operation_object(known, counts) | {"outcomes": counts}
+        shown = operation_object(known, counts)
+        shown["outcomes"] = counts
+        return shown
 
-    async def results(self, operation: str) -> AsyncIterator[Row]:
+    async def results(self, operation: str) -> AsyncIterator[SteeredTask]:
         store, after = await self._made(), -1
-        while rows := await store.operations.tasks(operation, after):
-            for row in rows:
-                yield {"task_id": row["task_id"], "outcome": row["outcome"]}
-            after = int(rows[-1]["position"])
+        while tasks := await store.operations.tasks(operation, after):
+            for one in tasks:
+                yield {"task_id": one.task_id, "outcome": one.outcome}
+            after = tasks[-1].position
 
     async def stop(self, operation: str) -> bool:
         store = await self._parts.store()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gridsidecar.errors import UsageError
-from gridsidecar.fleet import Listed, Row
+from gridsidecar.fleet import Listed
 from gridsidecar.fleet.direct.parts import Parts
-from gridsidecar.shapes import task_object
+from gridsidecar.shapes import task_in_full, task_object
 from gridsidecar.store import Said, Wanted
 from gridsidecar.task import Status
+
+if TYPE_CHECKING:
+    from gridsidecar.views import TaskSummary, TaskView
 
 LONGEST_LOOK = 50  # pages
 
@@ -16,17 +21,17 @@ class DirectTasks:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def get(self, task_id: str) -> Row | None:
+    async def get(self, task_id: str) -> TaskView | None:
         store = await self._parts.store()
         view = None if store is None else await store.reading.get(task_id)
         return None if view is None else task_object(view)
 
-    async def show(self, task_id: str) -> Row | None:
+    async def show(self, task_id: str) -> TaskView | None:
         store = await self._parts.store()
         view = None if store is None else await store.reading.get(task_id)
         if store is None or view is None:
             return None
-        return task_object(view, await store.reading.attempts(task_id), await store.outbox.all(task_id=task_id))
+        return task_in_full(view, await store.reading.attempts(task_id), await store.outbox.all(task_id=task_id))
 
     async def listed(self, wanted: Wanted, after: str | None, limit: int, *, with_data: bool = False) -> Listed:
         store = await self._parts.store()
@@ -35,7 +40,7 @@ class DirectTasks:
         place = await store.listing.position_of(after) if after is not None else None
         if after is not None and place is None:
             raise UsageError(f"--after {after}: there is no such task (any more)")
-        tasks: list[Row] = []
+        tasks: list[TaskSummary] = []
         for _ in range(LONGEST_LOOK + limit // 100):
             page = await store.listing.page(wanted, place, limit - len(tasks))
             tasks += page.tasks

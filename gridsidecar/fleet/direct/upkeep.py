@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from gridsidecar.figures import NONE, read_figures
-from gridsidecar.fleet import Row
 from gridsidecar.fleet.direct.parts import Parts
 from gridsidecar.shapes import callback_in_full, callback_object
+
+if TYPE_CHECKING:
+    from gridsidecar.views import CallbackView, Figures
 
 
 class DirectUpkeep:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def figures(self, since: datetime | None, queue: str | None = None) -> Row:
+    async def figures(self, since: datetime | None, queue: str | None = None) -> Figures:
         store = await self._parts.store()
         return NONE if store is None else await read_figures(store, since, queue)
 
@@ -29,12 +32,14 @@ class DirectUpkeep:
         store = await self._parts.store()
         return set() if store is None else {one for one in types if await store.pauses.resume(one)}
 
-    async def callbacks(self, task_id: str | None, dead: bool | None, limit: int, *, owed: bool = False) -> list[Row]:
+    async def callbacks(
+        self, task_id: str | None, dead: bool | None, limit: int, *, owed: bool = False
+    ) -> list[CallbackView]:
         store = await self._parts.store()
         rows = [] if store is None else await store.outbox.all(task_id=task_id, dead=dead, owed=owed, limit=limit)
         return [callback_object(row) for row in rows]
 
-    async def callback(self, id_: str) -> list[Row]:
+    async def callback(self, id_: str) -> list[CallbackView]:
         store = await self._parts.store()
         return [] if store is None else [callback_in_full(row) for row in await store.outbox.named(id_)]
 

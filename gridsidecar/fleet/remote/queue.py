@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridsidecar.errors import UsageError
-from gridsidecar.fleet import Letters, Replayed, Row, Submitted, TaskRefused
+from gridsidecar.fleet import Letters, Replayed, Submitted, TaskRefused
 from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
 from gridsidecar.task import Task
 from gridsidecar.wire.body import body_text
+
+if TYPE_CHECKING:
+    from gridsidecar.views import LetterInFull, LetterView, QueueView
 
 WHOLE_QUEUE = 3600.0  # seconds, for an answer about all letters of a queue
 MOST_LETTERS = 200  # in one answer, and there is no other
@@ -23,8 +26,8 @@ class RemoteQueue:
         self._requests = requests
         self.place = requests.place
 
-    async def info(self) -> Row:
-        row: Row = (await self._requests.get("/v1/queues"))["queues"][0]
+    async def info(self) -> QueueView:
+        row: QueueView = (await self._requests.get("/v1/queues"))["queues"][0]
         return row
 
     async def open(self) -> None:
@@ -46,7 +49,7 @@ class RemoteQueue:
         told = await self._requests.get("/v1/dead", limit=limit)
         return Letters(told["dead"], told["more"])
 
-    async def letter(self, id_: str) -> list[Row]:
+    async def letter(self, id_: str) -> list[LetterInFull]:
         told = await self._requests.found(f"/v1/dead/{quoted(id_)}", unless="unknown-letter") if id_ else None
         return [] if told is None else list(told["dead"])
 
@@ -55,7 +58,7 @@ class RemoteQueue:
         for one in told["letters"]:
             yield Replayed(one["letter"], one["outcome"], one["detail"] or "")
 
-    async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[Row]:
+    async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[LetterView]:
         told = await self._requests.post(
             "/v1/dead/drop", {"succeeded": True} if succeeded else _meant(ids), limit=WHOLE_QUEUE
         )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import GridSidecarError
-from gridsidecar.fleet import Found, Outcomes, Row
+from gridsidecar.fleet import Found, Outcomes
 from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
 from gridsidecar.steering import Steered
 from gridsidecar.store import Filter, Kind, NotDriven
+
+if TYPE_CHECKING:
+    from gridsidecar.views import OperationView, SteeredTask
 
 LOOK_EVERY = 0.3  # seconds
 MOST = 200  # results of an operation in one answer
@@ -93,17 +96,19 @@ class RemoteSteering:
 
     # -- operations ---------------------------------------------------------------------------------------------------
 
-    async def operations(self, limit: int) -> list[Row]:
+    async def operations(self, limit: int) -> list[OperationView]:
         found = await self._requests.get("/v1/operations", limit=min(limit, MOST))
         return [row for one in found["operations"] if (row := await self.operation(one["operation"])) is not None]
 
-    async def operation(self, operation: str) -> Row | None:
+    async def operation(self, operation: str) -> OperationView | None:
         if not operation:
             return None
         told = await self._requests.found(f"/v1/operations/{quoted(operation)}", unless="unknown-operation", limit=0)
-        return told and {name: value for name, value in told.items() if name not in ("results", "next")}
+        if told is None:
+            return None
+        return cast("OperationView", {name: told[name] for name in told if name not in ("results", "next")})
 
-    async def results(self, operation: str) -> AsyncIterator[Row]:
+    async def results(self, operation: str) -> AsyncIterator[SteeredTask]:
         after = None
         while True:
             told = await self._requests.get(f"/v1/operations/{quoted(operation)}", after=after, limit=MOST)
@@ -132,7 +137,7 @@ def _outcomes(told: dict[str, Any]) -> Outcomes:
     return {one["task_id"]: Steered(one["outcome"]) for one in told["results"]}
 
 
-def _done(results: list[Row]) -> list[Row]:
+def _done(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those before the first that is still to be done."""
     at = next((at for at, one in enumerate(results) if one["outcome"] is None), len(results))
     return results[:at]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gridsidecar.errors import UsageError
-from gridsidecar.fleet import Listed, Row
+from gridsidecar.fleet import Listed
 from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
 from gridsidecar.store import Piece, Said, Wanted
 from gridsidecar.store.listing import MOST, MOST_WITH_DATA
 from gridsidecar.task import Status
+
+if TYPE_CHECKING:
+    from gridsidecar.views import TaskSummary, TaskView
 
 LONGEST_LOOK = 50  # pages
 
@@ -18,16 +21,17 @@ class RemoteTasks:
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
 
-    async def get(self, task_id: str) -> Row | None:
+    async def get(self, task_id: str) -> TaskView | None:
         if not task_id:
             return None
-        return await self._requests.found(f"/v1/tasks/{quoted(task_id)}", unless="unknown-task")
+        found = await self._requests.found(f"/v1/tasks/{quoted(task_id)}", unless="unknown-task")
+        return cast("TaskView | None", found)
 
     show = get
 
     async def listed(self, wanted: Wanted, after: str | None, limit: int, *, with_data: bool = False) -> Listed:
         place: dict[str, Any] = {"after": after}
-        tasks: list[Row] = []
+        tasks: list[TaskSummary] = []
         page: dict[str, Any] = {}
         most = MOST_WITH_DATA if with_data else MOST
         for _ in range(LONGEST_LOOK + limit // most):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gridsidecar.errors import UsageError
-from gridsidecar.fleet import Row
 from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
+
+if TYPE_CHECKING:
+    from gridsidecar.views import CallbackView, Figures
 
 ALL = 3600.0  # seconds, for an answer about all that were given up
 MOST_CALLBACKS = 200  # in one answer, and there is no other
@@ -18,8 +20,9 @@ class RemoteUpkeep:
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
 
-    async def figures(self, since: datetime | None, queue: str | None = None) -> Row:
-        return await self._requests.get("/v1/stats", since=since and since.isoformat(), queue=queue)
+    async def figures(self, since: datetime | None, queue: str | None = None) -> Figures:
+        told = await self._requests.get("/v1/stats", since=since and since.isoformat(), queue=queue)
+        return cast("Figures", told)
 
     async def pause(self, types: Sequence[str], until: datetime | None, reason: str | None) -> None:
         asked: dict[str, Any] = {"until": until and until.isoformat(), "reason": reason}
@@ -39,7 +42,9 @@ class RemoteUpkeep:
             return False
         return True
 
-    async def callbacks(self, task_id: str | None, dead: bool | None, limit: int, *, owed: bool = False) -> list[Row]:
+    async def callbacks(
+        self, task_id: str | None, dead: bool | None, limit: int, *, owed: bool = False
+    ) -> list[CallbackView]:
         if limit > MOST_CALLBACKS:
             raise UsageError(f"--limit: an API shows {MOST_CALLBACKS - 1} callbacks at most")
         asked = None if dead is None else str(dead).lower()
@@ -48,7 +53,7 @@ class RemoteUpkeep:
         )
         return list(told["callbacks"])
 
-    async def callback(self, id_: str) -> list[Row]:
+    async def callback(self, id_: str) -> list[CallbackView]:
         if not id_:
             return []
         told = await self._requests.found(f"/v1/callbacks/{quoted(id_)}", unless="unknown-callback")
