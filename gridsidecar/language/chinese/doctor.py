@@ -197,4 +197,12 @@ CHINESE = {
     "set store.retention_days": "请设置 store.retention_days",
     "give the user its rights, or name another queue": "请授予用户权限，或另选队列",
     "; nobody asks whose certificate it is: name its ssl_ca": "；没有核对证书属于谁：请指定其 ssl_ca",
+    "the pods of a CronJob are not told to leave: the first one stays": "CronJob 的 pod 未被要求退出：第一个会一直留着",
+    "add --burst to args": "请在 args 中加上 --burst",
+    "the pods stay": "pod 会一直留着",
+    "the pods leave when there is nothing to do": "无事可做时 pod 会退出",
+    "{} of {} s is enough for the {} s that leaving may take": "{} 为 {} 秒，足够退出可能需要的 {} 秒",
+    "write {} as seconds, such as {}s": "请以秒写 {}，例如 {}s",
+    "{} is {} s, leaving may take {} s: handlers are killed": "{} 为 {} 秒，而退出可能需要 {} 秒：处理程序会被强行终止",
+    "set it to {}s or more": "请设为不小于 {}s",
 }

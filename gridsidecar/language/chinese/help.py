@@ -88,7 +88,7 @@ CHINESE = {
     "Exit codes: 0, 1 something fails (with --strict: or is a warning), 64 usage, 130 Ctrl-C.": "退出码：0，1 有检查失败（带 --strict 时包括警告），64 用法错误，130 Ctrl-C。",
     "Print JSON, and nothing else on stdout.": "输出 JSON，stdout 上没有其他内容。",
     "Warnings fail, too.": "警告也算失败。",
-    "A Kubernetes manifest with a ScaledObject or ScaledJob.": "含 ScaledObject 或 ScaledJob 的 Kubernetes 清单。",
+    "What runs it: a manifest for Kubernetes, a compose file or a systemd unit.": "运行它的文件：Kubernetes 清单、compose 文件或 systemd unit。",
     "A check, or an area such as broker; again for more.": "某项检查，或某个方面，例如 broker；可重复给出。",
     "-- CMD takes the place of the configured handlers; of the default one in a file that -c names it replaces the command only.": "-- CMD 代替配置中的处理程序；若用 -c 指定了文件，则只替换其默认处理程序的命令。",
     "Exit codes: 0 success, 1 failed for good, 64 usage, 75 would be retried, 78 configuration or the command cannot be started, 130 Ctrl-C.": "退出码：0 成功，1 最终失败，64 用法错误，75 将会重试，78 配置错误或命令无法启动，130 Ctrl-C。",
