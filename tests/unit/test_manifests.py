@@ -189,9 +189,9 @@ def test_what_is_brought_along_is_where_it_is_started(write: Callable[..., Path]
     (bundle,), (container,) = spec["initContainers"], spec["containers"]
     assert (bundle["image"], container["image"]) == ("gridsidecar:1", "example.org/resizer:1")
     (copied,) = bundle["volumeMounts"]
-    assert bundle["command"][-1] == copied["mountPath"]
+    assert bundle["command"] == ["/opt/gridsidecar/bin/gridsidecar-copy", copied["mountPath"]]
     (mounted,) = [each for each in container["volumeMounts"] if each["name"] == copied["name"]]
-    assert container["command"] == [f"{mounted['mountPath']}/bin/gridsidecar"] == bundle["command"][:1]
+    assert container["command"] == [f"{mounted['mountPath']}/bin/gridsidecar"]
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container[name]["exec"]["command"][0] == container["command"][0]
     assert "workingDir" not in container  # that of the image
