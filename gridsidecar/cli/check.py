@@ -108,6 +108,10 @@ def _handler(
         return HandlerSettings(command=command, timeout=60), None
     settings = load_parts(config, "handlers", flags=command_flag(command, config))
     handler = settings.handlers[handler_name(settings, "default" if command else task_type)]
+    if handler.mode == "http":
+        raise UsageError(
+            "check tries commands, and this handler is a server (mode: http): try it with gridsidecar exec"
+        )
     return handler, handler.mode
 
 

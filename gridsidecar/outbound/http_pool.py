@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Iterable, Iterator
+from socket import gaierror
 from typing import Any
 
 import httpcore
@@ -220,6 +221,8 @@ def reason_of(failure: BaseException) -> str:
                 return "a header of the request is not valid"  # the error's text quotes it
             case httpcore.TimeoutException():
                 return "it does not answer"
+            case gaierror(strerror=str(words)):  # its number is none of the system's
+                return words
             case OSError(errno=int(number)):
                 return os.strerror(number)
     return str(failure)[:200] or "it closed the connection"

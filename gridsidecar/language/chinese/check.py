@@ -199,4 +199,5 @@ CHINESE = {
     "stop the task that `cancel` names, and no other": "请只停止 `cancel` 指明的任务",
     "keep tasks apart": "请把各个任务分开",
     "the answer of another: {}": "这是另一个任务的答复：{}",
+    "check tries commands, and this handler is a server (mode: http): try it with gridsidecar exec": "check 检查的是命令，而这个处理程序是服务器（mode: http）：请用 gridsidecar exec 试运行",
 }
