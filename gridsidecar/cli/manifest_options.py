@@ -9,7 +9,7 @@ from gridsidecar.errors import UsageError
 
 LONGEST_NAME = 52  # of a CronJob; others may have more
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_IMAGE = re.compile(r"[a-z0-9][\w./:@-]*", re.ASCII | re.IGNORECASE)
+_IMAGE = re.compile(r"[a-z0-9](?:[\w./:@-]*\w)?", re.ASCII | re.IGNORECASE)
 _FIELD = re.compile(r"[\w*/,?#-]+", re.ASCII)
 _SCHEDULES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
@@ -17,6 +17,7 @@ _PODS = {"deployment", "job", "cronjob"}
 _FOR = {  # options that not every kind has
     "--image": {*_PODS, "compose"},
     "--inject": _PODS,
+    "--container": _PODS,
     "--image-pull-secret": _PODS,
     "--namespace": {*_PODS, "secret"},
     "--network-policy": _PODS,
@@ -45,6 +46,10 @@ def check_options(kind: str, given: Mapping[str, object]) -> None:
             raise UsageError(f"{kind} needs {option}, such as {option} {example}")
     if {"--replicas", "--max-replicas"} <= used.keys():
         raise UsageError("--replicas is without KEDA, and --max-replicas for it: choose one of them")
+    if {"--inject", "--container"} <= used.keys():
+        raise UsageError(
+            "--inject puts the sidecar into the app's container, --container beside it: choose one of them"
+        )
     for option, value in used.items():
         for text in value if isinstance(value, list) else [value]:
             _check(option, str(text))
@@ -54,7 +59,7 @@ def _check(option: str, text: str) -> None:
     match option:
         case "--name" | "--namespace" | "--secret" | "--image-pull-secret":
             _check_name(option, text)
-        case "--image" | "--inject":
+        case "--image" | "--inject" | "--container":
             _check_image(option, text)
         case "--schedule":
             _check_schedule(text)

@@ -51,6 +51,13 @@ def manifests(
             metavar="IMAGE",
         ),
     ] = None,
+    container: Annotated[
+        str | None,
+        typer.Option(
+            help="An image of gridsidecar for a container of its own; handlers with mode: http are in that of --image.",
+            metavar="IMAGE",
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of all that is made.")] = "gridsidecar",
     namespace: Annotated[str | None, typer.Option("-n", "--namespace", help="Else the one that kubectl uses.")] = None,
     secret: Annotated[str | None, typer.Option(help="The Secret with the variables; else as --name.")] = None,
@@ -77,8 +84,9 @@ def manifests(
     from gridsidecar.manifests import KINDS, Application, read_source
     from gridsidecar.manifests.suitability import KUBERNETES, doubts, faults
 
-    wishes: dict[str, object] = {"--image": image, "--inject": inject, "--name": name, "--namespace": namespace}
-    wishes |= {"--secret": secret, "--image-pull-secret": image_pull_secret, "--schedule": schedule, "--pdb": pdb}
+    wishes: dict[str, object] = {"--image": image, "--inject": inject, "--container": container, "--name": name}
+    wishes |= {"--namespace": namespace, "--secret": secret, "--image-pull-secret": image_pull_secret}
+    wishes |= {"--schedule": schedule, "--pdb": pdb}
     wishes |= {"--replicas": replicas, "--max-replicas": max_replicas, "--network-policy": network_policy}
     check_options(kind, wishes)
     file = config_file(config)
@@ -98,6 +106,7 @@ def manifests(
         pdb=pdb,
         network_policy=network_policy,
         inject=inject,
+        container=container,
     )
     if found := faults(kind, app):
         raise ConfigError(found)

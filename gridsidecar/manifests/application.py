@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec import Struct
 
+from gridsidecar.config.handler_url import read_handler_url
 from gridsidecar.config.settings import Settings
 from gridsidecar.manifests.source import Source
 from gridsidecar.shutdown import longest_exit
@@ -14,7 +17,8 @@ SPARE = 10  # seconds beyond the longest way out
 
 class Application(Struct, frozen=True, kw_only=True):
     """`secret` is the name of the Secret that has the values of `source.secrets`. `inject` is the image that brings the
-    sidecar where `image` has none."""
+    sidecar where `image` has none; `container` is the image of a container of its own, whose handlers are servers in
+    that of `image`."""
 
     source: Source
     made_by: str
@@ -29,6 +33,7 @@ class Application(Struct, frozen=True, kw_only=True):
     pdb: bool = False
     network_policy: bool = False
     inject: str | None = None
+    container: str | None = None
 
     @property
     def settings(self) -> Settings:
@@ -42,7 +47,14 @@ class Application(Struct, frozen=True, kw_only=True):
     @property
     def program(self) -> str:
         """In the container."""
-        return BUNDLED if self.inject else "gridsidecar"
+        return BUNDLED if self.inject or self.container else "gridsidecar"
+
+    @property
+    def sockets(self) -> tuple[str, ...]:
+        """Folders of the Unix sockets through which handlers are asked."""
+        urls = [handler.url for handler in self.settings.handlers.values() if handler.url is not None]
+        files = [file for url in urls if (file := read_handler_url(url).socket) is not None]
+        return tuple(dict.fromkeys(str(Path(file).parent) for file in files))
 
     @property
     def http_port(self) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gridsidecar.manifests.application import BUNDLED, Application
 from gridsidecar.manifests.filling import filled, scalar, words
 
@@ -23,7 +25,7 @@ def pod(app: Application, kind: str, *flags: str) -> str:
         "name": app.name,
         "grace": str(app.grace),
         "image": scalar(app.image),
-        "image_note": "yours as it is" if app.inject else "FROM gridsidecar, with your handler in it",
+        "image_note": "FROM gridsidecar, with your handler in it",
         "pull_secrets": _pull_secrets(app),
         "before": "",
         "command": _command(app, *flags),
@@ -32,23 +34,49 @@ def pod(app: Application, kind: str, *flags: str) -> str:
         "alive": words(app.program, "health", file),
         "ready": words(app.program, "health", "--ready", file),
         "no_rights": filled("no_rights.yaml", {}),
+        "resources": filled(f"resources.{kind}.yaml", {}),
         "mounts": "",
         "volumes": "",
         "tmp_size": _TMP_SIZE[kind],
     }
-    if app.inject:
-        values["before"] = filled("inject.yaml", values | {"inject": scalar(app.inject)})
-        values["mounts"] = "- name: gridsidecar\n  mountPath: /opt/gridsidecar\n  readOnly: true\n"
-        values["volumes"] = "- name: gridsidecar\n  emptyDir:\n    sizeLimit: 256Mi\n"
     values["probes"] = filled("probes.deployment.yaml" if kind == "deployment" else "probes.job.yaml", values)
-    values["resources"] = filled(f"resources.{kind}.yaml", values)
+    if app.inject:
+        values |= _injected(app.inject, values)
+    if app.container:
+        values |= _apart(app, app.container, values)
     return filled("pod.yaml", values)
+
+
+def _injected(image: str, values: Mapping[str, str]) -> dict[str, str]:
+    """An init container brings the sidecar into the app's container."""
+    return {
+        "image_note": "yours as it is",
+        "before": filled("inject.yaml", {**values, "inject": scalar(image)}),
+        "mounts": "- name: gridsidecar\n  mountPath: /opt/gridsidecar\n  readOnly: true\n",
+        "volumes": "- name: gridsidecar\n  emptyDir:\n    sizeLimit: 256Mi\n",
+    }
+
+
+def _apart(app: Application, image: str, values: Mapping[str, str]) -> dict[str, str]:
+    """The app has a container of its own, which is there for longer than ours: ours is asked to end first."""
+    sockets = "".join(
+        f"- name: socket-{number}\n  mountPath: {scalar(folder)}\n" for number, folder in enumerate(app.sockets, 1)
+    )
+    volumes = "".join(f"- name: socket-{number}\n  emptyDir: {{}}\n" for number, _ in enumerate(app.sockets, 1))
+    return {
+        "image": scalar(image),
+        "image_note": "gridsidecar's own",
+        "before": filled("app.yaml", {**values, "sockets": sockets}),
+        "resources": filled("resources.sidecar.yaml", {}),
+        "mounts": sockets,
+        "volumes": f"- name: app-tmp\n  emptyDir:\n    sizeLimit: {values['tmp_size']}\n{volumes}",
+    }
 
 
 def _command(app: Application, *flags: str) -> str:
     """Nothing where the image's own says it all."""
     arguments = f"args: {words('run', *flags, '--config', CONFIG)}\n"
-    if app.inject:
+    if app.inject or app.container:
         return f"command: {words(BUNDLED)}\n{arguments}"
     return arguments if flags else ""
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from gridsidecar.config.handler_url import read_handler_url
+from gridsidecar.config.http import LOOPBACK_NAMES
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import Fault
@@ -41,6 +44,7 @@ def _problems(kind: str, app: Application) -> Iterator[Problem]:
         case "compose":
             yield from _servers(app.settings, "the file has a RabbitMQ and a MySQL of its own")
             yield from _of_variables(app)
+            yield from _alone(app.settings)
             yield from _heartbeat(app.settings)
             yield from _staying(app.settings)
         case "secret":
@@ -51,6 +55,7 @@ def _problems(kind: str, app: Application) -> Iterator[Problem]:
             yield from _unmounted(app.settings)
             yield from _leaving(kind, app)
             yield from _queue(kind, app)
+            yield from _together(app) if app.container else _alone(app.settings)
 
 
 def _servers(settings: Settings, why: str) -> Iterator[Problem]:
@@ -112,6 +117,41 @@ def _leaving(kind: str, app: Application) -> Iterator[Problem]:
                 f"a Job must stay for two leases to notice a dead worker: leave it out, or set it to "
                 f"{2 * worker.lease:g} or more",
             )
+
+
+def _alone(settings: Settings) -> Iterator[Problem]:
+    for name, handler in settings.handlers.items():
+        if handler.url is not None and _is_local(handler.url):
+            yield (
+                f"handlers.{name}.url",
+                "nothing listens there in the sidecar's container: run the app beside it (--container), or name a host",
+            )
+
+
+def _together(app: Application) -> Iterator[Problem]:
+    for name, handler in app.settings.handlers.items():
+        if handler.url is None:
+            yield (
+                f"handlers.{name}.command",
+                "the sidecar's own container has no programs of yours: set mode: http and url, or take --inject",
+            )
+        elif not _is_local(handler.url):
+            yield (
+                f"handlers.{name}.url",
+                "the app is in the same pod: write http://127.0.0.1:PORT/path or unix:///run/…",
+            )
+    for folder in app.sockets:
+        if Path(folder) in (Path("/"), Path(WRITABLE)):
+            name = next(key for key, each in app.settings.handlers.items() if folder in str(each.url))
+            yield (
+                f"handlers.{name}.url",
+                "a socket needs a folder of its own, which both containers share: unix:///run/app/…",
+            )
+
+
+def _is_local(url: str) -> bool:
+    where = read_handler_url(url)
+    return where.socket is not None or urlsplit(where.http).hostname in LOOPBACK_NAMES
 
 
 def _of_files(app: Application) -> Iterator[Problem]:

@@ -200,6 +200,50 @@ def test_what_is_brought_along_is_where_it_is_started(write: Callable[..., Path]
         assert each["resources"]["limits"]
 
 
+SERVED: dict[str, Any] = {
+    "handlers.default": {"mode": "http", "url": "http://127.0.0.1:8000/tasks"},
+    "handlers.fast": {"mode": "http", "url": "unix:///run/app/app.sock:/fast"},
+}
+
+
+@pytest.mark.parametrize("kind", PODS)
+def test_a_container_of_its_own_ends_before_the_app(write: Callable[..., Path], kind: str) -> None:
+    """What starts first, and goes on for as long, ends last: the app. Of a Job it must not keep the pod."""
+    found = objects(application(write(SERVED), kind, container="gridsidecar:1"), kind)
+    validate(found, VERSIONS[-1])  # the first that knows it is 1.29
+    (app,), (sidecar,) = pod(found)["initContainers"], pod(found)["containers"]
+    assert (app["image"], app["restartPolicy"]) == ("example.org/resizer:1", "Always")
+    assert {"command", "args", "env"}.isdisjoint(app)  # the image's own
+    assert sidecar["image"] == "gridsidecar:1"
+    assert sidecar["livenessProbe"]["exec"]["command"][:2] == [*sidecar["command"], "health"]
+    shared = [{each["mountPath"] for each in one["volumeMounts"]} for one in (app, sidecar)]
+    assert shared[0] & shared[1] == {"/run/app", "/tmp"}
+    names = {each["name"] for one in (app, sidecar) for each in one["volumeMounts"]}
+    assert names == {each["name"] for each in pod(found)["volumes"]}
+    temporary = [each["name"] for one in (app, sidecar) for each in one["volumeMounts"] if each["mountPath"] == "/tmp"]
+    assert len(set(temporary)) == 2  # nobody touches the other's files
+
+
+@pytest.mark.parametrize(
+    ("changes", "wishes", "key"),
+    [
+        ({}, {}, "handlers.default.url"),
+        ({"handlers.default": {"command": ["cat"]}}, {"container": "x"}, "handlers.default.command"),
+        ({"handlers.default.url": "http://10.0.0.1/"}, {"container": "x"}, "handlers.default.url"),
+        ({"handlers.default.url": "unix:///tmp/own.sock"}, {"container": "x"}, "handlers.default.url"),
+        ({"handlers.default.url": "unix:///own.sock"}, {"container": "x"}, "handlers.default.url"),
+    ],
+)
+def test_servers_that_nobody_would_reach(
+    write: Callable[..., Path], changes: dict[str, Any], wishes: dict[str, Any], key: str
+) -> None:
+    file = write({**copy.deepcopy(SERVED), "handlers.fast": SERVED["handlers.default"], **changes})
+    found = faults("deployment", application(file, "deployment", **wishes))
+    assert found[0].key == key
+    elsewhere = {"mode": "http", "url": "http://app.jobs.svc/"}
+    assert not faults("compose", application(write({"handlers": {"default": elsewhere}}), "compose"))
+
+
 def test_http_is_let_in_where_it_is_served(write: Callable[..., Path]) -> None:
     listening = {"http.listen": "0.0.0.0:8081", "http.token": "${TOKEN}"}
     for changes, ports in ((listening, [8081]), ({"http.listen": "127.0.0.1:8081"}, [])):
@@ -423,6 +467,8 @@ def run(folder: Path, *arguments: str) -> Finished:
         (["deployment", "--image", "x", "--replicas", "2", "--max-replicas", "3"], 64, "choose one of them"),
         (["deployment", "--image", "x", "--max-replicas", "0"], 64, "--max-replicas"),
         (["pod", "--image", "x"], 64, "pod"),
+        (["job", "--image", "x", "--inject", "y", "--container", "z"], 64, "choose one of them"),
+        (["job", "--image", "x", "--container", "z:"], 64, "--container must name an image"),
         (["deployment", "--image", "x", "--config", "none.yaml"], 78, "none.yaml: file: cannot read the file"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else None,
