@@ -8,14 +8,24 @@
 #
 # or build it on your own image (Debian or Ubuntu, with Python 3.11 or newer and its venv module):
 #
-#     docker build --build-arg BASE_IMAGE=your/image --tag gridsidecar .
+#     docker build --build-arg BASE_IMAGE=your/image --build-arg WORKDIR=. --tag gridsidecar .
+#
+# where `.` is the image's own WORKDIR. Where packages come from mirrors, add
+#
+#     --build-arg APT_MIRROR=http://mirror.example.org --build-arg PIP_INDEX_URL=https://mirror.example.org/simple
 #
 # Without such a Python in your image, extend this one and install what your command needs there.
 
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 
 FROM ${BASE_IMAGE} AS builder
+# Scheme and host, before paths such as /debian and /ubuntu; pip reads its variables itself.
+ARG APT_MIRROR
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
 USER root
+RUN test -z "${APT_MIRROR}" \
+    || find /etc/apt -name '*.list' -o -name '*.sources' | xargs --no-run-if-empty sed -Ei "s#https?://[^/ ]+#${APT_MIRROR}#g"
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini
 RUN python3 -m venv /build/tools \
@@ -45,7 +55,8 @@ ENV PATH=/opt/gridsidecar/bin:$PATH \
     PYTHONUNBUFFERED=1
 # Numeric, so that Kubernetes can tell that it is not root.
 USER 10001:10001
-WORKDIR /app
+ARG WORKDIR=/app
+WORKDIR ${WORKDIR}
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tini", "--", "gridsidecar"]
 CMD ["run", "--config", "/etc/gridsidecar/config.yaml"]
