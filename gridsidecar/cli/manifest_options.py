@@ -35,7 +35,9 @@ _WHY = {
 
 def check_options(kind: str, given: Mapping[str, object]) -> None:
     """UsageError for an option that means nothing for this kind, that is missing, or that is no use."""
-    used = {option: value for option, value in given.items() if value not in (None, False, [])}
+    used = {
+        option: value for option, value in given.items() if value is not None and value is not False and value != []
+    }
     for option in used:
         if kind not in _FOR.get(option, {kind}):
             if option in _WHY:
@@ -57,8 +59,10 @@ def check_options(kind: str, given: Mapping[str, object]) -> None:
 
 def _check(option: str, text: str) -> None:
     match option:
-        case "--name" | "--namespace" | "--secret" | "--image-pull-secret":
+        case "--name" | "--namespace":
             _check_name(option, text)
+        case "--secret" | "--image-pull-secret":
+            _check_name(option, text.replace(".", "-"))
         case "--image" | "--inject" | "--container":
             _check_image(option, text)
         case "--schedule":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -11,6 +12,15 @@ from gridsidecar.config.settings import Settings
 from gridsidecar.manifests.source import Source
 from gridsidecar.shutdown import longest_exit
 
+_PORTS = {  # of a URL that names none, or that only the pods will know
+    "amqp": (5671, 5672),
+    "amqps": (5671,),
+    "mysql": (3306,),
+    "http": (15672,),
+    "https": (15671, 15672),
+    "smtp": (25, 587),
+    "smtps": (465,),
+}
 BUNDLED = "/opt/gridsidecar/bin/gridsidecar"
 SPARE = 10  # seconds beyond the longest way out
 
@@ -61,3 +71,16 @@ class Application(Struct, frozen=True, kw_only=True):
         """Where others than this machine can connect."""
         http = self.settings.http
         return None if http.listen is None or http.local else http.address[1]
+
+    @property
+    def server_ports(self) -> tuple[int, ...]:
+        """Those of broker, database and mail, as far as the configuration says."""
+        settings = self.settings
+        mails = [channel.smtp_url for channel in settings.notify if channel.smtp_url]
+        urls = [*settings.broker.urls, settings.broker.management_url, settings.store.url, *mails]
+        return tuple(dict.fromkeys(port for url in urls if url is not None for port in _ports_of(url)))
+
+
+def _ports_of(url: str) -> tuple[int, ...]:
+    parts = urlsplit(url)
+    return (parts.port,) if parts.port else _PORTS[parts.scheme.partition("+")[0]]

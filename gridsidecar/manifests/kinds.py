@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,6 @@ from gridsidecar.manifests.filling import filled, scalar, words
 from gridsidecar.manifests.pod import CONFIG, KEDA_MYSQL, KEDA_RABBITMQ, metadata, pod
 from gridsidecar.store.inspection import names_of
 
-PORTS = (5671, 5672, 3306)  # where nothing says another
 HOMES = ("/home", "/root", "/run/user")
 
 
@@ -20,6 +20,7 @@ def deployment(app: Application) -> str:
     scales = app.replicas is None
     values = _values(app, keda=scales) | {
         "pod": pod(app, "deployment"),
+        "checksum": scalar(hashlib.sha256(app.source.text.encode()).hexdigest()[:16]),
         "tasks": str(app.settings.worker.concurrency),
         "scaled": "that KEDA scales with its work, down to zero" if scales else f"of {app.replicas} pods",
         "replicas": "# No `replicas`: KEDA owns that number, and each `kubectl apply` would set it back.\n"
@@ -158,7 +159,7 @@ def _policies(app: Application, values: dict[str, str]) -> Iterator[str]:
     if app.network_policy:
         port = app.http_port
         allowed = f"ingress:\n  - ports:\n      - protocol: TCP\n        port: {port}\n" if port else ""
-        server_ports = "".join(f"- protocol: TCP\n  port: {each}\n" for each in PORTS)
+        server_ports = "".join(f"- protocol: TCP\n  port: {each}\n" for each in app.server_ports)
         yield filled("network_policy.yaml", values | {"ingress": allowed, "server_ports": server_ports})
 
 

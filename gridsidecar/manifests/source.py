@@ -16,6 +16,7 @@ from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.manifests.literal_secrets import literal_secrets, without_passwords
 
 REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-[^}]*)?\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ELSEWHERE = "known-to-the-cluster.invalid"  # stands for what only the pods will know
 _SERVERS = {"broker.url": f"amqp://{ELSEWHERE}/", "store.url": f"mysql://{ELSEWHERE}/grid"}
 _PASSED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")  # every image has its own
@@ -65,7 +66,7 @@ def read_source(path: str, environ: Mapping[str, str], *, shown: bool) -> Source
         settings=settings,
         secrets=secrets,
         plain=plain,
-        wanted=tuple(name for name in passed if name not in names and name not in _PASSED),
+        wanted=tuple(name for name in passed if name not in (*names, *_PASSED) and _NAME.fullmatch(name)),
         addresses={
             dotted(at): found[1]
             for at, text in texts

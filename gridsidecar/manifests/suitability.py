@@ -26,6 +26,8 @@ def faults(kind: str, app: Application) -> list[Fault]:
 
 def doubts(kind: str, app: Application) -> Iterator[str]:
     """What works, but hardly as it is meant."""
+    if kind == "systemd" and not _all_may_read(file := Path(app.source.path).resolve()):
+        yield f"the service runs as a user of its own, who may not read {file}: put it into /etc/{app.name}"
     settings = app.settings
     for name, handler in settings.handlers.items():
         longest = (handler.timeout or inf) + handler.kill_grace
@@ -34,6 +36,10 @@ def doubts(kind: str, app: Application) -> Iterator[str]:
                 f"worker.shutdown_grace is {settings.worker.shutdown_grace:g} s and a task of handlers.{name} may take "
                 f"{longest:g} s: it is cut short and given back when its pod goes; raise it above that, or take job"
             )
+
+
+def _all_may_read(file: Path) -> bool:
+    return bool(file.stat().st_mode & 0o004) and all(folder.stat().st_mode & 0o001 for folder in file.parents)
 
 
 def _problems(kind: str, app: Application) -> Iterator[Problem]:

@@ -253,6 +253,29 @@ def test_http_is_let_in_where_it_is_served(write: Callable[..., Path]) -> None:
         assert [each["containerPort"] for each in pod(found)["containers"][0].get("ports", ())] == ports
 
 
+def test_the_network_is_open_to_the_servers(write: Callable[..., Path]) -> None:
+    literal = {"broker.url": "amqps://rabbit:5679/", "broker.management_url": "https://rabbit/"}
+    mail = {"type": "email", "smtp_url": "${SMTP_URL}", "from": "a@example.org", "to": ["b@example.org"]}
+    for changes, ports in (
+        ({}, [5671, 5672, 3306]),
+        ({**literal, "notify": [mail]}, [5679, 15671, 15672, 3306, 25, 587]),
+    ):
+        found = objects(application(write(changes), "job", network_policy=True), "job")
+        (policy,) = [each for each in found if each["kind"] == "NetworkPolicy"]
+        assert [port["port"] for port in policy["spec"]["egress"][1]["ports"]] == ports
+
+
+def test_another_configuration_replaces_the_pods(write: Callable[..., Path]) -> None:
+    def annotations(changes: dict[str, Any]) -> dict[str, str]:
+        found: dict[str, str] = objects(application(write(changes), "deployment"), "deployment")[1]["spec"]["template"][
+            "metadata"
+        ]["annotations"]
+        return found
+
+    assert annotations({}) == annotations({})
+    assert annotations({}) != annotations({"retry.max_retries": 3})
+
+
 # -- variables and secrets --------------------------------------------------------------------------------------------
 
 
@@ -434,6 +457,13 @@ def test_all_that_is_wrong_is_said_at_once(write: Callable[..., Path]) -> None:
     ]
 
 
+def test_a_file_that_the_service_may_not_read_is_told(write: Callable[..., Path]) -> None:
+    file = write()
+    file.chmod(0o600)
+    (told,) = doubts("systemd", application(file, "systemd"))
+    assert f"may not read {file}" in told
+
+
 @pytest.mark.parametrize("timeout", [300, 0])
 def test_what_is_cut_short_is_told(write: Callable[..., Path], timeout: int) -> None:
     file = write({"worker.shutdown_grace": 30, "handlers.default.timeout": timeout})
@@ -467,6 +497,7 @@ def run(folder: Path, *arguments: str) -> Finished:
         (["deployment", "--image", "x", "--replicas", "2", "--max-replicas", "3"], 64, "choose one of them"),
         (["deployment", "--image", "x", "--max-replicas", "0"], 64, "--max-replicas"),
         (["pod", "--image", "x"], 64, "pod"),
+        (["deployment", "--image", "x", "--replicas", "0", "--max-replicas", "3"], 64, "choose one of them"),
         (["job", "--image", "x", "--inject", "y", "--container", "z"], 64, "choose one of them"),
         (["job", "--image", "x", "--container", "z:"], 64, "--container must name an image"),
         (["deployment", "--image", "x", "--config", "none.yaml"], 78, "none.yaml: file: cannot read the file"),

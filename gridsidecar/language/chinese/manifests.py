@@ -50,4 +50,5 @@ CHINESE = {
     "the sidecar's own container has no programs of yours: set mode: http and url, or take --inject": "sidecar 自己的容器中没有你的程序：请设置 mode: http 和 url，或改用 --inject",
     "the app is in the same pod: write http://127.0.0.1:PORT/path or unix:///run/…": "应用在同一个 pod 中：请写 http://127.0.0.1:PORT/path 或 unix:///run/…",
     "a socket needs a folder of its own, which both containers share: unix:///run/app/…": "socket 需要一个由两个容器共用的单独目录：unix:///run/app/…",
+    "the service runs as a user of its own, who may not read {}: put it into /etc/{}": "服务以自己的用户运行，该用户不能读取 {}：请放到 /etc/{}",
 }
