@@ -14,7 +14,7 @@ from bundle.measuring import megabytes, seconds_to_consuming
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bundle", description=__doc__)
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="new or empty, such as /opt/gridsidecar")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="a new one")
     parser.add_argument("--extra", action="append", default=[], help="an optional part of gridsidecar, such as otel")
     arguments = parser.parse_args()
     os.umask(0o022)

@@ -69,8 +69,8 @@ def _compile_programs(root: Path, loader: str) -> None:
     bin_ = root / "bin"
     bin_.mkdir()
     compile_ = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-s"]
-    launcher = [f'-DLOADER="{loader}"', "-static", HERE / "launcher.c", "-o", bin_ / "gridsidecar"]
-    surroundings = ["-shared", "-fPIC", HERE / "surroundings.c", "-o", root / "lib/surroundings.so"]
+    launcher: list[str | Path] = [f'-DLOADER="{loader}"', "-static", HERE / "launcher.c", "-o", bin_ / "gridsidecar"]
+    surroundings: list[str | Path] = ["-shared", "-fPIC", HERE / "surroundings.c", "-o", root / "lib/surroundings.so"]
     for words in (launcher, surroundings):
         answer = subprocess.run([*compile_, *words], capture_output=True, text=True)
         if answer.returncode != 0:

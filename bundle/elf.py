@@ -52,7 +52,7 @@ def read_elf(path: Path) -> Elf:
         path=path,
         machine=struct.unpack_from("<H", data, 18)[0],
         needed=tuple(texts(_DT_NEEDED)),
-        folders=tuple(_folder(word, path) for text in texts(_DT_RPATH, _DT_RUNPATH) for word in text.split(":") if word),
+        folders=tuple(_folder(word, path) for word in ":".join(texts(_DT_RPATH, _DT_RUNPATH)).split(":") if word),
         loader=next((_text(data, each.offset) for each in segments if each.kind == _PT_INTERP), None),
     )
 

@@ -15,7 +15,7 @@ class CannotCopy(Exception):
 
 def main() -> None:
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        sys.exit("usage: gridsidecar-copy TARGET: copies this bundle into a folder, where TARGET/bin/gridsidecar starts it")
+        sys.exit("usage: gridsidecar-copy TARGET: copies this bundle; TARGET/bin/gridsidecar then starts the copy")
     try:
         copy(Path(sys.argv[1]))
     except CannotCopy as error:

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,16 @@ static void hide_loader_variables(void) {
         if (strncmp(*entry, "LD_", 3) == 0) **entry = ' ';
 }
 
+/* Process 1 never hears of a signal that it does not handle yet. One that is blocked waits: `run` and `serve` unblock
+ * it as soon as they handle it. */
+static void keep_stop_signal(const char *command) {
+    sigset_t stop;
+    if (getpid() != 1 || (strcmp(command, "run") != 0 && strcmp(command, "serve") != 0)) return;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+}
+
 int main(int argc, char **argv) {
     ssize_t length = readlink("/proc/self/exe", root, sizeof root - 1);
     if (length < 0) return fail("cannot find its own place, /proc/self/exe");
@@ -63,6 +74,7 @@ int main(int argc, char **argv) {
     for (int each = 1; each < argc; each++) words[count + each - 1] = argv[each];
 
     hide_loader_variables();
+    keep_stop_signal(argc > 1 ? argv[1] : "");
     execve(loader, words, environ);
     return fail(loader);
 }

@@ -6,13 +6,13 @@ import re
 import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from bundle.elf import Elf, is_elf, read_elf
 
-# What the C library opens by name when it is first used: the end of a thread; users and names of hosts before glibc 2.34.
+# What the C library opens by name, later: for the end of a thread; for users and names of hosts, before glibc 2.34.
 _OPENED_LATER = ("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2")
 
 
@@ -51,12 +51,12 @@ def _locate(name: str, elf: Elf) -> Path:
 
 def _installed(name: str, elf: Elf) -> Path | None:
     """Where the machine's own loader would find it."""
-    fitting = (path for path in _cache()[name] if path.is_file() and is_elf(path) and read_elf(path).machine == elf.machine)
-    return next(fitting, None)
+    candidates = (path for path in _cache()[name] if path.is_file() and is_elf(path))
+    return next((path for path in candidates if read_elf(path).machine == elf.machine), None)
 
 
 @cache
-def _cache() -> dict[str, Sequence[Path]]:
+def _cache() -> Mapping[str, Sequence[Path]]:
     ldconfig = shutil.which("ldconfig") or "/sbin/ldconfig"
     lines = subprocess.run([ldconfig, "-p"], capture_output=True, text=True, check=True).stdout
     found: dict[str, list[Path]] = defaultdict(list)

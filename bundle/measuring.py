@@ -29,7 +29,7 @@ def _one_start(root: Path) -> float:
         config = Path(folder) / "config.yaml"
         config.write_text(_SETTINGS.format(folder=folder))
         started = time.monotonic()
-        command = [root / "bin/gridsidecar", "run", "--config", config]
+        command: list[str | Path] = [root / "bin/gridsidecar", "run", "--config", config]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             said = []

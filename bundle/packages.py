@@ -23,10 +23,10 @@ def copy_packages(place: Path, extras: frozenset[str]) -> None:
     for source, target in wheel["force-include"].items():
         copy_file(CHECKOUT / source, place / target)
     for each in closure(PROJECT, extras).values():
-        own = each.name == PROJECT
         for file in each.files or ():
-            metadata = file.parts[0].endswith(".dist-info")
-            if ".." not in file.parts and wanted(Path(file)) and file.name not in _NO_METADATA and (metadata or not own):
+            metadata = file.parts[0].endswith(".dist-info") and file.name not in _NO_METADATA
+            package = each.name != PROJECT and ".dist-info" not in file.parts[0] and ".." not in file.parts
+            if (metadata or package) and wanted(Path(file)):
                 copy_file(Path(str(file.locate())), place / file)
 
 
