@@ -14,7 +14,12 @@
 #
 #     --build-arg APT_MIRROR=http://mirror.example.org --build-arg PIP_INDEX_URL=https://mirror.example.org/simple
 #
-# Without such a Python in your image, extend this one and install what your command needs there.
+# An image of any other kind needs one line, and nothing of what is installed in it is touched:
+#
+#     docker build --target bundle --tag gridsidecar-bundle .
+#
+#     COPY --from=gridsidecar-bundle /opt/gridsidecar /opt/gridsidecar
+#     ENTRYPOINT ["/opt/gridsidecar/bin/gridsidecar"]
 
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 
@@ -37,6 +42,22 @@ COPY gridsidecar ./gridsidecar
 # The environment holds no pip: what is built here is all that will ever be in it.
 RUN /build/tools/bin/python -m pip wheel --no-cache-dir --no-deps --wheel-dir /build/wheels . \
     && /build/tools/bin/python -m pip --python /opt/gridsidecar/bin/python install --no-cache-dir --only-binary :all: /build/wheels/*.whl
+
+# A folder with its own Python, libraries and loader, for images of any kind.
+FROM builder AS bundler
+RUN apt-get install --yes --no-install-recommends gcc libc6-dev
+COPY bundle ./bundle
+RUN /opt/gridsidecar/bin/python -m bundle --output /build/bundle
+
+# It has no shell; as an init container it copies itself: ["/opt/gridsidecar/bin/gridsidecar-copy", "/shared"].
+FROM scratch AS bundle
+LABEL org.opencontainers.image.title="gridsidecar bundle" \
+      org.opencontainers.image.description="gridsidecar with all that it needs, to be copied into any Linux image" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=bundler /build/bundle /opt/gridsidecar
+USER 10001:10001
+ENTRYPOINT ["/opt/gridsidecar/bin/gridsidecar"]
+CMD ["--help"]
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="gridsidecar" \

@@ -39,6 +39,7 @@ TOGETHER = (  # modules whose tests share a server, an image, a program: made on
     "tests/faults/test_database_outage.py",
     "tests/faults/test_database_refusals.py",
     "tests/faults/test_delivery_timeout.py",
+    "tests/integration/test_bundle.py",
     "tests/integration/test_image.py",
     "tests/model/test_delivery_model.py",
     "tests/page/test_views.py",

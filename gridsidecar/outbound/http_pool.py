@@ -17,6 +17,7 @@ from gridsidecar.outbound.progress import Progress
 from gridsidecar.outbound.reply import NotSent, TargetRefused
 from gridsidecar.outbound.request import Request
 from gridsidecar.outbound.resolver import Resolver
+from gridsidecar.trust import system_trust
 
 BODY_LIMIT = 64 * 1024  # bytes of a reply that are read
 REPLY_LIMIT = 256 * 1024  # … with all that comes before it: interim replies, headers
@@ -199,14 +200,6 @@ def _translated(request: Request, progress: Progress) -> httpcore.Request:
         content=request.body,
         extensions={"trace": progress, "sni_hostname": request.host.removesuffix(".")},
     )
-
-
-def system_trust() -> ssl.SSLContext:
-    """The authorities of this machine (or SSL_CERT_FILE, SSL_CERT_DIR); where it has none, those of the library."""
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile or (paths.capath and os.listdir(paths.capath)):
-        return ssl.create_default_context()
-    return httpcore.default_ssl_context()
 
 
 def reason_of(failure: BaseException) -> str:
