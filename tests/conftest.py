@@ -41,6 +41,7 @@ TOGETHER = (  # modules whose tests share a server, an image, a program: made on
     "tests/faults/test_delivery_timeout.py",
     "tests/integration/test_bundle.py",
     "tests/integration/test_image.py",
+    "tests/integration/test_pods.py",
     "tests/model/test_delivery_model.py",
     "tests/page/test_views.py",
     "tests/page/test_strangers.py",
