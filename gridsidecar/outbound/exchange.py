@@ -10,9 +10,10 @@ from typing import Any
 import httpcore
 from msgspec import Struct
 
-from gridsidecar.outbound.http_pool import FAILURES, reason_of, system_trust
+from gridsidecar.outbound.http_pool import FAILURES, reason_of
 from gridsidecar.outbound.reply import NotSent
 from gridsidecar.outbound.request import Request
+from gridsidecar.trust import system_trust
 
 Body = bytes | AsyncIterator[bytes]
 
