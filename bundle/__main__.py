@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 from bundle.build import CannotBuild, build
@@ -23,6 +24,8 @@ def main() -> None:
         build(root, frozenset(arguments.extra))
     except (CannotBuild, LibraryMissing) as error:
         sys.exit(str(error))
+    except PackageNotFoundError as error:
+        sys.exit(f"{error.name} is not installed in the environment of {sys.executable}; there, run: pip install .")
     print(f"{root}: {megabytes(root):.0f} MB, {seconds_to_consuming(root):.2f} s to consuming")
 
 

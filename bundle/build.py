@@ -75,7 +75,7 @@ def _compile_programs(root: Path, loader: str) -> None:
         answer = subprocess.run([*compile_, *words], capture_output=True, text=True)
         if answer.returncode != 0:
             raise CannotBuild(f"gcc failed; on Debian it needs libc6-dev, too:\n{answer.stderr}")
-    for name in ("python", "gridsidecar-copy"):
+    for name in ("gridsidecar-python", "gridsidecar-copy"):
         (bin_ / name).symlink_to("gridsidecar")
 
 

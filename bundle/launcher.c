@@ -1,4 +1,4 @@
-/* bin/gridsidecar, and under their names bin/python and bin/gridsidecar-copy: starts the bundle's Python.
+/* bin/gridsidecar, and under their names bin/gridsidecar-python and bin/gridsidecar-copy: starts the bundle's Python.
  *
  * Linked statically, because the image may have no C library, or another. The bundle is where this file is. The loader
  * is told by arguments, not by variables, where its libraries are: nothing of that reaches a child.
@@ -33,7 +33,7 @@ static char *inside(const char *path) {
 static const char *module_of(const char *command) {
     const char *slash = strrchr(command, '/');
     const char *name = slash == NULL ? command : slash + 1;
-    if (strcmp(name, "python") == 0) return NULL;
+    if (strcmp(name, "gridsidecar-python") == 0) return NULL;
     return strcmp(name, "gridsidecar-copy") == 0 ? "gridsidecar_copy" : "gridsidecar";
 }
 
@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
     const char *module = module_of(argc > 0 ? argv[0] : "");
     /* -S: no site-packages of the machine are found. -I: nor what PYTHON* and the current folder say. */
     char *before[] = {"gridsidecar", "--inhibit-cache", "--library-path", inside("lib"),
-                      "--preload", inside("lib/surroundings.so"), "--argv0", inside("bin/python"),
+                      "--preload", inside("lib/surroundings.so"), "--argv0", inside("bin/gridsidecar-python"),
                       inside("lib/python"), "-I", "-S", "-X", "utf8", "-m", (char *)module};
     int count = sizeof before / sizeof *before - (module == NULL ? 2 : 0);
 

@@ -24,7 +24,7 @@ static void choose_name_services(void) {
 
 /* The image's zone if it has it, else ours; read now, so that no variable is left that says where it was. */
 static void read_time_zone(const char *bin_python) {
-    const char *zone = getenv("TZ"), *end = strstr(bin_python, "/bin/python");
+    const char *zone = getenv("TZ"), *end = strstr(bin_python, "/bin/gridsidecar-python");
     char path[PATH_MAX];
     if (zone == NULL || end == NULL || getenv("TZDIR") != NULL) return;
     if (*zone == ':') zone++;

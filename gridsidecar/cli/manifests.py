@@ -21,7 +21,7 @@ gridsidecar manifests deployment --image example.org/worker:1.0 > deployment.yam
 
 gridsidecar manifests job --image example.org/worker:1.0 --name resize --max-replicas 50
 
-gridsidecar manifests deployment --image example.org/node-app:1.0 --inject example.org/gridsidecar:0.1.0
+gridsidecar manifests deployment --image example.org/node-app:1.0 --inject example.org/gridsidecar-bundle:0.1
 
 gridsidecar manifests cronjob --image example.org/worker:1.0 --schedule "*/15 * * * *"
 
@@ -47,7 +47,7 @@ def manifests(
     inject: Annotated[
         str | None,
         typer.Option(
-            help="An image of gridsidecar, which an init container copies it from: --image stays as it is.",
+            help="An image with the bundle, which an init container copies: --image stays as it is.",
             metavar="IMAGE",
         ),
     ] = None,

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(400)
 ROOT = Path(__file__).parents[2]
 MOST_MEGABYTES = 80
 PROGRAM = f"{BUNDLE}/bin/gridsidecar"
-PYTHON = f"{BUNDLE}/bin/python"
+PYTHON = f"{BUNDLE}/bin/gridsidecar-python"
 
 
 @pytest.fixture(scope="session")

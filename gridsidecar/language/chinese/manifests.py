@@ -6,7 +6,7 @@ CHINESE = {
     "Exit codes: 0, 64 usage, 78 configuration.": "退出码：0，64 用法错误，78 配置错误。",
     "deployment: for short tasks, scaled by KEDA; job: one for each task, by KEDA; cronjob: burst runs; compose: one machine; systemd: a unit; secret: one to fill in, for the first three.": "deployment：短任务，由 KEDA 扩缩容；job：每个任务一个 Job，由 KEDA 启动；cronjob：定时的 burst 运行；compose：单机；systemd：一个 unit；secret：前三者所用的 Secret，待填写。",
     "The image with your handler.": "含有处理程序的镜像。",
-    "An image of gridsidecar, which an init container copies it from: --image stays as it is.": "gridsidecar 的镜像，init 容器从中复制它：--image 无需改动。",
+    "An image with the bundle, which an init container copies: --image stays as it is.": "含有 bundle 的镜像，由 init 容器复制：--image 无需改动。",
     "Name of all that is made.": "所有对象的名称。",
     "Else the one that kubectl uses.": "默认为 kubectl 所用的 namespace。",
     "The Secret with the variables; else as --name.": "含有变量的 Secret；默认与 --name 相同。",
