@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +220,17 @@ def test_a_result_over_the_limit_is_a_failure_that_says_so(on_loop: OnLoop) -> N
         assert "max_result_bytes (2000)" in error_of(one(on_loop, reply(body=body), max_result_bytes=2000)[1])
         assert outcome(on_loop, reply(body=body), max_result_bytes=4000) == Succeeded("x" * 3000)
     assert outcome(on_loop, chunks(line("result", result="x" * 5_000_000))).error_type == ErrorType.HANDLER_ERROR
+
+
+def test_what_speaks_http_is_loaded_where_a_handler_needs_it() -> None:
+    program = (
+        "import sys\n"
+        "from gridsidecar.clock import SystemClock\n"
+        "from gridsidecar.config.handlers import HandlerSettings\n"
+        "from gridsidecar.handler import make_handlers\n"
+        "for keys in ({'command': ['x']}, {'mode': 'http', 'url': 'http://h/'}):\n"
+        "    make_handlers({'x': HandlerSettings(**keys)}, SystemClock())\n"
+        "    print('httpcore' in sys.modules)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "False\nTrue\n"

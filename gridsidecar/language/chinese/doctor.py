@@ -197,4 +197,6 @@ CHINESE = {
     "set store.retention_days": "请设置 store.retention_days",
     "give the user its rights, or name another queue": "请授予用户权限，或另选队列",
     "; nobody asks whose certificate it is: name its ssl_ca": "；没有核对证书属于谁：请指定其 ssl_ca",
+    "start it, or correct `url`; its tasks wait until it is there": "请启动它，或更正 `url`；它的任务会等到它出现",
+    "{} accepts connections": "{} 接受连接",
 }
