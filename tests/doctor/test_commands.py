@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.doctor.looking import look
-from tests.support.web import web_server
 from tests.doctor.test_store import config, migrate
 from tests.support.cli import gridsidecar, on_terminal, write_config
+from tests.support.web import web_server
 
 
 @pytest.mark.parametrize(
