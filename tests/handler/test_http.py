@@ -108,6 +108,7 @@ def test_progress_and_the_rest_while_it_runs(on_loop: OnLoop) -> None:
         (b'{"level": "info"}', "text/plain", {"level": "info"}),
         (b"", "application/json", None),
         (b"OK", "text/plain", None),
+        (b"caf\xe9", "text/html", None),
     ],
 )
 def test_an_answer_without_messages_is_the_result_where_it_is_json(
@@ -185,6 +186,10 @@ def test_a_last_line_without_its_end_counts_when_it_is_whole(on_loop: OnLoop) ->
         ),
         (reply(302, {"Location": "/elsewhere"}), "HandlerError: HTTP 302; no redirect is followed"),
         (chunks(b'{"half": ', kind="application/json"), "HandlerError: its answer cannot be read as JSON"),
+        (
+            chunks(b'"caf\xe9"', kind="application/json"),
+            "HandlerError: its answer cannot be read as JSON (not UTF-8): ",
+        ),
         (chunks(b"[" * 200 + b"]" * 200, kind="text/plain"), "HandlerError: its answer cannot be read as JSON"),
         (raw(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "HandlerError: 127.0.0.1:"),
         (raw(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), "HandlerError: 127.0.0.1:"),
