@@ -81,6 +81,7 @@ class HttpHandler:
                 self.start()
                 return Ended(CannotStart(self._missing))
             case BrokenOff() if not attempt.decided:
+                self.start()  # if the server ended, nothing is to be claimed before it is there again
                 together = await self._broken_together()
                 return attempt.broken(0 if claim.crashes else together)
             case _ if not attempt.began and stop.reason is not None:
@@ -144,6 +145,17 @@ class HttpHandler:
 
     def _cannot(self, problem: NotReached) -> str:
         return f"handler {self._name}: {problem}; start it, or correct `url`"
+
+
+async def not_reached(url: str, limit: float) -> str | None:
+    """Why nobody accepts a connection there within so many seconds; None where somebody does."""
+    read = read_handler_url(url)
+    try:
+        exchange = await Exchange.opened(read_request(read.http, None, {}), read.socket, limit)
+    except NotReached as problem:
+        return str(problem)
+    await exchange.close()
+    return None
 
 
 async def _in_turns(line: wire.Spliced) -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.oneshot_output import OneshotOutput
 from gridsidecar.handler.outcome import Output
 from gridsidecar.task import Claim
-from gridsidecar.wire.strict_json import parse_json
+from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
 SHOWN_BYTES = 2048  # of an answer that is an error
 
@@ -52,5 +52,9 @@ class HttpOutput(OneshotOutput):
         result, whatever text it is. Raises JsonRefused."""
         if self._is_the_result or self._output_size > self._limit:
             return self.output()
-        text = text_of(self._output)
-        return Output(parse_json(text), self._output_size) if text.strip() else Output(None, 0)
+        if not self._output.strip():
+            return Output(None, 0)
+        try:
+            return Output(parse_json(self._output.decode()), self._output_size)
+        except UnicodeDecodeError:
+            raise JsonRefused("not-json", "not UTF-8") from None

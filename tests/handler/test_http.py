@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,7 @@ def test_progress_and_the_rest_while_it_runs(on_loop: OnLoop) -> None:
         (b'{"level": "info"}', "text/plain", {"level": "info"}),
         (b"", "application/json", None),
         (b"OK", "text/plain", None),
+        (b"caf\xe9", "text/html", None),
     ],
 )
 def test_an_answer_without_messages_is_the_result_where_it_is_json(
@@ -183,6 +186,10 @@ def test_a_last_line_without_its_end_counts_when_it_is_whole(on_loop: OnLoop) ->
         ),
         (reply(302, {"Location": "/elsewhere"}), "HandlerError: HTTP 302; no redirect is followed"),
         (chunks(b'{"half": ', kind="application/json"), "HandlerError: its answer cannot be read as JSON"),
+        (
+            chunks(b'"caf\xe9"', kind="application/json"),
+            "HandlerError: its answer cannot be read as JSON (not UTF-8): ",
+        ),
         (chunks(b"[" * 200 + b"]" * 200, kind="text/plain"), "HandlerError: its answer cannot be read as JSON"),
         (raw(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "HandlerError: 127.0.0.1:"),
         (raw(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), "HandlerError: 127.0.0.1:"),
@@ -218,3 +225,17 @@ def test_a_result_over_the_limit_is_a_failure_that_says_so(on_loop: OnLoop) -> N
         assert "max_result_bytes (2000)" in error_of(one(on_loop, reply(body=body), max_result_bytes=2000)[1])
         assert outcome(on_loop, reply(body=body), max_result_bytes=4000) == Succeeded("x" * 3000)
     assert outcome(on_loop, chunks(line("result", result="x" * 5_000_000))).error_type == ErrorType.HANDLER_ERROR
+
+
+def test_what_speaks_http_is_loaded_where_a_handler_needs_it() -> None:
+    program = (
+        "import sys\n"
+        "from gridsidecar.clock import SystemClock\n"
+        "from gridsidecar.config.handlers import HandlerSettings\n"
+        "from gridsidecar.handler import make_handlers\n"
+        "for keys in ({'command': ['x']}, {'mode': 'http', 'url': 'http://h/'}):\n"
+        "    make_handlers({'x': HandlerSettings(**keys)}, SystemClock())\n"
+        "    print('httpcore' in sys.modules)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "False\nTrue\n"

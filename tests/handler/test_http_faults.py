@@ -30,6 +30,7 @@ from tests.handler.conftest import OnLoop
 from tests.handler.running import claim, log
 from tests.handler.served import Served, error_of, handler_at, line, served
 from tests.handler.test_misbehaving import MEBIBYTE, peak_growth
+from tests.support.certificates import Authority
 from tests.support.servers import free_port
 from tests.support.waiting import eventually
 from tests.support.web import (
@@ -125,6 +126,25 @@ def test_one_that_speaks_no_tls(on_loop: OnLoop, monkeypatch: pytest.MonkeyPatch
             told = await handler.run(claim(), lambda _: None, Stop())
             assert isinstance(told.outcome, CannotStart)
             assert web.requests == []
+
+    on_loop(scene())
+
+
+def test_tls_is_for_who_is_trusted(on_loop: OnLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("known", "stranger"):
+        (tmp_path / name).mkdir()
+    known = Authority(tmp_path / "known")
+    monkeypatch.setenv("SSL_CERT_FILE", str(known.pem))
+
+    async def scene() -> None:
+        async with web_server(tls=known.server("127.0.0.1")) as web, handler_at(web.url) as handler:
+            web.answer = chunks(RESULT)
+            assert (await handler.run(claim(), lambda _: None, Stop())).outcome == Succeeded(1)
+        stranger = Authority(tmp_path / "stranger").server("127.0.0.1")
+        async with web_server(tls=stranger) as web, handler_at(web.url) as handler:
+            told = await handler.run(claim(), lambda _: None, Stop())
+            assert isinstance(told.outcome, CannotStart)
+            assert "its certificate is not accepted" in told.outcome.error
 
     on_loop(scene())
 

@@ -205,4 +205,6 @@ CHINESE = {
     "write {} as seconds, such as {}s": "请以秒写 {}，例如 {}s",
     "{} is {} s, leaving may take {} s: handlers are killed": "{} 为 {} 秒，而退出可能需要 {} 秒：处理程序会被强行终止",
     "set it to {}s or more": "请设为不小于 {}s",
+    "start it, or correct `url`; its tasks wait until it is there": "请启动它，或更正 `url`；它的任务会等到它出现",
+    "{} accepts connections": "{} 接受连接",
 }
