@@ -29,9 +29,14 @@ def scalar(text: str) -> str:
     """A text as YAML has it: as it is, or in quotes where it would mean something else."""
     if _PLAIN.fullmatch(text) and text.lower() not in _OTHERWISE:
         return text
-    return json.dumps(text, ensure_ascii=False)
+    return _quoted(json.dumps(text, ensure_ascii=False))
 
 
 def words(*items: str) -> str:
     """A list on one line."""
-    return json.dumps(items, ensure_ascii=False)
+    return _quoted(json.dumps(items, ensure_ascii=False))
+
+
+def _quoted(text: str) -> str:
+    """What JSON leaves as it is and YAML takes for the end of a line is escaped, too."""
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)

@@ -52,11 +52,10 @@ def compose(app: Application) -> str:
         source.addresses["broker.url"]: "amqp://grid:${GRID_PASSWORD:-only-on-this-machine}@rabbitmq:5672/",
         source.addresses["store.url"]: "mysql://grid:${GRID_PASSWORD:-only-on-this-machine}@mysql:3306/grid",
     }
-    given = servers | {
-        name: f"${{{name}:?set it in .env}}" for name in (*source.secrets, *source.wanted) if name not in servers
-    }
+    given = servers | {name: f"${{{name}:?set it in .env}}" for name in source.secrets if name not in servers}
     given |= {name: value.replace("$", "$$") for name, value in source.plain.items()}
     lines = [f"{name}: {value if name in servers else scalar(value)}\n" for name, value in given.items()]
+    lines += [f"{name}:\n" for name in source.optional]  # passed on, if it is set
     file = os.path.relpath(source.path)
     return filled(
         "docker-compose.yaml",
@@ -104,7 +103,7 @@ def secret(app: Application) -> str:
         KEDA_MYSQL: ("USER:PASSWORD@tcp(mysql.default.svc:3306)/grid", "?tls=true for TLS"),
     }
     entries = ""
-    for name in (*app.source.secrets, *app.source.wanted, KEDA_RABBITMQ, KEDA_MYSQL):
+    for name in (*app.source.secrets, *app.source.optional, KEDA_RABBITMQ, KEDA_MYSQL):
         value, note = examples.get(name, ("REPLACE-ME", ""))
         entries += f"{name}: {value}".ljust(78) + f"  # {note}\n" if note else f"{name}: {value}\n"
     return filled("secret.yaml", _named(app) | {"entries": entries})

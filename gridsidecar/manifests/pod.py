@@ -93,12 +93,12 @@ def _ports(app: Application) -> str:
 def _env(app: Application, kind: str) -> str:
     source, worker = app.source, app.settings.worker
     secrets = [_from_secret(app, name) for name in source.secrets]
-    passed = [f"{_from_secret(app, name)}      optional: true\n" for name in source.wanted]
+    optional = [f"{_from_secret(app, name)}      optional: true\n" for name in source.optional]
     plain = dict(source.plain)
     if kind == "job" and not worker.idle_timeout:
         plain[IDLE_TIMEOUT] = f"{2 * worker.lease:g}"
     texts = [f"- name: {name}\n  value: {_text(value)}\n" for name, value in plain.items()]
-    return "".join([*secrets, *passed, *texts])
+    return "".join([*secrets, *optional, *texts])
 
 
 def _from_secret(app: Application, name: str) -> str:

@@ -255,11 +255,10 @@ def test_http_is_let_in_where_it_is_served(write: Callable[..., Path]) -> None:
 
 def test_the_network_is_open_to_the_servers(write: Callable[..., Path]) -> None:
     literal = {"broker.url": "amqps://rabbit:5679/", "broker.management_url": "https://rabbit/"}
-    mail = {"type": "email", "smtp_url": "${SMTP_URL}", "from": "a@example.org", "to": ["b@example.org"]}
-    for changes, ports in (
-        ({}, [5671, 5672, 3306]),
-        ({**literal, "notify": [mail]}, [5679, 15671, 15672, 3306, 25, 587]),
-    ):
+    mail = {"type": "email", "from": "a@example.org", "to": ["b@example.org"]}
+    mails = [mail | {"smtp_url": url} for url in ("${SMTP_URL}", "smtp://${USER_NAME}:${PASSWORD}@mail:2525")]
+    all_ports = [5679, 15671, 15672, 3306, 25, 587, 2525]
+    for changes, ports in (({}, [5671, 5672, 3306]), ({**literal, "notify": mails}, all_ports)):
         found = objects(application(write(changes), "job", network_policy=True), "job")
         (policy,) = [each for each in found if each["kind"] == "NetworkPolicy"]
         assert [port["port"] for port in policy["spec"]["egress"][1]["ports"]] == ports
@@ -280,14 +279,17 @@ def test_another_configuration_replaces_the_pods(write: Callable[..., Path]) -> 
 
 
 def test_secrets_are_referred_to_and_other_variables_have_their_values(write: Callable[..., Path]) -> None:
-    file = write({"worker.concurrency": "${WIDTH}", "broker.queue": "${QUEUE:-resize}", "http.base_path": "${BASE:-}"})
+    changes = {"worker.concurrency": "${WIDTH}", "broker.queue": "${QUEUE:-resize}", "http.base_path": "${BASE:-}"}
+    with_default = {"handlers.fast.env": {"MODE": "${MODE:-quick}"}, "store.url": "${MYSQL_URL:-mysql://localhost/x}"}
+    file = write(changes | with_default)
     environ = {"WIDTH": "12", "QUEUE": "$(X) of mine", "AMQP_URL": "amqp://me:Geheim@here/", "FAST_TOKEN": "Geheim"}
     text = KINDS["deployment"](application(file, "deployment", environ))
     found = list(yaml.safe_load_all(text))
     env = {each["name"]: each.get("value", each.get("valueFrom")) for each in pod(found)["containers"][0]["env"]}
     for name in ("AMQP_URL", "MYSQL_URL", "FAST_TOKEN"):
         assert env.pop(name) == {"secretKeyRef": {"name": "logins", "key": name}}
-    assert env.pop("MODEL_KEY") == {"secretKeyRef": {"name": "logins", "key": "MODEL_KEY", "optional": True}}
+    for name in ("MODEL_KEY", "MODE"):  # the pods start without them
+        assert env.pop(name) == {"secretKeyRef": {"name": "logins", "key": name, "optional": True}}
     assert env == {"WIDTH": "12", "QUEUE": "$$(X) of mine"}  # Kubernetes makes $(X) of it
     assert found[-1]["spec"]["triggers"][0]["metadata"]["value"] == "12"
     assert "Geheim" not in text
@@ -368,6 +370,7 @@ def test_compose_gives_the_servers_their_variables(
     assert environment["MYSQL_URL"].startswith("mysql://")
     assert environment["FAST_TOKEN"] == "${FAST_TOKEN:?set it in .env}"
     assert environment["WIDTH"] == "3"
+    assert environment["MODEL_KEY"] is None  # as it is where compose runs
     assert service["volumes"] == ["./config.yaml:/etc/gridsidecar/config.yaml:ro"]
     assert float(service["stop_grace_period"].removesuffix("s")) > longest_exit(app.settings)
 
