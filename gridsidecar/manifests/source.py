@@ -20,8 +20,8 @@ _OF_THE_IMAGE = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
 
 class Source(Struct, frozen=True, kw_only=True):
     """`secrets` are the variables whose values belong into a Secret, `plain` the others with the values that they have
-    here. `optional` are those that the Secret need not have: with a default, or for handlers alone. `addresses` has by key
-    the variables that are the whole URL of broker and store."""
+    here. `optional` are those that the Secret need not have: with a default, or for handlers alone. `addresses` has by
+    key the variables that are the whole URL of broker and store."""
 
     path: str
     text: str

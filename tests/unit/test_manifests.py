@@ -394,7 +394,6 @@ def test_the_unit_says_how_to_end_and_where_it_may_write(write: Callable[..., Pa
     assert "Geheim" not in service
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None and not os.environ.get("CI"), reason="no systemd here")
 def test_systemd_takes_the_unit(write: Callable[..., Path], tmp_path: Path) -> None:
     program = tmp_path / "bin dir" / "gridsidecar"
     program.parent.mkdir()
@@ -410,8 +409,11 @@ def test_systemd_takes_the_unit(write: Callable[..., Path], tmp_path: Path) -> N
     service = tmp_path / "own.service"
     service.write_text(done.stdout)
     assert str(file) in done.stdout
-    verified = subprocess.run(["systemd-analyze", "verify", str(service)], capture_output=True, text=True, check=False)
-    assert (verified.returncode, verified.stderr) == (0, "")
+    assert set(unit(done.stdout)) == {"DEFAULT", "Unit", "Service", "Install"}
+    if shutil.which("systemd-analyze") is not None:  # it needs no systemd that runs
+        verify = ["systemd-analyze", "verify", str(service)]
+        verified = subprocess.run(verify, capture_output=True, text=True, check=False)
+        assert (verified.returncode, verified.stderr) == (0, "")
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------
