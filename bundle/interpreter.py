@@ -16,7 +16,7 @@ _UNUSED = frozenset(
     {
         *("test", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "venv", "lib2to3", "distutils"),
         *("pydoc_data", "pydoc.py", "unittest", "doctest.py", "curses", "dbm", "site-packages", "dist-packages"),
-        *("antigravity.py", "this.py", "sitecustomize.py", "lib-dynload", "EXTERNALLY-MANAGED", "LICENSE.txt"),
+        *("antigravity.py", "this.py", "sitecustomize.py", "lib-dynload", "EXTERNALLY-MANAGED"),
     }
 )
 _UNUSED_MODULES = (

@@ -95,9 +95,10 @@ def add_musl(root: Path) -> None:
 
 def node(root: Path) -> dict[str, Any]:
     """As in Debian, with another place for the bundle."""
-    add_program(root, Path("/usr/bin/node").resolve())
+    program = Path(shutil.which("node") or "node").resolve()
+    add_program(root, program)
     (root / "tell.js").write_text((HANDLERS / "tell.js").read_text())
-    return {"command": ["/usr/bin/node", "/tell.js"], "place": "/srv/elsewhere/gs"}
+    return {"command": [str(program), "/tell.js"], "place": "/srv/elsewhere/gs"}
 
 
 @pytest.mark.parametrize("image", [busybox, musl, node])
@@ -139,19 +140,21 @@ def assert_nothing_of_the_bundle(seen: dict[str, Any], given: dict[str, str], fo
 
 def loaded_from(sidecar: Running, root: Path) -> set[str]:
     """The folders of the programs and libraries of its Python processes, as seen from inside."""
-    found = set()
-    for pid in sidecar.processes():
-        if Path(f"/proc/{pid}/comm").read_text() == "gridsidecar\n":
-            for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-                path = line[73:].removeprefix(str(root))
-                if ".so" in path or path.endswith("python"):
-                    found.add(path.partition("/lib/")[0])
-    return found
+    ours = [pid for pid in sidecar.processes() if about(pid, "comm") == "gridsidecar\n"]
+    files = {line[73:].removeprefix(str(root)) for pid in ours for line in about(pid, "maps").splitlines()}
+    return {file.partition("/lib/")[0] for file in files if ".so" in file or file.endswith("python")}
 
 
 def zombies(sidecar: Running) -> list[int]:
-    states = {pid: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in sidecar.processes()}
-    return [pid for pid, state in states.items() if state == "Z"]
+    return [pid for pid in sidecar.processes() if "State:\tZ" in about(pid, "status")]
+
+
+def about(pid: int, file: str) -> str:
+    """Empty where the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/{file}").read_text()
+    except OSError:
+        return ""
 
 
 # -- what an image may lack -------------------------------------------------------------------------------------------
@@ -226,7 +229,7 @@ def embedded(root: Path) -> str:
 
 async def test_a_stop_that_comes_before_python_has_started_is_obeyed(bare: Path, start: Callable[..., Running]) -> None:
     sidecar = start(bare, PROGRAM, "run", "-c", embedded(bare), environment={"PATH": "/bin"})
-    await eventually(lambda: sidecar.name == "gridsidecar", interval=0.001)
+    await eventually(lambda: "--library-path" in sidecar.words, interval=0.001)  # the launcher is done
     sidecar.terminate()
     assert sidecar.ended() == 0
 

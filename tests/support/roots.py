@@ -92,11 +92,11 @@ class Running:
         return int(Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
 
     @property
-    def name(self) -> str:
-        """What process 1 runs; empty while there is none."""
+    def words(self) -> list[str]:
+        """The command line of process 1; empty while there is none."""
         with contextlib.suppress(OSError, IndexError):
-            return Path(f"/proc/{self.pid}/comm").read_text().strip()
-        return ""
+            return Path(f"/proc/{self.pid}/cmdline").read_text().split("\0")
+        return []
 
     @property
     def text(self) -> str:
@@ -106,7 +106,8 @@ class Running:
         """All below process 1, and it."""
         found = [self.pid]
         for pid in found:
-            found += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+            with contextlib.suppress(OSError):  # it is gone
+                found += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         return found
 
     def terminate(self) -> None:
