@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from gridsidecar import wire
 from gridsidecar.clock import Clock, backoff
@@ -44,6 +44,7 @@ class HttpHandler:
         self._where = self._url.socket or read_request(self._url.http, None, {}).where
         self._missing: str | None = None  # why the server cannot be reached, since somebody tried
         self._watch: asyncio.Task[None] | None = None
+        self.make_attempt: Callable[..., HttpAttempt] = HttpAttempt
         self._in_hand: set[HttpAttempt] = set()
         self._broken: deque[float] = deque()  # loop times at which connections broke off lately
 
@@ -66,7 +67,7 @@ class HttpHandler:
         """See the seam."""
         if stop.reason is not None:
             return Ended(unstarted(stop.reason))
-        attempt = HttpAttempt(self._settings, claim, on_progress, log)
+        attempt = self.make_attempt(self._settings, claim, on_progress, log)
         self._in_hand.add(attempt)
         try:
             await attempt.until_end(stop, self._opened, lambda: self._posted(claim))

@@ -178,4 +178,5 @@ CHINESE = {
     "broker.url. Every user of this machine can read its password (ps): better --url-file.": "broker.url。本机所有用户都能看到其中的密码（ps）：最好用 --url-file。",
     "The file that holds broker.url, read again at a reconnect; or set GRID_ASYNC_TASK_AMQP_URL.": "存放 broker.url 的文件，重新连接时会再次读取；也可设置 GRID_ASYNC_TASK_AMQP_URL。",
     "Check the file and the variables, as `run` does. Every fault is a line on stderr, and the exit code is 78; what works, but hardly as it is meant, and a command that is not on this machine are told, and the exit code is 0.": "像 `run` 一样检查文件和环境变量。每个错误在 stderr 上占一行，退出码为 78；虽能运行但可能并非本意的设置、本机上不存在的命令会给出提示，退出码为 0。",
+    "The handler is a server there, as in mode http.": "处理程序是该地址的服务器，如 mode http。",
 }
