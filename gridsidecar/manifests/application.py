@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from gridsidecar.config.handler_url import read_handler_url
+from gridsidecar.config.http import LOOPBACK_NAMES
 from gridsidecar.config.settings import Settings
 from gridsidecar.manifests.source import Source
 from gridsidecar.shutdown import longest_exit
@@ -74,11 +75,20 @@ class Application(Struct, frozen=True, kw_only=True):
 
     @property
     def server_ports(self) -> tuple[int, ...]:
-        """Those of broker, database and mail, as far as the configuration says."""
+        """Those of broker, database, mail and handlers, as far as the configuration says."""
         settings = self.settings
         mails = [channel.smtp_url for channel in settings.notify if channel.smtp_url]
         urls = [*settings.broker.urls, settings.broker.management_url, settings.store.url, *mails]
-        return tuple(dict.fromkeys(port for url in urls if url is not None for port in _ports_of(url)))
+        ports = [port for url in urls if url is not None for port in _ports_of(url)]
+        elsewhere = [handler.url for handler in settings.handlers.values() if handler.url and not is_local(handler.url)]
+        ports += [port for url in elsewhere if (port := urlsplit(url).port) is not None]
+        return tuple(dict.fromkeys(ports))
+
+
+def is_local(url: str) -> bool:
+    """Whether the server of a handler is in the same pod."""
+    where = read_handler_url(url)
+    return where.socket is not None or urlsplit(where.http).hostname in LOOPBACK_NAMES
 
 
 def _ports_of(url: str) -> tuple[int, ...]:

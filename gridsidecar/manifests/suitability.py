@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from gridsidecar.config.handler_url import read_handler_url
-from gridsidecar.config.http import LOOPBACK_NAMES
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import Fault
-from gridsidecar.manifests.application import Application
+from gridsidecar.manifests.application import Application, is_local
 
 Problem = tuple[str, str]  # a key, and what is wrong with it
 KUBERNETES = ("deployment", "job", "cronjob")
@@ -127,7 +124,7 @@ def _leaving(kind: str, app: Application) -> Iterator[Problem]:
 
 def _alone(settings: Settings) -> Iterator[Problem]:
     for name, handler in settings.handlers.items():
-        if handler.url is not None and _is_local(handler.url):
+        if handler.url is not None and is_local(handler.url):
             yield (
                 f"handlers.{name}.url",
                 "nothing listens there in the sidecar's container: run the app beside it (--container), or name a host",
@@ -141,7 +138,7 @@ def _together(app: Application) -> Iterator[Problem]:
                 f"handlers.{name}.command",
                 "the sidecar's own container has no programs of yours: set mode: http and url, or take --inject",
             )
-        elif not _is_local(handler.url):
+        elif not is_local(handler.url):
             yield (
                 f"handlers.{name}.url",
                 "the app is in the same pod: write http://127.0.0.1:PORT/path or unix:///run/…",
@@ -153,11 +150,6 @@ def _together(app: Application) -> Iterator[Problem]:
                 f"handlers.{name}.url",
                 "a socket needs a folder of its own, which both containers share: unix:///run/app/…",
             )
-
-
-def _is_local(url: str) -> bool:
-    where = read_handler_url(url)
-    return where.socket is not None or urlsplit(where.http).hostname in LOOPBACK_NAMES
 
 
 def _of_files(app: Application) -> Iterator[Problem]:

@@ -257,8 +257,9 @@ def test_the_network_is_open_to_the_servers(write: Callable[..., Path]) -> None:
     literal = {"broker.url": "amqps://rabbit:5679/", "broker.management_url": "https://rabbit/"}
     mail = {"type": "email", "from": "a@example.org", "to": ["b@example.org"]}
     mails = [mail | {"smtp_url": url} for url in ("${SMTP_URL}", "smtp://${USER_NAME}:${PASSWORD}@mail:2525")]
-    all_ports = [5679, 15671, 15672, 3306, 25, 587, 2525]
-    for changes, ports in (({}, [5671, 5672, 3306]), ({**literal, "notify": mails}, all_ports)):
+    served = {"handlers.fast": {"mode": "http", "url": "http://app.jobs.svc:8000/"}}
+    all_ports = [5679, 15671, 15672, 3306, 25, 587, 2525, 8000]
+    for changes, ports in (({}, [5671, 5672, 3306]), ({**literal, **served, "notify": mails}, all_ports)):
         found = objects(application(write(changes), "job", network_policy=True), "job")
         (policy,) = [each for each in found if each["kind"] == "NetworkPolicy"]
         assert [port["port"] for port in policy["spec"]["egress"][1]["ports"]] == ports
