@@ -21,12 +21,14 @@ static int fail(const char *what) {
     return errno == ENOENT ? 127 : 126; /* as shells have it */
 }
 
+static int refuse(const char *why) {
+    fprintf(stderr, "gridsidecar: cannot run from %s: %s\n", root, why);
+    return 126;
+}
+
 static char *inside(const char *path) {
     char *whole = malloc(PATH_MAX);
-    if (whole == NULL || snprintf(whole, PATH_MAX, "%s/%s", root, path) >= PATH_MAX) {
-        fputs("gridsidecar: the path of this bundle is too long\n", stderr);
-        exit(126);
-    }
+    if (whole == NULL || snprintf(whole, PATH_MAX, "%s/%s", root, path) >= PATH_MAX) exit(refuse("its path is too long"));
     return whole;
 }
 
@@ -58,14 +60,18 @@ int main(int argc, char **argv) {
     ssize_t length = readlink("/proc/self/exe", root, sizeof root - 1);
     if (length < 0) return fail("cannot find its own place, /proc/self/exe");
     root[length] = '\0';
-    for (int level = 0; level < 2; level++) *strrchr(root, '/') = '\0'; /* /bin/gridsidecar */
+    for (int level = 0; level < 2; level++) { /* /bin/gridsidecar */
+        char *slash = strrchr(root, '/');
+        if (slash != NULL) *slash = '\0';
+    }
+    if (strpbrk(root, ":;$") != NULL) return refuse("its path must not hold : ; or $, which mean something to the loader");
 
     char *loader = inside("lib/" LOADER);
     const char *module = module_of(argc > 0 ? argv[0] : "");
     /* -S: no site-packages of the machine are found. -I: nor what PYTHON* and the current folder say. */
-    char *before[] = {"gridsidecar", "--inhibit-cache", "--library-path", inside("lib"),
-                      "--preload", inside("lib/surroundings.so"), "--argv0", inside("bin/gridsidecar-python"),
-                      inside("lib/python"), "-I", "-S", "-X", "utf8", "-m", (char *)module};
+    char *before[] = {"gridsidecar", "--inhibit-cache", "--library-path", inside("lib"), "--preload", "surroundings.so",
+                      "--argv0", inside("bin/gridsidecar-python"), inside("lib/python"),
+                      "-I", "-S", "-X", "utf8", "-m", (char *)module};
     int count = sizeof before / sizeof *before - (module == NULL ? 2 : 0);
 
     char **words = calloc(count + argc + 1, sizeof *words);

@@ -98,7 +98,7 @@ def node(root: Path) -> dict[str, Any]:
     program = Path(shutil.which("node") or "node").resolve()
     add_program(root, program)
     (root / "tell.js").write_text((HANDLERS / "tell.js").read_text())
-    return {"command": [str(program), "/tell.js"], "place": "/srv/elsewhere/gs"}
+    return {"command": [str(program), "/tell.js"], "place": "/srv/else where/gs"}
 
 
 @pytest.mark.parametrize("image", [busybox, musl, node])
@@ -203,7 +203,7 @@ def name_server(answer: str) -> Iterator[str]:
             thread.join()
 
 
-TRUSTED = "from gridsidecar.trust import system_trust; print(len(system_trust().get_ca_certs()))"
+TRUSTED = "from gridsidecar.config.tls import Tls; print(len(Tls(mode='verify_ca').context().get_ca_certs()))"
 
 
 def test_the_image_s_authorities_are_trusted_else_the_public_ones(bare: Path, bundle: Path, tmp_path: Path) -> None:
@@ -267,13 +267,14 @@ def test_a_volume_that_is_no_use_is_named(bare: Path, start: Callable[..., Runni
     assert said in copy.text
 
 
-def test_the_launcher_says_what_is_wrong(bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    program = shutil.copy(bundle / "bin/gridsidecar", tmp_path / "bin/gridsidecar")
+def test_the_launcher_says_what_is_wrong(bare: Path, bundle: Path, tmp_path: Path) -> None:
+    for folder in ("bin", "a:b/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+        shutil.copy(bundle / "bin/gridsidecar", tmp_path / folder / "gridsidecar")
     (loader,) = (path.name for path in (bundle / "lib").glob("ld-*"))
 
-    def answer() -> tuple[int, str]:
-        ended = subprocess.run([program, "version"], capture_output=True, text=True)
+    def answer(folder: str = "bin") -> tuple[int, str]:
+        ended = subprocess.run([tmp_path / folder / "gridsidecar", "version"], capture_output=True, text=True)
         return ended.returncode, ended.stderr
 
     there = f"gridsidecar: {tmp_path}/lib/{loader}"
@@ -281,6 +282,12 @@ def test_the_launcher_says_what_is_wrong(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / loader).touch(0o644)
     assert answer() == (126, f"{there}: Permission denied; is its volume mounted noexec?\n")
+    why = "its path must not hold : ; or $, which mean something to the loader"
+    assert answer("a:b/bin") == (126, f"gridsidecar: cannot run from {tmp_path}/a:b: {why}\n")
+    shutil.copy(bundle / "bin/gridsidecar", bare)  # alone, and where no /proc is mounted
+    ended = subprocess.run(["/usr/sbin/chroot", bare, "/gridsidecar"], capture_output=True, text=True)
+    lost = "gridsidecar: cannot find its own place, /proc/self/exe: No such file or directory\n"
+    assert (ended.returncode, ended.stderr) == (127, lost)
 
 
 # -- what is in it ----------------------------------------------------------------------------------------------------
