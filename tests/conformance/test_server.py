@@ -12,7 +12,7 @@ import pytest
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.conformance import Limits, check_handler
-from gridsidecar.conformance.server_bench import ServerBench
+from gridsidecar.conformance.server_bench import AT_ONCE, ServerBench
 from gridsidecar.handler.command import NotStartable
 from tests.handler.served import line
 from tests.support.cli import gridsidecar
@@ -90,15 +90,8 @@ async def test_a_bad_one(web: Web, answer: Answer, check: str, status: str, word
 
 
 async def test_one_that_a_closed_connection_ends(web: Web) -> None:
-    async def answer(request: Request, connection: Connection) -> None:
-        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nContent-Length: 30\r\n\r\n")
-        for _ in range(6):
-            await asyncio.sleep(0.1)
-            if connection.gone:
-                web.answer = reply(500, body=b"broken")
-        await connection.send(b'{"gs":1,"type":"result"}      ')
-
-    checks = await found(web, answer)
+    before = [PLAIN] * (3 + AT_ONCE)  # the sample, and what is like it
+    checks = await found(web, in_turn(*before, silence(), reply(500, body=b"broken")))
     assert checks["closed-connection"][0] == "failed", checks
     assert "after a connection was closed: failed" in checks["closed-connection"][1]
 

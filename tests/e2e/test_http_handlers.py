@@ -115,7 +115,7 @@ async def test_a_task_that_ends_the_server_fails_and_its_neighbours_do_not(
         **{f"t{n}": "success" for n in range(3)},
     }
     assert rows["bad"]["error_type"] == "RetryExhausted"
-    assert max(row["crashes"] for row in rows.values()) == 1
+    assert max(row["crashes"] for row in rows.values()) <= 1
     assert all(row["retry_count"] == 0 for name, row in rows.items() if name != "bad")
 
 

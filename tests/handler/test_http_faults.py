@@ -223,11 +223,11 @@ def test_the_tasks_own_timeout_comes_first(on_loop: OnLoop) -> None:
 
 def test_silence_is_a_stall_and_any_byte_is_none(on_loop: OnLoop) -> None:
     async def scene() -> None:
-        async with served(stall_timeout=0.6) as server:
-            server.web.answer = chunks(*([b"x", 0.1] * 10), b"\n", RESULT)
+        async with served(stall_timeout=1.5) as server:
+            server.web.answer = chunks(*([b"x", 0.1] * 18), b"\n", RESULT)
             assert (await server.run()).outcome == Succeeded(1)
             server.web.answer = silence(BEGUN)
-            assert error_of(await server.run()) == "Stalled: no message and no output for 0.6 s"
+            assert error_of(await server.run()) == "Stalled: no message and no output for 1.5 s"
 
     on_loop(scene())
 
