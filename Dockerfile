@@ -8,14 +8,29 @@
 #
 # or build it on your own image (Debian or Ubuntu, with Python 3.11 or newer and its venv module):
 #
-#     docker build --build-arg BASE_IMAGE=your/image --tag gridsidecar .
+#     docker build --build-arg BASE_IMAGE=your/image --build-arg WORKDIR=. --tag gridsidecar .
 #
-# Without such a Python in your image, extend this one and install what your command needs there.
+# where `.` is the image's own WORKDIR. Where packages come from mirrors, add
+#
+#     --build-arg APT_MIRROR=http://mirror.example.org --build-arg PIP_INDEX_URL=https://mirror.example.org/simple
+#
+# An image of any other kind needs one line, and nothing of what is installed in it is touched:
+#
+#     docker build --target bundle --tag gridsidecar-bundle .
+#
+#     COPY --from=gridsidecar-bundle /opt/gridsidecar /opt/gridsidecar
+#     ENTRYPOINT ["/opt/gridsidecar/bin/gridsidecar"]
 
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 
 FROM ${BASE_IMAGE} AS builder
+# Scheme and host, before paths such as /debian and /ubuntu; pip reads its variables itself.
+ARG APT_MIRROR
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
 USER root
+RUN test -z "${APT_MIRROR}" \
+    || find /etc/apt -name '*.list' -o -name '*.sources' | xargs --no-run-if-empty sed -Ei "s#https?://[^/ ]+#${APT_MIRROR}#g"
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini
 RUN python3 -m venv /build/tools \
@@ -27,6 +42,22 @@ COPY gridsidecar ./gridsidecar
 # The environment holds no pip: what is built here is all that will ever be in it.
 RUN /build/tools/bin/python -m pip wheel --no-cache-dir --no-deps --wheel-dir /build/wheels . \
     && /build/tools/bin/python -m pip --python /opt/gridsidecar/bin/python install --no-cache-dir --only-binary :all: /build/wheels/*.whl
+
+# A folder with its own Python, libraries and loader, for images of any kind.
+FROM builder AS bundler
+RUN apt-get install --yes --no-install-recommends gcc libc6-dev
+COPY bundle ./bundle
+RUN /opt/gridsidecar/bin/python -m bundle --output /build/bundle
+
+# It has no shell; as an init container it copies itself: ["/opt/gridsidecar/bin/gridsidecar-copy", "/shared"].
+FROM scratch AS bundle
+LABEL org.opencontainers.image.title="gridsidecar bundle" \
+      org.opencontainers.image.description="gridsidecar with all that it needs, to be copied into any Linux image" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=bundler /build/bundle /opt/gridsidecar
+USER 10001:10001
+ENTRYPOINT ["/opt/gridsidecar/bin/gridsidecar"]
+CMD ["--help"]
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="gridsidecar" \
@@ -45,7 +76,8 @@ ENV PATH=/opt/gridsidecar/bin:$PATH \
     PYTHONUNBUFFERED=1
 # Numeric, so that Kubernetes can tell that it is not root.
 USER 10001:10001
-WORKDIR /app
+ARG WORKDIR=/app
+WORKDIR ${WORKDIR}
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tini", "--", "gridsidecar"]
 CMD ["run", "--config", "/etc/gridsidecar/config.yaml"]

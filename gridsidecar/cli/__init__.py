@@ -47,6 +47,7 @@ COMMANDS = {  # in the order of the help
     "exec": "execute:execute",
     "doctor": "doctor:doctor",
     "check": "check:check",
+    "manifests": "manifests:manifests",
     "config": "config",
     "migrate": "tables:migrate",
     "version": "tables:version",

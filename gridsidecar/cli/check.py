@@ -15,6 +15,7 @@ from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 if TYPE_CHECKING:
     from gridsidecar.config.handlers import HandlerSettings
     from gridsidecar.conformance import Bench, Report
+    from gridsidecar.conformance.bench import Mode
 
 CONTEXT = {"allow_interspersed_args": False}  # what follows is the handler's command
 EPILOG = """
@@ -25,6 +26,8 @@ gridsidecar check -- ./handler.sh
 gridsidecar check -c config.yaml --type resize --data '{"url": "a.png", "width": 640}'
 
 gridsidecar check --level 2 --mode persistent --task sample.json -- python3 worker.py
+
+gridsidecar check --url http://127.0.0.1:8000/tasks --data '{"n": 1}'
 
 gridsidecar check --strict --format json -- ./handler.sh > report.json
 
@@ -49,6 +52,7 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are failures.")] = False,
     task: Annotated[str | None, typer.Option(help="A file with the task to try, or - for stdin.")] = None,
     data: Annotated[str | None, typer.Option(help="The task's data: JSON, @FILE, or - for stdin.")] = None,
+    url: Annotated[str | None, typer.Option(help="The handler is a server there, as in mode http.")] = None,
     mode: Annotated[
         Literal["oneshot", "persistent"] | None,
         typer.Option(help="How it is run; else persistent if it says ready although its stdin has ended."),
@@ -79,10 +83,14 @@ def check(
     place of the default handler's command in a file that -c names.
     """
     from gridsidecar.clock import SystemClock
-    from gridsidecar.conformance import Bench, Limits
+    from gridsidecar.conformance import Limits
 
     sample = _sample(task, task_type, data)
-    handler, known_mode = _handler(command, config, str(sample.get("task_type", "default")))
+    if url is not None and (command or config):
+        raise UsageError("--url excludes -- CMD and --config")
+    handler, known_mode = _server(url) if url else _handler(command, config, str(sample.get("task_type", "default")))
+    if known_mode == "http" and mode is not None:
+        raise UsageError("a server runs already: leave --mode out")
     handler = handler.model_copy(update={"input": input_ or handler.input})
     if handler.input == "data" and (mode or known_mode) == "persistent":
         raise UsageError("a persistent handler reads whole tasks: leave --input out")
@@ -91,13 +99,32 @@ def check(
         grace=grace or handler.kill_grace or 10,
         ready_timeout=ready_timeout or handler.persistent.ready_timeout,
     )
-    bench = Bench(handler, sample, limits, SystemClock(), mode or known_mode)
+    bench = _bench(known_mode)(handler, sample, limits, SystemClock(), mode or known_mode)
     raise typer.Exit(_code(_checked(bench, 2 if by_case else level, strict, by_case, output)))
 
 
-def _handler(
-    command: list[str] | None, config: str | None, task_type: str
-) -> tuple[HandlerSettings, Literal["oneshot", "persistent"] | None]:
+def _bench(mode: Mode | None) -> type[Bench]:
+    from gridsidecar.conformance import Bench
+
+    if mode != "http":
+        return Bench
+    from gridsidecar.conformance.server_bench import ServerBench  # loads an HTTP client
+
+    return ServerBench
+
+
+def _server(url: str) -> tuple[HandlerSettings, Mode]:
+    from gridsidecar.config.handler_url import read_handler_url
+    from gridsidecar.config.handlers import HandlerSettings
+
+    try:
+        read_handler_url(url)
+    except ValueError as error:
+        raise UsageError(f"--url {error}") from None
+    return HandlerSettings(mode="http", url=url, timeout=60), "http"
+
+
+def _handler(command: list[str] | None, config: str | None, task_type: str) -> tuple[HandlerSettings, Mode | None]:
     """The handler, and its mode where that is known."""
     from gridsidecar.cli.context import load_parts
     from gridsidecar.cli.execute import handler_name

@@ -29,7 +29,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else on stdout.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail, too.")] = False,
     manifest: Annotated[
-        str | None, typer.Option(help="A Kubernetes manifest with a ScaledObject or ScaledJob.", metavar="FILE")
+        str | None,
+        typer.Option(help="What runs it: a manifest for Kubernetes, a compose file or a systemd unit.", metavar="FILE"),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="A check, or an area such as broker; again for more.", metavar="ID")

@@ -1,4 +1,4 @@
-"""The settings of one handler: its command, and what holds for its tasks alone."""
+"""The settings of one handler: its command or its server, and what holds for its tasks alone."""
 
 from __future__ import annotations
 
@@ -66,14 +66,21 @@ class BreakerSettings(Section):
     )
 
 
-class HandlerSettings(Section):
-    """The command that runs the tasks of one type."""
+class HandlerSettings(Section, json_schema_extra={"oneOf": [{"required": ["command"]}, {"required": ["mode", "url"]}]}):
+    """The command, or the server, that runs the tasks of one type."""
 
-    command: Command = Field(description="The program and its arguments, as a list; never a shell string.")
-    mode: Literal["oneshot", "persistent"] = Field(
+    command: Command = Field(
+        default=[], description="The program and its arguments, as a list; never a shell string. Needed but for http."
+    )
+    mode: Literal["oneshot", "persistent", "http"] = Field(
         default="oneshot",
         description="oneshot starts the command for every task; persistent keeps it running, for a command that takes "
-        "one task after the other.",
+        "one task after the other; http posts every task to a server that runs already, at url.",
+    )
+    url: str | None = Field(
+        default=None,
+        description="The server of mode http: http://127.0.0.1:8000/path, or unix:///path/of.sock, with :/path behind "
+        "it where that is not /.",
     )
     timeout: NonNegative = Field(
         default=300, description="Seconds that one attempt may take; 0 = no limit. timeout in a message wins over it."

@@ -41,6 +41,7 @@ _URLS: set[tuple[str, ...]] = {
     ("broker", "url"),
     ("broker", "management_url"),
     ("store", "url"),
+    ("handlers", ANY, "url"),
     ("notify", ANY, "url"),
     ("notify", ANY, "smtp_url"),
     ("http", "public_url"),

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
-from gridsidecar.config.handlers import HandlerSettings
+from gridsidecar.config.handler_rules import Problem, handler_problems
 from gridsidecar.config.http import http_problems
 from gridsidecar.config.mysql_url import SCHEMES as MYSQL_SCHEMES
 from gridsidecar.config.mysql_url import parse_mysql_url
@@ -22,10 +22,7 @@ from gridsidecar.config.settings import Settings, retry_policy
 from gridsidecar.config.tls import broker_tls
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.config.yaml_tree import KeyPath
-from gridsidecar.rate import rate_problem
 from gridsidecar.signing_keys import signing_keys
-
-Problem = tuple[KeyPath, str]
 
 BROKER_SCHEMES = ("amqp", "amqps", "sqlite")
 CLUSTER_SCHEMES = ("amqp", "amqps")
@@ -47,7 +44,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     yield from _retry(settings)
     yield from _processes(settings)
     for name, handler in settings.handlers.items():
-        yield from _handler(("handlers", name), handler)
+        yield from handler_problems(("handlers", name), handler)
     yield from _callbacks(settings)
     yield from http_problems(settings.http)
     for index, channel in enumerate(settings.notify):
@@ -223,31 +220,6 @@ def _retry(settings: Settings) -> Iterator[Problem]:
             key = "delay" if handler.retry.max_delay is None and handler.retry.delay is not None else "max_delay"
             problem = f"max_delay ({policy.max_delay:g} s) must not be less than delay ({policy.delay:g} s)"
             yield ("handlers", name, "retry", key), problem
-
-
-def _handler(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]:
-    if not handler.command[0].strip():
-        yield (*at, "command"), "the first item must name a program"
-    if any("\0" in word for word in handler.command):
-        yield (*at, "command"), "must not contain NUL characters"
-    for name, value in handler.env.items():
-        if not name or "=" in name or "\0" in name + value:
-            yield (*at, "env", name), "the name must not be empty or contain =, and neither part a NUL character"
-    if handler.rate is not None and (rate := rate_problem(handler.rate)) is not None:
-        yield (*at, "rate"), rate
-    if handler.mode == "persistent":
-        for key, needed in (("input", "task"), ("result_from", "events")):
-            if getattr(handler, key) != needed:
-                yield (
-                    (*at, key),
-                    f"must be {needed} with mode: persistent, where each message says which task it is about",
-                )
-    both = sorted(set(handler.exit_codes.retry) & set(handler.exit_codes.permanent))
-    if both:
-        yield (
-            (*at, "exit_codes", "permanent"),
-            f"exit code {both[0]} is also in exit_codes.retry: keep it in one of them",
-        )
 
 
 def _callbacks(settings: Settings) -> Iterator[Problem]:

@@ -42,6 +42,8 @@ def masked_url(url: str) -> str:
         return HIDDEN
     if parts.scheme == "sqlite" and url.startswith("sqlite:///") and not parts.query + parts.fragment:
         return url
+    if parts.scheme == "unix" and not parts.netloc + parts.query + parts.fragment:
+        return url
     if not parts.netloc or "@" in parts.path + parts.query + parts.fragment or parts.fragment:
         return HIDDEN
     place = (f"[{host}]" if ":" in (host or "") else host or "") + (f":{port}" if port is not None else "")

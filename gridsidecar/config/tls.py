@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
 
+from gridsidecar.trust import system_trust
+
 Mode = Literal["preferred", "required", "verify_ca", "verify_identity"]
 
 TLS_OPTIONS = ("ssl_mode", "ssl_ca", "ssl_cert", "ssl_key")
@@ -83,7 +85,7 @@ def _context(tls: Tls, _stamps: tuple[_Stamp | None, ...]) -> ssl.SSLContext:
 
 def _trusting(ca: str | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca)
+        return system_trust() if ca is None else ssl.create_default_context(cafile=ca)
     except ssl.SSLError:
         raise ValueError(f"ssl_ca={ca} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)") from None
     except OSError as error:

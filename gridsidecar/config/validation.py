@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -37,12 +37,17 @@ def check(sources: Sources, faults: list[Fault]) -> Settings:
         _note(found, _told(sources, at, NOTHING_IN_IT))
     usable = settings or _without(values, [at for at, _ in details])
     for at, problem in contradictions(usable):
-        if not any(_same_or_inside(dotted(at), key) for key in found):
+        if not any(_same_or_inside(dotted(at), key) for key in found) and not _by_a_wrong_mode(at, found):
             _note(found, _told(sources, at, problem))
     if found:
         raise ConfigError(sorted(found.values(), key=_position), usable)
     assert settings is not None, "no faults, so the models took the values"
     return settings
+
+
+def _by_a_wrong_mode(at: KeyPath, found: Mapping[str, Fault]) -> bool:
+    """Whether a handler has a command or a URL is right or wrong by its mode."""
+    return at[0] == "handlers" and at[2] in ("command", "url") and dotted((*at[:2], "mode")) in found
 
 
 def _emptied_secrets(sources: Sources) -> Iterator[KeyPath]:
@@ -93,6 +98,8 @@ def _without(values: dict[str, Any], wrong: list[KeyPath]) -> Settings:
     for at in wrong:
         if not _drop_in_item(rest, at):
             _drop(rest, at)
+        if at[2:3] == ("command",):
+            _stand_in(rest, at[:3])
     for _ in range(len(wrong) + 3):
         try:
             return Settings.model_validate(rest)

@@ -13,6 +13,7 @@ SHORTEST_CONSUMER_TIMEOUT = 60.0  # seconds: what RabbitMQ supports
 SHORT_LEASE = 10.0  # seconds
 INSTEAD = {"heartbeat": "broker.heartbeat", "queue": "broker.queue", "prefetch": "worker.prefetch"}
 LONGEST_EVENT = 4 * 1024 * 1024  # bytes
+OF_A_PROCESS = ("cwd", "env", "pass_env", "limits", "exit_codes", "kill_grace", "persistent")
 
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL")
@@ -55,6 +56,10 @@ def _handler(handler: HandlerSettings, concurrency: int) -> Iterator[tuple[str, 
         yield "concurrency", f"no more than worker.concurrency, {concurrency}, run at the same time"
     if handler.persistent.concurrency > concurrency:
         yield "persistent.concurrency", f"no more than worker.concurrency, {concurrency}, run at the same time"
+    if handler.mode == "http":
+        for key in OF_A_PROCESS:
+            if getattr(handler, key) != type(handler).model_fields[key].default:
+                yield key, "no effect with mode: http: the server is not ours to start or to end"
     if handler.mode == "oneshot" and handler.persistent.concurrency > 1:
         yield "persistent.concurrency", "a oneshot handler has a process for each task; mode: persistent shares one"
     if 0 < handler.timeout <= handler.stall_timeout:

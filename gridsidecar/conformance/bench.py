@@ -21,7 +21,7 @@ from gridsidecar.handler.outcome import End, Output, classify
 from gridsidecar.task import Claim, ErrorType, Failed, Message, Outcome, Task
 from gridsidecar.wire import ReadyEvent
 
-Mode = Literal["oneshot", "persistent"]
+Mode = Literal["oneshot", "persistent", "http"]
 LARGE = 1024 * 1024  # bytes that a line of a task is padded with
 PROBE_S = 10.0  # how long a handler is given to show that it is persistent
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from gridsidecar.conformance import cases, level0, level1, level2, many
+from gridsidecar.conformance import cases, level0, level1, level2, many, served
 from gridsidecar.conformance.bench import Bench
 from gridsidecar.conformance.finding import Checked, Finding, Report, Status
 
@@ -66,6 +66,20 @@ CHECKS = (
     Check("case-stop", 2, ("S2", "P9"), cases.stop, by_case=True),
 )
 
+SERVER_CHECKS = (
+    Check("ends", 0, ("H5",), level0.ends),
+    Check("succeeds", 0, ("O7", "H5"), level0.succeeds),
+    *(
+        check
+        for check in CHECKS
+        if check.name in ("valid-messages", "task-id", "near-misses", "own-types", "one-outcome")
+    ),
+    Check("media-type", 1, ("H3",), served.media_type),
+    *(check for check in CHECKS if check.name in ("progress-in-time", "unknown-fields", "large-task", "result-size")),
+    Check("at-once", 1, ("H9",), served.at_once),
+    Check("closed-connection", 1, ("H7",), served.closed_connection),
+)
+
 
 def check_handler(
     bench: Bench,
@@ -79,11 +93,11 @@ def check_handler(
 
     With `by_case`, also those for a program that acts on `data.case`.
 
-    NotStartable, OSError or ValueError when the command cannot be started.
+    NotStartable, OSError or ValueError when the command cannot be started, or the server is not there.
     """
     mode = bench.mode
     done = []
-    for check in CHECKS:
+    for check in SERVER_CHECKS if mode == "http" else CHECKS:
         if check.level > level or (check.persistent_only and mode != "persistent") or (check.by_case and not by_case):
             continue
         found = check.on(bench)

@@ -140,17 +140,17 @@ def unknown_fields(bench: Bench) -> Finding:
     if not bench.reads_task:
         return not_applicable(ONLY_DATA)
     advice = "ignore fields that you do not know"
-    return _like_the_sample(bench, bench.with_unknown_fields, "with unknown fields", advice)
+    return like_the_sample(bench, bench.with_unknown_fields, "with unknown fields", advice)
 
 
 def large_task(bench: Bench) -> Finding:
     if not bench.reads_task:
         return not_applicable(ONLY_DATA)
     advice = "read the whole line, whatever its length: many readers of lines stop at 64 KiB"
-    return _like_the_sample(bench, bench.with_large_task, "with a task of 1 MiB", advice)
+    return like_the_sample(bench, bench.with_large_task, "with a task of 1 MiB", advice)
 
 
-def _like_the_sample(bench: Bench, run: Run, what: str, advice: str) -> Finding:
+def like_the_sample(bench: Bench, run: Run, what: str, advice: str) -> Finding:
     expected, found = bench.sample.outcome, run.outcome
     if expected is None:
         return inconclusive("the sample task has no outcome", "see above")

@@ -1,4 +1,5 @@
-"""The commands: there, executable, with the script that they name; and the time they get when a worker leaves."""
+"""The commands: there, executable, with the script that they name; the servers; and the time to end when a worker
+leaves."""
 
 from __future__ import annotations
 
@@ -8,24 +9,30 @@ from functools import partial
 from pathlib import Path
 
 from gridsidecar.config.handlers import HandlerSettings
+from gridsidecar.config.secrets import masked_url
 from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Check, Finding, at_once, fail, ok, warn
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.commands import commands_of
 
 INTERPRETERS = ("python", "node", "ruby", "perl", "php", "bash", "sh", "dash", "zsh")
+LONGEST_CONNECT = 3.0  # seconds
 SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".rb", ".pl", ".php", ".sh")
 
 
 def checks(settings: Settings, environ: Mapping[str, str], broken: Collection[str]) -> list[Check]:
-    """One for each handler and hook whose command is known."""
+    """One for each handler and hook whose command or server is known."""
     commands = {
         name: command
         for name, command in commands_of(settings, environ)
         if not {"handlers", name, f"{name}.command"} & set(broken)
     }
     found = [Check(name, at_once(partial(_command, command))) for name, command in commands.items()]
-    if commands:
+    for name, each in settings.handlers.items():
+        key = f"handlers.{name}"
+        if each.mode == "http" and each.url and not {"handlers", key, f"{key}.url", f"{key}.mode"} & set(broken):
+            found.append(Check(key, partial(_server, each.url)))
+    if found:
         found.append(Check("worker.shutdown_grace", at_once(partial(_grace, settings))))
     return found
 
@@ -42,6 +49,16 @@ def _command(command: Command) -> Finding:
         folder = os.path.abspath(command.cwd or ".")
         return fail(f"{program} is there, but {script} is not, seen from {folder}", "correct `command` or `cwd`")
     return ok(program if script is None else f"{program} {script}")
+
+
+async def _server(url: str) -> Finding:
+    """Whether somebody accepts connections there; nothing is asked."""
+    from gridsidecar.handler.http import not_reached  # loads an HTTP client
+
+    problem = await not_reached(url, LONGEST_CONNECT)
+    if problem is not None:
+        return fail(problem, "start it, or correct `url`; its tasks wait until it is there")
+    return ok(f"{masked_url(url)} accepts connections")
 
 
 def _script(command: Command) -> str | None:
@@ -65,4 +82,5 @@ def _grace(settings: Settings) -> Finding:
 
 
 def _may_outlast(handler: HandlerSettings, grace: float) -> bool:
-    return handler.timeout == 0 or handler.timeout + handler.kill_grace > grace
+    patience = 0 if handler.mode == "http" else handler.kill_grace  # a closed connection has none
+    return handler.timeout == 0 or handler.timeout + patience > grace

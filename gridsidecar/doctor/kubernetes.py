@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from gridsidecar.broker.management import virtual_host
 from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Asked, CannotTell, Check, Finding, at_once, fail, ok, unknown, warn
+from gridsidecar.doctor.machine import read_machine, stop_grace
 from gridsidecar.doctor.manifest import Manifest, ManifestError, at, keda_vhost, read_manifest
 from gridsidecar.doctor.store import connections, server_facts
 from gridsidecar.errors import ConfigError
@@ -17,6 +18,8 @@ from gridsidecar.store.inspection import Facts, names_of
 
 def checks(path: str, settings: Settings, facts: Asked[Facts] | None) -> list[Check]:
     """Of the pods' own configuration, where the manifest has a ConfigMap with one; else of `settings`."""
+    if (machine := read_machine(path)) is not None:
+        return [Check(f"{machine.area}.stop_grace", at_once(partial(stop_grace, machine, settings)))]
     try:
         manifest = read_manifest(path)
         pods = manifest.settings(settings) or settings
@@ -27,14 +30,7 @@ def checks(path: str, settings: Settings, facts: Asked[Facts] | None) -> list[Ch
         return [_failed("kubernetes.manifest", told, "try `kubectl apply --dry-run=server`")]
     except ConfigError as error:
         return [_failed("kubernetes.config", str(error).replace("\n", "; "), "correct the ConfigMap")]
-    judges: dict[str, Callable[[Manifest, Settings], Finding]] = {
-        "kubernetes.trigger.rabbitmq": rabbitmq,
-        "kubernetes.trigger.vhost": vhost,
-        "kubernetes.trigger.owed_work": owed_work,
-        "kubernetes.trigger.values": values,
-        "kubernetes.termination_grace": grace,
-        "kubernetes.leaving": leaving,
-    }
+    judges = {**(_OF_KEDA if manifest.scaled else {}), **_OF_PODS}
     found = [Check(name, at_once(partial(judge, manifest, pods))) for name, judge in judges.items()]
     if facts is not None and settings.store.url.startswith("mysql"):
         found.append(_connections(manifest, pods, facts))
@@ -134,6 +130,10 @@ def grace(manifest: Manifest, settings: Settings) -> Finding:
 
 def leaving(manifest: Manifest, settings: Settings) -> Finding:
     worker, arguments = settings.worker, manifest.arguments
+    if manifest.is_cronjob:
+        if worker.burst or worker.idle_timeout or {"--once", "--burst", "-b"} & set(arguments):
+            return ok("the pods leave when there is nothing to do")
+        return fail("the pods of a CronJob are not told to leave: the first one stays", "add --burst to args")
     if manifest.is_job:
         if "--once" not in arguments:
             return warn("the pods of a Job are not told to leave after a task", "add --once to args")
@@ -149,6 +149,18 @@ def leaving(manifest: Manifest, settings: Settings) -> Finding:
             "pods of a Deployment leave by themselves: each time is a restart, later and later",
             "leave out idle_timeout, burst and --once",
         )
+    if not manifest.scaled:
+        return ok("the pods stay")
     if any(at(each, "spec", "replicas") is not None for each in manifest.objects if each.get("kind") == "Deployment"):
         return warn("the Deployment sets replicas: each apply undoes what KEDA did", "leave replicas out")
     return ok("the pods stay until KEDA takes them away")
+
+
+_Judges = Mapping[str, Callable[[Manifest, Settings], Finding]]
+_OF_KEDA: _Judges = {
+    "kubernetes.trigger.rabbitmq": rabbitmq,
+    "kubernetes.trigger.vhost": vhost,
+    "kubernetes.trigger.owed_work": owed_work,
+    "kubernetes.trigger.values": values,
+}
+_OF_PODS: _Judges = {"kubernetes.termination_grace": grace, "kubernetes.leaving": leaving}

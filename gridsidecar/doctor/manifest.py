@@ -28,19 +28,30 @@ class ManifestError(GridSidecarError):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """What a file holds: its objects, the one that scales, and the pods' template."""
+    """What a file holds: its objects, the one that says how many pods there are, and the pods' template."""
 
     objects: tuple[Object, ...]
     scaler: Object
     pod: Object  # the template's spec
 
     @property
+    def scaled(self) -> bool:
+        """Whether KEDA does it."""
+        return self.scaler.get("kind") in SCALERS
+
+    @property
     def is_job(self) -> bool:
         return str(self.scaler.get("kind")) == "ScaledJob"
 
     @property
+    def is_cronjob(self) -> bool:
+        return self.scaler.get("kind") == "CronJob"
+
+    @property
     def most_pods(self) -> int:
-        return int(at(self.scaler, "spec", "maxReplicaCount") or 100)
+        if self.is_cronjob:
+            return int(at(self.scaler, "spec", "jobTemplate", "spec", "parallelism") or 1)
+        return int(at(self.scaler, "spec", "maxReplicaCount") or at(self.scaler, "spec", "replicas") or 100)
 
     @property
     def grace(self) -> float:
@@ -120,13 +131,24 @@ def read_manifest(path: str) -> Manifest:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ManifestError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     scalers = [each for each in objects if each.get("kind") in SCALERS]
+    scalers = scalers or [each for each in objects if _by_itself(each)]
     if len(scalers) != 1:
         raise ManifestError(f"{path} has {len(scalers)} of ScaledObject and ScaledJob; one is expected")
     return Manifest(objects=objects, scaler=scalers[0], pod=_pod(scalers[0], objects))
 
 
+def _by_itself(each: Object) -> bool:
+    """Whether it says how many pods there are, without KEDA."""
+    return each.get("kind") == "CronJob" or (
+        each.get("kind") == "Deployment" and at(each, "spec", "replicas") is not None
+    )
+
+
 def _pod(scaler: Object, objects: tuple[Object, ...]) -> Object:
     """The spec of the pods that it scales; empty where the file does not have it."""
+    if scaler.get("kind") not in SCALERS:
+        job = at(scaler, "spec", "jobTemplate", "spec") or at(scaler, "spec")
+        return at(job, "template", "spec") or {}
     job = at(scaler, "spec", "jobTargetRef")
     target = at(scaler, "spec", "scaleTargetRef", "name")
     deployments = [each for each in objects if at(each, "metadata", "name") == target and at(each, "spec", "template")]

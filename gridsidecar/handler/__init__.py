@@ -114,9 +114,9 @@ def width_of(settings: HandlerSettings, concurrency: int) -> int:
 
 
 def alone_of(settings: HandlerSettings, width: int) -> int:
-    """How many of `width` attempts may at the same time be of tasks that share no process, as they may have brought one
-    down; 0 where no task ever shares one."""
-    shares = settings.mode == "persistent" and min(settings.persistent.concurrency, width) > 1
+    """How many of `width` attempts may at the same time be of tasks that may have brought a process down, which get one
+    to themselves where it is ours; 0 where no task ever shares one."""
+    shares = settings.mode == "http" or (settings.mode == "persistent" and settings.persistent.concurrency > 1)
     return min(MOST_ALONE, width // 2) if shares else 0
 
 
@@ -133,6 +133,10 @@ def make_handlers(
     def make(name: str, handler: HandlerSettings) -> Handler:
         if handler.mode == "oneshot":
             return OneshotHandler(name, handler, clock)
+        if handler.mode == "http":
+            from gridsidecar.handler.http import HttpHandler
+
+            return HttpHandler(name, handler, clock, rng or system_random())
         from gridsidecar.handler.suspects import make_persistent
 
         return make_persistent(name, handler, clock, rng or system_random(), width_of(handler, concurrency))

@@ -14,10 +14,11 @@ HOOKS = ("on_startup", "on_shutdown", "on_task_start", "on_task_end")
 def commands_of(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[str, Command]]:
     """Handlers, then hooks."""
     for name, each in settings.handlers.items():
-        yield (
-            f"handlers.{name}",
-            Command(name, tuple(each.command), each.cwd, handler_environment(each, environ)),
-        )
+        if each.mode != "http":
+            yield (
+                f"handlers.{name}",
+                Command(name, tuple(each.command), each.cwd, handler_environment(each, environ)),
+            )
     for name in HOOKS:
         if (argv := getattr(settings.hooks, name)) is not None:
             yield f"hooks.{name}", Command(name, tuple(argv), None, hook_environment(name, environ), kind="hook")

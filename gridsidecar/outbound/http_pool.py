@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Iterable, Iterator
+from socket import gaierror
 from typing import Any
 
 import httpcore
@@ -16,6 +17,7 @@ from gridsidecar.outbound.progress import Progress
 from gridsidecar.outbound.reply import NotSent, TargetRefused
 from gridsidecar.outbound.request import Request
 from gridsidecar.outbound.resolver import Resolver
+from gridsidecar.trust import system_trust
 
 BODY_LIMIT = 64 * 1024  # bytes of a reply that are read
 REPLY_LIMIT = 256 * 1024  # … with all that comes before it: interim replies, headers
@@ -200,14 +202,6 @@ def _translated(request: Request, progress: Progress) -> httpcore.Request:
     )
 
 
-def system_trust() -> ssl.SSLContext:
-    """The authorities of this machine (or SSL_CERT_FILE, SSL_CERT_DIR); where it has none, those of the library."""
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile or (paths.capath and os.listdir(paths.capath)):
-        return ssl.create_default_context()
-    return httpcore.default_ssl_context()
-
-
 def reason_of(failure: BaseException) -> str:
     """Why, in a few words: the first error in the chain that knows."""
     for error in _chain(failure):
@@ -220,6 +214,8 @@ def reason_of(failure: BaseException) -> str:
                 return "a header of the request is not valid"  # the error's text quotes it
             case httpcore.TimeoutException():
                 return "it does not answer"
+            case gaierror(strerror=str(words)):  # its number is none of the system's
+                return words
             case OSError(errno=int(number)):
                 return os.strerror(number)
     return str(failure)[:200] or "it closed the connection"

@@ -15,6 +15,7 @@ from msgspec import Struct
 from gridsidecar import telemetry
 from gridsidecar.outbound import NotSent
 from gridsidecar.outbound.resolver import Resolve, Resolver, system_resolve
+from gridsidecar.trust import stand_in
 
 if TYPE_CHECKING:
     from email.headerregistry import Address
@@ -94,6 +95,7 @@ class MailClient:
             hostname=self._host,  # that of its certificate
             use_tls=self._tls_first,
             timeout=self._timeout,
+            tls_context=stand_in(),
             local_hostname=socket.gethostname(),  # the library would ask the name server, without a limit
         )
 

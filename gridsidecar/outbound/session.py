@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import httpcore
 from msgspec import Struct
 
-from gridsidecar.outbound.http_pool import FAILURES, reason_of, system_trust
+from gridsidecar.outbound.http_pool import FAILURES, reason_of
 from gridsidecar.outbound.reply import NotSent, TargetRefused
 from gridsidecar.outbound.request import read_request
+from gridsidecar.trust import system_trust
 
 AT_ONCE = 16  # connections
 KEPT_IDLE = 4.0  # seconds

@@ -16,17 +16,7 @@ export class Channel {
 
   /** Write one event, wholly, before returning. TypeError or RangeError when it cannot be sent. */
   send(event) {
-    const line = Buffer.from(`${toJson({ gs: 1, ...event })}\n`);
-    if (line.length > MAX_LINE_BYTES) {
-      throw new RangeError(
-        `the ${event.type} has ${line.length} bytes, more than the 4 MiB of a message: ` +
-          "store it elsewhere and send a reference",
-      );
-    }
-    if (event.type === "checkpoint" && Buffer.byteLength(toJson(event.data)) > MAX_CHECKPOINT_BYTES) {
-      throw new RangeError("a checkpoint may have 64 KiB as JSON: store the rest elsewhere and save a reference");
-    }
-    this.#write(line);
+    this.#write(lineOf(event));
   }
 
   #write(line) {
@@ -40,6 +30,21 @@ export class Channel {
       }
     }
   }
+}
+
+/** One event as the sidecar reads it. TypeError or RangeError when it cannot be sent. */
+export function lineOf(event) {
+  const line = Buffer.from(`${toJson({ gs: 1, ...event })}\n`);
+  if (line.length > MAX_LINE_BYTES) {
+    throw new RangeError(
+      `the ${event.type} has ${line.length} bytes, more than the 4 MiB of a message: ` +
+        "store it elsewhere and send a reference",
+    );
+  }
+  if (event.type === "checkpoint" && Buffer.byteLength(toJson(event.data)) > MAX_CHECKPOINT_BYTES) {
+    throw new RangeError("a checkpoint may have 64 KiB as JSON: store the rest elsewhere and save a reference");
+  }
+  return line;
 }
 
 function openPipe() {

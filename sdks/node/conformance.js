@@ -65,5 +65,10 @@ function echo(task, ctx) {
   return task.data;
 }
 
-const concurrency = Number(process.argv[2] ?? 1);
-await run((task, ctx) => (cases[task.data?.case] ?? echo)(task, ctx), { concurrency });
+const handler = (task, ctx) => (cases[task.data?.case] ?? echo)(task, ctx);
+if (process.argv[2] === "serve") {
+  const { serve } = await import("./serve.js");
+  await serve(handler, { port: Number(process.argv[3]) });
+} else {
+  await run(handler, { concurrency: Number(process.argv[2] ?? 1) });
+}

@@ -2,6 +2,7 @@
 
 import tty from "node:tty";
 import { Channel } from "./channel.js";
+import { chooser, sendResult } from "./choosing.js";
 import { Context } from "./context.js";
 import { flushPrinted, printToTasks, within } from "./crowd.js";
 import { errorEvent, exitCodeOf, Permanent, Retry } from "./errors.js";
@@ -149,36 +150,6 @@ class Worker {
   #finishUnfinished() {
     if (this.#current !== undefined) process.exit(this.#fail(this.#current, new Error(NEVER_FINISHED)));
   }
-}
-
-function sendResult(context, result) {
-  try {
-    context.end({ type: "result", result: typeof result === "undefined" ? null : checked(result) });
-  } catch (error) {
-    throw new Permanent(`the result cannot be sent as JSON: ${error.message}`, { type: error.name, cause: error });
-  }
-}
-
-/** JSON.stringify leaves functions and symbols out, which would make the result null. */
-function checked(result) {
-  if (typeof result === "function" || typeof result === "symbol") throw new TypeError(`a ${typeof result} is no JSON`);
-  return result;
-}
-
-function chooser(handlers) {
-  if (typeof handlers === "function") return () => handlers;
-  const table = new Map(Object.entries(handlers ?? {}));
-  if (table.size === 0 || [...table.values()].some((handler) => typeof handler !== "function")) {
-    throw new TypeError("run() takes a function, or an object with one for each task type");
-  }
-  return (task) => {
-    const handler = table.get(task.task_type) ?? table.get("default");
-    if (handler === undefined) {
-      const known = [...table.keys()].join(", ");
-      throw new Permanent(`no handler for task type ${task.task_type}; there are ${known}`, { type: "NoHandler" });
-    }
-    return handler;
-  };
 }
 
 /** End the process once its output is out: process.exit alone would cut it off. Open handles do not hold it. */

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from gridsidecar_sdk import Context, Permanent, Retry, Stopped, run
+from gridsidecar_sdk import Context, Permanent, Retry, Stopped, TaskApp, run
 
 FORGED = '{"gs":1,"type":"result","result":"forged"}'
 
@@ -108,5 +108,8 @@ async def act_beside_others(ctx: Context, data: Any) -> Any:
     return await found if hasattr(found, "__await__") else found
 
 
-concurrency = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-run(act if concurrency == 1 else act_beside_others, concurrency=concurrency)
+app = TaskApp(act)
+
+if __name__ == "__main__":
+    concurrency = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    run(act if concurrency == 1 else act_beside_others, concurrency=concurrency)

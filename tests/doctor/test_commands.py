@@ -14,6 +14,7 @@ import pytest
 from tests.doctor.looking import look
 from tests.doctor.test_store import config, migrate
 from tests.support.cli import gridsidecar, on_terminal, write_config
+from tests.support.web import web_server
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,20 @@ async def test_a_command(tmp_path: Path, handler: dict[str, Any], state: str, wo
     }
     finding = (await look(tmp_path, told, "handlers"))["handlers.default"]
     assert (finding.state, word in finding.found) == (state, True), finding
+
+
+async def test_a_server(tmp_path: Path) -> None:
+    async with web_server() as web:
+        told = {
+            **config(tmp_path, f"sqlite:///{tmp_path}/s.db"),
+            "handlers": {"default": {"mode": "http", "url": f"{web.url}/tasks"}},
+        }
+        found = await look(tmp_path, told, "handlers", "worker")
+        assert (found["handlers.default"].state, web.requests) == ("ok", [])
+        assert found["worker.shutdown_grace"].state == "warn"
+        await web.close()
+        finding = (await look(tmp_path, told, "handlers"))["handlers.default"]
+        assert (finding.state, "could not be reached: Connection refused" in finding.found) == ("fail", True)
 
 
 async def test_hooks_and_the_time_to_leave(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def test_the_entry_point_is_a_proven_process_1(image: Image) -> None:
     assert image.config["Entrypoint"] == ["tini", "--", "gridsidecar"]
     assert image.config["StopSignal"] == "SIGTERM"
     assert image.config["User"] == "10001:10001"
+    assert image.config["WorkingDir"] == image.base_workdir  # relative paths mean what they meant in it
 
 
 def test_it_runs_as_deployed_and_leaves_when_idle(image: Image) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gridsidecar.conformance import CHECKS
+from gridsidecar.conformance import CHECKS, SERVER_CHECKS
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = ROOT / "protocol"
@@ -62,7 +62,9 @@ def test_what_holds_it_is_there(name: str) -> None:
     for node in held.get("tests", []):
         file, _, function = node.partition("::")
         assert function in functions(ROOT / file), node
-    assert sorted(held.get("checks", [])) == sorted(check.name for check in CHECKS if name in check.requirements)
+    assert sorted(held.get("checks", [])) == sorted(
+        {check.name for check in (*CHECKS, *SERVER_CHECKS) if name in check.requirements}
+    )
 
 
 @cache
@@ -92,7 +94,7 @@ def test_every_revision_of_a_vector_is_told_under_changes() -> None:
 def test_every_transcript_and_check_names_requirements() -> None:
     for path in (PROTOCOL / "transcripts").glob("*.json"):
         assert set(json.loads(path.read_text())["requirements"]) - REQUIREMENTS.keys() == set(), path
-    assert {name for check in CHECKS for name in check.requirements} - REQUIREMENTS.keys() == set()
+    assert {name for check in (*CHECKS, *SERVER_CHECKS) for name in check.requirements} - REQUIREMENTS.keys() == set()
 
 
 @pytest.mark.parametrize(("language", "file"), [("sh", "oneshot.sh"), ("python", "persistent.py")])

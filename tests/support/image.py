@@ -25,6 +25,7 @@ SUITE = "bookworm"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP_OPTIONS = {"index-url", "extra-index-url", "find-links", "no-index", "cert", "proxy", "trusted-host", "timeout"}
+WORKDIR = "/srv"  # of the base that we make
 BUILD_TIMEOUT_S = 900
 
 
@@ -47,6 +48,7 @@ class Image(abc.ABC):
     """The built image. `config` is its OCI configuration: User, Entrypoint, Cmd, Env, StopSignal …"""
 
     config: dict[str, Any]
+    base_workdir: str
     added_bytes: int
     """What the build put on top of the base image."""
 
@@ -77,7 +79,7 @@ def built_image() -> Iterator[Image | None]:
 
 class _DockerImage(Image):
     def __init__(self, folder: Path) -> None:
-        self._name, self._folder = "gridsidecar:test", folder
+        self._name, self._folder, self.base_workdir = "gridsidecar:test", folder, "/app"
         run("docker", "build", "--tag", self._name, str(ROOT))
         self.config = json.loads(run("docker", "image", "inspect", self._name))[0]["Config"]
         self.added_bytes = int(run("docker", "run", "--rm", "--entrypoint", "du", self._name, "-sb", "/opt").split()[0])
@@ -105,6 +107,7 @@ class _Buildah:
     def import_tar(self, tar: Path, name: str) -> None:
         container = self.buildah("from", "scratch")
         self.buildah("add", "--quiet", container, str(tar), "/")
+        self.buildah("config", "--workingdir", WORKDIR, container)
         self.buildah("commit", "--quiet", "--rm", container, name)
 
     def mounted(self, image: str) -> tuple[str, Path]:
@@ -114,10 +117,11 @@ class _Buildah:
 
 class _BuildahImage(Image):
     def __init__(self, storage: _Buildah, folder: Path) -> None:
+        self.base_workdir = WORKDIR
         base, name = f"localhost/base-{uuid.uuid4().hex[:8]}", "localhost/gridsidecar:test"
         storage.import_tar(base_system(), base)
         volumes = [word for volume in host_access(folder) for word in ("--volume", volume)]
-        options = ["--network", "host", "--build-arg", f"BASE_IMAGE={base}", *volumes]
+        options = ["--network", "host", "--build-arg", f"BASE_IMAGE={base}", "--build-arg", "WORKDIR=.", *volumes]
         storage.buildah("build", *options, "--tag", name, str(ROOT))
         self.config = json.loads(storage.buildah("inspect", "--type", "image", name))["OCIv1"]["config"]
         self._storage = storage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from gridsidecar.config.load import load
 from gridsidecar.config.settings import Settings
+from tests.support.cli import gridsidecar
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -20,10 +22,10 @@ Manifest = dict[str, Any]
 
 
 class Deployed:
-    """One manifest file: a configuration, the pods that run with it, and what scales them."""
+    """One manifest file, by default one of ours: a configuration, the pods that run with it, and what scales them."""
 
-    def __init__(self, name: str) -> None:
-        self.objects = manifests(DEPLOY / name)
+    def __init__(self, name: str, folder: Path = DEPLOY) -> None:
+        self.objects = manifests(folder / name)
         self.scaler = self.one("ScaledObject", "ScaledJob")
         job = self.scaler["spec"].get("jobTargetRef")
         self.template: Manifest = (job or self.one("Deployment")["spec"])["template"]
@@ -64,8 +66,20 @@ def secret_example() -> Manifest:
 
 
 def compose() -> Manifest:
-    content: Manifest = yaml.safe_load((DEPLOY / "docker-compose.yaml").read_text())
+    """Both files, put together as compose does it: lists grow, what else is there twice is replaced."""
+    printed, added = ((DEPLOY / f"docker-compose{ending}.yaml").read_text() for ending in ("", ".override"))
+    content: Manifest = _over(yaml.safe_load(printed), yaml.safe_load(added))
     return content
+
+
+def _over(below: Any, above: Any) -> Any:
+    match below, above:
+        case dict(), dict():
+            return {**below, **{key: _over(below.get(key), value) for key, value in above.items()}}
+        case list(), list():
+            return [*below, *above]
+        case _:
+            return above
 
 
 def interpolated(text: str, variables: Mapping[str, str]) -> str:
@@ -73,6 +87,23 @@ def interpolated(text: str, variables: Mapping[str, str]) -> str:
     return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: variables.get(found[1]) or found[2], text)
 
 
+PRINTED = ("deployment.yaml", "scaledjob.yaml", "docker-compose.yaml", "secret.example.yaml")
+
+
+def printed(name: str) -> str:
+    """One of these files as the command makes it that its first lines name."""
+    made_by = re.search(r"^#   (gridsidecar manifests .*) > ", (DEPLOY / name).read_text(), re.MULTILINE)
+    assert made_by, f"{name} does not say what made it"
+    done = gridsidecar(DEPLOY, *shlex.split(made_by[1])[1:])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def yaml_blocks(document: Path) -> list[str]:
     """The fenced YAML in a page."""
     return re.findall(r"^```yaml\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+
+
+if __name__ == "__main__":  # python -m tests.support.manifests makes them anew
+    for each in PRINTED:
+        (DEPLOY / each).write_text(printed(each))

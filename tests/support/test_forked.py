@@ -50,6 +50,7 @@ EVERY = (
     ["exec", "--type", "bad"],
     ["doctor"],
     ["check", "--", "sh", "-c", "exit 3"],
+    ["manifests", "deployment", "--image", "worker"],
     ["config", "validate"],
     ["config", "print"],
     ["config", "reference"],

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from socket import socket as Socket
 from typing import Any
 
 from tests.support.waiting import eventually
@@ -62,6 +63,30 @@ def reply(status: int = 200, headers: Mapping[str, str] | None = None, body: byt
 
     async def answer(request: Request, connection: Connection) -> None:
         await connection.send(head(status, {"Content-Length": str(len(body)), **(headers or {})}) + body)
+
+    return answer
+
+
+def chunk(data: bytes) -> bytes:
+    """A part of a streamed body; of nothing, its end."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def chunks(*parts: bytes | float, kind: str = "application/x-ndjson", whole: bool = True, status: int = 200) -> Answer:
+    """A streamed body, part by part; a number is a pause in seconds. Not `whole`: the connection ends without its
+    end."""
+
+    async def answer(request: Request, connection: Connection) -> None:
+        await connection.send(head(status, {"Content-Type": kind, "Transfer-Encoding": "chunked"}))
+        for part in parts:
+            if isinstance(part, bytes):
+                await connection.send(chunk(part))
+            else:
+                await asyncio.sleep(part)
+        if whole:
+            await connection.send(chunk(b""))
+        else:
+            connection.end()
 
     return answer
 
@@ -139,13 +164,14 @@ def head(status: int, headers: Mapping[str, str]) -> bytes:
 class Web:
     """A running server. Set `answer` at any time; look at `requests`."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, socket: str | Socket | None = None) -> None:
         self.answer: Answer = reply()
         self.accepting = True  # False: every new connection is closed at once
         self.requests: list[Request] = []
         self.connections = 0  # so far, with or without a request
         self.port = 0
         self._tls = tls
+        self._socket = socket  # in place of a port: the path of a Unix socket, or one that listens already
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
@@ -165,6 +191,12 @@ class Web:
 
     async def listen(self) -> None:
         """On a port of its own; after `close`, on the same one again."""
+        if isinstance(self._socket, str):
+            self._server = await asyncio.start_unix_server(self._accept, self._socket)
+            return
+        if self._socket is not None:
+            self._server = await asyncio.start_server(self._accept, sock=self._socket)
+            return
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -214,9 +246,9 @@ async def _read(reader: asyncio.StreamReader, connection: int) -> Request:
 
 
 @asynccontextmanager
-async def web_server(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Web]:
-    """A server on a port of its own, gone with all its connections afterwards."""
-    web = Web(tls=tls)
+async def web_server(*, tls: ssl.SSLContext | None = None, socket: str | Socket | None = None) -> AsyncIterator[Web]:
+    """A server on a port of its own, or a Unix socket, gone with all its connections afterwards."""
+    web = Web(tls=tls, socket=socket)
     await web.listen()
     try:
         yield web

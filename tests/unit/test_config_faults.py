@@ -16,6 +16,12 @@ from tests.unit.test_config_load import LEAST, Write, faults, settings, the_faul
 
 __all__ = ["write"]
 
+
+def http(**keys: object) -> dict[str, object]:
+    """A handler that is a server, in place of the command."""
+    return {"handlers": {"default": {"mode": "http", "url": "http://127.0.0.1:8000/tasks", **keys}}}
+
+
 MANY = """\
 broker:
   url: amqp://user:s3cret@/
@@ -53,9 +59,9 @@ def test_all_faults_at_once_each_with_its_line(write: Write) -> None:
         ":8: worker.burst_timeout = -1: must be a number of at least 0",
         ":9: worker.lease = inf: must be a number of at least 1",
         ":12: handlers.default.command[1] = ***: must be text: put it in quotes",
-        ':13: handlers.default.mode = "sometimes": must be oneshot or persistent',
+        ':13: handlers.default.mode = "sometimes": must be oneshot, persistent or http',
         ":15: handlers.default.env.API_TOKEN = ***: must be text: put it in quotes",
-        ":16: handlers.b.command: is required: it must be a list with at least one item",
+        ":16: handlers.b.command: is required: it must be a list with at least one item; a server needs mode: http",
         ':17: handlers.b.timeout = "soon": must be a number of at least 0',
         ":18: retry.max_delay = 5: must not be less than retry.delay (60 s)",
         ":19: http.token = ***: must have 16 or more visible ASCII characters",
@@ -277,6 +283,18 @@ def test_a_password_is_never_told(write: Write, url: str) -> None:
         ({"handlers.default.command": []}, "handlers.default.command", "at least one item"),
         ({"handlers.default.command": "cat"}, "handlers.default.command", "a list"),
         ({"handlers.default.command": ["a\0b"]}, "handlers.default.command", "NUL"),
+        ({"handlers.default.url": "http://h/"}, "handlers.default.url", "set mode: http"),
+        (http(command=["cat"]), "handlers.default.command", "must be left out with mode: http"),
+        (http(url=None), "handlers.default.url", "is required with mode: http"),
+        (http(url="h:8000/x"), "handlers.default.url", "must be http://127.0.0.1:8000/path"),
+        (http(url="ftp://h/x"), "handlers.default.url", "must be http://127.0.0.1:8000/path"),
+        (http(url="http://h:99999/x"), "handlers.default.url", "a port is 1 – 65535"),
+        (http(url="http://h:0/x"), "handlers.default.url", "must be http://127.0.0.1:8000/path"),
+        (http(url="http://a b/x"), "handlers.default.url", "no host name"),
+        (http(url="unix://run/app.sock"), "handlers.default.url", "unix:///path/of.sock:/path"),
+        (http(url="unix:///app.sock:x"), "handlers.default.url", "unix:///path/of.sock:/path"),
+        (http(url=f"unix:///{'x' * 107}"), "handlers.default.url", "more than 107 bytes"),
+        (http(channel="events"), "handlers.default.channel", "in its answer"),
         ({"handlers.default.env": {"A=B": "c"}}, "handlers.default.env.A=B", "="),
         ({"handlers.default.exit_codes.retry": [65]}, "handlers.default.exit_codes.permanent", "65"),
         ({"handlers.default.exit_codes.retry": [0]}, "handlers.default.exit_codes.retry[0]", "from 1 to 255"),
@@ -346,6 +364,8 @@ def test_what_works_is_allowed(write: Write, overrides: dict[str, object]) -> No
         ({"handlers.default.stall_timeout": 300}, "handlers.default.stall_timeout", "300 s, always comes first"),
         ({"handlers.default.max_result_bytes": 5_000_000}, "handlers.default.max_result_bytes", "discarded"),
         ({"worker.unknown_types": "pass_on"}, "worker.unknown_types", "nothing is passed on"),
+        (http(kill_grace=5), "handlers.default.kill_grace", "not ours to start or to end"),
+        (http(env={"A": "b"}), "handlers.default.env", "not ours to start or to end"),
     ],
 )
 def test_a_doubt(write: Write, overrides: dict[str, object], key: str, word: str) -> None:
@@ -360,6 +380,17 @@ def test_no_doubt_about_the_defaults(write: Write) -> None:
     told: list[tuple[str, str]] = []
     settings(write(LEAST), overrides={"broker.url": "amqp://h"}, doubt=lambda *found: told.append(found))
     assert told == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://localhost:8000", "https://u:p@h/x?y=1", "http://[::1]:8000/", "unix:///run/a.sock", "unix:///a.s:/t"],
+)
+def test_a_handler_that_is_a_server(write: Write, url: str) -> None:
+    assert (
+        settings(write(LEAST.replace("{command: [cat]}", f"{{mode: http, url: '{url}'}}"))).handlers["default"].url
+        == url
+    )
 
 
 def test_fixed_delays_need_no_highest_delay(write: Write) -> None:

@@ -200,4 +200,4 @@ def test_print_schema(run: CliRunner) -> None:
 def test_all_keys_walks_into_the_handlers() -> None:
     keys = dict(all_keys(Settings))
     assert {"broker.declare", "handlers.default.limits.memory_mb", "log.level"} <= set(keys)
-    assert get_args(HandlerSettings.model_fields["mode"].annotation) == ("oneshot", "persistent")
+    assert get_args(HandlerSettings.model_fields["mode"].annotation) == ("oneshot", "persistent", "http")

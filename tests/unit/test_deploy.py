@@ -16,6 +16,7 @@ from gridsidecar.config.load import load
 from gridsidecar.shutdown import longest_exit
 from gridsidecar.store.queries import TableNames
 from tests.support.keda import SCHEMAS
+from tests.support.kubernetes import VERSIONS, core_objects
 from tests.support.manifests import (
     COMPOSE,
     DEPLOY,
@@ -29,8 +30,6 @@ from tests.support.manifests import (
     yaml_blocks,
 )
 
-OLDEST = "1.27"
-VERSIONS = [OLDEST, kubernetes_validate.latest_version()]
 FILES = ["deployment.yaml", "scaledjob.yaml"]
 GUIDE = ROOT / "docs" / "kubernetes.md"
 USER = 10001  # the image's
@@ -49,44 +48,12 @@ def documents() -> list[Manifest]:
     return found
 
 
-def core_objects() -> list[Manifest]:
-    """Those of Kubernetes itself, and what KEDA makes of its own."""
-    found = []
-    for each in documents():
-        match each["kind"]:
-            case "ScaledObject":
-                found.append(autoscaler(each))
-            case "ScaledJob":
-                job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": each["metadata"]["name"]}}
-                found.append({**job, "spec": each["spec"]["jobTargetRef"]})
-            case "TriggerAuthentication":
-                pass
-            case _:
-                found.append(each)
-    return found
-
-
-def autoscaler(scaled: Manifest) -> Manifest:
-    """The HorizontalPodAutoscaler that KEDA makes of a ScaledObject."""
-    spec = scaled["spec"]
-    return {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": scaled["metadata"]["name"]},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", **spec["scaleTargetRef"]},
-            "maxReplicas": spec["maxReplicaCount"],
-            "behavior": spec.get("advanced", {}).get("horizontalPodAutoscalerConfig", {}).get("behavior", {}),
-        },
-    }
-
-
 # -- what Kubernetes and KEDA take ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_kubernetes_takes_every_object(version: str) -> None:
-    objects = core_objects()
+    objects = core_objects(documents())
     assert {"ConfigMap", "Deployment", "Job", "Secret", "HorizontalPodAutoscaler"} <= {each["kind"] for each in objects}
     for each in objects:
         kubernetes_validate.validate(each, version, strict=True)
@@ -303,7 +270,7 @@ def test_compose_has_one_password_and_names_it() -> None:
 
 def test_compose_mounts_files_that_are_here() -> None:
     for name in ("sidecar", "producer"):
-        (source, target, mode) = services()[name]["volumes"][0].split(":")
+        (source, target, mode) = services()[name]["volumes"][-1].split(":")
         assert ((DEPLOY / source).resolve(), target, mode) == (COMPOSE, "/app", "ro")
         assert (DEPLOY / services()[name]["build"]["context"] / "Dockerfile").resolve() == ROOT / "Dockerfile"
     assert (COMPOSE / services()["producer"]["entrypoint"][1]).is_file()

@@ -12,9 +12,25 @@ from gridsidecar.language.chinese import (
     labels,
     library,
     log,
+    manifests,
     servers,
     tasks,
 )
 
-AREAS = (check, commands, composed, configuration, doctor, fleet, handler, help, labels, library, log, servers, tasks)
+AREAS = (
+    check,
+    commands,
+    composed,
+    configuration,
+    doctor,
+    fleet,
+    handler,
+    help,
+    labels,
+    library,
+    log,
+    manifests,
+    servers,
+    tasks,
+)
 CHINESE = {english: chinese for area in AREAS for english, chinese in area.CHINESE.items()}

@@ -75,4 +75,5 @@ CHINESE = {
     "pool_size {} × {} processes + {} of the API = {}": "pool_size {} × {} 个进程 + API 的 {} = {}",
     "(pool_size {} × {} processes + {} of the API){} = {}": "(pool_size {} × {} 个进程 + API 的 {}){} = {}",
     "a dry run, nothing was changed; of {}: {}": "试演，未作任何改动；{}：{}",
+    "{} answers {}: {}": "{} 应答 {}：{}",
 }

@@ -88,7 +88,7 @@ CHINESE = {
     "Exit codes: 0, 1 something fails (with --strict: or is a warning), 64 usage, 130 Ctrl-C.": "退出码：0，1 有检查失败（带 --strict 时包括警告），64 用法错误，130 Ctrl-C。",
     "Print JSON, and nothing else on stdout.": "输出 JSON，stdout 上没有其他内容。",
     "Warnings fail, too.": "警告也算失败。",
-    "A Kubernetes manifest with a ScaledObject or ScaledJob.": "含 ScaledObject 或 ScaledJob 的 Kubernetes 清单。",
+    "What runs it: a manifest for Kubernetes, a compose file or a systemd unit.": "运行它的文件：Kubernetes 清单、compose 文件或 systemd unit。",
     "A check, or an area such as broker; again for more.": "某项检查，或某个方面，例如 broker；可重复给出。",
     "-- CMD takes the place of the configured handlers; of the default one in a file that -c names it replaces the command only.": "-- CMD 代替配置中的处理程序；若用 -c 指定了文件，则只替换其默认处理程序的命令。",
     "Exit codes: 0 success, 1 failed for good, 64 usage, 75 would be retried, 78 configuration or the command cannot be started, 130 Ctrl-C.": "退出码：0 成功，1 最终失败，64 用法错误，75 将会重试，78 配置错误或命令无法启动，130 Ctrl-C。",
@@ -178,4 +178,5 @@ CHINESE = {
     "broker.url. Every user of this machine can read its password (ps): better --url-file.": "broker.url。本机所有用户都能看到其中的密码（ps）：最好用 --url-file。",
     "The file that holds broker.url, read again at a reconnect; or set GRID_ASYNC_TASK_AMQP_URL.": "存放 broker.url 的文件，重新连接时会再次读取；也可设置 GRID_ASYNC_TASK_AMQP_URL。",
     "Check the file and the variables, as `run` does. Every fault is a line on stderr, and the exit code is 78; what works, but hardly as it is meant, and a command that is not on this machine are told, and the exit code is 0.": "像 `run` 一样检查文件和环境变量。每个错误在 stderr 上占一行，退出码为 78；虽能运行但可能并非本意的设置、本机上不存在的命令会给出提示，退出码为 0。",
+    "The handler is a server there, as in mode http.": "处理程序是该地址的服务器，如 mode http。",
 }

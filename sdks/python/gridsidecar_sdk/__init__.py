@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gridsidecar_sdk.client import TaskClient, TaskInfo
     from gridsidecar_sdk.messages import NotSent
     from gridsidecar_sdk.producer import TaskProducer
+    from gridsidecar_sdk.served import TaskApp
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Preview",
     "Retry",
     "Stopped",
+    "TaskApp",
     "TaskClient",
     "TaskHandler",
     "TaskInfo",
@@ -40,7 +42,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Producers and the client are loaded when they are asked for: handlers need neither."""
+    """Producers, the client and what serves HTTP are loaded when they are asked for: handlers need none of them."""
     if name in ("ApiError", "Operation", "Preview", "TaskClient", "TaskInfo", "Unreachable"):
         from gridsidecar_sdk import api, bulk, client
 
@@ -53,6 +55,10 @@ def __getattr__(name: str) -> Any:
         from gridsidecar_sdk.async_producer import AsyncTaskProducer
 
         return AsyncTaskProducer
+    if name == "TaskApp":
+        from gridsidecar_sdk.served import TaskApp
+
+        return TaskApp
     if name == "NotSent":
         from gridsidecar_sdk.messages import NotSent
 

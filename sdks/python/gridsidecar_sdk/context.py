@@ -6,7 +6,7 @@ import math
 from contextvars import ContextVar
 from typing import Any, Optional
 
-from gridsidecar_sdk.channel import Channel
+from gridsidecar_sdk.channel import Sends
 from gridsidecar_sdk.encoding import Default, to_json
 from gridsidecar_sdk.errors import Permanent, error_event
 
@@ -17,7 +17,7 @@ _LEVELS = {"warn": "warning", "critical": "error", "fatal": "error", "trace": "d
 class Context(dict[str, Any]):
     """A dict with what the hooks put there; what a task writes into it is gone with the task."""
 
-    def __init__(self, channel: Channel, message: dict[str, Any], shared: dict[str, Any]) -> None:
+    def __init__(self, channel: Sends, message: dict[str, Any], shared: dict[str, Any]) -> None:
         run = message.get("run") or {}
         self.task = message
         self.task_id: str = message.get("task_id", "")

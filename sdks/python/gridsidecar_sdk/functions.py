@@ -44,8 +44,8 @@ def run(
     (`persistent.concurrency`): asynchronous functions share the event loop; others need `threads`, and get one each.
     """
     global _running
-    table = _table(functions)
-    choose = _chooser(table)
+    table = table_of(functions)
+    choose = choose_from(table)
     _check(table, concurrency, threads)
     if _running:
         raise RuntimeError("run() serves all tasks of this process and may be called once")
@@ -76,7 +76,7 @@ def _check(table: Mapping[str, Function], concurrency: int, threads: bool) -> No
             )
 
 
-def _table(functions: Union[Function, Mapping[str, Function], None]) -> Mapping[str, Function]:
+def table_of(functions: Union[Function, Mapping[str, Function], None]) -> Mapping[str, Function]:
     if functions is None:
         functions = _registered
     table = dict(functions) if isinstance(functions, Mapping) else {"default": functions}
@@ -85,7 +85,7 @@ def _table(functions: Union[Function, Mapping[str, Function], None]) -> Mapping[
     return table
 
 
-def _chooser(table: Mapping[str, Function]) -> Callable[[str], Function]:
+def choose_from(table: Mapping[str, Function]) -> Callable[[str], Function]:
     def choose(task_type: str) -> Function:
         function = table.get(task_type) or table.get("default")
         if function is None:

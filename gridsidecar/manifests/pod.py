@@ -1,0 +1,111 @@
+"""A pod: the sidecar's container, what it is told, and how it is looked after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gridsidecar.manifests.application import BUNDLED, Application
+from gridsidecar.manifests.filling import filled, scalar, words
+
+CONFIG = "/etc/gridsidecar/config.yaml"  # where the image looks for it
+KEDA_RABBITMQ, KEDA_MYSQL = "KEDA_RABBITMQ_URL", "KEDA_MYSQL_CONNECTION"  # keys of the Secret
+IDLE_TIMEOUT = "GRID_ASYNC_TASK_IDLE_TIMEOUT"
+_TMP_SIZE = {"deployment": "1Gi", "job": "10Gi", "cronjob": "10Gi"}
+
+
+def metadata(app: Application) -> str:
+    namespace = f"namespace: {app.namespace}\n" if app.namespace else ""
+    return filled("metadata.yaml", {"name": app.name, "namespace": namespace})
+
+
+def pod(app: Application, kind: str, *flags: str) -> str:
+    """The spec of a pod's template, without `restartPolicy`."""
+    file = app.settings.worker.heartbeat_file or ""
+    values = {
+        "name": app.name,
+        "grace": str(app.grace),
+        "image": scalar(app.image),
+        "image_note": "FROM gridsidecar, with your handler in it",
+        "pull_secrets": _pull_secrets(app),
+        "before": "",
+        "command": _command(app, *flags),
+        "ports": _ports(app),
+        "env": _env(app, kind),
+        "alive": words(app.program, "health", file),
+        "ready": words(app.program, "health", "--ready", file),
+        "no_rights": filled("no_rights.yaml", {}),
+        "resources": filled(f"resources.{kind}.yaml", {}),
+        "mounts": "",
+        "volumes": "",
+        "tmp_size": _TMP_SIZE[kind],
+    }
+    values["probes"] = filled("probes.deployment.yaml" if kind == "deployment" else "probes.job.yaml", values)
+    if app.inject:
+        values |= _injected(app.inject, values)
+    if app.container:
+        values |= _apart(app, app.container, values)
+    return filled("pod.yaml", values)
+
+
+def _injected(image: str, values: Mapping[str, str]) -> dict[str, str]:
+    """An init container brings the sidecar into the app's container."""
+    return {
+        "image_note": "yours as it is",
+        "before": filled("inject.yaml", {**values, "inject": scalar(image)}),
+        "mounts": "- name: gridsidecar\n  mountPath: /opt/gridsidecar\n  readOnly: true\n",
+        "volumes": "- name: gridsidecar\n  emptyDir:\n    sizeLimit: 256Mi\n",
+    }
+
+
+def _apart(app: Application, image: str, values: Mapping[str, str]) -> dict[str, str]:
+    """The app has a container of its own, which is there for longer than ours: ours is asked to end first."""
+    sockets = "".join(
+        f"- name: socket-{number}\n  mountPath: {scalar(folder)}\n" for number, folder in enumerate(app.sockets, 1)
+    )
+    volumes = "".join(f"- name: socket-{number}\n  emptyDir: {{}}\n" for number, _ in enumerate(app.sockets, 1))
+    return {
+        "image": scalar(image),
+        "image_note": "gridsidecar's own",
+        "before": filled("app.yaml", {**values, "sockets": sockets}),
+        "resources": filled("resources.sidecar.yaml", {}),
+        "mounts": sockets,
+        "volumes": f"- name: app-tmp\n  emptyDir:\n    sizeLimit: {values['tmp_size']}\n{volumes}",
+    }
+
+
+def _command(app: Application, *flags: str) -> str:
+    """Nothing where the image's own says it all."""
+    arguments = f"args: {words('run', *flags, '--config', CONFIG)}\n"
+    if app.inject or app.container:
+        return f"command: {words(BUNDLED)}\n{arguments}"
+    return arguments if flags else ""
+
+
+def _pull_secrets(app: Application) -> str:
+    items = "".join(f"  - name: {name}\n" for name in app.pull_secrets)
+    return f"imagePullSecrets:\n{items}" if items else ""
+
+
+def _ports(app: Application) -> str:
+    return f"ports:\n  - name: http\n    containerPort: {app.http_port}\n" if app.http_port else ""
+
+
+def _env(app: Application, kind: str) -> str:
+    source, worker = app.source, app.settings.worker
+    secrets = [_from_secret(app, name) for name in source.secrets]
+    optional = [f"{_from_secret(app, name)}      optional: true\n" for name in source.optional]
+    plain = dict(source.plain)
+    if kind == "job" and not worker.idle_timeout:
+        plain[IDLE_TIMEOUT] = f"{2 * worker.lease:g}"
+    texts = [f"- name: {name}\n  value: {_text(value)}\n" for name, value in plain.items()]
+    return "".join([*secrets, *optional, *texts])
+
+
+def _from_secret(app: Application, name: str) -> str:
+    reference = f"    secretKeyRef:\n      name: {app.secret}\n      key: {name}\n"
+    return f"- name: {name}\n  valueFrom:\n{reference}"
+
+
+def _text(value: str) -> str:
+    """Kubernetes takes `$(NAME)` for another variable."""
+    return words(value.replace("$(", "$$("))[1:-1]

@@ -1,0 +1,165 @@
+"""What a configuration must be for each way to run it: all that contradicts is said at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from pathlib import Path
+
+from gridsidecar.config.settings import Settings
+from gridsidecar.config.urls import sqlite_path
+from gridsidecar.errors import Fault
+from gridsidecar.manifests.application import Application, is_local
+
+Problem = tuple[str, str]  # a key, and what is wrong with it
+KUBERNETES = ("deployment", "job", "cronjob")
+WRITABLE = "/tmp"  # noqa: S108  # the one folder of a pod that is
+_LEAVING = "whoever leaves by itself is started again, and again: leave it out, or take job or cronjob"
+
+
+def faults(kind: str, app: Application) -> list[Fault]:
+    return [app.source.fault(key, problem) for key, problem in _problems(kind, app)]
+
+
+def doubts(kind: str, app: Application) -> Iterator[str]:
+    """What works, but hardly as it is meant."""
+    if kind == "systemd" and not _all_may_read(file := Path(app.source.path).resolve()):
+        yield f"the service runs as a user of its own, who may not read {file}: put it into /etc/{app.name}"
+    settings = app.settings
+    for name, handler in settings.handlers.items():
+        longest = (handler.timeout or inf) + handler.kill_grace
+        if kind == "deployment" and longest > settings.worker.shutdown_grace:
+            yield (
+                f"worker.shutdown_grace is {settings.worker.shutdown_grace:g} s and a task of handlers.{name} may take "
+                f"{longest:g} s: it is cut short and given back when its pod goes; raise it above that, or take job"
+            )
+
+
+def _all_may_read(file: Path) -> bool:
+    return bool(file.stat().st_mode & 0o004) and all(folder.stat().st_mode & 0o001 for folder in file.parents)
+
+
+def _problems(kind: str, app: Application) -> Iterator[Problem]:
+    match kind:
+        case "systemd":
+            yield from _of_files(app)
+            yield from _staying(app.settings)
+        case "compose":
+            yield from _servers(app.settings, "the file has a RabbitMQ and a MySQL of its own")
+            yield from _of_variables(app)
+            yield from _alone(app.settings)
+            yield from _heartbeat(app.settings)
+            yield from _staying(app.settings)
+        case "secret":
+            yield from _servers(app.settings, "there is nothing to log in to")
+        case _:
+            yield from _servers(app.settings, "a file of one pod is not there for the next")
+            yield from _heartbeat(app.settings)
+            yield from _unmounted(app.settings)
+            yield from _leaving(kind, app)
+            yield from _queue(kind, app)
+            yield from _together(app) if app.container else _alone(app.settings)
+
+
+def _servers(settings: Settings, why: str) -> Iterator[Problem]:
+    if settings.broker.embedded:
+        yield "broker.url", f"is an SQLite file, and {why}: write ${{AMQP_URL}}"
+    if settings.store.url.startswith("sqlite"):
+        yield "store.url", f"is an SQLite file, and {why}: write ${{MYSQL_URL}}"
+
+
+def _of_variables(app: Application) -> Iterator[Problem]:
+    for key, url in (("broker.url", app.settings.broker.urls[0]), ("store.url", app.settings.store.url)):
+        if not url.startswith("sqlite") and key not in app.source.addresses:
+            variable = "${AMQP_URL}" if key == "broker.url" else "${MYSQL_URL}"
+            yield (
+                key,
+                f"must be a variable, for the address of the server that compose starts: {variable}",
+            )
+
+
+def _heartbeat(settings: Settings) -> Iterator[Problem]:
+    file = settings.worker.heartbeat_file
+    if file is None or Path(file).parent != Path(WRITABLE):
+        yield "worker.heartbeat_file", f"is what the probes read: write {WRITABLE}/gridsidecar.health"
+
+
+def _unmounted(settings: Settings) -> Iterator[Problem]:
+    for name in ("token_file", "read_token_file"):
+        if getattr(settings.http, name) is not None:
+            yield f"http.{name}", "no pod has this file: write http.token or http.read_token with a variable"
+    if settings.log.dir is not None and not Path(settings.log.dir).is_relative_to(WRITABLE):
+        yield "log.dir", "no pod may write there: leave it out, the log is on stderr"
+
+
+def _queue(kind: str, app: Application) -> Iterator[Problem]:
+    queue = app.settings.broker.queue
+    if kind in ("deployment", "job") and set("'\"\\") & set(queue):
+        yield "broker.queue", "has a quote or a backslash in it, which KEDA's query cannot have: choose another name"
+
+
+def _staying(settings: Settings) -> Iterator[Problem]:
+    if settings.worker.burst:
+        yield "worker.burst", _LEAVING
+    if settings.worker.idle_timeout:
+        yield "worker.idle_timeout", _LEAVING
+
+
+def _leaving(kind: str, app: Application) -> Iterator[Problem]:
+    worker, stated = app.settings.worker, ("worker", "idle_timeout") in app.source.lines
+    if kind == "deployment":
+        yield from _staying(app.settings)
+    elif kind == "job":
+        if worker.burst:
+            yield "worker.burst", "a Job runs one task (--once): leave it out, or take cronjob"
+        if worker.processes not in (1, "auto"):
+            yield "worker.processes", "a Job runs one task: set it to 1"
+        if stated and worker.idle_timeout < 2 * worker.lease:
+            yield (
+                "worker.idle_timeout",
+                f"a Job must stay for two leases to notice a dead worker: leave it out, or set it to "
+                f"{2 * worker.lease:g} or more",
+            )
+
+
+def _alone(settings: Settings) -> Iterator[Problem]:
+    for name, handler in settings.handlers.items():
+        if handler.url is not None and is_local(handler.url):
+            yield (
+                f"handlers.{name}.url",
+                "nothing listens there in the sidecar's container: run the app beside it (--container), or name a host",
+            )
+
+
+def _together(app: Application) -> Iterator[Problem]:
+    for name, handler in app.settings.handlers.items():
+        if handler.url is None:
+            yield (
+                f"handlers.{name}.command",
+                "the sidecar's own container has no programs of yours: set mode: http and url, or take --inject",
+            )
+        elif not is_local(handler.url):
+            yield (
+                f"handlers.{name}.url",
+                "the app is in the same pod: write http://127.0.0.1:PORT/path or unix:///run/…",
+            )
+    for folder in app.sockets:
+        if Path(folder) in (Path("/"), Path(WRITABLE)):
+            name = next(key for key, each in app.settings.handlers.items() if folder in str(each.url))
+            yield (
+                f"handlers.{name}.url",
+                "a socket needs a folder of its own, which both containers share: unix:///run/app/…",
+            )
+
+
+def _of_files(app: Application) -> Iterator[Problem]:
+    """A unit may write to the folders that systemd makes for it."""
+    allowed = (Path(f"/var/lib/{app.name}"), Path(f"/var/log/{app.name}"))
+    files = {
+        "broker.url": sqlite_path(app.settings.broker.urls[0]) if app.settings.broker.embedded else None,
+        "store.url": sqlite_path(app.settings.store.url) if app.settings.store.url.startswith("sqlite") else None,
+        "log.dir": app.settings.log.dir,
+    }
+    for key, file in files.items():
+        if file is not None and not any(Path(file).is_relative_to(folder) for folder in allowed):
+            yield key, f"the service may write below {allowed[0]} and {allowed[1]}: name a file there"

@@ -1,0 +1,60 @@
+"""The variables of a configuration file: which of them may hold secrets, and what stands for these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from gridsidecar.config import harmless
+from gridsidecar.config.yaml_tree import KeyPath, dotted
+
+ELSEWHERE = "known-to-the-cluster.invalid"  # stands for what only the pods will know
+SERVERS = {"broker.url": f"amqp://{ELSEWHERE}/", "store.url": f"mysql://{ELSEWHERE}/grid"}
+_REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\}")
+
+
+class Variable(Struct, frozen=True):
+    """Where a variable stands; `alone` where it is the whole text, `optional` where the text does without."""
+
+    at: KeyPath
+    name: str
+    alone: bool
+    optional: bool
+
+    @property
+    def server(self) -> str | None:
+        """The key of the address that it is, or is a part of."""
+        key = dotted(self.at[:2])
+        return key if key in SERVERS else None
+
+    @property
+    def may_be_secret(self) -> bool:
+        return bool(harmless.shown(self.at, "word") != "word")
+
+    @property
+    def stand_in(self) -> str:
+        """A value that any place takes. It names the variable, because some values must differ."""
+        if not self.alone:
+            return f"{self.name}.{ELSEWHERE}"
+        return f"{'smtp' if self.at[-1] == 'smtp_url' else 'https'}://{ELSEWHERE}/{self.name}"
+
+
+def variables_in(texts: Iterable[tuple[KeyPath, str]]) -> Iterator[Variable]:
+    for at, text in texts:
+        for found in _REFERENCE.finditer(text):
+            if found[1]:
+                optional = found[2] is not None and dotted(at[:2]) not in SERVERS  # no default knows the servers
+                yield Variable(at, found[1], found[0] == text, optional)
+
+
+def texts_of(value: Any, at: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """Each text of a tree, with its place."""
+    match value:
+        case dict() | list():
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from texts_of(item, (*at, key))
+        case str():
+            yield at, value

@@ -1,0 +1,77 @@
+"""A compose file and a unit of systemd."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gridsidecar.manifests import KINDS
+from gridsidecar.shutdown import longest_exit
+from tests.manifests.printing import application
+from tests.support.cli import gridsidecar
+
+QUEUE = 'Big jobs: 10% #1 {{name}} ${"$$"}'  # all of it means something in YAML, in our templates or to systemd
+
+
+def test_compose_gives_the_servers_their_variables(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = application(write({"worker.concurrency": "${WIDTH}", "broker.url": "${RABBIT}"}), "compose", {"WIDTH": "3"})
+    monkeypatch.chdir(tmp_path)
+    service = yaml.safe_load(KINDS["compose"](app))["services"]["sidecar"]
+    environment = service["environment"]
+    assert environment["RABBIT"].startswith("amqp://")
+    assert environment["MYSQL_URL"].startswith("mysql://")
+    assert environment["FAST_TOKEN"] == "${FAST_TOKEN:?set it in .env}"
+    assert environment["WIDTH"] == "3"
+    assert environment["MODEL_KEY"] is None  # as it is where compose runs
+    assert service["volumes"] == ["./config.yaml:/etc/gridsidecar/config.yaml:ro"]
+    assert float(service["stop_grace_period"].removesuffix("s")) > longest_exit(app.settings)
+
+
+def unit(text: str) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser(strict=False, delimiters="=", comment_prefixes="#")
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(text)
+    return parser
+
+
+def test_the_unit_says_how_to_end_and_where_it_may_write(write: Callable[..., Path]) -> None:
+    file = write({"broker.queue": QUEUE.replace("$", "$$")})
+    app = application(file, "systemd")
+    found = unit(KINDS["systemd"](app))
+    service = found["Service"]
+    assert float(service["TimeoutStopSec"]) > longest_exit(app.settings)
+    assert (service["KillMode"], service["DynamicUser"], service["ProtectSystem"]) == ("mixed", "yes", "strict")
+    assert service["ExecStart"].endswith(f" run --config {file}")
+    assert "10%% #1" in found["Unit"]["Description"]
+    assert "Geheim" not in service
+
+
+def test_systemd_takes_the_unit(write: Callable[..., Path], tmp_path: Path) -> None:
+    program = tmp_path / "bin dir" / "gridsidecar"
+    program.parent.mkdir()
+    program.symlink_to("/bin/true")
+    file = write({"broker.queue": QUEUE.replace("$", "$$")})
+    done = gridsidecar(
+        tmp_path,
+        "manifests",
+        "systemd",
+        env={"PATH": f"{program.parent}:{os.environ['PATH']}"},
+    )
+    assert done.returncode == 0, done.stderr
+    service = tmp_path / "own.service"
+    service.write_text(done.stdout)
+    assert str(file) in done.stdout
+    assert set(unit(done.stdout)) == {"DEFAULT", "Unit", "Service", "Install"}
+    if shutil.which("systemd-analyze") is not None:  # it needs no systemd that runs
+        verify = ["systemd-analyze", "verify", str(service)]
+        verified = subprocess.run(verify, capture_output=True, text=True, check=False)
+        assert (verified.returncode, verified.stderr) == (0, "")

@@ -1,0 +1,154 @@
+"""Configurations and command lines of which no manifest can be made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gridsidecar.manifests.filling import scalar
+from gridsidecar.manifests.suitability import doubts, faults
+from tests.manifests.printing import application
+from tests.support.cli import Finished, gridsidecar
+from tests.support.kubernetes import OLDEST, validate
+from tests.support.manifests import Deployed
+
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("deployment", {"broker.url": "sqlite:///q.db"}, "broker.url"),
+    ("job", {"store.url": "sqlite:///q.db"}, "store.url"),
+    ("compose", {"store.url": "sqlite:///q.db"}, "store.url"),
+    ("compose", {"broker.url": "amqp://rabbit/"}, "broker.url"),
+    ("secret", {"store.url": "sqlite:///q.db"}, "store.url"),
+    ("deployment", {"worker.heartbeat_file": None}, "worker.heartbeat_file"),
+    ("cronjob", {"worker.heartbeat_file": "/run/alive"}, "worker.heartbeat_file"),
+    ("deployment", {"worker.burst": True}, "worker.burst"),
+    ("deployment", {"worker.idle_timeout": 5}, "worker.idle_timeout"),
+    ("compose", {"worker.idle_timeout": 5}, "worker.idle_timeout"),
+    ("systemd", {"worker.burst": True}, "worker.burst"),
+    ("job", {"worker.burst": True}, "worker.burst"),
+    ("job", {"worker.idle_timeout": 59}, "worker.idle_timeout"),
+    ("job", {"worker.idle_timeout": 0}, "worker.idle_timeout"),
+    ("job", {"worker.processes": 2}, "worker.processes"),
+    ("job", {"broker.queue": "it's"}, "broker.queue"),
+    ("deployment", {"http.listen": ":80", "http.token_file": "/run/token"}, "http.token_file"),
+    ("deployment", {"log.dir": "/var/log/x"}, "log.dir"),
+    ("systemd", {"store.url": "sqlite:///q.db"}, "store.url"),
+    ("systemd", {"store.url": "sqlite:////var/lib/other/q.db"}, "store.url"),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes", "key"), WRONG, ids=lambda each: each if isinstance(each, str) else "")
+def test_a_configuration_that_does_not_fit(
+    write: Callable[..., Path], kind: str, changes: dict[str, Any], key: str
+) -> None:
+    (fault,) = faults(kind, application(write(changes), kind))
+    assert fault.key == key
+    assert fault.line, "where it stands"
+
+
+def test_all_that_is_wrong_is_said_at_once(write: Callable[..., Path]) -> None:
+    file = write({"broker.url": "sqlite:///q.db", "worker.heartbeat_file": None, "worker.idle_timeout": 9})
+    done = gridsidecar(file.parent, "manifests", "deployment", "--image", "x")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert [line.split(": ")[1].split(" ")[0] for line in done.stderr.splitlines()] == [
+        "broker.url",
+        "worker.heartbeat_file",
+        "worker.idle_timeout",
+    ]
+
+
+def test_a_file_that_the_service_may_not_read_is_told(write: Callable[..., Path]) -> None:
+    file = write()
+    file.chmod(0o600)
+    (told,) = doubts("systemd", application(file, "systemd"))
+    assert f"may not read {file}" in told
+
+
+@pytest.mark.parametrize("timeout", [300, 0])
+def test_what_is_cut_short_is_told(write: Callable[..., Path], timeout: int) -> None:
+    file = write({"worker.shutdown_grace": 30, "handlers.default.timeout": timeout})
+    (told,) = doubts("deployment", application(file, "deployment"))
+    assert "handlers.default" in told
+    assert not list(doubts("job", application(file, "job")))
+
+
+def run(folder: Path, *arguments: str) -> Finished:
+    return gridsidecar(folder, "manifests", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["deployment"], 64, "deployment needs --image"),
+        (["cronjob", "--image", "x"], 64, "cronjob needs --schedule"),
+        (["cronjob", "--image", "x", "--schedule", "* * * *"], 64, "five fields"),
+        (["cronjob", "--image", "x", "--schedule", "* * * * *\nx: y"], 64, "five fields"),
+        (["job", "--image", "x", "--schedule", "@daily"], 64, "--schedule means nothing for job"),
+        (["job", "--image", "x", "--pdb"], 64, "--pdb means nothing for job: a budget"),
+        (["systemd", "--image", "x"], 64, "--image means nothing for systemd"),
+        (["compose", "--image", "x", "--inject", "y"], 64, "--inject means nothing for compose"),
+        (["deployment", "--image", ""], 64, "--image must name an image"),
+        (["deployment", "--image", "x y"], 64, "--image must name an image"),
+        (["deployment", "--image", "x", "--inject", "x\nkind: Pod"], 64, "--inject must name an image"),
+        (["deployment", "--image", "x", "--name", "Resizer"], 64, "--name must have"),
+        (["deployment", "--image", "x", "--name", 53 * "a"], 64, "--name must have"),
+        (["deployment", "--image", "x", "--namespace", "a: b"], 64, "--namespace must have"),
+        (["deployment", "--image", "x", "--image-pull-secret", "-"], 64, "--image-pull-secret must have"),
+        (["deployment", "--image", "x", "--replicas", "2", "--max-replicas", "3"], 64, "choose one of them"),
+        (["deployment", "--image", "x", "--max-replicas", "0"], 64, "--max-replicas"),
+        (["pod", "--image", "x"], 64, "pod"),
+        (["deployment", "--image", "x", "--replicas", "0", "--max-replicas", "3"], 64, "choose one of them"),
+        (["job", "--image", "x", "--inject", "y", "--container", "z"], 64, "choose one of them"),
+        (["job", "--image", "x", "--container", "z:"], 64, "--container must name an image"),
+        (["deployment", "--image", "x", "--config", "none.yaml"], 78, "none.yaml: file: cannot read the file"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else None,
+)
+def test_a_command_line_that_makes_no_sense(
+    write: Callable[..., Path], arguments: list[str], code: int, told: str
+) -> None:
+    done = run(write().parent, *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert told in done.stderr
+
+
+def test_a_folder_without_a_configuration(tmp_path: Path) -> None:
+    done = run(tmp_path, "deployment", "--image", "x")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "there is no config.yaml here" in done.stderr
+
+
+def test_a_configuration_that_is_none(write: Callable[..., Path]) -> None:
+    done = run(write({"worker.concurency": 3}).parent, "deployment", "--image", "x")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "did you mean concurrency?" in done.stderr
+
+
+def test_a_variable_that_no_secret_has_must_be_set(write: Callable[..., Path]) -> None:
+    done = run(write({"worker.concurrency": "${WIDTH}"}).parent, "deployment", "--image", "x")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "the variable WIDTH is not set" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "", "1", "1.5", "true", "No", "a: b", "a #b", "- x", "[x", "é\n", "~", "*/5 * * * *"]
+)
+def test_a_text_stays_a_text(text: str) -> None:
+    assert yaml.safe_load(f"key: {scalar(text)}    # note") == {"key": text}
+
+
+def test_ours_are_what_the_command_line_prints(write: Callable[..., Path]) -> None:
+    """All of it at once, as people type it."""
+    options = "-n jobs --name own --secret s --image-pull-secret a --image-pull-secret b --max-replicas 3 --pdb"
+    done = run(write().parent, "deployment", "--image", "x", "--network-policy", "--inject", "y", *options.split())
+    assert (done.returncode, done.stderr) == (0, "")
+    (write().parent / "printed.yaml").write_text(done.stdout)
+    deployed = Deployed("printed.yaml", write().parent)
+    validate(deployed.objects, OLDEST)
+    kinds = ["ConfigMap", "Deployment", "PodDisruptionBudget", "NetworkPolicy"]
+    assert [each["kind"] for each in deployed.objects][:4] == kinds
+    assert deployed.scaler["spec"]["maxReplicaCount"] == 3
+    assert deployed.template["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
