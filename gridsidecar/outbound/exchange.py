@@ -57,7 +57,7 @@ class Exchange:
                 stream = await _connected(request, socket)
         except TimeoutError:
             raise NotReached(f"{where} did not accept a connection within {limit:g} s") from None
-        except (*FAILURES, UnicodeError) as error:  # the latter of a name that can be none
+        except FAILURES as error:
             raise NotReached(f"{where} could not be reached: {reason_of(error)}") from error
         scheme = b"https" if request.secure else b"http"
         return cls(where, httpcore.Origin(scheme, request.host.encode(), request.port), _Watched(stream))
