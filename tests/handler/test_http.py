@@ -47,6 +47,7 @@ def test_the_task_is_posted_as_a_command_would_read_it(on_loop: OnLoop) -> None:
             assert (request.method, request.path) == ("POST", "/tasks")
             assert request.headers["content-type"] == "application/json"
             assert request.headers["traceparent"] == TRACE
+            assert request.headers["connection"] == "close"
             assert request.body.endswith(b"\n")
             task = json.loads(request.body)
             assert (task["gs"], task["type"], task["task_id"], task["data"]) == (1, "task", "t1", {"n": 2})

@@ -107,12 +107,13 @@ def test_who_finds_it_missing_looks_for_it(on_loop: OnLoop, tmp_path: Path) -> N
     on_loop(scene())
 
 
-def test_a_name_that_nobody_knows(on_loop: OnLoop) -> None:
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "a..invalid", f"{'x' * 64}.invalid"])
+def test_a_name_that_nobody_knows(on_loop: OnLoop, name: str) -> None:
     async def scene() -> None:
-        async with handler_at("http://no-such-host.invalid/tasks") as handler:
+        async with handler_at(f"http://{name}/tasks") as handler:
             told = await handler.run(claim(), lambda _: None, Stop())
             assert isinstance(told.outcome, CannotStart)
-            assert "no-such-host.invalid:80 could not be reached: " in told.outcome.error
+            assert f"{name}:80 could not be reached: " in told.outcome.error
             assert "Unknown error" not in told.outcome.error
 
     on_loop(scene())
