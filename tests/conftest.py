@@ -28,7 +28,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("busy machine")
 
-TOGETHER = (  # modules whose tests share a server, an image, a program: made once when one process runs them all
+# A folder and modules whose tests share a server, an image, a program: made once when one process runs them all.
+TOGETHER = (
+    "tests/bundle/",
     "tests/doctor/test_broker.py",
     "tests/e2e/test_deployed_rabbitmq.py",
     "tests/e2e/test_outages.py",
@@ -39,9 +41,7 @@ TOGETHER = (  # modules whose tests share a server, an image, a program: made on
     "tests/faults/test_database_outage.py",
     "tests/faults/test_database_refusals.py",
     "tests/faults/test_delivery_timeout.py",
-    "tests/integration/test_bundle.py",
     "tests/integration/test_image.py",
-    "tests/integration/test_pods.py",
     "tests/model/test_delivery_model.py",
     "tests/page/test_views.py",
     "tests/page/test_strangers.py",
@@ -54,9 +54,8 @@ TOGETHER = (  # modules whose tests share a server, an image, a program: made on
 
 
 def _scope(nodeid: str) -> str:
-    """What one process runs by itself: a module of those, or a single test."""
-    module = nodeid.partition("::")[0]
-    return module if module in TOGETHER else nodeid
+    """What one process runs by itself: all of one of those, or a single test."""
+    return next((together for together in TOGETHER if nodeid.startswith(together)), nodeid)
 
 
 @pytest.hookimpl(trylast=True)

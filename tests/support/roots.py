@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bundle.elf import read_elf
 from bundle.libraries import needed_by
 from tests.support.waiting import eventually
 
+PROJECT = Path(__file__).parents[2]
 BUNDLE = "/opt/gridsidecar"
 BUSYBOX = Path("/bin/busybox")
 DEVICES = {"null": (1, 3), "zero": (1, 5), "urandom": (1, 9)}
@@ -34,6 +36,11 @@ mount -o remount,bind,ro "$root$place"
 mount -o "remount,bind,$options" "$root"
 exec /usr/sbin/chroot --userspec="$who" "$root" "$@"
 """
+
+
+def build_bundle(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bundle", "--output", folder]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
 
 
 def missing_tools() -> str | None:

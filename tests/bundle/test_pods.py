@@ -10,15 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.test_bundle import bundle, place
 from tests.support.cli import gridsidecar
 from tests.support.place import Place
 from tests.support.pods import Pod
 from tests.support.roots import bare_root
 from tests.support.servers import free_port
 from tests.support.waiting import eventually
-
-__all__ = ["bundle", "place"]  # fixtures
 
 pytestmark = pytest.mark.timeout(400)
 

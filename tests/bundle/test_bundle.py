@@ -6,7 +6,6 @@ import json
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,29 +18,14 @@ from bundle.elf import read_elf
 from bundle.libraries import elf_files
 from tests.support.certificates import Authority
 from tests.support.place import HANDLERS, Place
-from tests.support.roots import BUNDLE, Running, add_program, bare_root, missing_tools, run_in, write_config
+from tests.support.roots import BUNDLE, Running, add_program, bare_root, build_bundle, run_in, write_config
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(400)
 
-ROOT = Path(__file__).parents[2]
 MOST_MEGABYTES = 80
 PROGRAM = f"{BUNDLE}/bin/gridsidecar"
 PYTHON = f"{BUNDLE}/bin/gridsidecar-python"
-
-
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if reason := missing_tools():
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("bundle") / "built"
-    print(build(folder).stdout)
-    return folder
-
-
-def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bundle", "--output", folder]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -61,13 +45,6 @@ def start(bundle: Path) -> Iterator[Callable[..., Running]]:
     for running in started:
         running.kill()
         print(running.text[-4000:])
-
-
-@pytest.fixture
-def place(amqp_url: str, queue: str, mysql_url: str, tmp_path: Path) -> Place:
-    """By addresses: a bare root has no name for this machine."""
-    urls = (url.replace("@localhost", "@127.0.0.1") for url in (amqp_url, mysql_url))
-    return Place(*urls, queue, tmp_path)
 
 
 # -- images -----------------------------------------------------------------------------------------------------------
@@ -314,6 +291,6 @@ def test_every_module_that_is_compiled_loads(bare: Path, bundle: Path) -> None:
 
 def test_nothing_is_built_where_something_is(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
-    answer = build(tmp_path)
+    answer = build_bundle(tmp_path)
     assert answer.returncode == 1
     assert answer.stderr == f"{tmp_path} is not empty; name a folder that is new, or remove what is in it\n"
