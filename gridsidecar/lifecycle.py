@@ -1,7 +1,8 @@
-"""The whole state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
+"""The state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
 
 Three tables, one function each: `receive`, `decide` (an attempt ended), `reread` (our write changed nothing).
 `tests/model` checks the rules over all interleavings; `tests/store/test_stateful.py` walks through them on real stores.
+What a paused type and a rate keep from its start is in `flow`.
 """
 
 from __future__ import annotations
