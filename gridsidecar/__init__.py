@@ -24,4 +24,4 @@ processes a `supervisor` starts them, each with a daemon, and decides what conce
 say to each other. `task` has the values, `wire` the formats, `config` the settings, `telemetry` the log.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -286,7 +286,7 @@ class Admissions:
         held.delivery = delivery
         held.received_at = self._env.clock.monotonic()
         await failpoints.reached("adopted")
-        telemetry.adopted(task_id=task.task_id, attempt=held.claim.attempt)
+        telemetry.reattached(task_id=task.task_id, attempt=held.claim.attempt)
         return Reattached()
 
     # -- handlers that cannot start -----------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ class Consumer:
                 case _:
                     assert_never(end)
         except BaseException:
-            if held.delivery is not None and held.delivery is not delivery:  # it adopted this one meanwhile
+            if held.delivery is not None and held.delivery is not delivery:  # another copy took its place meanwhile
                 await held.delivery.give_back()
             raise
         finally:

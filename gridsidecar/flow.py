@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gridsidecar import lifecycle
 from gridsidecar.rate import Rate
-from gridsidecar.reception import Begin, Insert, Reception, Row, WorkerView
+from gridsidecar.reception import Begin, Claimant, Insert, Reception, Row
 from gridsidecar.task import Message, Status
 
 LANES = 59
@@ -86,7 +86,7 @@ class Reserve(Struct, frozen=True, kw_only=True):
     rescues: bool = False
 
 
-def receive_paused(row: Row | None, message: Message, me: WorkerView) -> Reception | Park:
+def receive_paused(row: Row | None, message: Message, me: Claimant) -> Reception | Park:
     """`lifecycle.receive`, while the task's type may not start: what would start is parked."""
     reception = lifecycle.receive(row, message, replace(me, ahead=False))
     match reception:

@@ -1,7 +1,8 @@
-"""The whole state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
+"""The state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
 
 Three tables, one function each: `receive`, `decide` (an attempt ended), `reread` (our write changed nothing).
 `tests/model` checks the rules over all interleavings; `tests/store/test_stateful.py` walks through them on real stores.
+What a paused type and a rate keep from its start is in `flow`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 from gridsidecar.reception import (
     AwaitSlot,
     Begin,
+    Claimant,
     Close,
     Drop,
     Insert,
@@ -23,7 +25,6 @@ from gridsidecar.reception import (
     Resume,
     Row,
     Wait,
-    WorkerView,
 )
 from gridsidecar.retry import LONGEST_RETRY_AFTER, RetryPolicy
 from gridsidecar.task import (
@@ -59,7 +60,7 @@ def leftover(row: Row, message: Message) -> bool:
     return older and message.message_id != row.message_id
 
 
-def receive(row: Row | None, message: Message, me: WorkerView) -> Reception:
+def receive(row: Row | None, message: Message, me: Claimant) -> Reception:
     """What this delivery means. The caller holds the row's lock and applies the answer before letting go."""
     if row is None:
         return Insert()
@@ -81,7 +82,7 @@ def receive(row: Row | None, message: Message, me: WorkerView) -> Reception:
     return Wait(delay=row.due_in)
 
 
-def _receive_running(row: Row, message: Message, me: WorkerView) -> Reception:
+def _receive_running(row: Row, message: Message, me: Claimant) -> Reception:
     if row.worker_id == me.worker_id:
         return _receive_mine(row, message, me)
     if row.worker_id is None and me.redelivered:
@@ -95,7 +96,7 @@ def _receive_running(row: Row, message: Message, me: WorkerView) -> Reception:
     return _rescue(row, me)
 
 
-def _receive_mine(row: Row, message: Message, me: WorkerView) -> Reception:
+def _receive_mine(row: Row, message: Message, me: Claimant) -> Reception:
     if me.holds_attempt != row.attempt:
         suspect = row.crashes > 0 and not me.alone
         return AwaitSlot(alone=suspect) if suspect or (me.ahead and not row.ahead) else Resume()
@@ -104,7 +105,7 @@ def _receive_mine(row: Row, message: Message, me: WorkerView) -> Reception:
     return Reattach()
 
 
-def _rescue(row: Row, me: WorkerView) -> Reception:
+def _rescue(row: Row, me: Claimant) -> Reception:
     """A claim that may never have started spends no crash; the next is made with a slot, so that is free but once."""
     crashes = row.crashes + (not row.ahead)
     if row.cancel_requested:

@@ -35,7 +35,7 @@ class Row(Struct, frozen=True, kw_only=True):
     silent_for: float | None = None  # seconds since the owner's last sign of life
 
 
-class WorkerView(Struct, frozen=True, kw_only=True):
+class Claimant(Struct, frozen=True, kw_only=True):
     """The worker that asks: who it is, and what it holds in memory of this task."""
 
     worker_id: str

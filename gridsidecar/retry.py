@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Literal, assert_never
 
 from msgspec import Struct
 
@@ -45,7 +46,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """`max_retries` counts retries after the first attempt; times in seconds; `jitter` is a fraction of the delay."""
 
     max_retries: int = 0
-    strategy: str = "fixed"  # fixed | exponential
+    strategy: Literal["fixed", "exponential"] = "fixed"
     delay: float = 60.0
     max_delay: float = 3600.0
     jitter: float = 0.0
@@ -56,10 +57,13 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
         `fixed` waits `delay`; `exponential` waits `delay * 2^(retry - 1)`, at most `max_delay`. Jitter adds up to
         `jitter` times that, never less, so that a configured gap is a lower bound.
         """
-        if self.strategy == "exponential":
-            base = min(self.max_delay, self.delay * 2.0 ** min(retry - 1, 60))
-        else:
-            base = self.delay
+        match self.strategy:
+            case "fixed":
+                base = self.delay
+            case "exponential":
+                base = min(self.max_delay, self.delay * 2.0 ** min(retry - 1, 60))
+            case _:
+                assert_never(self.strategy)
         return base * (1.0 + self.jitter * rng.random())
 
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row", bound=Mapping[str, object])
 Task = TypeVar("Task", "TaskSummary", "TaskView")
-_LOG_COLUMNS = ("task_id", "log_head", "log_tail", "log_dropped")
 
 
 def in_utc(row: Row) -> Row:
@@ -61,15 +60,9 @@ def task_object(view: Task) -> Task:
 def task_in_full(view: TaskView, attempts: Sequence[AttemptView], callbacks: Sequence[CallbackRow]) -> TaskView:
     """With its history and the callbacks about it."""
     shown = task_object(view)
-    shown["attempts"] = [attempt_object(row) for row in attempts]
+    shown["attempts"] = [in_utc(row) for row in attempts]
     shown["callbacks"] = [callback_object(row) for row in callbacks]
     return shown
-
-
-def attempt_object(row: AttemptView) -> AttemptView:
-    """One attempt, without what its handler said."""
-    shown = {name: value for name, value in in_utc(row).items() if name not in _LOG_COLUMNS}
-    return cast("AttemptView", shown)
 
 
 def callback_object(row: CallbackRow) -> CallbackView:

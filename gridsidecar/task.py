@@ -257,7 +257,8 @@ class Settle(StrEnum):
 
 
 class Transition(Struct, frozen=True, kw_only=True):
-    """The row's next state, as a value. Built by `lifecycle`, applied by `store` in one fenced write."""
+    """The row's next state, as a value. Built by `lifecycle`, or by `store.endings` where the database refuses that;
+    applied by `store` in one fenced write."""
 
     status: Status
     settle: Settle

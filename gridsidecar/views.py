@@ -73,7 +73,7 @@ class TaskView(TaskState):
 
 
 class AttemptView(TypedDict):
-    """One attempt. What its handler said is left out where programs are told."""
+    """One attempt; what its handler said is told by itself."""
 
     attempt: int
     worker_id: str | None

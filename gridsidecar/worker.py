@@ -14,7 +14,7 @@ from gridsidecar.handler import Stop, StopReason
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.live import LiveText
 from gridsidecar.identity import Identity, Lease
-from gridsidecar.reception import WorkerView
+from gridsidecar.reception import Claimant
 from gridsidecar.shutdown import Phase
 from gridsidecar.slots import Place
 from gridsidecar.store import Aside
@@ -120,10 +120,10 @@ class Worker(Struct, frozen=True):
         held = self.attempts.get(task_id)
         return (held and self.identity.of(held.claim.worker_id)) or self.identity.lease
 
-    def me(self, task_id: str, *, redelivered: bool, ahead: bool = False, alone: bool = True) -> WorkerView:
+    def me(self, task_id: str, *, redelivered: bool, ahead: bool = False, alone: bool = True) -> Claimant:
         """This worker's side of the rules for one task, and what the broker said of the delivery in our hands."""
         held = self.attempts.get(task_id)
-        return WorkerView(
+        return Claimant(
             worker_id=self.lease_for(task_id).worker_id,
             worker_name=self.env.name,
             redelivered=redelivered,

@@ -2,6 +2,6 @@ module example
 
 go 1.19
 
-require github.com/gridsidecar/gridsidecar/sdks/go v0.1.0
+require github.com/gridsidecar/gridsidecar/sdks/go v0.2.0
 
 replace github.com/gridsidecar/gridsidecar/sdks/go => ../../sdks/go

@@ -128,18 +128,24 @@ def make_handlers(
     rng: random.Random | None = None,
 ) -> dict[str, Handler]:
     """A handler for each task type that the configuration names. Nothing is started."""
-    from gridsidecar.handler.oneshot import OneshotHandler
+    chance = rng or system_random()
 
     def make(name: str, handler: HandlerSettings) -> Handler:
-        if handler.mode == "oneshot":
-            return OneshotHandler(name, handler, clock)
-        if handler.mode == "http":
-            from gridsidecar.handler.http import HttpHandler
+        match handler.mode:
+            case "oneshot":
+                from gridsidecar.handler.oneshot import OneshotHandler
 
-            return HttpHandler(name, handler, clock, rng or system_random())
-        from gridsidecar.handler.suspects import make_persistent
+                return OneshotHandler(name, handler, clock)
+            case "persistent":
+                from gridsidecar.handler.suspects import make_persistent
 
-        return make_persistent(name, handler, clock, rng or system_random(), width_of(handler, concurrency))
+                return make_persistent(name, handler, clock, chance, width_of(handler, concurrency))
+            case "http":
+                from gridsidecar.handler.http import HttpHandler
+
+                return HttpHandler(name, handler, clock, chance)
+            case _:
+                assert_never(handler.mode)
 
     return {name: make(name, handler) for name, handler in settings.items()}
 

@@ -22,7 +22,7 @@ from gridsidecar.http.call import Call, a_status, any_text, flag, number, parsed
 from gridsidecar.http.problems import Problem, bad_request, unavailable, unknown_task
 from gridsidecar.http.said import said_from
 from gridsidecar.moments import moment_of
-from gridsidecar.shapes import attempt_object, in_utc, task_in_full, task_object
+from gridsidecar.shapes import in_utc, task_in_full, task_object
 from gridsidecar.store import Position, Wanted
 from gridsidecar.store.listing import MOST, MOST_WITH_DATA
 from gridsidecar.submitting import Known
@@ -96,7 +96,7 @@ async def attempts(api: Api, call: Call) -> Response:
     found = await store.reading.attempts(task_id)
     if not found and await store.output.newest(task_id) is None:
         raise unknown_task(task_id)
-    return answer({"attempts": [api.hiding.object(attempt_object(row)) for row in found]})
+    return answer({"attempts": [api.hiding.object(in_utc(row)) for row in found]})
 
 
 async def logs(api: Api, call: Call) -> Response:

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Container, Sequence
 from email.utils import parseaddr
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from msgspec import Struct
 
@@ -110,14 +110,19 @@ class Making(Struct, frozen=True):
     rng: random.Random
 
     def hearers(self, name: str, settings: NoticeSettings) -> list[Hearer]:
-        if settings.type == "email":
-            return self._by_mail(name, settings)
-        return [self._dispatcher(Arrival(name), settings, self._channel(settings))]
+        url = settings.url or ""
+        match settings.type:
+            case "email":
+                return self._by_mail(name, settings)
+            case "feishu":
+                return self._by_http(name, settings, Feishu(self.client, url, settings.secret, self.origin, self.words))
+            case "webhook":
+                return self._by_http(name, settings, Webhook(self.client, url, settings.secret, self.origin))
+            case _:
+                assert_never(settings.type)
 
-    def _channel(self, settings: NoticeSettings) -> Channel:
-        if settings.type == "feishu":
-            return Feishu(self.client, settings.url or "", settings.secret, self.origin, self.words)
-        return Webhook(self.client, settings.url or "", settings.secret, self.origin)
+    def _by_http(self, name: str, settings: NoticeSettings, channel: Channel) -> list[Hearer]:
+        return [self._dispatcher(Arrival(name), settings, channel)]
 
     def _by_mail(self, name: str, settings: NoticeSettings) -> list[Hearer]:
         """One dispatcher to those who get all of it, and one to each of those whom tasks name."""

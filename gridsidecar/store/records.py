@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec.structs import replace
 
 from gridsidecar import wire
-from gridsidecar.reception import Row, WorkerView
+from gridsidecar.reception import Claimant, Row
 from gridsidecar.store.database import RowRejected
 from gridsidecar.task import Callback, Claim, ErrorType, Message, Progress, Report, Status, Task, Transition
 
@@ -32,7 +32,7 @@ def time_text(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
 
 
-def new_row(task: Task, me: WorkerView, max_retry_count: int, queue: str) -> dict[str, Any]:
+def new_row(task: Task, me: Claimant, max_retry_count: int, queue: str) -> dict[str, Any]:
     return task_columns(task, max_retry_count, queue) | {"worker_id": me.worker_id, "ahead": int(me.ahead)}
 
 

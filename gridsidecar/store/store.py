@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gridsidecar import lifecycle
 from gridsidecar.clock import Clock
 from gridsidecar.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
-from gridsidecar.reception import AwaitSlot, Begin, Close, Drop, Insert, Reattach, Resume, Row, Wait, WorkerView
+from gridsidecar.reception import AwaitSlot, Begin, Claimant, Close, Drop, Insert, Reattach, Resume, Row, Wait
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, Statement
@@ -50,7 +50,7 @@ class Store:
 
     # -- a delivery arrives -------------------------------------------------------------------------------------------
 
-    async def claim(self, task: Task, me: WorkerView, max_retry_count: int, flow: Flow = FREE) -> Received:
+    async def claim(self, task: Task, me: Claimant, max_retry_count: int, flow: Flow = FREE) -> Received:
         """Apply what this delivery means to the task's row, and return it.
 
         A first message is one INSERT that travels with other writes; everything else is decided under the row's lock.
@@ -68,7 +68,7 @@ class Store:
 
         return await outbox.owing(task.task_id, decide)
 
-    async def _first(self, task: Task, me: WorkerView, max_retry_count: int) -> Received | None:
+    async def _first(self, task: Task, me: Claimant, max_retry_count: int) -> Received | None:
         """The first claim of a task that is due, as one write; None where its row has to be looked at."""
         if task.message.row is None:
             params = records.new_row(task, me, max_retry_count, self._queue)
@@ -84,7 +84,7 @@ class Store:
         reception = Begin(attempt=1, crashes=0, ahead=me.ahead)
         return Received(reception, _first_claim(task, me, max_retry_count), attempt=1)
 
-    async def park(self, task: Task, me: WorkerView, max_retry_count: int) -> Received | None:
+    async def park(self, task: Task, me: Claimant, max_retry_count: int) -> Received | None:
         """What this delivery means while its type is paused, without a slot; None when it may start after all."""
 
         async def decide(owed: Owed) -> Received | None:
@@ -98,20 +98,20 @@ class Store:
 
         return await outbox.owing(task.task_id, decide)
 
-    async def look(self, task: Task, me: WorkerView) -> Received:
+    async def look(self, task: Task, me: Claimant) -> Received:
         """What this delivery would mean right now; changes nothing, so the answer carries no claim."""
         row = await self._look_up(task.task_id)
         return Received(lifecycle.receive(row, task.message, me), attempt=row.attempt if row else 0)
 
     async def _receive_in_flow(
-        self, connection: Connection, task: Task, me: WorkerView, max_retry_count: int, owed: Owed, flow: Flow
+        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: Owed, flow: Flow
     ) -> Received:
         if flow.paused:  # the pause before the row: whoever ends a pause has its lock first, too
             flow = replace(flow, paused=await self._shelf.pauses(connection, task))
         return await self._receive(connection, task, me, max_retry_count, owed, flow)
 
     async def _receive(
-        self, connection: Connection, task: Task, me: WorkerView, max_retry_count: int, owed: Owed, flow: Flow
+        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: Owed, flow: Flow
     ) -> Received:
         row = await self._locked_row(connection, task.task_id)
         receive = receive_paused if flow.paused else lifecycle.receive
@@ -154,9 +154,7 @@ class Store:
                 assert_never(reception)
         return Received(reception, attempt=row.attempt if row else 0)
 
-    async def _complete(
-        self, connection: Connection, task: Task, me: WorkerView, row: Row, max_retry_count: int
-    ) -> Row:
+    async def _complete(self, connection: Connection, task: Task, me: Claimant, row: Row, max_retry_count: int) -> Row:
         """A row that was cancelled before its message came gets what that says."""
         params = records.new_row(task, me, max_retry_count, self._queue)
         await connection.execute(self._queries["complete_unseen"], params)
@@ -177,7 +175,7 @@ class Store:
         return Received(why, None, row.attempt, _taken_over(row, why))
 
     async def _insert(
-        self, connection: Connection, task: Task, me: WorkerView, max_retry_count: int, owed: Owed, flow: Flow
+        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: Owed, flow: Flow
     ) -> Received:
         params = records.new_row(task, me, max_retry_count, self._queue)
         if flow != FREE or task.defer_by or task.defer_until:  # to be begun, or put off, as a row that is there
@@ -202,7 +200,7 @@ class Store:
         assert row is not None
         return row
 
-    async def _begin(self, connection: Connection, task: Task, me: WorkerView, row: Row, begin: Begin) -> None:
+    async def _begin(self, connection: Connection, task: Task, me: Claimant, row: Row, begin: Begin) -> None:
         if begin.rescues:
             await self._lost(connection, task.task_id, row)
         params = records.message_columns(task.message, self._queue) | {
@@ -305,7 +303,7 @@ class Store:
         return bool(changed)
 
 
-def _first_claim(task: Task, me: WorkerView, max_retry_count: int) -> Claim:
+def _first_claim(task: Task, me: Claimant, max_retry_count: int) -> Claim:
     return Claim(
         task=task,
         attempt=1,
@@ -320,7 +318,7 @@ def _taken_over(row: Row, reception: Begin | Close | Park | Reserve) -> TakenOve
     return TakenOver(row.attempt, row.owner, row.silent_for) if reception.rescues else None
 
 
-def _claim(task: Task, me: WorkerView, row: Row, begun: Begin, *, started: bool = False) -> Claim:
+def _claim(task: Task, me: Claimant, row: Row, begun: Begin, *, started: bool = False) -> Claim:
     """`started`: for all we know, another program has run it."""
     return Claim(
         task=replace(task, callback=row.callback),  # the row's: another program may have written it

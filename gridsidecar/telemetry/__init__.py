@@ -1,4 +1,4 @@
-"""One call per thing that happened. Log lines, and later metrics and spans, are derived from it here."""
+"""One call per thing that happened. Log lines and counts are derived from it here."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def leaseless(*, task_id: str, looks_again_in: float) -> None:
     )
 
 
-def adopted(*, task_id: str, attempt: int) -> None:
+def reattached(*, task_id: str, attempt: int) -> None:
     """The broker handed out a running task's message again, to us."""
     info("message came again, the attempt goes on", task_id=task_id, attempt=attempt)
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-const sdk = "go/0.1.0"
+const sdk = "go/0.2.0"
 
 // A Handler does one task. What it returns is the result, or the error. The context ends at the task's deadline, on
 // SIGTERM and when the task is cancelled; a handler that never looks at it is ended at once.

@@ -255,7 +255,7 @@ func TestPersistent(t *testing.T) {
 	done := handle(t, "echo", input, "GRIDSIDECAR_MODE=persistent")
 	expect(t, "code", done.code, 0)
 	expect(t, "events", len(done.events), 4)
-	expect(t, "ready", done.events[0], event{"capabilities": []any{"cancel"}, "gs": 1, "sdk": "go/0.1.0", "type": "ready"})
+	expect(t, "ready", done.events[0], event{"capabilities": []any{"cancel"}, "gs": 1, "sdk": "go/0.2.0", "type": "ready"})
 	for index, want := range [][]any{{"t1", "result", 3_000_002.0}, {"t2", "error", nil}, {"t3", "result", 1}} {
 		event := done.events[index+1]
 		expect(t, "event", []any{event["task_id"], event["type"], event["result"]}, want)

@@ -11,7 +11,7 @@ import { messages, parse } from "./input.js";
 export { ApiError, TaskClient, Unreachable } from "./client.js";
 export { Permanent, Retry };
 
-const SDK = "node/0.1.0";
+const SDK = "node/0.2.0";
 const NEVER_FINISHED = "the handler never finished: its promise is pending and there is nothing left to wait for";
 const NO_TASK = "stdin holds no task message; the SDK needs `input: task` in the handler's configuration";
 

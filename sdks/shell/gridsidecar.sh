@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Task handlers for gridsidecar in POSIX shell: source this file, version 0.1.0.
+# Task handlers for gridsidecar in POSIX shell: source this file, version 0.2.0.
 #
 # Needs only printf, cat and awk. The README tells what the functions do; names that begin with _gs_ are private.
 
@@ -395,7 +395,7 @@ _gs_serve() {
   _gs_said=/dev/fd/8
   case $- in *e*) _gs_errexit='set -e' ;; *) _gs_errexit= ;; esac
   set +e
-  _gs_send ready ',"sdk":"shell/0.1.0","capabilities":[]'
+  _gs_send ready ',"sdk":"shell/0.2.0","capabilities":[]'
   while IFS= read -r gs_task || [ -n "$gs_task" ]; do
     _gs_parse || continue
     true >"$_gs_said"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import gridsidecar
 from tests.support.image import Image, built_image
 
 pytestmark = pytest.mark.timeout(1500)
@@ -28,7 +29,7 @@ def image() -> Iterator[Image]:
 
 
 def test_the_sidecar_answers_as_a_plain_user(image: Image) -> None:
-    assert "0.1.0" in image.run("gridsidecar", "version")
+    assert gridsidecar.__version__ in image.run("gridsidecar", "version")
     assert image.run("id", "-u").strip() == "10001"
 
 

@@ -159,7 +159,7 @@ class Contract:
         with converse(program, "persistent", tmp_path) as handler:
             ready = handler.event()
             assert (ready["gs"], ready["type"], "cancel" in ready["capabilities"]) == (1, "ready", self.cancels)
-            assert ready["sdk"].endswith("/0.1.0")
+            assert ready["sdk"].endswith("/0.2.0")
             for number in range(20):
                 data = {"n": number, "text": "x" * 100 * number * number}
                 handler.send(task(data, f"t{number}"))

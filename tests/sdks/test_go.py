@@ -59,7 +59,7 @@ MODULE = """module deaf
 
 go 1.19
 
-require github.com/gridsidecar/gridsidecar/sdks/go v0.1.0
+require github.com/gridsidecar/gridsidecar/sdks/go v0.2.0
 
 replace github.com/gridsidecar/gridsidecar/sdks/go => SDK
 """

@@ -56,7 +56,7 @@ def test_what_its_page_installs_survives_a_move(tmp_path: Path, way: str) -> Non
     )
     if way == "npm pack":
         npm(["npm", "pack", str(sdk)])
-        npm(["npm", "install", "--no-audit", "--no-fund", "./gridsidecar-sdk-0.1.0.tgz"])
+        npm(["npm", "install", "--no-audit", "--no-fund", "./gridsidecar-sdk-0.2.0.tgz"])
     else:
         npm(["npm", "install", "--no-audit", "--no-fund", way, str(sdk)])
     shutil.rmtree(sdk.parent)

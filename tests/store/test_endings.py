@@ -224,8 +224,9 @@ async def test_an_end_of_which_each_part_fits_is_stored_whole() -> None:
             stands = await store.tasks.commit(claim, decided(claim, Succeeded("й" * 300_000)), texts, Progress())
             assert stands is not None
             assert stands.status is Status.SUCCESS
-            (attempt,) = await store.reading.attempts("t")
-            assert len(attempt["log_head"]) == 600_000
+            said = await store.output.said("t")
+            assert said is not None
+            assert len(said.text) == 600_000
             assert [one["dead"] for one in await store.outbox.all()] == [0]
         finally:
             await store.close()

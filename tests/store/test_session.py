@@ -60,8 +60,9 @@ async def test_every_text_is_stored_as_it_is(ordinary_url: str) -> None:
         shown = await store.reading.get(f"t{EMOJI}")
         assert shown is not None
         assert [shown[name] for name in ("data", "result", "progress_message")] == [EMOJI] * 3
-        (attempt,) = await store.reading.attempts(f"t{EMOJI}")
-        assert [attempt[name] for name in ("log_head", "log_tail", "stderr_tail", "notes")] == [EMOJI] * 4
+        said = await store.output.said(f"t{EMOJI}")
+        assert said is not None
+        assert (said.text, said.stderr_tail, said.notes) == (EMOJI * 2, EMOJI, EMOJI)
     finally:
         await store.close()
     plain = Direct(ordinary_url).run("SELECT HEX(result) AS result FROM grid_async_task_tasks")

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from gridsidecar.reception import Begin, Close, Drop, Insert, Reattach, Resume, Wait, WorkerView
+from gridsidecar.reception import Begin, Claimant, Close, Drop, Insert, Reattach, Resume, Wait
 from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore
 from gridsidecar.task import (
@@ -91,9 +91,9 @@ class TwoWorkers(RuleBasedStateMachine):
     def _row(self, name: str) -> Row | None:
         return self._rows().get(name)
 
-    def _me(self, worker: str, name: str, *, trusted: bool = True, live: bool = False) -> WorkerView:
+    def _me(self, worker: str, name: str, *, trusted: bool = True, live: bool = False) -> Claimant:
         held = self.held.get((worker, name))
-        return WorkerView(
+        return Claimant(
             worker_id=worker,
             trusted=trusted,
             holds_attempt=held.attempt if held else None,

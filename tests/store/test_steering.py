@@ -310,7 +310,7 @@ async def test_unknown_ids_and_wrong_states_have_their_outcomes(two: Two) -> Non
     assert await driven(two, operation) == {"t": Steered.SUCCESS, "nobody": Steered.NOT_FOUND}
     assert await two.a.operations.outcomes(operation) == {"wrong_state:success": 1, "not_found": 1}
     rows = await two.a.operations.tasks(operation)
-    assert [(row["task_id"], row["outcome"]) for row in rows] == [("t", "wrong_state:success"), ("nobody", "not_found")]
+    assert [(one.task_id, one.outcome) for one in rows] == [("t", "wrong_state:success"), ("nobody", "not_found")]
 
 
 async def test_starts_are_spread_evenly(two: Two) -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.lifecycle import decide
-from gridsidecar.reception import Begin, Insert, WorkerView
+from gridsidecar.reception import Begin, Claimant, Insert
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.steering import Steered
 from gridsidecar.store import OpenStore, Received, Wanted, make_store
@@ -74,9 +74,9 @@ def nudge(attempt: int) -> Task:
     return task(attempt=attempt, nudge=True, message_id="nudge")
 
 
-def worker(worker_id: str, **known: Any) -> WorkerView:
+def worker(worker_id: str, **known: Any) -> Claimant:
     asker: dict[str, Any] = {"worker_id": worker_id, "trusted": True} | known
-    return WorkerView(**asker)
+    return Claimant(**asker)
 
 
 A = worker("A")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gridsidecar import lifecycle, steering
-from gridsidecar.reception import Begin, Close, Insert, Row, WorkerView
+from gridsidecar.reception import Begin, Claimant, Close, Insert, Row
 from gridsidecar.retry import RetryPolicy
 from gridsidecar.steering import KnownRow, Steered
 from gridsidecar.task import (
@@ -105,7 +105,7 @@ def test_the_table_of_states_has_what_the_rules_do_and_nothing_else() -> None:
 
 
 def deliveries() -> set[tuple[str, str]]:
-    me = WorkerView(worker_id="me", trusted=True)
+    me = Claimant(worker_id="me", trusted=True)
     changes = {("–", "running"), ("–", "pending")}  # `Insert`: at once, or deferred
     assert isinstance(lifecycle.receive(None, MESSAGE, me), Insert)
     for status, cancel, lease, crashes in itertools.product(Status, (False, True), (None, 9.0, -9.0), (0, 3)):

@@ -11,6 +11,7 @@ from gridsidecar.lifecycle import LONGEST_BUSY_WAIT, Reread, cancel, leftover, r
 from gridsidecar.reception import (
     AwaitSlot,
     Begin,
+    Claimant,
     Close,
     Drop,
     Insert,
@@ -19,7 +20,6 @@ from gridsidecar.reception import (
     Resume,
     Row,
     Wait,
-    WorkerView,
 )
 from gridsidecar.retry import next_look
 from gridsidecar.task import (
@@ -63,9 +63,9 @@ def message(**properties: Any) -> Message:
     return Message(**known)
 
 
-def me(**known: Any) -> WorkerView:
+def me(**known: Any) -> Claimant:
     asker: dict[str, Any] = {"worker_id": A, "trusted": True} | known
-    return WorkerView(**asker)
+    return Claimant(**asker)
 
 
 ALARM = message()
@@ -95,7 +95,7 @@ def ends_cancelled(*, crashes: int = 0, rescues: bool = False) -> Close:
     )
 
 
-_DELIVERIES: list[tuple[str, Row | None, Message, WorkerView, Reception]] = [
+_DELIVERIES: list[tuple[str, Row | None, Message, Claimant, Reception]] = [
     ("none: insert", None, message(attempt=0), me(), Insert()),
     ("none, a late nudge: insert", None, NUDGE, me(), Insert()),
     ("success: ack", row(Status.SUCCESS), ALARM, me(), Drop("already ended")),
@@ -204,7 +204,7 @@ _DELIVERIES: list[tuple[str, Row | None, Message, WorkerView, Reception]] = [
 @pytest.mark.parametrize(
     ("stored", "delivered", "asks", "expected"), [pytest.param(*case[1:], id=case[0]) for case in _DELIVERIES]
 )
-def test_on_a_delivery(stored: Row | None, delivered: Message, asks: WorkerView, expected: Reception) -> None:
+def test_on_a_delivery(stored: Row | None, delivered: Message, asks: Claimant, expected: Reception) -> None:
     assert receive(stored, delivered, asks) == expected
 
 

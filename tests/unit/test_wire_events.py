@@ -59,7 +59,7 @@ EVENTS = [
     (line(type="error", error="bad", retryable=True), ErrorEvent("bad", "HandlerError", True)),
     (line(type="error", error="x" * 5000, error_type="y" * 300), ErrorEvent("x" * 4096, "y" * 255)),
     (line(type="error", error="e", traceback="a" * 70000 + "end"), ErrorEvent("e", traceback="a" * 65533 + "end")),
-    (line(type="ready", sdk="python/0.1.0", capabilities=["cancel"]), ReadyEvent("python/0.1.0", ("cancel",))),
+    (line(type="ready", sdk="python/0.2.0", capabilities=["cancel"]), ReadyEvent("python/0.2.0", ("cancel",))),
     (line(type="ready"), ReadyEvent(None, ())),
     (line(type="heartbeat", unknown=1) + b"\r", HeartbeatEvent()),
     (b'{ "type":"heartbeat", "gs": 1 }', HeartbeatEvent()),

@@ -98,7 +98,7 @@ test("persistent: ready, then tasks in order, an error is not the end, and EOF i
   );
   assert.equal(done.code, 0);
   const [ready, ...rest] = done.events;
-  assert.deepEqual(ready, { gs: 1, type: "ready", sdk: "node/0.1.0", capabilities: ["cancel"] });
+  assert.deepEqual(ready, { gs: 1, type: "ready", sdk: "node/0.2.0", capabilities: ["cancel"] });
   assert.deepEqual(rest.map(({ task_id, type, result }) => [task_id, type, result]), [
     ["t1", "result", 3e6],
     ["t2", "error", undefined],

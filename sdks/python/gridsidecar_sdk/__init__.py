@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gridsidecar_sdk.producer import TaskProducer
     from gridsidecar_sdk.served import TaskApp
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "ApiError",
     "AsyncTaskProducer",

@@ -20,7 +20,7 @@ from gridsidecar_sdk.stopping import Stopper
 if TYPE_CHECKING:
     from gridsidecar_sdk.loop import Loop
 
-SDK = "python/0.1.0"
+SDK = "python/0.2.0"
 READY = {"type": "ready", "sdk": SDK, "capabilities": ["cancel"]}
 NO_TASK = "stdin holds no task message; the SDK needs `input: task` in the handler's configuration"
 TERMINATED = 143  # the exit code of what SIGTERM ended

@@ -108,7 +108,7 @@ handle 'unset GRIDSIDECAR_EVENTS; . ../gridsidecar.sh; echo plain; gs_result 1'
 same 'without a pipe' "$out-$err" '{"gs":1,"type":"result","result":1}-plain'
 
 mode=persistent
-ready='{"gs":1,"type":"ready","sdk":"shell/0.1.0","capabilities":[]}'
+ready='{"gs":1,"type":"ready","sdk":"shell/0.2.0","capabilities":[]}'
 handle 'f() {
   cat
   case $gs_task_id in

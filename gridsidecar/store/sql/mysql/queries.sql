@@ -509,7 +509,9 @@ FROM {tasks} t WHERE t.id = :id
 SELECT attempt, message_id, body, headers FROM {tasks} WHERE id = :id
 
 -- name: attempts_of
-SELECT * FROM {attempts} WHERE task_id = :id ORDER BY attempt
+-- What an attempt has said may be large, and is read by itself.
+SELECT attempt, worker_id, worker_name, started_at, ended_at, outcome, error_message, error_type, exit_code, signal_number,
+  cpu_seconds, peak_memory, stderr_tail, notes FROM {attempts} WHERE task_id = :id ORDER BY attempt
 
 -- name: attempt_of
 SELECT * FROM {attempts} WHERE task_id = :id AND attempt = :attempt
