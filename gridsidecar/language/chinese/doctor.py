@@ -87,6 +87,8 @@ CHINESE = {
     "leave replicas out": "请去掉 replicas",
     "KEDA's URL is not in the manifest": "清单中没有 KEDA 的 URL",
     "it must name the virtual host {}": "它必须写明 virtual host {}",
+    "broker.url is not known here": "这里不知道 broker.url",
+    "set its variable to have KEDA's URL compared with it": "请设置它的变量，以便与 KEDA 的 URL 比较",
     "KEDA reads the virtual host {} out of its URL, the pods use {}": "KEDA 从它的 URL 得出 virtual host {}，pod 用的是 {}",
     'set vhostName: "{}" in the trigger, or end the URL with it, without a slash after it': '请在触发器中设置 vhostName: "{}"，或让 URL 以它结尾，其后不带斜杠',
     "value and queryValue are {}": "value 和 queryValue 是 {}",
