@@ -164,6 +164,7 @@ CHINESE = {
     "the next worker makes them, or `gridsidecar migrate`; KEDA's trigger needs them": "由下一个 worker 创建，或运行 `gridsidecar migrate`；KEDA 的触发器需要它们",
     "enough to run": "足够运行",
     "start it, or correct store.url": "请启动它，或更正 store.url",
+    "correct store.url": "请更正 store.url",
     "{} is not there yet: the first worker makes it": "{} 尚不存在：由第一个 worker 创建",
     "and to migrate": "和迁移",
     "the file {}": "文件 {}",
