@@ -64,6 +64,7 @@ CHINESE = {
     "{} ({} of {} retries used)": "{}（已用 {} 次重试，共 {} 次）",
     "{} ({} of {} retries used, crashes: {})": "{}（已用 {} 次重试，共 {} 次；崩溃 {} 次）",
     "{} (crashes: {})": "{}（崩溃 {} 次）",
+    "{} (of an earlier attempt)": "{}（之前一次执行的）",
     "{}, as it says ready; level {}: {}": "{}，因为它报告了 ready；级别 {}：{}",
     "{}, as it says no ready (else: --mode persistent); level {}: {}": "{}，因为它没有报告 ready（否则：--mode persistent）；级别 {}：{}",
     "{} is over already; leave it out, or name a time to come": "{} 已经过去；请去掉，或写将来的时间",
