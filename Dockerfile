@@ -19,6 +19,7 @@
 #     docker build --target bundle --tag gridsidecar-bundle .
 #
 #     COPY --from=gridsidecar-bundle /opt/gridsidecar /opt/gridsidecar
+#     ENV PATH=$PATH:/opt/gridsidecar/bin
 #     ENTRYPOINT ["/opt/gridsidecar/bin/gridsidecar"]
 
 ARG BASE_IMAGE=python:3.12-slim-bookworm

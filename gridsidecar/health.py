@@ -29,10 +29,15 @@ class Health(Struct, frozen=True):
         return Health(_cut(self.broken), _cut(self.not_ready))
 
 
+def in_words(reasons: Reasons) -> list[str]:
+    """A line for each; one of a handler names it already."""
+    return [reason if reason.startswith("handler ") else f"{part}: {reason}" for part, reason in reasons.items()]
+
+
 def livez(health: Health) -> tuple[int, str]:
     """Status and text of an answer to a liveness probe."""
     if health.broken:
-        return UNAVAILABLE, "\n".join(f"{part}: {reason}" for part, reason in health.broken.items())
+        return UNAVAILABLE, "\n".join(in_words(health.broken))
     return OK, "alive"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gridsidecar import probe, telemetry
 from gridsidecar.clock import SystemClock
-from gridsidecar.health import Health, Reasons, Vitals
+from gridsidecar.health import Health, Vitals, in_words
 from gridsidecar.telemetry.outlet import Outlet
 
 BEAT = 1.0  # seconds
@@ -72,7 +72,7 @@ class HeartbeatFile:
             return
         self._last, self._beats = health, 0
         brief = health.brief()
-        text = probe.write(at, _lines(brief.broken), _lines(brief.not_ready))
+        text = probe.write(at, in_words(brief.broken), in_words(brief.not_ready))
         self._outlet.put((_START + text).encode())
 
     def remove(self) -> None:
@@ -100,10 +100,6 @@ class HeartbeatFile:
         if not self._told:
             self._told = True
             telemetry.warning("heartbeat file cannot be written", reason=reason, hint="probes that read it will fail")
-
-
-def _lines(reasons: Reasons) -> list[str]:
-    return [f"{part}: {reason}" for part, reason in reasons.items()]
 
 
 def _nothing() -> None:

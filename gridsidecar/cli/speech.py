@@ -65,6 +65,15 @@ def translate_titles() -> None:
         "COMMANDS_PANEL_TITLE",
     ):
         setattr(rich_utils, name, said(getattr(rich_utils, name)))
+    highlight: Any = rich_utils.highlighter
+
+    def folded(text: Any) -> Any:
+        """A sentence without spaces is longer than a column, which would cut it off."""
+        text = highlight(text)
+        text.overflow = "fold"
+        return text
+
+    rich_utils.highlighter = folded  # type: ignore[assignment]
 
 
 def complaint(error: Any) -> str:

@@ -106,7 +106,7 @@ def _pause_words(pause: PausedView) -> str:
 
 def _attempt_words(view: TaskView) -> str:
     retries = f"{view['retry_count']} of {view['max_retry_count']} retries used" if view["max_retry_count"] else ""
-    crashes = f"{view['crashes']} times its worker died" if view["crashes"] else ""
+    crashes = f"crashes: {view['crashes']}" if view["crashes"] else ""
     details = ", ".join(part for part in (retries, crashes) if part)
     number = view["attempt"] or ("none, it never began" if ended(view) else "none yet")
     return f"{number}{f' ({details})' if details else ''}"

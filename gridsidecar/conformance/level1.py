@@ -107,7 +107,7 @@ def one_outcome(bench: Bench) -> Finding:
             f"{len(terminal)} terminal messages; the second: {shown(terminal[1])}",
             "say one result or one error for a task, and nothing after it",
         )
-    return passed("one terminal message") if terminal else not_applicable("no result and no error; the exit decides")
+    return passed("one terminal message") if terminal else not_applicable("no result and no error; how it ends decides")
 
 
 def clean_exit(bench: Bench) -> Finding:
@@ -125,7 +125,7 @@ def progress_in_time(bench: Bench) -> Finding:
     if len(progress) < 2 or run.seconds < _TELLING_S:
         return not_applicable(
             f"{len(progress)} progress messages in {run.seconds:.2f} s do not tell",
-            "to have it checked, give it a task that takes longer",
+            "to have it checked, give it a task that takes longer and tells of progress more than once",
         )
     first, spread = progress[0].at - run.began, progress[-1].at - progress[0].at
     if first < run.seconds * (1 - _AT_THE_END) or spread > _AT_ONCE_S:
@@ -146,7 +146,7 @@ def unknown_fields(bench: Bench) -> Finding:
 def large_task(bench: Bench) -> Finding:
     if not bench.reads_task:
         return not_applicable(ONLY_DATA)
-    advice = "read the whole line, whatever its length: many readers of lines stop at 64 KiB"
+    advice = "read all of it, however long: many readers of lines stop at 64 KiB, many servers at a limit for bodies"
     return like_the_sample(bench, bench.with_large_task, "with a task of 1 MiB", advice)
 
 

@@ -90,7 +90,7 @@ class _Areas:
         found += process.checks(settings)
         found += CallbackArea(settings, facts).checks()
         if self._manifest is not None:
-            found += kubernetes.checks(self._manifest, settings, facts)
+            found += kubernetes.checks(self._manifest, settings, facts, self._configuration.broken)
         return found
 
     async def prepare(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from gridsidecar.broker.management import virtual_host
@@ -16,13 +16,14 @@ from gridsidecar.shutdown import longest_exit
 from gridsidecar.store.inspection import Facts, names_of
 
 
-def checks(path: str, settings: Settings, facts: Asked[Facts] | None) -> list[Check]:
-    """Of the pods' own configuration, where the manifest has a ConfigMap with one; else of `settings`."""
+def checks(path: str, settings: Settings, facts: Asked[Facts] | None, broken: Collection[str] = ()) -> list[Check]:
+    """Of the pods' own configuration, where the manifest has a ConfigMap with one; else of `settings`. Its keys in
+    `broken` say nothing."""
     if (machine := read_machine(path)) is not None:
         return [Check(f"{machine.area}.stop_grace", at_once(partial(stop_grace, machine, settings)))]
     try:
         manifest = read_manifest(path)
-        pods = manifest.settings(settings) or settings
+        pods = manifest.settings(settings, broken) or settings
     except ManifestError as error:
         return [_failed("kubernetes.manifest", str(error), "name the file with the ScaledObject or ScaledJob")]
     except (ValueError, TypeError, AttributeError) as error:  # a list for a mapping, say
@@ -31,6 +32,8 @@ def checks(path: str, settings: Settings, facts: Asked[Facts] | None) -> list[Ch
     except ConfigError as error:
         return [_failed("kubernetes.config", str(error).replace("\n", "; "), "correct the ConfigMap")]
     judges = {**(_OF_KEDA if manifest.scaled else {}), **_OF_PODS}
+    if "kubernetes.trigger.vhost" in judges and "broker.url" in broken:
+        judges["kubernetes.trigger.vhost"] = _unknown_vhost
     found = [Check(name, at_once(partial(judge, manifest, pods))) for name, judge in judges.items()]
     if facts is not None and settings.store.url.startswith("mysql"):
         found.append(_connections(manifest, pods, facts))
@@ -85,6 +88,10 @@ def vhost(manifest: Manifest, settings: Settings) -> Finding:
             )
         return ok(f"KEDA looks at {seen}")
     return unknown("there is no trigger: see kubernetes.trigger.rabbitmq")
+
+
+def _unknown_vhost(_manifest: Manifest, _settings: Settings) -> Finding:
+    return unknown("broker.url is not known here", "set its variable to have KEDA's URL compared with it")
 
 
 def owed_work(manifest: Manifest, settings: Settings) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, unquote, urlsplit
@@ -20,6 +20,10 @@ from gridsidecar.errors import GridSidecarError
 Object = Mapping[str, Any]
 SCALERS = ("ScaledObject", "ScaledJob")
 STAND_IN = "https://known-to-the-cluster.invalid"  # most secrets are URLs, or any text
+SERVERS = {
+    "broker.url": "amqp://known-to-the-cluster.invalid/",
+    "store.url": "mysql://known-to-the-cluster.invalid/grid",
+}
 DEFAULT_GRACE = 30  # seconds, where a pod says nothing
 
 
@@ -81,8 +85,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
                     return self._value(at(target, "name"), at(target, "key"))
         return None
 
-    def settings(self, ours: Settings) -> Settings | None:
-        """The configuration of the ConfigMap, with the servers of ours; None: there is none. Raises ConfigError."""
+    def settings(self, ours: Settings, broken: Collection[str] = ()) -> Settings | None:
+        """The configuration of the ConfigMap, with the servers of ours, or what stands for those that are `broken`, as
+        where their variables are not set on this machine; None: there is none. Raises ConfigError."""
         texts = [
             text
             for each in self.objects
@@ -92,7 +97,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
         ]
         if not texts:
             return None
-        servers: dict[str, object] = {"broker.url": ours.broker.url, "store.url": ours.store.url}
+        servers = SERVERS | {key: url for key, url in _servers(ours).items() if key not in broken}
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "config.yaml"
             file.write_text(texts[0])
@@ -161,6 +166,10 @@ def at(value: Any, *keys: object) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def _servers(settings: Settings) -> dict[str, object]:
+    return {"broker.url": settings.broker.url, "store.url": settings.store.url}
 
 
 def keda_vhost(url: str, name: str | None) -> str:

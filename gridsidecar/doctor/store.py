@@ -11,7 +11,7 @@ from gridsidecar.config.mysql_url import parse_mysql_url
 from gridsidecar.config.processes import processes_of
 from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Asked, CannotTell, Check, Finding, fail, ok, unknown, warn
-from gridsidecar.errors import GridSidecarError
+from gridsidecar.errors import AccessRefused, GridSidecarError
 from gridsidecar.store.inspection import Facts, FileFacts, ServerFacts, inspect, names_of
 from gridsidecar.store.privileges import missing
 from gridsidecar.store.queries import SCHEMA_VERSION
@@ -64,7 +64,8 @@ class StoreArea:
         try:
             facts = await self.facts.answer()
         except GridSidecarError as error:
-            return fail(str(error), "start it, or correct store.url")
+            refused = isinstance(error, AccessRefused)
+            return fail(str(error), "correct store.url" if refused else "start it, or correct store.url")
         match facts:
             case FileFacts(exists=False):
                 return ok(f"{facts.path} is not there yet: the first worker makes it")

@@ -63,6 +63,7 @@ def compose(app: Application) -> str:
             "made_by": app.made_by,
             "name": scalar(app.name),
             "image": scalar(app.image),
+            "command": words("run", "--config", CONFIG),
             "environment": "".join(lines),
             "mount": scalar(f"{file if file.startswith('.') else './' + file}:{CONFIG}:ro"),
             "healthy": words("CMD", "gridsidecar", "health", "--ready", settings.worker.heartbeat_file or ""),

@@ -74,11 +74,9 @@ def _apart(app: Application, image: str, values: Mapping[str, str]) -> dict[str,
 
 
 def _command(app: Application, *flags: str) -> str:
-    """Nothing where the image's own says it all."""
-    arguments = f"args: {words('run', *flags, '--config', CONFIG)}\n"
-    if app.inject or app.container:
-        return f"command: {words(BUNDLED)}\n{arguments}"
-    return arguments if flags else ""
+    """An image may have a configuration and a CMD of its own: the mounted one counts."""
+    program = f"command: {words(BUNDLED)}\n" if app.inject or app.container else ""
+    return f"{program}args: {words('run', *flags, '--config', CONFIG)}\n"
 
 
 def _pull_secrets(app: Application) -> str:

@@ -14,6 +14,8 @@ from gridsidecar.manifests.application import Application, is_local
 Problem = tuple[str, str]  # a key, and what is wrong with it
 KUBERNETES = ("deployment", "job", "cronjob")
 WRITABLE = "/tmp"  # noqa: S108  # the one folder of a pod that is
+_BESIDE = "nothing listens there in the sidecar's container: run the app beside it (--container), or name a host"
+_NAME_ITS_HOST = "nothing listens there in the sidecar's container: name the app's service, as in http://app:8000/tasks"
 _LEAVING = "whoever leaves by itself is started again, and again: leave it out, or take job or cronjob"
 
 
@@ -47,7 +49,7 @@ def _problems(kind: str, app: Application) -> Iterator[Problem]:
         case "compose":
             yield from _servers(app.settings, "the file has a RabbitMQ and a MySQL of its own")
             yield from _of_variables(app)
-            yield from _alone(app.settings)
+            yield from _alone(app.settings, _NAME_ITS_HOST)
             yield from _heartbeat(app.settings)
             yield from _staying(app.settings)
         case "secret":
@@ -58,7 +60,7 @@ def _problems(kind: str, app: Application) -> Iterator[Problem]:
             yield from _unmounted(app.settings)
             yield from _leaving(kind, app)
             yield from _queue(kind, app)
-            yield from _together(app) if app.container else _alone(app.settings)
+            yield from _together(app) if app.container else _alone(app.settings, _BESIDE)
 
 
 def _servers(settings: Settings, why: str) -> Iterator[Problem]:
@@ -122,13 +124,10 @@ def _leaving(kind: str, app: Application) -> Iterator[Problem]:
             )
 
 
-def _alone(settings: Settings) -> Iterator[Problem]:
+def _alone(settings: Settings, problem: str) -> Iterator[Problem]:
     for name, handler in settings.handlers.items():
         if handler.url is not None and is_local(handler.url):
-            yield (
-                f"handlers.{name}.url",
-                "nothing listens there in the sidecar's container: run the app beside it (--container), or name a host",
-            )
+            yield f"handlers.{name}.url", problem
 
 
 def _together(app: Application) -> Iterator[Problem]:

@@ -25,6 +25,13 @@ async def test_ours_are_right(tmp_path: Path, name: str) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["deployment.yaml", "scaledjob.yaml"])
+async def test_variables_that_only_the_pods_have_are_not_asked_for(tmp_path: Path, name: str) -> None:
+    config = {"broker": {"url": "${AMQP_URL}"}, "store": {"url": "${MYSQL_URL}"}}
+    found = await look(tmp_path, config, "kubernetes", manifest=DEPLOY / name)
+    assert {name for name, state in states(found).items() if state != "ok"} == {"kubernetes.trigger.vhost"}, found
+
+
 def objects(**secret: str) -> dict[str, Any]:
     found = {
         each["kind"]: each for each in manifests(DEPLOY / "deployment.yaml") if each["kind"] != "TriggerAuthentication"

@@ -81,6 +81,12 @@ walk(command, [])
         assert english(page.replace("│", "\n").partition("\n")[2]) == [], page
 
 
+def test_a_narrow_terminal_cuts_no_help_off(tmp_path: Path) -> None:
+    shown = cli.gridsidecar(tmp_path, "manifests", "-h", "--lang=zh", env={"LC_ALL": "C.UTF-8", "COLUMNS": "80"}).stdout
+    assert "…" not in shown
+    assert "mode:http的处理程序在--image的容器中。" in "".join(shown.replace("│", "").split())
+
+
 COMMANDS = (
     ["submit", "-c", "c.yaml", "--type", "good", "--data", "{}"],
     ["submit", "-c", "c.yaml", "--type", "good"],

@@ -152,3 +152,11 @@ def test_ours_are_what_the_command_line_prints(write: Callable[..., Path]) -> No
     assert [each["kind"] for each in deployed.objects][:4] == kinds
     assert deployed.scaler["spec"]["maxReplicaCount"] == 3
     assert deployed.template["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+
+
+def test_compose_has_services_and_no_pods(write: Callable[..., Path]) -> None:
+    server = {"mode": "http", "url": "http://127.0.0.1:8000/tasks"}
+    (fault,) = faults("compose", application(write({"handlers": {"default": server}}), "compose"))
+    assert fault.key == "handlers.default.url"
+    assert "service" in fault.problem
+    assert "--container" not in fault.problem

@@ -66,16 +66,22 @@ def secret_example() -> Manifest:
 
 
 def compose() -> Manifest:
-    """Both files, put together as compose does it: lists grow, what else is there twice is replaced."""
+    """Both files, put together as compose does it: lists grow, other things and words to run are replaced."""
     printed, added = ((DEPLOY / f"docker-compose{ending}.yaml").read_text() for ending in ("", ".override"))
     content: Manifest = _over(yaml.safe_load(printed), yaml.safe_load(added))
     return content
 
 
+_WORDS = ("command", "entrypoint")
+
+
 def _over(below: Any, above: Any) -> Any:
     match below, above:
         case dict(), dict():
-            return {**below, **{key: _over(below.get(key), value) for key, value in above.items()}}
+            return {
+                **below,
+                **{key: value if key in _WORDS else _over(below.get(key), value) for key, value in above.items()},
+            }
         case list(), list():
             return [*below, *above]
         case _:

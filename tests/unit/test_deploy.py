@@ -167,7 +167,7 @@ def test_a_deployment_never_leaves_by_itself(tmp_path: Path) -> None:
     deployed = Deployed("deployment.yaml")
     worker = deployed.settings(tmp_path).worker
     assert (worker.idle_timeout, worker.burst) == (0, False)
-    assert "args" not in deployed.container
+    assert deployed.container["args"] == ["run", "--config", "/etc/gridsidecar/config.yaml"]
     assert "replicas" not in deployed.one("Deployment")["spec"]
 
 

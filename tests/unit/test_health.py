@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gridsidecar.health import LONGEST_REASON, MOST_REASONS, Health, Vitals, livez, of_all, readyz
+from gridsidecar.health import LONGEST_REASON, MOST_REASONS, Health, Vitals, in_words, livez, of_all, readyz
 
 READY = Health()
 AWAY = Health(not_ready={"store": "it is away"})
@@ -22,6 +22,11 @@ def test_what_is_broken_takes_no_tasks_either() -> None:
     assert livez(BROKEN) == (503, "lease: it died")
     assert readyz(BROKEN) == (503, {"lease": "it died"})
     assert readyz(READY) == (200, {})
+
+
+def test_a_handler_is_named_once() -> None:
+    reasons = {"handler resize start": "handler resize: ./resize: it is not there", "store": "it is away"}
+    assert in_words(reasons) == ["handler resize: ./resize: it is not there", "store: it is away"]
 
 
 def test_several_are_ready_where_one_is() -> None:

@@ -138,6 +138,19 @@ def test_a_finished_sentence_is_found(english: str, translated: str) -> None:
     assert Sentences(CATALOGUE).translated(english) == translated
 
 
+@pytest.mark.parametrize(
+    ("english", "chinese"),
+    [
+        ("E: with 3 tasks at once: h closed the connection before its answer was complete", "E: 当时共有 3 个任务：h "),
+        ("HandlerExit: exit 3 (of an earlier attempt)", "HandlerExit: 退出码 3（之前一次执行的）"),
+        ("exit 3 after its terminal message, which decides", "退出码 3 在终结消息之后；以消息为准"),
+        ("14 bytes of 1,048,576", "14 字节，上限 1,048,576"),
+    ],
+)
+def test_what_a_task_and_a_check_tell(english: str, chinese: str) -> None:
+    assert language.translator("zh")(english).startswith(chinese)
+
+
 def test_texts_of_others_are_soon_given_up() -> None:
     sentences = Sentences(CHINESE)
     for text in ("a b, " * 700, "x y: " * 700, "must be (" * 400, "a b\n" * 900, "no task " * 400):

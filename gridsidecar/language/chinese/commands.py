@@ -134,7 +134,7 @@ CHINESE = {
     "the table {} is adopted, with {} rows": "已接管表 {}，共 {} 行",
     "cannot read {}: it is a folder": "无法读取 {}：它是目录",
     "{} is not JSON: {}; JSON lines belong in a .jsonl file": "{} 不是 JSON：{}；JSON 行应放在 .jsonl 文件中",
-    "{} times its worker died": "{} 次因 worker 失联而中断",
+    "crashes: {}": "崩溃 {} 次",
     "none, it never began": "无，从未开始",
     "(of an earlier attempt)": "（上一次执行的）",
     "by a breaker, tried at": "由熔断暂停，届时试运行：",

@@ -61,7 +61,7 @@ CHINESE = {
     "; no redirect is followed: let `url` be where it leads": "；不跟随重定向：请把 `url` 写成它指向的地址",
     "its answer ended without a result or an error": "它的应答结束了，却没有结果也没有错误",
     "nothing tells whether its answer is complete: it has to have a Content-Length, be sent in chunks, or end with a result message": "无法判断它的应答是否完整：应答要有 Content-Length、分块发送，或以 result 消息结束",
-    "with {} tasks at once: {}": "与 {} 个任务同时：{}",
+    "with {} tasks at once: {}": "当时共有 {} 个任务：{}",
     "its answer cannot be read as JSON ({}): {}": "它的应答无法作为 JSON 读取（{}）：{}",
     "{} closed the connection before its answer was complete{}": "{} 在应答完整之前关闭了连接{}",
     "{} did not accept a connection within {} s": "{} 在 {} 秒内没有接受连接",

@@ -47,6 +47,7 @@ CHINESE = {
     "An image of gridsidecar for a container of its own; handlers with mode: http are in that of --image.": "gridsidecar 的镜像，用于独立的容器；mode: http 的处理程序在 --image 的容器中。",
     "--inject puts the sidecar into the app's container, --container beside it: choose one of them": "--inject 将 sidecar 放入应用的容器，--container 放在其旁：请选其一",
     "nothing listens there in the sidecar's container: run the app beside it (--container), or name a host": "sidecar 的容器中没有程序监听该处：请让应用在旁边运行（--container），或写明主机",
+    "nothing listens there in the sidecar's container: name the app's service, as in http://app:8000/tasks": "sidecar 的容器中没有程序监听该处：请写应用的服务名，如 http://app:8000/tasks",
     "the sidecar's own container has no programs of yours: set mode: http and url, or take --inject": "sidecar 自己的容器中没有你的程序：请设置 mode: http 和 url，或改用 --inject",
     "the app is in the same pod: write http://127.0.0.1:PORT/path or unix:///run/…": "应用在同一个 pod 中：请写 http://127.0.0.1:PORT/path 或 unix:///run/…",
     "a socket needs a folder of its own, which both containers share: unix:///run/app/…": "socket 需要一个由两个容器共用的单独目录：unix:///run/app/…",
