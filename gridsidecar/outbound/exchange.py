@@ -10,7 +10,7 @@ from typing import Any
 import httpcore
 from msgspec import Struct
 
-from gridsidecar.outbound.http_pool import FAILURES, reason_of
+from gridsidecar.outbound.http_pool import FAILURES, READ_AT_ONCE, reason_of
 from gridsidecar.outbound.reply import NotSent
 from gridsidecar.outbound.request import Request
 from gridsidecar.trust import system_trust
@@ -126,7 +126,7 @@ class _Watched(httpcore.AsyncNetworkStream):
         self.ended = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = await self._stream.read(max_bytes, timeout)
+        data = await self._stream.read(min(max_bytes, READ_AT_ONCE), timeout)  # others have their turn before it
         self.ended = not data
         return data
 

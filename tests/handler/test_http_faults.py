@@ -6,12 +6,15 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gridsidecar.handler import Stop, StopReason, http, http_attempt
+from gridsidecar.outbound.exchange import Exchange
+from gridsidecar.outbound.request import read_request
 from gridsidecar.task import (
     Cancelled,
     CannotStart,
@@ -42,6 +45,7 @@ from tests.support.web import (
     endless_body,
     endless_interim,
     head,
+    raw,
     reply,
     silence,
     web_server,
@@ -452,6 +456,34 @@ def test_a_head_without_end(on_loop: OnLoop) -> None:
         async with served() as server:
             server.web.answer = answer
             assert "something that is not HTTP" in error_of(await server.run())
+
+    on_loop(scene())
+
+
+def test_others_have_their_turn_while_an_answer_comes_in_tiny_parts(on_loop: OnLoop) -> None:
+    """Each is parsed by itself: a server that writes byte by byte must not keep the loop from everybody else."""
+    turns: list[int] = []  # parts that had come at each turn of another task
+    parts = 0
+
+    async def other() -> None:
+        while True:
+            turns.append(parts)
+            await asyncio.sleep(0)
+
+    async def scene() -> None:
+        nonlocal parts
+        async with served() as server:
+            server.web.answer = raw(head(200, {"Transfer-Encoding": "chunked"}) + 50_000 * chunk(b"x") + chunk(b""))
+            request = read_request(server.web.url, b"", {"content-length": "0"})
+            exchange = await Exchange.opened(request, None, 10)
+            await exchange.post(request, b"")
+            task = asyncio.create_task(other())
+            async for _ in exchange.chunks():
+                parts += 1
+            task.cancel()
+            await exchange.close()
+        assert parts == 50_000
+        assert max(after - before for before, after in pairwise(turns)) < 2000
 
     on_loop(scene())
 
