@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
@@ -15,6 +16,7 @@ import pytest
 from gridsidecar.handler import Stop, StopReason, http, http_attempt
 from gridsidecar.outbound.exchange import Exchange
 from gridsidecar.outbound.request import read_request
+from gridsidecar.outbound.resolver import Resolver, system_resolve
 from gridsidecar.task import (
     Cancelled,
     CannotStart,
@@ -121,6 +123,29 @@ def test_a_name_that_nobody_knows(on_loop: OnLoop, name: str) -> None:
             assert "Unknown error" not in told.outcome.error
 
     on_loop(scene())
+
+
+def test_a_name_server_that_does_not_answer_keeps_nobody_from_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads of a loop are joined when it ends."""
+    look_up, enough, ended = socket.getaddrinfo, threading.Event(), threading.Event()
+
+    def hang(host: Any, *rest: Any, flags: int = 0, **more: Any) -> Any:
+        if not flags & socket.AI_NUMERICHOST:
+            enough.wait(10)
+            ended.set()
+        return look_up(host, *rest, flags=flags, **more)
+
+    async def scene() -> None:
+        async with handler_at("http://slow.invalid/tasks") as handler:
+            told = await handler.run(claim(), lambda _: None, Stop())
+            assert isinstance(told.outcome, CannotStart)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(http, "ACCEPTED_WITHIN", 0.2)
+    with asyncio.Runner() as runner:
+        runner.run(scene())
+    assert not ended.is_set()
+    enough.set()
 
 
 def test_one_that_speaks_no_tls(on_loop: OnLoop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,7 +500,7 @@ def test_others_have_their_turn_while_an_answer_comes_in_tiny_parts(on_loop: OnL
         async with served() as server:
             server.web.answer = raw(head(200, {"Transfer-Encoding": "chunked"}) + 50_000 * chunk(b"x") + chunk(b""))
             request = read_request(server.web.url, b"", {"content-length": "0"})
-            exchange = await Exchange.opened(request, None, 10)
+            exchange = await Exchange.opened(request, None, 10, Resolver(system_resolve))
             await exchange.post(request, b"")
             task = asyncio.create_task(other())
             async for _ in exchange.chunks():
