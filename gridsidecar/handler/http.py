@@ -95,11 +95,11 @@ class HttpHandler:
     async def _broken_together(self) -> int:
         """How many connections broke off at about this time: those of a server that ends do so at once, whichever of
         its tasks ended it."""
-        loop = asyncio.get_running_loop()
-        broke_at = loop.time()
+        if len(self._in_hand) == 1:
+            return 1  # nobody else's doing
+        broke_at = asyncio.get_running_loop().time()
         self._broken.append(broke_at)
-        if len(self._in_hand) > 1:
-            await self._clock.sleep(TOGETHER)
+        await self._clock.sleep(TOGETHER)
         while self._broken and self._broken[0] < broke_at - TOGETHER:
             self._broken.popleft()
         return sum(abs(each - broke_at) < TOGETHER for each in self._broken)

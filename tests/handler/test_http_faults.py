@@ -408,6 +408,18 @@ def test_only_those_that_break_off_together_do(on_loop: OnLoop) -> None:
     on_loop(scene())
 
 
+def test_a_task_that_ran_alone_has_ended_the_server_itself(on_loop: OnLoop) -> None:
+    """However soon after the one before it, which did so, too."""
+
+    async def scene() -> None:
+        async with served() as server:
+            server.web.answer = raw(BEGUN)
+            for _ in range(3):
+                assert error_of(await server.run()).startswith("HandlerExit: ")
+
+    on_loop(scene())
+
+
 def test_half_a_result_of_a_server_that_dies_is_told(on_loop: OnLoop) -> None:
     async def scene() -> None:
         async with served() as server:
