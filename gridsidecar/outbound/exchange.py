@@ -36,6 +36,7 @@ class Head(Struct, frozen=True):
 
     status: int
     kind: str  # its media type, in lower case
+    coding: str  # how its body is packed, although nobody asked for that; empty where it is not
     framed: bool  # it says itself where it ends: else the end of the connection may be that of the server, too
 
 
@@ -100,8 +101,13 @@ class Exchange:
 def _head(answer: httpcore.Response) -> Head:
     headers = {name.lower(): value for name, value in answer.headers}
     framed = bool(headers.keys() & {b"content-length", b"transfer-encoding"}) or answer.status in (204, 205, 304)
-    kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
-    return Head(answer.status, kind, framed)
+    kind, coding = (headers.get(name, b"").decode("latin-1").lower() for name in (b"content-type", b"content-encoding"))
+    return Head(
+        status=answer.status,
+        kind=kind.partition(";")[0].strip(),
+        coding=coding.strip().removeprefix("identity"),
+        framed=framed,
+    )
 
 
 async def _connected(request: Request, socket: str | None, resolver: Resolver) -> httpcore.AsyncNetworkStream:
