@@ -9,6 +9,12 @@
 #include <unistd.h>
 #include <limits.h>
 
+/* OpenSSL's way to its variables. The image's configuration and modules are for the image's OpenSSL: ours would load
+ * them, or be left without a cipher. SSL_CERT_FILE and the like are for every program. */
+char *secure_getenv(const char *name) {
+    return strcmp(name, "OPENSSL_CONF") == 0 ? "/dev/null" : getenv(name);
+}
+
 static void restore_loader_variables(char **environment) {
     for (char **entry = environment; *entry != NULL; entry++)
         if (strncmp(*entry, " D_", 3) == 0) **entry = 'L'; /* launcher.c */

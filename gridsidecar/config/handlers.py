@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gridsidecar.config.section import Section
-from gridsidecar.config.values import Command, Count, ExitCode, Fraction, NonNegative, Number, Positive
+from gridsidecar.config.values import Count, ExitCode, Fraction, NonNegative, Number, Positive
 
 
 class RetryOverrides(Section):
@@ -69,8 +69,10 @@ class BreakerSettings(Section):
 class HandlerSettings(Section, json_schema_extra={"oneOf": [{"required": ["command"]}, {"required": ["mode", "url"]}]}):
     """The command, or the server, that runs the tasks of one type."""
 
-    command: Command = Field(
-        default=[], description="The program and its arguments, as a list; never a shell string. Needed but for http."
+    command: list[str] = Field(
+        default=[],
+        json_schema_extra={"minItems": 1},  # of one that is written; handler_rules.py says where it must be
+        description="The program and its arguments, as a list; never a shell string. Needed but for http.",
     )
     mode: Literal["oneshot", "persistent", "http"] = Field(
         default="oneshot",

@@ -18,6 +18,7 @@ from gridsidecar.handler.environment import attempt_environment
 from gridsidecar.handler.http_attempt import HttpAttempt, Posted
 from gridsidecar.outbound.exchange import BrokenOff, Exchange, NotReached
 from gridsidecar.outbound.request import Request, read_request
+from gridsidecar.outbound.resolver import Resolver, system_resolve
 from gridsidecar.task import CannotStart, Claim, Ended
 
 ACCEPTED_WITHIN = 10.0  # seconds
@@ -42,6 +43,7 @@ class HttpHandler:
         self._rng = rng
         self._url = read_handler_url(settings.url)
         self._where = self._url.socket or read_request(self._url.http, None, {}).where
+        self._resolver = Resolver(system_resolve)
         self._missing: str | None = None  # why the server cannot be reached, since somebody tried
         self._watch: asyncio.Task[None] | None = None
         self.make_attempt: Callable[..., HttpAttempt] = HttpAttempt
@@ -93,11 +95,11 @@ class HttpHandler:
     async def _broken_together(self) -> int:
         """How many connections broke off at about this time: those of a server that ends do so at once, whichever of
         its tasks ended it."""
-        loop = asyncio.get_running_loop()
-        broke_at = loop.time()
+        if len(self._in_hand) == 1:
+            return 1  # nobody else's doing
+        broke_at = asyncio.get_running_loop().time()
         self._broken.append(broke_at)
-        if len(self._in_hand) > 1:
-            await self._clock.sleep(TOGETHER)
+        await self._clock.sleep(TOGETHER)
         while self._broken and self._broken[0] < broke_at - TOGETHER:
             self._broken.popleft()
         return sum(abs(each - broke_at) < TOGETHER for each in self._broken)
@@ -119,7 +121,7 @@ class HttpHandler:
             await self._clock.sleep(backoff(looks, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng))
 
     async def _opened(self) -> Exchange:
-        return await Exchange.opened(self._request({}), self._url.socket, ACCEPTED_WITHIN)
+        return await Exchange.opened(self._request({}), self._url.socket, ACCEPTED_WITHIN, self._resolver)
 
     async def _posted(self, claim: Claim) -> Posted:
         """What is sent, made when it is: the time until which the task must be done begins then."""
@@ -152,7 +154,9 @@ async def not_reached(url: str, limit: float) -> str | None:
     """Why nobody accepts a connection there within so many seconds; None where somebody does."""
     read = read_handler_url(url)
     try:
-        exchange = await Exchange.opened(read_request(read.http, None, {}), read.socket, limit)
+        exchange = await Exchange.opened(
+            read_request(read.http, None, {}), read.socket, limit, Resolver(system_resolve)
+        )
     except NotReached as problem:
         return str(problem)
     await exchange.close()

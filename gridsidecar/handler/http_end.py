@@ -28,6 +28,8 @@ def by_answer(head: Head, output: HttpOutput, settings: HandlerSettings, where: 
     if not 200 <= head.status < 300:
         hint = "; no redirect is followed: let `url` be where it leads" if 300 <= head.status < 400 else ""
         return _failed(_status(head, output) + hint)
+    if head.coding:
+        return _failed(f"its answer is packed ({head.coding}), which the request did not allow: leave it as it is")
     if output.lost_message:
         return classify(End(exit_code=0, lost_message=True), settings)
     if output.has_messages or head.kind in LINES:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gridsidecar.manifests.application import BUNDLED, Application
 from gridsidecar.manifests.filling import filled, scalar, words
-from gridsidecar.manifests.pod import CONFIG, KEDA_MYSQL, KEDA_RABBITMQ, metadata, pod
+from gridsidecar.manifests.pod import CONFIG, KEDA_MYSQL, KEDA_RABBITMQ, metadata, namespace, pod
 from gridsidecar.store.inspection import names_of
 
 HOMES = ("/home", "/root", "/run/user")
@@ -61,11 +61,11 @@ def compose(app: Application) -> str:
         "docker-compose.yaml",
         {
             "made_by": app.made_by,
-            "name": scalar(app.name),
+            "label": scalar(app.name),
             "image": scalar(app.image),
             "command": words("run", "--config", CONFIG),
             "environment": "".join(lines),
-            "mount": scalar(f"{file if file.startswith('.') else './' + file}:{CONFIG}:ro"),
+            "mount": scalar(f"{file if file.startswith('.') else './' + file}:{CONFIG}:ro".replace("$", "$$")),
             "healthy": words("CMD", "gridsidecar", "health", "--ready", settings.worker.heartbeat_file or ""),
             "grace": str(app.grace),
         },
@@ -76,13 +76,13 @@ def systemd(app: Application) -> str:
     config = Path(app.source.path).resolve()
     program = shutil.which("gridsidecar") or BUNDLED
     at_home = any(each.is_relative_to(home) for home in HOMES for each in (config, Path(program)))
-    plain = [f"Environment={_quoted(f'{name}={value}')}\n" for name, value in app.source.plain.items()]
+    plain = [f"Environment={_assigned(f'{name}={value}')}\n" for name, value in app.source.plain.items()]
     return filled(
         "gridsidecar.service",
         {
             "made_by": app.made_by,
             "name": app.name,
-            "queue": app.settings.broker.queue.replace("%", "%%"),
+            "queue": _escaped(app.settings.broker.queue),
             "program": _quoted(program),
             "config_file": _quoted(str(config)),
             "folder": str(config.parent).replace("%", "%%"),
@@ -123,8 +123,9 @@ KINDS: dict[str, Callable[[Application], str]] = {
 def _named(app: Application) -> dict[str, str]:
     return {
         "name": app.name,
-        "secret": app.secret,
-        "namespace": f"namespace: {app.namespace}\n" if app.namespace else "",
+        "label": scalar(app.name),
+        "secret": scalar(app.secret),
+        "namespace": namespace(app),
         "made_by": app.made_by,
     }
 
@@ -137,7 +138,7 @@ def _values(app: Application, *, keda: bool) -> dict[str, str]:
     values = _named(app) | {
         "keys": _listed(keys),
         "queue": scalar(queue),
-        "query": f"\"SELECT COUNT(*) FROM {view} WHERE queue = '{queue}'\"",  # noqa: S608  # for KEDA
+        "query": scalar(f"SELECT COUNT(*) FROM {view} WHERE queue = '{queue}'"),  # noqa: S608  # for KEDA
         "max_replicas": str(app.max_replicas),
         "literal": "|2" if text.startswith(" ") else "|",
         "config": text,
@@ -164,6 +165,17 @@ def _policies(app: Application, values: dict[str, str]) -> Iterator[str]:
 
 
 def _quoted(word: str) -> str:
-    """A word of a line of systemd, which knows specifiers and variables."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"' if set(word) & set(" \t\"'\\;") else escaped
+    """A word of a command of systemd, which knows specifiers and variables."""
+    return _assigned(word).replace("$", "$$")
+
+
+def _assigned(word: str) -> str:
+    """A word of a list of systemd, where a dollar is a dollar."""
+    escaped = _escaped(word).replace('"', '\\"')
+    return f'"{escaped}"' if set(escaped) & set(" \"'\\;") else escaped
+
+
+def _escaped(text: str) -> str:
+    """On one line of systemd, whatever is in it."""
+    escaped = text.replace("\\", "\\\\").replace("%", "%%")
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in escaped)

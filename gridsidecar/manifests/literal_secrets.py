@@ -11,9 +11,13 @@ from gridsidecar.errors import Fault
 
 _REFERENCE = re.compile(r"\$\{\w+(?::-([^}]*))?\}")
 _LOGIN = re.compile(r"(://[^:/?#@\s]*:)([^@\s]+)@")
-_NAME = r"[\w-]*(?:secret|token|passw|pwd|credential|api[_-]?key|access[_-]?key|private[_-]?key)[\w-]*"
-_VARIABLE = re.compile(_NAME, re.IGNORECASE)
-_OPTION = re.compile(rf"--?{_NAME}(?:=(.*))?", re.IGNORECASE | re.DOTALL)
+_SECRET = re.compile(
+    r".*(?:secret|token|passw|pwd|credential|authorization|api[_-]?key|access[_-]?key|private[_-]?key).*", re.IGNORECASE
+)
+_HARMLESS = re.compile(r"(?:max|min|num)[_-].*tokens|.*tokeniz.*|.*[_-](?:file|path|dir)", re.IGNORECASE)
+_OPTION = re.compile(r"--?([\w-]+)(?:=(.*))?", re.DOTALL)
+_ASSIGNMENT = re.compile(r"(?:^|(?<=[\s?&;]))(\w[\w-]*)=[\w+/=.:@%~!-]+(?=[\s&;'\"]|$)")  # by shells, in queries
+_HEADER = re.compile(r"authorization:\s*\w+\s+[^\s$]", re.IGNORECASE)
 _VARIABLES = {"broker.url": "AMQP_URL", "store.url": "MYSQL_URL"}
 
 
@@ -38,18 +42,28 @@ def without_passwords(text: str) -> str:
 
 def _has_secret(at: KeyPath, text: str, texts: dict[KeyPath, str]) -> bool:
     literal = _literal(text)
-    if _LOGIN.search(literal):
+    if _LOGIN.search(literal) or _HEADER.search(literal) or any(map(_is_secret, _ASSIGNMENT.findall(literal))):
         return True
     match at:
         case ("callbacks", "signing_secret") | ("http", "token" | "read_token") | ("notify", _, "url" | "secret"):
             return any(_REFERENCE.findall(text)) if _REFERENCE.search(text) else bool(literal)
         case ("handlers", _, "env", str(name)):
-            return bool(literal and _VARIABLE.fullmatch(name))
+            return bool(literal and _is_secret(name))
         case (*command, int(number)):
-            own, before = _OPTION.fullmatch(text), _OPTION.fullmatch(texts.get((*command, number - 1), ""))
-            given = own[1] if own and own[1] else text if before and before[1] is None else ""
-            return bool(_literal(given)) and not given.startswith("-")
+            return _is_given(literal, texts.get((*command, number - 1), ""))
     return False
+
+
+def _is_given(word: str, before: str) -> bool:
+    """Whether a word of a command gives an option its secret value."""
+    own, option = _OPTION.fullmatch(word), _OPTION.fullmatch(before)
+    if own is not None:
+        return bool(own[2]) and _is_secret(own[1]) and not own[2].startswith("-")
+    return bool(word) and option is not None and option[2] is None and _is_secret(option[1])
+
+
+def _is_secret(name: str) -> bool:
+    return _SECRET.fullmatch(name) is not None and _HARMLESS.fullmatch(name) is None
 
 
 def _literal(text: str) -> str:

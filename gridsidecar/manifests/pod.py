@@ -14,15 +14,18 @@ _TMP_SIZE = {"deployment": "1Gi", "job": "10Gi", "cronjob": "10Gi"}
 
 
 def metadata(app: Application) -> str:
-    namespace = f"namespace: {app.namespace}\n" if app.namespace else ""
-    return filled("metadata.yaml", {"name": app.name, "namespace": namespace})
+    return filled("metadata.yaml", {"label": scalar(app.name), "namespace": namespace(app)})
+
+
+def namespace(app: Application) -> str:
+    return f"namespace: {scalar(app.namespace)}\n" if app.namespace else ""
 
 
 def pod(app: Application, kind: str, *flags: str) -> str:
     """The spec of a pod's template, without `restartPolicy`."""
     file = app.settings.worker.heartbeat_file or ""
     values = {
-        "name": app.name,
+        "label": scalar(app.name),
         "grace": str(app.grace),
         "image": scalar(app.image),
         "image_note": "FROM gridsidecar, with your handler in it",
@@ -80,7 +83,7 @@ def _command(app: Application, *flags: str) -> str:
 
 
 def _pull_secrets(app: Application) -> str:
-    items = "".join(f"  - name: {name}\n" for name in app.pull_secrets)
+    items = "".join(f"  - name: {scalar(name)}\n" for name in app.pull_secrets)
     return f"imagePullSecrets:\n{items}" if items else ""
 
 
@@ -100,7 +103,7 @@ def _env(app: Application, kind: str) -> str:
 
 
 def _from_secret(app: Application, name: str) -> str:
-    reference = f"    secretKeyRef:\n      name: {app.secret}\n      key: {name}\n"
+    reference = f"    secretKeyRef:\n      name: {scalar(app.secret)}\n      key: {name}\n"
     return f"- name: {name}\n  valueFrom:\n{reference}"
 
 

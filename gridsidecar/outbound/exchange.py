@@ -10,9 +10,10 @@ from typing import Any
 import httpcore
 from msgspec import Struct
 
-from gridsidecar.outbound.http_pool import FAILURES, reason_of
-from gridsidecar.outbound.reply import NotSent
+from gridsidecar.outbound.http_pool import FAILURES, READ_AT_ONCE, reason_of
+from gridsidecar.outbound.reply import NotSent, NotTried
 from gridsidecar.outbound.request import Request
+from gridsidecar.outbound.resolver import Resolver
 from gridsidecar.trust import system_trust
 
 Body = bytes | AsyncIterator[bytes]
@@ -35,6 +36,7 @@ class Head(Struct, frozen=True):
 
     status: int
     kind: str  # its media type, in lower case
+    coding: str  # how its body is packed, although nobody asked for that; empty where it is not
     framed: bool  # it says itself where it ends: else the end of the connection may be that of the server, too
 
 
@@ -49,16 +51,16 @@ class Exchange:
         self._answer: httpcore.Response | None = None
 
     @classmethod
-    async def opened(cls, request: Request, socket: str | None, limit: float) -> Exchange:
+    async def opened(cls, request: Request, socket: str | None, limit: float, resolver: Resolver) -> Exchange:
         """`socket`: the path of a Unix socket, in place of the request's host and port. Raises NotReached where nobody
         accepts it, with TLS where the request asks for it, within `limit` seconds."""
         where = socket or request.where
         try:
             async with asyncio.timeout(limit):
-                stream = await _connected(request, socket)
+                stream = await _connected(request, socket, resolver)
         except TimeoutError:
             raise NotReached(f"{where} did not accept a connection within {limit:g} s") from None
-        except FAILURES as error:
+        except (*FAILURES, NotTried) as error:
             raise NotReached(f"{where} could not be reached: {reason_of(error)}") from error
         scheme = b"https" if request.secure else b"http"
         return cls(where, httpcore.Origin(scheme, request.host.encode(), request.port), _Watched(stream))
@@ -99,16 +101,24 @@ class Exchange:
 def _head(answer: httpcore.Response) -> Head:
     headers = {name.lower(): value for name, value in answer.headers}
     framed = bool(headers.keys() & {b"content-length", b"transfer-encoding"}) or answer.status in (204, 205, 304)
-    kind = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
-    return Head(answer.status, kind, framed)
+    kind, coding = (headers.get(name, b"").decode("latin-1").lower() for name in (b"content-type", b"content-encoding"))
+    return Head(
+        status=answer.status,
+        kind=kind.partition(";")[0].strip(),
+        coding=coding.strip().removeprefix("identity"),
+        framed=framed,
+    )
 
 
-async def _connected(request: Request, socket: str | None) -> httpcore.AsyncNetworkStream:
+async def _connected(request: Request, socket: str | None, resolver: Resolver) -> httpcore.AsyncNetworkStream:
     network = httpcore.AnyIOBackend()
     if socket is not None:
         return await network.connect_unix_socket(socket)
     trust = await asyncio.to_thread(system_trust) if request.secure else None
-    stream = await network.connect_tcp(request.host, request.port)
+    # The loop's own threads must not hang in a look-up: they are joined at the end. Where there are several addresses,
+    # which are then at hand, the network looks again, and races them.
+    addresses = await resolver.addresses(request.host)
+    stream = await network.connect_tcp(addresses[0] if len(addresses) == 1 else request.host, request.port)
     if trust is None:
         return stream
     try:
@@ -126,7 +136,7 @@ class _Watched(httpcore.AsyncNetworkStream):
         self.ended = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = await self._stream.read(max_bytes, timeout)
+        data = await self._stream.read(min(max_bytes, READ_AT_ONCE), timeout)  # others have their turn before it
         self.ended = not data
         return data
 

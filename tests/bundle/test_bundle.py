@@ -190,6 +190,19 @@ def test_the_image_s_authorities_are_trusted_else_the_public_ones(bare: Path, bu
     assert int(python(bare, bundle, TRUSTED)) == 1
 
 
+OPENSSL = "openssl_conf = all\n[all]\nproviders = some\n[some]\nfips = one\n[one]\nactivate = 1\n"
+
+
+@pytest.mark.parametrize("place", ["usr/lib/ssl/openssl.cnf", "own.cnf"])
+def test_what_the_image_tells_its_openssl_is_not_for_ours(bare: Path, bundle: Path, place: str) -> None:
+    """Its modules would be loaded, or no cipher be left."""
+    (bare / place).parent.mkdir(parents=True, exist_ok=True)
+    (bare / place).write_text(OPENSSL)
+    environment = {"PATH": "/bin"} | ({"OPENSSL_CONF": "/own.cnf"} if place == "own.cnf" else {})
+    say = "import os, ssl; ssl.create_default_context(); print(os.environ.get('OPENSSL_CONF'))"
+    assert python(bare, bundle, say, environment=environment) == str(environment.get("OPENSSL_CONF"))
+
+
 def test_times_are_those_of_the_zone_and_text_is_utf_8(bare: Path, bundle: Path) -> None:
     say = "import os, time; print(time.strftime('%z'), os.environ.get('TZDIR'), '时间', ascii(os.environ['WORD']))"
     environment = {"PATH": "/bin", "TZ": "Asia/Shanghai", "LANG": "de_DE.ISO-8859-1", "WORD": "字"}

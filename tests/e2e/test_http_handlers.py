@@ -56,10 +56,14 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
-async def test_a_task_from_the_queue_to_its_result(any_place: Place, start: Start, server: Server) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_a_task_from_the_queue_to_its_result(
+    any_place: Place, start: Start, server: Server, processes: int
+) -> None:
     place = any_place
     server.start()
-    sidecar = start(place.config({"default": server.handler()}, worker={"concurrency": 4}))
+    worker = {"concurrency": 4, "processes": processes}
+    sidecar = start(place.config({"default": server.handler()}, worker=worker))
     await place.publish(*({"task_id": f"t{n}", "data": {"do": "echo", "n": n}} for n in range(40)))
     await eventually(lambda: place.all_ended(40))
     assert place.statuses() == {"success": 40}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from gzip import compress
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,10 @@ def test_a_last_line_without_its_end_counts_when_it_is_whole(on_loop: OnLoop) ->
             'HandlerError: HTTP 422: {"detail": "n"}',
         ),
         (reply(302, {"Location": "/elsewhere"}), "HandlerError: HTTP 302; no redirect is followed"),
+        (
+            reply(200, {"Content-Encoding": "gzip"}, compress(RESULT)),
+            "HandlerError: its answer is packed (gzip), which",
+        ),
         (chunks(b'{"half": ', kind="application/json"), "HandlerError: its answer cannot be read as JSON"),
         (
             chunks(b'"caf\xe9"', kind="application/json"),

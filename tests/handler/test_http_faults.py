@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gridsidecar.handler import Stop, StopReason, http, http_attempt
+from gridsidecar.outbound.exchange import Exchange
+from gridsidecar.outbound.request import read_request
+from gridsidecar.outbound.resolver import Resolver, system_resolve
 from gridsidecar.task import (
     Cancelled,
     CannotStart,
@@ -42,6 +47,7 @@ from tests.support.web import (
     endless_body,
     endless_interim,
     head,
+    raw,
     reply,
     silence,
     web_server,
@@ -117,6 +123,29 @@ def test_a_name_that_nobody_knows(on_loop: OnLoop, name: str) -> None:
             assert "Unknown error" not in told.outcome.error
 
     on_loop(scene())
+
+
+def test_a_name_server_that_does_not_answer_keeps_nobody_from_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads of a loop are joined when it ends."""
+    look_up, enough, ended = socket.getaddrinfo, threading.Event(), threading.Event()
+
+    def hang(host: Any, *rest: Any, flags: int = 0, **more: Any) -> Any:
+        if not flags & socket.AI_NUMERICHOST:
+            enough.wait(10)
+            ended.set()
+        return look_up(host, *rest, flags=flags, **more)
+
+    async def scene() -> None:
+        async with handler_at("http://slow.invalid/tasks") as handler:
+            told = await handler.run(claim(), lambda _: None, Stop())
+            assert isinstance(told.outcome, CannotStart)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(http, "ACCEPTED_WITHIN", 0.2)
+    with asyncio.Runner() as runner:
+        runner.run(scene())
+    assert not ended.is_set()
+    enough.set()
 
 
 def test_one_that_speaks_no_tls(on_loop: OnLoop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,6 +408,18 @@ def test_only_those_that_break_off_together_do(on_loop: OnLoop) -> None:
     on_loop(scene())
 
 
+def test_a_task_that_ran_alone_has_ended_the_server_itself(on_loop: OnLoop) -> None:
+    """However soon after the one before it, which did so, too."""
+
+    async def scene() -> None:
+        async with served() as server:
+            server.web.answer = raw(BEGUN)
+            for _ in range(3):
+                assert error_of(await server.run()).startswith("HandlerExit: ")
+
+    on_loop(scene())
+
+
 def test_half_a_result_of_a_server_that_dies_is_told(on_loop: OnLoop) -> None:
     async def scene() -> None:
         async with served() as server:
@@ -452,6 +493,34 @@ def test_a_head_without_end(on_loop: OnLoop) -> None:
         async with served() as server:
             server.web.answer = answer
             assert "something that is not HTTP" in error_of(await server.run())
+
+    on_loop(scene())
+
+
+def test_others_have_their_turn_while_an_answer_comes_in_tiny_parts(on_loop: OnLoop) -> None:
+    """Each is parsed by itself: a server that writes byte by byte must not keep the loop from everybody else."""
+    turns: list[int] = []  # parts that had come at each turn of another task
+    parts = 0
+
+    async def other() -> None:
+        while True:
+            turns.append(parts)
+            await asyncio.sleep(0)
+
+    async def scene() -> None:
+        nonlocal parts
+        async with served() as server:
+            server.web.answer = raw(head(200, {"Transfer-Encoding": "chunked"}) + 50_000 * chunk(b"x") + chunk(b""))
+            request = read_request(server.web.url, b"", {"content-length": "0"})
+            exchange = await Exchange.opened(request, None, 10, Resolver(system_resolve))
+            await exchange.post(request, b"")
+            task = asyncio.create_task(other())
+            async for _ in exchange.chunks():
+                parts += 1
+            task.cancel()
+            await exchange.close()
+        assert parts == 50_000
+        assert max(after - before for before, after in pairwise(turns)) < 2000
 
     on_loop(scene())
 

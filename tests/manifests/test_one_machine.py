@@ -36,6 +36,15 @@ def test_compose_gives_the_servers_their_variables(
     assert float(service["stop_grace_period"].removesuffix("s")) > longest_exit(app.settings)
 
 
+def test_compose_takes_no_part_of_a_file_name_for_a_variable(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write().rename(tmp_path / "for-$HOME.yaml")
+    monkeypatch.chdir(tmp_path)
+    service = yaml.safe_load(KINDS["compose"](application(file, "compose")))["services"]["sidecar"]
+    assert service["volumes"] == ["./for-$$HOME.yaml:/etc/gridsidecar/config.yaml:ro"]
+
+
 def unit(text: str) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser(strict=False, delimiters="=", comment_prefixes="#")
     parser.optionxform = str  # type: ignore[assignment, method-assign]
@@ -53,6 +62,22 @@ def test_the_unit_says_how_to_end_and_where_it_may_write(write: Callable[..., Pa
     assert service["ExecStart"].endswith(f" run --config {file}")
     assert "10%% #1" in found["Unit"]["Description"]
     assert "Geheim" not in service
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("1$2", "Environment=OWN=1$2"),  # there a dollar is no variable
+        ("a\nExecStartPre=/bin/evil", 'Environment="OWN=a\\U0000000aExecStartPre=/bin/evil"'),
+        ("back\\", 'Environment="OWN=back\\\\"'),
+    ],
+)
+def test_a_value_stays_on_its_line_of_the_unit(write: Callable[..., Path], value: str, line: str) -> None:
+    text = KINDS["systemd"](application(write({"broker.queue": "${OWN}"}), "systemd", {"OWN": value}))
+    lines = text.splitlines()
+    assert line in lines
+    assert lines[lines.index("[Unit]") + 2] == "Wants=network-online.target"
+    assert not [each for each in lines if each.startswith("ExecStartPre") or each.endswith("queue back\\")]
 
 
 def test_systemd_takes_the_unit(write: Callable[..., Path], tmp_path: Path) -> None:

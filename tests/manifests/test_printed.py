@@ -14,7 +14,7 @@ from gridsidecar.manifests.suitability import faults
 from gridsidecar.shutdown import longest_exit
 from tests.doctor.looking import look, states
 from tests.manifests.printing import CONFIG, PODS, application, objects, pod
-from tests.support.kubernetes import VERSIONS, validate
+from tests.support.kubernetes import OLDEST, VERSIONS, validate
 from tests.support.manifests import DEPLOY, PRINTED, printed
 
 
@@ -200,3 +200,21 @@ def test_another_configuration_replaces_the_pods(write: Callable[..., Path]) -> 
 
     assert annotations({}) == annotations({})
     assert annotations({}) != annotations({"retry.max_retries": 3})
+
+
+@pytest.mark.parametrize("name", ["123", "0x1f", "no", "null", "2024-01-01"])
+def test_a_name_is_a_text_whatever_yaml_would_make_of_it(write: Callable[..., Path], name: str) -> None:
+    wishes: dict[str, Any] = {"name": name, "namespace": name, "secret": name}
+    for kind in PODS:
+        app = application(write(), kind, pull_secrets=(name,), pdb=True, network_policy=True, **wishes)
+        validate(objects(app, kind), OLDEST)
+    (secret,) = objects(application(write(), "secret", **wishes), "secret")
+    assert (secret["metadata"]["name"], secret["metadata"]["namespace"]) == (name, name)
+
+
+def test_a_queue_is_counted_by_its_name_whatever_that_is(write: Callable[..., Path]) -> None:
+    queue = "two\nlines\x7f"
+    *_, scaler = objects(application(write({"broker.queue": queue}), "deployment"), "deployment")
+    by_queue, by_query = (trigger["metadata"] for trigger in scaler["spec"]["triggers"])
+    assert by_queue["queueName"] == queue
+    assert by_query["query"].endswith(f"WHERE queue = '{queue}'")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gridsidecar.errors import ConfigError
 from gridsidecar.manifests import KINDS
 from tests.manifests.printing import PODS, application, objects, pod
 from tests.support.cli import gridsidecar
@@ -77,6 +78,20 @@ def test_a_secret_in_the_file_is_refused(write: Callable[..., Path], key: str) -
         assert "Geheim" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sh", "-c", "API_TOKEN=Geheim exec ./run"],
+        ["env", "DB_PASSWORD=Geheim", "./run"],
+        ["./run", "https://example.org/hook?lang=de&api_key=Geheim"],
+        ["curl", "-H", "Authorization: Bearer Geheim"],
+    ],
+)
+def test_a_secret_inside_of_a_word_is_found(write: Callable[..., Path], command: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"handlers\.default\.command\[\d\].*a secret stands here"):
+        application(write({"handlers.default.command": command}), "job")
+
+
 def line_of(file: Path, text: str) -> int:
     return next(number for number, line in enumerate(file.read_text().splitlines(), 1) if text in line)
 
@@ -84,7 +99,16 @@ def line_of(file: Path, text: str) -> int:
 def test_harmless_words_are_no_secrets(write: Callable[..., Path]) -> None:
     plain: dict[str, Any] = {
         "handlers.default.command": ["./run", "--token-file", "--tokenizer", "${T}", "--password", "${P}", "amqp://h/"],
-        "handlers.default.env": {"MODEL": "small", "API_TOKEN": "${API_TOKEN}"},
+        "handlers.fast.command": ["./run", "--max-tokens=4096", "--token-file=/run/token", "--max_tokens", "4096"],
+        "hooks.on_startup": ["sh", "-c", "TOKEN=${T} PASSWORD=$$P ./run 'https://example.org/?token=${T}&n=1'"],
+        "hooks.on_shutdown": ["curl", "-H", "Authorization: Bearer ${T}"],
+        "handlers.default.env": {
+            "MODEL": "small",
+            "MAX_TOKENS": "4096",
+            "TOKENIZER": "x",
+            "PASSWORD_FILE": "/run/p",
+            "API_TOKEN": "${API_TOKEN}",
+        },
         "notify": [{"type": "feishu", "url": "https://open.example.org/hook/${KEY}"}],
         "broker.url": "amqp://${USER_NAME}:${PASSWORD}@rabbit/",
     }

@@ -27,6 +27,12 @@ def settings(worker: dict[str, Any], **handlers: dict[str, Any]) -> Settings:
     )
 
 
+def test_what_processes_are_given_is_what_was_read() -> None:
+    server = {"command": [], "mode": "http", "url": "http://127.0.0.1:8000/"}
+    whole = settings({"processes": 2}, server=server)
+    assert Settings.model_validate(whole.model_dump(by_alias=True)) == whole
+
+
 def parts(whole: Settings, of: int) -> list[Settings]:
     return [share(whole, number, of) for number in range(1, of + 1)]
 
