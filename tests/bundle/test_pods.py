@@ -94,12 +94,17 @@ async def test_an_unchanged_image_is_a_worker(place: Place, start: Callable[...,
     assert yaml.safe_load(place.rows()["a"]["result"])["python"] == ""
 
 
+def served() -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A handler that is a server, and the command of the app that serves it."""
+    port = free_port()
+    serve = ("/bin/busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", "/srv")
+    return {"mode": "http", "url": f"http://127.0.0.1:{port}/cgi-bin/tasks"}, serve
+
+
 async def test_a_job_beside_a_server_ends_while_the_server_stays(
     place: Place, start: Callable[..., tuple[Pod, dict[str, Any]]]
 ) -> None:
-    port = free_port()
-    serve = ("/bin/busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", "/srv")
-    handler = {"mode": "http", "url": f"http://127.0.0.1:{port}/cgi-bin/tasks"}
+    handler, serve = served()
     await place.publish({"task_id": "a"}, {"task_id": "b"})
     pod, _ = start("job", handler, "--container", SIDECAR, app=serve)
     await eventually(lambda: not pod.runs("gridsidecar"), 60)
@@ -110,9 +115,7 @@ async def test_a_job_beside_a_server_ends_while_the_server_stays(
 async def test_the_server_outlives_the_last_task(
     place: Place, start: Callable[..., tuple[Pod, dict[str, Any]]]
 ) -> None:
-    port = free_port()
-    serve = ("/bin/busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", "/srv")
-    handler = {"mode": "http", "url": f"http://127.0.0.1:{port}/cgi-bin/tasks"}
+    handler, serve = served()
     pod, container = start("deployment", handler, "--container", SIDECAR, app=serve)
     await eventually(lambda: pod.probe(container, "readinessProbe"), 60)
     await place.publish({"task_id": "a"})
