@@ -181,6 +181,12 @@ def test_no_command_says_an_english_sentence(folder: Path) -> None:
     assert left == {}
 
 
+def test_the_name_of_a_command_is_never_translated(tmp_path: Path) -> None:
+    told = gridsidecar(tmp_path, "version", "--nothing").stderr
+    assert "'gridsidecar version -h'" in told
+    assert "没有选项" in told
+
+
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_the_log_is_chinese_where_it_is_asked_for(folder: Path, form: str) -> None:
     """Whatever the locale is. In JSON keys and events stay English."""
@@ -252,6 +258,7 @@ WHAT_GOES_ON = (
     ["pause", "bad"],
     ["status", "again"],
     ["stats"],
+    ["doctor"],
 )
 
 

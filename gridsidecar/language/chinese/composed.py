@@ -39,6 +39,10 @@ CHINESE = {
     "{} try": "已尝试 {} 次",
     "{} tries": "已尝试 {} 次",
     "retry now": "立即重试",
+    "Try '{} version -h' for help.": "帮助：'{} version -h'",  # or that would be a version
+    "enough to run and to migrate": "足够运行和迁移",
+    "pool_size {} × {} processes{} = {} of {}": "pool_size {} × {} 个进程{} = {}，上限 {}",
+    "tasks that run for more than {} s are handed off to the database ({} may; KEDA needs its trigger on the database for them)": "运行超过 {} 秒的任务移交数据库托管（{} 可能如此；KEDA 需要针对数据库的触发器）",
     "retry in {}": "{} 后重试",
     "retry in {}: {}": "{} 后重试：{}",
     "retry now: {}": "立即重试：{}",
