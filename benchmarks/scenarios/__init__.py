@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.bench import Scenario
-from benchmarks.scenarios import concurrency, handlers, latency, many, memory, peers, table_size, waiting
+from benchmarks.scenarios import concurrency, handlers, latency, many, memory, peers, punctual, table_size, waiting
 
 SCENARIOS: dict[str, Scenario] = {
     each.name: each
@@ -16,6 +16,7 @@ SCENARIOS: dict[str, Scenario] = {
         memory.SCENARIO,
         table_size.SCENARIO,
         waiting.DELAYED,
+        punctual.SCENARIO,
         waiting.CALLBACKS,
         handlers.TYPES,
         handlers.DISTANT,
