@@ -126,7 +126,7 @@ class Line:
     seconds: float
     lost: list[str]  # tasks that did not come to their end
     twice: list[str]  # … whose handler came to its end more often than it was to
-    again: int  # … with more attempts than they were to have
+    again: int  # … with more attempts than they were to have; not each of these began
     outages: int  # how often a sidecar was without its server
     clean: bool  # all sidecars left with exit code 0
 
@@ -260,11 +260,11 @@ def _database(url: str) -> str:
 def table(lines: Sequence[Line]) -> str:
     """For people."""
     width = max(len(line.servers) for line in lines)
-    heads = "tasks  seconds  lost  twice  begun again  outages"
+    heads = "tasks  seconds  lost  twice  claimed again  outages"
     rows = [f"\n{'cluster':8}  {'servers':{width}}  {heads}"]
     rows += [
         f"{line.name:8}  {line.servers:{width}}  {line.tasks:5}  {line.seconds:7.0f}  {len(line.lost):4}"
-        f"  {len(line.twice):5}  {line.again:11}  {line.outages:7}"
+        f"  {len(line.twice):5}  {line.again:13}  {line.outages:7}"
         for line in lines
     ]
     for line in lines:
