@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import debian
+from tests.support.roots import BUNDLE
 from tests.support.servers import find_program
 from tests.support.services import docker_answers
 
@@ -57,6 +58,10 @@ class Image(abc.ABC):
         """Output of `command` instead of the entry point, as the image's user."""
 
     @abc.abstractmethod
+    def bundle(self, folder: Path) -> Path:
+        """What the stage `bundle` has, in `folder`; what both images are made of is not built again."""
+
+    @abc.abstractmethod
     def start_as_deployed(self, settings: str) -> subprocess.CompletedProcess[str]:
         """The image as an engine starts it: entry point and command as process 1, `settings` as its file."""
 
@@ -83,6 +88,14 @@ class _DockerImage(Image):
         run("docker", "build", "--tag", self._name, str(ROOT))
         self.config = json.loads(run("docker", "image", "inspect", self._name))[0]["Config"]
         self.added_bytes = int(run("docker", "run", "--rm", "--entrypoint", "du", self._name, "-sb", "/opt").split()[0])
+
+    def bundle(self, folder: Path) -> Path:
+        name = f"{self._name}-bundle"
+        run("docker", "build", "--target", "bundle", "--tag", name, str(ROOT))
+        container = run("docker", "create", name).strip()
+        run("docker", "cp", f"{container}:{BUNDLE}", folder)
+        run("docker", "rm", container)
+        return folder / Path(BUNDLE).name
 
     def run(self, *command: str) -> str:
         return run("docker", "run", "--rm", "--entrypoint", command[0], self._name, *command[1:])
@@ -121,12 +134,17 @@ class _BuildahImage(Image):
         base, name = f"localhost/base-{uuid.uuid4().hex[:8]}", "localhost/gridsidecar:test"
         storage.import_tar(base_system(), base)
         volumes = [word for volume in host_access(folder) for word in ("--volume", volume)]
-        options = ["--network", "host", "--build-arg", f"BASE_IMAGE={base}", "--build-arg", "WORKDIR=.", *volumes]
-        storage.buildah("build", *options, "--tag", name, str(ROOT))
+        self._options = ["--layers", "--network", "host", "--build-arg", f"BASE_IMAGE={base}", *volumes]
+        storage.buildah("build", *self._options, "--build-arg", "WORKDIR=.", "--tag", name, str(ROOT))
         self.config = json.loads(storage.buildah("inspect", "--type", "image", name))["OCIv1"]["config"]
         self._storage = storage
         self._container, self._root = storage.mounted(name)
         self.added_bytes = _size(self._root) - _size(storage.mounted(base)[1])
+
+    def bundle(self, folder: Path) -> Path:
+        name = "localhost/gridsidecar-bundle:test"
+        self._storage.buildah("build", *self._options, "--target", "bundle", "--tag", name, str(ROOT))
+        return self._storage.mounted(name)[1] / BUNDLE.lstrip("/")
 
     def run(self, *command: str) -> str:
         """By way of a file: buildah now and then loses what a short command prints."""
