@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bundle.lock import CHECKOUT
+from gridsidecar import __version__
 
 Component = dict[str, Any]
 _LICENSES = ("License-Expression", "License")
@@ -50,10 +50,7 @@ def interpreter() -> Component:
 
 
 def _ourselves() -> Component:
-    names: dict[str, str] = {}
-    exec((CHECKOUT / "gridsidecar/__init__.py").read_text(), names)  # noqa: S102: it has a version and imports nothing
-    version = names["__version__"]
-    return _component("application", "gridsidecar", version, f"pkg:pypi/gridsidecar@{version}")
+    return _component("application", "gridsidecar", __version__, f"pkg:pypi/gridsidecar@{__version__}")
 
 
 def _component(kind: str, name: str, version: str, purl: str) -> Component:
@@ -68,8 +65,8 @@ def _of_distributions(modules: Path) -> Iterator[Component]:
 
 
 def _license(distribution: Distribution) -> Component:
-    found = (distribution.metadata.get(field) for field in _LICENSES)
-    name = next((text for text in found if text and len(text) <= _LONGEST_LICENSE and "\n" not in text), None)
+    found = (text for field in _LICENSES for text in distribution.metadata.get_all(field, []))
+    name = next((text for text in found if len(text) <= _LONGEST_LICENSE and "\n" not in text), None)
     return {} if name is None else {"licenses": [{"license": {"name": name}}]}
 
 

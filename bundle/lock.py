@@ -1,7 +1,7 @@
 """`python -m bundle.lock`: writes the locks: all that images and bundles hold, with exact versions and hashes.
 
-They are for every Python that gridsidecar runs on, and for every machine that there are wheels for. What is locked stays
-as it is while pyproject.toml allows it; `--upgrade` takes the newest of all.
+They are for every Python that gridsidecar runs on, and every machine that there are wheels for. What is locked stays as
+it is while pyproject.toml allows it; `--upgrade` takes the newest of all.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP_OPTIONS = {"index-url", "extra-index-url", "find-links", "no-index", "cert", "proxy", "trusted-host", "timeout"}
 WORKDIR = "/srv"  # of the base that we make
 BUILD_TIMEOUT_S = 900
+BUILT = "/bundle"
 
 
 class ImageFailed(Exception):
@@ -52,14 +53,12 @@ class Image(abc.ABC):
     base_workdir: str
     added_bytes: int
     """What the build put on top of the base image."""
+    bundle: Path
+    """What the stage `bundle` has. It is built along, so that what both are made of is built once."""
 
     @abc.abstractmethod
     def run(self, *command: str) -> str:
         """Output of `command` instead of the entry point, as the image's user."""
-
-    @abc.abstractmethod
-    def bundle(self, folder: Path) -> Path:
-        """What the stage `bundle` has, in `folder`; what both images are made of is not built again."""
 
     @abc.abstractmethod
     def start_as_deployed(self, settings: str) -> subprocess.CompletedProcess[str]:
@@ -85,17 +84,13 @@ def built_image() -> Iterator[Image | None]:
 class _DockerImage(Image):
     def __init__(self, folder: Path) -> None:
         self._name, self._folder, self.base_workdir = "gridsidecar:test", folder, "/app"
-        run("docker", "build", "--tag", self._name, str(ROOT))
+        run("docker", "build", "--tag", self._name, "--file", _dockerfile(folder), ROOT)
         self.config = json.loads(run("docker", "image", "inspect", self._name))[0]["Config"]
         self.added_bytes = int(run("docker", "run", "--rm", "--entrypoint", "du", self._name, "-sb", "/opt").split()[0])
-
-    def bundle(self, folder: Path) -> Path:
-        name = f"{self._name}-bundle"
-        run("docker", "build", "--target", "bundle", "--tag", name, str(ROOT))
-        container = run("docker", "create", name).strip()
-        run("docker", "cp", f"{container}:{BUNDLE}", folder)
+        container = run("docker", "create", self._name).strip()
+        run("docker", "cp", f"{container}:{BUILT}", folder)
         run("docker", "rm", container)
-        return folder / Path(BUNDLE).name
+        self.bundle = folder / BUILT.lstrip("/")
 
     def run(self, *command: str) -> str:
         return run("docker", "run", "--rm", "--entrypoint", command[0], self._name, *command[1:])
@@ -134,17 +129,13 @@ class _BuildahImage(Image):
         base, name = f"localhost/base-{uuid.uuid4().hex[:8]}", "localhost/gridsidecar:test"
         storage.import_tar(base_system(), base)
         volumes = [word for volume in host_access(folder) for word in ("--volume", volume)]
-        self._options = ["--layers", "--network", "host", "--build-arg", f"BASE_IMAGE={base}", *volumes]
-        storage.buildah("build", *self._options, "--build-arg", "WORKDIR=.", "--tag", name, str(ROOT))
+        options = ["--network", "host", "--build-arg", f"BASE_IMAGE={base}", "--build-arg", "WORKDIR=.", *volumes]
+        storage.buildah("build", *options, "--file", str(_dockerfile(folder)), "--tag", name, str(ROOT))
         self.config = json.loads(storage.buildah("inspect", "--type", "image", name))["OCIv1"]["config"]
         self._storage = storage
         self._container, self._root = storage.mounted(name)
-        self.added_bytes = _size(self._root) - _size(storage.mounted(base)[1])
-
-    def bundle(self, folder: Path) -> Path:
-        name = "localhost/gridsidecar-bundle:test"
-        self._storage.buildah("build", *self._options, "--target", "bundle", "--tag", name, str(ROOT))
-        return self._storage.mounted(name)[1] / BUNDLE.lstrip("/")
+        self.bundle = self._root / BUILT.lstrip("/")
+        self.added_bytes = _size(self._root) - _size(self.bundle) - _size(storage.mounted(base)[1])
 
     def run(self, *command: str) -> str:
         """By way of a file: buildah now and then loses what a short command prints."""
@@ -161,6 +152,13 @@ class _BuildahImage(Image):
         command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *place]
         command += ["env", "-i", *self.config["Env"], *self.config["Entrypoint"], *self.config["Cmd"]]
         return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def _dockerfile(folder: Path) -> Path:
+    """Ours, and beside what its image has the one of its stage `bundle`."""
+    file = folder / "Dockerfile"
+    file.write_text(f"{(ROOT / 'Dockerfile').read_text()}COPY --from=bundle {BUNDLE} {BUILT}\n")
+    return file
 
 
 def base_system() -> Path:

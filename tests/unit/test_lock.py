@@ -16,7 +16,9 @@ from packaging.utils import canonicalize_name
 from bundle.lock import EXTRAS, LOCK, PROJECT
 
 LOCKS = [LOCK, *EXTRAS.values()]
-PIN = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ; [^\\]+)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE)
+PIN = re.compile(
+    r"^([a-z0-9-]+)==(\S+)(?: ; [^\\]+)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
+)
 PROJECT_TABLE: dict[str, Any] = tomllib.loads(PROJECT.read_text())["project"]
 
 
