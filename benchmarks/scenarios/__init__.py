@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.bench import Scenario
-from benchmarks.scenarios import concurrency, handlers, latency, many, memory, peers, table_size, waiting
+from benchmarks.scenarios import concurrency, handlers, latency, many, memory, page, peers, table_size, waiting
 
 SCENARIOS: dict[str, Scenario] = {
     each.name: each
@@ -15,6 +15,7 @@ SCENARIOS: dict[str, Scenario] = {
         many.SCENARIO,
         memory.SCENARIO,
         table_size.SCENARIO,
+        page.SCENARIO,
         waiting.DELAYED,
         waiting.CALLBACKS,
         handlers.TYPES,
