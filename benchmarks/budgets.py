@@ -81,7 +81,8 @@ def _against(contestant: str) -> Callable[[Results], Spread | None]:
     """Its CPU a task, against the other checkout's in the same rounds."""
 
     def measure(results: Results) -> Spread | None:
-        name = f"{contestant} @{results.about['commits'].get('against')}"
+        against = results.about.get("peers", {"commits": {}})["commits"].get("against")
+        name = f"{contestant} @{against}"
         return _ratio("peers", "cpu_own", [contestant], [name])(results)
 
     return measure

@@ -10,9 +10,9 @@ from gridsidecar import telemetry
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.environment import Environment
 from gridsidecar.errors import GridSidecarError
-from gridsidecar.flow import BreakerChange
+from gridsidecar.rules.flow import BreakerChange
+from gridsidecar.rules.task import ErrorType, Status, TaskUpdate
 from gridsidecar.store import Pauses
-from gridsidecar.task import ErrorType, Status, TaskUpdate
 
 MOST_TYPES = 10_000  # whose failures are counted; a `default` handler may meet types without end
 LAST_ERROR = 500  # characters

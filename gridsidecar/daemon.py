@@ -11,40 +11,40 @@ from contextlib import AsyncExitStack, suppress
 from msgspec import Struct
 
 from gridsidecar import __version__, failpoints, signals, telemetry
-from gridsidecar.admission import Admissions
-from gridsidecar.attempt import AttemptRunner
 from gridsidecar.breakers import Breakers
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.callbacks import make_senders
 from gridsidecar.callbacks.deliverer import Deliverer
 from gridsidecar.clock import SystemClock, backoff, system_random
 from gridsidecar.config.settings import Settings
-from gridsidecar.consumer import Consumer
+from gridsidecar.delivery.admission import Admissions
+from gridsidecar.delivery.attempt import AttemptRunner
+from gridsidecar.delivery.consumer import Consumer
+from gridsidecar.delivery.identity import Identity
+from gridsidecar.delivery.look_ahead import LookAhead
+from gridsidecar.delivery.routes import Routes
+from gridsidecar.delivery.slots import Slots
+from gridsidecar.delivery.worker import Attempts, Worker
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavailable
 from gridsidecar.event_loop import fast_loop
 from gridsidecar.handler import Handler, make_handlers, reaper
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
 from gridsidecar.hooks import Hooks
-from gridsidecar.identity import Identity
-from gridsidecar.look_ahead import LookAhead
-from gridsidecar.maintenance import Maintenance
+from gridsidecar.maintenance.pausing import Pausing
+from gridsidecar.maintenance.rounds import Maintenance
 from gridsidecar.memory_budget import give_back_what_is_freed
 from gridsidecar.notify import Origin, make_notifier
 from gridsidecar.observed import Observed, make_api
 from gridsidecar.output_log import OutputLog
-from gridsidecar.pausing import Pausing
-from gridsidecar.routes import Routes
 from gridsidecar.run_limits import RunLimits
 from gridsidecar.shutdown import FAREWELL
 from gridsidecar.siblings import Leave, Look, Siblings
-from gridsidecar.slots import Slots
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.telemetry import Readiness
 from gridsidecar.tracing import make_spans
 from gridsidecar.waiting import pause
-from gridsidecar.worker import Attempts, Worker
 
 PATIENCE_BESIDE_OTHERS = 5.0  # seconds
 API_GRACE = 2.0  # seconds for requests that are being answered

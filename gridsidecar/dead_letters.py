@@ -12,9 +12,9 @@ from msgspec import Struct
 from gridsidecar import wire
 from gridsidecar.broker import Broker, DeadLetter
 from gridsidecar.config.settings import BrokerSettings
-from gridsidecar.steering import Reopening
+from gridsidecar.rules.steering import Reopening
+from gridsidecar.rules.task import Task
 from gridsidecar.store import OpenStore
-from gridsidecar.task import Task
 
 
 class Letter(Struct, frozen=True):

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import WorkerSettings
 from gridsidecar.errors import AccessRefused
-from gridsidecar.flow import Pause
 from gridsidecar.health import Vitals
 from gridsidecar.memory_budget import MemoryBudget
+from gridsidecar.rules.flow import Pause
+from gridsidecar.rules.task import TaskUpdate
 from gridsidecar.shutdown import Shutdown
-from gridsidecar.task import TaskUpdate
 from gridsidecar.telemetry import Readiness
 
 

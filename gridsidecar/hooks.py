@@ -12,14 +12,14 @@ from msgspec.structs import replace
 
 from gridsidecar import telemetry, wire
 from gridsidecar.config.hooks import HookSettings
+from gridsidecar.delivery.routes import Route
+from gridsidecar.delivery.worker import Attempts, HeldAttempt
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_CONFIG, GridSidecarError
 from gridsidecar.handler import CommandEnd, Stop, StopReason, run_command, timeout_of
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import attempt_environment, hook_environment
-from gridsidecar.routes import Route
-from gridsidecar.task import Claim, Message, Report, Task, TaskUpdate
-from gridsidecar.worker import Attempts, HeldAttempt
+from gridsidecar.rules.task import Claim, Message, Report, Task, TaskUpdate
 
 LONGEST_LINE = 256  # ends of tasks that wait for their hook; what comes on top gets none
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from gridsidecar.broker import Broker
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import Settings
-from gridsidecar.consumer import Consumer
+from gridsidecar.delivery.consumer import Consumer
+from gridsidecar.delivery.worker import Worker
 from gridsidecar.health import Health
 from gridsidecar.metrics.tally import Key, Series, Value
 from gridsidecar.metrics.worker import WorkerFigures
 from gridsidecar.pulse import Pulse
 from gridsidecar.siblings import Figures
 from gridsidecar.statistics import Statistics
-from gridsidecar.worker import Worker
 
 if TYPE_CHECKING:
     from gridsidecar.http import ApiServer

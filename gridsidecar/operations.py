@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Collection, Iterable
 
 from msgspec.structs import replace
 
-from gridsidecar import steering, wire
+from gridsidecar import wire
 from gridsidecar.broker import Broker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
-from gridsidecar.steering import Steered
+from gridsidecar.rules import steering
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Status
 from gridsidecar.store import Kind, OpenStore
-from gridsidecar.task import Status
 
 WAITING = (Status.PENDING, Status.RETRYING, Status.RUNNING)
 MEANT = {Kind.CANCEL: WAITING, Kind.RETRY: (Status.FAILED,)}  # by a filter that names no status

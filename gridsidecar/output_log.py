@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock
-from gridsidecar.task import Claim
+from gridsidecar.rules.task import Claim
 
 LONGEST_LINE = 2048  # bytes; the rest of a line is left out
 BYTES_PER_SECOND = 128 * 1024  # of all handlers of this process: the log has room for its own lines beside them

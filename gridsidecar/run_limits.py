@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gridsidecar.broker import Broker
-from gridsidecar.consumer import Consumer
+from gridsidecar.delivery.consumer import Consumer
 from gridsidecar.environment import Environment
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.waiting import pause

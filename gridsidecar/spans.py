@@ -31,7 +31,7 @@ from yarl import URL
 from gridsidecar import __version__, telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import Settings
-from gridsidecar.task import Claim, Failed, Outcome, Succeeded
+from gridsidecar.rules.task import Claim, Failed, Outcome, Succeeded
 from gridsidecar.telemetry.libraries import hear
 from gridsidecar.trace import Trace
 

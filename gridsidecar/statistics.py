@@ -10,7 +10,7 @@ from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.health import Vitals
-from gridsidecar.task import Status, TaskUpdate
+from gridsidecar.rules.task import Status, TaskUpdate
 
 LOOK_LIMIT = 1.0  # seconds for the broker to say what is left
 

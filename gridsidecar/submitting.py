@@ -15,8 +15,8 @@ from gridsidecar import failpoints
 from gridsidecar.broker import Broker
 from gridsidecar.config.settings import Settings, retry_policy
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError, PublishRefused, StoreUnavailable
+from gridsidecar.rules.task import Task
 from gridsidecar.store import Beforehand, RowRejected
-from gridsidecar.task import Task
 
 Beside = Callable[[Coroutine[Any, Any, None]], None]
 

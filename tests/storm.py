@@ -22,9 +22,9 @@ from typing import Any
 from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
 from gridsidecar.operations import Driver
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Status
 from gridsidecar.store import Filter, Kind, make_store
-from gridsidecar.task import Status
 from gridsidecar.telemetry import Readiness
 from tests.conftest import execute_on_server
 from tests.support import services

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct, field
 
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import BrokerSettings

@@ -22,7 +22,7 @@ from gridsidecar.broker.subscription import Subscription
 from gridsidecar.broker.topology import REPLY_TIMEOUT, Topology
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import AccessRefused, BrokerUnavailable
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 from gridsidecar.telemetry import Readiness
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gridsidecar.broker import DeadLetter
 from gridsidecar.moments import time_of
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 
 REASON, QUEUE, TIME = "x-gridsidecar-reason", "x-gridsidecar-queue", "x-gridsidecar-time"
 ATTEMPTS = "x-gridsidecar-attempts"  # of a task that failed for good, and of nothing else

@@ -23,7 +23,7 @@ from gridsidecar.broker.wakeup import Wakeup
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, PublishRefused
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 from gridsidecar.telemetry import Readiness
 from gridsidecar.wal import WalWatch
 

@@ -12,7 +12,7 @@ import pamqp.encode
 from pamqp.commands import Basic
 
 from gridsidecar import telemetry
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 
 OURS = "x-gridsidecar-"
 ATTEMPT, NUDGE, BUSY, PASSED, REFUSALS, KEPT, CALLBACK, ROW = (

@@ -13,7 +13,7 @@ from msgspec import Struct
 from gridsidecar import wire
 from gridsidecar.broker import QueueInfo, delays
 from gridsidecar.config.urls import make_private
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 from gridsidecar.wal import BOUND
 
 BUSY_TIMEOUT = 10.0  # seconds to wait for another process's write

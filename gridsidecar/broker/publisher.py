@@ -21,7 +21,7 @@ from gridsidecar.broker.connection import BrokerConnection, translated
 from gridsidecar.broker.envelope import encode, fresh_id
 from gridsidecar.broker.refusals import advised
 from gridsidecar.errors import PublishRefused
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 
 PUBLISH_TIMEOUT = 15.0  # seconds, including connecting
 LARGE = 1024 * 1024  # bytes; the client copies a body several times

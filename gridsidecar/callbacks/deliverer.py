@@ -15,9 +15,9 @@ from gridsidecar.clock import backoff
 from gridsidecar.config.settings import CallbackSettings
 from gridsidecar.environment import Environment
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
-from gridsidecar.retry import callback_gap
+from gridsidecar.rules.retry import callback_gap
+from gridsidecar.rules.task import Status, TaskUpdate
 from gridsidecar.store import Outbox, OwedCallback, RowRejected
-from gridsidecar.task import Status, TaskUpdate
 from gridsidecar.waiting import retry_until_available
 
 LONGEST_LOOK_GAP = 15.0  # seconds between two looks at the outbox: others write to it, too

@@ -10,8 +10,8 @@ from gridsidecar.broker.names import check_queue_name, is_ours
 from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sent, Unavailable
 from gridsidecar.config.settings import BrokerSettings, CallbackSettings
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, OperationRefused, PublishRefused
+from gridsidecar.rules.task import Message
 from gridsidecar.store import OwedCallback
-from gridsidecar.task import Message
 
 
 class RabbitSender:

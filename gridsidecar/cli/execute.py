@@ -17,7 +17,7 @@ from gridsidecar.errors import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_OK, EX_R
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
     from gridsidecar.handler import Stop
-    from gridsidecar.task import Claim, Ended, Progress, Task, Transition
+    from gridsidecar.rules.task import Claim, Ended, Progress, Task, Transition
 
 LONGEST_LINE = 64 * 1024  # bytes of a line without an end; then it is told in pieces
 
@@ -117,7 +117,7 @@ class _Run:
         from gridsidecar.config.settings import retry_policy
         from gridsidecar.handler import Stop, make_handlers, reaper
         from gridsidecar.handler.capture import LogText
-        from gridsidecar.lifecycle import decide
+        from gridsidecar.rules.lifecycle import decide
 
         telemetry.free_stderr()  # its reader may rest, but no timeout and no signal waits for that
         policy = retry_policy(self._settings.retry, self._handler)
@@ -136,7 +136,7 @@ class _Run:
         return self._conclude(ended, decide(claim, ended.outcome, policy, system_random(), max_crashes=max_crashes))
 
     def _claim(self, max_retries: int) -> Claim:
-        from gridsidecar.task import Claim
+        from gridsidecar.rules.task import Claim
 
         asked = self._task.max_retry_count
         return Claim(
@@ -178,7 +178,7 @@ class _Run:
     # -- at the end ---------------------------------------------------------------------------------------------------
 
     def _conclude(self, ended: Ended, transition: Transition | None) -> int:
-        from gridsidecar.task import CannotStart, Interrupted, Status
+        from gridsidecar.rules.task import CannotStart, Interrupted, Status
 
         assert transition is not None, "nobody else can own this attempt"
         if self._as_json:
@@ -226,7 +226,7 @@ def _summary(ended: Ended, transition: Transition) -> dict[str, Any]:
 
 def _verdict(ended: Ended, transition: Transition) -> str:
     """How it ended and what a worker would do next, in one line."""
-    from gridsidecar.task import CannotStart, Interrupted, Status
+    from gridsidecar.rules.task import CannotStart, Interrupted, Status
 
     took = duration(ended.report.duration_s)
     kind = ": ".join(part for part in (transition.error_type, transition.error) if part)

@@ -11,7 +11,7 @@ from gridsidecar.cli.lazy_commands import add
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, EX_OK
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED, UsageError
 from gridsidecar.moments import later_of
-from gridsidecar.task import LONGEST_TYPE
+from gridsidecar.rules.task import LONGEST_TYPE
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Where

@@ -14,7 +14,7 @@ from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.server import Server, where
 from gridsidecar.cli.since import Since, Until
 from gridsidecar.errors import UsageError
-from gridsidecar.task import Status
+from gridsidecar.rules.task import Status
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Where

@@ -14,7 +14,7 @@ from gridsidecar.errors import EX_FAILED, EX_OK, GridSidecarError
 from gridsidecar.fleet import Found, Steering, Where, reach
 from gridsidecar.language import said
 from gridsidecar.operations import possible
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
 from gridsidecar.store import Kind, NotDriven
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from gridsidecar.cli.screen import clean, say
 from gridsidecar.cli.task_sources import Item, items
 from gridsidecar.errors import BrokerUnavailable, GridSidecarError, UsageError
 from gridsidecar.fleet import TaskRefused
-from gridsidecar.task import Task
+from gridsidecar.rules.task import Task
 from gridsidecar.wire.body import compressed
 from gridsidecar.wire.fields import shown
 from gridsidecar.wire.new_task import BadTask, make_task

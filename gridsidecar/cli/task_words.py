@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gridsidecar.cli.screen import clean
 from gridsidecar.cli.times import local_time
-from gridsidecar.task import Status
+from gridsidecar.rules.task import Status
 
 if TYPE_CHECKING:
     from gridsidecar.views import AttemptView, PausedView, PauseView, TaskState

@@ -8,7 +8,7 @@ from typing import assert_never
 from gridsidecar.config.handler_url import read_handler_url
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.yaml_tree import KeyPath
-from gridsidecar.rate import rate_problem
+from gridsidecar.rules.rate import rate_problem
 
 Problem = tuple[KeyPath, str]
 

@@ -30,7 +30,7 @@ from gridsidecar.config.values import (
     TaskType,
     urls_of,
 )
-from gridsidecar.retry import RetryPolicy
+from gridsidecar.rules.retry import RetryPolicy
 
 
 class BrokerSettings(Server):

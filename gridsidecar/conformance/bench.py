@@ -18,7 +18,7 @@ from gridsidecar.conformance.run import Run, deciding, error_of, names, said
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import attempt_environment, handler_environment
 from gridsidecar.handler.outcome import End, Output, classify
-from gridsidecar.task import Claim, ErrorType, Failed, Message, Outcome, Task
+from gridsidecar.rules.task import Claim, ErrorType, Failed, Message, Outcome, Task
 from gridsidecar.wire import ReadyEvent
 
 Mode = Literal["oneshot", "persistent", "http"]

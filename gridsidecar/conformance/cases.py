@@ -11,7 +11,7 @@ from gridsidecar.conformance.finding import Finding, failed, passed
 from gridsidecar.conformance.level0 import told
 from gridsidecar.conformance.level2 import can_cancel, cancelled
 from gridsidecar.conformance.run import Run, deciding, fields_of
-from gridsidecar.task import Claim, Failed, Succeeded
+from gridsidecar.rules.task import Claim, Failed, Succeeded
 from gridsidecar.wire import ReadyEvent
 
 TEXT = 'é ☃ 𝄞 \u2028 \u0085 "quoted" \\ \n \u0001'

@@ -23,7 +23,7 @@ from gridsidecar.handler.capture import STDERR_BYTES, Tail
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.launch import Start, launch
 from gridsidecar.handler.lines import LineSplitter
-from gridsidecar.task import Claim
+from gridsidecar.rules.task import Claim
 from gridsidecar.wire import Channel, Event, Ignored, Text, Unreadable, decode_ends, decode_event
 
 _CHUNK = 65536

@@ -8,7 +8,7 @@ from gridsidecar.conformance.bench import Bench
 from gridsidecar.conformance.child import Line
 from gridsidecar.conformance.finding import Finding, failed, inconclusive, passed
 from gridsidecar.conformance.run import Run, error_of, fields_of
-from gridsidecar.task import Failed, Outcome, Succeeded
+from gridsidecar.rules.task import Failed, Outcome, Succeeded
 from gridsidecar.wire import ReadyEvent
 
 FLUSH = "flush after each line (print(..., flush=True), fflush, $| = 1, jq --unbuffered), or use the events pipe"

@@ -12,7 +12,7 @@ from gridsidecar.conformance.finding import Finding, failed, inconclusive, not_a
 from gridsidecar.conformance.level0 import ADDRESS, FLUSH, alike, told
 from gridsidecar.conformance.lines import TYPES
 from gridsidecar.conformance.run import Run, deciding_channel, fields_of, reason, shown
-from gridsidecar.task import Succeeded
+from gridsidecar.rules.task import Succeeded
 from gridsidecar.wire import Channel, Event, HeartbeatEvent, Ignored, LogEvent, ProgressEvent, ReadyEvent, ResultEvent
 
 _TELLING_S = 0.5  # a run that is shorter says nothing about buffers

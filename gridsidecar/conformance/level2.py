@@ -12,7 +12,7 @@ from gridsidecar.conformance.finding import Finding, Status, failed, inconclusiv
 from gridsidecar.conformance.level0 import ADDRESS, alike, misaddressed, told
 from gridsidecar.conformance.level1 import MARK, ONLY_DATA, aside, by_itself, longer
 from gridsidecar.conformance.run import deciding, deciding_channel, fields_of, names, said, shown
-from gridsidecar.task import Claim, Succeeded
+from gridsidecar.rules.task import Claim, Succeeded
 from gridsidecar.wire import Channel, CheckpointEvent, ReadyEvent
 
 _QUIET_S = 0.3  # how long a handler is listened to that should say nothing

@@ -13,7 +13,7 @@ from gridsidecar.conformance.finding import Finding, failed, inconclusive, not_a
 from gridsidecar.conformance.level1 import longer
 from gridsidecar.conformance.level2 import can_cancel
 from gridsidecar.conformance.run import names, said, shown
-from gridsidecar.task import Claim
+from gridsidecar.rules.task import Claim
 from gridsidecar.wire import ErrorEvent, ReadyEvent, ResultEvent
 
 _MOST = 20  # tasks that are sent at once

@@ -11,7 +11,7 @@ from typing import Any
 from gridsidecar.conformance.child import Exit, Line
 from gridsidecar.conformance.lines import Kind, kind_of, near_miss
 from gridsidecar.handler.outcome import Said
-from gridsidecar.task import Outcome
+from gridsidecar.rules.task import Outcome
 from gridsidecar.wire import Channel, ErrorEvent, Event, Ignored, ResultEvent, Text, Unreadable
 
 

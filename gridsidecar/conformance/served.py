@@ -9,7 +9,7 @@ from gridsidecar.conformance.finding import Finding, failed, not_applicable, pas
 from gridsidecar.conformance.level0 import told
 from gridsidecar.conformance.level1 import like_the_sample
 from gridsidecar.handler.command import NotStartable
-from gridsidecar.task import Succeeded
+from gridsidecar.rules.task import Succeeded
 
 if TYPE_CHECKING:
     from gridsidecar.conformance.server_bench import ServerBench

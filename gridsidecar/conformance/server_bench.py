@@ -15,7 +15,7 @@ from gridsidecar.handler.command import NotStartable
 from gridsidecar.handler.http import HttpHandler
 from gridsidecar.handler.http_attempt import HttpAttempt
 from gridsidecar.handler.lines import LineSplitter
-from gridsidecar.task import Cancelled, CannotStart, Claim, ErrorType, Failed
+from gridsidecar.rules.task import Cancelled, CannotStart, Claim, ErrorType, Failed
 from gridsidecar.wire import Channel, decode_event
 
 AT_ONCE = 4  # tasks

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import Struct
 
 from gridsidecar.errors import GridSidecarError, UsageError
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
     from gridsidecar.fleet.remote import Address
+    from gridsidecar.rules.task import Status, Task
     from gridsidecar.store import Filter, Kind, Said, Wanted
-    from gridsidecar.task import Status, Task
     from gridsidecar.views import (
         CallbackView,
         Figures,

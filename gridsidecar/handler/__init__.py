@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 from msgspec import Struct
 
 from gridsidecar.clock import Clock, system_random
-from gridsidecar.task import Cancelled, Claim, Disowned, Ended, Interrupted, Outcome, Progress
+from gridsidecar.rules.task import Cancelled, Claim, Disowned, Ended, Interrupted, Outcome, Progress
 
 if TYPE_CHECKING:
     from gridsidecar.config.handlers import HandlerSettings  # a supervisor needs our reaper, and no pydantic

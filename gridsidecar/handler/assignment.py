@@ -15,7 +15,7 @@ from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.oom import own_oom_counter
 from gridsidecar.handler.outcome import Cause, End, Said, classify
 from gridsidecar.handler.process import Exit
-from gridsidecar.task import Claim, Displaced, Ended, Report
+from gridsidecar.rules.task import Claim, Displaced, Ended, Report
 
 
 class Assignment(AttemptOutput):

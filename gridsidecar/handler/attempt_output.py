@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gridsidecar import wire
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler.capture import STDERR_BYTES, LogText, Tail
-from gridsidecar.task import Checkpoint, Claim, Progress
+from gridsidecar.rules.task import Checkpoint, Claim, Progress
 from gridsidecar.wire.strict_json import data_json
 
 SHOWN_BYTES = 256  # of a line that could not be read

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Set
 
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.task import Claim
+from gridsidecar.rules.task import Claim
 from gridsidecar.trace import Trace
 from gridsidecar.wire import PROTOCOL_VERSION
 

@@ -19,7 +19,7 @@ from gridsidecar.handler.http_attempt import HttpAttempt, Posted
 from gridsidecar.outbound.exchange import BrokenOff, Exchange, NotReached
 from gridsidecar.outbound.request import Request, read_request
 from gridsidecar.outbound.resolver import Resolver, system_resolve
-from gridsidecar.task import CannotStart, Claim, Ended
+from gridsidecar.rules.task import CannotStart, Claim, Ended
 
 ACCEPTED_WITHIN = 10.0  # seconds
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two looks for a server that is not there

@@ -18,7 +18,7 @@ from gridsidecar.handler.outcome import Cause, End, Verdict, classify
 from gridsidecar.outbound.exchange import Body, Exchange, Head
 from gridsidecar.outbound.reply import NotSent
 from gridsidecar.outbound.request import Request
-from gridsidecar.task import Claim, Ended, ErrorType, Failed, Report
+from gridsidecar.rules.task import Claim, Ended, ErrorType, Failed, Report
 from gridsidecar.wire import ErrorEvent
 
 ENDS_WITHIN = 2.0  # seconds that an answer may go on after its result

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler.http_output import HttpOutput
 from gridsidecar.handler.outcome import End, Verdict, classify
-from gridsidecar.task import CannotStart, Displaced, ErrorType, Failed
+from gridsidecar.rules.task import CannotStart, Displaced, ErrorType, Failed
 from gridsidecar.wire.strict_json import JsonRefused
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.oneshot_output import OneshotOutput
 from gridsidecar.handler.outcome import Output
-from gridsidecar.task import Claim
+from gridsidecar.rules.task import Claim
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
 SHOWN_BYTES = 2048  # of an answer that is an error

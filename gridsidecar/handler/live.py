@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from gridsidecar.handler.capture import KEPT_BYTES, LogText
-from gridsidecar.task import News, Part
+from gridsidecar.rules.task import News, Part
 
 GROWING_BYTES = 4 * 1024  # a part with fewer is written again, longer: who says little by little makes few parts
 

@@ -20,7 +20,7 @@ from gridsidecar.handler.oneshot_output import OneshotOutput
 from gridsidecar.handler.oom import own_oom_counter
 from gridsidecar.handler.outcome import Cause, End, classify
 from gridsidecar.handler.process import Exit, Process, Sink, Sinks
-from gridsidecar.task import CannotStart, Claim, Ended, Report
+from gridsidecar.rules.task import CannotStart, Claim, Ended, Report
 
 _FOUND_FOR_S = 1.0  # how long a command that was found counts as found
 

@@ -11,7 +11,7 @@ from gridsidecar.handler.attempt_output import AttemptOutput, OnProgress, noted
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.lines import LineSplitter, MessageScanner
 from gridsidecar.handler.outcome import Output, Said
-from gridsidecar.task import Claim
+from gridsidecar.rules.task import Claim
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
 

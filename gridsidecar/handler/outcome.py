@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import StopReason
-from gridsidecar.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Outcome, Succeeded
+from gridsidecar.rules.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Outcome, Succeeded
 from gridsidecar.wire import ErrorEvent, ResultEvent
 
 

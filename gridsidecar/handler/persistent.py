@@ -15,7 +15,7 @@ from gridsidecar.handler.launch import Start
 from gridsidecar.handler.outcome import Cause, signal_name
 from gridsidecar.handler.process import Exit, Process, Sink
 from gridsidecar.handler.warm_output import WarmOutput
-from gridsidecar.task import Displaced, ErrorType
+from gridsidecar.rules.task import Displaced, ErrorType
 from gridsidecar.wire import Channel
 
 CLOSED_FOR_S = 1.0  # a process that closed a pipe gets so long to exit, which it most often is about to

@@ -20,7 +20,7 @@ from gridsidecar.handler.launch import Start
 from gridsidecar.handler.persistent import WarmProcess
 from gridsidecar.handler.waiting_line import Got, WaitingLine
 from gridsidecar.handler.wear import worn_out
-from gridsidecar.task import CannotStart, Claim, Ended
+from gridsidecar.rules.task import CannotStart, Claim, Ended
 
 FIRST_PAUSE = 0.1  # seconds before a start, after two crashes in a row without a finished task between them
 LONGEST_PAUSE = 5.0

@@ -11,7 +11,7 @@ from gridsidecar.handler import Handler, Stop, alone_of
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.pool import Pool
-from gridsidecar.task import Claim, Ended
+from gridsidecar.rules.task import Claim, Ended
 
 
 def make_persistent(name: str, settings: HandlerSettings, clock: Clock, rng: random.Random, width: int) -> Handler:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gridsidecar.handler.persistent import WarmProcess
-from gridsidecar.task import CannotStart
+from gridsidecar.rules.task import CannotStart
 
 Got = WarmProcess | CannotStart | None  # None: the attempt was stopped while it waited
 

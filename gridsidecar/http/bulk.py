@@ -17,8 +17,8 @@ from gridsidecar.http.call import Call, Members, a_status, any_text
 from gridsidecar.http.problems import Problem, bad_request
 from gridsidecar.moments import moment_of, span_of
 from gridsidecar.operations import LONGEST_SPREAD, MEANT, POSSIBLE, RULES, possible
+from gridsidecar.rules.steering import Steered
 from gridsidecar.shapes import operation_object
-from gridsidecar.steering import Steered
 from gridsidecar.store import Filter, Kind
 
 MOST_LOOKED_AT = 500  # ids of a dry run

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import ClientDisconnect, Request
 
 from gridsidecar.http.problems import Problem, bad_request
-from gridsidecar.task import Status
+from gridsidecar.rules.task import Status
 from gridsidecar.wire.fields import shown
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
 

@@ -7,9 +7,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
 from typing import Any
 
+from gridsidecar.rules.task import Status
 from gridsidecar.store import Position
 from gridsidecar.store.choosing import Place
-from gridsidecar.task import Status
 
 LONGEST = 4096  # characters
 

@@ -13,8 +13,8 @@ from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, Members, any_text, number
 from gridsidecar.http.problems import Problem, bad_request
+from gridsidecar.rules.task import Status
 from gridsidecar.shapes import letter_in_full, letter_object
-from gridsidecar.task import Status
 
 MOST_IDS = 500
 TOLD = 10_000  # letters whose outcome is in one answer

@@ -14,8 +14,8 @@ from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, number
 from gridsidecar.http.problems import Problem, unknown_task
 from gridsidecar.operations import POSSIBLE
+from gridsidecar.rules.steering import Steered
 from gridsidecar.shapes import operation_object
-from gridsidecar.steering import Steered
 from gridsidecar.store import Kind
 
 TASKS_SHOWN = 200

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from gridsidecar.clock import Clock
-from gridsidecar.task import Status
+from gridsidecar.rules.task import Status
 
 SETTLED = timedelta(minutes=3)  # after which workers have written what they counted in a minute
 

@@ -10,7 +10,7 @@ from gridsidecar import telemetry
 from gridsidecar.health import Health, readyz
 from gridsidecar.metrics import families
 from gridsidecar.metrics.tally import Series, Tally
-from gridsidecar.task import ErrorType, Status, TaskUpdate
+from gridsidecar.rules.task import ErrorType, Status, TaskUpdate
 
 _OURS = frozenset(ErrorType)
 _PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -8,10 +8,10 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gridsidecar.flow import BreakerChange
 from gridsidecar.notify import truncation
 from gridsidecar.notify.wording import Facts, Wording
-from gridsidecar.task import ErrorType, Status, TaskUpdate
+from gridsidecar.rules.flow import BreakerChange
+from gridsidecar.rules.task import ErrorType, Status, TaskUpdate
 
 DETAILED = 10  # tasks that a message tells of one by one
 BREAKERS = 10  # changes of breakers that a message tells of, the last ones

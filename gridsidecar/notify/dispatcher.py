@@ -10,12 +10,12 @@ from contextlib import suppress
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.secrets import masked_reason
-from gridsidecar.flow import BreakerChange
 from gridsidecar.notify.channel import Channel, Refusal
 from gridsidecar.notify.digest import Digest
 from gridsidecar.notify.wording import Wording
 from gridsidecar.outbound import NotSent, TargetRefused
-from gridsidecar.task import TaskUpdate
+from gridsidecar.rules.flow import BreakerChange
+from gridsidecar.rules.task import TaskUpdate
 
 KEEP_TRYING = 600.0  # seconds for one message
 LONGEST_PAUSE = 3600.0  # seconds, whatever Retry-After asks for

@@ -16,7 +16,7 @@ from gridsidecar.notify.digest import TRACE, Digest, Notice
 from gridsidecar.notify.translations import Translations
 from gridsidecar.notify.wording import Origin
 from gridsidecar.outbound import HttpClient, Reply
-from gridsidecar.task import Status
+from gridsidecar.rules.task import Status
 
 Json = dict[str, Any]
 COLOURS = {Status.FAILED: "red", Status.RETRYING: "orange", Status.CANCELLED: "grey", Status.SUCCESS: "green"}

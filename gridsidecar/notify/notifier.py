@@ -13,7 +13,6 @@ from msgspec import Struct
 from gridsidecar.addresses import Allowed
 from gridsidecar.clock import Clock
 from gridsidecar.config.notices import NoticeSettings
-from gridsidecar.flow import BreakerChange
 from gridsidecar.notify.channel import Channel
 from gridsidecar.notify.dispatcher import Arrival, Dispatcher
 from gridsidecar.notify.email import Email
@@ -25,7 +24,8 @@ from gridsidecar.notify.webhook import Webhook
 from gridsidecar.notify.wording import Origin, Wording
 from gridsidecar.outbound import HttpClient
 from gridsidecar.outbound.mail import MailClient
-from gridsidecar.task import Status, TaskUpdate
+from gridsidecar.rules.flow import BreakerChange
+from gridsidecar.rules.task import Status, TaskUpdate
 from gridsidecar.template import parse
 
 TRY_LIMIT = 10.0  # seconds

@@ -7,11 +7,11 @@ from collections.abc import Callable, Container
 
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock
-from gridsidecar.flow import BreakerChange
 from gridsidecar.notify.dispatcher import Dispatcher
 from gridsidecar.notify.receivers import Receivers, Seldom
 from gridsidecar.notify.wording import Facts, Origin
-from gridsidecar.task import TaskUpdate
+from gridsidecar.rules.flow import BreakerChange
+from gridsidecar.rules.task import TaskUpdate
 
 
 class Personal:

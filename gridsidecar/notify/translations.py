@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from gridsidecar.task import Status
+from gridsidecar.rules.task import Status
 
 
 class Translations(Struct, frozen=True, kw_only=True):

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from gridsidecar import wire
-from gridsidecar.flow import BreakerChange
 from gridsidecar.notify import truncation
 from gridsidecar.notify.channel import Refusal
 from gridsidecar.notify.digest import Digest, Notice
 from gridsidecar.notify.wording import Origin
 from gridsidecar.outbound import HttpClient, signed_headers
+from gridsidecar.rules.flow import BreakerChange
 
 Json = dict[str, Any]
 

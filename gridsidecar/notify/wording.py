@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gridsidecar import wire
 from gridsidecar.notify import truncation
-from gridsidecar.task import TaskUpdate
+from gridsidecar.rules.task import TaskUpdate
 from gridsidecar.template import Path, Template, look_up
 
 MISSING = "–"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gridsidecar.rules.task import Task
 from gridsidecar.store import records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Database
 from gridsidecar.store.ends import CHECK_GRACE
 from gridsidecar.store.queries import Query
-from gridsidecar.task import Task
 
 
 class Beforehand:

@@ -8,10 +8,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from gridsidecar.rules.task import Status
 from gridsidecar.store import records
 from gridsidecar.store.database import Database
 from gridsidecar.store.queries import Query
-from gridsidecar.task import Status
 
 PAGE = 500  # ids
 _FIRST = "1000-01-01 00:00:00.000"

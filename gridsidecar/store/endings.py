@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gridsidecar.rules.task import Claim, ErrorType, Progress, Report, Settle, Status, Transition
 from gridsidecar.store.outbox import Owing
 from gridsidecar.store.records import ascii_only
-from gridsidecar.task import Claim, ErrorType, Progress, Report, Settle, Status, Transition
 
 LONGEST_PROBLEM = 1000  # characters
 PLAIN_ERROR = 500  # characters

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from gridsidecar import lifecycle, telemetry
+from gridsidecar import telemetry
 from gridsidecar.clock import Clock
-from gridsidecar.lifecycle import Reread
+from gridsidecar.rules import lifecycle
+from gridsidecar.rules.lifecycle import Reread
+from gridsidecar.rules.task import Claim, Progress, Report, Transition
 from gridsidecar.store import endings, outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Database, RowRejected, Statement
@@ -12,7 +14,6 @@ from gridsidecar.store.endings import End, Form
 from gridsidecar.store.letters import Letters
 from gridsidecar.store.outbox import Owed, Owing
 from gridsidecar.store.queries import Query
-from gridsidecar.task import Claim, Progress, Report, Transition
 
 LOST = "lost"  # the outcome of an attempt that was taken from its worker
 CHECK_GRACE = 60.0  # seconds after its time until maintenance looks for a task whose alarm did not come

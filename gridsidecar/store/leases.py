@@ -8,15 +8,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar import __version__, lifecycle, telemetry
+from gridsidecar import __version__, telemetry
 from gridsidecar.clock import Clock
-from gridsidecar.retry import next_look
+from gridsidecar.rules import lifecycle
+from gridsidecar.rules.retry import next_look
+from gridsidecar.rules.task import ErrorType, Message
 from gridsidecar.store import outbox, records
 from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected
 from gridsidecar.store.outbox import Owed
 from gridsidecar.store.queries import Query
-from gridsidecar.task import ErrorType, Message
 
 UNREADABLE_GAP = 86400.0  # seconds until a row is looked at again that could not be read
 

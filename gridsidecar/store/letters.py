@@ -8,11 +8,11 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from gridsidecar.reception import Close
+from gridsidecar.rules.reception import Close
+from gridsidecar.rules.task import ErrorType, Status, Transition
 from gridsidecar.store.database import Statement
 from gridsidecar.store.outbox import LETTER, Owing
 from gridsidecar.store.queries import Query
-from gridsidecar.task import ErrorType, Status, Transition
 
 REASON_LIMIT = 1000  # characters of an error: it travels in a header
 

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from gridsidecar.clock import Clock
 from gridsidecar.histogram import Histogram
+from gridsidecar.rules.task import Status
 from gridsidecar.store.database import Database
 from gridsidecar.store.queries import Query
-from gridsidecar.task import Status
 
 KEPT = timedelta(days=8)
 AT_ONCE = 200  # rows in one transaction

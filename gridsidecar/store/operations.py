@@ -13,13 +13,13 @@ from uuid import uuid4
 from msgspec import Struct
 
 from gridsidecar.errors import EX_FAILED, GridSidecarError
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Status
 from gridsidecar.store.choosing import Choice, Filter, Place
 from gridsidecar.store.database import Connection, Database, Statement
 from gridsidecar.store.outbox import Owed
 from gridsidecar.store.queries import Query
 from gridsidecar.store.steering import AT_ONCE, Outcomes, Steering
-from gridsidecar.task import Status
 
 LEASE = 30.0  # seconds without a sign of its driver until others go on with an operation
 EXPECTED = "expected_count"  # in what was asked

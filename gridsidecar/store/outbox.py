@@ -15,13 +15,13 @@ from msgspec import Struct
 
 from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock
-from gridsidecar.reception import Close
+from gridsidecar.rules.reception import Close
+from gridsidecar.rules.task import Callback, ErrorType, Message, Transition
 from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement, T
 from gridsidecar.store.queries import Query
 from gridsidecar.store.records import ascii_only, produced, storable
 from gridsidecar.store.room import Room, Unlimited
-from gridsidecar.task import Callback, ErrorType, Message, Transition
 from gridsidecar.trace import Trace
 
 if TYPE_CHECKING:

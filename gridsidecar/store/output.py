@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from gridsidecar.rules.task import Claim, News, Part, Status
 from gridsidecar.store import records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Database
 from gridsidecar.store.ends import LOST
 from gridsidecar.store.queries import Query
-from gridsidecar.task import Claim, News, Part, Status
 
 LONGEST_PART = 64 * 1024  # bytes
 

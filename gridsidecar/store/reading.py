@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from msgspec import Struct
 
-from gridsidecar.flow import Pause, waits
+from gridsidecar.rules.flow import Pause, waits
+from gridsidecar.rules.task import Message
 from gridsidecar.store import records
 from gridsidecar.store.counting import MOST
 from gridsidecar.store.database import Database, RowRejected
 from gridsidecar.store.queries import Query
 from gridsidecar.store.shelf import pause
-from gridsidecar.task import Message
 
 if TYPE_CHECKING:
     from gridsidecar.views import AttemptView, PausedView, PauseView, TaskState, TaskSummary, TaskView, WorkerView

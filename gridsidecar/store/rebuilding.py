@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gridsidecar import wire
+from gridsidecar.rules.task import Message
 from gridsidecar.store import records
-from gridsidecar.task import Message
 
 _FIELDS = ("task_type", "callback_url", "callback_type", "max_retry_count")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gridsidecar.flow import Park, Reserve
-from gridsidecar.reception import Reception
-from gridsidecar.task import Claim
+from gridsidecar.rules.flow import Park, Reserve
+from gridsidecar.rules.reception import Reception
+from gridsidecar.rules.task import Claim
 
 
 class TakenOver(Struct, frozen=True):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec.structs import replace
 
 from gridsidecar import wire
-from gridsidecar.reception import Claimant, Row
+from gridsidecar.rules.reception import Claimant, Row
+from gridsidecar.rules.task import Callback, Claim, ErrorType, Message, Progress, Report, Status, Task, Transition
 from gridsidecar.store.database import RowRejected
-from gridsidecar.task import Callback, Claim, ErrorType, Message, Progress, Report, Status, Task, Transition
 
 if TYPE_CHECKING:
     from gridsidecar.views import AttemptView, TaskSummary, TaskView

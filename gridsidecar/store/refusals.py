@@ -8,13 +8,13 @@ from msgspec.structs import replace
 
 from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock
-from gridsidecar.reception import Close
+from gridsidecar.rules.reception import Close
+from gridsidecar.rules.task import NO_CALLBACK, ErrorType, Message, Status, Task
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import RowRejected
 from gridsidecar.store.outbox import Owed, Owing
 from gridsidecar.store.queries import Query
-from gridsidecar.task import NO_CALLBACK, ErrorType, Message, Status, Task
 
 
 class Refusals:

@@ -7,13 +7,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar.flow import Park, Pause, Reserve, lane
-from gridsidecar.rate import LATENESS, Rate
+from gridsidecar.rules.flow import Park, Pause, Reserve, lane
+from gridsidecar.rules.rate import LATENESS, Rate
+from gridsidecar.rules.task import Task
 from gridsidecar.store import records
 from gridsidecar.store.database import Connection
 from gridsidecar.store.ends import CHECK_GRACE
 from gridsidecar.store.queries import Query
-from gridsidecar.task import Task
 
 
 class Shelf(Struct, frozen=True):

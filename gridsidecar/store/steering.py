@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gridsidecar import lifecycle, steering, wire
+from gridsidecar import wire
 from gridsidecar.clock import Clock
-from gridsidecar.steering import KnownRow, Reopening, Steered
+from gridsidecar.rules import lifecycle, steering
+from gridsidecar.rules.steering import KnownRow, Reopening, Steered
+from gridsidecar.rules.task import ErrorType, Message, Status, Task, TaskUpdate
 from gridsidecar.store import outbox, records
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement
 from gridsidecar.store.ends import CHECK_GRACE
 from gridsidecar.store.outbox import Owed
 from gridsidecar.store.queries import Query
 from gridsidecar.store.rebuilding import rebuilt
-from gridsidecar.task import ErrorType, Message, Status, Task, TaskUpdate
 
 AT_ONCE = 500  # tasks in one transaction
 TOLD_AT_ONCE = 200
@@ -46,7 +47,7 @@ class Steering:
         return await self.each(ids, lambda connection, some, _: self.retry_in(connection, dict.fromkeys(some, 0.0)))
 
     async def look(self, ids: Iterable[str], rule: Callable[[KnownRow | None], Steered]) -> Outcomes:
-        """What would come of these under a rule of `gridsidecar.steering`; changes nothing."""
+        """What would come of these under a rule of `gridsidecar.rules.steering`; changes nothing."""
         some = sorted(set(ids))
         if not some:
             return {}

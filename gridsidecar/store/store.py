@@ -6,10 +6,20 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from gridsidecar import lifecycle
 from gridsidecar.clock import Clock
-from gridsidecar.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
-from gridsidecar.reception import AwaitSlot, Begin, Claimant, Close, Drop, Insert, Reattach, Resume, Row, Wait
+from gridsidecar.rules import lifecycle
+from gridsidecar.rules.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
+from gridsidecar.rules.reception import AwaitSlot, Begin, Claimant, Close, Drop, Insert, Reattach, Resume, Row, Wait
+from gridsidecar.rules.task import (
+    Callback,
+    Claim,
+    ErrorType,
+    Progress,
+    Report,
+    Status,
+    Task,
+    Transition,
+)
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, Statement
@@ -20,16 +30,6 @@ from gridsidecar.store.queries import Query
 from gridsidecar.store.received import Received, TakenOver
 from gridsidecar.store.refusals import Refusals
 from gridsidecar.store.shelf import Shelf
-from gridsidecar.task import (
-    Callback,
-    Claim,
-    ErrorType,
-    Progress,
-    Report,
-    Status,
-    Task,
-    Transition,
-)
 
 
 class Store:

@@ -9,9 +9,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from gridsidecar.rules.task import Status
 from gridsidecar.store import records
 from gridsidecar.store.choosing import OF_ERROR, OF_QUEUE, states
-from gridsidecar.task import Status
 
 MOST_BRANCHES = 40  # of one statement: pairs of a type and a state, each read by itself
 MOST_TYPES = 20

@@ -10,6 +10,7 @@ import sys
 from gridsidecar import signals, telemetry
 from gridsidecar.clock import SystemClock, system_random
 from gridsidecar.config.settings import Settings
+from gridsidecar.delivery.worker import Attempts
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError
 from gridsidecar.handler import reaper
@@ -17,7 +18,6 @@ from gridsidecar.hooks import Hooks
 from gridsidecar.supervisor.plan import Plan, open_log
 from gridsidecar.supervisor.program import signal_at_death_of_supervisor
 from gridsidecar.telemetry import Readiness
-from gridsidecar.worker import Attempts
 
 
 def main(plan_fd: int, name: str) -> int:

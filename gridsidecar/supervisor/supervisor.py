@@ -25,6 +25,7 @@ from gridsidecar.health import Health, Vitals, of_all
 from gridsidecar.metrics.tally import Series, lasting, total
 from gridsidecar.metrics.worker import OwnFigures
 from gridsidecar.pulse import Pulse
+from gridsidecar.rules.task import Status
 from gridsidecar.siblings import Leave
 from gridsidecar.statistics import Statistics
 from gridsidecar.supervisor.child import Child
@@ -32,7 +33,6 @@ from gridsidecar.supervisor.hooks import WorkerHooks
 from gridsidecar.supervisor.over import until_over
 from gridsidecar.supervisor.plan import Plan
 from gridsidecar.supervisor.slots import Slots
-from gridsidecar.task import Status
 
 if TYPE_CHECKING:
     from gridsidecar.http import ApiServer

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.language import translator
-from gridsidecar.task import Claim, Report, Status, TaskUpdate
+from gridsidecar.rules.task import Claim, Report, Status, TaskUpdate
 from gridsidecar.telemetry.file import Broken, LogFile, Mended
 from gridsidecar.telemetry.lines import ConsoleFormatter, JsonFormatter
 from gridsidecar.telemetry.outlet import Outlet, write_all, write_alone

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 
 _GZIP = frozenset({"gzip", "x-gzip"})
 _ZLIB = frozenset({"zlib", "deflate"})

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from gridsidecar.task import ErrorType, Status
+from gridsidecar.rules.task import ErrorType, Status
 from gridsidecar.wire.json_scan import members
 from gridsidecar.wire.json_text import Spliced, in_ascii, spliced
 from gridsidecar.wire.strict_json import JsonRefused

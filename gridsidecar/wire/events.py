@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from gridsidecar.task import ErrorType
+from gridsidecar.rules.task import ErrorType
 from gridsidecar.wire.fields import shown
 from gridsidecar.wire.strict_json import MAX_DEPTH, data_json, deeper_than, json_size
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gridsidecar.moments import time_of
-from gridsidecar.task import LONGEST_TYPE, NO_CALLBACK, Callback, Task
+from gridsidecar.rules.task import LONGEST_TYPE, NO_CALLBACK, Callback, Task
 from gridsidecar.wire.json_text import JsonText
 
 PRIORITY_NAMES = {"low": 1, "normal": 3, "high": 6, "urgent": 9}

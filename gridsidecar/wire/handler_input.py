@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from gridsidecar.task import Claim
+from gridsidecar.rules.task import Claim
 from gridsidecar.trace import Trace
 from gridsidecar.wire.json_text import JsonText, Spliced, spliced
 from gridsidecar.wire.strict_json import data_json

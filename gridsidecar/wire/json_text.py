@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 from gridsidecar.wire.body import body_chunks, text_pieces
 from gridsidecar.wire.strict_json import data_json, readable_json
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gridsidecar.task import Message, Task
+from gridsidecar.rules.task import Message, Task
 from gridsidecar.wire.body import BodyRefused, check_text, inflated_size, large_body
 from gridsidecar.wire.fields import task_id_problem
 from gridsidecar.wire.json_scan import check_counts, members, value_end, value_start

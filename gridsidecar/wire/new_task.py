@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gridsidecar.task import Message, Task
+from gridsidecar.rules.task import Message, Task
 from gridsidecar.wire.fields import doubtful
 from gridsidecar.wire.refused import Refused
 from gridsidecar.wire.strict_json import data_json

@@ -10,7 +10,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 from gridsidecar.wire.strict_json import data_json
 
 _DEFAULTS = Message(body=b"")

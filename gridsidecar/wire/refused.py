@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gridsidecar.task import Task
+from gridsidecar.rules.task import Task
 
 
 class Refused(Struct, frozen=True):

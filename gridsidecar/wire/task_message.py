@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gridsidecar.task import Message, Task
+from gridsidecar.rules.task import Message, Task
 from gridsidecar.wire.body import BodyRefused, body_text
 from gridsidecar.wire.fields import (
     FieldRefused,

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from gridsidecar.broker import Broker, Delivery, make_broker
 from gridsidecar.broker.embedded import EmbeddedBroker
 from gridsidecar.config.settings import BrokerSettings
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 from gridsidecar.telemetry import Readiness
 from tests.support.waiting import eventually
 

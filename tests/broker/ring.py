@@ -7,7 +7,7 @@ import sys
 import time
 
 from gridsidecar.config.settings import BrokerSettings
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 from tests.broker.bench import opened
 
 

@@ -12,7 +12,7 @@ from gridsidecar.broker import make_broker
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import Settings
 from gridsidecar.http import ApiServer
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 from gridsidecar.telemetry import Readiness
 from tests.doctor.looking import look
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from gridsidecar.config.settings import StoreSettings
+from gridsidecar.rules.task import Status
 from gridsidecar.store import Filter, Kind, make_store
-from gridsidecar.task import Status
 from tests.e2e.conftest import Start
 from tests.support.cli import Finished, environment, gridsidecar
 from tests.support.cli import start as start_command

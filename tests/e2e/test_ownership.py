@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings
-from gridsidecar.steering import Steered
-from gridsidecar.task import Message
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Message
 from gridsidecar.telemetry import Readiness
 from tests.e2e.conftest import Start
 from tests.support.place import Place

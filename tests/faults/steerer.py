@@ -11,7 +11,7 @@ from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.operations import Driver
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
 from gridsidecar.store import Kind, NotDriven, OpenStore, make_store
 from gridsidecar.telemetry import Readiness
 from tests.faults.history import History

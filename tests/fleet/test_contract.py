@@ -13,9 +13,9 @@ from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import UsageError
 from gridsidecar.fleet import Fleet, Outcomes, Submitted, TaskRefused
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Callback, Message, News, Part, Status, Succeeded
 from gridsidecar.store import Filter, Kind, NotDriven, Wanted
-from gridsidecar.task import Callback, Message, News, Part, Status, Succeeded
 from gridsidecar.telemetry import Readiness
 from gridsidecar.wire.new_task import make_task
 from tests.store.workers import BOOM, QUEUE, Two, cancel, end, task

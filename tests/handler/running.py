@@ -12,7 +12,7 @@ from typing import Any
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Handler, Stop, make_handlers
-from gridsidecar.task import Claim, Ended, Message, Progress, Task
+from gridsidecar.rules.task import Claim, Ended, Message, Progress, Task
 
 PROGRAMS = Path(__file__).parent / "programs"
 SHELL = ["/bin/sh", str(PROGRAMS / "child.sh")]

@@ -12,7 +12,7 @@ from typing import Any
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Handler, Stop, make_handlers
-from gridsidecar.task import Claim, Ended, Failed, Message, Progress, Task
+from gridsidecar.rules.task import Claim, Ended, Failed, Message, Progress, Task
 from tests.support.web import Web, web_server
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from gridsidecar.task import ErrorType, Failed, Succeeded
+from gridsidecar.rules.task import ErrorType, Failed, Succeeded
 from tests.handler.conftest import OnLoop
 from tests.handler.running import Run, Running, handler, log
 

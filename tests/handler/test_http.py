@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.task import CannotStart, Checkpoint, ErrorType, Failed, Message, Progress, Succeeded
+from gridsidecar.rules.task import CannotStart, Checkpoint, ErrorType, Failed, Message, Progress, Succeeded
 from tests.handler.conftest import OnLoop
 from tests.handler.running import log
 from tests.handler.served import error_of, line, served

@@ -17,7 +17,7 @@ from gridsidecar.handler import Stop, StopReason, http, http_attempt
 from gridsidecar.outbound.exchange import Exchange
 from gridsidecar.outbound.request import read_request
 from gridsidecar.outbound.resolver import Resolver, system_resolve
-from gridsidecar.task import (
+from gridsidecar.rules.task import (
     Cancelled,
     CannotStart,
     Disowned,

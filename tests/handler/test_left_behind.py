@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.handler import reaper
-from gridsidecar.task import ErrorType, Progress, Succeeded
+from gridsidecar.rules.task import ErrorType, Progress, Succeeded
 from tests.handler.conftest import OnLoop
 from tests.handler.running import Run, Running, children, claim, dead, handler, log, state
 from tests.support.waiting import eventually

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gridsidecar.handler.capture import KEPT_BYTES, LogText
 from gridsidecar.handler.live import GROWING_BYTES, LiveText
-from gridsidecar.task import News
+from gridsidecar.rules.task import News
 
 MOST_PARTS = 2 * (KEPT_BYTES // GROWING_BYTES + 2)
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.handler import Stop, StopReason
-from gridsidecar.task import (
+from gridsidecar.rules.task import (
     Cancelled,
     Displaced,
     Ended,

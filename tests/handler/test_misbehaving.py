@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.handler import StopReason
-from gridsidecar.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Progress, Succeeded
+from gridsidecar.rules.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Progress, Succeeded
 from tests.handler.conftest import OnLoop
 from tests.handler.running import Run, Running, children, handler, log
 from tests.support.waiting import eventually

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.task import CannotStart, Checkpoint, ErrorType, Failed, Progress, Succeeded
+from gridsidecar.rules.task import CannotStart, Checkpoint, ErrorType, Failed, Progress, Succeeded
 from tests.handler.conftest import OnLoop
 from tests.handler.running import Run, Running, claim, handler, log
 

@@ -9,7 +9,7 @@ import pytest
 
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler.outcome import Cause, End, Output, Said, classify
-from gridsidecar.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Succeeded
+from gridsidecar.rules.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Succeeded
 from gridsidecar.wire import ErrorEvent, ResultEvent
 
 SETTINGS = HandlerSettings(command=["x"], stall_timeout=7, max_result_bytes=100)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.handler import Stop, StopReason
-from gridsidecar.task import (
+from gridsidecar.rules.task import (
     Cancelled,
     CannotStart,
     Checkpoint,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gridsidecar.task import (
+from gridsidecar.rules.task import (
     ErrorType,
     Failed,
 )

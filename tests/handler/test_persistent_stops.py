@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.handler import StopReason
-from gridsidecar.task import (
+from gridsidecar.rules.task import (
     Cancelled,
     Disowned,
     ErrorType,

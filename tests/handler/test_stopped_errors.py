@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.handler import StopReason
-from gridsidecar.task import Cancelled, ErrorType, Failed, Succeeded
+from gridsidecar.rules.task import Cancelled, ErrorType, Failed, Succeeded
 from tests.handler.conftest import OnLoop
 from tests.handler.running import Run, Running, handler
 from tests.handler.warm import pid_of, pool, stop_soon

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.handler import Stop, StopReason
-from gridsidecar.task import Ended, ErrorType, Failed, Interrupted, Succeeded
+from gridsidecar.rules.task import Ended, ErrorType, Failed, Interrupted, Succeeded
 from tests.handler.conftest import OnLoop
 from tests.handler.running import Running, claim, handler, log
 from tests.handler.warm import pool

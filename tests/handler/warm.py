@@ -14,7 +14,7 @@ from typing import Any
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Handler, Stop, StopReason, make_handlers
-from gridsidecar.task import (
+from gridsidecar.rules.task import (
     Claim,
     Ended,
     Message,

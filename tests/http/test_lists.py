@@ -11,8 +11,8 @@ import pytest
 from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.http import cursor
+from gridsidecar.rules.task import Message, Succeeded
 from gridsidecar.store import Position
-from gridsidecar.task import Message, Succeeded
 from gridsidecar.telemetry import Readiness
 from tests.http.conftest import Serve, Served, problem
 from tests.store.workers import BOOM, QUEUE, Two, end, task

@@ -13,7 +13,7 @@ import pytest
 
 from gridsidecar.http.files import page_files
 from gridsidecar.http.hiding import Hiding
-from gridsidecar.task import Succeeded
+from gridsidecar.rules.task import Succeeded
 from tests.http.conftest import ADMIN, READER, Serve, Served, problem
 from tests.store.workers import BOOM, Two, end, task
 

@@ -9,8 +9,8 @@ import pytest
 
 from gridsidecar import __version__
 from gridsidecar.operations import Driver
+from gridsidecar.rules.task import Status, Succeeded
 from gridsidecar.store import Filter, Kind, NotDriven
-from gridsidecar.task import Status, Succeeded
 from tests.http.conftest import Serve, Served, problem
 from tests.store.workers import BOOM, Two, cancel, end, task
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from gridsidecar.http.hiding import Hiding
-from gridsidecar.task import Callback, Failed, News, Part, Progress, Report, Succeeded
+from gridsidecar.rules.task import Callback, Failed, News, Part, Progress, Report, Succeeded
 from tests.http.conftest import Serve, Served, problem
 from tests.store.workers import BOOM, Two, cancel, decided, end, task
 from tests.support.waiting import eventually

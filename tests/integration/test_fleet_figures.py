@@ -15,8 +15,8 @@ from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
 from gridsidecar.metrics.ended import SETTLED, EndedSince
 from gridsidecar.metrics.fleet import KEPT_FOR, FleetFigures
+from gridsidecar.rules.task import Message, Status
 from gridsidecar.store import OpenStore, Reading, make_store
-from gridsidecar.task import Message, Status
 from gridsidecar.telemetry import Readiness
 from tests.support.servers import free_port
 

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import time
 
-from gridsidecar.task import Status
+from gridsidecar.rules.task import Status
 from tests.notify.bot import Bot, title
 from tests.notify.channels import LONG, feishu, notifier, webhook
 from tests.notify.updates import update

@@ -9,13 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from gridsidecar.clock import SystemClock
-from gridsidecar.flow import BreakerChange
 from gridsidecar.notify import email, feishu, webhook
 from gridsidecar.notify.digest import BREAKERS, Digest
 from gridsidecar.notify.dispatcher import Arrival, Dispatcher
 from gridsidecar.notify.notifier import Line
 from gridsidecar.notify.translations import CHINESE, ENGLISH
 from gridsidecar.notify.wording import Wording
+from gridsidecar.rules.flow import BreakerChange
 from tests.notify.bot import MOST_BYTES, shown, title
 from tests.notify.updates import MOMENT, ORIGIN, digest, update
 from tests.support.waiting import eventually

@@ -14,7 +14,7 @@ from gridsidecar.notify.feishu import card, signature, signed, verdict
 from gridsidecar.notify.translations import CHINESE, ENGLISH, Translations
 from gridsidecar.notify.wording import Origin
 from gridsidecar.outbound import Reply
-from gridsidecar.task import Report, Status
+from gridsidecar.rules.task import Report, Status
 from tests.notify.bot import MOST_BYTES, shown, title
 from tests.notify.updates import MOMENT, ORIGIN, digest, update
 

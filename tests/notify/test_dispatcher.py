@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from gridsidecar.task import Status
+from gridsidecar.rules.task import Status
 from tests.notify.bot import Bot, shown, title
 from tests.notify.channels import LONG, feishu, notifier, webhook
 from tests.notify.conftest import Told

@@ -17,7 +17,7 @@ from gridsidecar.notify import email
 from gridsidecar.notify.translations import CHINESE, ENGLISH
 from gridsidecar.outbound import NotSent
 from gridsidecar.outbound.mail import Mail, MailClient
-from gridsidecar.task import Report, Status
+from gridsidecar.rules.task import Report, Status
 from tests.notify.updates import MOMENT, ORIGIN, digest, update
 from tests.support.certificates import Authority
 from tests.support.mail import mail_server

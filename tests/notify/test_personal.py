@@ -14,7 +14,7 @@ from gridsidecar.notify.feishu import card
 from gridsidecar.notify.translations import CHINESE, ENGLISH
 from gridsidecar.notify.webhook import message
 from gridsidecar.notify.wording import TEXT, Wording
-from gridsidecar.task import Callback, Message, Report, Status, Task, TaskUpdate
+from gridsidecar.rules.task import Callback, Message, Report, Status, Task, TaskUpdate
 from gridsidecar.template import parse
 from tests.notify.bot import MOST_BYTES, Bot, shown, title
 from tests.notify.channels import LONG, feishu, notifier, webhook

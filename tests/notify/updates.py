@@ -7,7 +7,7 @@ from typing import Any
 
 from gridsidecar.notify.digest import Digest
 from gridsidecar.notify.wording import Origin, Wording
-from gridsidecar.task import Report, Status, TaskUpdate
+from gridsidecar.rules.task import Report, Status, TaskUpdate
 
 ORIGIN = Origin(queue="task_queue", worker="pod-1")
 PLAIN = Wording(origin=ORIGIN)

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from gridsidecar.task import Callback, Claim, ErrorType, Message, Status, Task
+from gridsidecar.rules.task import Callback, Claim, ErrorType, Message, Status, Task
 from gridsidecar.wire import decode_task, encode_callback, encode_input
 from gridsidecar.wire.refused import Refused
 from tests.protocol.test_vectors import given, vectors

@@ -18,7 +18,7 @@ from gridsidecar.conformance.run import fields_of
 from gridsidecar.handler import Stop, make_handlers
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import handler_environment
-from gridsidecar.task import Claim, Failed, Message, Outcome, Succeeded, Task
+from gridsidecar.rules.task import Claim, Failed, Message, Outcome, Succeeded, Task
 from gridsidecar.wire import encode_input
 
 FOLDER = Path(__file__).parents[2] / "protocol"

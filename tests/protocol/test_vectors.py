@@ -14,9 +14,9 @@ from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.conformance.lines import Kind, kind_of
 from gridsidecar.handler.lines import MAX_LINE_BYTES, LineSplitter
 from gridsidecar.handler.outcome import Cause, End, Said, classify
-from gridsidecar.lifecycle import decide
-from gridsidecar.retry import RetryPolicy
-from gridsidecar.task import Cancelled, Claim, Failed, Interrupted, Message, Outcome, Succeeded, Task
+from gridsidecar.rules.lifecycle import decide
+from gridsidecar.rules.retry import RetryPolicy
+from gridsidecar.rules.task import Cancelled, Claim, Failed, Interrupted, Message, Outcome, Succeeded, Task
 from gridsidecar.wire import (
     Channel,
     CheckpointEvent,

@@ -18,7 +18,7 @@ import pytest
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop, make_handlers
-from gridsidecar.task import Claim, Ended, Failed, Message, Task
+from gridsidecar.rules.task import Claim, Ended, Failed, Message, Task
 from tests.sdks.driver import LIMIT, Conversation, cancel, converse, task
 from tests.support.cli import command as cli
 from tests.support.cli import environment, gridsidecar

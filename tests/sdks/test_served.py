@@ -15,7 +15,7 @@ import pytest
 
 from gridsidecar.handler import Handler, Stop, StopReason
 from gridsidecar.handler.http import not_reached
-from gridsidecar.task import Cancelled, Checkpoint, Ended, Failed, Progress, Succeeded
+from gridsidecar.rules.task import Cancelled, Checkpoint, Ended, Failed, Progress, Succeeded
 from tests.handler.running import claim, log
 from tests.handler.served import handler_at
 from tests.support.servers import free_port

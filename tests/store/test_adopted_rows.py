@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from gridsidecar import wire
-from gridsidecar.reception import Begin, Close, Drop, Wait
-from gridsidecar.steering import Reopening, Steered
+from gridsidecar.rules.reception import Begin, Close, Drop, Wait
+from gridsidecar.rules.steering import Reopening, Steered
+from gridsidecar.rules.task import Callback, Status, Succeeded, Task
 from gridsidecar.store import RowRejected, Wanted
-from gridsidecar.task import Callback, Status, Succeeded, Task
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.plugin import HUGE, SHAPES, Plugin
 from tests.store.workers import BOOM, A, Two, cancel, counts, end, listed, open_store, retry_by_hand, task

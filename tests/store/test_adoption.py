@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from gridsidecar.errors import AccessRefused
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Failed, Progress, Succeeded
 from gridsidecar.store.mysql.adoption import changes
 from gridsidecar.store.mysql.definition import Table
 from gridsidecar.store.queries import SCHEMA_VERSION, TableNames, load_migrations
-from gridsidecar.task import Failed, Progress, Succeeded
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS, Direct, Row, changed
 from tests.store.plugin import SHAPES, Plugin, numbers, without

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from gridsidecar.errors import StoreUnavailable
-from gridsidecar.task import Succeeded
+from gridsidecar.rules.task import Succeeded
 from tests.store.cutting import cutting
 from tests.store.direct import TASKS, Direct, Row
 from tests.store.migrating import migrate_at_once

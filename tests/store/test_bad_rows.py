@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from gridsidecar.clock import SystemClock
-from gridsidecar.reception import Insert
-from gridsidecar.steering import Steered
+from gridsidecar.rules.reception import Insert
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Callback, Failed, Message, Succeeded
 from gridsidecar.store import RowRejected
 from gridsidecar.store.retention import Retention
-from gridsidecar.task import Callback, Failed, Message, Succeeded
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import QUEUE, A, B, Two, alarm, end, listed, no_changes_of, task
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.flow import Flow
-from gridsidecar.reception import Begin, Drop, Insert, Wait
-from gridsidecar.steering import Steered
+from gridsidecar.rules.flow import Flow
+from gridsidecar.rules.reception import Begin, Drop, Insert, Wait
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Task
 from gridsidecar.store import OpenStore, Received
-from gridsidecar.task import Task
 from gridsidecar.wire.new_task import make_task
 from tests.store.direct import TASKS
 from tests.store.workers import A, Two, cancel, listed, nudge, retry_by_hand

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.task import Cancelled, Checkpoint, Claim, Failed, Interrupted, Outcome, Progress, Report, Succeeded
+from gridsidecar.rules.task import (
+    Cancelled,
+    Checkpoint,
+    Claim,
+    Failed,
+    Interrupted,
+    Outcome,
+    Progress,
+    Report,
+    Succeeded,
+)
 from tests.store.workers import BOOM, Two, alarm, decided, nudge, retry_by_hand
 
 PAGE_17 = Progress(checkpoint=Checkpoint({"page": 17}))

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gridsidecar.reception import Insert
-from gridsidecar.task import Callback, Failed, Status, Succeeded
+from gridsidecar.rules.reception import Insert
+from gridsidecar.rules.task import Callback, Failed, Status, Succeeded
 from tests.store.direct import TASKS, Direct
 from tests.store.plugin import SHAPES, Plugin
 from tests.store.workers import A, Two, end, listed, migrate, open_store, task

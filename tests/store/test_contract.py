@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.reception import Begin, Insert
-from gridsidecar.steering import Reopening
-from gridsidecar.task import Callback, Claim, Message, Progress, Report, Succeeded
+from gridsidecar.rules.reception import Begin, Insert
+from gridsidecar.rules.steering import Reopening
+from gridsidecar.rules.task import Callback, Claim, Message, Progress, Report, Succeeded
 from tests.store.direct import TASKS
 from tests.store.workers import BOOM, QUEUE, A, B, Two, counts, decided, end, task
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gridsidecar.rules.task import Status
 from gridsidecar.store import Count, TypeCount, counting
-from gridsidecar.task import Status
 from tests.store.test_listing import START, insert, stored
 from tests.store.workers import Two
 

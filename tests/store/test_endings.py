@@ -7,9 +7,20 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import (
+    Callback,
+    Checkpoint,
+    Claim,
+    Failed,
+    Message,
+    Outcome,
+    Progress,
+    Report,
+    Status,
+    Succeeded,
+)
 from gridsidecar.store import RowRejected, StatementRefused
-from gridsidecar.task import Callback, Checkpoint, Claim, Failed, Message, Outcome, Progress, Report, Status, Succeeded
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS
 from tests.store.workers import A, B, Two, cancel, decided, end, open_store, task

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Claim, Outcome, Status, Succeeded, Transition
 from gridsidecar.store.mysql.literal import WRITERS
 from gridsidecar.store.mysql.merging import merge
 from gridsidecar.store.queries import TableNames, load_queries
-from gridsidecar.task import Claim, Outcome, Status, Succeeded, Transition
 from tests.store.workers import BOOM, A, B, Two, cancel, end, task
 
 IDS = [f"t{number}" for number in range(20)]

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.flow import Flow, Park, Reserve
-from gridsidecar.rate import Rate
-from gridsidecar.reception import Begin, Close, Drop, Insert, Resume, Wait
-from gridsidecar.steering import Steered
+from gridsidecar.rules.flow import Flow, Park, Reserve
+from gridsidecar.rules.rate import Rate
+from gridsidecar.rules.reception import Begin, Close, Drop, Insert, Resume, Wait
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Task
 from gridsidecar.store import OpenStore, Received
-from gridsidecar.task import Task
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import BOOM, A, B, Two, alarm, cancel, end, no_changes_of, nudge, task
 

@@ -9,8 +9,8 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.reception import Insert
-from gridsidecar.task import Message, Succeeded, Task
+from gridsidecar.rules.reception import Insert
+from gridsidecar.rules.task import Message, Succeeded, Task
 from gridsidecar.wire import JsonText, read_large
 from tests.store.direct import TASKS
 from tests.store.test_values import TRICKY, seen

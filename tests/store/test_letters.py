@@ -9,9 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from gridsidecar.config.settings import StoreSettings
-from gridsidecar.reception import Close
-from gridsidecar.store import Cause, OpenStore, OwedCallback, make_store
-from gridsidecar.task import (
+from gridsidecar.rules.reception import Close
+from gridsidecar.rules.task import (
     Callback,
     Cancelled,
     Failed,
@@ -23,6 +22,7 @@ from gridsidecar.task import (
     Status,
     Succeeded,
 )
+from gridsidecar.store import Cause, OpenStore, OwedCallback, make_store
 from tests.store.direct import LONG_AGO, TASKS, Row
 from tests.store.test_endings import Guard
 from tests.store.workers import BOOM, QUEUE, B, Two, alarm, decided, end, retry_by_hand, task

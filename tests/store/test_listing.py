@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from gridsidecar.rules.task import Status
 from gridsidecar.store import OpenStore, Position, Wanted, listing, ways
-from gridsidecar.task import Status
 from tests.store.direct import TASKS, Direct
 from tests.store.workers import Two, open_store
 

@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from gridsidecar.rules.task import Status
 from gridsidecar.store import Position, Wanted
 from gridsidecar.store.listing import SCAN, listed
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.ways import parameters, way_of_ids, way_to
-from gridsidecar.task import Status
 from tests.conftest import fresh_database
 from tests.store.direct import TASKS, Direct
 from tests.store.workers import migrate, open_store

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from gridsidecar import minutes as counting
 from gridsidecar.clock import SystemClock
 from gridsidecar.histogram import Histogram
-from gridsidecar.minutes import MinuteCounters
+from gridsidecar.maintenance import minutes as counting
+from gridsidecar.maintenance.minutes import MinuteCounters
+from gridsidecar.rules.task import ErrorType, Report, Status, TaskUpdate
 from gridsidecar.store import OpenStore, Point, Tally
 from gridsidecar.store.minutes import Cell, Counted, minute_of
-from gridsidecar.task import ErrorType, Report, Status, TaskUpdate
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS
 from tests.store.workers import Two, open_store

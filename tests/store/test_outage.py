@@ -12,11 +12,11 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from gridsidecar.errors import StoreUnavailable
-from gridsidecar.reception import Begin, Insert
+from gridsidecar.rules.reception import Begin, Insert
+from gridsidecar.rules.task import Claim, Failed, Progress, Report, Status, Succeeded
 from gridsidecar.store import records
 from gridsidecar.store.database import Connection
 from gridsidecar.store.mysql import connection
-from gridsidecar.task import Claim, Failed, Progress, Report, Status, Succeeded
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS, Direct
 from tests.store.workers import A, B, Two, alarm, decided, end, open_store, task

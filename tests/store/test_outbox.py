@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.reception import Close
-from gridsidecar.steering import Steered
-from gridsidecar.store import OpenStore, OwedCallback
-from gridsidecar.task import (
+from gridsidecar.rules.reception import Close
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import (
     Callback,
     Cancelled,
     CannotStart,
@@ -27,6 +26,7 @@ from gridsidecar.task import (
     Report,
     Succeeded,
 )
+from gridsidecar.store import OpenStore, OwedCallback
 from tests.store.direct import LONG_AGO, TASKS, Row
 from tests.store.workers import BOOM, A, B, Two, alarm, cancel, decided, end, open_store, retry_by_hand, task
 

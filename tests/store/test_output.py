@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gridsidecar.handler.capture import LogText
+from gridsidecar.rules.task import Claim, News, Part, Progress, Report, Status, Succeeded
 from gridsidecar.store import OpenStore, Said
-from gridsidecar.task import Claim, News, Part, Progress, Report, Status, Succeeded
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import BOOM, Two, alarm, decided, open_store, worker
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from gridsidecar.rules.task import Status
 from gridsidecar.store import Position, Wanted
 from gridsidecar.store.choosing import Filter, statement
 from gridsidecar.store.listing import SCAN_OF_INDEX, last_looked_at, listed
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.ways import Way, parameters, way_of_ids, way_to
-from gridsidecar.task import Status
 from tests.conftest import fresh_database
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
 from tests.store.workers import migrate

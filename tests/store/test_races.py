@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from gridsidecar.reception import Begin, Close, Insert, Reception, Resume, Wait
-from gridsidecar.steering import Steered
+from gridsidecar.rules.reception import Begin, Close, Insert, Reception, Resume, Wait
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Cancelled, Claim, Failed, Progress, Report, Status, Succeeded, Task
 from gridsidecar.store import HeldRow
-from gridsidecar.task import Cancelled, Claim, Failed, Progress, Report, Status, Succeeded, Task
 from tests.store.workers import BOOM, A, B, Two, counts, decided, end, nudge, retry_by_hand, task, worker
 
 L = TypeVar("L")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from gridsidecar.reception import Drop, Insert
+from gridsidecar.rules.reception import Drop, Insert
+from gridsidecar.rules.task import Callback, Succeeded
 from gridsidecar.store import OpenStore, Retention
 from gridsidecar.store.queries import TableNames, load_queries
-from gridsidecar.task import Callback, Succeeded
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
 from tests.store.plugin import Plugin
 from tests.store.workers import A, B, Two, end, open_store, retry_by_hand, task

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from gridsidecar.reception import Begin
-from gridsidecar.steering import Steered
+from gridsidecar.rules.reception import Begin
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Message, Succeeded
 from gridsidecar.store import HeldRow
-from gridsidecar.task import Message, Succeeded
 from tests.store.direct import TASKS
 from tests.store.workers import QUEUE, B, Two, alarm, cancel, end, nudge, open_store, task
 

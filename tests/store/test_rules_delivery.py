@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gridsidecar.reception import Begin, Close, Drop, Insert, Reattach, Resume, Wait
-from gridsidecar.steering import Steered
-from gridsidecar.task import Cancelled, Failed, Outcome, Succeeded, Task
+from gridsidecar.rules.reception import Begin, Close, Drop, Insert, Reattach, Resume, Wait
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Cancelled, Failed, Outcome, Succeeded, Task
 from tests.store.direct import FAR_AWAY
 from tests.store.workers import A, Two, alarm, cancel, end, nudge, task
 

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.reception import Begin, Close, Wait
-from gridsidecar.steering import Steered
-from gridsidecar.store import HeldRow
-from gridsidecar.task import (
+from gridsidecar.rules.reception import Begin, Close, Wait
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import (
     Cancelled,
     CannotStart,
     Failed,
@@ -23,6 +22,7 @@ from gridsidecar.task import (
     Status,
     Succeeded,
 )
+from gridsidecar.store import HeldRow
 from tests.store.workers import BOOM, Two, alarm, cancel, decided, end, nudge, retry_by_hand, task
 
 NO_RETRY = Failed(error="no", error_type="Broken", retryable=False)

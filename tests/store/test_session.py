@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from gridsidecar.errors import AccessRefused
-from gridsidecar.task import News, Part, Progress, Report, Status, Succeeded
+from gridsidecar.rules.task import News, Part, Progress, Report, Status, Succeeded
 from tests.conftest import execute_on_server
 from tests.store.direct import Direct
 from tests.store.workers import A, Two, decided, open_store, task

@@ -22,10 +22,9 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from gridsidecar.reception import Begin, Claimant, Close, Drop, Insert, Reattach, Resume, Wait
-from gridsidecar.steering import Steered
-from gridsidecar.store import OpenStore
-from gridsidecar.task import (
+from gridsidecar.rules.reception import Begin, Claimant, Close, Drop, Insert, Reattach, Resume, Wait
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import (
     Callback,
     Cancelled,
     CannotStart,
@@ -39,6 +38,7 @@ from gridsidecar.task import (
     Succeeded,
     Task,
 )
+from gridsidecar.store import OpenStore
 from tests.store.direct import TASKS, Direct, Row
 from tests.store.workers import cancel, decided, open_store, retry_by_hand, task
 

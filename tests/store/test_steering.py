@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.reception import Close, Drop, Insert, Resume, Wait
-from gridsidecar.steering import Reopening, Steered
+from gridsidecar.rules.reception import Close, Drop, Insert, Resume, Wait
+from gridsidecar.rules.steering import Reopening, Steered
+from gridsidecar.rules.task import Callback, Cancelled, Message, Progress, Report, Status, Succeeded, Task
 from gridsidecar.store import HeldRow, Kind, NotDriven
 from gridsidecar.store.choosing import Filter
-from gridsidecar.task import Callback, Cancelled, Message, Progress, Report, Status, Succeeded, Task
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import (
     BOOM,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.reception import Insert
+from gridsidecar.rules.reception import Insert
+from gridsidecar.rules.task import Callback, Claim, Failed, Progress, Report, Status, Succeeded
 from gridsidecar.store import RowRejected
-from gridsidecar.task import Callback, Claim, Failed, Progress, Report, Status, Succeeded
 from tests.store.direct import TASKS
 from tests.store.workers import A, Two, decided, end, task
 

@@ -8,8 +8,8 @@ from gridsidecar import shapes, views
 from gridsidecar.broker import QueueInfo
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.figures import NONE, read_figures
+from gridsidecar.rules.task import Callback, Succeeded
 from gridsidecar.store import Kind
-from gridsidecar.task import Callback, Succeeded
 from tests.store.workers import Two, end, listed, task
 
 

@@ -9,12 +9,23 @@ from typing import Any
 from msgspec.structs import replace
 
 from gridsidecar.config.settings import StoreSettings
-from gridsidecar.lifecycle import decide
-from gridsidecar.reception import Begin, Claimant, Insert
-from gridsidecar.retry import RetryPolicy
-from gridsidecar.steering import Steered
+from gridsidecar.rules.lifecycle import decide
+from gridsidecar.rules.reception import Begin, Claimant, Insert
+from gridsidecar.rules.retry import RetryPolicy
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import (
+    Claim,
+    Failed,
+    Message,
+    Outcome,
+    Progress,
+    Report,
+    Status,
+    Succeeded,
+    Task,
+    Transition,
+)
 from gridsidecar.store import OpenStore, Received, Wanted, make_store
-from gridsidecar.task import Claim, Failed, Message, Outcome, Progress, Report, Status, Succeeded, Task, Transition
 from tests.store.direct import TASKS, Direct
 
 QUEUE = "q"

@@ -18,9 +18,9 @@ import pymysql.cursors
 
 from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
+from gridsidecar.rules.task import Message
 from gridsidecar.store import OpenStore, make_store
-from gridsidecar.task import Message
 from gridsidecar.telemetry import Readiness
 from tests.support import services
 from tests.support.database import mysql_session

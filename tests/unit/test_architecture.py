@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from gridsidecar import lifecycle, steering
-from gridsidecar.reception import Begin, Claimant, Close, Insert, Row
-from gridsidecar.retry import RetryPolicy
-from gridsidecar.steering import KnownRow, Steered
-from gridsidecar.task import (
+from gridsidecar.rules import lifecycle, steering
+from gridsidecar.rules.reception import Begin, Claimant, Close, Insert, Row
+from gridsidecar.rules.retry import RetryPolicy
+from gridsidecar.rules.steering import KnownRow, Steered
+from gridsidecar.rules.task import (
     Cancelled,
     CannotStart,
     Claim,
@@ -32,11 +32,7 @@ from gridsidecar.task import (
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGE = (DOCS / "architecture.md").read_text()
-LAYERS = [
-    {name.strip() for name in re.split(r"[|:]", layer)}
-    for layer in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
-]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 MESSAGE = Message(body=b"{}")
 
 
@@ -51,19 +47,25 @@ def module(dotted: str) -> bool:
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
-ROWS = [re.findall(r"[a-z_]+", line) for line in part("parts").splitlines()]
+def levels(container: str) -> dict[str, int]:
+    """How far down the layers of a package each of its modules is."""
+    [layers] = [each["layers"] for each in CONTRACTS if each.get("containers") == [container]]
+    return {name.strip(): level for level, names in enumerate(layers) for name in re.split(r"[|:]", names)}
 
 
-class TestTheParts:
-    def test_each_word_is_a_module(self) -> None:
-        words = set(itertools.chain(*ROWS))
-        assert len(words) > 12
-        assert sorted(word for word in words if not module(word)) == []
+@pytest.mark.parametrize(("picture", "folder"), [("parts", ""), ("delivery", "delivery/")])
+class TestThePictures:
+    def test_each_word_is_a_module(self, picture: str, folder: str) -> None:
+        words = set(re.findall(r"[a-z_]+", part(picture)))
+        assert len(words) >= 10
+        assert sorted(word for word in words if not module(folder + word)) == []
 
-    def test_what_stands_below_is_of_a_lower_layer(self) -> None:
-        levels = [[LEVEL[name] for name in row] for row in ROWS if row]
-        assert levels[0] == sorted(levels[0])
-        for higher, lower in itertools.pairwise(levels):
+    def test_what_stands_below_is_of_a_lower_layer(self, picture: str, folder: str) -> None:
+        level = levels(f"gridsidecar/{folder}".rstrip("/").replace("/", "."))
+        rows = [[level[name] for name in re.findall(r"[a-z_]+", line)] for line in part(picture).splitlines()]
+        rows = [row for row in rows if row]
+        assert rows[0] == sorted(rows[0])
+        for higher, lower in itertools.pairwise(rows):
             assert min(lower) > max(higher)
 
 

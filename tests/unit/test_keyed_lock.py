@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gridsidecar.keyed_lock import KeyedLock
+from gridsidecar.delivery.keyed_lock import KeyedLock
 
 
 async def test_one_after_the_other_in_the_order_of_asking() -> None:

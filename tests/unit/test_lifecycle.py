@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.lifecycle import LONGEST_BUSY_WAIT, Reread, cancel, leftover, receive, reread
-from gridsidecar.reception import (
+from gridsidecar.rules.lifecycle import LONGEST_BUSY_WAIT, Reread, cancel, leftover, receive, reread
+from gridsidecar.rules.reception import (
     AwaitSlot,
     Begin,
     Claimant,
@@ -21,8 +21,8 @@ from gridsidecar.reception import (
     Row,
     Wait,
 )
-from gridsidecar.retry import next_look
-from gridsidecar.task import (
+from gridsidecar.rules.retry import next_look
+from gridsidecar.rules.task import (
     Claim,
     Message,
     Status,

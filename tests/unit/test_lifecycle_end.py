@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.lifecycle import (
+from gridsidecar.rules.lifecycle import (
     PATIENT_INTERRUPTIONS,
     START_AGAIN_AFTER,
     decide,
 )
-from gridsidecar.retry import LONGEST_RETRY_AFTER, RetryPolicy
-from gridsidecar.task import (
+from gridsidecar.rules.retry import LONGEST_RETRY_AFTER, RetryPolicy
+from gridsidecar.rules.task import (
     Cancelled,
     CannotStart,
     Claim,

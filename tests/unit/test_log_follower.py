@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from gridsidecar.cli.log_follower import TextWriter
+from gridsidecar.rules.task import Status
 from gridsidecar.store import Piece, Said
-from gridsidecar.task import Status
 
 RUNNING = Said(
     task_id="t",

@@ -20,9 +20,9 @@ from gridsidecar.metrics.exposition import exposed
 from gridsidecar.metrics.families import FAMILIES, FLEET
 from gridsidecar.metrics.tally import Tally, lasting, total
 from gridsidecar.metrics.worker import WorkerFigures
+from gridsidecar.rules.task import ErrorType, Report, Status, TaskUpdate
 from gridsidecar.siblings import _portions
 from gridsidecar.siblings.channel import LARGEST
-from gridsidecar.task import ErrorType, Report, Status, TaskUpdate
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (Debian: prometheus)")

@@ -9,7 +9,7 @@ import pytest
 
 from gridsidecar.moments import later_of, moment_of, time_of
 from gridsidecar.outbound.reply import retry_after
-from gridsidecar.task import Message, Task
+from gridsidecar.rules.task import Message, Task
 from gridsidecar.wire import decode_task
 
 MIDNIGHT = datetime(2017, 1, 1, tzinfo=UTC)

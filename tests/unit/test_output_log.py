@@ -9,7 +9,7 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.output_log import BYTES_PER_SECOND, LINES_PER_SECOND, LONGEST_LINE, AttemptLines, OutputLog
-from gridsidecar.task import Claim, Message, Task
+from gridsidecar.rules.task import Claim, Message, Task
 
 
 class Slow(SystemClock):

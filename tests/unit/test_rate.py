@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gridsidecar.flow import FIRST_LANE, LANE_WIDTH, lane, lane_bounds
-from gridsidecar.rate import Rate, parse_rate
+from gridsidecar.rules.flow import FIRST_LANE, LANE_WIDTH, lane, lane_bounds
+from gridsidecar.rules.rate import Rate, parse_rate
 
 
 @pytest.mark.parametrize(

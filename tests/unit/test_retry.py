@@ -7,7 +7,7 @@ import random
 import pytest
 
 from gridsidecar.callbacks.deliverer import next_gap
-from gridsidecar.retry import RetryPolicy, callback_gap
+from gridsidecar.rules.retry import RetryPolicy, callback_gap
 
 
 def rng() -> random.Random:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from gridsidecar.routes import StartBackoff
+from gridsidecar.delivery.routes import StartBackoff
 
 
 def test_a_process_that_did_not_start_is_one_failure_whatever_it_had_in_hand() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from gridsidecar import slots as module
-from gridsidecar.pace import AHEAD_S, ENOUGH_ENDS, MOST_AHEAD, Pace
-from gridsidecar.slots import Capacity, Place, Slots
+from gridsidecar.delivery import slots as module
+from gridsidecar.delivery.pace import AHEAD_S, ENOUGH_ENDS, MOST_AHEAD, Pace
+from gridsidecar.delivery.slots import Capacity, Place, Slots
 
 
 def made(width: int, *routes: int) -> tuple[Slots, list[Capacity]]:

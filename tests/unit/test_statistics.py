@@ -11,8 +11,8 @@ import pytest
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import BrokerUnavailable
 from gridsidecar.health import Vitals
+from gridsidecar.rules.task import Status, TaskUpdate
 from gridsidecar.statistics import LOOK_LIMIT, Statistics
-from gridsidecar.task import Status, TaskUpdate
 from tests.support.waiting import eventually
 
 NEVER = 3600.0

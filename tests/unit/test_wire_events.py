@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsidecar.task import Claim, Message, Task
+from gridsidecar.rules.task import Claim, Message, Task
 from gridsidecar.wire import (
     Channel,
     CheckpointEvent,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from gridsidecar.task import Claim, Message, Task
+from gridsidecar.rules.task import Claim, Message, Task
 from gridsidecar.trace import Trace
 from gridsidecar.wire import data_json, decode_task, encode_input
 from tests.unit.test_wire_task_message import json_values

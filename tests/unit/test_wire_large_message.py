@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridsidecar.task import Claim, Message, Task
+from gridsidecar.rules.task import Claim, Message, Task
 from gridsidecar.wire import JsonText, Refused, Spliced, decode_task, encode_input, is_small, read_large, stored_text
 from gridsidecar.wire.strict_json import JsonRefused
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsidecar.task import Message
+from gridsidecar.rules.task import Message
 from gridsidecar.wire import decode_properties, encode_properties
 
 KINDS = {bool: True, int: 5, dict: {"x": 1}, type(None): "text"}

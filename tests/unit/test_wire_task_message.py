@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsidecar.task import Callback, Message, Task
+from gridsidecar.rules.task import Callback, Message, Task
 from gridsidecar.wire import Refused, decode_task
 from gridsidecar.wire.body import inflated_size, large_body
 from gridsidecar.wire.fields import doubtful, is_unusable_url

@@ -10,10 +10,10 @@ from gridsidecar.dead_letters import Letter, letters_of, replay, wanted
 from gridsidecar.errors import AccessRefused, GridSidecarError, Unavailable
 from gridsidecar.fleet import Letters, Replayed, Submitted
 from gridsidecar.fleet.direct.parts import Parts
+from gridsidecar.rules.task import Status, Task
 from gridsidecar.shapes import letter_in_full, letter_object, queue_object
 from gridsidecar.store import RowRejected
 from gridsidecar.submitting import Owed, Submitter
-from gridsidecar.task import Status, Task
 
 if TYPE_CHECKING:
     from gridsidecar.views import LetterInFull, LetterView, QueueView

@@ -10,8 +10,8 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarErro
 from gridsidecar.fleet import Found, Outcomes
 from gridsidecar.fleet.direct.parts import Parts
 from gridsidecar.operations import RULES, Driver
+from gridsidecar.rules.steering import Steered
 from gridsidecar.shapes import operation_object
-from gridsidecar.steering import Steered
 from gridsidecar.store import Filter, Kind, OpenStore
 
 if TYPE_CHECKING:

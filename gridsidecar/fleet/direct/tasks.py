@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from gridsidecar.errors import UsageError
 from gridsidecar.fleet import Listed
 from gridsidecar.fleet.direct.parts import Parts
+from gridsidecar.rules.task import Status
 from gridsidecar.shapes import task_in_full, task_object
 from gridsidecar.store import Said, Wanted
-from gridsidecar.task import Status
 
 if TYPE_CHECKING:
     from gridsidecar.views import TaskSummary, TaskView

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gridsidecar.errors import UsageError
 from gridsidecar.fleet import Letters, Replayed, Submitted, TaskRefused
 from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
-from gridsidecar.task import Task
+from gridsidecar.rules.task import Task
 from gridsidecar.wire.body import body_text
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from gridsidecar.clock import SystemClock
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.fleet import Found, Outcomes
 from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
-from gridsidecar.steering import Steered
+from gridsidecar.rules.steering import Steered
 from gridsidecar.store import Filter, Kind, NotDriven
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 from gridsidecar.errors import UsageError
 from gridsidecar.fleet import Listed
 from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
+from gridsidecar.rules.task import Status
 from gridsidecar.store import Piece, Said, Wanted
 from gridsidecar.store.listing import MOST, MOST_WITH_DATA
-from gridsidecar.task import Status
 
 if TYPE_CHECKING:
     from gridsidecar.views import TaskSummary, TaskView

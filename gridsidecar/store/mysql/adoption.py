@@ -9,12 +9,12 @@ import pymysql.err
 from msgspec.structs import replace
 
 from gridsidecar.errors import AccessRefused
+from gridsidecar.rules.task import Status
 from gridsidecar.store.mysql.connection import Session
 from gridsidecar.store.mysql.definition import Column, Key, Table
 from gridsidecar.store.mysql.errors import passes
 from gridsidecar.store.mysql.literal import literal
 from gridsidecar.store.queries import Query
-from gridsidecar.task import Status
 
 LONGEST_CHANGE = 6 * 3600.0  # seconds that the server may take to rewrite or read a whole table
 LONGEST_ID = 768  # characters of utf8mb4 that an index of InnoDB holds

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gridsidecar import failpoints, lifecycle, telemetry
+from gridsidecar import failpoints, telemetry
 from gridsidecar.clock import Clock
+from gridsidecar.delivery.routes import Route
+from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
 from gridsidecar.handler import StopReason, unstarted
 from gridsidecar.handler.capture import LogText
 from gridsidecar.output_log import OutputLog
-from gridsidecar.routes import Route
+from gridsidecar.rules import lifecycle
+from gridsidecar.rules.task import CannotStart, Claim, Ended, NotStarted, Outcome, Progress, TaskUpdate, Transition
 from gridsidecar.store import RowRejected, Store
-from gridsidecar.task import CannotStart, Claim, Ended, NotStarted, Outcome, Progress, TaskUpdate, Transition
 from gridsidecar.waiting import retry_until_available
-from gridsidecar.worker import HeldAttempt, Worker
 
 if TYPE_CHECKING:
     from gridsidecar.spans import Spans  # it loads OpenTelemetry

@@ -12,9 +12,9 @@ from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.histogram import bound_of
+from gridsidecar.rules.task import TaskUpdate
 from gridsidecar.store import RowRejected, records
 from gridsidecar.store.minutes import AT_ONCE, Cell, Counted, Minutes, minute_of
-from gridsidecar.task import TaskUpdate
 
 WRITE_EVERY = 60.0  # seconds
 KEPT_MINUTES = 60  # that wait for a database that does not take them; then the oldest go

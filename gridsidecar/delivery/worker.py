@@ -9,16 +9,16 @@ from msgspec import Struct, field
 
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import Clock
+from gridsidecar.delivery.identity import Identity, Lease
+from gridsidecar.delivery.slots import Place
 from gridsidecar.environment import Environment
 from gridsidecar.handler import Stop, StopReason
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.live import LiveText
-from gridsidecar.identity import Identity, Lease
-from gridsidecar.reception import Claimant
+from gridsidecar.rules.reception import Claimant
+from gridsidecar.rules.task import Claim, Progress
 from gridsidecar.shutdown import Phase
-from gridsidecar.slots import Place
 from gridsidecar.store import Aside
-from gridsidecar.task import Claim, Progress
 
 
 class HeldAttempt(Struct, eq=False):

@@ -8,7 +8,9 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from gridsidecar import telemetry, wire
-from gridsidecar.admission import (
+from gridsidecar.broker import Broker, Delivery
+from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.delivery.admission import (
     Admissions,
     Admitted,
     ClaimRefused,
@@ -19,17 +21,15 @@ from gridsidecar.admission import (
     Settles,
     WaitedTooLong,
 )
-from gridsidecar.attempt import AttemptRunner, EndRefused, OutOfReach, Stored
-from gridsidecar.broker import Broker, Delivery
-from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.delivery.attempt import AttemptRunner, EndRefused, OutOfReach, Stored
+from gridsidecar.delivery.routes import Route, Routes
+from gridsidecar.delivery.setbacks import Setbacks
+from gridsidecar.delivery.settlement import Settlement
+from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.handler import StopReason
-from gridsidecar.routes import Route, Routes
-from gridsidecar.setbacks import Setbacks
-from gridsidecar.settlement import Settlement
+from gridsidecar.rules.task import Message, Task
 from gridsidecar.store import Store
-from gridsidecar.task import Message, Task
-from gridsidecar.worker import HeldAttempt, Worker
 
 MOST_WARNINGS = 100  # of a kind, each told once
 STUMBLE_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back

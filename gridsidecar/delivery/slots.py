@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
 
-from gridsidecar.pace import Pace
+from gridsidecar.delivery.pace import Pace
 
 LONGEST_AHEAD = 2.0  # seconds that a claimed task waits for its slot; then others may have it
 

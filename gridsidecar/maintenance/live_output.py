@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from gridsidecar import telemetry
+from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.handler.live import LiveText
 from gridsidecar.store import Output, RowRejected
-from gridsidecar.worker import HeldAttempt, Worker
 
 STORE_EVERY = 1.0  # seconds; an attempt that is shorter costs nothing
 AT_ONCE = 16  # attempts whose news are in memory a second time, on their way

@@ -7,10 +7,10 @@ import asyncio
 from gridsidecar import telemetry
 from gridsidecar.broker import Broker
 from gridsidecar.clock import Clock
-from gridsidecar.consumer import Consumer
+from gridsidecar.delivery.consumer import Consumer
+from gridsidecar.delivery.pace import MOST_AHEAD
+from gridsidecar.delivery.slots import Slots
 from gridsidecar.health import Vitals
-from gridsidecar.pace import MOST_AHEAD
-from gridsidecar.slots import Slots
 
 FEW = 8
 LOOK_GAP = 0.25  # seconds

@@ -6,11 +6,11 @@ import asyncio
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Broker
+from gridsidecar.delivery.worker import Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError, PublishRefused
-from gridsidecar.flow import Pause
+from gridsidecar.rules.flow import Pause
+from gridsidecar.rules.task import Message
 from gridsidecar.store import Pauses
-from gridsidecar.task import Message
-from gridsidecar.worker import Worker
 
 LOOK_GAP = 1.0  # seconds
 ROOM = 500  # messages in the queue from which on nothing is brought back: what others send is not to wait behind it

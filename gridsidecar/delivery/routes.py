@@ -11,13 +11,13 @@ from msgspec import Struct
 from gridsidecar.clock import backoff
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.settings import RetrySettings, retry_policy
-from gridsidecar.flow import FREE, Flow
+from gridsidecar.delivery.slots import Capacity, Slots
 from gridsidecar.handler import Handler, alone_of, width_of
-from gridsidecar.rate import Rate, parse_rate
-from gridsidecar.retry import RetryPolicy
+from gridsidecar.rules.flow import FREE, Flow
+from gridsidecar.rules.rate import Rate, parse_rate
+from gridsidecar.rules.retry import RetryPolicy
+from gridsidecar.rules.task import Task
 from gridsidecar.siblings import SharedSlots
-from gridsidecar.slots import Capacity, Slots
-from gridsidecar.task import Task
 
 LONGEST_BACKOFF = 60.0  # seconds
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from gridsidecar.task import Status
+from gridsidecar.rules.task import Status
 
 
 class Steered(StrEnum):

@@ -11,15 +11,15 @@ from msgspec.structs import replace
 from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
+from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
-from gridsidecar.flow import Park, Reserve
-from gridsidecar.reception import AwaitSlot, Begin, Close, Drop, Insert, Reattach, Resume, Wait
-from gridsidecar.retry import LONGEST_SETBACK
+from gridsidecar.rules.flow import Park, Reserve
+from gridsidecar.rules.reception import AwaitSlot, Begin, Close, Drop, Insert, Reattach, Resume, Wait
+from gridsidecar.rules.retry import LONGEST_SETBACK
+from gridsidecar.rules.task import ErrorType, Message, Settle, Status, Task, TaskUpdate, Transition
 from gridsidecar.shutdown import Phase
 from gridsidecar.store import Received, RowRejected, Store
-from gridsidecar.task import ErrorType, Message, Settle, Status, Task, TaskUpdate, Transition
 from gridsidecar.waiting import retry_until_available
-from gridsidecar.worker import HeldAttempt, Worker
 
 GOES_ROUND = 60.0  # seconds
 ASIDE = 1.0  # seconds that a message is held before it goes to the end of the queue, where nothing can be delayed

@@ -8,16 +8,16 @@ from contextlib import suppress
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Broker
+from gridsidecar.delivery.identity import Lease
+from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError, PublishRefused
 from gridsidecar.handler import StopReason, reaper
-from gridsidecar.identity import Lease
-from gridsidecar.live_output import STORE_EVERY, LiveOutput
-from gridsidecar.minutes import WRITE_EVERY, MinuteCounters
+from gridsidecar.maintenance.live_output import STORE_EVERY, LiveOutput
+from gridsidecar.maintenance.minutes import WRITE_EVERY, MinuteCounters
+from gridsidecar.maintenance.pausing import LOOK_GAP, Pausing
 from gridsidecar.operations import Driver
-from gridsidecar.pausing import LOOK_GAP, Pausing
 from gridsidecar.store import HeldRow, NotDriven, OpenStore, RowRejected
 from gridsidecar.store.retention import BATCH
-from gridsidecar.worker import HeldAttempt, Worker
 
 RENEWALS_PER_LEASE = 3
 LONGEST_LOOK_GAP = 15.0  # seconds between two looks for overdue tasks, and for old ones

@@ -11,17 +11,17 @@ from msgspec import Struct
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import backoff
+from gridsidecar.delivery.keyed_lock import KeyedLock
+from gridsidecar.delivery.routes import Route
+from gridsidecar.delivery.slots import Place, Slots
+from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.handler import StopReason
-from gridsidecar.keyed_lock import KeyedLock
-from gridsidecar.reception import AwaitSlot, Begin, Drop, Insert, Reattach, Unstarted
-from gridsidecar.retry import pass_on_delay, passed_enough
-from gridsidecar.routes import Route
+from gridsidecar.rules.reception import AwaitSlot, Begin, Drop, Insert, Reattach, Unstarted
+from gridsidecar.rules.retry import pass_on_delay, passed_enough
+from gridsidecar.rules.task import Task
 from gridsidecar.shutdown import Phase
-from gridsidecar.slots import Place, Slots
 from gridsidecar.store import Received, RowRejected, Store
-from gridsidecar.task import Task
 from gridsidecar.waiting import retry_until_available
-from gridsidecar.worker import HeldAttempt, Worker
 
 OTHERS_FIRST = 0.05  # seconds that a task of others is held when it comes round again
 COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing

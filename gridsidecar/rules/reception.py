@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar.task import NO_CALLBACK, Callback, Status
+from gridsidecar.rules.task import NO_CALLBACK, Callback, Status
 
 
 class Row(Struct, frozen=True, kw_only=True):

@@ -7,10 +7,10 @@ from zlib import crc32
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gridsidecar import lifecycle
-from gridsidecar.rate import Rate
-from gridsidecar.reception import Begin, Claimant, Insert, Reception, Row
-from gridsidecar.task import Message, Status
+from gridsidecar.rules import lifecycle
+from gridsidecar.rules.rate import Rate
+from gridsidecar.rules.reception import Begin, Claimant, Insert, Reception, Row
+from gridsidecar.rules.task import Message, Status
 
 LANES = 59
 FIRST_LANE = 1000  # years from now

@@ -6,8 +6,8 @@ import uuid
 from functools import partial
 
 from gridsidecar.clock import Clock
+from gridsidecar.rules.task import Claim
 from gridsidecar.store import Leases
-from gridsidecar.task import Claim
 
 RENEWALS_TO_TRUST = 2  # in a row and on time, before this worker judges the leases of others
 

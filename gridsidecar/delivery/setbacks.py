@@ -6,13 +6,13 @@ from msgspec.structs import replace
 
 from gridsidecar import telemetry
 from gridsidecar.broker import Delivery
+from gridsidecar.delivery.settlement import Settlement
+from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import StoreUnavailable
-from gridsidecar.retry import setback
-from gridsidecar.settlement import Settlement
+from gridsidecar.rules.retry import setback
+from gridsidecar.rules.task import Message, Task
 from gridsidecar.store import RowRejected, StatementRefused, Store
-from gridsidecar.task import Message, Task
 from gridsidecar.waiting import retry_until_available
-from gridsidecar.worker import HeldAttempt, Worker
 
 ALARM_GRACE = 60.0  # seconds
 

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
-from gridsidecar.reception import (
+from gridsidecar.rules.reception import (
     AwaitSlot,
     Begin,
     Claimant,
@@ -26,8 +26,8 @@ from gridsidecar.reception import (
     Row,
     Wait,
 )
-from gridsidecar.retry import LONGEST_RETRY_AFTER, RetryPolicy
-from gridsidecar.task import (
+from gridsidecar.rules.retry import LONGEST_RETRY_AFTER, RetryPolicy
+from gridsidecar.rules.task import (
     Cancelled,
     CannotStart,
     Claim,

@@ -1,0 +1,1 @@
+"""What happens on a clock tick, whatever the queue does; `rounds` is the clock."""
