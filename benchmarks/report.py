@@ -29,6 +29,8 @@ COLUMNS = {  # of a scenario's table, where they were measured
     "most_mib": "MiB at most",
     "callbacks_rate": "callbacks/s",
     "output_rate": "MiB of output/s",
+    "answers": "answers",
+    "unchanged": "of 304",
     "cpu_own": "CPU: itself",
     "cpu_commands": "its commands",
     "cpu_database": "database",

@@ -21,6 +21,7 @@ from gridsidecar import language
 from gridsidecar.language import chinese
 from gridsidecar.language.chinese import CHINESE
 from gridsidecar.language.sentences import Sentences
+from gridsidecar.manifests.comments import sentences
 from tests.support.literals import Literal, literals, paragraphs, template
 
 PACKAGE = Path(gridsidecar.__file__).parent
@@ -38,8 +39,6 @@ NOT_SAID = {  # where English stays, and why
     "config/reference_page.py": "the same",
     "failpoints.py": "for tests",
     "demo/handlers/": "programs of their own",
-    "manifests/kinds.py": "files for servers, in English as their keys are",
-    "manifests/pod.py": "the same",
     "conformance/lines.py:": "only the pattern of what wire.event_line says",
 }
 DESCRIBED = (
@@ -78,7 +77,9 @@ def test_every_help_has_its_chinese() -> None:
 
 
 def test_every_entry_is_said() -> None:
-    texts = {one.text for one in literals(PACKAGE) if not one.place.startswith("language/")} | set(helps())
+    texts = {one.text for one in (*literals(PACKAGE), *comments()) if not one.place.startswith("language/")} | set(
+        helps()
+    )
     library = {re.sub(r"\{[^}]*\}", "{}", one.text) for one in literals(Path(typer.__file__).parent)}
     for area in chinese.AREAS:
         if area is chinese.composed:
@@ -234,10 +235,18 @@ def said() -> Iterator[Literal]:
     for one in literals(PACKAGE):
         if SENTENCE.search(one.text) and not SQL.match(one.text) and one.text not in OTHERS and not exempt(one):
             yield one
+    yield from comments()
     for file in PACKAGE.rglob("*.py"):
         name = file.relative_to(PACKAGE).as_posix()
         if not name.startswith(tuple(NOT_SAID)):
             yield from hints(ast.parse(file.read_text()), name)
+
+
+def comments() -> Iterator[Literal]:
+    """Those of the templates of manifests."""
+    for file in (PACKAGE / "manifests/templates").iterdir():
+        for sentence in sentences(file.read_text()):
+            yield Literal(re.sub(r"\{\{\w+\}\}", "{}", sentence), file.name)
 
 
 def exempt(one: Literal) -> bool:

@@ -170,6 +170,7 @@ CHINESE = {
     "removed {}": "已删除 {}",
     "{}; {} delayed and {} dead stay": "{}；{} 条延迟消息和 {} 条死信保留",
     "{} replayed{}{}": "已重放 {}{}{}",
+    "{} more letters, which the API counts and does not name": "另有 {} 条死信，API 只计数，不列出",
     "workers    {} alive": "worker     存活 {} 个",
     "queue {}": "队列 {}",
     "{} parked": "搁置 {} 个",
