@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,11 +22,15 @@ COLUMNS = {  # of a scenario's table, where they were measured
     "rate": "tasks/s",
     "p50_ms": "p50, ms",
     "p99_ms": "p99, ms",
+    "most_ms": "most, ms",
+    "over_a_second": "% over 1 s",
     "first_mib": "MiB at first",
     "last_mib": "MiB at last",
     "most_mib": "MiB at most",
     "callbacks_rate": "callbacks/s",
     "output_rate": "MiB of output/s",
+    "answers": "answers",
+    "unchanged": "of 304",
     "cpu_own": "CPU: itself",
     "cpu_commands": "its commands",
     "cpu_database": "database",
@@ -42,22 +45,25 @@ COLUMNS = {  # of a scenario's table, where they were measured
 
 def text(found: Results) -> str:
     """The whole report."""
-    blocks = [about(found), budgets(found)]
-    blocks += [
-        f"### {SCENARIOS[name].title}\n\n{table(SCENARIOS[name], each)}" for name, each in found.scenarios.items()
-    ]
+    blocks = [budgets(found)]
+    blocks += [f"### {SCENARIOS[name].title}\n\n{measured(name, found)}" for name in found.scenarios]
     return "\n\n".join(blocks) + "\n"
 
 
-def about(found: Results) -> str:
-    machine, versions = found.about["machine"], found.about["versions"]
-    commits = " against ".join(found.about["commits"].values())
+def measured(name: str, found: Results) -> str:
+    """A scenario's table, and what it was measured on."""
+    return f"{table(SCENARIOS[name], found.scenarios[name])}\n\n{about(found.about[name])}"
+
+
+def about(known: dict[str, Any]) -> str:
+    machine, versions = known["machine"], known["versions"]
+    commits = " against ".join(known["commits"].values())
     return (
-        f"Commit {commits}, {found.about['measured_at'][:10]}; {machine['cores']} cores of {machine['cpu']}, "
+        f"Commit {commits}, {known['measured_at'][:10]}; {machine['cores']} cores of {machine['cpu']}, "
         f"{machine['memory_mib'] / 1024:.0f} GiB, {machine['system']}; "
         + ", ".join(f"{name} {version}" for name, version in versions.items())
-        + f"; `innodb_flush_log_at_trx_commit` {found.about['database'].get('innodb_flush_log_at_trx_commit')}. "
-        f"{found.about['rounds']} rounds."
+        + f"; `innodb_flush_log_at_trx_commit` {known['database'].get('innodb_flush_log_at_trx_commit')}. "
+        f"{known['rounds']} {'round' if known['rounds'] == 1 else 'rounds'}."
     )
 
 
@@ -108,11 +114,11 @@ def draw(found: Results, folder: Path) -> None:
 
 
 def publish(folder: Path, root: Path = ROOT) -> None:
-    """Show these results: their JSON and pictures beside the pages, tables between the pages' markers."""
-    found, shown = Results.read(folder), root / SHOWN
-    shown.mkdir(parents=True, exist_ok=True)
-    if folder.resolve() != shown.resolve():
-        shutil.copy(folder / results.FILE, shown / results.FILE)
+    """Show these results, beside those of other scenarios that are shown: JSON and pictures, tables between markers."""
+    shown = root / SHOWN
+    found = Results.read(shown) if (shown / results.FILE).exists() else Results({}, {})
+    found.take(Results.read(folder))
+    found.write(shown)
     draw(found, shown)
     for page in (root / name for name in PAGES):
         page.write_text(fill(page.read_text(), found, str(shown.relative_to(page.parent))))
@@ -130,8 +136,8 @@ def fill(page: str, found: Results, shown: str) -> str:
 
 
 def _block(name: str, found: Results, shown: str) -> str | None:
-    """None for what this run did not measure: it stays as it was."""
-    makers: dict[str, Any] = {"about": about, "budgets": budgets, "cost": scale.cost, "scale": scale.steps}
+    """None for what was never measured: it stays as it was."""
+    makers: dict[str, Any] = {"budgets": budgets, "cost": scale.cost, "scale": scale.steps}
     if name in makers:
         return str(makers[name](found))
     picture_only = name.removesuffix("_picture")
@@ -139,4 +145,4 @@ def _block(name: str, found: Results, shown: str) -> str | None:
         return None
     scenario = SCENARIOS[picture_only]
     picture = f"![{scenario.title}]({shown}/{scenario.name}.svg)"
-    return picture if picture_only != name else f"{picture}\n\n{table(scenario, found.scenarios[name])}"
+    return picture if picture_only != name else f"{picture}\n\n{measured(name, found)}"

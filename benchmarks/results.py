@@ -18,16 +18,24 @@ from benchmarks.rounds import Measured
 from benchmarks.servers import Servers
 
 FILE = "results.json"
-_PACKAGES = ("uvloop", "aiormq", "aiomysql", "celery", "dramatiq", "pika", "matplotlib")
+_PACKAGES = ("uvloop", "aio-pika", "aiormq", "aiomysql", "celery", "dramatiq", "pika", "matplotlib")
 _DURABILITY = ("innodb_flush_log_at_trx_commit", "sync_binlog", "innodb_buffer_pool_size", "innodb_flush_method")
 
 
 @dataclass(frozen=True)
 class Results:
-    """`about` says when, where, and with what."""
+    """Figures of scenarios, and of each of them when, where, and with what it was measured."""
 
-    about: dict[str, Any]
     scenarios: dict[str, Measured]
+    about: dict[str, dict[str, Any]]
+
+    def add(self, scenario: str, measured: Measured, about: dict[str, Any]) -> None:
+        self.scenarios[scenario], self.about[scenario] = measured, about
+
+    def take(self, newer: Results) -> None:
+        """Scenarios that were measured anew take the place of what was known of them; the others stay."""
+        for name, measured in newer.scenarios.items():
+            self.add(name, measured, newer.about[name])
 
     def figures(self, scenario: str, contestant: str, figure: str) -> list[Any] | None:
         """Its value in each round; None where it was not measured."""
@@ -35,11 +43,15 @@ class Results:
 
     @classmethod
     def read(cls, folder: Path) -> Results:
-        return cls(**json.loads((folder / FILE).read_text()))
+        content = json.loads((folder / FILE).read_text())
+        return cls(
+            {name: each["figures"] for name, each in content.items()},
+            {name: each["about"] for name, each in content.items()},
+        )
 
     def write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        content = {"about": self.about, "scenarios": self.scenarios}
+        content = {name: {"about": self.about[name], "figures": each} for name, each in self.scenarios.items()}
         (folder / FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 

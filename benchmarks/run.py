@@ -45,9 +45,9 @@ def measure(asked: argparse.Namespace) -> int:
     with private_rabbitmq() as broker, private_mysql() as database:
         servers = Servers(broker, database)
         bench = Bench(servers, _checkouts(folders), asked.smoke, asked.tasks, asked.processes)
-        found = Results(results.about(servers, folders, count), {})
+        about, found = results.about(servers, folders, count), Results({}, {})
         for name in names:
-            found.scenarios[name] = rounds(SCENARIOS[name], bench, count)
+            found.add(name, rounds(SCENARIOS[name], bench, count), about)
             found.write(asked.out)
             reports.draw(found, asked.out)
     print(reports.text(found))

@@ -35,17 +35,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(600)  # half a minute on a quiet machine
 def test_a_smoke_run_measures_draws_and_reports_everything(folder: Path) -> None:
     content: dict[str, Any] = json.loads((folder / "results.json").read_text())
-    assert set(content["scenarios"]) == set(SCENARIOS)
-    assert content["about"]["commits"]["this"]
-    assert content["about"]["machine"]["cores"] >= 1
-    assert {"Python", "RabbitMQ", "database"} <= set(content["about"]["versions"])
+    assert set(content) == set(SCENARIOS)
     for name, scenario in SCENARIOS.items():
-        for contestant, figures in content["scenarios"][name].items():
+        about = content[name]["about"]
+        assert about["commits"]["this"]
+        assert about["machine"]["cores"] >= 1
+        assert {"Python", "RabbitMQ", "database"} <= set(about["versions"])
+        for contestant, figures in content[name]["figures"].items():
             (value,) = figures[scenario.figure]
             assert 0 < value < 1_000_000, contestant
         picture = ElementTree.parse(folder / f"{name}.svg")
         assert scenario.title.replace("`", "") in "".join(picture.getroot().itertext()).replace("\n", "")
-    _a_task_costs_what_its_processes_spend(content["scenarios"]["peers"])
+    _a_task_costs_what_its_processes_spend(content["peers"]["figures"])
     _pages_are_filled(folder)
 
 
@@ -72,9 +73,33 @@ def _pages_are_filled(folder: Path) -> None:
     assert "old" in report.fill(PAGE.format(name="unknown"), found, "")
 
 
+def test_what_was_measured_at_another_time_stays_in_the_pages(tmp_path: Path) -> None:
+    about = {
+        "commits": {"this": "1234567"},
+        "measured_at": "2026-01-01T00:00:00+00:00",
+        "machine": {"cores": 2, "cpu": "some kind", "memory_mib": 2048, "system": "Linux"},
+        "versions": {"Python": "3.11"},
+        "database": {},
+        "rounds": 1,
+    }
+    (tmp_path / "docs").mkdir()
+    for page in report.PAGES:
+        (tmp_path / page).write_text(PAGE.format(name="latency") + PAGE.format(name="table_size"))
+    for name, contestant, figure in (
+        ("latency", "oneshot", "p50_ms"),
+        ("table_size", "rows · 0", "rate"),
+        ("latency", "persistent", "p50_ms"),
+    ):
+        Results({name: {contestant: {figure: [4.0], "at": [0]}}}, {name: about}).write(tmp_path / "run")
+        report.publish(tmp_path / "run", tmp_path)
+    page = (tmp_path / "docs/benchmarks.md").read_text()
+    assert [name in page for name in ("rows · 0", "persistent", "oneshot |")] == [True, True, False]
+    assert page.count("Commit 1234567, 2026-01-01; 2 cores of some kind") == 2
+
+
 def test_the_pages_show_every_scenario() -> None:
     page = (ROOT / "docs/benchmarks.md").read_text()
-    for name in (*SCENARIOS, "about", "budgets"):
+    for name in (*SCENARIOS, "budgets"):
         assert f"<!-- benchmarks:{name} -->" in page
         assert f"<!-- /benchmarks:{name} -->" in page
 

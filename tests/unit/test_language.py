@@ -114,6 +114,8 @@ CATALOGUE = {
     "it is gone for {} s": "它已离开 {} 秒",
     "no broker": "没有 broker",
     "{} is away: {}": "{} 不可用：{}",
+    "{} lies in {}": "{1} 中有 {0}",
+    "{} is buried in {}": "{1} 中埋有 {0}",
     "task": "任务",
     "{} is broken; mend {}": "{} 已损坏；请修理 {}",
 }
@@ -129,6 +131,9 @@ CATALOGUE = {
         ("f.yaml:3: store.url = 5: it is gone; no broker", "f.yaml:3: store.url = 5: 它已不在; 没有 broker"),
         ("it is gone\n  no broker\nrest", "它已不在\n  没有 broker\nrest"),
         ("no task task in task", "task 中没有任务 task"),  # a name stays a name
+        ("at 1, to y: a task is buried in c", "at 1, to y: c 中埋有 a task"),  # not an "at 1, to y: a task"
+        ("1 h 5 min lies in 2026-01-31 08:00:00 UTC", "2026-01-31 08:00:00 UTC 中有 1 h 5 min"),
+        ("who knows lies in somebody else", "who knows lies in somebody else"),
         ("a b is broken", "a b 已损坏"),  # what happened and what to do, told apart
         ("mend b-c", "请修理 b-c"),
         ("somebody else said: this", "somebody else said: this"),
