@@ -162,6 +162,7 @@ class WorkerSettings(Section):
         "its size, so 80 for 16 MiB. null = half of what the container's memory limit leaves, or 512 without a limit. "
         "A message that needs more is a dead letter.",
     )
+
     @property
     def memory_room(self) -> int | None:
         """`memory_budget_mb` in bytes."""
