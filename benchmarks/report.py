@@ -22,6 +22,8 @@ COLUMNS = {  # of a scenario's table, where they were measured
     "rate": "tasks/s",
     "p50_ms": "p50, ms",
     "p99_ms": "p99, ms",
+    "most_ms": "most, ms",
+    "over_a_second": "% over 1 s",
     "first_mib": "MiB at first",
     "last_mib": "MiB at last",
     "most_mib": "MiB at most",

@@ -91,6 +91,7 @@ CHINESE = {
     "removes for good": "永久删除",
     "{} {}: without a terminal to ask on, it needs --yes": "{} 会{}：没有可以询问的终端时需要 --yes",
     "nothing says where to listen: set http.listen, or give --listen 127.0.0.1:8080": "没有说明在哪里监听：请设置 http.listen，或使用 --listen 127.0.0.1:8080",
+    "it is over": "已结束",
     "over: they come back": "已结束：任务正在恢复",
     "letters    of tasks that failed for good: {} still to be sent to the dead-letter queue, {} that it does not take, {} sent": "死信       最终失败的任务：{} 条待送入死信队列，{} 条死信队列不收，{} 条已送",
     "ids and filters exclude each other": "id 和条件不能同时使用",
