@@ -99,6 +99,11 @@ class Api:
         figures: Figures = await self.held.get(name, FIGURES_HOLD, read)
         return figures
 
+    def acted(self) -> None:
+        """Somebody has changed something, and whoever looks is to see that at once."""
+        self.snapshots.drop()
+        self.held.drop()
+
     async def look(self, ids: Sequence[str]) -> dict[str, TaskSummary]:
         """Tasks by id, without their data and results, with `rev`, and with what keeps them."""
         await self.store()
