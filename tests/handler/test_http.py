@@ -241,7 +241,7 @@ def test_what_speaks_http_is_loaded_where_a_handler_needs_it() -> None:
         "from gridsidecar.handler import make_handlers\n"
         "for keys in ({'command': ['x']}, {'mode': 'http', 'url': 'http://h/'}):\n"
         "    make_handlers({'x': HandlerSettings(**keys)}, SystemClock())\n"
-        "    print('httpcore' in sys.modules)\n"
+        "    print('httpcore' in sys.modules, 'httpx' in sys.modules)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert ended.stdout == "False\nTrue\n"
+    assert ended.stdout == "False False\nTrue False\n"
