@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
+from gridsidecar.delivery.rounds import GAP, Rounds
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules.flow import Park, Reserve
@@ -22,7 +23,7 @@ from gridsidecar.store import Received, RowRejected, Store
 from gridsidecar.waiting import retry_until_available
 
 GOES_ROUND = 60.0  # seconds
-ASIDE = 1.0  # seconds that a message is held before it goes to the end of the queue, where nothing can be delayed
+SOON = 0.25  # seconds that are waited for in hand: no wait queue of RabbitMQ is shorter than a second
 KEPT = "refused-"  # how the ids of rows begin that keep what no dead-letter queue takes
 
 
@@ -34,6 +35,7 @@ class Settlement:
         self._env = worker.env
         self._broker = broker
         self._store = store
+        self._rounds = Rounds(self._env.clock)
         self._told_duplicate = ("", "")  # task and reason, of the last that a producer sent
 
     async def ended(self, held: HeldAttempt, transition: Transition | None) -> None:
@@ -145,7 +147,8 @@ class Settlement:
         telemetry.debug("sent on to workers that have a handler for it", task_id=task.task_id, delay=delay)
         before = task.message.passed
         away = replace(task.message, attempt=attempt, passed=before + round(delay))
-        await self.send_round(delivery, away, delay, at_once=replace(away, passed=before + round(ASIDE)))
+        last_round = round(GAP) if task.message.body in self._rounds else 0
+        await self.send_round(delivery, away, delay, at_once=replace(away, passed=before + last_round))
 
     async def give_up(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
         """Nobody took what was passed on: a dead letter, and the end of a task that waits for another attempt."""
@@ -166,8 +169,9 @@ class Settlement:
             try:
                 await self._until_sent(lambda: self._broker.alarm(later, delay))
             except PublishRefused:
-                await self._env.clock.sleep(ASIDE)
+                await self._env.clock.sleep(self._rounds.rest(now.body))
                 await self._until_sent(lambda: self._broker.publish(now))
+                self._rounds.sent(now.body)
         except (PublishRefused, BrokerUnavailable):
             await (self.give_back(of) if isinstance(of, HeldAttempt) else of.give_back())
         else:
@@ -259,7 +263,7 @@ class Settlement:
         """The alarm is confirmed before the ack: a crash between gives a duplicate, never a loss."""
         alarm = replace(message, message_id=None, nudge=False)
         try:
-            await self._until_sent(lambda: self._broker.alarm(alarm, delay))
+            await self._until_sent(lambda: self._sent_for(alarm, delay))
             await failpoints.reached("alarm_published")
         except PublishRefused as error:
             telemetry.warning("alarm refused; the store brings it back", task_id=task_id, reason=str(error))
@@ -271,6 +275,13 @@ class Settlement:
         except BrokerUnavailable:  # out of patience: never acked, so the message comes back by itself
             return
         await _ack(of)
+
+    async def _sent_for(self, alarm: Message, delay: float) -> None:
+        if 0 < delay <= SOON:
+            await self._env.clock.sleep(delay)
+            await self._broker.publish(alarm)
+        else:
+            await self._broker.alarm(alarm, delay)
 
     async def _until_sent(self, send: Callable[[], Awaitable[None]]) -> None:
         """A login that is refused is waited out, too: it worked before, and a broker that comes up refuses at first.
