@@ -75,7 +75,7 @@ def model_of(annotation: Any) -> type[BaseModel] | None:
 def _row(key: str, field: FieldInfo) -> str:
     path = tuple(key.replace("[]", ".0").replace("NAME", "default").split("."))
     choices = allowed(tuple(int(part) if part.isdigit() else part for part in path)).split(" or ")
-    words = said(" or ").join(map(said, choices))
+    words = said(" or ").join(said(each) if " " in each or each == "text" else each for each in choices)  # else a value
     default = said("required") if field.is_required() else f"`{json.dumps(field.default, ensure_ascii=False)}`"
     return f"| `{key}` | {default} | {_cell(words)} | {_cell(said(field.description or ''))} |"
 

@@ -25,6 +25,11 @@ def test_the_page_is_the_programs_own(language: str, name: str) -> None:
     assert (DOCS / name).read_text() == page, f"run: gridsidecar --lang {language} config reference > docs/{name}"
 
 
+def test_values_stay_as_they_are_written() -> None:
+    """Some of them are words that other sentences have."""
+    assert '| `handlers.NAME.input` | `"task"` | task 或 data |' in (DOCS / "configuration.zh-CN.md").read_text()
+
+
 def test_every_key_and_variable_has_its_row() -> None:
     page = reference()
     keys = [key.replace("handlers.default.", "handlers.NAME.") for key, _ in all_keys(Settings)]
