@@ -37,22 +37,32 @@ RUN apt-get update \
 RUN python3 -m venv /build/tools \
     && python3 -m venv --without-pip /opt/gridsidecar
 WORKDIR /build/source
+# The environment holds no pip: what is built here is all that will ever be in it.
+COPY requirements*.lock ./
+RUN /build/tools/bin/python -m pip --python /opt/gridsidecar/bin/python install --only-binary :all: --no-deps --require-hashes \
+    --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY protocol/openapi.yaml ./protocol/
 COPY gridsidecar ./gridsidecar
-# The environment holds no pip: what is built here is all that will ever be in it.
-RUN /build/tools/bin/python -m pip wheel --no-cache-dir --no-deps --wheel-dir /build/wheels . \
-    && /build/tools/bin/python -m pip --python /opt/gridsidecar/bin/python install --no-cache-dir --only-binary :all: /build/wheels/*.whl
+COPY bundle ./bundle
+# Without an index: what the lock lacks ends the build.
+RUN /build/tools/bin/python -m pip wheel --no-deps --wheel-dir /build/wheels . \
+    && /build/tools/bin/python -m pip --python /opt/gridsidecar/bin/python install --no-index /build/wheels/*.whl \
+    && mkdir /opt/gridsidecar/share \
+    && /build/tools/bin/python -m bundle.bill /opt/gridsidecar/lib/python3*/site-packages /usr/bin/tini-static \
+    > /opt/gridsidecar/share/gridsidecar.cdx.json
 
 # A folder with its own Python, libraries and loader, for images of any kind.
 FROM builder AS bundler
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
 RUN apt-get install --yes --no-install-recommends gcc libc6-dev
-COPY bundle ./bundle
-RUN /opt/gridsidecar/bin/python -m bundle --output /build/bundle
+RUN /build/tools/bin/python -m bundle --output /build/bundle
 
 # It has no shell; as an init container it copies itself: ["/opt/gridsidecar/bin/gridsidecar-copy", "/shared"].
 FROM scratch AS bundle
 LABEL org.opencontainers.image.title="gridsidecar bundle" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.description="gridsidecar with all that it needs, to be copied into any Linux image" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=bundler /build/bundle /opt/gridsidecar
@@ -62,6 +72,7 @@ CMD ["--help"]
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="gridsidecar" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.description="Runs any command as the worker of a RabbitMQ task queue, with its state in MySQL" \
       org.opencontainers.image.licenses="MIT"
 USER root

@@ -8,6 +8,7 @@ from typing import Literal
 
 from benchmarks.rates import Spread, ratios
 from benchmarks.results import Results
+from benchmarks.scenarios import page
 from benchmarks.scenarios.peers import (
     AMQP_CONSUME,
     CELERY_CAT,
@@ -122,6 +123,12 @@ BUDGETS = (
         "database 5 ms away, handler of 20 ms, concurrency 8", _plain("distant", "5 ms away", "rate"), 360, "tasks/s"
     ),
     Budget("1,000,000 rows against an empty table", _rate(["rows · 1,000,000"], ["rows · 0"], "table_size"), 0.9),
+    Budget("five open pages against none", _ratio("page", "rate", [page.PAGES], [page.NOBODY]), 0.95),
+    Budget(
+        "`/metrics` and `/v1/stats` each second against none",
+        _ratio("page", "rate", [page.PROGRAM], [page.NOBODY]),
+        0.95,
+    ),
     Budget("publish → first byte, idle, p50", _plain("latency", "oneshot", "p50_ms"), 6, "ms", at_most=True),
     Budget("publish → first byte, idle, p99", _plain("latency", "oneshot", "p99_ms"), 25, "ms", at_most=True),
     Budget("start to consuming", _plain("peers", ONESHOT_8, "start_s"), 0.8, "s", at_most=True),

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from benchmarks.bench import Bench
 from benchmarks.servers import TASKS, Servers
 from benchmarks.sidecar import Checkout, place, sidecar
 
 _DIGITS = "(SELECT 0 AS d" + "".join(f" UNION ALL SELECT {digit}" for digit in range(1, 10)) + ")"
 _SLICES = "0123456789abcdef"  # of the ids, a statement each
+
+
+def filled(bench: Bench, checkout: Checkout, count: int) -> str:
+    """A database with so many tasks that ended earlier, for as long as the scenario."""
+    schema = bench.kept.enter_context(bench.servers.schema())
+    tables(checkout, bench.servers, schema)
+    if count:
+        ended(bench.servers, schema, "earlier", count)
+        bench.servers.settle()
+    return schema
 
 
 def tables(checkout: Checkout, servers: Servers, schema: str) -> None:

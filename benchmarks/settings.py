@@ -29,9 +29,15 @@ def persistent(script: str, *arguments: str, processes: int, **keys: Any) -> dic
 
 
 def config(
-    urls: tuple[str, str], queue: str, handlers: dict[str, Any], concurrency: int, processes: str | None
+    urls: tuple[str, str],
+    queue: str,
+    handlers: dict[str, Any],
+    concurrency: int,
+    processes: str | None,
+    listen: str | None = None,
 ) -> dict[str, Any]:
-    """A sidecar's configuration. `urls` are broker and database; `processes` is sent only when it is given."""
+    """A sidecar's configuration. `urls` are broker and database; `processes` and `listen` are sent only where they are
+    given."""
     worker: dict[str, Any] = {"concurrency": concurrency, "shutdown_grace": 1}  # nothing that matters runs by then
     if processes is not None:
         worker["processes"] = int(processes) if processes.isdecimal() else processes
@@ -41,4 +47,5 @@ def config(
         "worker": worker,
         "handlers": handlers,
         "callbacks": {"allow": ["127.0.0.1"]},
+        **({} if listen is None else {"http": {"listen": listen}}),
     }

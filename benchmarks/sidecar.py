@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -94,6 +95,13 @@ class Sidecar:
         self.check(text)
         return words in text
 
+    @property
+    def api(self) -> str:
+        """Where it answers by HTTP; it does before it consumes."""
+        found = re.search(r"http server listens.*?(http://[\d.:]+)", self.log.read_text(errors="replace"))
+        assert found is not None, "nothing listens"
+        return found[1]
+
     def check(self, text: str = "") -> None:
         if self.process.poll() is not None:
             raise RuntimeError(f"the sidecar ended with {self.process.returncode}:\n{text or self.log.read_text()}")
@@ -157,13 +165,15 @@ def sidecar(
     concurrency: int = 8,
     processes: str | None = None,
     store_url: str | None = None,
+    listen: str | None = None,
 ) -> Iterator[Sidecar]:
-    """One that consumes; `store_url` leads to the database by another way."""
+    """One that consumes; `store_url` leads to the database by another way, `listen` is where it answers by HTTP."""
     servers = where.servers
     urls = (servers.broker.url, store_url or servers.schema_url(where.schema))
     with tempfile.TemporaryDirectory() as folder:
         file, log = Path(folder, "config.yaml"), Path(folder, "log")
-        file.write_text(yaml.safe_dump(settings.config(urls, where.queue, handlers, concurrency, processes)))
+        config = settings.config(urls, where.queue, handlers, concurrency, processes, listen)
+        file.write_text(yaml.safe_dump(config))
         with servers.session() as run:
             began = str(run("SELECT UTC_TIMESTAMP(3)")[0][0])
         cpu = servers.cpu()

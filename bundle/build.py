@@ -9,34 +9,37 @@ import subprocess
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-from bundle import interpreter
+from bundle import bill, interpreter
 from bundle.copying import copy_file, copy_folder
 from bundle.elf import read_elf
 from bundle.libraries import elf_files, needed_by
-from bundle.packages import PROJECT, copy_packages
+from bundle.packages import OURS, copy_packages
 
 HERE = Path(__file__).parent
 ZONES = Path("/usr/share/zoneinfo")
 OLDEST_GLIBC = (2, 33)  # whose loader knows --argv0
+BILL = "share/gridsidecar.cdx.json"
 
 
 class CannotBuild(Exception):
     """The message says what is missing, or in the way."""
 
 
-def build(root: Path, extras: frozenset[str]) -> None:
-    """`root` must not hold anything yet. CannotBuild, LibraryMissing."""
+def build(root: Path, extra: str | None) -> None:
+    """`root` must not hold anything yet. CannotBuild, CannotInstall, LibraryMissing."""
     _check(root)
     lib = root / "lib"
     program = interpreter.copy_interpreter(lib)
     modules = lib / interpreter.VERSION
-    copy_packages(modules, extras)
+    copy_packages(modules, extra)
     copy_file(HERE / "gridsidecar_copy.py", modules / "gridsidecar_copy.py")
     if ZONES.is_dir():
         copy_folder(ZONES, root / "share/zoneinfo", without=frozenset({"posix", "right"}))
-    loader = _copy_libraries(root, program)
-    _compile_programs(root, loader)
+    loader, libraries = _copy_libraries(root, program)
+    _compile_programs(root, loader.name)
     interpreter.strip(elf_files(lib))
+    (root / "share").mkdir(exist_ok=True)
+    (root / BILL).write_text(bill.written(bill.bill(modules, [loader, *libraries], [bill.interpreter()])))
     _precompile(modules)
 
 
@@ -51,18 +54,18 @@ def _check(root: Path) -> None:
         raise CannotBuild("a C library with another loader; build on glibc 2.33 or newer, such as Debian 12's")
 
 
-def _copy_libraries(root: Path, program: Path) -> str:
-    """Returns the loader's name."""
+def _copy_libraries(root: Path, program: Path) -> tuple[Path, list[Path]]:
+    """Where this machine has the loader and the libraries; those that a wheel brings are there already."""
     lib = root / "lib"
-    found = needed_by([program, *elf_files(root / "lib" / interpreter.VERSION)])
+    needed = needed_by([program, *elf_files(root / "lib" / interpreter.VERSION)])
+    found = {name: path for name, path in needed.items() if not path.is_relative_to(root)}
     for name, path in found.items():
-        if not path.is_relative_to(root):  # a wheel brings some of its own
-            copy_file(path, lib / name)
+        copy_file(path, lib / name)
     loader = read_elf(program).loader
     if loader is None:
         raise CannotBuild(f"{program} is linked statically; take a Python that is not")
     copy_file(Path(loader), lib / Path(loader).name)
-    return Path(loader).name
+    return Path(loader), list(found.values())
 
 
 def _compile_programs(root: Path, loader: str) -> None:
@@ -83,7 +86,7 @@ def _precompile(modules: Path) -> None:
     """Valid whatever becomes of the dates of files. What is not ours is there in its compiled form alone, which takes
     half the room; ours keeps its source, for the lines of a traceback."""
     for top in sorted(modules.iterdir()):
-        kept = top.name == PROJECT
+        kept = top.name == OURS
         compile_ = compileall.compile_dir if top.is_dir() else compileall.compile_file
         compile_(
             top,

@@ -1,6 +1,7 @@
 """A storm of tasks over few processes that stay and misbehave: `python -m tests.storm --tasks 50000`.
 
-Meanwhile somebody cancels tasks, pauses all of them for a moment, and has what was cancelled run again.
+Meanwhile somebody cancels tasks, pauses all of them for a moment, and has what was cancelled run again. With `--http`
+the tasks are those of a server, and either side is killed again and again.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from gridsidecar.store import Filter, Kind, make_store
 from gridsidecar.telemetry import Readiness
 from tests.conftest import execute_on_server
 from tests.support import services
+from tests.support.http_storm import Server
+from tests.support.http_storm import storm as http_storm
 from tests.support.place import HANDLERS, Place
 from tests.support.sidecar import Sidecar
 from tests.support.waiting import eventually
@@ -151,6 +154,24 @@ async def storm(place: Place, folder: Path, given: argparse.Namespace) -> None:
     assert most <= given.processes + (BESIDE if given.concurrency > 1 else 0)
 
 
+async def storm_of_a_server(place: Place, folder: Path, given: argparse.Namespace) -> None:
+    server, sidecars = Server(folder), list[Sidecar]()
+
+    def start(config: dict[str, Any]) -> Sidecar:
+        sidecars.append(Sidecar(folder / f"sidecar{len(sidecars)}", config))
+        return sidecars[-1]
+
+    began = time.monotonic()
+    try:
+        outcomes = await http_storm(place, start, server, tasks=given.tasks, kills=given.kills, seed=given.seed)
+    finally:
+        server.kill()
+        for sidecar in sidecars:
+            sidecar.die()
+    print(f"{given.tasks} tasks in {time.monotonic() - began:.1f} s, each side killed {given.kills} times")
+    print(f"none is lost or doubled; attempts: {dict(outcomes)}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.storm", description=__doc__)
     parser.add_argument("--tasks", type=int, default=50_000)
@@ -158,13 +179,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=60, help="of cancels and pauses, half a second apart")
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--concurrency", type=int, default=1, help="tasks at once in each process")
+    parser.add_argument("--http", action="store_true", help="a server's tasks, while it and the sidecar are killed")
+    parser.add_argument("--kills", type=int, default=20, help="with --http: of each side")
+    parser.add_argument("--seed", type=int, default=1, help="with --http: decides who is killed when")
     given = parser.parse_args()
     queue = f"gs_{secrets.token_hex(4)}"
     with services.rabbitmq_url() as amqp, services.mysql_url() as mysql, tempfile.TemporaryDirectory() as folder:
         execute_on_server(mysql, f"create database {queue} character set utf8mb4")
         place = Place(amqp, mysql.rstrip("/") + f"/{queue}", queue, Path(folder))
         try:
-            asyncio.run(storm(place, Path(folder), given))
+            asyncio.run((storm_of_a_server if given.http else storm)(place, Path(folder), given))
         finally:
             execute_on_server(mysql, f"drop database {queue}")
             with place.channel() as channel:

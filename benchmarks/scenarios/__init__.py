@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from benchmarks.bench import Scenario
-from benchmarks.scenarios import concurrency, handlers, latency, many, memory, peers, table_size, waiting
+from benchmarks.scenarios import (
+    concurrency,
+    handlers,
+    latency,
+    many,
+    memory,
+    page,
+    peers,
+    punctual,
+    table_size,
+    waiting,
+)
 
 SCENARIOS: dict[str, Scenario] = {
     each.name: each
@@ -15,7 +26,9 @@ SCENARIOS: dict[str, Scenario] = {
         many.SCENARIO,
         memory.SCENARIO,
         table_size.SCENARIO,
+        page.SCENARIO,
         waiting.DELAYED,
+        punctual.SCENARIO,
         waiting.CALLBACKS,
         handlers.TYPES,
         handlers.DISTANT,

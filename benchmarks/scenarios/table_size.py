@@ -20,22 +20,13 @@ def _contestants(bench: Bench, size: int, tasks: int) -> list[Contestant]:
 
     def run(checkout: Checkout) -> Figures:
         if checkout not in filled:
-            filled[checkout] = _filled(bench, checkout, size)
+            filled[checkout] = rows.filled(bench, checkout, size)
         with place(bench.servers, filled[checkout]) as where:
             where.fill(tasks)
             with sidecar(checkout, where, {"default": oneshot()}, 16, bench.processes) as running:
                 return running.figures(tasks)
 
     return bench.sidecars(f"rows · {size:,}", run, size)
-
-
-def _filled(bench: Bench, checkout: Checkout, size: int) -> str:
-    schema = bench.kept.enter_context(bench.servers.schema())
-    rows.tables(checkout, bench.servers, schema)
-    if size:
-        rows.ended(bench.servers, schema, "earlier", size)
-        bench.servers.settle()
-    return schema
 
 
 SCENARIO = Scenario(

@@ -149,8 +149,9 @@ class Broker(Protocol):
         """Messages waiting on the work queue right now (neither delayed nor in somebody's hands)."""
         ...
 
-    async def info(self) -> QueueInfo:
-        """How many messages wait where. Creates nothing, and needs no `open`."""
+    async def info(self, *, anew: bool = True) -> QueueInfo:
+        """How many messages wait where. Creates nothing, and needs no `open`. Whoever asks every few seconds does so
+        without `anew`: a queue that is made meanwhile may be counted half a minute later."""
         ...
 
     async def purge(self) -> int:

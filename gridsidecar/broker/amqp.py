@@ -109,8 +109,8 @@ class AmqpBroker:
         # The publishing connection may be held up by a resource alarm, the other one never is.
         return await self._topology.ready_count(self._consuming if self._consuming.connected else self._publishing)
 
-    async def info(self) -> QueueInfo:
-        info = await self._topology.info(self._consuming)
+    async def info(self, *, anew: bool = True) -> QueueInfo:
+        info = await self._topology.info(self._consuming, anew=anew)
         if self._settings.management_url is None or not info.exists:
             return info
         management = Management(self._settings)

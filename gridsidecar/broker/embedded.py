@@ -152,7 +152,7 @@ class EmbeddedBroker:
     async def ready_count(self) -> int:
         return await self._run(lambda table: table.ready_count(self._wall()))
 
-    async def info(self) -> QueueInfo:
+    async def info(self, *, anew: bool = True) -> QueueInfo:
         if not self._exists:
             return QueueInfo(queue=self._settings.queue, exists=False)
         return await self._run(lambda table: table.info(self._settings.dead_letters, self._wall()))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Iterable
 from typing import Any, Literal
 
+from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from pamqp.commands import Queue
 
@@ -16,6 +19,7 @@ from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import EX_REFUSED, AccessRefused, BrokerUnavailable, PublishRefused
 
 REPLY_TIMEOUT = 15.0  # seconds, for one question including connecting
+MISSING_FOR = 30.0  # seconds for which whoever asks again and again takes a queue to be missing
 
 
 class QueueMissing(BrokerUnavailable):
@@ -41,6 +45,7 @@ class Topology:
         kind = settings.queue_type if settings.delay_queue_type == "auto" else settings.delay_queue_type
         self._rung_type: Literal["classic", "quorum"] = kind
         self.surely_no_stream = False  # the server told us of what kind the work queue is
+        self._missing_until: dict[str, float] = {}  # seconds of the loop's clock, by the queue's name
 
     async def ensure_work_queue(self, link: BrokerConnection) -> None:
         """Find the work queue, or create it where that is allowed. Raises StreamRefused for one that is a stream."""
@@ -124,19 +129,24 @@ class Topology:
             raise self._missing(link)
         return count
 
-    async def info(self, link: BrokerConnection) -> QueueInfo:
-        """Everything that can be counted over AMQP."""
-        queue = self._settings.queue
-        work = await self._look(link, queue)
-        # One after the other: the client may open a channel under the number of one that is just being refused.
-        counts = {seconds: await self._count(link, delays.queue_name(queue, seconds)) for seconds in delays.RUNGS}
+    async def info(self, link: BrokerConnection, *, anew: bool = True) -> QueueInfo:
+        """Everything that can be counted over AMQP. Without `anew`, a queue that was missing a moment ago is taken to
+        be missing still: asking for such a one costs a channel, and is a line in the broker's log."""
+        queue, dead_letters = self._settings.queue, self._settings.dead_letters
+        rungs = {delays.queue_name(queue, seconds): seconds for seconds in delays.RUNGS}
+        now = asyncio.get_running_loop().time()
+        asked = (name for name in (*rungs, dead_letters) if anew or self._missing_until.get(name, now) <= now)
+        found = await self._looks(link, (queue, *asked))
+        self._missing_until |= {name: now if one else now + MISSING_FOR for name, one in found.items()}
+        counts = {name: one.message_count or 0 for name, one in found.items() if one is not None}
+        work = found[queue]
         return QueueInfo(
             queue=queue,
             exists=work is not None,
-            ready=work.message_count or 0 if work else 0,
+            ready=counts.get(queue, 0),
             consumers=work.consumer_count or 0 if work else None,
-            delayed={seconds: count for seconds, count in counts.items() if count is not None},
-            dead=await self._count(link, self._settings.dead_letters) or 0,
+            delayed={seconds: counts[name] for name, seconds in rungs.items() if name in counts},
+            dead=counts.get(dead_letters, 0),
         )
 
     async def purge(self, link: BrokerConnection) -> int:
@@ -150,19 +160,22 @@ class Topology:
 
     async def _count(self, link: BrokerConnection, queue: str) -> int | None:
         """Ready messages of a queue, or None where there is no such queue."""
-        found = await self._look(link, queue)
+        found = (await self._looks(link, (queue,)))[queue]
         return None if found is None else found.message_count or 0
 
-    async def _look(self, link: BrokerConnection, queue: str) -> Queue.DeclareOk | None:
-        with translated(link.where):
-            async with asyncio.timeout(REPLY_TIMEOUT), link.scratch() as channel:
-                try:
-                    return await channel.queue_declare(queue, passive=True)
-                except ChannelNotFoundEntity:
-                    return None
-                except REFUSALS as error:
-                    refusal = error
-        raise QueueRefused(f"RabbitMQ at {link.where} refuses queue {queue!r}: {advised(refusal)}") from refusal
+    async def _looks(self, link: BrokerConnection, queues: Iterable[str]) -> dict[str, Queue.DeclareOk | None]:
+        """None for those that are missing. The server ends the channel at each of them; else one is enough for all.
+        One after the other: the client may open a channel under the number of one that is just being refused."""
+        found: dict[str, Queue.DeclareOk | None] = {}
+        left = deque(queues)
+        while left:
+            with translated(link.where):
+                async with asyncio.timeout(REPLY_TIMEOUT), link.scratch() as channel:
+                    refusal = await _look(channel, left, found)
+            if refusal is not None:
+                name = left[0]
+                raise QueueRefused(f"RabbitMQ at {link.where} refuses queue {name!r}: {advised(refusal)}") from refusal
+        return found
 
     def _missing(self, link: BrokerConnection) -> QueueMissing:
         return QueueMissing(f"queue {self._settings.queue!r} does not exist at {link.where}")
@@ -188,6 +201,22 @@ class Topology:
                     refusal = error
         if refusal is not None:
             raise refusal
+
+
+async def _look(
+    channel: AbstractChannel, left: deque[str], found: dict[str, Queue.DeclareOk | None]
+) -> Exception | None:
+    """At the queues that are left, up to one that is missing, or refused: that one is still the first of them."""
+    while left:
+        try:
+            found[left[0]] = await channel.queue_declare(left[0], passive=True)
+        except ChannelNotFoundEntity:
+            found[left.popleft()] = None
+            break
+        except REFUSALS as error:
+            return error
+        left.popleft()
+    return None
 
 
 def work_queue_arguments(settings: BrokerSettings) -> dict[str, Any]:

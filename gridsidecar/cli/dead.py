@@ -182,17 +182,21 @@ async def _show(asked: Where, id_: str, as_json: bool) -> int:
 
 
 async def _drop(asked: Where, ids: set[str], succeeded: bool, ask: bool, as_json: bool) -> int:
-    from gridsidecar.cli.letter_view import id_of, ids_of, say_unknown
+    from gridsidecar.cli.letter_view import id_of, ids_of, say_unknown, say_unnamed
     from gridsidecar.cli.screen import clean, json_text, say
     from gridsidecar.fleet import reach
 
-    dropped, unknown = 0, set(ids)
+    dropped, unnamed, unknown = 0, 0, set(ids)
     async with reach(asked) as fleet:
         if ask and not _agreed(await fleet.queue.info(), succeeded):
             return EX_FAILED
         async for letter in fleet.queue.drop(ids, succeeded):
-            unknown -= ids_of(letter)
             dropped += 1
+            if letter is None:
+                unnamed += 1
+                continue
+            unknown -= ids_of(letter)
             print(json_text(letter) if as_json else clean(id_of(letter)), flush=True)
+        say_unnamed(unnamed)
         say(f"{dropped:,} dropped")
         return await say_unknown(unknown, fleet.queue) if unknown else EX_OK

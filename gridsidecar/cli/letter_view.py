@@ -70,3 +70,9 @@ async def say_unknown(ids: Set[str], queue: Queue) -> int:
     for id_ in sorted(ids):
         say(f"no dead letter {id_} in {place}")
     return EX_FAILED
+
+
+def say_unnamed(count: int) -> None:
+    """Tell of letters that an API counts only."""
+    if count:
+        say(f"{count:,} more letters, which the API counts and does not name")

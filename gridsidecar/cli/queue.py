@@ -10,6 +10,7 @@ import typer
 from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.cli.server import Server, where
 from gridsidecar.errors import EX_FAILED
+from gridsidecar.language import said
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import BrokerSettings, Settings
@@ -128,18 +129,19 @@ def _print(info: QueueView, place: str) -> None:
 
     print_facts(
         [
-            ("queue", clean(f"{info['queue']} on {place}")),
+            ("queue", clean(info["queue"])),
+            ("broker", clean(place)),
             ("ready", f"{info['ready']:,}"),
             ("in hand", _known(info["unsettled"])),
             ("consumers", _known(info["consumers"])),
             ("delayed", _delayed(info)),
-            ("dead", f"{info['dead']:,} in {clean(info['dead_letter_queue'])}"),
+            ("dead", f"{info['dead']:,} ({clean(info['dead_letter_queue'])})"),
         ]
     )
 
 
 def _known(count: int | None) -> str:
-    return "unknown" if count is None else f"{count:,}"
+    return said("unknown") if count is None else f"{count:,}"
 
 
 def _delayed(info: QueueView) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from gridsidecar.cli.letter_view import id_of, ids_of, say_unknown
+from gridsidecar.cli.letter_view import id_of, ids_of, say_unknown, say_unnamed
 from gridsidecar.cli.screen import clean, json_text, say
 from gridsidecar.config.handled import is_handled
 from gridsidecar.config.settings import Settings
@@ -27,22 +27,26 @@ OBSTACLES = {
 async def replay_letters(asked: Where, ids: set[str], as_json: bool) -> int:
     """Replay the letters of these ids, or without ids all of this queue; the exit code."""
     counts: Counter[Replay] = Counter()
-    unknown = set(ids)
+    unknown, unnamed = set(ids), 0
     async with reach(asked, makes=True) as fleet:
         try:
             async for replayed in fleet.queue.replay(ids):
-                unknown -= ids_of(replayed.letter)
                 counts[Replay(replayed.outcome)] += 1
-                _tell(replayed, asked.settings, as_json)
+                if replayed.letter is None:
+                    unnamed += 1
+                    continue
+                unknown -= ids_of(replayed.letter)
+                _tell(replayed.letter, replayed, asked.settings, as_json)
         finally:
+            say_unnamed(unnamed)
             say(_summary(counts))
         if unknown:
             return await say_unknown(unknown, fleet.queue)
     return EX_FAILED if _left(counts) else EX_OK
 
 
-def _tell(replayed: Replayed, settings: Settings | None, as_json: bool) -> None:
-    letter, outcome = replayed.letter, Replay(replayed.outcome)
+def _tell(letter: LetterView, replayed: Replayed, settings: Settings | None, as_json: bool) -> None:
+    outcome = Replay(replayed.outcome)
     if outcome is Replay.SENT:
         print(json_text(letter) if as_json else clean(id_of(letter)), flush=True)
         _warn(letter, settings)

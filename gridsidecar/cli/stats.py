@@ -120,7 +120,7 @@ def _until(pause: PauseView) -> str:
 
     if not pause["ended"]:
         return until(pause)
-    return "over: they come back" if pause["parked"] else "over"
+    return "over: they come back" if pause["parked"] else "it is over"
 
 
 def _types(tasks: list[TypeCounts], paused: Set[str]) -> list[tuple[str, ...]]:

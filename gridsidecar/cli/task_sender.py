@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from gridsidecar.fleet import Queue
 
-AT_A_TIME = 64  # messages that wait for their confirmation
-
 
 def read_fields(item: Item, defaults: Mapping[str, Any], wrap: bool) -> dict[str, Any]:
     """The fields of one item over the defaults; with `wrap` its whole value is the task's data. Raises BadTask."""
@@ -51,7 +49,7 @@ class TaskSender:
         self._max_bytes = max_bytes
         self._confirmed = confirmed
         self._compress = compress
-        self._window = asyncio.Semaphore(AT_A_TIME)
+        self._window = asyncio.Semaphore(queue.at_a_time)
         self._under_way: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
         self.ids: list[str] = []  # confirmed

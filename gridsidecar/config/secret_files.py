@@ -28,11 +28,11 @@ def reference(path: str) -> str:
 
 
 def read_secret(path: str) -> str:
-    """What a file holds, without the line end that editors add. ValueError says why it is no use."""
+    """What a file holds, without the mark and the line end that editors add. ValueError says why it is no use."""
     try:
         with open(path, "rb") as file:
             content = file.read(LARGEST + 1)
-        text = content.decode()
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise ValueError(f"cannot read the file {path}: {error.strerror or error}") from None
     except ValueError:  # not UTF-8, or a NUL in the path

@@ -162,6 +162,12 @@ class WorkerSettings(Section):
         "its size, so 80 for 16 MiB. null = half of what the container's memory limit leaves, or 512 without a limit. "
         "A message that needs more is a dead letter.",
     )
+
+    @property
+    def memory_room(self) -> int | None:
+        """`memory_budget_mb` in bytes."""
+        return None if self.memory_budget_mb is None else self.memory_budget_mb * 1024 * 1024
+
     max_crashes: Count = Field(
         default=3,
         description="Take-overs of one task from dead workers, before it fails with WorkerLost; likewise refusals of "

@@ -15,14 +15,13 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
-_OTHERS_LEVELS = {
-    "TRACE": "DEBUG",
-    "VERBOSE": "DEBUG",
-    "NOTICE": "INFO",
-    "WARN": "WARNING",
-    "CRITICAL": "ERROR",
-    "FATAL": "ERROR",
+_OTHERS = {  # of syslog, Java, .NET, Node, Go, Rust and PHP
+    "DEBUG": "TRACE VERBOSE ALL NOTSET SILLY FINE FINER FINEST",
+    "INFO": "NOTICE INFORMATION CONFIG HTTP",
+    "WARNING": "WARN",
+    "ERROR": "CRITICAL FATAL SEVERE ERR CRIT ALERT EMERG EMERGENCY PANIC DPANIC OFF NONE SILENT QUIET",
 }
+_OTHERS_LEVELS = {name: level for level, names in _OTHERS.items() for name in names.split()}
 _BY_NUMBER = ((10, "DEBUG"), (20, "INFO"), (30, "WARNING"))  # as Python counts
 
 

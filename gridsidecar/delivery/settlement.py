@@ -23,6 +23,7 @@ from gridsidecar.store import Received, RowRejected, Store
 from gridsidecar.waiting import retry_until_available
 
 GOES_ROUND = 60.0  # seconds
+SOON = 0.25  # seconds that are waited for in hand: no wait queue of RabbitMQ is shorter than a second
 KEPT = "refused-"  # how the ids of rows begin that keep what no dead-letter queue takes
 
 
@@ -262,7 +263,7 @@ class Settlement:
         """The alarm is confirmed before the ack: a crash between gives a duplicate, never a loss."""
         alarm = replace(message, message_id=None, nudge=False)
         try:
-            await self._until_sent(lambda: self._broker.alarm(alarm, delay))
+            await self._until_sent(lambda: self._sent_for(alarm, delay))
             await failpoints.reached("alarm_published")
         except PublishRefused as error:
             telemetry.warning("alarm refused; the store brings it back", task_id=task_id, reason=str(error))
@@ -274,6 +275,13 @@ class Settlement:
         except BrokerUnavailable:  # out of patience: never acked, so the message comes back by itself
             return
         await _ack(of)
+
+    async def _sent_for(self, alarm: Message, delay: float) -> None:
+        if 0 < delay <= SOON:
+            await self._env.clock.sleep(delay)
+            await self._broker.publish(alarm)
+        else:
+            await self._broker.alarm(alarm, delay)
 
     async def _until_sent(self, send: Callable[[], Awaitable[None]]) -> None:
         """A login that is refused is waited out, too: it worked before, and a broker that comes up refuses at first.

@@ -71,9 +71,10 @@ class Letters(Struct, frozen=True):
 
 
 class Replayed(Struct, frozen=True):
-    """A letter, and what came of its replay: a word of `gridsidecar.dead_letters.Replay`."""
+    """A letter, and what came of its replay: a word of `gridsidecar.dead_letters.Replay`. No letter where an API counts
+    it and does not name it."""
 
-    letter: LetterView
+    letter: LetterView | None
     outcome: str
     detail: str = ""
 
@@ -184,6 +185,7 @@ class Upkeep(Protocol):
 
 class Queue(Protocol):
     place: str  # of the broker, for people
+    at_a_time: int  # calls of `submit` that may be under way, so that messages go in their order
 
     async def info(self) -> QueueView: ...
 
@@ -197,7 +199,7 @@ class Queue(Protocol):
         ...
 
     async def submit(self, task: Task, confirmed: Callable[[str], None]) -> Submitted:
-        """Its row into the table, its message onto the queue, in the order of these calls. `confirmed` hears of its id
+        """Its row into the table, its message onto the queue, in the order of the calls. `confirmed` hears of its id
         as soon as it is there. `TaskRefused` where this one cannot be sent."""
         ...
 
@@ -211,7 +213,7 @@ class Queue(Protocol):
         """Of these ids, or without ids all of this queue."""
         ...
 
-    def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[LetterView]:
+    def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[LetterView | None]:
         """The same, removed for good; `succeeded`: only where their tasks have succeeded since."""
         ...
 

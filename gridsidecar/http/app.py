@@ -33,6 +33,11 @@ class Endpoint(Struct, frozen=True):
     answer: Callable[[Api, Call], Awaitable[Response]]
     polled: bool = False  # it is the same for all who may read it, and asked for again and again
 
+    @property
+    def acts(self) -> bool:
+        """It changes what is there. A new task does not: programs submit many a second."""
+        return self.access is Access.CHANGE and self.path != "/v1/tasks"
+
 
 def make_app(api: Api, endpoints: Sequence[Endpoint]) -> ASGIApp:
     """Paths are matched as they were sent: an encoded slash is a part of a name."""
@@ -86,7 +91,10 @@ def _route(api: Api, path: str, by_method: Mapping[str, Endpoint]) -> Route:
             call = Call(request, api.settings.broker.max_message_bytes + SLACK)
             if endpoint.polled:
                 return await api.snapshots.answer(request, partial(endpoint.answer, api, call))
-            return await endpoint.answer(api, call)
+            answered = await endpoint.answer(api, call)
+            if endpoint.acts:
+                api.acted()
+            return answered
         except Exception as error:
             return problem_of(error).response()
 

@@ -41,6 +41,11 @@ class Call:
         """Path and query, as they were sent."""
         return f"{self.request.url.path}?{self.request.url.query}"
 
+    @property
+    def polls(self) -> bool:
+        """The caller has an answer already, and asks for news."""
+        return "if-none-match" in self.request.headers
+
     # -- query --------------------------------------------------------------------------------------------------------
 
     def only(self, *names: str) -> None:

@@ -63,7 +63,7 @@ async def series(api: Api, call: Call) -> Response:
 async def queues(api: Api, call: Call) -> Response:
     """The work queue with its delayed messages and dead letters."""
     call.only()
-    return answer({"queues": [queue_object(await api.broker.info(), api.settings.broker)]})
+    return answer({"queues": [queue_object(await api.broker.info(anew=not call.polls), api.settings.broker)]})
 
 
 # -- pauses -----------------------------------------------------------------------------------------------------------

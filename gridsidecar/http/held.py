@@ -43,6 +43,10 @@ class Held:
                 figure.until = ended + max(hold, (ended - began) * SHARE)
             return figure.value
 
+    def drop(self) -> None:
+        """Somebody has changed something: what was read before, or is being read just now, holds no more."""
+        self._figures.clear()
+
 
 def span_hold(span: timedelta) -> float:
     """Seconds for which figures of so long a time are good."""

@@ -47,6 +47,10 @@ class Snapshots:
             return Response(status_code=304, headers={"ETag": tag, "Cache-Control": "no-store"})
         return fresh
 
+    def drop(self) -> None:
+        """Somebody has changed something: nobody gets what was read before, nor what is being read just now."""
+        self._kept.clear()
+
     def _read_by(self, kept: _Kept, fresh: Response) -> Response:
         """What anybody read is what those who poll get, so that nobody sees time go backwards."""
         kept.answer = fresh if len(fresh.body) <= LARGEST else None

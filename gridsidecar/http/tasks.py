@@ -142,7 +142,7 @@ async def submit(api: Api, call: Call) -> Response:
     if not isinstance(fields, dict):
         raise bad_request("A task message is a JSON object.")
     try:
-        task = make_task(fields, api.settings.broker.max_message_bytes)
+        task = make_task(fields, api.settings.broker.max_message_bytes, api.settings.worker.memory_room)
     except BadTask as bad:
         raise Problem(422, "bad-task", str(bad)) from None
     try:

@@ -18,6 +18,7 @@ MOST_LOOKS = 300  # for one text: what takes more is no sentence of ours, and wo
 
 _PLACE = re.compile(r"\{[a-z_]*\}")
 _FILLED = re.compile(r"\{(\d?)[a-z_]*\}")
+_FIGURES = re.compile(r"[\d.,:+-]+%?(?: (?:[\d.,:+-]+%?|[A-Z]{2,5}|h|min|s))*")  # numbers, times, durations
 _JOINTS = ("; ", ": ", " (", ", ", ". ")
 
 
@@ -91,15 +92,16 @@ class Sentences:
             raise _TooManyLooks
         if words := self._words.get(text):
             return _Told(len(text), words)
-        return max(self._ways(text, depth), default=None)
+        return max(self._ways(text, depth), key=lambda told: told.known, default=None)  # the first of equals
 
     def _ways(self, text: str, depth: int) -> Iterator[_Told]:
-        """What it may be: one sentence with others in its places, or several beside one another."""
-        if "\n" not in text:
-            yield from self._filled(text, depth)
+        """What it may be: several sentences beside one another, or one with others in its places. In this order: where
+        both know as much, a joint that none of the sentence's own words reach over is no part of a value."""
         for joint in ("\n",) if "\n" in text else _JOINTS:
             if joint in text:
                 yield from self._joined(text, joint, depth)
+        if "\n" not in text:
+            yield from self._filled(text, depth)
 
     def _filled(self, text: str, depth: int) -> Iterator[_Told]:
         for pattern in self._patterns[""] + self._patterns.get(_first_word(text), []):
@@ -107,7 +109,7 @@ class Sentences:
             if values is not None:
                 told = [self._found(value, depth - 1) or _Told(0, value) for value in values]
                 # So few characters are found in what others said, too: numbers, names and our own words make it ours.
-                if pattern.weight >= SHORT or all(each.known or " " not in each.words for each in told):
+                if pattern.weight >= SHORT or all(each.known or _is_plain(each.words) for each in told):
                     known = pattern.weight + sum(each.known for each in told)
                     yield _Told(known, _with_values(pattern.words, [each.words for each in told]))
 
@@ -116,6 +118,11 @@ class Sentences:
         told = [self._found(part, depth - 1) or _Told(0, part) for part in parts]
         if known := sum(each.known for each in told):
             yield _Told(known, joint.join(each.words for each in told))
+
+
+def _is_plain(value: str) -> bool:
+    """A name, or figures."""
+    return " " not in value or _FIGURES.fullmatch(value) is not None
 
 
 def _parts(english: str, words: str) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from textwrap import indent
 
+from gridsidecar.manifests.comments import told
+
 _PLACE = re.compile(r"^( *)\{\{(\w+)\}\}\n|\{\{(\w+)\}\}", re.MULTILINE)
 _PLAIN = re.compile(r"[A-Za-z/][\w./@-]*(?::[\w./@-]+)*", re.ASCII)
 _OTHERWISE = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}  # words that YAML has a meaning for
@@ -15,7 +17,7 @@ _OTHERWISE = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}  # wo
 
 def filled(template: str, values: Mapping[str, str]) -> str:
     """A template of this package with its values. What is put in is not looked at again."""
-    text = files(__package__).joinpath("templates", template).read_text("utf-8")
+    text = told(files(__package__).joinpath("templates", template).read_text("utf-8"))
 
     def value(found: re.Match[str]) -> str:
         if found[3]:

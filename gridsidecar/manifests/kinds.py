@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from gridsidecar.language import said
 from gridsidecar.manifests.application import BUNDLED, Application
 from gridsidecar.manifests.filling import filled, scalar, words
 from gridsidecar.manifests.pod import CONFIG, KEDA_MYSQL, KEDA_RABBITMQ, metadata, namespace, pod
@@ -22,10 +23,8 @@ def deployment(app: Application) -> str:
         "pod": pod(app, "deployment"),
         "checksum": scalar(hashlib.sha256(app.source.text.encode()).hexdigest()[:16]),
         "tasks": str(app.settings.worker.concurrency),
-        "scaled": "that KEDA scales with its work, down to zero" if scales else f"of {app.replicas} pods",
-        "replicas": "# No `replicas`: KEDA owns that number, and each `kubectl apply` would set it back.\n"
-        if scales
-        else f"replicas: {app.replicas}\n",
+        "scaled": said("that KEDA scales with its work, down to zero" if scales else f"of {app.replicas} pods"),
+        "replicas": filled("no_replicas.yaml", {}) if scales else f"replicas: {app.replicas}\n",
     }
     values["triggers"] = filled("triggers.yaml", values)
     values["scaler"] = filled("scaledobject.yaml", values) if scales else ""
@@ -52,7 +51,7 @@ def compose(app: Application) -> str:
         source.addresses["broker.url"]: "amqp://grid:${GRID_PASSWORD:-only-on-this-machine}@rabbitmq:5672/",
         source.addresses["store.url"]: "mysql://grid:${GRID_PASSWORD:-only-on-this-machine}@mysql:3306/grid",
     }
-    given = servers | {name: f"${{{name}:?set it in .env}}" for name in source.secrets if name not in servers}
+    given = servers | {name: f"${{{name}:?{said('set it in .env')}}}" for name in source.secrets if name not in servers}
     given |= {name: value.replace("$", "$$") for name, value in source.plain.items()}
     lines = [f"{name}: {value if name in servers else scalar(value)}\n" for name, value in given.items()]
     lines += [f"{name}:\n" for name in source.optional]  # passed on, if it is set
@@ -65,7 +64,8 @@ def compose(app: Application) -> str:
             "image": scalar(app.image),
             "command": words("run", "--config", CONFIG),
             "environment": "".join(lines),
-            "mount": scalar(f"{file if file.startswith('.') else './' + file}:{CONFIG}:ro".replace("$", "$$")),
+            "source": scalar((file if file.startswith(".") else f"./{file}").replace("$", "$$")),
+            "target": CONFIG,
             "healthy": words("CMD", "gridsidecar", "health", "--ready", settings.worker.heartbeat_file or ""),
             "grace": str(app.grace),
         },
@@ -89,7 +89,7 @@ def systemd(app: Application) -> str:
             "environment": "".join(plain),
             "protect_home": "read-only" if at_home else "yes",
             "grace": str(app.grace),
-            "keys": _listed(app.source.secrets) or "nothing: the configuration has no variables",
+            "keys": _listed(app.source.secrets) or said("nothing: the configuration has no variables"),
         },
     )
 
@@ -98,10 +98,13 @@ def secret(app: Application) -> str:
     """With an example for each server's address, and what one may add to it."""
     broker, store = (app.source.addresses.get(key, "") for key in ("broker.url", "store.url"))
     examples = {
-        broker: ("amqp://USER:PASSWORD@rabbitmq.default.svc:5672/", "amqps:// for TLS; /VHOST at the end"),
-        store: ("mysql://USER:PASSWORD@mysql.default.svc:3306/grid", "?ssl_mode=required for TLS"),
-        KEDA_RABBITMQ: ("http://USER:PASSWORD@rabbitmq.default.svc:15672/", "the management API; /VHOST at the end"),
-        KEDA_MYSQL: ("USER:PASSWORD@tcp(mysql.default.svc:3306)/grid", "?tls=true for TLS"),
+        broker: ("amqp://USER:PASSWORD@rabbitmq.default.svc:5672/", said("amqps:// for TLS; /VHOST at the end")),
+        store: ("mysql://USER:PASSWORD@mysql.default.svc:3306/grid", said("?ssl_mode=required for TLS")),
+        KEDA_RABBITMQ: (
+            "http://USER:PASSWORD@rabbitmq.default.svc:15672/",
+            said("the management API; /VHOST at the end"),
+        ),
+        KEDA_MYSQL: ("USER:PASSWORD@tcp(mysql.default.svc:3306)/grid", said("?tls=true for TLS")),
     }
     entries = ""
     for name in (*app.source.secrets, *app.source.optional, KEDA_RABBITMQ, KEDA_MYSQL):
@@ -151,7 +154,7 @@ def _values(app: Application, *, keda: bool) -> dict[str, str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+    return said(" and ").join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def _policies(app: Application, values: dict[str, str]) -> Iterator[str]:

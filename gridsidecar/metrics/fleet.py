@@ -63,7 +63,7 @@ class FleetFigures:
             tally.set(families.REACHABLE, server, to=1)
 
     async def _messages(self, tally: Tally) -> None:
-        info = await self._broker.info()
+        info = await self._broker.info(anew=False)
         counts = {"ready": info.ready, "delayed": sum(info.delayed.values()), "dead": info.dead}
         if info.unsettled is not None:
             counts["unsettled"] = info.unsettled

@@ -16,7 +16,7 @@ from gridsidecar.wire.json_scan import check_counts, members, value_end, value_s
 from gridsidecar.wire.json_text import JsonText
 from gridsidecar.wire.refused import Refused
 from gridsidecar.wire.strict_json import JsonRefused
-from gridsidecar.wire.task_message import json_sentence, task_of
+from gridsidecar.wire.task_message import early_id, json_sentence, task_of
 
 SMALL = 65_536  # bytes; up to here a message is decoded as a whole
 _FIELD = 4096  # bytes; up to here a field of a large message is decoded, while all of them together are small
@@ -37,12 +37,12 @@ def read_large(message: Message, max_bytes: int, room: int) -> Task | Refused:
     try:
         size = inflated_size(message, max_bytes)
         if _packed(message, size) > room:
-            return _no_room(None, _packed(message, size), room)
+            return _no_room(early_id(message), _packed(message, size), room)
         raw = large_body(message, size)
         check_text(raw)
         _read(raw, message, fields)
     except BodyRefused as refused:
-        return Refused(refused.reason, None, refused.error)
+        return Refused(refused.reason, early_id(message), refused.error)
     except JsonRefused as refused:
         if refused.reason == "not-an-object":
             return Refused(refused.reason, None, "The message must be a JSON object.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gridsidecar.rules.task import Message, Task
-from gridsidecar.wire.body import BodyRefused, body_text
+from gridsidecar.wire.body import BodyRefused, body_chunks, body_text
 from gridsidecar.wire.fields import (
     FieldRefused,
     read_callback,
@@ -29,7 +30,7 @@ def decode_task(message: Message, max_bytes: int) -> Task | Refused:
     try:
         text = body_text(message, max_bytes)
     except BodyRefused as refused:
-        return Refused(refused.reason, None, refused.error)
+        return Refused(refused.reason, early_id(message), refused.error)
     try:
         value = parse_json(text)
     except JsonRefused as refused:
@@ -63,6 +64,22 @@ def task_of(message: Message, fields: dict[str, Any]) -> Task | Refused:
         )
     except FieldRefused as refused:
         return Refused("bad-field", task_id, str(refused))
+
+
+def early_id(message: Message) -> str | None:
+    """Of a body that nobody reads, the id of the row that was written before it was sent: whoever writes one says the
+    id first."""
+    if message.row is None:
+        return None
+    try:
+        head = bytes(next(iter(body_chunks(message)), b""))
+    except BodyRefused:
+        return None
+    found = _FIRST.match(head.decode("utf-8", "replace"))
+    return None if found is None else _salvaged_id(f"{found[0]}}}")
+
+
+_FIRST = re.compile(r'\s*\{\s*"task_id"\s*:\s*"(?:[^"\\]|\\.)*"')
 
 
 def _salvaged_id(text: str) -> str | None:

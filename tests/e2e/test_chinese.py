@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import Start
 from tests.support import cli
+from tests.support.place import TASKS, Place
+from tests.support.waiting import eventually
 
 SENTENCE = re.compile(r"[A-Za-z][A-Za-z'-]*(?: [a-z][a-z'-]*){2,}")  # three English words in a row
 NAMES = re.compile(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[(?:[a-z-]+, )*[a-z-]+\]|\S*[/=]\S*")
@@ -178,6 +181,12 @@ def test_no_command_says_an_english_sentence(folder: Path) -> None:
     assert left == {}
 
 
+def test_the_name_of_a_command_is_never_translated(tmp_path: Path) -> None:
+    told = gridsidecar(tmp_path, "version", "--nothing").stderr
+    assert "'gridsidecar version -h'" in told
+    assert "没有选项" in told
+
+
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_the_log_is_chinese_where_it_is_asked_for(folder: Path, form: str) -> None:
     """Whatever the locale is. In JSON keys and events stay English."""
@@ -227,3 +236,62 @@ def test_json_of_commands_is_for_programs(folder: Path) -> None:
     told = gridsidecar(folder, "doctor", "-c", "c.yaml", "--json").stdout
     assert json.loads(told)["findings"]
     assert not re.search("[\u4e00-\u9fff]", told)
+
+
+PHRASE = re.compile(  # two English words in a row, or one that is no name
+    r"[A-Za-z][A-Za-z'-]*(?: [a-z][a-z'-]*)+|\b(?:at|by|bytes|from|in|now|of|on|since|that|to|unknown|until|waiting)\b"
+)
+
+WHAT_GOES_ON = (
+    *(["status", task] for task in ("waits", "again", "runs", "failed", "row")),
+    *(["tasks", "show", task] for task in ("waits", "again", "runs", "failed", "row")),
+    ["tasks", "list"],
+    ["stats"],
+    ["callbacks", "list"],
+    ["callbacks", "list", "--dead"],
+    ["dead", "list"],
+    ["queue-info"],
+    ["logs", "waits"],
+    ["pause", "default", "--until", "2h"],
+    ["tasks", "list"],
+    ["stats"],
+    ["pause", "bad"],
+    ["status", "again"],
+    ["stats"],
+    ["doctor"],
+)
+
+
+@pytest.mark.timeout(120)
+async def test_what_goes_on_is_told_without_an_english_phrase(embedded_place: Place, start: Start) -> None:
+    place, gate = embedded_place, embedded_place.folder / "gate"
+    config = place.config(
+        {"default": place.job("until", gate), "bad": place.job("exit", 3)},
+        retry={"max_retries": 1, "delay": 7200},
+        worker={"concurrency": 2},
+    )
+    (place.folder / "c.yaml").write_text(json.dumps(config))
+    sidecar = start(config)
+    await sidecar.ready()
+    callback = {"callback_url": "http://127.0.0.1:9/"}
+    await place.publish(
+        {"task_id": "waits", "defer_by": 7200},
+        {"task_id": "row", "defer_by": 7200},
+        {"task_id": "again", "task_type": "bad"},
+        {"task_id": "failed", "task_type": "bad", "max_retry_count": 0, **callback},
+        {"task_id": "runs"},
+    )
+    await place.publish_bodies(b"[1, 2")
+    await eventually(lambda: "callback given up" in sidecar.text and place.journal.started.count("runs") == 1)
+    await eventually(lambda: place.status("again") == "retrying" and place.status("row") == "pending")
+    await eventually(lambda: sidecar.says("message refused"))
+    place.execute(f"update {TASKS} set next_run_at = null where id = 'row'")  # as a row that comes before its message
+    left = {}
+    for arguments in WHAT_GOES_ON:
+        done = gridsidecar(place.folder, *arguments, "-c", "c.yaml", lang="", locale="zh_CN.UTF-8")
+        assert "Traceback" not in done.stderr, done.stderr
+        plain = STATES.sub("", OTHERS.sub("", NAMES.sub("", EXAMPLES.sub("", done.stdout + done.stderr))))
+        if found := [match[0] for match in PHRASE.finditer(plain)]:
+            left[" ".join(arguments)] = found
+    assert left == {}
+    gate.touch()

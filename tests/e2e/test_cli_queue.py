@@ -61,7 +61,8 @@ async def test_the_queue_is_counted(place: Place) -> None:
     words = [line.split() for line in done.stdout.splitlines()]
     assert ["ready", "3"] in words
     assert ["consumers", "unknown" if place.embedded else "0"] in words
-    assert ["dead", "1", "in", f"{place.queue}.dead"] in words
+    assert ["queue", place.queue] in words
+    assert ["dead", "1", f"({place.queue}.dead)"] in words
     assert "guest:guest" not in done.stdout
     code, shown = on_terminal(place.folder, "queue-info")
     assert code == 0

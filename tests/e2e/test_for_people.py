@@ -116,7 +116,16 @@ def test_origins_of_settings(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "meant"),
-    [("trace", "DEBUG"), ("notice", "INFO"), ("Verbose", "DEBUG"), ("20", "INFO"), ("10", "DEBUG"), ("40", "ERROR")],
+    [
+        ("trace", "DEBUG"),
+        ("notice", "INFO"),
+        ("Verbose", "DEBUG"),
+        ("20", "INFO"),
+        ("10", "DEBUG"),
+        ("40", "ERROR"),
+        ("off", "ERROR"),
+        ("Information", "INFO"),
+    ],
 )
 def test_levels_of_other_programs(folder: Path, given: str, meant: str) -> None:
     done = gridsidecar(folder, "config", "validate", "-c", "c.yaml", LOG_LEVEL=given)

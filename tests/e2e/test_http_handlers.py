@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.support.place import HANDLERS, Place
-from tests.support.servers import free_port
+from tests.support.http_storm import Server, storm
+from tests.support.place import Place
 from tests.support.waiting import eventually
-
-
-class Server:
-    """`handlers/served.py`, always at the same address."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._log = folder / "served"
-        self._log.touch()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        program = [sys.executable, "-I", "-S", str(HANDLERS / "served.py"), str(self.port), str(self._log)]
-        self._process = subprocess.Popen(program, start_new_session=True)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    @property
-    def gone(self) -> bool:
-        return self._process is None or self._process.poll() is not None
-
-    def said(self, what: str) -> list[str]:
-        """The tasks of which it noted this."""
-        return [words[1] for words in map(str.split, self._log.read_text().splitlines()) if words[0] == what]
-
-    def handler(self, **keys: Any) -> dict[str, Any]:
-        return {"mode": "http", "url": f"http://127.0.0.1:{self.port}/tasks", "timeout": 30, **keys}
 
 
 @pytest.fixture
@@ -125,43 +90,4 @@ async def test_a_task_that_ends_the_server_fails_and_its_neighbours_do_not(
 
 @pytest.mark.timeout(240)
 async def test_restarts_of_either_side_lose_and_double_nothing(place: Place, start: Start, server: Server) -> None:
-    await storm(place, start, server, tasks=400, restarts=5)
-
-
-async def storm(place: Place, start: Start, server: Server, *, tasks: int, restarts: int) -> None:
-    """Both are killed again and again while the tasks run, neither at a time that it could choose."""
-    policy = {"max_retries": 100, "delay": 0}
-    config = place.config(
-        {"default": server.handler(retry=policy)},
-        worker={"concurrency": 20, "lease": 3, "max_crashes": 100},
-        log={"level": "WARNING"},
-    )
-    server.start()
-    sidecar = start(config)
-    await place.publish(*({"task_id": f"t{n}", "data": {"do": "echo", "n": n, "s": 0.05}} for n in range(tasks)))
-    for round_ in range(restarts):
-        part = tasks * (round_ + 1) // (restarts + 1)
-        await eventually(lambda part=part: len(server.said("end")) >= part, timeout=600, interval=0.1)  # type: ignore[misc]
-        if round_ % 2:
-            sidecar.die()
-            sidecar = start(config)
-        else:
-            server.kill()
-            await asyncio.sleep(0.1 * round_)
-            server.start()
-    await eventually(lambda: place.all_ended(tasks), timeout=600, interval=0.5)
-    await eventually(lambda: place.left() == 0)
-    check(place, tasks)
-    sidecar.terminate()
-    assert await sidecar.ended() == 0
-
-
-def check(place: Place, tasks: int) -> None:
-    """Each task ended once, with its own result; attempts may have been repeated."""
-    rows = place.rows()
-    assert place.statuses() == {"success": tasks}
-    ends = Counter(row["task_id"] for row in place.history() if row["outcome"] == "success")
-    assert ends == dict.fromkeys(rows, 1)
-    for name, row in rows.items():
-        assert json.loads(row["result"]) == {"id": name, "n": int(name[1:])}, row
-    assert not place.dead_letters()
+    await storm(place, start, server, tasks=400, kills=3)

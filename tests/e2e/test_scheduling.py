@@ -56,6 +56,20 @@ async def test_a_handler_with_fewer_slots_does_not_hold_up_the_others_in_hand(pl
     assert all(first.ended and first.ended <= second.started for first, second in pairwise(runs))
 
 
+async def test_the_rest_of_a_delay_is_no_whole_second(place: Place, start: Start) -> None:
+    """The shortest wait queue takes a second: what it leaves of 1.2 is waited for in hand."""
+    await start(place.config({"default": place.job("done")}, worker={"concurrency": 2})).ready()
+    due = {}
+    for number in range(6):
+        at = datetime.now(UTC) + timedelta(seconds=1.2)
+        due[f"t{number}"] = at.timestamp()
+        await place.publish({"task_id": f"t{number}", "defer_until": at.isoformat()})
+    await eventually(lambda: place.all_ended(len(due)))
+    late = sorted(run.started - due[run.task_id] for run in place.journal.runs())
+    assert late[0] >= 0
+    assert late[0] < 0.6  # with a whole second more all would be later than that
+
+
 async def test_deferred_tasks_start_when_they_are_due(any_place: Place, start: Start) -> None:
     place = any_place
     config = place.config({"default": place.job("done")}, worker={"concurrency": 2})

@@ -1,7 +1,8 @@
-"""The line through clusters while each of their nodes is killed in turn.
+"""The line through clusters while each of their nodes is killed in turn, and a table of what came of it.
 
 `python -m tests.faults.cluster [urls|haproxy|galera...] [--tasks 1500]`, or `bash tests/run matrix cluster`: needs root
-and Debian's haproxy, galera-4 and mariadb-backup, which it installs.
+and Debian's haproxy, galera-4 and mariadb-backup, which it installs. Of ten tasks one is slow, so that each kill meets
+running ones, and one fails at first, so that there are always some in the wait queues. Sidecars' logs stay in /tmp.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tests.support.place import Place
 from tests.support.servers import LocalServer
 from tests.support.services import private_mysql, private_rabbitmq
 from tests.support.sidecar import Sidecar
+from tests.support.versions import galera_version, haproxy_version, mysql_version, rabbitmq_version
 from tests.support.waiting import eventually
 
 PACE = 40.0  # tasks a second, as far as the brokers take them
@@ -40,6 +42,7 @@ READY_TIMEOUT = 120.0
 class Stage:
     """What a run has: the nodes that are killed, and for each sidecar its broker and its database."""
 
+    servers: str  # for people
     nodes: Sequence[LocalServer]
     producer_urls: list[str]
     sidecars: list[tuple[str | list[str], str]]
@@ -51,7 +54,8 @@ def urls() -> Iterator[Stage]:
     with rabbitmq_cluster() as nodes, private_mysql() as database:
         all_urls, store = [node.url for node in nodes], _database(database.url)
         turned = [all_urls[at:] + all_urls[:at] for at in range(len(nodes))]
-        yield Stage(nodes, all_urls, [(each, store) for each in turned])
+        servers = f"3 × {rabbitmq_version(all_urls[0])} quorum, {mysql_version(database.url)}"
+        yield Stage(servers, nodes, all_urls, [(each, store) for each in turned])
 
 
 @contextmanager
@@ -59,7 +63,8 @@ def haproxy() -> Iterator[Stage]:
     """All have one address."""
     with rabbitmq_cluster() as nodes, HAProxy([node.port for node in nodes]) as proxy, private_mysql() as database:
         store = _database(database.url)
-        yield Stage(nodes, [proxy.url], [(proxy.url, store)] * len(nodes))
+        servers = f"3 × {rabbitmq_version(proxy.url)} quorum, {haproxy_version()}, {mysql_version(database.url)}"
+        yield Stage(servers, nodes, [proxy.url], [(proxy.url, store)] * len(nodes))
 
 
 @contextmanager
@@ -67,7 +72,8 @@ def galera() -> Iterator[Stage]:
     """Each sidecar writes on a node of its own."""
     with private_rabbitmq() as broker, galera_cluster() as nodes:
         _database(nodes[0].url)
-        yield Stage(nodes, [broker.url], [(broker.url, f"{node.url}gs") for node in nodes])
+        servers = f"{rabbitmq_version(broker.url)} quorum, 3 × {galera_version(nodes[0].url)}"
+        yield Stage(servers, nodes, [broker.url], [(broker.url, f"{node.url}gs") for node in nodes])
 
 
 RUNS = {"urls": urls, "haproxy": haproxy, "galera": galera}
@@ -93,7 +99,7 @@ class Sender:
         try:
             if self._channel is None:
                 self._channel = self._connected()
-            body = json.dumps({"task_id": task_id})
+            body = json.dumps({"task_id": task_id, "task_type": _type(int(task_id[1:]))})
             self._channel.basic_publish("", self._queue, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
         except (pika.exceptions.AMQPError, OSError):
             self._channel = None
@@ -110,36 +116,114 @@ class Sender:
         return channel
 
 
-async def run(name: str, tasks: int) -> bool:
-    """Whether nothing was lost and nothing ran to its end twice."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What came of one run."""
+
+    name: str
+    servers: str
+    tasks: int
+    seconds: float
+    lost: list[str]  # tasks that did not come to their end
+    twice: list[str]  # … whose handler came to its end more often than it was to
+    again: int  # … with more attempts than they were to have; not each of these began
+    outages: int  # how often a sidecar was without its server
+    clean: bool  # all sidecars left with exit code 0
+
+    def good(self, kills: int) -> bool:
+        """Nothing is lost or ran twice, and each kill took its server away from somebody."""
+        return not self.lost and not self.twice and self.clean and self.outages >= kills
+
+
+class Crew:
+    """The sidecars of a run, one for each of its servers."""
+
+    def __init__(self, name: str, stage: Stage, folder: Path) -> None:
+        self._name = name
+        self._stage = stage
+        self._folder = folder
+        self.places: list[Place] = []
+        self.sidecars: list[Sidecar] = []
+
+    async def start(self) -> None:
+        for index, (broker, store) in enumerate(self._stage.sidecars):
+            home = self._folder / str(index)
+            home.mkdir()
+            url = broker if isinstance(broker, str) else broker[0]
+            self.places.append(Place(url, store, "cluster", home, queue_type="quorum"))
+            self.sidecars.append(Sidecar(home / "sidecar", _config(self.places[-1], broker)))
+            await self.sidecars[-1].ready(READY_TIMEOUT)
+
+    async def leave(self) -> list[int]:
+        """SIGTERM to all; their exit codes."""
+        for sidecar in self.sidecars:
+            sidecar.terminate()
+        return [await sidecar.ended(60) for sidecar in self.sidecars]
+
+    def die(self) -> None:
+        for index, sidecar in enumerate(self.sidecars):
+            sidecar.die()
+            Path(f"/tmp/gs-cluster-{self._name}-{index}.log").write_text(sidecar.text)
+
+    def statuses(self) -> list[dict[str, str]]:
+        """Of all tasks, as each sidecar's database has them."""
+        return [{task: row["status"] for task, row in place.rows().items()} for place in self.places]
+
+    def all_ended(self, tasks: int) -> bool:
+        return all(sum(status == "success" for status in each.values()) >= tasks for each in self.statuses())
+
+    def finished(self) -> Counter[str]:
+        """How often the handlers of each task came to their end."""
+        return Counter(run.task_id for place in self.places for run in place.journal.runs() if run.finished)
+
+    def outages(self) -> int:
+        away = ("not ready  part=broker", "not ready  part=store ")
+        return sum(sidecar.text.count(words) for sidecar in self.sidecars for words in away)
+
+
+async def run(name: str, tasks: int) -> tuple[Line, bool]:
+    """What came of it, and whether that is as it should be."""
     with folder() as path, ExitStack() as stack:
         stage = stack.enter_context(RUNS[name]())
         sender = Sender(list(stage.producer_urls), "cluster")
-        sidecars, places = [], []
-        for index, (broker, store) in enumerate(stage.sidecars):
-            home = path / str(index)
-            home.mkdir()
-            place = Place(broker if isinstance(broker, str) else broker[0], store, "cluster", home, queue_type="quorum")
-            sidecars.append(Sidecar(home / "sidecar", _config(place, broker)))
-            stack.callback(sidecars[-1].die)
-            places.append(place)
-            await sidecars[-1].ready(READY_TIMEOUT)
+        crew = Crew(name, stage, path)
+        stack.callback(crew.die)
+        await crew.start()
         started = time.monotonic()
-        try:
-            await _send_and_kill(name, stage, sender, tasks)
-            await eventually(lambda: _ended(places) >= tasks, timeout=DRAIN_TIMEOUT, interval=1.0)
-        except AssertionError:
-            print(f"{name}: not all came to their end")
-        verdict = _verdict(places, tasks)
-        print(f"{name}: {tasks} tasks in {time.monotonic() - started:.0f} s: {verdict}", flush=True)
-        for sidecar in sidecars:
-            sidecar.terminate()
-        codes = [await sidecar.ended(60) for sidecar in sidecars]
-        if any(codes):
-            print(f"{name}: exit codes {codes}")
-        for index, sidecar in enumerate(sidecars):
-            Path(f"/tmp/gs-cluster-{name}-{index}.log").write_text(sidecar.text)
-        return verdict.startswith("0 lost, 0 twice") and not any(codes)
+        await _send_and_kill(name, stage, sender, tasks)
+        with suppress(AssertionError):  # the verdict names what has not
+            await eventually(lambda: crew.all_ended(tasks), timeout=DRAIN_TIMEOUT, interval=1.0)
+        seconds = time.monotonic() - started
+        codes = await crew.leave()
+        line = _line(name, stage, crew, tasks, seconds, clean=not any(codes))
+        return line, line.good(len(stage.nodes))
+
+
+def _line(name: str, stage: Stage, crew: Crew, tasks: int, seconds: float, *, clean: bool) -> Line:
+    sent = [f"t{number}" for number in range(tasks)]
+    ended = crew.statuses()
+    runs = crew.finished()
+    rows = crew.places[0].rows()
+    return Line(
+        name=name,
+        servers=stage.servers,
+        tasks=tasks,
+        seconds=seconds,
+        lost=[task for task in sent if any(each.get(task) != "success" for each in ended)],
+        twice=[task for task in sent if runs[task] > _attempts(task)],
+        again=sum(row["attempt"] > _attempts(task) for task, row in rows.items()),
+        outages=crew.outages(),
+        clean=clean,
+    )
+
+
+def _type(number: int) -> str:
+    return {0: "slow", 5: "flaky"}.get(number % 10, "default")
+
+
+def _attempts(task: str) -> int:
+    """How many it is to have."""
+    return 2 if _type(int(task[1:])) == "flaky" else 1
 
 
 async def _send_and_kill(name: str, stage: Stage, sender: Sender, tasks: int) -> None:
@@ -158,25 +242,12 @@ async def _send_and_kill(name: str, stage: Stage, sender: Sender, tasks: int) ->
 
 def _config(place: Place, broker: str | list[str]) -> dict[str, Any]:
     return place.config(
-        {"default": place.job("done")},
+        {"default": place.job("done"), "slow": place.job("for", 0.5), "flaky": place.job("flaky", 2)},
         broker={"url": broker, "heartbeat": 4, "queue_type": "quorum"},
-        worker={"concurrency": 2, "lease": 30},
+        worker={"concurrency": 4, "lease": 30},
+        retry={"max_retries": 1, "delay": 3},
         log={"level": "INFO"},
     )
-
-
-def _ended(places: list[Place]) -> int:
-    return len({task for place in places for task in place.journal.ended})
-
-
-def _verdict(places: list[Place], tasks: int) -> str:
-    rows = next(rows for place in places if (rows := place.rows()))
-    lost = [f"t{number}" for number in range(tasks) if rows.get(f"t{number}", {}).get("status") != "success"]
-    runs = Counter(run.task_id for place in places for run in place.journal.runs() if run.finished)
-    twice = [task for task, times in runs.items() if times > 1]
-    again = sum(row["attempts"] > 1 for row in rows.values() if "attempts" in row)
-    shown = f" ({', '.join([*lost, *twice][:10])})" if lost or twice else ""
-    return f"{len(lost)} lost, {len(twice)} twice{shown}, {again} with a second attempt"
 
 
 def _database(url: str) -> str:
@@ -186,14 +257,32 @@ def _database(url: str) -> str:
     return f"{url}gs"
 
 
+def table(lines: Sequence[Line]) -> str:
+    """For people."""
+    width = max(len(line.servers) for line in lines)
+    heads = "tasks  seconds  lost  twice  claimed again  outages"
+    rows = [f"\n{'cluster':8}  {'servers':{width}}  {heads}"]
+    rows += [
+        f"{line.name:8}  {line.servers:{width}}  {line.tasks:5}  {line.seconds:7.0f}  {len(line.lost):4}"
+        f"  {len(line.twice):5}  {line.again:13}  {line.outages:7}"
+        for line in lines
+    ]
+    for line in lines:
+        rows += [f"{line.name} lost {' '.join(line.lost[:10])}"] if line.lost else []
+        rows += [f"{line.name} ran to its end twice {' '.join(line.twice[:10])}"] if line.twice else []
+        rows += [] if line.clean else [f"{line.name}: a sidecar did not leave with exit code 0"]
+    return "\n".join(rows)
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="*", choices=[*RUNS, []], help="which; all by default")
     parser.add_argument("--tasks", type=int, default=1500)
     options = parser.parse_args(arguments)
     prepare()
-    good = [asyncio.run(run(name, options.tasks)) for name in options.runs or RUNS]
-    return 0 if all(good) else 1
+    ends = [asyncio.run(run(name, options.tasks)) for name in options.runs or RUNS]
+    print(table([line for line, _ in ends]), flush=True)
+    return 0 if all(good for _, good in ends) else 1
 
 
 if __name__ == "__main__":

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packaging.utils import canonicalize_name
 
 import gridsidecar
+from bundle.elf import read_elf
+from bundle.libraries import elf_files
+from bundle.lock import LOCK
 from tests.support.image import Image, built_image
+from tests.support.roots import BUNDLE, bare_root, run_in
+from tests.unit.test_lock import pins
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -63,6 +75,41 @@ def test_it_brings_no_compiler_and_no_installer(image: Image) -> None:
     found = image.run("sh", "-c", "for name in gcc cc c++ make ld; do command -v $name; done; true")
     assert found == ""
     assert image.run("sh", "-c", "ls /opt/gridsidecar/bin").split().count("pip") == 0
+
+
+def test_it_holds_what_is_locked_and_says_so(image: Image) -> None:
+    bill = json.loads(image.run("cat", "/opt/gridsidecar/share/gridsidecar.cdx.json"))
+    check_bill(bill)
+    show = "from importlib.metadata import distributions\nfor each in distributions(): print(each.name, each.version)"
+    installed = dict(line.split() for line in image.run("/opt/gridsidecar/bin/python", "-c", show).splitlines())
+    assert installed.pop("gridsidecar") == gridsidecar.__version__
+    assert {canonicalize_name(name): version for name, version in installed.items()} == of_python(bill)
+    assert image.config["Labels"]["org.opencontainers.image.version"] == gridsidecar.__version__
+
+
+def test_the_stage_of_the_bundle_makes_one(image: Image, tmp_path: Path) -> None:
+    bill = json.loads((image.bundle / "share/gridsidecar.cdx.json").read_text())
+    check_bill(bill)
+    names = {path.name for path in elf_files(image.bundle)}
+    assert {name for path in elf_files(image.bundle) for name in read_elf(path).needed} - names == set()
+    if os.geteuid() == 0:
+        said = run_in(bare_root(tmp_path / "root"), image.bundle, [f"{BUNDLE}/bin/gridsidecar", "version"])
+        assert gridsidecar.__version__ in said
+
+
+def check_bill(bill: dict[str, Any]) -> None:
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None
+    assert bill["metadata"]["component"]["version"] == gridsidecar.__version__
+    locked = pins(LOCK)
+    assert set(of_python(bill).items()) <= set(locked.items())
+    assert {"aiomysql", "cryptography", "uvloop"} <= of_python(bill).keys()
+    assert [each for each in bill["components"] if each.get("purl", "").startswith("pkg:deb/")]
+
+
+def of_python(bill: dict[str, Any]) -> dict[str, str]:
+    return {
+        each["name"]: each["version"] for each in bill["components"] if each.get("purl", "").startswith("pkg:pypi/")
+    }
 
 
 def test_it_is_small(image: Image) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -32,17 +33,28 @@ def test_compose_gives_the_servers_their_variables(
     assert environment["FAST_TOKEN"] == "${FAST_TOKEN:?set it in .env}"
     assert environment["WIDTH"] == "3"
     assert environment["MODEL_KEY"] is None  # as it is where compose runs
-    assert service["volumes"] == ["./config.yaml:/etc/gridsidecar/config.yaml:ro"]
+    assert mounted(service) == "./config.yaml"
     assert float(service["stop_grace_period"].removesuffix("s")) > longest_exit(app.settings)
 
 
-def test_compose_takes_no_part_of_a_file_name_for_a_variable(
-    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "name", ["for-$HOME.yaml", "a:b.yaml", 'it\'s "mine" {{image}}.yaml', "配置 #1.yaml", "folder: x/c.yaml"]
+)
+def test_compose_mounts_a_file_whatever_its_name(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    file = write().rename(tmp_path / "for-$HOME.yaml")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    file = write().rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     service = yaml.safe_load(KINDS["compose"](application(file, "compose")))["services"]["sidecar"]
-    assert service["volumes"] == ["./for-$$HOME.yaml:/etc/gridsidecar/config.yaml:ro"]
+    assert mounted(service) == f"./{name}".replace("$", "$$")  # no part of it is a variable
+
+
+def mounted(service: dict[str, Any]) -> str:
+    """The configuration on this machine. Compose splits a short form at its colons."""
+    (mount,) = service["volumes"]
+    assert (mount["type"], mount["target"], mount["read_only"]) == ("bind", "/etc/gridsidecar/config.yaml", True)
+    return str(mount["source"])
 
 
 def unit(text: str) -> configparser.RawConfigParser:

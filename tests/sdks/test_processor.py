@@ -123,12 +123,20 @@ async def test_it_works_on_a_queue(any_place: Place, run: Run) -> None:  # noqa:
     assert process.wait(LIMIT) == 0
 
 
-async def test_it_leaves_when_idle(embedded_place: Place, run: Run) -> None:  # noqa: F811
+@pytest.mark.parametrize("where", ["environment", ".env"])
+async def test_it_leaves_when_idle(embedded_place: Place, run: Run, old: Path, where: str) -> None:  # noqa: F811
     await embedded_place.publish({"task_id": "t0", "data": {}})
     more = {"IDLE_TIMEOUT": "1", "PREFETCH_COUNT": "2", "TIMEOUT": "100"}
     named = {f"GRID_ASYNC_TASK_{name}": value for name, value in more.items()}
+    if where == ".env":
+        with (old / ".env").open("a") as file:
+            file.writelines(f"\n{name}={value}" for name, value in named.items())
+        named = {}
     process = run(variables(embedded_place, **named), "-m", "worker")
     assert process.wait(LIMIT) == 0
+    log = (old / "log").read_text()
+    assert "concurrency=2" in log
+    assert "no effect" not in log
     assert rows(embedded_place)["t0"]["status"] == "success"
 
 
@@ -154,13 +162,20 @@ def test_without_a_sidecar_it_says_what_to_do(run: Run, old: Path) -> None:
     assert "Traceback" not in text
 
 
-async def test_a_configuration_of_ones_own(embedded_place: Place, run: Run, tmp_path: Path) -> None:  # noqa: F811
+async def test_a_configuration_of_ones_own(
+    embedded_place: Place,  # noqa: F811
+    run: Run,
+    old: Path,
+    tmp_path: Path,
+) -> None:
     at = embedded_place
     own = tmp_path / "own.yaml"
     handler = at.handler(sys.executable, "worker.py", pass_env=["PYTHONPATH", "OWN_SETTING"])
     own.write_text(json.dumps(at.config({"default": handler}, worker={"burst": True})))
     await at.publish({"task_id": "t0", "data": {}})
-    assert run({"GRIDSIDECAR_CONFIG": str(own), "OWN_SETTING": "x"}).wait(LIMIT) == 0
+    more = {"GRIDSIDECAR_CONFIG": str(own), "OWN_SETTING": "x", "GRID_ASYNC_TASK_PREFETCH_COUNT": "2"}
+    assert run(more).wait(LIMIT) == 0
+    assert "a variable has no effect  variable=GRID_ASYNC_TASK_PREFETCH_COUNT" in (old / "log").read_text()
     assert at.status("t0") == "success"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +20,8 @@ from tests.store.direct import TASKS, Direct, Row, changed
 from tests.store.plugin import SHAPES, Plugin, numbers, without
 from tests.store.test_migration import OURS
 from tests.store.workers import A, cancel, counts, end, migrate, open_store, task
+
+ROOT = Path(__file__).parents[2]
 
 
 def columns(url: str, table: str = TASKS) -> dict[str, Row]:
@@ -78,6 +82,22 @@ async def test_the_table_has_all_that_ours_has(mysql_url: str, plugin: Plugin) -
     assert theirs.engine == "innodb"
     assert list(changes(Table.of(load_migrations("mysql", TableNames("x"))[0][1][0]), theirs)) == []
     assert Direct(mysql_url).tables() == OURS | {name.replace(TASKS, "own_tasks") for name in OURS}
+
+
+async def test_the_page_names_what_is_added(mysql_url: str, plugin: Plugin) -> None:
+    """Tables and the number of indexes, in both languages."""
+
+    def indexes() -> set[str]:
+        return {row["Key_name"] for row in Direct(mysql_url).run(f"SHOW INDEX FROM `{TASKS}`")}
+
+    before = indexes()
+    await migrate(mysql_url)
+    tables = {name for row in Direct(mysql_url).run("SHOW TABLES") for name in row.values()}
+    assert len(indexes() - before) == 7
+    for page, words in (("migration.md", "seven indexes"), ("migration.zh-CN.md", "七个索引")):
+        text = (ROOT / "docs" / page).read_text()
+        assert text.count(words) == 2, page
+        assert {TASKS + ending for ending in re.findall(r"`…(_\w+)`", text)} == tables - {TASKS}, page
 
 
 async def test_types_that_queries_rely_on_stay(mysql_url: str, plugin: Plugin) -> None:

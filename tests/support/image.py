@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import debian
+from tests.support.roots import BUNDLE
 from tests.support.servers import find_program
 from tests.support.services import docker_answers
 
@@ -27,6 +28,7 @@ CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP_OPTIONS = {"index-url", "extra-index-url", "find-links", "no-index", "cert", "proxy", "trusted-host", "timeout"}
 WORKDIR = "/srv"  # of the base that we make
 BUILD_TIMEOUT_S = 900
+BUILT = "/bundle"
 
 
 class ImageFailed(Exception):
@@ -51,6 +53,8 @@ class Image(abc.ABC):
     base_workdir: str
     added_bytes: int
     """What the build put on top of the base image."""
+    bundle: Path
+    """What the stage `bundle` has. It is built along, so that what both are made of is built once."""
 
     @abc.abstractmethod
     def run(self, *command: str) -> str:
@@ -80,9 +84,13 @@ def built_image() -> Iterator[Image | None]:
 class _DockerImage(Image):
     def __init__(self, folder: Path) -> None:
         self._name, self._folder, self.base_workdir = "gridsidecar:test", folder, "/app"
-        run("docker", "build", "--tag", self._name, str(ROOT))
+        run("docker", "build", "--tag", self._name, "--file", _dockerfile(folder), ROOT)
         self.config = json.loads(run("docker", "image", "inspect", self._name))[0]["Config"]
         self.added_bytes = int(run("docker", "run", "--rm", "--entrypoint", "du", self._name, "-sb", "/opt").split()[0])
+        container = run("docker", "create", self._name).strip()
+        run("docker", "cp", f"{container}:{BUILT}", folder)
+        run("docker", "rm", container)
+        self.bundle = folder / BUILT.lstrip("/")
 
     def run(self, *command: str) -> str:
         return run("docker", "run", "--rm", "--entrypoint", command[0], self._name, *command[1:])
@@ -122,11 +130,12 @@ class _BuildahImage(Image):
         storage.import_tar(base_system(), base)
         volumes = [word for volume in host_access(folder) for word in ("--volume", volume)]
         options = ["--network", "host", "--build-arg", f"BASE_IMAGE={base}", "--build-arg", "WORKDIR=.", *volumes]
-        storage.buildah("build", *options, "--tag", name, str(ROOT))
+        storage.buildah("build", *options, "--file", str(_dockerfile(folder)), "--tag", name, str(ROOT))
         self.config = json.loads(storage.buildah("inspect", "--type", "image", name))["OCIv1"]["config"]
         self._storage = storage
         self._container, self._root = storage.mounted(name)
-        self.added_bytes = _size(self._root) - _size(storage.mounted(base)[1])
+        self.bundle = self._root / BUILT.lstrip("/")
+        self.added_bytes = _size(self._root) - _size(self.bundle) - _size(storage.mounted(base)[1])
 
     def run(self, *command: str) -> str:
         """By way of a file: buildah now and then loses what a short command prints."""
@@ -143,6 +152,13 @@ class _BuildahImage(Image):
         command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *place]
         command += ["env", "-i", *self.config["Env"], *self.config["Entrypoint"], *self.config["Cmd"]]
         return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def _dockerfile(folder: Path) -> Path:
+    """Ours, and beside what its image has the one of its stage `bundle`."""
+    file = folder / "Dockerfile"
+    file.write_text(f"{(ROOT / 'Dockerfile').read_text()}COPY --from=bundle {BUNDLE} {BUILT}\n")
+    return file
 
 
 def base_system() -> Path:

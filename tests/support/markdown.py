@@ -11,8 +11,8 @@ _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 _WORD = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _RULE = re.compile(r"^\|[-:| ]+\|$")
-_COMMENT = re.compile(r"(?:^|\s)#(?!!).*")  # `#!` is code
-_COMMENTED = {"sh", "yaml", "python"}  # languages in which `#` begins a comment
+_HASH = re.compile(r"(?:^|\s)#(?!!).*")  # `#!` is code
+_COMMENTS = {"sh": _HASH, "yaml": _HASH, "python": _HASH, "js": re.compile(r"(?:^|\s)//.*")}  # by language
 
 Table = list[list[str]]
 
@@ -37,7 +37,7 @@ class Block:
         return [self._line(line) for line in self.text.splitlines()]
 
     def _line(self, line: str) -> Line:
-        found = _COMMENT.search(line) if self.language in _COMMENTED else None
+        found = _COMMENTS[self.language].search(line) if self.language in _COMMENTS else None
         return Line(line, None) if found is None else Line(line[: found.start()].rstrip(), found[0])
 
 

@@ -10,17 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 from xml.etree import ElementTree
-
-import pika  # type: ignore[import-untyped]
-import pymysql
 
 from tests.support import newer
 from tests.support.services import AMQP_VARIABLE, MYSQL_VARIABLE, QUEUE_TYPE_VARIABLE
+from tests.support.versions import mysql_version, rabbitmq_version
 
 BROKER = ("contract", "contract_queues", "delays", "amqp", "amqp_dead_letters", "amqp_network")
 E2E = (
@@ -50,23 +46,6 @@ class Line:
     failed: int
     skipped: int
     seconds: float
-
-
-def rabbitmq_version(url: str) -> str:
-    """As the server says when one connects."""
-    with closing(pika.BlockingConnection(pika.URLParameters(url))) as connection:
-        properties = connection._impl.server_properties
-        return f"{properties['product']} {properties['version']}"
-
-
-def mysql_version(url: str) -> str:
-    """As the server says when one asks."""
-    address = urlsplit(url)
-    connection = pymysql.connect(host=address.hostname, port=address.port or 3306, user="root")
-    with closing(connection), connection.cursor() as cursor:
-        cursor.execute("select version()")
-        [(version,)] = cursor.fetchall()
-        return str(version) if "MariaDB" in version else f"MySQL {version}"
 
 
 def run(suite: str, servers: str, environment: dict[str, str], folder: Path) -> Line:

@@ -15,12 +15,16 @@ from typing import Any
 
 import pytest
 import typer
+from pydantic import BaseModel
 
 import gridsidecar
 from gridsidecar import language
+from gridsidecar.config.reference_page import model_of
+from gridsidecar.config.settings import Settings
 from gridsidecar.language import chinese
 from gridsidecar.language.chinese import CHINESE
 from gridsidecar.language.sentences import Sentences
+from gridsidecar.manifests.comments import sentences
 from tests.support.literals import Literal, literals, paragraphs, template
 
 PACKAGE = Path(gridsidecar.__file__).parent
@@ -33,13 +37,10 @@ NOT_SAID = {  # where English stays, and why
     "http/": "answers for programs, which go by their problem types",
     "metrics/families.py": "what Prometheus shows",
     "notify/translations.py": "has its own Chinese, in the language of the log",
-    "config/settings.py": "the page that `config reference` prints",
+    "config/settings.py": "descriptions of keys, of which `described` knows",
     "config/handlers.py": "the same",
-    "config/reference_page.py": "the same",
     "failpoints.py": "for tests",
     "demo/handlers/": "programs of their own",
-    "manifests/kinds.py": "files for servers, in English as their keys are",
-    "manifests/pod.py": "the same",
     "conformance/lines.py:": "only the pattern of what wire.event_line says",
 }
 DESCRIBED = (
@@ -78,7 +79,9 @@ def test_every_help_has_its_chinese() -> None:
 
 
 def test_every_entry_is_said() -> None:
-    texts = {one.text for one in literals(PACKAGE) if not one.place.startswith("language/")} | set(helps())
+    texts = {
+        one.text for one in (*literals(PACKAGE), *comments(), *described()) if not one.place.startswith("language/")
+    } | set(helps())
     library = {re.sub(r"\{[^}]*\}", "{}", one.text) for one in literals(Path(typer.__file__).parent)}
     for area in chinese.AREAS:
         if area is chinese.composed:
@@ -111,6 +114,8 @@ CATALOGUE = {
     "it is gone for {} s": "它已离开 {} 秒",
     "no broker": "没有 broker",
     "{} is away: {}": "{} 不可用：{}",
+    "{} lies in {}": "{1} 中有 {0}",
+    "{} is buried in {}": "{1} 中埋有 {0}",
     "task": "任务",
     "{} is broken; mend {}": "{} 已损坏；请修理 {}",
 }
@@ -126,6 +131,9 @@ CATALOGUE = {
         ("f.yaml:3: store.url = 5: it is gone; no broker", "f.yaml:3: store.url = 5: 它已不在; 没有 broker"),
         ("it is gone\n  no broker\nrest", "它已不在\n  没有 broker\nrest"),
         ("no task task in task", "task 中没有任务 task"),  # a name stays a name
+        ("at 1, to y: a task is buried in c", "at 1, to y: c 中埋有 a task"),  # not an "at 1, to y: a task"
+        ("1 h 5 min lies in 2026-01-31 08:00:00 UTC", "2026-01-31 08:00:00 UTC 中有 1 h 5 min"),
+        ("who knows lies in somebody else", "who knows lies in somebody else"),
         ("a b is broken", "a b 已损坏"),  # what happened and what to do, told apart
         ("mend b-c", "请修理 b-c"),
         ("somebody else said: this", "somebody else said: this"),
@@ -229,10 +237,28 @@ def said() -> Iterator[Literal]:
     for one in literals(PACKAGE):
         if SENTENCE.search(one.text) and not SQL.match(one.text) and one.text not in OTHERS and not exempt(one):
             yield one
+    yield from (*comments(), *described())
     for file in PACKAGE.rglob("*.py"):
         name = file.relative_to(PACKAGE).as_posix()
         if not name.startswith(tuple(NOT_SAID)):
             yield from hints(ast.parse(file.read_text()), name)
+
+
+def comments() -> Iterator[Literal]:
+    """Those of the templates of manifests."""
+    for file in (PACKAGE / "manifests/templates").iterdir():
+        for sentence in sentences(file.read_text()):
+            yield Literal(re.sub(r"\{\{\w+\}\}", "{}", sentence), file.name)
+
+
+def described(model: type[BaseModel] = Settings) -> Iterator[Literal]:
+    """What `config reference` says of each key and section."""
+    for name, field in model.model_fields.items():
+        inner = model_of(field.annotation)
+        told = (field.description, None if inner is None else (inner.__doc__ or "").split("\n")[0])
+        yield from (Literal(text, f"{model.__name__}.{name}") for text in told if text)
+        if inner is not None:
+            yield from described(inner)
 
 
 def exempt(one: Literal) -> bool:

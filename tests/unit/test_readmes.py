@@ -15,9 +15,10 @@ from tests.support.markdown import Section, sections, words
 
 ROOT = Path(__file__).parents[2]
 ENGLISH, CHINESE = "README.md", "README.zh-CN.md"
-PAGES = {ENGLISH: CHINESE} | {  # and every other that has a Chinese one beside it
-    f"docs/{page.name.removesuffix('.zh-CN.md')}.md": f"docs/{page.name}"
-    for page in sorted((ROOT / "docs").glob("*.zh-CN.md"))
+PAGES = {  # every one that has a Chinese one beside it
+    page.removesuffix(".zh-CN.md") + ".md": page
+    for folder in (".", "docs", "sdks/*")
+    for page in sorted(os.path.normpath(file.relative_to(ROOT)) for file in ROOT.glob(f"{folder}/*.zh-CN.md"))
 }
 COMMANDS = ("docs/commands.md", "docs/commands.zh-CN.md")
 CONFIGURATION = ("docs/settings.md", "docs/settings.zh-CN.md")

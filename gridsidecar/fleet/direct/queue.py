@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 class DirectQueue:
+    at_a_time = 64
+
     def __init__(self, parts: Parts, place: str) -> None:
         self._parts = parts
         self._settings = parts.settings.broker
@@ -85,7 +87,7 @@ class DirectQueue:
         async for one in replay(broker, store, self._settings, set(ids)):
             yield Replayed(letter_object(one.letter), one.outcome.value, one.detail)
 
-    async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[LetterView]:
+    async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[LetterView | None]:
         async with letters_of(self._parts.broker(), self._settings) as letters:
             async for letter in letters:
                 if not wanted(letter, set(ids), self._settings):

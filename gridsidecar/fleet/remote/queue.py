@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ MOST_LETTERS = 200  # in one answer, and there is no other
 
 class RemoteQueue:
     without_rows = None  # a server writes them, or submits nothing
+    at_a_time = 1  # of several requests nobody knows which one a server takes up first
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
@@ -57,13 +59,18 @@ class RemoteQueue:
         told = await self._requests.post("/v1/dead/replay", _meant(ids), limit=WHOLE_QUEUE)
         for one in told["letters"]:
             yield Replayed(one["letter"], one["outcome"], one["detail"] or "")
+        unnamed = Counter(told["outcomes"]) - Counter(one["outcome"] for one in told["letters"])
+        for outcome in unnamed.elements():
+            yield Replayed(None, outcome)
 
-    async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[LetterView]:
+    async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[LetterView | None]:
         told = await self._requests.post(
             "/v1/dead/drop", {"succeeded": True} if succeeded else _meant(ids), limit=WHOLE_QUEUE
         )
         for one in told["letters"]:
             yield one
+        for _ in range(told["dropped"] - len(told["letters"])):
+            yield None
 
 
 def _meant(ids: Collection[str]) -> dict[str, Any]:

@@ -45,10 +45,13 @@ def become_sidecar(options: Options) -> NoReturn:
         )
         sys.exit(78)
     variables = read_variables()
-    file = os.environ.get(CONFIG) or _in_memory(configuration(options, variables))
+    environment, file = _environment(variables), os.environ.get(CONFIG)
+    if not file:
+        file = _in_memory(configuration(options, variables))
+        environment |= {_TIMEOUT: "", _PREFETCH: ""}  # they are in there; empty, as a `.env` may have them, too
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os.execve(binary, [binary, "run", "-c", file], _environment(variables))  # noqa: S606
+    os.execve(binary, [binary, "run", "-c", file], environment)  # noqa: S606
 
 
 def configuration(options: Options, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -107,7 +110,7 @@ def this_command() -> list[str]:
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     """The servers of the earlier plugin were on this machine where nothing named them."""
-    environment = {name: value for name, value in os.environ.items() if name not in (_TIMEOUT, _PREFETCH)}
+    environment = dict(os.environ)
     for url, host in ((f"{PREFIX}AMQP_URL", "RABBITMQ_HOST"), (f"{PREFIX}MYSQL_URL", "MYSQL_HOST")):
         if url not in variables and host not in variables:
             environment[host] = "localhost"
