@@ -126,7 +126,9 @@ class MySQLDatabase:
 
         try:
             await self._with_any_session(run)
-        except RowRejected as error:  # no task is to blame here
+        except Deadlocked as error:  # no task is to blame here
+            raise StoreUnavailable(str(error)) from error
+        except RowRejected as error:
             raise AccessRefused(f"cannot bring the tables in {self._address.place} up to date: {error}") from error
 
     async def close(self) -> None:
