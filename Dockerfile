@@ -54,6 +54,8 @@ RUN /build/tools/bin/python -m pip wheel --no-deps --wheel-dir /build/wheels . \
 
 # A folder with its own Python, libraries and loader, for images of any kind.
 FROM builder AS bundler
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
 RUN apt-get install --yes --no-install-recommends gcc libc6-dev
 RUN /build/tools/bin/python -m bundle --output /build/bundle
 

@@ -14,7 +14,7 @@ ABOUT = "Speed of gridsidecar beside others, as ratios within one run on one mac
 ROOT = Path(__file__).parents[1]
 VENV = ROOT / ".venv-bench"
 _STAMP = VENV / "gridsidecar-stamp"
-_NEEDED = ("pydantic", "aiormq", "aiomysql", "uvloop", "typer", "yaml", "pika", "matplotlib")
+_NEEDED = ("pydantic", "aio_pika", "aiomysql", "uvloop", "typer", "yaml", "pika", "matplotlib")
 _PEERS = ("celery", "sqlalchemy", "dramatiq")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gridsidecar.shapes import in_utc
 from gridsidecar.store import OpenStore
+from gridsidecar.store.counting import totals
 
 if TYPE_CHECKING:
     from gridsidecar.views import Figures
@@ -30,7 +31,8 @@ async def read_figures(store: OpenStore, since: datetime | None = None, queue: s
     `at_least` has those whose count is a floor, as `callbacks_at_least` and `letters_at_least` have theirs. Callbacks
     and `letters` (what failed tasks owe to the dead letters) of all queues, workers, pauses. Raises what the store
     raises."""
-    statuses = await store.counting.by_status(since, queue)
+    types = await store.counting.by_type(since, queue)
+    statuses = await store.counting.by_status(since) if queue is None else totals(types)
     callbacks, letters = await store.reading.callback_counts()
     return {
         "tasks": [
@@ -41,7 +43,7 @@ async def read_figures(store: OpenStore, since: datetime | None = None, queue: s
                 "at_least": one.count.at_least,
                 "seconds": one.seconds,
             }
-            for one in await store.counting.by_type(since, queue)
+            for one in types
         ],
         "statuses": {status.value: count.n for status, count in statuses.items()},
         "at_least": [status.value for status, count in statuses.items() if count.at_least],

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         TaskView,
     )
 
+STORED = len("2026-01-01 00:00:00.000")  # as our own columns have them; an adopted one may have fewer digits, or more
+
 Row = TypeVar("Row", bound=Mapping[str, object])
 Task = TypeVar("Task", "TaskSummary", "TaskView")
 
@@ -40,7 +42,7 @@ def in_utc(row: Row) -> Row:
 
 def _iso(name: str, value: Any) -> Any:
     if name.endswith("_at") and isinstance(value, str):
-        return stamp(moment(value))
+        return f"{value[:10]}T{value[11:]}Z" if len(value) == STORED else stamp(moment(value))
     return value
 
 

@@ -19,7 +19,8 @@ _LEAVE = (
 )
 # Nobody sends them here on purpose, but for rotating logs or reloading: both come by themselves.
 _NOTHING = (
-    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF),
+    *(signal.SIGIO, signal.SIGSTKFLT),
     *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
 )
 

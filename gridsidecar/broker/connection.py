@@ -8,19 +8,18 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
-import aiormq
-from aiormq.abc import AbstractChannel, AbstractConnection
-from aiormq.connection import TransportFactory
-from aiormq.exceptions import (
+import aio_pika
+import aiormq.abc
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
     AMQPConnectionError,
-    AMQPError,
     AuthenticationError,
-    ChannelAccessRefused,
-    ConnectionNotAllowed,
     InvalidFrameError,
     ProbableAuthenticationError,
 )
-from pamqp.exceptions import PAMQPException
+from aiormq.connection import TransportFactory
+from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
 from yarl import URL
 
 from gridsidecar import telemetry
@@ -40,10 +39,8 @@ NOT_ALLOWED = ("NOT_ALLOWED", "ACCESS_REFUSED", "INVALID_PATH")
 PERMISSIONS = "check the user's permissions"
 
 # The client reports in its own words what we raise or log in ours.
-logging.getLogger("aiormq").addHandler(logging.NullHandler())
-
-# What the client raises when a connection or a channel is gone; RuntimeError is its "closed already".
-FAILURES = (AMQPError, OSError, RuntimeError, StopAsyncIteration, PAMQPException)
+for name in ("aio_pika", "aiormq"):
+    logging.getLogger(name).addHandler(logging.NullHandler())
 
 _LOGIN = (ProbableAuthenticationError, AuthenticationError)
 
@@ -75,11 +72,11 @@ class AbortableTransport(TransportFactory):
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
         return self._reader, self._writer
 
-    def direct(self, channel: AbstractChannel) -> DirectChannel:
+    def direct(self, client: AbstractChannel, underlay: aiormq.abc.AbstractChannel) -> DirectChannel:
         """The way of this channel's deliveries and acks past the client."""
         assert self._reader is not None
         assert self._writer is not None
-        direct = DirectChannel(channel, self._writer)
+        direct = DirectChannel(client, underlay, self._writer)
         self._reader.add(direct)
         return direct
 
@@ -98,6 +95,36 @@ class AbortableTransport(TransportFactory):
             self._writer.transport.abort()
 
 
+class AbortableConnection(aio_pika.Connection):
+    """The client's connection on a socket of ours."""
+
+    def __init__(self, url: URL, tls: Tls | None) -> None:
+        super().__init__(url)
+        self.wire = AbortableTransport(tls)
+        self.kwargs["transport_factory"] = self.wire
+
+    @property
+    def underlay(self) -> aiormq.abc.AbstractConnection:
+        """The protocol layer of a connection that was opened."""
+        assert self.transport is not None
+        return self.transport.connection
+
+    @property
+    def alive(self) -> bool:
+        return self.transport is not None and self.underlay.is_opened
+
+    async def leave(self, limit: float) -> None:
+        """Close it. A peer that has not answered within `limit` seconds loses the socket: the client waits for it,
+        cancelled or not."""
+        dropping = asyncio.get_running_loop().call_later(limit, self.wire.drop)
+        try:
+            with suppress(BrokerUnavailable, AccessRefused), translated("the broker"):
+                await self.close()
+        finally:
+            dropping.cancel()
+            self.wire.drop()
+
+
 class BrokerConnection:
     """A connection that is opened when first needed and again after it died."""
 
@@ -108,8 +135,7 @@ class BrokerConnection:
         for url in self._urls:
             _tls(url)
         self._order = list(range(len(self._urls)))  # the one in use, or tried next, in front
-        self._connection: AbstractConnection | None = None
-        self._wire = AbortableTransport(None)
+        self._connection: AbortableConnection | None = None
         self._changing = asyncio.Lock()
         self._closed = False
         self.generation = 0  # counts the connections made so far
@@ -121,34 +147,39 @@ class BrokerConnection:
 
     @property
     def connected(self) -> bool:
-        return self._connection is not None and self._connection.is_opened
+        return self._connection is not None and self._connection.alive
 
-    async def channel(self, *, confirms: bool = False) -> AbstractChannel:
-        """A new channel, on a new connection if need be. Raises BrokerUnavailable or AccessRefused."""
+    async def confirming_channel(self) -> AbstractChannel:
+        """A new channel to publish on, on a new connection if need be. Raises BrokerUnavailable or AccessRefused."""
         with translated(self.where):
             connection = await self._connected()
-            return await connection.channel(publisher_confirms=confirms)
+            return await connection.channel(publisher_confirms=True, on_return_raises=True)
 
     async def direct_channel(self) -> DirectChannel:
         """The same, for a consumer."""
-        channel = await self.channel()
-        return self._wire.direct(channel)
+        with translated(self.where):
+            connection = await self._connected()
+            channel = await connection.channel(publisher_confirms=False)
+            return connection.wire.direct(channel, await channel.get_underlay_channel())
 
     async def unblocked(self) -> None:
         """Wait until the broker reads what we publish. Raises BrokerUnavailable when it says that it does not."""
         connection = await self._connected()
         try:
             async with asyncio.timeout(BLOCKED_TIMEOUT):
-                await connection.ready()
+                await connection.underlay.ready()
         except TimeoutError:
             raise BrokerUnavailable(
                 f"RabbitMQ at {self.where} takes no messages at the moment: it is short of memory or disk space"
             ) from None
 
     @asynccontextmanager
-    async def scratch(self, *, confirms: bool = False) -> AsyncIterator[AbstractChannel]:
-        """A channel to throw away: the server closes a channel on every refusal."""
-        channel = await self.channel(confirms=confirms)
+    async def scratch(self, *, confirms: bool = False) -> AsyncIterator[aiormq.abc.AbstractChannel]:
+        """A channel to throw away: the server closes a channel on every refusal. It is the protocol layer's, as
+        aio-pika keeps 4 KiB of each of its own until the connection ends."""
+        with translated(self.where):
+            connection = await self._connected()
+            channel = await connection.underlay.channel(publisher_confirms=confirms)
         try:
             yield channel
         finally:
@@ -158,31 +189,27 @@ class BrokerConnection:
         """What the server says of itself: `product`, `version`, … Raises BrokerUnavailable or AccessRefused."""
         with translated(self.where):
             connection = await self._connected()
-            properties = getattr(connection, "server_properties", {})  # not in the client's interface
+            properties = getattr(connection.underlay, "server_properties", {})  # not in the client's interface
         return {name: _text(value) for name, value in properties.items()}
 
-    def drop(self) -> None:
-        """Leave a peer that may answer no more."""
-        self._wire.drop()
-
-    async def close(self) -> None:
-        """Close for good, within CLOSE_TIMEOUT."""
+    async def close(self, limit: float = CLOSE_TIMEOUT) -> None:
+        """Close for good; a peer that does not answer within `limit` seconds is left without a word."""
         self._closed = True
         async with self._changing:
-            await self._discard()
+            await self._discard(limit)
 
-    async def _connected(self) -> AbstractConnection:
+    async def _connected(self) -> AbortableConnection:
         async with self._changing:
             if self._closed:
                 raise BrokerUnavailable(f"the connection to RabbitMQ at {self.where} was closed by this process")
-            if self._connection is None or not self._connection.is_opened:
-                await self._discard()
+            if self._connection is None or not self._connection.alive:
+                await self._discard(CLOSE_TIMEOUT)
                 self._connection = await self._connect()
                 self.generation += 1
                 telemetry.counts["reconnects to broker"] += self.generation > 1
             return self._connection
 
-    async def _connect(self) -> AbstractConnection:
+    async def _connect(self) -> AbortableConnection:
         """To the first server that can be reached. One that answers and refuses us would not be the only one."""
         failures = []
         for _ in self._urls:
@@ -211,36 +238,35 @@ class BrokerConnection:
                 self._urls[place] = url
         return self._urls[place]
 
-    async def _connect_to(self, url: URL, limit: float) -> AbstractConnection:
+    async def _connect_to(self, url: URL, limit: float) -> AbortableConnection:
         tls = _tls(url)
-        self._wire = AbortableTransport(tls)
+        connection = AbortableConnection(url, tls)
+        wire = connection.wire
         try:
             async with asyncio.timeout(limit):
-                return await aiormq.connect(url, transport_factory=self._wire)
-        except InvalidFrameError as error:
-            self._wire.drop()
-            if not self._wire.close_text:
-                raise
-            # The client tells only that it had expected something else.
-            raise _turned_away(_where(url), self._wire.close_text) from error
+                await connection.connect()
         except BaseException as error:
-            self._wire.drop()
+            wire.drop()
+            await connection.close()  # it was not opened: this waits for nothing
+            if isinstance(error, InvalidFrameError) and wire.close_text:
+                # The client tells only that it had expected something else.
+                raise _turned_away(_where(url), wire.close_text) from error
             renewable = bool(self._settings.recipes) or (tls is not None and tls.renewable)
             refused = isinstance(error, _LOGIN)
             refusal = f"the login is refused ({error})" if refused else tls_refusal(_where(url), error)
             if renewable and self.generation and refusal is not None:
                 # It let us in before: the server has been given new ones, and our files are yet to follow.
                 raise AMQPConnectionError(f"{refusal}; our files are read again at the next try") from None
-            if tls is not None and self._wire.made and refusal is None and type(error) is AMQPConnectionError:
+            if tls is not None and wire.made and refusal is None and type(error) is AMQPConnectionError:
                 # The alert that says why may be lost with the connection.
                 raise AMQPConnectionError(f"{error}; {WANTED}") from None
             raise
+        return connection
 
-    async def _discard(self) -> None:
+    async def _discard(self, limit: float) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await close_quietly(connection)
-            self._wire.drop()
+            await connection.leave(limit)
 
 
 def _tls(url: URL) -> Tls | None:
@@ -268,11 +294,11 @@ def _url(settings: BrokerSettings, text: str, purpose: str) -> URL:
     return url.update_query(heartbeat=settings.heartbeat, name=f"gridsidecar {purpose}")
 
 
-async def close_quietly(closable: AbstractChannel | AbstractConnection) -> None:
+async def close_quietly(channel: AbstractChannel | aiormq.abc.AbstractChannel) -> None:
     """Close within CLOSE_TIMEOUT; whether the other side still listens does not matter."""
     with suppress(TimeoutError, BrokerUnavailable, AccessRefused), translated("the broker"):
         async with asyncio.timeout(CLOSE_TIMEOUT):
-            await closable.close()
+            await channel.close()
 
 
 @contextmanager
@@ -299,7 +325,7 @@ def translated(where: str) -> Iterator[None]:
         if (refused := tls_refusal(where, error)) is not None:
             raise refused from error
         # The client raises a bare Exception where it has no better reason for a closed channel.
-        if isinstance(error, FAILURES) or type(error) is Exception:
+        if isinstance(error, CONNECTION_EXCEPTIONS) or type(error) is Exception:
             raise BrokerUnavailable(f"RabbitMQ at {where}: {str(error) or 'the connection was lost'}") from error
         raise
 

@@ -9,7 +9,8 @@ from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
-from aiormq.abc import AbstractChannel
+import aiormq.abc
+from aio_pika.abc import AbstractChannel
 from msgspec import Struct, field
 
 from gridsidecar import telemetry
@@ -36,8 +37,11 @@ Take = Callable[[int, bool, Properties, bytes], None]  # tag, redelivered, prope
 class DirectChannel:
     """One of the client's channels, as its deliveries and acks see it."""
 
-    def __init__(self, client: AbstractChannel, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, client: AbstractChannel, underlay: aiormq.abc.AbstractChannel, writer: asyncio.StreamWriter
+    ) -> None:
         self.client = client
+        self.underlay = underlay  # the same channel in the protocol layer
         self.over = False  # what it handed out comes again; an ack would now cost the whole connection
         self.take: Take | None = None
         self._writer = writer
@@ -45,7 +49,7 @@ class DirectChannel:
 
     @property
     def alive(self) -> bool:
-        return not (self.over or self.client.is_closed) and self.client.connection.is_opened
+        return not (self.over or self.underlay.is_closed) and self.underlay.connection.is_opened
 
     def ack(self, tag: int) -> None:
         """The broker may forget it. Leaves with what else is settled in this turn of the loop, and waits for nothing:
@@ -65,7 +69,7 @@ class DirectChannel:
     def _send(self) -> None:
         settled, self._settled = self._settled, []
         if self.alive and not self._writer.is_closing():
-            number = self.client.number
+            number = self.underlay.number
             frames = [_SETTLE.pack(_METHOD, number, 13, method, tag, bits, _END) for method, tag, bits in settled]
             with suppress(OSError, RuntimeError):  # the connection is gone
                 self._writer.write(b"".join(frames))
@@ -104,7 +108,7 @@ class DeliveryReader(asyncio.StreamReader):
         self._took = False  # a frame, from what came last
 
     def add(self, channel: DirectChannel) -> None:
-        self._direct[channel.client.number] = channel
+        self._direct[channel.underlay.number] = channel
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]
         self._took = False

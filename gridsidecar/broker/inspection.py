@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
@@ -103,12 +102,7 @@ class Inspection:
 
     async def close(self) -> None:
         """Within FAREWELL, whoever is at the other end."""
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FAREWELL):
-                    await self._link.close()
-        finally:
-            self._link.drop()
+        await self._link.close(FAREWELL)
 
     async def _declare(self, queue: str, arguments: dict[str, Any]) -> None:
         refusal: Exception | None = None

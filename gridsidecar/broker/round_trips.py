@@ -19,7 +19,7 @@ async def keep_asking(channel: DirectChannel, prefetch: int, where: str, readine
     while True:
         await asyncio.sleep(EVERY)
         # What is asked for holds already, and only for consumers to come.
-        asked: asyncio.Future[Any] = asyncio.ensure_future(channel.client.basic_qos(prefetch_count=prefetch))
+        asked: asyncio.Future[Any] = asyncio.ensure_future(channel.client.set_qos(prefetch_count=prefetch))
         asked.add_done_callback(_looked_at)
         await asyncio.wait({asked}, timeout=PATIENCE)
         if not asked.done():

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from aiormq.abc import DeliveredMessage
+from aio_pika.abc import AbstractIncomingMessage
 
 from gridsidecar import clock
 from gridsidecar.broker import Receive, round_trips
@@ -38,17 +38,15 @@ class ChannelConsumer:
         self._channel = direct.client
         self._queue = queue
         self._topology = topology
-        self._tag = ""
         self._early: list[tuple[int, bool, Properties, bytes]] = []
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
         self._direct.take = lambda *delivery: self._early.append(delivery)
-        self._closing = self._channel.closing
-        self._closing.add_done_callback(self._closed)
-        self._channel.on_consumer_cancel_callbacks.add(self._cancelled)
-        reply = await self._channel.basic_consume(self._queue, _never)
-        self._tag = reply.consumer_tag or ""
+        self._channel.close_callbacks.add(self._closed)
+        self._direct.underlay.on_consumer_cancel_callbacks.add(self._cancelled)
+        self._source = await self._channel.get_queue(self._queue, ensure=False)
+        self._tag = await self._source.consume(_never)
 
     def hand_over(self, receive: Receive) -> None:
         """What came already, and what comes: not before somebody waits for the end, who would cancel the consumer."""
@@ -70,18 +68,16 @@ class ChannelConsumer:
 
     async def cancel(self) -> None:
         """Stop new deliveries; those handed out stay ours. When the broker does not answer, all go back to it."""
-        self._channel.on_consumer_cancel_callbacks.discard(self._cancelled)
-        self._closing.remove_done_callback(self._closed)  # the channel may get another consumer
-        self._closing.cancel()  # this is only what observes it
+        self._direct.underlay.on_consumer_cancel_callbacks.discard(self._cancelled)
+        self._channel.close_callbacks.discard(self._closed)  # the channel may get another consumer
         if not self._channel.is_closed:
-            await self._channel.basic_cancel(self._tag, timeout=CANCEL_TIMEOUT)
+            await self._source.cancel(self._tag, timeout=CANCEL_TIMEOUT)
 
     def _refuse_stream(self) -> None:
         if not self._ended.done():
             self._ended.set_exception(self._topology.stream())
 
-    def _closed(self, closing: asyncio.Future[Any]) -> None:
-        error = None if closing.cancelled() else closing.exception()
+    def _closed(self, _: object, error: BaseException | None) -> None:
         self._end(str(error or "") or "the channel was closed")
 
     def _cancelled(self, _: object) -> None:
@@ -95,7 +91,7 @@ class ChannelConsumer:
             self._ended.set_result(reason)
 
 
-async def _never(_: DeliveredMessage) -> None:
+async def _never(_: AbstractIncomingMessage) -> None:
     """What the client does with deliveries: it gets none."""
 
 
@@ -202,7 +198,7 @@ class Subscription:
             async with asyncio.timeout(SETUP_TIMEOUT):
                 channel = await self._usable_channel()
                 self._resized.clear()
-                await channel.client.basic_qos(prefetch_count=self._prefetch)
+                await channel.client.set_qos(prefetch_count=self._prefetch)
                 consumer = ChannelConsumer(channel, self._queue, self._topology)
                 await consumer.start()
         for part in ("broker", round_trips.PART):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -12,8 +12,11 @@ from pydantic.fields import FieldInfo
 from gridsidecar.config.schema_text import allowed
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.variables import COMPOSED_FROM, FEISHU, VARIABLES, WITHOUT_EFFECT
+from gridsidecar.language import said
 
 INTRODUCTION = """# Configuration
+
+[中文](configuration.zh-CN.md)
 
 One YAML file, named by `-c` (`config.yaml` in the current folder where there is one), and variables. Flags win over the
 file, the file over the environment, the environment over a `.env` file in the current folder. `${NAME}` and
@@ -24,14 +27,19 @@ within a URL; `$$` is a dollar sign. All times are seconds.
 is in force, and [`config.example.yaml`](../config.example.yaml) is a file to start from. This page is made from the
 program itself: `gridsidecar config reference`."""
 
-COLUMNS = "| key | default | allowed | meaning |\n|---|---|---|---|"
+COLUMNS = ("key", "default", "allowed", "meaning")
 HANDLERS, NOTIFY = "handlers", "notify"
 
 
 def reference() -> str:
-    """The page, ending with a line end."""
-    parts = [INTRODUCTION, *_section("", Settings), *_variables()]
+    """The page in the language that is spoken, ending with a line end."""
+    parts = [*map(_told, INTRODUCTION.split("\n\n")), *_section("", Settings), *_variables()]
     return "\n\n".join(parts) + "\n"
+
+
+def _told(paragraph: str) -> str:
+    told = said(whole := " ".join(paragraph.split()))
+    return paragraph if told == whole else told
 
 
 def _section(prefix: str, model: type[BaseModel]) -> Iterator[str]:
@@ -39,16 +47,16 @@ def _section(prefix: str, model: type[BaseModel]) -> Iterator[str]:
     plain, below = [], []
     for name, field in model.model_fields.items():
         key = f"{prefix}{field.alias or name}"
-        inner = _model_of(field.annotation)
+        inner = model_of(field.annotation)
         if inner is None:
             plain.append(_row(key, field))
         else:
             below.append((key, field, inner))
     if plain:
-        yield "\n".join([COLUMNS, *plain])
+        yield _table(COLUMNS, plain)
     for key, field, inner in below:
         yield f"{'##' if not prefix else '###'} {_shown(key)}"
-        yield " ".join(text for text in (field.description, inner.__doc__) if text).split("\n")[0]
+        yield " ".join(said(text.split("\n")[0]) for text in (field.description, inner.__doc__) if text)
         yield from _section(f"{_shown(key)}.", inner)
 
 
@@ -57,18 +65,23 @@ def _shown(key: str) -> str:
     return {HANDLERS: f"{HANDLERS}.NAME", NOTIFY: f"{NOTIFY}[]"}.get(key, key)
 
 
-def _model_of(annotation: Any) -> type[BaseModel] | None:
+def model_of(annotation: Any) -> type[BaseModel] | None:
     """The section that a key holds: by itself, as the items of a list, or as the values of a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next(filter(None, (_model_of(argument) for argument in get_args(annotation))), None)
+    return next(filter(None, (model_of(argument) for argument in get_args(annotation))), None)
 
 
 def _row(key: str, field: FieldInfo) -> str:
     path = tuple(key.replace("[]", ".0").replace("NAME", "default").split("."))
-    words = allowed(tuple(int(part) if part.isdigit() else part for part in path))
-    default = "required" if field.is_required() else f"`{json.dumps(field.default, ensure_ascii=False)}`"
-    return f"| `{key}` | {default} | {_cell(words)} | {_cell(field.description or '')} |"
+    choices = allowed(tuple(int(part) if part.isdigit() else part for part in path)).split(" or ")
+    words = said(" or ").join(said(each) if " " in each or each == "text" else each for each in choices)  # else a value
+    default = said("required") if field.is_required() else f"`{json.dumps(field.default, ensure_ascii=False)}`"
+    return f"| `{key}` | {default} | {_cell(words)} | {_cell(said(field.description or ''))} |"
+
+
+def _table(columns: Sequence[str], rows: Sequence[str]) -> str:
+    return "\n".join([f"| {' | '.join(map(said, columns))} |", "|---" * len(columns) + "|", *rows])
 
 
 def _cell(text: str) -> str:
@@ -76,8 +89,8 @@ def _cell(text: str) -> str:
 
 
 def _variables() -> Iterator[str]:
-    yield "## Variables"
-    yield (
+    yield said("## Variables")
+    yield said(
         "Those of the earlier plugin, read from the environment and from `.env`; a name further left wins. "
         "Those of URLs, users, passwords, the virtual host and the database may end in `_FILE`: then "
         "they name the file that holds the value. "
@@ -85,14 +98,14 @@ def _variables() -> Iterator[str]:
     )
     rows = []
     for key, names in VARIABLES.items():
-        shown = "`notify`: a channel of type feishu" if key == FEISHU else f"`{key}`"
+        shown = said("`notify`: a channel of type feishu") if key == FEISHU else f"`{key}`"
         rows.append(f"| {_names(names)} | {shown} |")
     for key, names in COMPOSED_FROM.items():
-        rows.append(f"| {_names(names)} | `{key}`, put together |")
-    yield "\n".join(["| variable | key |", "|---|---|", *rows])
-    yield "These have no effect any more; a start that finds them says so:"
-    rows = [f"| `{name}` | {advice} |" for name, advice in WITHOUT_EFFECT.items()]
-    yield "\n".join(["| variable | instead |", "|---|---|", *rows])
+        rows.append(f"| {_names(names)} | {said(f'`{key}`, put together')} |")
+    yield _table(("variable", "key"), rows)
+    yield said("These have no effect any more; a start that finds them says so:")
+    rows = [f"| `{name}` | {said(advice)} |" for name, advice in WITHOUT_EFFECT.items()]
+    yield _table(("variable", "instead"), rows)
 
 
 def _names(variables: tuple[str, ...]) -> str:

@@ -9,21 +9,29 @@ from gridsidecar.conformance.finding import Finding, failed, not_applicable, pas
 from gridsidecar.conformance.level0 import told
 from gridsidecar.conformance.level1 import like_the_sample
 from gridsidecar.handler.command import NotStartable
+from gridsidecar.handler.http_end import TEXTS, is_json
 from gridsidecar.rules.task import Succeeded
 
 if TYPE_CHECKING:
     from gridsidecar.conformance.server_bench import ServerBench
 
 LINES = "application/x-ndjson"
+JSON = "application/json"
 
 
 def media_type(bench: Bench) -> Finding:
-    if not bench.sample.events:
-        return not_applicable("it says no messages")
     kind = _server(bench).media_type
+    if not bench.sample.events:
+        return _of_no_messages(bench, kind)
     if kind == LINES:
         return passed(kind)
     return warning(f"its messages come as {kind or 'no type'}", f"send Content-Type: {LINES}")
+
+
+def _of_no_messages(bench: Bench, kind: str) -> Finding:
+    if not isinstance(bench.sample.outcome, Succeeded) or kind in TEXTS or is_json(kind):
+        return not_applicable("it says no messages")
+    return warning(f"its result comes as {kind}", f"send Content-Type: {JSON}")
 
 
 def at_once(bench: Bench) -> Finding:

@@ -29,7 +29,7 @@ from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.handler import StopReason
 from gridsidecar.rules.task import Message, Task
-from gridsidecar.store import Store
+from gridsidecar.store import RowRejected, Store
 
 MOST_WARNINGS = 100  # of a kind, each told once
 STUMBLE_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back
@@ -87,11 +87,17 @@ class Consumer:
                 case wire.Refused() as refused:
                     await self._settlement.refuse(delivery, refused, refused.task)
                 case Task() as task:
-                    await self._take(task, delivery)
+                    await self._take_or_set_back(task, delivery)
         except (StoreUnavailable, asyncio.CancelledError):  # we leave
             await delivery.give_back()
         except Exception as error:
             await self._stumble(delivery, error)
+
+    async def _take_or_set_back(self, task: Task, delivery: Delivery) -> None:
+        try:
+            await self._take(task, delivery)
+        except RowRejected as error:  # its row cannot be read or written, whatever we wanted of it
+            await self._setbacks.claim_refused(task, delivery, error)
 
     async def _take(self, task: Task, delivery: Delivery) -> None:
         route = self._routes.route(task.task_type)

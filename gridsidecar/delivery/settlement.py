@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
+from gridsidecar.delivery.rounds import GAP, Rounds
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules.flow import Park, Reserve
@@ -22,7 +23,6 @@ from gridsidecar.store import Received, RowRejected, Store
 from gridsidecar.waiting import retry_until_available
 
 GOES_ROUND = 60.0  # seconds
-ASIDE = 1.0  # seconds that a message is held before it goes to the end of the queue, where nothing can be delayed
 SOON = 0.25  # seconds that are waited for in hand: no wait queue of RabbitMQ is shorter than a second
 KEPT = "refused-"  # how the ids of rows begin that keep what no dead-letter queue takes
 
@@ -35,6 +35,7 @@ class Settlement:
         self._env = worker.env
         self._broker = broker
         self._store = store
+        self._rounds = Rounds(self._env.clock)
         self._told_duplicate = ("", "")  # task and reason, of the last that a producer sent
 
     async def ended(self, held: HeldAttempt, transition: Transition | None) -> None:
@@ -146,7 +147,8 @@ class Settlement:
         telemetry.debug("sent on to workers that have a handler for it", task_id=task.task_id, delay=delay)
         before = task.message.passed
         away = replace(task.message, attempt=attempt, passed=before + round(delay))
-        await self.send_round(delivery, away, delay, at_once=replace(away, passed=before + round(ASIDE)))
+        last_round = round(GAP) if task.message.body in self._rounds else 0
+        await self.send_round(delivery, away, delay, at_once=replace(away, passed=before + last_round))
 
     async def give_up(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
         """Nobody took what was passed on: a dead letter, and the end of a task that waits for another attempt."""
@@ -167,8 +169,9 @@ class Settlement:
             try:
                 await self._until_sent(lambda: self._broker.alarm(later, delay))
             except PublishRefused:
-                await self._env.clock.sleep(ASIDE)
+                await self._env.clock.sleep(self._rounds.rest(now.body))
                 await self._until_sent(lambda: self._broker.publish(now))
+                self._rounds.sent(now.body)
         except (PublishRefused, BrokerUnavailable):
             await (self.give_back(of) if isinstance(of, HeldAttempt) else of.give_back())
         else:

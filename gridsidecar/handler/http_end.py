@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gridsidecar.outbound.exchange import Head
 
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+TEXTS = ("text/plain", "")  # what may be any text
 _NOT_THERE = {
     404: "it knows no such path; correct `url`",
     503: "it is not ready; tasks wait until it is",
@@ -37,12 +38,21 @@ def by_answer(head: Head, output: HttpOutput, settings: HandlerSettings, where: 
     return _by_value(head, output, settings)
 
 
+def is_json(kind: str) -> bool:
+    return kind == "application/json" or kind.endswith("+json")
+
+
 def _by_value(head: Head, output: HttpOutput, settings: HandlerSettings) -> Verdict:
     try:
         value = output.answer()
     except JsonRefused as refused:
-        if refused.reason != "not-json" or head.kind == "application/json" or head.kind.endswith("+json"):
+        if refused.reason != "not-json" or is_json(head.kind):
             return _failed(f"its answer cannot be read as JSON ({refused.detail}): {output.beginning[:_QUOTED]}")
+        if head.kind not in TEXTS:  # a login page, a proxy's: nobody did the task
+            return _failed(
+                f"its answer is {head.kind[:_QUOTED]}, neither JSON nor messages nor text/plain; correct `url`, or what"
+                f" answers there: {output.beginning[:_QUOTED]}"
+            )
         value = None
     whole = head.framed or (value is not None and isinstance(value.value, dict | list))
     if not whole:

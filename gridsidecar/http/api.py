@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 OPERATIONS_EVERY = 10.0  # seconds
 FIGURES_HOLD = 5.0  # seconds
+QUEUE_HOLDS = 1.0  # seconds
 LAST_WORK = 2.0  # seconds for what runs beside requests, when the server stops
 
 
@@ -66,6 +67,7 @@ class Api:
         )  # fmt: skip
         self._broker = make_broker(settings.broker, Readiness())
         self._store_is_open = False
+        self._queue_known_until = float("-inf")
         self._opening = asyncio.Lock()
         self._beside: set[asyncio.Task[None]] = set()
         self.watch = Watch(self._look, clock, most_streams())
@@ -119,8 +121,10 @@ class Api:
         return self._broker
 
     async def open_broker(self) -> Broker:
-        """With its work queue, to publish."""
-        await self._broker.open()
+        """With its work queue, to publish: that is looked for now and then, not for each of many tasks."""
+        if self.clock.monotonic() >= self._queue_known_until:
+            await self._broker.open()
+            self._queue_known_until = self.clock.monotonic() + QUEUE_HOLDS
         return self._broker
 
     async def submitter(self) -> Submitter:

@@ -15,7 +15,7 @@ from gridsidecar.outbound.request import Request, read_request
 from gridsidecar.outbound.resolver import Resolve, Resolver, system_resolve
 
 if TYPE_CHECKING:
-    from gridsidecar.outbound.http_pool import HttpPool
+    from gridsidecar.outbound.transport import Client
 
 BODY_GRACE = 2.0  # seconds for the body after the headers, which say what matters
 
@@ -38,7 +38,7 @@ class HttpClient:
         self._egress = egress
         self._clock = clock or SystemClock()
         self._resolver = Resolver(resolve)
-        self._opening: asyncio.Future[HttpPool] | None = None
+        self._opening: asyncio.Future[Client] | None = None
         self._closed = False
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
@@ -57,15 +57,16 @@ class HttpClient:
         progress = Progress()
         try:
             async with asyncio.timeout(self._timeout) as limit:
-                response = await (await self._opened(request.where)).send(request, progress)
+                client = await self._opened(request.where)
+                response = await client.reply_to(request, progress)
         except TimeoutError:
             raise NotSent(f"{request.where} {progress.missing} within {self._timeout:g} s") from None
-        wait = response.header("retry-after")
+        wait = next(iter(response.headers.get_list("retry-after")), None)
         deadline = min(asyncio.get_running_loop().time() + BODY_GRACE, limit.when() or inf)
         return Reply(
-            status=response.status,
+            status=response.status_code,
             retry_after=None if wait is None else retry_after(wait, self._clock.now()),
-            text=await response.start(deadline),
+            text=await client.start_of_body(response, deadline),
         )
 
     async def open(self) -> None:
@@ -78,9 +79,9 @@ class HttpClient:
         if self._opening is not None:
             [opened] = await asyncio.gather(self._opening, return_exceptions=True)
             if not isinstance(opened, BaseException):
-                await opened.close()
+                await opened.aclose()
 
-    async def _opened(self, where: str) -> HttpPool:
+    async def _opened(self, where: str) -> Client:
         if self._closed:
             raise NotSent(f"{where} was not contacted: this process is about to stop")
         if self._opening is None:
@@ -93,8 +94,9 @@ class HttpClient:
                 self._opening = None
             raise NotSent(f"{where} was not contacted: {error}") from error
 
-    def _open(self) -> HttpPool:
+    def _open(self) -> Client:
         """In a thread, at the first post: loading the library and the certificates takes a while."""
-        from gridsidecar.outbound.http_pool import HttpPool
+        from gridsidecar.outbound.network import Network
+        from gridsidecar.outbound.transport import Client
 
-        return HttpPool(self._resolver, self._egress, self._timeout)
+        return Client(Network(self._resolver, self._egress, self._timeout))

@@ -10,7 +10,7 @@ from typing import Any
 import httpcore
 from msgspec import Struct
 
-from gridsidecar.outbound.http_pool import FAILURES, READ_AT_ONCE, reason_of
+from gridsidecar.outbound.network import FAILURES, READ_AT_ONCE, reason_of
 from gridsidecar.outbound.reply import NotSent, NotTried
 from gridsidecar.outbound.request import Request
 from gridsidecar.outbound.resolver import Resolver

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import httpcore
 from msgspec import Struct
 
-from gridsidecar.outbound.http_pool import FAILURES, reason_of
+from gridsidecar.outbound.network import FAILURES, reason_of
 from gridsidecar.outbound.reply import NotSent, TargetRefused
 from gridsidecar.outbound.request import read_request
 from gridsidecar.trust import system_trust

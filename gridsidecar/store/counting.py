@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -55,22 +55,20 @@ class Counting:
         self._database = database
         self._queries = queries
 
-    async def by_status(self, since: datetime | None = None, queue: str | None = None) -> dict[Status, Count]:
-        """Created since then, of this queue or of all; states without a task are left out."""
-        found = await self._counts("by_status", {"": _in_queue(queue)}, since, MOST, **_named(queue))
-        return found[""]
+    async def by_status(self, since: datetime | None = None) -> dict[Status, Count]:
+        """Created since then; states without a task are left out."""
+        return (await self._counts("by_status", {"": ""}, since, MOST))[""]
 
     async def by_type(self, since: datetime | None = None, queue: str | None = None) -> list[TypeCount]:
-        """The same for each type and state."""
+        """The same for each type and state, of this queue or of all."""
+        index = "by_type" if queue is None else "by_queue_type"
         found = []
-        async for types in self._types():
+        async for types in self._types(index, queue):
             named = {f"type_{place}": task_type for place, task_type in zip(_PLACES, types, strict=False)}
-            conditions = {
-                name: " AND ".join(filter(None, (f"t.task_type = :{name}", _in_queue(queue)))) for name in named
-            }
+            conditions = {name: f"{_in_queue(queue)}t.task_type = :{name}" for name in named}
             named |= _named(queue)
-            counts = await self._counts("by_type", conditions, since, MOST_OF_TYPE, **named)
-            seconds = await self._seconds(counts, since, named, _in_queue(queue))
+            counts = await self._counts(index, conditions, since, MOST_OF_TYPE, **named)
+            seconds = await self._seconds(index, conditions, counts, since, named)
             found += [
                 TypeCount(task_type=named[name], status=status, count=count, seconds=seconds.get((name, status)))
                 for name, of_states in counts.items()
@@ -78,14 +76,14 @@ class Counting:
             ]
         return found
 
-    async def _types(self) -> AsyncIterator[list[str]]:
+    async def _types(self, index: str, queue: str | None) -> AsyncIterator[list[str]]:
         """Some at a time. Each is the first one after the one before: so the index is not read through."""
         some: list[str] = []
         after = None
         for _ in range(MOST_TYPES):
-            text = f"SELECT MIN(t.task_type) AS task_type {self._queries['by_type'].text}"
-            rows = await self._fetch(text if after is None else f"{text} WHERE t.task_type > :after", None, after=after)
-            after = rows[0]["task_type"]
+            where = f"WHERE {_in_queue(queue)}{'TRUE' if after is None else 't.task_type > :after'}"
+            text = f"SELECT MIN(t.task_type) AS task_type {self._queries[index].text} {where}"
+            after = (await self._fetch(text, None, after=after, **_named(queue)))[0]["task_type"]
             if after is None:
                 break
             some.append(after)
@@ -124,11 +122,16 @@ class Counting:
         return [row[f"n{place}"] for place in range(len(parts))]
 
     async def _seconds(
-        self, counts: Mapping[str, Mapping[Status, Count]], since: datetime | None, named: Mapping[str, str], also: str
+        self,
+        index: str,
+        conditions: Mapping[str, str],
+        counts: Mapping[str, Mapping[Status, Count]],
+        since: datetime | None,
+        named: Mapping[str, str],
     ) -> dict[tuple[str, Status], float]:
         """Mean times of what ended."""
         parts = [
-            self._mean(name, status, since, also)
+            self._mean(index, name, status, _where([conditions[name], f"t.status = '{status}'"], since))
             for name, of_states in counts.items()
             for status in of_states
             if status.terminal
@@ -140,9 +143,8 @@ class Counting:
             if row["seconds"] is not None
         }
 
-    def _mean(self, name: str, status: Status, since: datetime | None, also: str) -> str:
-        where = _where([f"t.task_type = :{name}", f"t.status = '{status}'", also], since)
-        rows = f"{self._queries['by_type'].text}{where}"
+    def _mean(self, index: str, name: str, status: Status, where: str) -> str:
+        rows = f"{self._queries[index].text}{where}"
         newest = f"SELECT t.started_at, t.completed_at {rows} ORDER BY t.created_at DESC LIMIT {SAMPLE}"
         mean = self._queries["took"].text.replace("(tasks)", f"({newest})")
         return f"SELECT '{name}' AS name, '{status}' AS status, ({mean}) AS seconds"
@@ -154,8 +156,17 @@ class Counting:
 _PLACES = "abcdefghij"  # of types in one statement
 
 
+def totals(types: Sequence[TypeCount]) -> dict[Status, Count]:
+    """By status; floors where there may be more types than these."""
+    full = len({one.task_type for one in types}) >= MOST_TYPES
+    found: dict[Status, Count] = {}
+    for one in types:
+        found[one.status] = found.get(one.status, Count(0, at_least=full)) + one.count
+    return found
+
+
 def _in_queue(queue: str | None) -> str:
-    return "" if queue is None else "t.queue = :queue"
+    return "" if queue is None else "t.queue = :queue AND "
 
 
 def _named(queue: str | None) -> dict[str, str]:

@@ -40,6 +40,10 @@ class StatementRefused(RowRejected):
     """The same, for a reason that nobody but the database knows (a trigger): the next time it may think otherwise."""
 
 
+class Deadlocked(StatementRefused):
+    """The same, in the words of a lock that nobody holds: with other values it says the same."""
+
+
 class Database(Protocol):
     """Every method raises `StoreUnavailable` when the server is away, `AccessRefused` when it says no, and
     `RowRejected` when it will not store the values."""

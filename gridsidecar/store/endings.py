@@ -48,6 +48,11 @@ class Form(Struct, frozen=True, kw_only=True):
         return End(transition, report, progress, self.owing, self.in_history)
 
     @property
+    def tables(self) -> tuple[bool, Owing]:
+        """Forms that are alike in this write into the same ones."""
+        return self.in_history, self.owing
+
+    @property
     def left_out(self) -> str:
         """In words, for people."""
         kept = {

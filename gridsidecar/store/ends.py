@@ -9,7 +9,7 @@ from gridsidecar.rules.lifecycle import Reread
 from gridsidecar.rules.task import Claim, Progress, Report, Transition
 from gridsidecar.store import endings, outbox, records
 from gridsidecar.store.batch import Batch
-from gridsidecar.store.database import Database, RowRejected, Statement
+from gridsidecar.store.database import Database, Deadlocked, RowRejected, Statement
 from gridsidecar.store.endings import End, Form
 from gridsidecar.store.letters import Letters
 from gridsidecar.store.outbox import Owed, Owing
@@ -68,7 +68,11 @@ class Ends:
         first: RowRejected | None = None
         last: RowRejected | None = None
         owes = claim.task.callback.wanted or self._letters.wanted
+        refused: set[tuple[bool, Owing]] = set()
         for form in endings.forms(transition, owes=owes):
+            if isinstance(last, Deadlocked) and form.tables in refused:
+                continue
+            refused.add(form.tables)
             try:
                 end = form.of(transition, report, progress, str(last or ""))
                 statements = self._statements(claim, end, str(last or ""), said)

@@ -11,6 +11,7 @@ import pika  # type: ignore[import-untyped]
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel  # type: ignore[import-untyped]
 
+from gridsidecar.broker import Broker, QueueInfo
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, PublishRefused
 from gridsidecar.telemetry import Readiness
@@ -150,6 +151,40 @@ async def test_a_queue_may_have_any_name(settings: BrokerSettings, server: Block
     finally:
         for name in (named.queue, f"{named.queue}.delay.1", f"{named.queue}.dead", answers):
             server.queue_delete(name)
+
+
+async def test_who_asks_again_and_again_asks_for_what_is_there(
+    settings: BrokerSettings, server: BlockingChannel
+) -> None:
+    """One channel for all that is there; what is missing would end one each, with a line in the broker's log."""
+    async with opened(settings) as broker:
+        assert (await broker.info(anew=False)).delayed == {}
+        channels: list[int] = []
+        opening = broker._consuming.channel  # type: ignore[attr-defined]
+
+        async def counted(**options: Any) -> Any:
+            channels.append(1)
+            return await opening(**options)
+
+        broker._consuming.channel = counted  # type: ignore[attr-defined]
+        await broker.publish(message())
+        info = await eventually(lambda: _ready(broker, 1))
+        assert (info.exists, info.delayed, info.dead) == (True, {}, 0)
+        looks = len(channels)
+        await broker.info(anew=False)
+        assert len(channels) == looks + 1
+        server.queue_declare(f"{settings.queue}.delay.60", durable=True)
+        try:
+            assert (await broker.info(anew=False)).delayed == {}, "it was missing a moment ago"
+            assert (await broker.info()).delayed == {60: 0}
+            assert (await broker.info(anew=False)).delayed == {60: 0}, "and is known from then on"
+        finally:
+            server.queue_delete(f"{settings.queue}.delay.60")
+
+
+async def _ready(broker: Broker, count: int) -> QueueInfo | None:
+    info = await broker.info(anew=False)
+    return info if info.ready == count else None
 
 
 async def test_a_full_queue_refuses(settings: BrokerSettings, server: BlockingChannel) -> None:

@@ -45,8 +45,8 @@ class Taken:
     def __init__(self) -> None:
         self.deliveries: list[tuple[int, bool, dict[str, Any], bytes]] = []
         self.reader = DeliveryReader()
-        client: Any = SimpleNamespace(number=1, is_closed=False, connection=SimpleNamespace(is_opened=True))
-        self.channel = DirectChannel(client, writer=None)  # type: ignore[arg-type]  # nothing is acked
+        underlay: Any = SimpleNamespace(number=1, is_closed=False, connection=SimpleNamespace(is_opened=True))
+        self.channel = DirectChannel(None, underlay, writer=None)  # type: ignore[arg-type]  # nothing is acked
         self.channel.take = lambda tag, again, properties, body: self.deliveries.append(
             (tag, again, dict(properties), body)
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 
 import pytest
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from gridsidecar.broker import Broker, publisher
+from gridsidecar.broker.connection import BrokerConnection
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import BrokerUnavailable
 from gridsidecar.telemetry import Readiness
@@ -122,6 +125,32 @@ async def test_closing_is_bounded_when_the_broker_does_not_answer(settings: Brok
         assert time.monotonic() - begin < 12
         await running
         proxy.heal()
+
+
+async def test_a_frozen_broker_is_left_in_time_with_much_still_to_be_written(settings: BrokerSettings) -> None:
+    async with proxied(settings.url) as (proxy, url):
+        link = BrokerConnection(through(settings, url), "test")
+        channel = await (await link.confirming_channel()).get_underlay_channel()
+        proxy.freeze()
+        publishing = asyncio.create_task(channel.basic_publish(bytes(64 * 1024 * 1024), routing_key=settings.queue))
+        await eventually(lambda: channel.delivery_tag == 1 and channel.connection.write_queue.empty())
+        await asyncio.wait_for(link.close(0.5), 10)
+        with pytest.raises(CONNECTION_EXCEPTIONS):
+            await publishing
+        proxy.heal()
+
+
+async def test_questions_leave_nothing_behind_on_their_connection(settings: BrokerSettings) -> None:
+    def futures() -> int:
+        gc.collect()
+        return sum(isinstance(each, asyncio.Future) for each in gc.get_objects())
+
+    async with opened(settings) as broker:
+        await broker.info()  # most of the queues that it asks for are missing
+        before = futures()
+        for _ in range(10):
+            await broker.info()
+        assert futures() < before + 10
 
 
 async def test_a_cancelled_publish_is_cancelled(settings: BrokerSettings) -> None:

@@ -74,6 +74,8 @@ late = chunks(1.2, line("progress", progress=1) + line("progress", progress=2) +
         (limited, "large-task", "failed", "HTTP 413"),
         (forgetful, "at-once", "failed", "without a result"),
         (chunks(line("result", result=1), kind="text/plain"), "media-type", "warning", "text/plain"),
+        (chunks(b'{"w": 1}', kind="text/html"), "media-type", "warning", "its result comes as text/html"),
+        (chunks(b"<title>Sign in</title>", kind="text/html"), "succeeds", "failed", "its answer is text/html, neither"),
         (chunks(line("progress", progress=101), line("result")), "valid-messages", "failed", "from 0 to 100"),
         (chunks(b'{"type": "progress", "progress": 1}\n' + line("result")), "near-misses", "failed", 'no "gs": 1'),
         (chunks(line("result"), line("result")), "one-outcome", "failed", "2 terminal messages"),

@@ -106,6 +106,22 @@ async def test_a_queue_that_is_full_leaves_no_row(place: Place, tmp_path: Path) 
     assert (done.returncode, done.stdout, place.row("last")) == (1, "", {})
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_what_a_worker_finds_too_large_is_not_pending_for_ever(
+    compressed: bool, any_place: Place, start: Start
+) -> None:
+    """Its producer allows more than the worker does, which does not read it."""
+    (any_place.folder / "large.json").write_text(json.dumps([{"task_id": "ä", "data": "x" * 9000}]))
+    flags = ("--compress",) if compressed else ()
+    assert command(any_place, "submit", str(any_place.folder / "large.json"), *flags).returncode == 0
+    assert any_place.status("ä") == "pending"
+    worker = start(any_place.config({"default": any_place.job("done")}, broker={"max_message_bytes": 2000}))
+    await eventually(lambda: any_place.status("ä") == "failed" and any_place.left() == 0)
+    assert "2,000" in any_place.row("ä")["error_message"]
+    worker.terminate()
+    assert await worker.ended() == 0
+
+
 def submitter(place: Place, url: str, queue: str, rows: Any) -> tuple[Any, Submitter]:
     settings = Settings.model_validate(
         {

@@ -259,7 +259,7 @@ async def test_nothing_of_the_server_is_loaded(both: Both) -> None:
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "bad = {'starlette', 'uvicorn', 'gridsidecar.http'} & set(sys.modules)\n"
         "if not any(name.startswith('GRIDSIDECAR_SERVER') for name in __import__('os').environ):\n"
-        "    bad |= {'httpcore', 'gridsidecar.fleet.remote'} & set(sys.modules)\n"
+        "    bad |= {'httpcore', 'httpx', 'gridsidecar.fleet.remote'} & set(sys.modules)\n"
         "print(sorted(bad), file=sys.stderr)\n"
     )
     variables = {"GRIDSIDECAR_SERVER": both.url, "GRIDSIDECAR_HTTP_TOKEN": ADMIN}

@@ -18,7 +18,7 @@ from tests.support.place import Place
 from tests.support.waiting import eventually
 
 LEAVE = [signal.SIGHUP, signal.SIGQUIT, signal.SIGPWR, signal.SIGXCPU]
-NOTHING = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, 34, 64]
+NOTHING = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, 16, 34, 64]
 LIBC = {32, 33}  # its own; nobody else can handle them
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -22,6 +23,13 @@ def knows(place: Place, task_type: str, word: str = "done", **sections: Any) -> 
 def stamped(place: Place, **stamps: int) -> dict[str, Any]:
     """Properties of a message that was under way for long."""
     return dict(stamps) if place.embedded else {"headers": {f"x-gridsidecar-{name}": n for name, n in stamps.items()}}
+
+
+def delay_nothing(place: Place) -> None:
+    """Somebody else's queues stand where the wait queues belong."""
+    with place.channel() as channel:
+        for seconds in (1, 2, 5, 10, 30):
+            channel.queue_declare(f"{place.queue}.delay.{seconds}", durable=True, arguments={"x-max-length": 7})
 
 
 @pytest.mark.timeout(180)
@@ -119,9 +127,7 @@ async def test_what_is_passed_on_keeps_no_worker_from_leaving(any_place: Place, 
 
 
 async def test_where_nothing_can_be_delayed_it_goes_to_the_end_of_the_queue(place: Place, start: Start) -> None:
-    with place.channel() as channel:
-        for seconds in (1, 2, 5, 10, 30):
-            channel.queue_declare(f"{place.queue}.delay.{seconds}", durable=True, arguments={"x-max-length": 7})
+    delay_nothing(place)
     sidecar = start(knows(place, "a", worker={"concurrency": 1}))
     await place.publish({"task_id": "new", "task_type": "b"}, {"task_id": "t", "task_type": "a"})
     await eventually(lambda: place.status("t") == "success")
@@ -129,6 +135,34 @@ async def test_where_nothing_can_be_delayed_it_goes_to_the_end_of_the_queue(plac
     await eventually(lambda: place.status("new") == "success", timeout=60)
     sidecar.terminate()
     assert await sidecar.ended() == 0
+
+
+@pytest.mark.timeout(90)
+async def test_many_that_go_round_hold_up_nobody(place: Place, start: Start) -> None:
+    """Where nothing can be delayed each of them waits in the queue, not in the only place that this worker has."""
+    delay_nothing(place)
+    others = [f"b{number}" for number in range(60)]
+    await place.publish(*({"task_id": name, "task_type": "b"} for name in others), {"task_id": "t0", "task_type": "a"})
+    sidecar = start(knows(place, "a", worker={"concurrency": 1, "prefetch": 0}))
+    await sidecar.ready()
+    for number in range(3):
+        await place.publish({"task_id": f"t{number}", "task_type": "a"})
+        await eventually(lambda number=number: place.status(f"t{number}") == "success", timeout=15)
+    await eventually(lambda: sidecar.text.count("sent on") >= 2 * len(others), timeout=30)
+    start(knows(place, "b", worker={"concurrency": 8}))
+    await eventually(lambda: place.all_ended(len(others) + 3), timeout=30)
+    assert place.statuses() == {"success": len(others) + 3}
+    assert place.dead_letters() == []
+
+
+async def test_one_that_goes_round_alone_does_not_spin(place: Place, start: Start) -> None:
+    delay_nothing(place)
+    sidecar = start(knows(place, "a", worker={"concurrency": 1}))
+    await sidecar.ready()
+    began = time.monotonic()
+    await place.publish({"task_id": "b", "task_type": "b"})
+    await eventually(lambda: sidecar.text.count("sent on") >= 4, timeout=30)
+    assert sidecar.text.count("sent on") <= 2 + time.monotonic() - began
 
 
 async def test_without_the_wish_it_is_refused_at_once(any_place: Place, start: Start) -> None:

@@ -215,3 +215,33 @@ async def test_what_a_trigger_does_to_others_is_about_the_one_task(place: Place,
     assert "audit_of_others" in _reason(headers)
     assert sidecar.exit_code is None
     assert not sidecar.says("gridsidecar migrate")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("odd", [True, False], ids=["cannot be read", "cannot be changed"])
+async def test_a_task_of_others_whose_row_is_refused_is_put_aside(place: Place, start: Start, odd: bool) -> None:
+    """No attempt of it was to begin here: it was passed on for long enough."""
+    first = start(place.config({"b": place.job("flaky", 2)}, retry={"max_retries": 1, "delay": 3600}))
+    await place.publish({"task_id": "bad0", "task_type": "b"})
+    await eventually(lambda: place.status("bad0") == "retrying")
+    first.terminate()
+    assert await first.ended() == 0
+    settings = {"unknown_types": "pass_on", "concurrency": 1, "max_crashes": 0}
+    sidecar = start(place.config({"a": place.job("done")}, worker=settings))
+    await sidecar.ready()
+    status = "odd" if odd else "retrying"
+    place.execute(f"update {TASKS} set next_run_at = '2020-01-01 00:00:00', status = '{status}' where id = 'bad0'")
+    text = "set message_text = 'not here'"
+    if not odd:
+        place.execute(
+            f"create trigger guard before update on {TASKS} for each row begin if {BAD} then "
+            f"signal sqlstate '45000' {text}; end if; end"
+        )
+    stamps = {"x-gridsidecar-passed": 10_000, "x-gridsidecar-attempt": 1}
+    await place.publish({"task_id": "bad0", "task_type": "b"}, headers=stamps)
+    await place.publish({"task_id": "good0", "task_type": "a"})
+    await eventually(lambda: place.status("good0") == "success")
+    await eventually(lambda: place.count(f"{place.queue}.dead") == 1)
+    assert not sidecar.says("unexpected error")
+    sidecar.terminate()
+    assert await sidecar.ended() == 0

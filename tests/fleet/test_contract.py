@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gridsidecar.broker import make_broker
+from gridsidecar.cli.replaying import replay_letters
+from gridsidecar.cli.task_sender import TaskSender
 from gridsidecar.config.settings import Settings
-from gridsidecar.errors import UsageError
-from gridsidecar.fleet import Fleet, Outcomes, Submitted, TaskRefused
+from gridsidecar.errors import EX_FAILED, UsageError
+from gridsidecar.fleet import Fleet, Outcomes, Submitted, TaskRefused, Where, reach
+from gridsidecar.http import letters
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Callback, Message, News, Part, Status, Succeeded
 from gridsidecar.store import Filter, Kind, NotDriven, Wanted
 from gridsidecar.telemetry import Readiness
 from gridsidecar.wire.new_task import make_task
+from tests.broker.bench import consuming, opened
 from tests.store.workers import BOOM, QUEUE, Two, cancel, end, task
 
 
@@ -261,6 +266,18 @@ async def test_tasks_go_onto_the_queue(fleet: Fleet) -> None:
     assert (info["queue"], info["exists"], info["ready"], info["dead"]) == ("q", True, 1, 0)
 
 
+async def test_tasks_of_a_file_go_in_its_order(fleet: Fleet, settings: Settings, tmp_path: Path) -> None:
+    ids = [f"t{number}" for number in range(100)]
+    file = tmp_path / "tasks.jsonl"
+    file.write_text("".join(f'{{"task_id": "{task_id}", "data": []}}\n' for task_id in ids))
+    told: list[str] = []
+    await fleet.queue.open()
+    await TaskSender(fleet.queue, 1_000_000, told.append).send_all(str(file), {}, False)
+    async with opened(settings.broker) as broker, consuming(broker, prefetch=100) as inbox:
+        assert [json.loads(one.message.body)["task_id"] for one in await inbox.get(100)] == ids
+    assert told == ids
+
+
 @pytest.mark.parametrize("where", ["remote"], indirect=True)
 async def test_an_api_refuses_another_task_of_the_same_id(fleet: Fleet, two: Two) -> None:
     await failed(two, "t")
@@ -285,9 +302,25 @@ async def test_dead_letters(fleet: Fleet, two: Two, settings: Settings) -> None:
     (whole,) = await fleet.queue.letter("a")
     assert whole["body"] == '{"task_id": "a", "task_type": "mail"}'
     assert await fleet.queue.letter("nobody") == []
-    told = [(one.letter["task_id"], one.outcome) async for one in fleet.queue.replay({"a", "x"})]
+    told = [(one.letter and one.letter["task_id"], one.outcome) async for one in fleet.queue.replay({"a", "x"})]
     assert told == [("a", "sent")]
-    assert [one["task_id"] async for one in fleet.queue.drop((), True)] == []
-    assert [one["task_id"] async for one in fleet.queue.drop({"b"}, False)] == ["b"]
-    assert [one["task_id"] async for one in fleet.queue.drop((), False)] == [None]
+    assert [one async for one in fleet.queue.drop((), True)] == []
+    assert [one and one["task_id"] async for one in fleet.queue.drop({"b"}, False)] == ["b"]
+    (last,) = [one async for one in fleet.queue.drop((), False)]
+    assert last is not None
+    assert last["task_id"] is None
     assert (await fleet.queue.info())["dead"] == 0
+
+
+async def test_letters_that_an_api_does_not_name_are_counted(
+    where: Where, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(letters, "TOLD", 3)
+    await refused(settings, *(b'{"task_id": "t%d"}' % number for number in range(5)), b"rubbish", b"rubbish")
+    assert await replay_letters(where, set(), as_json=False) == EX_FAILED, "rubbish would be refused again"
+    assert "5 replayed, 2 left where they are" in capsys.readouterr().err
+    async with reach(where) as fleet:
+        assert len([one async for one in fleet.queue.drop((), False)]) == 2
+    await refused(settings, *(b'{"task_id": "d%d"}' % number for number in range(5)))
+    async with reach(where) as fleet:
+        assert len([one async for one in fleet.queue.drop((), False)]) == 5

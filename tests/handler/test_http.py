@@ -110,7 +110,10 @@ def test_progress_and_the_rest_while_it_runs(on_loop: OnLoop) -> None:
         (b'{"level": "info"}', "text/plain", {"level": "info"}),
         (b"", "application/json", None),
         (b"OK", "text/plain", None),
-        (b"caf\xe9", "text/html", None),
+        (b"caf\xe9", "text/plain", None),
+        (b'{"w": 640}', "text/html; charset=UTF-8", {"w": 640}),
+        (b"", "text/html", None),
+        (b" \n", "text/html", None),
     ],
 )
 def test_an_answer_without_messages_is_the_result_where_it_is_json(
@@ -197,6 +200,13 @@ def test_a_last_line_without_its_end_counts_when_it_is_whole(on_loop: OnLoop) ->
             "HandlerError: its answer cannot be read as JSON (not UTF-8): ",
         ),
         (chunks(b"[" * 200 + b"]" * 200, kind="text/plain"), "HandlerError: its answer cannot be read as JSON"),
+        (
+            chunks(b"<!doctype html>\n<title>Sign in</title>" + b"x" * 9999, kind="text/html; charset=utf-8"),
+            "HandlerError: its answer is text/html, neither JSON nor messages nor text/plain; correct `url`, or what "
+            "answers there: <!doctype html> <title>Sign in</title>xxx",
+        ),
+        (chunks(b"caf\xe9", kind="TEXT/HTML"), "HandlerError: its answer is text/html, neither"),
+        (chunks(b"\x89PNG\r\n", kind="image/png"), "HandlerError: its answer is image/png, neither"),
         (raw(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "HandlerError: 127.0.0.1:"),
         (raw(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), "HandlerError: 127.0.0.1:"),
         (raw(b""), "HandlerExit: 127.0.0.1:"),
@@ -241,7 +251,7 @@ def test_what_speaks_http_is_loaded_where_a_handler_needs_it() -> None:
         "from gridsidecar.handler import make_handlers\n"
         "for keys in ({'command': ['x']}, {'mode': 'http', 'url': 'http://h/'}):\n"
         "    make_handlers({'x': HandlerSettings(**keys)}, SystemClock())\n"
-        "    print('httpcore' in sys.modules)\n"
+        "    print('httpcore' in sys.modules, 'httpx' in sys.modules)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert ended.stdout == "False\nTrue\n"
+    assert ended.stdout == "False False\nTrue False\n"

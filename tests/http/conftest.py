@@ -52,16 +52,17 @@ def problem(response: httpx.Response) -> tuple[int, str]:
 
 @pytest.fixture
 def serve(tables_url: str, tmp_path: Path) -> Serve:  # noqa: F811
-    """`async with serve(token=…) as api`: with these keys of `http`, and these handlers."""
+    """`async with serve(token=…) as api`: with these keys of `http`, these handlers, and these keys of `worker`."""
     broker = f"sqlite:///{tmp_path}/broker.db"
 
     @asynccontextmanager
-    async def serve(handlers: Any = None, **http: Any) -> AsyncIterator[Served]:
+    async def serve(handlers: Any = None, worker: Any = None, **http: Any) -> AsyncIterator[Served]:
         settings = Settings.model_validate(
             {
                 "broker": {"url": broker, "queue": QUEUE},
                 "store": {"url": tables_url},
                 "handlers": handlers or {"default": {"command": ["true"]}},
+                "worker": worker or {},
                 "http": {"listen": "127.0.0.1:0", **http},
             }
         )

@@ -154,6 +154,27 @@ async def test_who_polls_sees_news_within_seconds(api: Served, two: Two) -> None
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.parametrize(
+    ("path", "act"),
+    [
+        ("/v1/stats", "types/mail/pause"),
+        ("/v1/pauses", "types/mail/pause"),
+        ("/v1/stats", "tasks/t/cancel"),
+        ("/v1/tasks?status=cancelled", "tasks/t/cancel"),
+        ("/v1/stats", "tasks/f/retry"),
+        ("/v1/tasks/f", "tasks/f/retry"),
+    ],
+)
+async def test_what_people_do_is_seen_at_once(api: Served, two: Two, path: str, act: str) -> None:
+    await two.retrying()
+    await end(two.a, await two.started(retries=0, message=task("f")), BOOM)
+    before = await api.get(path)
+    held = {"If-None-Match": before.headers["etag"]}
+    assert (await api.get(path, headers=held)).status_code == 304
+    assert (await api.post(f"/v1/{act}")).status_code < 300
+    assert (await api.get(path, headers=held)).json() != before.json()
+
+
 @pytest.mark.parametrize("path", ["/v1/me", "/v1/stats/ended?since=soon", "/v1/stats/ended?nope=1"])
 async def test_questions_that_cannot_be(api: Served, path: str) -> None:
     response = await api.get(path, params={"nope": "1"} if path == "/v1/me" else None)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from benchmarks.pages import OVERVIEW
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import Settings
 from gridsidecar.http import ApiServer
@@ -27,14 +28,6 @@ MOST_STATEMENTS = 400  # a minute, of all pages together
 MOST_READ = {  # a minute
     "sqlite": 25_000_000,  # steps of its machine: a row that is counted takes a few
     "mysql": 5_000_000,  # rows, of tables and indexes
-}
-EVERY = {  # seconds; what an open overview asks, as gridsidecar/http/page/overview.js has it
-    "/v1/stats": 4,
-    "/v1/tasks?status=running&limit=50": 4,
-    "/v1/queues": 4,
-    "/v1/me": 10,
-    "/v1/stats/series?since=1h&step=1m": 10,
-    "/v1/stats/ended?since=1h": 10,
 }
 
 
@@ -123,7 +116,7 @@ async def _minute(client: httpx.AsyncClient, clock: Ahead) -> dict[int, int]:
     for second in range(60):
         for page in range(PAGES):
             clock.ahead += 1 / PAGES
-            for path, every in EVERY.items():
+            for path, every in OVERVIEW.items():
                 if second % every == 0:
                     known = tags.get((page, path))
                     response = await client.get(path, headers={"If-None-Match": known} if known else {})

@@ -188,6 +188,15 @@ async def test_a_body_that_is_too_large(api: Served) -> None:
     assert problem(await api.client.post("/v1/tasks", content=without_length(), headers=kind)) == (413, "too-large")
 
 
+async def test_a_task_that_needs_more_memory_than_a_worker_has_for_it(serve: Serve) -> None:
+    async with serve(worker={"memory_budget_mb": 1}) as api:
+        told = await api.post("/v1/tasks", {"task_id": "big", "data": "x" * 400_000})
+        assert problem(told) == (422, "bad-task")
+        assert "worker.memory_budget_mb" in told.json()["detail"]
+        assert problem(await api.get("/v1/tasks/big")) == (404, "unknown-task")
+        assert (await api.post("/v1/tasks", {"task_id": "fits", "data": "x" * 200_000})).status_code == 202
+
+
 # -- events -----------------------------------------------------------------------------------------------------------
 
 

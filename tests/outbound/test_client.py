@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,29 @@ async def test_a_redirect_is_not_followed(connect: Connect, web: Web) -> None:
     web.answer = reply(307, {"Location": f"{web.url}/elsewhere"})
     assert (await connect().post(web.url, b"{}", {})).status == 307
     assert len(web.requests) == 1
+
+
+@pytest.mark.parametrize("target", ["http://[", "//[::1/x", "https://host:port/", "\u00e4" * 10])
+async def test_where_a_redirect_leads_is_not_even_read(connect: Connect, web: Web, target: str) -> None:
+    web.answer = reply(302, {"Location": target}, b"gone")
+    client = connect()
+    for _ in range(2):  # by a kept connection too
+        assert await client.post(web.url, b"{}", {}) == Reply(302, None, "gone")
+    assert (web.connections, len(web.requests)) == (1, 2)
+
+
+async def test_cookies_are_not_kept(connect: Connect, web: Web) -> None:
+    web.answer = reply(200, {"Set-Cookie": "a=b; Path=/"})
+    client = connect()
+    for _ in range(2):
+        await client.post(web.url, b"{}", {})
+    assert [request.headers.get("cookie") for request in web.requests] == [None, None]
+
+
+async def test_a_packed_body_is_not_unpacked(connect: Connect, web: Web) -> None:
+    web.answer = reply(200, {"Content-Encoding": "gzip"}, gzip.compress(b"x" * 50_000_000, 1))
+    got = await connect().post(web.url, b"{}", {})
+    assert (got.status, got.text[0], "xxx" in got.text) == (200, "\x1f", False)
 
 
 async def test_retry_after_in_both_forms(connect: Connect, web: Web) -> None:

@@ -208,13 +208,19 @@ def test_the_program_ends_although_a_resolver_hangs() -> None:
     assert ended.stdout == "hanging.example:80 could not be reached within 0.3 s\n"
 
 
-def test_nothing_heavy_is_loaded_before_the_first_post() -> None:
+def test_nothing_heavy_is_loaded_before_the_first_post_nor_what_nobody_needs_with_it() -> None:
     program = (
-        "import sys; from gridsidecar.outbound import *\n"
-        "HttpClient(1, EgressPolicy()); print('httpcore' in sys.modules)"
+        "import asyncio, sys; from gridsidecar.outbound import *\n"
+        "async def main():\n"
+        "    client = HttpClient(1, EgressPolicy())\n"
+        "    print(*{'httpcore', 'httpx', 'rich'} & set(sys.modules))\n"
+        "    await client.open()\n"
+        "    print(*sorted({'httpcore', 'httpx', 'rich', 'click', 'pygments'} & set(sys.modules)))\n"
+        "    await client.close()\n"
+        "asyncio.run(main())"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert ended.stdout == "False\n"
+    assert ended.stdout == "\nhttpcore httpx\n"
 
 
 @pytest.mark.parametrize(
@@ -232,6 +238,7 @@ def test_nothing_heavy_is_loaded_before_the_first_post() -> None:
         ("http://user:S3CRET@host:port/", "cannot be read"),
         ("http://user:S3CRET@a b/", "is no host name: 'a b'"),
         ("http://h%00/", "is no host name"),
+        ("http://user:S3CRET@300.1.1.1/", "is no host name: '300.1.1.1'"),
         ("http://[fe80::1%25eth0]/", "is no host name"),
         (f"http://{'a.' * 200}org/", "is no host name"),
     ],

@@ -25,6 +25,7 @@ class Direct:
 
     def __init__(self, url: str) -> None:
         self.is_mysql = url.startswith("mysql")
+        self.url = url
         self._url = urlsplit(url)
 
     def run(self, sql: str, *params: object) -> list[Row]:

@@ -69,6 +69,22 @@ async def test_types_are_many(two: Two, monkeypatch: pytest.MonkeyPatch) -> None
     assert [one.task_type for one in await two.a.counting.by_type()] == [f"type-{number:02d}" for number in range(25)]
 
 
+async def test_only_of_one_queue(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "MOST_OF_TYPE", 5)
+    ours, others = rows(6, "failed", "a") + rows(2, "failed", "b") + rows(1, "running", "b"), rows(3, "failed", "c")
+    insert(two.rows, [{**row, "queue": "ours"} for row in ours] + [{**row, "queue": "others"} for row in others])
+    found = await two.a.counting.by_type(queue="ours")
+    assert [(one.task_type, one.status, one.count) for one in found] == [
+        ("a", Status.FAILED, Count(5, at_least=True)),
+        ("b", Status.FAILED, Count(2)),
+        ("b", Status.RUNNING, Count(1)),
+    ]
+    assert counting.totals(found) == {Status.FAILED: Count(7, at_least=True), Status.RUNNING: Count(1)}
+    monkeypatch.setattr(counting, "MOST_TYPES", 2)
+    assert counting.totals(found)[Status.RUNNING] == Count(1, at_least=True), "there may be more types"
+    assert await two.a.counting.by_type(queue="nobody's") == []
+
+
 def test_counts_as_people_read_them() -> None:
     assert str(Count(1234)) == "1,234"
     assert str(Count.up_to(100_000, 100_001)) == "100,000+"

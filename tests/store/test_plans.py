@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from gridsidecar.rules.task import Status
 from gridsidecar.store import Position, Wanted
 from gridsidecar.store.choosing import Filter, statement
 from gridsidecar.store.listing import SCAN_OF_INDEX, last_looked_at, listed
-from gridsidecar.store.queries import TableNames, load_queries
+from gridsidecar.store.mysql.literal import WRITERS
+from gridsidecar.store.queries import Query, TableNames, load_queries
 from gridsidecar.store.ways import Way, parameters, way_of_ids, way_to
 from tests.conftest import fresh_database
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
-from tests.store.workers import migrate
+from tests.store.workers import migrate, open_store
 
 ROWS = 4000
 MANY = 500  # ids in one statement, as many as the store ever sends
@@ -124,6 +125,7 @@ SMALL_OR_SELDOM = {
         "by_created",
         "by_status",
         "by_type",
+        "by_queue_type",
     ),
     *("by_error", "by_last_error", "by_queue", "by_id"),
     *("owed", "oldest_pending", "callbacks_waiting", "callback_counts"),  # whose plans are looked at below
@@ -321,6 +323,45 @@ def test_others_look_at_so_many_rows_of_an_index_and_no_more(tables: Direct, wan
     assert index_of_keys(tables, text) == indexes
     for share in re.findall(r"OFFSET (\d+)", text):
         assert int(share) * len(way.branches) <= SCAN_OF_INDEX
+
+
+@pytest.mark.parametrize("since", [None, datetime(1999, 1, 1, tzinfo=UTC)], ids=["ever", "since"])
+@pytest.mark.parametrize(("queue", "index"), [(None, "type"), ("q", "queue_type")])
+async def test_types_are_counted_by_an_index_alone(
+    tables: Direct, queue: str | None, index: str, since: datetime | None
+) -> None:
+    """Of one queue as of all; but for the newest of what ended, whose rows have their times."""
+    store = await open_store(tables.url)
+    try:
+        asked: list[str] = []
+        fetch = store.database.fetch
+
+        async def noted(query: Query, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+            asked.append(query.render(params, WRITERS))
+            return await fetch(query, params)
+
+        store.database.fetch = noted  # type: ignore[method-assign]
+        assert await store.counting.by_type(since, queue)
+    finally:
+        await store.close()
+    counting = [text for text in asked if "AVG" not in text]
+    assert len(counting) >= 3
+    for text in counting:
+        assert counted_by(tables, text) <= {index}, text
+
+
+def counted_by(tables: Direct, text: str) -> set[str]:
+    """The indexes that a count reads, and that it reads nothing else."""
+    if tables.is_mysql:
+        rows = tables.run(f"EXPLAIN FORMAT=TRADITIONAL {text}".replace("%", "%%"))
+        read = [row for row in rows if row["table"] == "t"]
+        assert all("Using index" in row["Extra"] for row in read), (text, rows)
+        return {mysql_index(str(row["key"])) for row in read}
+    details = [row["detail"] for row in tables.run(f"EXPLAIN QUERY PLAN {text}")]
+    read = [one for one in details if re.search(r"\bt\b", one)]
+    assert read
+    assert all("USING COVERING INDEX" in one for one in read), (text, details)
+    return {listed_index(re.search(r"INDEX (\w+)", one)[1]) for one in read}  # type: ignore[index]
 
 
 def dialect_of(tables: Direct) -> str:

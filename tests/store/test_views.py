@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, NotRequired, get_origin, get_type_hints
 
+import pytest
+
 from gridsidecar import shapes, views
-from gridsidecar.broker import QueueInfo
-from gridsidecar.config.settings import BrokerSettings
+from gridsidecar.broker import QueueInfo, make_broker
+from gridsidecar.config.settings import BrokerSettings, Settings
 from gridsidecar.figures import NONE, read_figures
-from gridsidecar.rules.task import Callback, Succeeded
+from gridsidecar.fleet import Fleet, Where, reach
+from gridsidecar.rules.task import Callback, Message, Succeeded
 from gridsidecar.store import Kind
-from tests.store.workers import Two, end, listed, task
+from gridsidecar.telemetry import Readiness
+from tests.store.workers import QUEUE, Two, end, listed, task
 
 
 def assert_fields(told: Any, kind: type, *also: str) -> None:
@@ -74,3 +80,31 @@ async def test_operations(two: Two) -> None:
 def test_queues() -> None:
     shown = shapes.queue_object(QueueInfo(queue="q", exists=True), BrokerSettings(url="memory://", queue="q"))
     assert_fields(shown, views.QueueView)
+
+
+@pytest.fixture
+async def fleet(tables_url: str, tmp_path: Path) -> AsyncIterator[Fleet]:
+    """With one dead letter, of a message that asked for a task."""
+    own = {"broker": {"url": f"sqlite:///{tmp_path}/broker.db", "queue": QUEUE}, "store": {"url": tables_url}}
+    settings = Settings.model_validate(own | {"handlers": {"default": {"command": ["true"]}}})
+    broker = make_broker(settings.broker, Readiness())
+    await broker.open()
+    await broker.ensure_dead_letters()
+    await broker.dead_letter(Message(body=b'{"task_id": "letter"}'), "not for us")
+    await broker.close()
+    async with reach(Where(settings), makes=True) as fleet:
+        yield fleet
+
+
+async def test_letters(fleet: Fleet) -> None:
+    (listed_one,) = (await fleet.queue.letters(5)).found
+    assert_fields(listed_one, views.LetterView, "task_status")
+    (whole,) = await fleet.queue.letter("letter")
+    assert_fields(whole, views.LetterInFull)
+
+
+async def test_tasks_of_an_operation(two: Two, fleet: Fleet) -> None:
+    await two.retrying()
+    operation = await two.a.operations.begin_with(Kind.CANCEL, ["t"], 0)
+    (steered,) = [one async for one in fleet.steering.results(operation)]
+    assert_fields(steered, views.SteeredTask)

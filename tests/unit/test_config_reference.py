@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gridsidecar.config.reference_page import reference
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.variables import COMPOSED_FROM, VARIABLES
+from gridsidecar.language import speak
 from tests.unit.test_config_show import all_keys
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_page_is_the_programs_own() -> None:
-    assert PAGE.read_text() == reference(), "run: gridsidecar config reference > docs/configuration.md"
+@pytest.mark.parametrize(("language", "name"), [("en", "configuration.md"), ("zh", "configuration.zh-CN.md")])
+def test_the_page_is_the_programs_own(language: str, name: str) -> None:
+    speak(language)
+    try:
+        page = reference()
+    finally:
+        speak("en")
+    assert (DOCS / name).read_text() == page, f"run: gridsidecar --lang {language} config reference > docs/{name}"
+
+
+def test_values_stay_as_they_are_written() -> None:
+    """Some of them are words that other sentences have."""
+    assert '| `handlers.NAME.input` | `"task"` | task 或 data |' in (DOCS / "configuration.zh-CN.md").read_text()
 
 
 def test_every_key_and_variable_has_its_row() -> None:

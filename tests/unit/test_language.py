@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 import typer
+from pydantic import BaseModel
 
 import gridsidecar
 from gridsidecar import language
+from gridsidecar.config.reference_page import model_of
+from gridsidecar.config.settings import Settings
 from gridsidecar.language import chinese
 from gridsidecar.language.chinese import CHINESE
 from gridsidecar.language.sentences import Sentences
@@ -34,9 +37,8 @@ NOT_SAID = {  # where English stays, and why
     "http/": "answers for programs, which go by their problem types",
     "metrics/families.py": "what Prometheus shows",
     "notify/translations.py": "has its own Chinese, in the language of the log",
-    "config/settings.py": "the page that `config reference` prints",
+    "config/settings.py": "descriptions of keys, of which `described` knows",
     "config/handlers.py": "the same",
-    "config/reference_page.py": "the same",
     "failpoints.py": "for tests",
     "demo/handlers/": "programs of their own",
     "conformance/lines.py:": "only the pattern of what wire.event_line says",
@@ -77,9 +79,9 @@ def test_every_help_has_its_chinese() -> None:
 
 
 def test_every_entry_is_said() -> None:
-    texts = {one.text for one in (*literals(PACKAGE), *comments()) if not one.place.startswith("language/")} | set(
-        helps()
-    )
+    texts = {
+        one.text for one in (*literals(PACKAGE), *comments(), *described()) if not one.place.startswith("language/")
+    } | set(helps())
     library = {re.sub(r"\{[^}]*\}", "{}", one.text) for one in literals(Path(typer.__file__).parent)}
     for area in chinese.AREAS:
         if area is chinese.composed:
@@ -235,7 +237,7 @@ def said() -> Iterator[Literal]:
     for one in literals(PACKAGE):
         if SENTENCE.search(one.text) and not SQL.match(one.text) and one.text not in OTHERS and not exempt(one):
             yield one
-    yield from comments()
+    yield from (*comments(), *described())
     for file in PACKAGE.rglob("*.py"):
         name = file.relative_to(PACKAGE).as_posix()
         if not name.startswith(tuple(NOT_SAID)):
@@ -247,6 +249,16 @@ def comments() -> Iterator[Literal]:
     for file in (PACKAGE / "manifests/templates").iterdir():
         for sentence in sentences(file.read_text()):
             yield Literal(re.sub(r"\{\{\w+\}\}", "{}", sentence), file.name)
+
+
+def described(model: type[BaseModel] = Settings) -> Iterator[Literal]:
+    """What `config reference` says of each key and section."""
+    for name, field in model.model_fields.items():
+        inner = model_of(field.annotation)
+        told = (field.description, None if inner is None else (inner.__doc__ or "").split("\n")[0])
+        yield from (Literal(text, f"{model.__name__}.{name}") for text in told if text)
+        if inner is not None:
+            yield from described(inner)
 
 
 def exempt(one: Literal) -> bool:

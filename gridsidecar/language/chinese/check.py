@@ -200,6 +200,7 @@ CHINESE = {
     "stop the task that `cancel` names, and no other": "请只停止 `cancel` 指明的任务",
     "keep tasks apart": "请把各个任务分开",
     "the answer of another: {}": "这是另一个任务的答复：{}",
+    "its result comes as {}": "它的结果以 {} 类型发来",
     "its messages come as {}": "它的消息以 {} 类型发来",
     "{} tasks at once: {}": "同时 {} 个任务：{}",
     "keep tasks apart, or say 503 and give its handler a concurrency of 1": "请把各个任务分开，或返回 503 并把 handler 的 concurrency 设为 1",

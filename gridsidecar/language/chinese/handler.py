@@ -60,6 +60,7 @@ CHINESE = {
     "it is not ready; tasks wait until it is": "它尚未就绪；任务会等到它就绪",
     "; no redirect is followed: let `url` be where it leads": "；不跟随重定向：请把 `url` 写成它指向的地址",
     "its answer is packed ({}), which the request did not allow: leave it as it is": "它的应答是压缩过的（{0}），请求并不允许：请不要压缩",
+    "its answer is {}, neither JSON nor messages nor text/plain; correct `url`, or what answers there: {}": "它的应答是 {0}，既不是 JSON，也不是消息或 text/plain；请改正 `url`，或改正在那里应答的程序：{1}",
     "its answer ended without a result or an error": "它的应答结束了，却没有结果也没有错误",
     "nothing tells whether its answer is complete: it has to have a Content-Length, be sent in chunks, or end with a result message": "无法判断它的应答是否完整：应答要有 Content-Length、分块发送，或以 result 消息结束",
     "with {} tasks at once: {}": "当时共有 {} 个任务：{}",

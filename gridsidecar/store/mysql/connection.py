@@ -24,11 +24,12 @@ from gridsidecar.store.queries import Query
 
 CONNECT_TIMEOUT = 10.0  # seconds, for TCP, TLS and login together
 REPLY_TIMEOUT = 30.0  # seconds for one statement or batch
+LOCK_WAIT = 5  # seconds for a row that somebody holds
 # The login asks for it, too, but a server may be told not to listen, or to set its own with init_connect afterwards.
 _NAMES = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci"
 # The comment is for MySQL alone, which would round a time to the next second, where a column holds whole seconds.
 _SESSION = (
-    "SET time_zone = '+00:00', innodb_lock_wait_timeout = 5, sql_mode = CONCAT("
+    f"SET time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT}, sql_mode = CONCAT("
     "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO' /*!80001 , ',TIME_TRUNCATE_FRACTIONAL' */)"
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"

@@ -10,9 +10,9 @@ from gridsidecar.config.mysql_url import MySQLAddress, parse_mysql_url
 from gridsidecar.config.rules import STORE_SCHEMES, url_problem
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
-from gridsidecar.store.database import Connection, Params, RowRejected, Statement, T
-from gridsidecar.store.mysql.connection import Session
-from gridsidecar.store.mysql.errors import BROKEN, Meaning, TablesMissing, meaning, refusal, translated
+from gridsidecar.store.database import Connection, Deadlocked, Params, RowRejected, Statement, StatementRefused, T
+from gridsidecar.store.mysql.connection import LOCK_WAIT, Session
+from gridsidecar.store.mysql.errors import BROKEN, Meaning, TablesMissing, meaning, refusal, translated, words
 from gridsidecar.store.mysql.migration import Migration
 from gridsidecar.store.mysql.pool import Pool
 from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames
@@ -20,7 +20,8 @@ from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames
 # The session is there, its work in vain.
 _ANSWERED = (Meaning.RETRY, Meaning.FULL, Meaning.AILING, Meaning.REJECTED, Meaning.UNKNOWN)
 
-DEADLOCK_TRIES = 6
+DEADLOCK_TRIES = 10  # a second or two
+LOCK_WAITS = 6
 
 
 class MySQLDatabase:
@@ -69,19 +70,32 @@ class MySQLDatabase:
         return await self._with_session(lambda session: session.run_batch(statements))
 
     async def _with_session(self, use: Callable[[Session], Awaitable[T]]) -> T:
-        """Run `use` on a session; again where tables were missing that another process was about to make."""
+        """Run `use` on a session; again where tables were missing that another process was about to make. Where they
+        are all there, it is others' that are missing: of a trigger, for some rows perhaps."""
         try:
             return await self._with_any_session(use)
         except TablesMissing:
             if await self._with_any_session(lambda session: self._migration(session).settled()) < SCHEMA_VERSION:
                 raise
-        return await self._with_any_session(use)
+        try:
+            return await self._with_any_session(use)
+        except TablesMissing as error:
+            if not await self._with_any_session(lambda session: self._migration(session).whole()):
+                raise
+            raise StatementRefused(error.words) from error
 
     async def _with_any_session(self, use: Callable[[Session], Awaitable[T]]) -> T:
-        """Run `use` on a session; again after a deadlock, on another session."""
+        """Run `use` on a session; again after a deadlock, on another session.
+
+        Locks are waited for as long as somebody holds them: then the database is not to be had. An error that says so
+        without any wait, time after time, comes of the statement: a trigger that signals it, say.
+        """
+        waits = 0
         for attempt in range(1, DEADLOCK_TRIES + 1):
+            began = self._clock.monotonic()
             try:
                 async with self._pool.session() as session:
+                    began = self._clock.monotonic()
                     return await _used(session, use)
             except GridSidecarError:
                 raise
@@ -89,7 +103,12 @@ class MySQLDatabase:
                 if meaning(error) is not Meaning.RETRY:
                     raise translated(error, self._address.place, self._tables.all) from error
                 last: Exception = error
-            await self._clock.sleep(backoff(attempt, base=0.01, limit=0.2, rng=self._rng))
+            waits += self._clock.monotonic() - began >= 0.9 * LOCK_WAIT
+            if waits == LOCK_WAITS:
+                break
+            await self._clock.sleep(backoff(attempt, base=0.01, limit=0.3, rng=self._rng))
+        if not waits:
+            raise Deadlocked(words(last)) from last
         raise StoreUnavailable(f"the database {self._address.place} kept deadlocking: {last}") from last
 
     def _migration(self, session: Session) -> Migration:

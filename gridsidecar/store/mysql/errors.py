@@ -63,8 +63,9 @@ _MEANINGS = {
     Meaning.REJECTED: {1048, 1062, 1153, 1264, 1265, 1292, 1366, 1406, 1525, 3140, 3156, 3157, 3819, 4025},
     Meaning.REFUSED: {*ADVICE, 1054, 1064, 1146, 1356},
 }
-_OF_TABLES = {1142, 1143, 1146}  # each names one
-_OF_ROUTINES = {1305, 1370, 1449}
+_OF_TABLES = {1142, 1143, 1146, 1356}  # each names one
+# Of routines and rights that no statement of ours asks for, and of a login, which is behind a statement.
+_OF_OTHERS = {1305, 1370, 1449, 1227, 1044, 1045, 1129, 1130, 1131, 1698, 1873}
 MISSING = {1054, 1146}  # no such column, no such table
 _BY_CODE = {code: meaning for meaning, codes in _MEANINGS.items() for code in codes}
 _OF_THE_MACHINE = range(1, 1000)  # what a server's files and its memory say to it
@@ -72,7 +73,11 @@ _OF_THE_CLIENT = range(2000, 3000)  # a client's own, nearly all of them for a c
 
 
 class TablesMissing(AccessRefused):
-    """A table or a column of ours is not there. It may be in the making."""
+    """A table or a column of ours is not there. It may be in the making; or a trigger misses one of its own."""
+
+    def __init__(self, told: str, words: str) -> None:
+        super().__init__(told)
+        self.words = words
 
 
 def meaning(error: BaseException) -> Meaning:
@@ -123,20 +128,20 @@ def refusal(error: BaseException, place: str) -> AccessRefused | None:
 def _is_about_others(error: BaseException, ours: frozenset[str]) -> bool:
     """Whether it comes of what a trigger does, for some rows perhaps: with a table or a routine that is not ours."""
     code, text = error.args[0], str(error.args[-1])
-    return code in _OF_ROUTINES or (code in _OF_TABLES and not ours & set(re.split(r"\W+", text)))
+    return code in _OF_OTHERS or (code in _OF_TABLES and not ours & set(re.split(r"\W+", text)))
 
 
 def _refused(error: BaseException, place: str) -> AccessRefused:
     code = error.args[0] if error.args else 0
     missing = code in MISSING
     advice = MIGRATE.removeprefix("; ") if missing else ADVICE.get(code, "")
-    told = f"the database {place} refused: {_words(error)}{'; ' if advice else ''}{advice}"
-    return TablesMissing(told) if missing else AccessRefused(told)
+    told = f"the database {place} refused: {words(error)}{'; ' if advice else ''}{advice}"
+    return TablesMissing(told, words(error)) if missing else AccessRefused(told)
 
 
 def translated(error: BaseException, place: str, ours: frozenset[str]) -> GridSidecarError | RowRejected:
     """The error in the store's words; `place` says which database, `ours` the names of our tables."""
-    text = _words(error)
+    text = words(error)
     match meaning(error):
         case Meaning.REJECTED:
             return RowRejected(text)
@@ -156,7 +161,8 @@ def translated(error: BaseException, place: str, ours: frozenset[str]) -> GridSi
             return StoreUnavailable(f"the database {place} cannot be reached: {text}")
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
+    """What it says, for people."""
     match error:
         case TimeoutError():
             return "it did not answer in time"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import pymysql.err
@@ -11,6 +12,8 @@ import pymysql.err
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.store.mysql.adoption import LONGEST_CHANGE, Adoption
 from gridsidecar.store.mysql.connection import Session
+from gridsidecar.store.mysql.definition import Table
+from gridsidecar.store.mysql.errors import MISSING
 from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
 
 LOCK_TIMEOUT = 60  # seconds to wait for another process's migration
@@ -51,6 +54,19 @@ class Migration:
         written down and the lock is free: each table by itself says nothing."""
         async with self._locked(SHORT_WAIT):
             return await self._version()
+
+    async def whole(self) -> bool:
+        """Whether every column is there: the version says what was made, not what has become of it."""
+        statements = (statement for _, several in load_migrations("mysql", self._tables) for statement in several)
+        for table, columns in _columns(statements).items():
+            try:
+                look = f"SELECT {', '.join(columns)} FROM `{table}` LIMIT 0"  # noqa: S608  # names of ours
+                await self._session.fetch(Query.of("look", look), {})
+            except pymysql.err.MySQLError as error:
+                if error.args[0] in MISSING:
+                    return False
+                raise
+        return True
 
     async def apply(self) -> None:
         """Run what is missing."""
@@ -101,3 +117,14 @@ class Migration:
                 return 0
             raise
         return int(rows[0]["version"] or 0)
+
+
+def _columns(statements: Iterable[str]) -> dict[str, list[str]]:
+    """What these statements make: the columns of each table."""
+    columns: dict[str, list[str]] = {}
+    for statement in statements:
+        if created := re.match(r"CREATE TABLE (?:IF NOT EXISTS )?`(\w+)`", statement):
+            columns[created[1]] = list(Table.of(statement).columns)
+        elif (addition := Addition.of(statement)) is not None and addition.kind == "column":
+            columns[addition.table].append(addition.name)
+    return columns

@@ -559,6 +559,9 @@ FROM {tasks} t FORCE INDEX (ix_status)
 -- name: by_type
 FROM {tasks} t FORCE INDEX (ix_type)
 
+-- name: by_queue_type
+FROM {tasks} t FORCE INDEX (ix_queue_type)
+
 -- name: by_error
 FROM {tasks} t FORCE INDEX (ix_error)
 

@@ -556,6 +556,9 @@ FROM {tasks} t INDEXED BY `{name}_status`
 -- name: by_type
 FROM {tasks} t INDEXED BY `{name}_type`
 
+-- name: by_queue_type
+FROM {tasks} t INDEXED BY `{name}_queue_type`
+
 -- name: by_error
 FROM {tasks} t INDEXED BY `{name}_error`
 

@@ -1,4 +1,4 @@
-"""One request and its reply over pooled connections, each made to an address that was checked. Loads httpcore."""
+"""Connections to addresses that were checked, and why there is no reply on one. Loads httpcore."""
 
 from __future__ import annotations
 
@@ -13,17 +13,11 @@ import httpcore
 
 from gridsidecar.outbound.egress_policy import EgressPolicy
 from gridsidecar.outbound.head import Heads
-from gridsidecar.outbound.progress import Progress
 from gridsidecar.outbound.reply import NotSent, TargetRefused
-from gridsidecar.outbound.request import Request
 from gridsidecar.outbound.resolver import Resolver
-from gridsidecar.trust import system_trust
 
-BODY_LIMIT = 64 * 1024  # bytes of a reply that are read
-REPLY_LIMIT = 256 * 1024  # … with all that comes before it: interim replies, headers
+REPLY_LIMIT = 256 * 1024  # bytes on a connection for one reply, its interim replies and headers
 READ_AT_ONCE = 8 * 1024  # bytes: what is read at once is parsed at once
-KEPT_IDLE = 4.0  # seconds; the shortest that servers commonly keep a connection is 5
-KEPT_CONNECTIONS = 16
 ADDRESSES_TRIED = 8
 
 # What the client raises when there is no reply; OSError is what TLS raises past it.
@@ -123,83 +117,6 @@ class Stream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
-
-
-class HttpPool:
-    """The pool. To make one takes a while: it reads the certificates to trust."""
-
-    def __init__(self, resolver: Resolver, egress: EgressPolicy | None, timeout: float) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=system_trust(),
-            max_connections=None,  # the callers bound themselves; none shall wait here for another's slow receiver
-            max_keepalive_connections=KEPT_CONNECTIONS,
-            keepalive_expiry=KEPT_IDLE,
-            network_backend=Network(resolver, egress, timeout),
-        )
-
-    async def send(self, request: Request, progress: Progress) -> Response:
-        """The reply as far as its headers. Raises NotSent and TargetRefused."""
-        try:
-            while True:
-                try:
-                    return Response(await self._pool.handle_async_request(_translated(request, progress)))
-                except FAILURES:
-                    if progress.connected:
-                        raise
-                    # A kept connection had ended by now, which says nothing about the other side.
-        except NotHttp as error:
-            raise NotSent(f"{request.where} answered with something that is not HTTP: {error}") from error
-        except FAILURES as error:
-            raise NotSent(f"{request.where} {progress.missing}: {reason_of(error)}") from error
-
-    async def close(self) -> None:
-        await self._pool.aclose()
-
-
-class Response:
-    """A reply whose headers have come."""
-
-    def __init__(self, response: httpcore.Response) -> None:
-        self._response = response
-        self.status = response.status
-
-    def header(self, name: str) -> str | None:
-        """The first with this name, which is in lower case."""
-        wanted = name.encode()
-        return next((value.decode("latin-1") for key, value in self._response.headers if key.lower() == wanted), None)
-
-    async def start(self, deadline: float) -> str:
-        """At most BODY_LIMIT bytes of the body, as far as they come by this time of the loop; then no more is read.
-
-        A body that fails or never ends takes nothing away from the headers.
-        """
-        start = bytearray()
-        try:
-            async with asyncio.timeout_at(deadline):
-                async for chunk in self._response.aiter_stream():
-                    start += chunk
-                    if len(start) >= BODY_LIMIT:
-                        break
-        except FAILURES:  # a TimeoutError too
-            pass
-        finally:
-            await self._response.aclose()
-        return start[:BODY_LIMIT].decode(errors="replace")
-
-
-def _translated(request: Request, progress: Progress) -> httpcore.Request:
-    return httpcore.Request(
-        request.method,
-        httpcore.URL(
-            scheme=b"https" if request.secure else b"http",
-            host=request.host.encode(),
-            port=request.port,
-            target=request.path.encode(),
-        ),
-        headers=[(name.encode(), value.encode()) for name, value in request.headers.items()],
-        content=request.body,
-        extensions={"trace": progress, "sni_hostname": request.host.removesuffix(".")},
-    )
 
 
 def reason_of(failure: BaseException) -> str:
