@@ -158,7 +158,7 @@ async def _submit(asked: Where, order: Order, waiting: Waiting) -> int:
     from gridsidecar.fleet import reach
 
     async with reach(asked) as fleet:
-        over = waiting.wait and await _already_ended(fleet, order.fields.get("task_id"))
+        over = await _already_ended(fleet, order.fields.get("task_id"))
         ids, bad = await _send(fleet, asked, order, waiting)
     if over and ids:
         say(f"{clean(ids[0])} had already ended; nothing was run")

@@ -250,9 +250,11 @@ def test_wait_for_success(folder: Path) -> None:
     assert done.stderr.endswith("1 success\n")
 
 
-def test_wait_for_a_task_that_had_ended_says_that_nothing_was_run(folder: Path) -> None:
+@pytest.mark.parametrize("wait", [["--wait"], []])
+def test_an_id_that_had_ended_says_that_nothing_was_run(folder: Path, wait: list[str]) -> None:
     with worker(folder):
-        first, again = (gridsidecar(folder, "submit", "--id", "a", "--wait") for _ in range(2))
+        first = gridsidecar(folder, "submit", "--id", "a", "--wait")
+        again = gridsidecar(folder, "submit", "--id", "a", *wait)
     said = "a had already ended; nothing was run"
     assert (first.returncode, said in first.stderr) == (0, False)
     assert (again.returncode, again.stdout, said in again.stderr) == (0, "a\n", True)
