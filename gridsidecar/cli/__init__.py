@@ -12,6 +12,7 @@ import typer
 from gridsidecar import __version__
 from gridsidecar.cli import speech
 from gridsidecar.cli.lazy_commands import LazyCommands
+from gridsidecar.cli.open_files import refuse_too_few
 from gridsidecar.errors import EX_FAILED, EX_INTERRUPTED, EX_USAGE, GridSidecarError
 from gridsidecar.language import asked_for, said, speak
 
@@ -66,7 +67,7 @@ def _root(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    refuse_too_few()
 
 
 def command(language: str) -> Any:

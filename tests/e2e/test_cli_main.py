@@ -55,6 +55,45 @@ def test_usage_errors_exit_64(tmp_path: Path, arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("limit", [8, 16, 63])
+@pytest.mark.parametrize("arguments", [["run", "--", "true"], ["doctor"], ["status", "t1"]])
+def test_too_few_files_end_the_start(tmp_path: Path, limit: int, arguments: list[str]) -> None:
+    """Not what happens to be opened last, and not in the middle of it."""
+    done = subprocess.run(
+        ["bash", "-c", f'ulimit -n {limit}; exec "$@"', "bash", *command(*arguments)],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (78, ""), done.stderr
+    said = f"gridsidecar: this process may have only {limit} files open, and needs at least 64; raise its limit: "
+    assert done.stderr.startswith(said)
+    assert "ulimit -n 1024" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_enough_files_do_for_a_task(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        f"broker: {{url: 'sqlite:///{tmp_path}/q.db', queue: tasks}}\nstore: {{url: 'sqlite:///{tmp_path}/s.db'}}\n"
+        "handlers: {default: {command: ['true']}}\nhttp: {listen: '127.0.0.1:0'}\n"
+    )
+    assert gridsidecar(tmp_path, "submit", "--id", "t1").returncode == 0
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -n 64; exec "$@"', "bash", *command("run", "--once")],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "done=1" in done.stderr
+
+
 def test_an_error_is_one_sentence(tmp_path: Path) -> None:
     done = gridsidecar(tmp_path, "submit", "--id", "a", "-u", f"sqlite:///{tmp_path}/no/such/folder/q.db")
     assert (done.returncode, done.stdout) == (77, "")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import gridsidecar.outbound.transport  # noqa: F401  # not by the first post: some tests give it half a second
 from gridsidecar.outbound import EgressPolicy, HttpClient
 from tests.support.web import Web, web_server
 

@@ -72,10 +72,12 @@ def values(ctx: Context, data):
         "half": "a\ud800b",
         "pair": "\ud83d\ude00",
         "deep": deep,
+        "deep behind": ["\\", '\\"', deep],
         "digits": 10**308,
         "object": object(),
         "large": "x" * (4 * 1024 * 1024),
         "brackets": '[{"' * 200,
+        "slashes": ["\\", '\\"[{' * 200, "\\\\[", "9" * 400],
     }
     return made[data]
 

@@ -44,7 +44,7 @@ class Log(unittest.TestCase):
 
 class Values(unittest.TestCase):
     def test_those_that_json_cannot_carry(self) -> None:
-        for name in ("nan", "deep", "digits", "object"):
+        for name in ("nan", "deep", "deep behind", "digits", "object"):
             with self.subTest(name):
                 [event] = one("values", name)
                 self.assertEqual((event["type"], event["retryable"]), ("error", False))
@@ -61,6 +61,7 @@ class Values(unittest.TestCase):
 
     def test_brackets_in_a_text_are_no_depth(self) -> None:
         self.assertEqual(one("values", "brackets")[0]["result"], '[{"' * 200)
+        self.assertEqual(one("values", "slashes")[0]["result"], ["\\", '\\"[{' * 200, "\\\\[", "9" * 400])
 
 
 class Checkpoints(unittest.TestCase):
