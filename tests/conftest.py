@@ -30,6 +30,7 @@ hypothesis.settings.load_profile("busy machine")
 
 # A folder and modules whose tests share a server, an image, a program: made once when one process runs them all.
 TOGETHER = (
+    "tests/broker/test_amqp_refusals.py",
     "tests/bundle/",
     "tests/doctor/test_broker.py",
     "tests/e2e/test_deployed_rabbitmq.py",
@@ -41,7 +42,10 @@ TOGETHER = (
     "tests/faults/test_database_outage.py",
     "tests/faults/test_database_refusals.py",
     "tests/faults/test_delivery_timeout.py",
+    "tests/faults/test_refused_queues.py",
+    "tests/faults/test_stream_queues.py",
     "tests/integration/test_image.py",
+    "tests/integration/test_tls.py",
     "tests/model/test_delivery_model.py",
     "tests/page/test_views.py",
     "tests/page/test_strangers.py",
@@ -50,6 +54,7 @@ TOGETHER = (
     "tests/store/test_listing_large.py",
     "tests/store/test_plans.py",
     "tests/store/test_session.py",
+    "tests/support/test_forked.py",
 )
 
 

@@ -25,7 +25,7 @@ from gridsidecar.config.settings import BrokerSettings, StoreSettings
 from gridsidecar.operations import Driver
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Status
-from gridsidecar.store import Filter, Kind, NotDriven, make_store
+from gridsidecar.store import Filter, Kind, make_store
 from gridsidecar.telemetry import Readiness
 from tests.conftest import execute_on_server
 from tests.support import services
@@ -87,11 +87,8 @@ class Steerer:
         """All that is cancelled, and whose message has come."""
         chosen = Filter(statuses=(Status.CANCELLED,), queue=self._queue)
         operation = await self._store.operations.begin(Kind.RETRY, chosen)
-        try:
-            async for outcomes in Driver(self._store, self._broker).drive(operation):
-                self._note("retry", outcomes)
-        except NotDriven:  # this process was too slow, so that a worker does it
-            self.wishes["retry: taken over"] += 1
+        async for outcomes in Driver(self._store, self._broker).drive(operation):
+            self._note("retry", outcomes)
 
     async def close(self) -> None:
         await self._broker.close()

@@ -20,16 +20,17 @@ WITHIN = 60.0  # seconds
 
 def contestants(bench: Bench) -> list[Contestant]:
     tasks = bench.size(10_000, 20)
-    first, within = (2.0, 3.0) if bench.smoke else (FIRST_DUE, WITHIN)
+    first, within = (5.0, 3.0) if bench.smoke else (FIRST_DUE, WITHIN)
     name = f"{tasks:,} due within {within:g} s"
     return bench.sidecars(name, lambda checkout: _round(bench, checkout, tasks, first, within))
 
 
 def _round(bench: Bench, checkout: Checkout, tasks: int, first: float, within: float) -> Figures:
     handlers = {"default": persistent("noop.py", processes=4)}
-    with place(bench.servers) as where, sidecar(checkout, where, handlers, 16, bench.processes) as running:
+    with place(bench.servers) as where:
         where.servers.publish(where.queue, _deferred(tasks, time.time() + first, within))
-        running.ends(tasks)
+        with sidecar(checkout, where, handlers, 16, bench.processes) as running:
+            running.ends(tasks)
         late = _lateness(where)
     return {
         "p50_ms": percentile(late, 0.5),

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
+from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.abc import AbstractChannel
-from aiormq.exceptions import ChannelNotFoundEntity
 from msgspec.structs import replace
 from pamqp.commands import Basic
 

@@ -47,10 +47,12 @@ _LOGIN = (ProbableAuthenticationError, AuthenticationError)
 pamqp_patches.install()
 
 
-class AbortableTransport(TransportFactory):
-    """Makes the socket, and remembers it: a peer that answers no more can only be left by dropping the socket."""
+class AbortableConnection(aio_pika.Connection, TransportFactory):
+    """Makes its socket, and remembers it: a peer that answers no more can only be left by dropping the socket."""
 
-    def __init__(self, tls: Tls | None) -> None:
+    def __init__(self, url: URL, tls: Tls | None) -> None:
+        super().__init__(url)
+        self.kwargs["transport_factory"] = self
         self._tls = tls
         self._reader: DeliveryReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -72,37 +74,6 @@ class AbortableTransport(TransportFactory):
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
         return self._reader, self._writer
 
-    def direct(self, client: AbstractChannel, underlay: aiormq.abc.AbstractChannel) -> DirectChannel:
-        """The way of this channel's deliveries and acks past the client."""
-        assert self._reader is not None
-        assert self._writer is not None
-        direct = DirectChannel(client, underlay, self._writer)
-        self._reader.add(direct)
-        return direct
-
-    @property
-    def close_text(self) -> str:
-        """Why the server closes this connection, in its words; empty as long as it does not."""
-        return "" if self._reader is None else self._reader.close_text
-
-    @property
-    def made(self) -> bool:
-        """Whether there is a connection, encrypted where it is to be."""
-        return self._writer is not None
-
-    def drop(self) -> None:
-        if self._writer is not None:
-            self._writer.transport.abort()
-
-
-class AbortableConnection(aio_pika.Connection):
-    """The client's connection on a socket of ours."""
-
-    def __init__(self, url: URL, tls: Tls | None) -> None:
-        super().__init__(url)
-        self.wire = AbortableTransport(tls)
-        self.kwargs["transport_factory"] = self.wire
-
     @property
     def underlay(self) -> aiormq.abc.AbstractConnection:
         """The protocol layer of a connection that was opened."""
@@ -113,16 +84,39 @@ class AbortableConnection(aio_pika.Connection):
     def alive(self) -> bool:
         return self.transport is not None and self.underlay.is_opened
 
+    async def direct_channel(self) -> DirectChannel:
+        """One whose deliveries and acks go past the client."""
+        channel = await self.channel(publisher_confirms=False)
+        assert self._reader is not None
+        assert self._writer is not None
+        direct = DirectChannel(channel, await channel.get_underlay_channel(), self._writer)
+        self._reader.add(direct)
+        return direct
+
+    @property
+    def close_text(self) -> str:
+        """Why the server closes this connection, in its words; empty as long as it does not."""
+        return "" if self._reader is None else self._reader.close_text
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a socket, encrypted where it is to be."""
+        return self._writer is not None
+
+    def drop(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+
     async def leave(self, limit: float) -> None:
-        """Close it. A peer that has not answered within `limit` seconds loses the socket: the client waits for it,
+        """Close it. A peer that has not answered within `limit` seconds loses the socket: the client waits for that,
         cancelled or not."""
-        dropping = asyncio.get_running_loop().call_later(limit, self.wire.drop)
+        dropping = asyncio.get_running_loop().call_later(limit, self.drop)
         try:
             with suppress(BrokerUnavailable, AccessRefused), translated("the broker"):
                 await self.close()
         finally:
             dropping.cancel()
-            self.wire.drop()
+            self.drop()
 
 
 class BrokerConnection:
@@ -159,8 +153,7 @@ class BrokerConnection:
         """The same, for a consumer."""
         with translated(self.where):
             connection = await self._connected()
-            channel = await connection.channel(publisher_confirms=False)
-            return connection.wire.direct(channel, await channel.get_underlay_channel())
+            return await connection.direct_channel()
 
     async def unblocked(self) -> None:
         """Wait until the broker reads what we publish. Raises BrokerUnavailable when it says that it does not."""
@@ -241,23 +234,22 @@ class BrokerConnection:
     async def _connect_to(self, url: URL, limit: float) -> AbortableConnection:
         tls = _tls(url)
         connection = AbortableConnection(url, tls)
-        wire = connection.wire
         try:
             async with asyncio.timeout(limit):
                 await connection.connect()
         except BaseException as error:
-            wire.drop()
+            connection.drop()
             await connection.close()  # it was not opened: this waits for nothing
-            if isinstance(error, InvalidFrameError) and wire.close_text:
+            if isinstance(error, InvalidFrameError) and connection.close_text:
                 # The client tells only that it had expected something else.
-                raise _turned_away(_where(url), wire.close_text) from error
+                raise _turned_away(_where(url), connection.close_text) from error
             renewable = bool(self._settings.recipes) or (tls is not None and tls.renewable)
             refused = isinstance(error, _LOGIN)
             refusal = f"the login is refused ({error})" if refused else tls_refusal(_where(url), error)
             if renewable and self.generation and refusal is not None:
                 # It let us in before: the server has been given new ones, and our files are yet to follow.
                 raise AMQPConnectionError(f"{refusal}; our files are read again at the next try") from None
-            if tls is not None and wire.made and refusal is None and type(error) is AMQPConnectionError:
+            if tls is not None and connection.made and refusal is None and type(error) is AMQPConnectionError:
                 # The alert that says why may be lost with the connection.
                 raise AMQPConnectionError(f"{error}; {WANTED}") from None
             raise

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from aiormq.abc import AbstractChannel
-from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from pamqp.commands import Queue
 
 from gridsidecar.broker import QueueInfo, delays

@@ -17,11 +17,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.quick_boot import quick_boot
+
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 RABBITMQ_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the wrapper on the PATH drops the environment
 CONTROL_TIMEOUT_S = 60.0
+FOLDER_VARIABLE = "GRIDSIDECAR_TEST_SERVER_FOLDER"  # where servers keep their data; tests/run names memory there
 
 
 class ServerFailed(Exception):
@@ -165,7 +168,7 @@ class LocalServer(Server):
     greeting = b""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="gs-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="gs-", dir=os.environ.get(FOLDER_VARIABLE) or None))
         self.port = free_port()
         self.process: LocalProcess | None = None
 
@@ -214,6 +217,7 @@ class RabbitMQ(LocalServer):
         self.names: LocalProcess | None = None
         (self.folder / "rabbitmq.conf").write_text("\n".join(["log.console = true", *conf, ""]))
         (self.folder / "plugins").write_text(f"[{','.join(plugins)}].\n")
+        self._has_plugins = bool(plugins)
 
     @staticmethod
     def is_here() -> bool:
@@ -248,6 +252,8 @@ class RabbitMQ(LocalServer):
             assert epmd is not None
             self.names = LocalProcess([epmd], environment, self.folder, self.folder / "epmd.log")
             wait(lambda: answers(self.name_port, b"\x00\x01n"), START_TIMEOUT_S)
+        if not self._has_plugins:
+            environment |= quick_boot(self.folder)
         return LocalProcess([str(RABBITMQ_SCRIPT)], environment, self.folder, self.folder / "server.log")
 
     def control(self, *words: str) -> str:

@@ -22,6 +22,7 @@ _ANSWERED = (Meaning.RETRY, Meaning.FULL, Meaning.AILING, Meaning.REJECTED, Mean
 
 DEADLOCK_TRIES = 10  # a second or two
 LOCK_WAITS = 6
+_OF_LOCKS = (1205, 1213)  # the others come of nodes of a cluster that do not agree
 
 
 class MySQLDatabase:
@@ -95,7 +96,6 @@ class MySQLDatabase:
             began = self._clock.monotonic()
             try:
                 async with self._pool.session() as session:
-                    began = self._clock.monotonic()
                     return await _used(session, use)
             except GridSidecarError:
                 raise
@@ -107,7 +107,7 @@ class MySQLDatabase:
             if waits == LOCK_WAITS:
                 break
             await self._clock.sleep(backoff(attempt, base=0.01, limit=0.3, rng=self._rng))
-        if not waits:
+        if not waits and last.args[0] in _OF_LOCKS:
             raise Deadlocked(words(last)) from last
         raise StoreUnavailable(f"the database {self._address.place} kept deadlocking: {last}") from last
 
@@ -126,7 +126,9 @@ class MySQLDatabase:
 
         try:
             await self._with_any_session(run)
-        except RowRejected as error:  # no task is to blame here
+        except Deadlocked as error:  # no task is to blame here
+            raise StoreUnavailable(str(error)) from error
+        except RowRejected as error:
             raise AccessRefused(f"cannot bring the tables in {self._address.place} up to date: {error}") from error
 
     async def close(self) -> None:

@@ -455,7 +455,9 @@ UPDATE {operations} SET driver = :driver, driven_until = UTC_TIMESTAMP(3) + INTE
 WHERE id = :id AND ended_at IS NULL AND driven_until <= UTC_TIMESTAMP(3)
 
 -- name: drive_operation
-UPDATE {operations} SET driven_until = UTC_TIMESTAMP(3) + INTERVAL ((:lease) * 1000000) MICROSECOND
+-- A write that changes nothing counts as none: the second within a millisecond goes one further.
+UPDATE {operations} SET driven_until = UTC_TIMESTAMP(3) + INTERVAL ((:lease) * 1000000
+  + 1000 * (driven_until = UTC_TIMESTAMP(3) + INTERVAL ((:lease) * 1000000) MICROSECOND)) MICROSECOND
 WHERE id = :id AND ended_at IS NULL AND driver = :driver
 
 -- name: leave_operation
