@@ -15,7 +15,7 @@ import pika
 import pymysql
 
 from benchmarks.processes import tree_cpu
-from tests.support.place import RUNGS
+from tests.support.place import DELAYS
 from tests.support.servers import LocalServer
 
 TASKS = "grid_async_task_tasks"
@@ -45,7 +45,7 @@ class Servers:
                 channel.queue_declare(name, durable=True)
         yield name
         with self.channel() as channel:
-            for ending in ("", ".dead", ".DQ", ".XQ", *(f".delay.{seconds}" for seconds in RUNGS)):
+            for ending in ("", ".dead", ".DQ", ".XQ", *(f".delay.{seconds}" for seconds in DELAYS)):
                 channel.queue_delete(name + ending)
 
     @contextmanager

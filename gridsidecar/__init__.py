@@ -8,7 +8,7 @@ The path of one task, in the order of the files:
     attempt      waits for the slot, handler.run, frees the slot, lifecycle.decide, the commit, and tells of it
     handler/     the user's command as a child process
     store/       one fenced commit, called by the attempt
-    settlement   an alarm (broker) if there is a next time, then the ack
+    settlement   a delayed message (broker) if there is a next time, then the ack
 
 The commit also writes down the callback that is owed (store/outbox); `callbacks` sends it, apart from all this. What
 happened to a task is one value, `TaskUpdate`, that `environment` passes to those who want to hear of it: `callbacks`,

@@ -23,8 +23,8 @@ POINTS = (
     "spawned",
     "exited",
     "committed",
-    "alarm_published",
-    "entrusted",
+    "delay_published",
+    "scheduled",
     "acked",
     "given_back",
     # a delivery that does not
@@ -39,7 +39,7 @@ POINTS = (
     "hand_off_marked",
     "handed_off",
     "next_look_moved",
-    "nudge_published",
+    "wake_up_published",
     # a type that is paused
     "parked",
     "released",

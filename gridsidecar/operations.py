@@ -71,9 +71,9 @@ class Driver:
             return
         again = [task_id for task_id, outcome in outcomes.items() if outcome is Steered.RETRIED]
         try:
-            async for _, message, wait in self._store.steering.nudges(again):
-                if wait > 0:  # as the alarm of a retry: a nudge that comes too early is nothing
-                    await self._broker.alarm(replace(message, nudge=False), wait)
+            async for _, message, wait in self._store.steering.wake_ups(again):
+                if wait > 0:  # as the delayed message of a retry: a wake-up that comes too early is nothing
+                    await self._broker.publish_delayed(replace(message, wake_up=False), wait)
                 else:
                     await self._broker.publish(message)
         except (BrokerUnavailable, AccessRefused, PublishRefused) as error:

@@ -21,7 +21,7 @@ from tests.support.database import mysql_session
 
 SKIPPED_IN_CI = 10  # exit code of pytest; its own end at 5
 
-DELAY_RUNGS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
+DELAYS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
 
 # On a machine that others use too, how long an example takes says nothing.
 hypothesis.settings.register_profile(
@@ -118,7 +118,7 @@ def queue(amqp_url: str) -> Iterator[str]:
             f"{name}.dead",
             f"{name}.callbacks",
             f"{name}.answers",
-            *(f"{name}.delay.{seconds}" for seconds in DELAY_RUNGS_S),
+            *(f"{name}.delay.{seconds}" for seconds in DELAYS_S),
         ):
             channel.queue_delete(used)
 

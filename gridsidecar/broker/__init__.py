@@ -1,4 +1,4 @@
-"""The broker seam: where task messages come from and alarms go to. RabbitMQ (`amqp`) or an SQLite file (`embedded`)."""
+"""The broker seam: where task messages come from, and wait. RabbitMQ (`amqp`) or an SQLite file (`embedded`)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class QueueInfo(Struct, frozen=True, kw_only=True):
     exists: bool
     ready: int = 0
     consumers: int | None = None
-    delayed: Mapping[int, int] = field(default_factory=dict)  # seconds of a rung: messages that come back within them
+    delayed: Mapping[int, int] = field(default_factory=dict)  # seconds of a delay: messages that come back within them
     dead: int = 0
     unsettled: int | None = None  # in somebody's hands
 
@@ -135,7 +135,7 @@ class Broker(Protocol):
         """
         ...
 
-    async def alarm(self, message: Message, delay: float) -> None:
+    async def publish_delayed(self, message: Message, delay: float) -> None:
         """Bring a message back to the work queue in about `delay` seconds, maybe in several steps, never later than
         needed by more than a second; raises `PublishRefused` where the broker will not let us delay."""
         ...

@@ -47,7 +47,7 @@ class AmqpBroker:
             readiness,
             lambda: self._topology.ready_count(self._publishing),
         )
-        self._rungs: dict[int, int] = {}  # seconds: the connection that declared it
+        self._declared: dict[int, int] = {}  # seconds: the connection that declared it
 
     async def open(self) -> None:
         await self._topology.ensure_work_queue(self._publishing)
@@ -85,16 +85,16 @@ class AmqpBroker:
             await self._topology.create_plain(self._publishing, queue)
             await self._publisher.send(message, queue, message_id=message.message_id)
 
-    async def alarm(self, message: Message, delay: float) -> None:
-        seconds = delays.rung(delay)
+    async def publish_delayed(self, message: Message, delay: float) -> None:
+        seconds = delays.delay_step(delay)
         name = delays.queue_name(self._settings.queue, seconds)
-        if self._rungs.get(seconds) != self._publishing.generation:
-            await self._declare_rung(seconds)
+        if self._declared.get(seconds) != self._publishing.generation:
+            await self._declare_delay_queue(seconds)
         try:
             await self._publisher.send(message, name)
         except Unroutable:
             # Somebody deleted the wait queue since we declared it.
-            await self._declare_rung(seconds)
+            await self._declare_delay_queue(seconds)
             await self._publisher.send(message, name)
 
     async def dead_letter(self, message: Message, reason: str, attempts: int | None = None) -> None:
@@ -163,9 +163,9 @@ class AmqpBroker:
         letter = read_letter(envelope.decode(dict(properties), raw.body), properties.headers or {}, remove)
         return letter, got.message_count or 0
 
-    async def _declare_rung(self, seconds: int) -> None:
-        await self._topology.declare_rung(self._publishing, seconds)
-        self._rungs[seconds] = self._publishing.generation
+    async def _declare_delay_queue(self, seconds: int) -> None:
+        await self._topology.declare_delay_queue(self._publishing, seconds)
+        self._declared[seconds] = self._publishing.generation
 
     async def _bury(self, message: Message, extra: dict[str, str | int]) -> None:
         await self._publisher.send(message, self._settings.dead_letters, message_id=message.message_id, extra=extra)

@@ -7,30 +7,30 @@ from typing import Any, Literal
 
 MINUTE, HOUR = 60, 3600
 
-RUNGS = (
+DELAYS = (
     *(1, 2, 5, 10, 30),
     *(1 * MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE),
     *(1 * HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 12 * HOUR, 24 * HOUR),
 )
 
 
-def rung(delay: float) -> int:
-    """The longest rung, in seconds, that does not overshoot `delay`; the shortest one below a second."""
-    return RUNGS[max(0, bisect_right(RUNGS, delay) - 1)]
+def delay_step(delay: float) -> int:
+    """The longest delay, in seconds, that does not overshoot `delay`; the shortest one below a second."""
+    return DELAYS[max(0, bisect_right(DELAYS, delay) - 1)]
 
 
-def rung_within(delay: float) -> int:
-    """The shortest rung, in seconds, that is not over before `delay`; the longest one above all of them."""
-    return RUNGS[min(len(RUNGS) - 1, bisect_left(RUNGS, delay))]
+def delay_within(delay: float) -> int:
+    """The shortest delay, in seconds, that is not over before `delay`; the longest one above all of them."""
+    return DELAYS[min(len(DELAYS) - 1, bisect_left(DELAYS, delay))]
 
 
 def queue_name(queue: str, seconds: int) -> str:
-    """Name of the wait queue of one rung."""
+    """Name of the wait queue of one delay."""
     return f"{queue}.delay.{seconds}"
 
 
 def queue_arguments(queue: str, seconds: int, queue_type: Literal["classic", "quorum"]) -> dict[str, Any]:
-    """Arguments of the wait queue of one rung: what has waited there goes to `queue` by the default exchange."""
+    """Arguments of the wait queue of one delay: what has waited there goes to `queue` by the default exchange."""
     arguments: dict[str, Any] = {
         "x-queue-type": queue_type,
         "x-message-ttl": seconds * 1000,

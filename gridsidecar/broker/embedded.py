@@ -142,7 +142,7 @@ class EmbeddedBroker:
         check_queue_name(queue)
         await self._put(message, queue, 0.0)
 
-    async def alarm(self, message: Message, delay: float) -> None:
+    async def publish_delayed(self, message: Message, delay: float) -> None:
         await self._put(replace(message, message_id=None), self._settings.queue, delay)
 
     async def dead_letter(self, message: Message, reason: str, attempts: int | None = None) -> None:

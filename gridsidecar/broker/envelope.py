@@ -15,7 +15,8 @@ from gridsidecar import telemetry
 from gridsidecar.rules.task import Message
 
 OURS = "x-gridsidecar-"
-ATTEMPT, NUDGE, BUSY, PASSED, REFUSALS, KEPT, CALLBACK, ROW = (
+# Messages of an earlier version may be in the queue: a header keeps its name, whatever we call the thing today.
+ATTEMPT, WAKE_UP, BUSY, PASSED, REFUSALS, KEPT, CALLBACK, ROW = (
     f"{OURS}{name}" for name in ("attempt", "nudge", "busy", "passed", "refusals", "kept", "callback", "row")
 )
 
@@ -60,7 +61,7 @@ def _read(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "headers": _travelling(headers),
         "attempt": _count(headers.get(ATTEMPT)),
-        "nudge": _count(headers.get(NUDGE)) == 1,
+        "wake_up": _count(headers.get(WAKE_UP)) == 1,
         "busy": _count(headers.get(BUSY)),
         "passed": _count(headers.get(PASSED)),
         "refusals": _count(headers.get(REFUSALS)),
@@ -146,7 +147,7 @@ def _encodable(headers: dict[str, Any]) -> bool:
 def _stamps(message: Message) -> dict[str, int | str | None]:
     stamps = {
         ATTEMPT: message.attempt,
-        NUDGE: int(message.nudge),
+        WAKE_UP: int(message.wake_up),
         BUSY: message.busy,
         PASSED: message.passed,
         REFUSALS: message.refusals,

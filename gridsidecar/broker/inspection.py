@@ -88,12 +88,12 @@ class Inspection:
             return str(error)
         return None
 
-    async def rungs(self) -> list[str]:
+    async def delay_queues(self) -> list[str]:
         """What is wrong with each of the wait queues, where anything is."""
         broker = self._settings
         kind = broker.queue_type if broker.delay_queue_type == "auto" else broker.delay_queue_type
         found = []
-        for seconds in delays.RUNGS:
+        for seconds in delays.DELAYS:
             name = delays.queue_name(broker.queue, seconds)
             problem = await self.creatable(name, delays.queue_arguments(broker.queue, seconds, kind))
             if problem is not None:

@@ -142,7 +142,7 @@ class MessageTable:
             if leased:
                 unsettled += 1
             else:
-                delayed[delays.rung_within(left)] += 1
+                delayed[delays.delay_within(left)] += 1
         return QueueInfo(
             queue=self._queue,
             exists=True,

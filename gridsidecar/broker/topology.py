@@ -43,7 +43,7 @@ class Topology:
     def __init__(self, settings: BrokerSettings) -> None:
         self._settings = settings
         kind = settings.queue_type if settings.delay_queue_type == "auto" else settings.delay_queue_type
-        self._rung_type: Literal["classic", "quorum"] = kind
+        self._delay_queue_type: Literal["classic", "quorum"] = kind
         self.surely_no_stream = False  # the server told us of what kind the work queue is
         self._missing_until: dict[str, float] = {}  # seconds of the loop's clock, by the queue's name
 
@@ -106,10 +106,10 @@ class Topology:
             return False
         return True
 
-    async def declare_rung(self, link: BrokerConnection, seconds: int) -> str:
-        """Declare the wait queue of one rung and say its name. Raises PublishRefused when the server will not."""
+    async def declare_delay_queue(self, link: BrokerConnection, seconds: int) -> str:
+        """Declare the wait queue of one delay and say its name. Raises PublishRefused when the server will not."""
         name = delays.queue_name(self._settings.queue, seconds)
-        arguments = delays.queue_arguments(self._settings.queue, seconds, self._rung_type)
+        arguments = delays.queue_arguments(self._settings.queue, seconds, self._delay_queue_type)
         try:
             await self._declare(link, name, arguments)
         except ChannelPreconditionFailed as error:
@@ -133,9 +133,9 @@ class Topology:
         """Everything that can be counted over AMQP. Without `anew`, a queue that was missing a moment ago is taken to
         be missing still: asking for such a one costs a channel, and is a line in the broker's log."""
         queue, dead_letters = self._settings.queue, self._settings.dead_letters
-        rungs = {delays.queue_name(queue, seconds): seconds for seconds in delays.RUNGS}
+        delay_queues = {delays.queue_name(queue, seconds): seconds for seconds in delays.DELAYS}
         now = asyncio.get_running_loop().time()
-        asked = (name for name in (*rungs, dead_letters) if anew or self._missing_until.get(name, now) <= now)
+        asked = (name for name in (*delay_queues, dead_letters) if anew or self._missing_until.get(name, now) <= now)
         found = await self._looks(link, (queue, *asked))
         self._missing_until |= {name: now if one else now + MISSING_FOR for name, one in found.items()}
         counts = {name: one.message_count or 0 for name, one in found.items() if one is not None}
@@ -145,7 +145,7 @@ class Topology:
             exists=work is not None,
             ready=counts.get(queue, 0),
             consumers=work.consumer_count or 0 if work else None,
-            delayed={seconds: counts[name] for name, seconds in rungs.items() if name in counts},
+            delayed={seconds: counts[name] for name, seconds in delay_queues.items() if name in counts},
             dead=counts.get(dead_letters, 0),
         )
 

@@ -24,7 +24,7 @@ class Wakeup:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._rung = asyncio.Event()
+        self._rang = asyncio.Event()
         self._fd = -1
 
     def listen(self) -> None:
@@ -37,24 +37,24 @@ class Wakeup:
 
     def ring(self) -> None:
         """Wake everybody who waits, in this process and in others."""
-        self._rung.set()
+        self._rang.set()
         with suppress(OSError):
             os.utime(self._path)
 
     def wake(self) -> None:
         """Wake this process only."""
-        self._rung.set()
+        self._rang.set()
 
     async def wait(self, patience: float) -> None:
         """Until the bell rings, but no longer than `patience` seconds."""
         longest = WATCHED_PATIENCE if self._fd >= 0 else BLIND_PATIENCE
         with suppress(TimeoutError):
             async with asyncio.timeout(min(patience, longest)):
-                await self._rung.wait()
+                await self._rang.wait()
 
     def hush(self) -> None:
         """Forget the rings so far; call it before looking, so that none is missed after."""
-        self._rung.clear()
+        self._rang.clear()
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -63,7 +63,7 @@ class Wakeup:
             self._fd = -1
 
     def _heard(self) -> None:
-        self._rung.set()
+        self._rang.set()
         with suppress(BlockingIOError):
             events = os.read(self._fd, EVENT_BYTES)
             if _mask(events) & IN_IGNORED:  # the file was removed: hear nothing rather than something else

@@ -102,7 +102,7 @@ class Admissions:
         """Raises `StoreUnavailable` when nothing starts any more, `AccessRefused`."""
         received_at = self._env.clock.monotonic()
         until = received_at + self.patience
-        if task.message.nudge and task.task_id in self.suspects:
+        if task.message.wake_up and task.task_id in self.suspects:
             return Settles(Received(Drop("waits here")))
         if not await self._turns.acquire(task.task_id, self.patience):
             return await self._too_late(task, delivery)

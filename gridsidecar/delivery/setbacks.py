@@ -14,7 +14,7 @@ from gridsidecar.rules.task import Message, Task
 from gridsidecar.store import RowRejected, StatementRefused, Store
 from gridsidecar.waiting import retry_until_available
 
-ALARM_GRACE = 60.0  # seconds
+DELAY_GRACE = 60.0  # seconds
 
 
 class Setbacks:
@@ -65,8 +65,8 @@ class Setbacks:
         try:
             return await retry_until_available(self._env, lambda: self._store.ends.put_back(held.claim, problem, delay))
         except RowRejected:
-            # Its alarm brings it back. Should that get lost, the heartbeat gives the row back, once it may.
-            self._worker.attempts.unwritable.leave(held.claim.task_id, delay + ALARM_GRACE)
+            # Its delayed message brings it back. Should that get lost, the heartbeat gives the row back, once it may.
+            self._worker.attempts.unwritable.leave(held.claim.task_id, delay + DELAY_GRACE)
             return True
 
     async def _put_aside(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The end of a delivery: alarm and ack, give back, or dead-letter. Nothing is acked before what follows it is safe."""
+"""The end of a delivery: delay and ack, give back, or dead-letter. Nothing is acked before what follows it is safe."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Settlement:
         match transition.settle:
             case Settle.ACK:
                 await _ack(held)
-            case Settle.ALARM:
+            case Settle.DELAY:
                 message = held.claim.task.message.counted_anew(held.claim.attempt)
-                await self._alarm_then_ack(held.claim.task_id, message, transition.delay or 0.0, held)
+                await self._delay_then_ack(held.claim.task_id, message, transition.delay or 0.0, held)
             case Settle.GIVE_BACK:
                 await self.give_back(held)
             case _:
@@ -65,14 +65,14 @@ class Settlement:
                     telemetry.leaseless(task_id=task.task_id, looks_again_in=delay)
                 seen = task.message.busy + 1 if busy else 0
                 message = replace(task.message, attempt=received.attempt, busy=seen)
-                await self._alarm_then_ack(task.task_id, message, delay, delivery)
+                await self._delay_then_ack(task.task_id, message, delay, delivery)
             case Park():
                 await failpoints.reached("parked")
                 telemetry.debug("task parked, its type is paused", task_id=task.task_id, type=task.task_type)
                 await delivery.ack()
             case Reserve(delay=delay):
                 message = replace(task.message, attempt=received.attempt)
-                await self._alarm_then_ack(task.task_id, message, delay, delivery)
+                await self._delay_then_ack(task.task_id, message, delay, delivery)
             case Close() as close:
                 self._tell_closed(task, close, received.attempt)
                 await delivery.ack()
@@ -83,7 +83,7 @@ class Settlement:
 
     def _tell_duplicate(self, task: Task, why: str) -> None:
         """A producer that sends one task over and over is told of it once, not with every copy."""
-        from_producer = not (task.message.attempt or task.message.nudge)
+        from_producer = not (task.message.attempt or task.message.wake_up)
         duplicate = (task.task_id, why)
         news = from_producer and duplicate != self._told_duplicate
         telemetry.duplicate(task_id=task.task_id, why=why, news=news)
@@ -104,25 +104,25 @@ class Settlement:
         self._env.tell(update)
 
     async def give_back(self, held: HeldAttempt) -> None:
-        """To be handed out again at once; a nudge where the delivery was handed off."""
+        """To be handed out again at once; a wake-up where the delivery was handed off."""
         held.settled = True
         if held.delivery is not None:
             await held.delivery.give_back()
             await failpoints.reached("given_back")
             return
-        nudge = replace(held.claim.task.message.counted_anew(held.claim.attempt), message_id=None, nudge=True)
+        wake_up = replace(held.claim.task.message.counted_anew(held.claim.attempt), message_id=None, wake_up=True)
         try:
-            await self._broker.publish(nudge)
+            await self._broker.publish(wake_up)
         except (BrokerUnavailable, AccessRefused, PublishRefused) as error:  # handed off: maintenance finds the row
             telemetry.warning("nudge not sent", task_id=held.claim.task_id, reason=str(error))
 
     async def send_anew(self, task: Task, delivery: Delivery, attempt: int) -> None:
         """To the end of the queue, then ack: given back too often, a quorum queue would throw the message away.
 
-        Not as an alarm: a task without a row has nobody to miss it, should a wait queue lose it.
+        Not as a delayed message: a task without a row has nobody to miss it, should a wait queue lose it.
         """
         telemetry.debug("waited too long for its turn, sent anew", task_id=task.task_id)
-        message = replace(task.message, message_id=None, attempt=attempt, nudge=False)
+        message = replace(task.message, message_id=None, attempt=attempt, wake_up=False)
         try:
             await self._until_sent(lambda: self._broker.publish(message))
         except (PublishRefused, BrokerUnavailable):
@@ -164,10 +164,10 @@ class Settlement:
     ) -> None:
         """Back after `delay` seconds, or (as `at_once`) to the end of the queue where nothing can be delayed: for what
         no row brings back. Never by giving it back, which a quorum queue counts, while the broker takes anything."""
-        later, now = (replace(each, message_id=None, nudge=False) for each in (message, at_once or message))
+        later, now = (replace(each, message_id=None, wake_up=False) for each in (message, at_once or message))
         try:
             try:
-                await self._until_sent(lambda: self._broker.alarm(later, delay))
+                await self._until_sent(lambda: self._broker.publish_delayed(later, delay))
             except PublishRefused:
                 await self._env.clock.sleep(self._rounds.rest(now.body))
                 await self._until_sent(lambda: self._broker.publish(now))
@@ -235,7 +235,7 @@ class Settlement:
         """A task that no database takes goes to the dead letters, as its producer sent it; it is not acked yet. False
         where they do not take it: then it comes back later, as often as that."""
         refused = wire.Refused("not-storable", None, reason)
-        if not await self._bury(replace(task.message.counted_anew(0), nudge=False), refused):
+        if not await self._bury(replace(task.message.counted_anew(0), wake_up=False), refused):
             await self.send_round(of, message, LONGEST_SETBACK)
             return False
         telemetry.refused(task_id=task.task_id, reason=refused.reason, error=reason)
@@ -259,29 +259,29 @@ class Settlement:
             )
         )
 
-    async def _alarm_then_ack(self, task_id: str, message: Message, delay: float, of: HeldAttempt | Delivery) -> None:
-        """The alarm is confirmed before the ack: a crash between gives a duplicate, never a loss."""
-        alarm = replace(message, message_id=None, nudge=False)
+    async def _delay_then_ack(self, task_id: str, message: Message, delay: float, of: HeldAttempt | Delivery) -> None:
+        """The delayed message is confirmed before the ack: a crash between gives a duplicate, never a loss."""
+        delayed = replace(message, message_id=None, wake_up=False)
         try:
-            await self._until_sent(lambda: self._sent_for(alarm, delay))
-            await failpoints.reached("alarm_published")
+            await self._until_sent(lambda: self._sent_for(delayed, delay))
+            await failpoints.reached("delay_published")
         except PublishRefused as error:
             telemetry.warning("alarm refused; the store brings it back", task_id=task_id, reason=str(error))
-            entrusted = await retry_until_available(self._env, lambda: self._store.entrust(task_id, message.attempt))
-            await failpoints.reached("entrusted")
-            if not entrusted and not isinstance(of, HeldAttempt):
+            scheduled = await retry_until_available(self._env, lambda: self._store.schedule(task_id, message.attempt))
+            await failpoints.reached("scheduled")
+            if not scheduled and not isinstance(of, HeldAttempt):
                 await of.give_back()  # the row has moved on, so this message may mean something else by now
                 return
         except BrokerUnavailable:  # out of patience: never acked, so the message comes back by itself
             return
         await _ack(of)
 
-    async def _sent_for(self, alarm: Message, delay: float) -> None:
+    async def _sent_for(self, delayed: Message, delay: float) -> None:
         if 0 < delay <= SOON:
             await self._env.clock.sleep(delay)
-            await self._broker.publish(alarm)
+            await self._broker.publish(delayed)
         else:
-            await self._broker.alarm(alarm, delay)
+            await self._broker.publish_delayed(delayed, delay)
 
     async def _until_sent(self, send: Callable[[], Awaitable[None]]) -> None:
         """A login that is refused is waited out, too: it worked before, and a broker that comes up refuses at first.

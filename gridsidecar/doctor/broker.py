@@ -180,7 +180,7 @@ class BrokerArea:
 
     async def _delays(self) -> Finding:
         await self._server.known()
-        if problems := await self._second.rungs():
+        if problems := await self._second.delay_queues():
             told = "; ".join(problems)
             return fail(told, advice(told, "give the user the rights, or delete the wait queue when it is empty"))
         return ok("the wait queues are there as they should be, or may be created")

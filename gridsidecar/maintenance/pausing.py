@@ -16,7 +16,7 @@ LOOK_GAP = 1.0  # seconds
 ROOM = 500  # messages in the queue from which on nothing is brought back: what others send is not to wait behind it
 PATIENCE = 15.0  # seconds for which a queue that is never short keeps parked tasks back
 BATCHES_PER_LOOK = 20
-AT_ONCE = 50  # nudges on their way to the broker
+AT_ONCE = 50  # wake-ups on their way to the broker
 
 
 class Pausing:
@@ -33,10 +33,10 @@ class Pausing:
         """Know what is paused, try what breakers hold back, release what is over. Raises `StoreUnavailable`."""
         found = await self.read()
         for pause in found:
-            if pause.wants_probe and (nudge := await self._pauses.probe(pause.task_type)) is not None:
+            if pause.wants_probe and (wake_up := await self._pauses.probe(pause.task_type)) is not None:
                 telemetry.info("a task of a paused type is tried", type=pause.task_type)
                 await failpoints.reached("probe_taken")
-                await self._publish([nudge])
+                await self._publish([wake_up])
         ended = [pause.task_type for pause in found if pause.ended]
         self._env.rng.shuffle(ended)  # what comes first may fill the queue each time
         for task_type in ended:
@@ -74,20 +74,20 @@ class Pausing:
             if released.over or not released.rows:  # what the database does not change stays
                 return
             telemetry.debug("parked tasks come back", type=task_type, tasks=released.rows)
-            if not await self._publish(released.nudges):
+            if not await self._publish(released.wake_ups):
                 return
 
     async def _crowded(self) -> bool:
         try:
             return await self._broker.ready_count() >= ROOM
-        except GridSidecarError:  # it will take no nudges either
+        except GridSidecarError:  # it will take no wake-ups either
             return True
 
-    async def _publish(self, nudges: list[Message]) -> bool:
+    async def _publish(self, wake_ups: list[Message]) -> bool:
         """False where the broker is away. What did not get there is found by maintenance, a minute later."""
-        for start in range(0, len(nudges), AT_ONCE):
+        for start in range(0, len(wake_ups), AT_ONCE):
             sent = await asyncio.gather(
-                *map(self._broker.publish, nudges[start : start + AT_ONCE]), return_exceptions=True
+                *map(self._broker.publish, wake_ups[start : start + AT_ONCE]), return_exceptions=True
             )
             for problem in sent:
                 if isinstance(problem, BrokerUnavailable | AccessRefused):

@@ -30,7 +30,7 @@ FAILED_PAUSE = 2.0  # seconds, at most, after which a failed try is made again: 
 
 
 class Maintenance:
-    """Loops, safe with many sidecars on one database. It never claims a task: it sends nudges."""
+    """Loops, safe with many sidecars on one database. It never claims a task: it sends wake-ups."""
 
     def __init__(self, worker: Worker, broker: Broker, store: OpenStore, pausing: Pausing, longest_hold: float) -> None:
         self._worker = worker
@@ -210,16 +210,16 @@ class Maintenance:
 
     async def look(self) -> None:
         """What nobody else does. Raises `StoreUnavailable`."""
-        await self.nudge_overdue()
+        await self.wake_overdue()
         await self.tell_cancelled()
 
-    async def nudge_overdue(self) -> None:
+    async def wake_overdue(self) -> None:
         """Bring back what nobody brought back. Raises `StoreUnavailable`."""
         for message in await self._leases.overdue(judge_others=self._worker.identity.lease.trusted):
             await failpoints.reached("next_look_moved")
             try:
                 await self._broker.publish(message)
-                await failpoints.reached("nudge_published")
+                await failpoints.reached("wake_up_published")
             except PublishRefused as error:  # this one; the others have a right to theirs
                 telemetry.warning("nudge refused; it is tried again at a doubled gap", reason=str(error))
             except (ValueError, TypeError) as error:  # a message that the broker's client cannot write

@@ -56,7 +56,7 @@ def leftover(row: Row, message: Message) -> bool:
 
     The row's own message is never one: it may be the only copy. Plain producers set no id, so absent equals absent.
     """
-    older = message.nudge or message.attempt < row.attempt
+    older = message.wake_up or message.attempt < row.attempt
     return older and message.message_id != row.message_id
 
 
@@ -161,7 +161,7 @@ def decide(
                 claim,
                 Status.PENDING,
                 outcome="cannot_start",
-                settle=Settle.ALARM,
+                settle=Settle.DELAY,
                 delay=START_AGAIN_AFTER,
                 error=error,
                 error_type=ErrorType.START_FAILED,
@@ -201,7 +201,7 @@ def _failed(claim: Claim, end: Failed, policy: RetryPolicy, rng: random.Random) 
             delay = policy.delay_before(retry, rng)
         else:
             delay = min(end.retry_after, LONGEST_RETRY_AFTER)
-        return replace(failed, status=Status.RETRYING, settle=Settle.ALARM, delay=delay, retry_count=retry)
+        return replace(failed, status=Status.RETRYING, settle=Settle.DELAY, delay=delay, retry_count=retry)
     if claim.max_retry_count > 0:
         return replace(failed, error_type=ErrorType.RETRY_EXHAUSTED, last_error_type=end.error_type)
     asked = end.retryable or end.retry_after is not None

@@ -80,7 +80,7 @@ class Drop(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True, kw_only=True):
-    """Not now: an alarm after `delay` seconds, then ack."""
+    """Not now: a delayed message after `delay` seconds, then ack."""
 
     delay: float
     busy: bool = False  # the task runs elsewhere …

@@ -66,7 +66,7 @@ class Message(Struct, frozen=True, kw_only=True):
     app_id: str | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)  # without our stamps
     attempt: int = 0  # the row's attempt when we sent it; 0 = a producer sent it
-    nudge: bool = False  # a wake-up of ours: it may start a task but never needs to be kept
+    wake_up: bool = False  # a wake-up of ours: it may start a task but never needs to be kept
     busy: int = 0  # how often in a row this message found its task running elsewhere
     passed: int = 0  # seconds that workers without a handler for its type sent it away for, until now
     refusals: int = 0  # how often in a row the store refused to write what this message had come to
@@ -252,8 +252,8 @@ class Settle(StrEnum):
     """What happens to the delivery once the transition is stored."""
 
     ACK = "ack"
-    ALARM = "alarm"  # an alarm after `delay`, then ack
-    GIVE_BACK = "give_back"  # nack; a nudge where the delivery was handed off
+    DELAY = "delay"  # a delayed message after `delay`, then ack
+    GIVE_BACK = "give_back"  # nack; a wake-up where the delivery was handed off
 
 
 class Transition(Struct, frozen=True, kw_only=True):

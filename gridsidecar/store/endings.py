@@ -130,7 +130,7 @@ def put_back(claim: Claim, problem: str, delay: float) -> Transition:
     """For the row of a task whose end is refused in every form: it waits, as if the attempt had not been."""
     return Transition(
         status=Status.PENDING,
-        settle=Settle.ALARM,
+        settle=Settle.DELAY,
         outcome="put_back",
         delay=delay,
         retry_count=claim.retry_count,

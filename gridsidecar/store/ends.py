@@ -16,7 +16,7 @@ from gridsidecar.store.outbox import Owed, Owing
 from gridsidecar.store.queries import Query
 
 LOST = "lost"  # the outcome of an attempt that was taken from its worker
-CHECK_GRACE = 60.0  # seconds after its time until maintenance looks for a task whose alarm did not come
+CHECK_GRACE = 60.0  # seconds after its time until maintenance looks for a task whose delayed message did not come
 
 
 class Ends:

@@ -109,9 +109,9 @@ class Leases:
             await connection.execute(query, params)
 
     async def overdue(self, *, judge_others: bool, limit: int = 100) -> list[Message]:
-        """Nudges for tasks of this queue that nobody brought back in time, or (`judge_others`) whose worker died.
+        """Wake-ups for tasks of this queue that nobody brought back in time, or (`judge_others`) whose worker died.
 
-        Each row's next look is moved, at doubling gaps, before its nudge is returned: a backlog is not nudged again
+        Each row's next look is moved, at doubling gaps, before its wake-up is returned: a backlog is not woken again
         and again, and several sidecars share the work. A row that cannot be read is told, and looked at again in a day.
         """
         found: list[_Overdue] = []
@@ -153,6 +153,6 @@ class _Overdue(Struct, frozen=True):
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> _Overdue:
         try:
-            return cls(row["id"], records.nudge(row))
+            return cls(row["id"], records.wake_up(row))
         except RowRejected as error:
             return cls(row["id"], None, str(error))

@@ -24,7 +24,7 @@ BATCH = 500  # parked tasks that come back at once
 class Released(Struct, frozen=True):
     """What came back of a pause that is over."""
 
-    nudges: list[Message]
+    wake_ups: list[Message]
     rows: int  # with those whose messages cannot be read; maintenance tells of them
     over: bool  # nothing of it is left, and the pause is forgotten
 
@@ -89,7 +89,7 @@ class Pauses:
         return await self._database.transact(work)
 
     async def probe(self, task_type: str) -> Message | None:
-        """The cool-down is over: let one parked task through, and start the next cool-down; its nudge. None where
+        """The cool-down is over: let one parked task through, and start the next cool-down; its wake-up. None where
         others were quicker or nothing is parked yet: then the first that comes is tried."""
 
         async def work(connection: Connection) -> Message | None:
@@ -101,13 +101,13 @@ class Pauses:
                 return None
             key = self._key(task_type)
             await connection.execute(self._queries["let_probe_through"], {**key, "probe": rows[0]["id"]})
-            nudges = await self._unpark(connection, rows)
-            return nudges[0] if nudges else None
+            wake_ups = await self._unpark(connection, rows)
+            return wake_ups[0] if wake_ups else None
 
         return await self._database.transact(work)
 
     async def release(self, task_type: str, limit: int = BATCH) -> Released:
-        """The next tasks that an ended pause parked, the longest parked first: due now, with the nudges to publish.
+        """The next tasks that an ended pause parked, the longest parked first: due now, with the wake-ups to publish.
 
         One whose row the database does not change stays, and keeps no other.
         """
@@ -124,7 +124,7 @@ class Pauses:
         if len(ids) <= 1:
             return Released([], 0, over=False)
         middle = len(ids) // 2
-        nudges: list[Message] = []
+        wake_ups: list[Message] = []
         count = 0
         for half in (ids[:middle], ids[middle:]):
             try:
@@ -133,9 +133,9 @@ class Pauses:
                 )
             except RowRejected:
                 released = await self._in_halves(task_type, limit, half)
-            nudges += released.nudges
+            wake_ups += released.wake_ups
             count += released.rows
-        return Released(nudges, count, over=False)
+        return Released(wake_ups, count, over=False)
 
     async def _release(
         self, connection: Connection, task_type: str, limit: int, only: Set[str] | None, seen: list[str]
@@ -176,16 +176,16 @@ class Pauses:
     async def _unpark(self, connection: Connection, rows: list[dict[str, Any]]) -> list[Message]:
         ids = tuple(row["id"] for row in rows)
         await connection.execute(self._queries["unpark"], {"ids": ids, "grace": CHECK_GRACE})
-        return [message for row in rows if (message := _nudge(row)) is not None]
+        return [message for row in rows if (message := _wake_up(row)) is not None]
 
     def _key(self, task_type: str) -> dict[str, Any]:
         return {"queue": self._queue, "task_type": task_type}
 
 
-def _nudge(row: dict[str, Any]) -> Message | None:
+def _wake_up(row: dict[str, Any]) -> Message | None:
     """None where it cannot be read: maintenance finds that row when nobody has brought it back, and tells of it."""
     try:
-        return records.nudge(row)
+        return records.wake_up(row)
     except RowRejected:
         return None
 

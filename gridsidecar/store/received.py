@@ -22,5 +22,5 @@ class Received(Struct, frozen=True):
 
     reception: Reception | Park | Reserve
     claim: Claim | None = None
-    attempt: int = 0  # of the row, for the stamp on an alarm
+    attempt: int = 0  # of the row, for the stamp on a delayed message
     taken_over: TakenOver | None = None  # by this

@@ -91,8 +91,8 @@ def message_columns(message: Message, queue: str) -> dict[str, Any]:
 
 
 def _as_produced(message: Message) -> Message:
-    if message.attempt or message.nudge or message.busy or message.passed or message.refusals or message.row:
-        return replace(message.counted_anew(0), nudge=False, row=None)
+    if message.attempt or message.wake_up or message.busy or message.passed or message.refusals or message.row:
+        return replace(message.counted_anew(0), wake_up=False, row=None)
     return message
 
 
@@ -144,12 +144,12 @@ def status(stored: str | None) -> Status:
         raise RowRejected(f"its row has the status {stored!r}, which no task of ours has") from None
 
 
-def nudge(stored: Mapping[str, Any]) -> Message:
+def wake_up(stored: Mapping[str, Any]) -> Message:
     """The message that brings a row's task back: the producer's body and properties, marked as ours. `RowRejected`
     where they cannot be read."""
     # By the id of its first message a row knows what was refused as its own.
     first = stored["message_id"] if not stored["attempt"] else None
-    return replace(produced(stored), message_id=None, row=first, attempt=stored["attempt"], nudge=True)
+    return replace(produced(stored), message_id=None, row=first, attempt=stored["attempt"], wake_up=True)
 
 
 def produced(stored: Mapping[str, Any]) -> Message:

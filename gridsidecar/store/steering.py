@@ -43,7 +43,7 @@ class Steering:
         return await self.each(ids, self.cancel_in)
 
     async def retry(self, ids: Iterable[str]) -> Outcomes:
-        """Make ended tasks due now, with their counters at zero; `nudges` has what to publish for them."""
+        """Make ended tasks due now, with their counters at zero; `wake_ups` has what to publish for them."""
         return await self.each(ids, lambda connection, some, _: self.retry_in(connection, dict.fromkeys(some, 0.0)))
 
     async def look(self, ids: Iterable[str], rule: Callable[[KnownRow | None], Steered]) -> Outcomes:
@@ -165,7 +165,7 @@ class Steering:
             "headers": message and wire.encode_properties(message),
         }
 
-    async def nudges(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, Message, float]]:
+    async def wake_ups(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, Message, float]]:
         """For tasks of this queue that are to run again: id, the message that brings each back, and the seconds until
         it is due. Few are in memory at a time, where they are large; one that cannot be read is left out."""
         if not ids:
@@ -174,7 +174,7 @@ class Steering:
         for group in _light(sizes):
             for row in await self._database.fetch(self._queries["messages_of"], {"ids": group}):
                 try:
-                    yield row["id"], records.nudge(row), max(0.0, float(row["due_in"] or 0))
+                    yield row["id"], records.wake_up(row), max(0.0, float(row["due_in"] or 0))
                 except RowRejected:  # maintenance tells of it
                     continue
 
@@ -216,7 +216,7 @@ def _known(row: Mapping[str, Any] | None) -> KnownRow | None:
 def _is_readable(row: Mapping[str, Any]) -> bool:
     """Whether a message can be made of this row, as far as can be seen without its body."""
     try:
-        records.nudge({**row, "body": b""})
+        records.wake_up({**row, "body": b""})
     except RowRejected:
         return False
     return True

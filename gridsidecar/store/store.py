@@ -57,7 +57,7 @@ class Store:
         Safe to repeat when the reply was lost: the row then names us, and the answer is `Resume`.
         """
         message = task.message
-        first = flow == FREE and not (message.attempt or message.nudge or task.defer_by or task.defer_until)
+        first = flow == FREE and not (message.attempt or message.wake_up or task.defer_by or task.defer_until)
         if first and (received := await self._first(task, me, max_retry_count)) is not None:
             return received
 
@@ -296,10 +296,10 @@ class Store:
         (changed,) = await self._batch.write(claim.task_id, (self._queries["hand_off"], records.fence(claim)))
         return bool(changed)
 
-    async def entrust(self, task_id: str, attempt: int) -> bool:
-        """The broker refused an alarm: let maintenance bring the task back. False when the row has moved on."""
+    async def schedule(self, task_id: str, attempt: int) -> bool:
+        """The broker refused a delayed message: maintenance brings the task back. False when the row has moved on."""
         params = {"id": task_id, "attempt": attempt}
-        (changed,) = await self._batch.write(task_id, (self._queries["entrust"], params))
+        (changed,) = await self._batch.write(task_id, (self._queries["schedule"], params))
         return bool(changed)
 
 

@@ -84,27 +84,27 @@ async def test_a_missing_queue_that_may_not_be_created_says_what_to_do(
 
 async def test_a_deleted_wait_queue_is_declared_again(settings: BrokerSettings, server: BlockingChannel) -> None:
     async with opened(settings) as broker, consuming(broker, 2) as inbox:
-        await broker.alarm(message(b"first"), 1)
+        await broker.publish_delayed(message(b"first"), 1)
         server.queue_delete(f"{settings.queue}.delay.1")
-        await broker.alarm(message(b"second"), 1)
+        await broker.publish_delayed(message(b"second"), 1)
         delivery = await inbox.one()
         assert delivery.message.body == b"second"
         await delivery.ack()
 
 
-async def test_a_wait_queue_of_another_shape_refuses_the_alarm(
+async def test_a_wait_queue_of_another_shape_refuses_the_delayed_message(
     settings: BrokerSettings, server: BlockingChannel
 ) -> None:
     server.queue_declare(f"{settings.queue}.delay.1", durable=True)
     async with opened(settings) as broker:
         with pytest.raises(PublishRefused, match="other arguments"):
-            await broker.alarm(message(), 1)
+            await broker.publish_delayed(message(), 1)
         await broker.publish(message())  # the refusal cost nothing else
 
 
-async def test_rungs_follow_delay_queue_type(settings: BrokerSettings, server: BlockingChannel) -> None:
+async def test_delay_queues_follow_delay_queue_type(settings: BrokerSettings, server: BlockingChannel) -> None:
     async with opened(changed(settings, delay_queue_type="quorum")) as broker, consuming(broker) as inbox:
-        await broker.alarm(message(b"later"), 1)
+        await broker.publish_delayed(message(b"later"), 1)
         with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="inequivalent"):
             server.queue_declare(f"{settings.queue}.delay.1", durable=True, arguments={"x-queue-type": "classic"})
         await (await inbox.one()).ack()
@@ -142,7 +142,7 @@ async def test_a_queue_may_have_any_name(settings: BrokerSettings, server: Block
         async with opened(named) as broker, consuming(broker) as inbox:
             await broker.publish(message(b"one"))
             await (await inbox.one()).ack()
-            await broker.alarm(message(b"two"), 1.0)
+            await broker.publish_delayed(message(b"two"), 1.0)
             await (await inbox.get(2))[1].ack()
             await broker.dead_letter(message(b"three"), "no")
             await broker.send(answers, message(b"four"))
@@ -269,11 +269,11 @@ async def test_foreign_values_in_our_headers_count_as_nothing(
     rubbish = [{"x": 1}, "7", -1, True, [1], b"\xff", 2**40]
     async with opened(settings) as broker, consuming(broker, len(rubbish)) as inbox:
         for value in rubbish:
-            headers = {f"x-gridsidecar-{name}": value for name in ("attempt", "nudge", "busy", "other")}
+            headers = {f"x-gridsidecar-{name}": value for name in ("attempt", "wake_up", "busy", "other")}
             server.basic_publish("", settings.queue, b"{}", pika.BasicProperties(headers={**headers, "mine": 1}))
         for delivery in await inbox.get(len(rubbish)):
             got = delivery.message
-            assert (got.attempt, got.nudge, got.busy, got.headers) == (0, False, 0, {"mine": 1})
+            assert (got.attempt, got.wake_up, got.busy, got.headers) == (0, False, 0, {"mine": 1})
             await delivery.ack()
 
 
@@ -305,7 +305,8 @@ async def test_the_brokers_notes_and_routing_do_not_travel_on(
 ) -> None:
     async with opened(settings) as broker:
         async with consuming(broker) as inbox:
-            await broker.alarm(message(b"one", headers={"CC": ["elsewhere"], "x-death": "forged", "mine": 1}), 1)
+            headers = {"CC": ["elsewhere"], "x-death": "forged", "mine": 1}
+            await broker.publish_delayed(message(b"one", headers=headers), 1)
             delivery = await inbox.one()
             await delivery.ack()
         assert delivery.message.headers == {"mine": 1}

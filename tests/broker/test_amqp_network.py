@@ -64,7 +64,7 @@ async def test_an_outage_is_waited_out(settings: BrokerSettings) -> None:
         await proxy.listen()
         await eventually(lambda: not readiness.reasons)
         await broker.publish(message(b"two"))
-        await broker.alarm(message(b"three"), 1)
+        await broker.publish_delayed(message(b"three"), 1)
         await (await inbox.get(1))[0].ack()
         assert (await inbox.get(2))[1].message.body == b"three"
         await inbox.deliveries[1].ack()

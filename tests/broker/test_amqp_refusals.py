@@ -74,7 +74,11 @@ async def test_at_the_limit_of_queues_nothing_else_is_blamed(server: RabbitMQ) -
     async with broker(server.url) as ours:
         await ours.open()
         with limited(server, "set_vhost_limits", '{"max-queues": 0}'):
-            for refused in (ours.alarm(message(), 5), ours.ensure_dead_letters(), ours.send("another", message())):
+            for refused in (
+                ours.publish_delayed(message(), 5),
+                ours.ensure_dead_letters(),
+                ours.send("another", message()),
+            ):
                 with pytest.raises(GridSidecarError, match=r"queue limit in vhost .*; raise max-queues") as caught:
                     await refused
                 assert "empty" not in str(caught.value)

@@ -107,31 +107,31 @@ async def test_no_queue_can_have_such_a_name(settings: BrokerSettings, name: str
         await broker.publish(message())  # the refusal cost nothing else
 
 
-async def test_an_alarm_comes_back_after_its_delay_with_its_stamps(settings: BrokerSettings) -> None:
-    sent = message(b"later", attempt=3, nudge=True, busy=2, headers={"mine": "kept"}, priority=4)
+async def test_a_delayed_message_comes_back_after_its_delay_with_its_stamps(settings: BrokerSettings) -> None:
+    sent = message(b"later", attempt=3, wake_up=True, busy=2, headers={"mine": "kept"}, priority=4)
     async with opened(settings) as broker, consuming(broker) as inbox:
         begin = time.monotonic()
-        await broker.alarm(sent, 1.0)
+        await broker.publish_delayed(sent, 1.0)
         delivery = await inbox.one()
         waited = time.monotonic() - begin
         await delivery.ack()
     back = delivery.message
     assert 1.0 <= waited < 5.0
-    assert (back.body, back.attempt, back.nudge, back.busy) == (b"later", 3, True, 2)
+    assert (back.body, back.attempt, back.wake_up, back.busy) == (b"later", 3, True, 2)
     assert (back.headers, back.priority, delivery.redelivered) == ({"mine": "kept"}, 4, False)
 
 
-async def test_an_alarm_is_not_held_up_by_a_longer_one(settings: BrokerSettings) -> None:
+async def test_a_delayed_message_is_not_held_up_by_a_longer_one(settings: BrokerSettings) -> None:
     async with opened(settings) as broker, consuming(broker) as inbox:
-        await broker.alarm(message(b"long"), 3600.0)
-        await broker.alarm(message(b"short"), 1.0)
+        await broker.publish_delayed(message(b"long"), 3600.0)
+        await broker.publish_delayed(message(b"short"), 1.0)
         assert (await inbox.one()).message.body == b"short"
         await inbox.deliveries[0].ack()
 
 
 async def test_a_delayed_message_is_not_counted_as_ready(settings: BrokerSettings) -> None:
     async with opened(settings) as broker:
-        await broker.alarm(message(), 60.0)
+        await broker.publish_delayed(message(), 60.0)
         await broker.publish(message())
         await broker.publish(message())
         await eventually(lambda: _counts(broker, 2))

@@ -18,9 +18,9 @@ async def test_info_counts_what_waits_where(settings: BrokerSettings) -> None:
     async with opened(settings) as broker:
         for _ in range(3):
             await broker.publish(message())
-        await broker.alarm(message(), 60)
-        await broker.alarm(message(), 60)
-        await broker.alarm(message(), 3600)
+        await broker.publish_delayed(message(), 60)
+        await broker.publish_delayed(message(), 60)
+        await broker.publish_delayed(message(), 3600)
         await broker.dead_letter(message(), "bad")
         async with consuming(broker) as inbox:
             await inbox.one()
@@ -53,7 +53,7 @@ async def test_purge_removes_what_is_ready_and_nothing_else(settings: BrokerSett
     async with opened(settings) as broker:
         for number in range(4):
             await broker.publish(message(b"%d" % number))
-        await broker.alarm(message(), 60)
+        await broker.publish_delayed(message(), 60)
         await broker.dead_letter(message(), "bad")
         async with consuming(broker) as inbox:
             held = await inbox.one()

@@ -26,21 +26,21 @@ from gridsidecar.broker import delays
         (float("inf"), 86_400),
     ],
 )
-def test_the_rung_is_the_longest_that_does_not_overshoot(delay: float, seconds: int) -> None:
-    assert delays.rung(delay) == seconds
+def test_the_delay_step_is_the_longest_that_does_not_overshoot(delay: float, seconds: int) -> None:
+    assert delays.delay_step(delay) == seconds
 
 
-def test_rungs_rise_and_any_delay_takes_few_steps() -> None:
-    assert list(delays.RUNGS) == sorted(set(delays.RUNGS))
+def test_delays_rise_and_any_delay_takes_few_steps() -> None:
+    assert list(delays.DELAYS) == sorted(set(delays.DELAYS))
     for delay in range(1, 86_400, 7):
         left, steps = float(delay), 0
         while left > 0:
-            left -= delays.rung(left)
+            left -= delays.delay_step(left)
             steps += 1
         assert steps <= 24, delay
 
 
-def test_a_quorum_rung_loses_nothing_when_it_moves_a_message_on() -> None:
+def test_a_quorum_delay_queue_loses_nothing_when_it_moves_a_message_on() -> None:
     assert delays.queue_arguments("work", 30, "quorum") == {
         "x-queue-type": "quorum",
         "x-message-ttl": 30_000,
@@ -55,5 +55,5 @@ def test_a_quorum_rung_loses_nothing_when_it_moves_a_message_on() -> None:
 @pytest.mark.parametrize(
     ("delay", "seconds"), [(0, 1), (1, 1), (1.01, 2), (59.9, 60), (61, 120), (86_400, 86_400), (10**9, 86_400)]
 )
-def test_the_rung_within_is_the_shortest_that_is_long_enough(delay: float, seconds: int) -> None:
-    assert delays.rung_within(delay) == seconds
+def test_the_delay_within_is_the_shortest_that_is_long_enough(delay: float, seconds: int) -> None:
+    assert delays.delay_within(delay) == seconds

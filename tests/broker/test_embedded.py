@@ -121,7 +121,7 @@ async def test_many_open_a_new_file_at_once(settings: BrokerSettings) -> None:
 async def test_messages_outlive_the_process(settings: BrokerSettings) -> None:
     async with opened(settings) as broker:
         await broker.publish(message(b"kept"))
-        await broker.alarm(message(b"later"), 0.5)
+        await broker.publish_delayed(message(b"later"), 0.5)
     async with opened(settings) as broker, consuming(broker, 2) as inbox:
         assert {one.message.body for one in await inbox.get(2)} == {b"kept", b"later"}
         await asyncio.gather(*(one.ack() for one in inbox.deliveries))

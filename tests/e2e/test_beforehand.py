@@ -89,7 +89,7 @@ async def test_many(any_place: Place, start: Start) -> None:
     await eventually(lambda: any_place.all_ended(MANY), timeout=100, interval=0.2)
     assert any_place.statuses() == {"success": MANY}
     assert [row["attempt"] for row in any_place.history()] == [1] * MANY
-    assert not worker.says("nudge")
+    assert not worker.says("wake_up")
 
 
 async def test_a_queue_that_is_full_leaves_no_row(place: Place, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ async def test_ids_differ_byte_for_byte(any_place: Place, start: Start) -> None:
 
 
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
-async def test_body_and_properties_survive_alarm_and_nudge(place: Place, start: Start, queue_type: str) -> None:
+async def test_body_and_properties_survive_delay_and_wake_up(place: Place, start: Start, queue_type: str) -> None:
     place.arguments.update({"x-queue-type": "quorum"} if queue_type == "quorum" else {})
     headers = {
         "tenant": "blue",

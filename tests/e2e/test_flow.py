@@ -361,7 +361,7 @@ async def test_who_tries_a_task_may_die_over_it(place: Place, start: Start, web:
     broken(place).unlink()
     start(with_breaker(place, web))
     await eventually(lambda: place.fetch(f"select * from {TASKS}_pauses") == [], timeout=60)
-    place.execute(f"update {TASKS} set next_check_at = '2001-01-01' where status = 'pending'")  # its nudge was lost
+    place.execute(f"update {TASKS} set next_check_at = '2001-01-01' where status = 'pending'")  # its wake-up was lost
     await eventually(lambda: place.all_ended(20), timeout=60)
 
 

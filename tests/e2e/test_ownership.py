@@ -111,7 +111,7 @@ async def test_a_second_sidecar_lets_a_living_owner_finish(place: Place, start: 
         second = start(place.config(job, worker={"lease": 2}))
         await second.ready()
         await proxy.refuse()
-        await eventually(lambda: place.left() - place.waiting() == 1, timeout=20)  # Busy: an alarm
+        await eventually(lambda: place.left() - place.waiting() == 1, timeout=20)  # Busy: a delayed message
         gate.touch()
         await eventually(lambda: place.status("t") == "success")
         await proxy.listen()
@@ -164,10 +164,10 @@ async def test_a_failed_task_is_retried_by_hand(any_place: Place, start: Start) 
     await eventually(lambda: place.status("t") == "failed")
     assert place.row("t")["error_type"] == "RetryExhausted"
     await place.publish({"task_id": "t"})  # a duplicate does not do it
-    nudge = await place.retry("t")
-    assert nudge is not None
-    assert json.loads(nudge.body) == {"task_id": "t", "data": {"kept": 1}}
-    await send(place, nudge)
+    wake_up = await place.retry("t")
+    assert wake_up is not None
+    assert json.loads(wake_up.body) == {"task_id": "t", "data": {"kept": 1}}
+    await send(place, wake_up)
     await eventually(lambda: place.status("t") == "success")
     row = place.row("t")
     assert (row["attempt"], row["retry_count"], row["error_type"]) == (3, 0, None)

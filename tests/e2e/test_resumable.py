@@ -89,7 +89,7 @@ async def test_a_retry_by_hand_goes_on_from_it(place: Place, start: Start, pages
     assert await place.retry("book") is not None
     place.execute(
         "update grid_async_task_tasks set next_check_at = '2001-01-01' where id = ?", "book"
-    )  # nobody sends the nudge
+    )  # nobody sends the wake-up
     start(config(place))
     await assert_went_on(place, pages)
 

@@ -129,7 +129,7 @@ async def test_timeouts_of_handler_and_message_end_an_attempt(any_place: Place, 
 
 
 async def test_a_retrying_task_survives_its_sidecar(any_place: Place, start: Start) -> None:
-    """The alarm is in the broker: whoever is there when it rings runs the task."""
+    """The delayed message is in the broker: whoever is there when it rings runs the task."""
     place = any_place
     config = place.config({"default": place.job("flaky", 2)}, retry={"max_retries": 1, "delay": 2})
     first = start(config)

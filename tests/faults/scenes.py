@@ -35,7 +35,7 @@ async def every_end(stage: Stage) -> tuple[Sidecar, History]:
 
 
 async def one_retry(stage: Stage) -> tuple[Sidecar, History]:
-    """A failure whose alarm is the only thing that brings it back in time."""
+    """A failure whose delayed message is the only thing that brings it back in time."""
     sidecar = stage.start(stage.config(), failpoints=stage.armed)
     await stage.place.publish(stage.task(FLAKY, "flaky"))
     return sidecar, History.of(stage.place, FLAKY)
@@ -57,14 +57,14 @@ async def handed_off(stage: Stage) -> tuple[Sidecar, History]:
     return sidecar, History.of(stage.place, OK)
 
 
-async def lost_alarm(stage: Stage) -> tuple[Sidecar, History]:
+async def lost_delayed_message(stage: Stage) -> tuple[Sidecar, History]:
     """A task waits, and what was to bring it back is gone."""
     await stage.place.publish(stage.task(OK, defer_by=30))
     first = stage.start(stage.config())
-    await eventually(lambda: stage.place.status("ok") == "pending" and _waits_for_its_alarm(stage.place))
+    await eventually(lambda: stage.place.status("ok") == "pending" and _waits_in_a_delay_queue(stage.place))
     first.terminate()
     assert await first.ended() == 0
-    _lose_alarm(stage.place)
+    _lose_delayed_message(stage.place)
     look_now(stage.place)
     return stage.start(stage.config(), failpoints=stage.armed), History.of(stage.place, OK)
 
@@ -90,11 +90,11 @@ def send_callbacks_now(place: Place) -> None:
     place.execute(f"update {TASKS}_callbacks set next_try_at = ? where next_try_at is not null", OVERDUE)
 
 
-def _waits_for_its_alarm(place: Place) -> bool:
+def _waits_in_a_delay_queue(place: Place) -> bool:
     return place.left() == 1 and (place.embedded or place.waiting() == 0)
 
 
-def _lose_alarm(place: Place) -> None:
+def _lose_delayed_message(place: Place) -> None:
     if place.embedded:
         place.execute("delete from gridsidecar_messages")
         return

@@ -15,7 +15,7 @@ LINE = (
     "spawned",
     "exited",
     "committed",
-    "alarm_published",
+    "delay_published",
     "acked",
     "dead_lettered",
     "refusal_recorded",

@@ -24,7 +24,7 @@ def short_of_memory(server: RabbitMQ) -> Iterator[None]:
 
 
 @pytest.mark.timeout(180)
-async def test_acks_flow_and_alarms_go_out_when_it_is_over(
+async def test_acks_flow_and_delayed_messages_go_out_when_it_is_over(
     on_own_rabbitmq: Place, own_rabbitmq: RabbitMQ, start: Start
 ) -> None:
     """Row 9: a retry and a callback wait for their confirm; the tasks behind them are taken and acked."""

@@ -73,7 +73,7 @@ async def test_the_reply_of_a_commit_is_lost(place: Place, start: Start) -> None
 
 @pytest.mark.timeout(120)
 async def test_the_reply_of_a_retrys_commit_is_lost(place: Place, start: Start) -> None:
-    """Row 11: the alarm of a retry is sent although nobody said that the retry is stored."""
+    """Row 11: the delayed message of a retry is sent although nobody said that the retry is stored."""
     async with proxied(place.store_url) as (proxy, url):
         config = place.config(
             {"default": place.job("flaky", 2)}, store={"url": url}, retry={"max_retries": 1, "delay": 1}

@@ -20,7 +20,7 @@ SCENES: dict[str, Scene] = {
     "spawned": scenes.every_end,
     "exited": scenes.every_end,
     "committed": scenes.every_end,
-    "alarm_published": scenes.one_retry,
+    "delay_published": scenes.one_retry,
     "acked": scenes.one_retry,
     "dead_lettered": scenes.every_end,
     "refusal_recorded": scenes.every_end,
@@ -34,11 +34,11 @@ SCENES: dict[str, Scene] = {
     "drained": scenes.told_to_leave,
     "hand_off_marked": scenes.handed_off,
     "handed_off": scenes.handed_off,
-    "next_look_moved": scenes.lost_alarm,
-    "nudge_published": scenes.lost_alarm,
+    "next_look_moved": scenes.lost_delayed_message,
+    "wake_up_published": scenes.lost_delayed_message,
     "row_returned": scenes.row_without_attempt,
     "sent_anew": scenes.no_slot,
-    "entrusted": scenes.no_delays,
+    "scheduled": scenes.no_delays,
     "adopted": scenes.second_copy,
     "parked": scenes.paused,
     "released": scenes.paused,
@@ -47,7 +47,7 @@ SCENES: dict[str, Scene] = {
     "task_published": scenes.submitted,
 }
 SUBMITTING = {"row_written", "task_published"}  # a producer's, which the API is as well
-SERVERS_ONLY = {"entrusted", "adopted"}  # what brings them about is a matter of RabbitMQ
+SERVERS_ONLY = {"scheduled", "adopted"}  # what brings them about is a matter of RabbitMQ
 
 
 def test_every_failpoint_has_its_scene() -> None:
@@ -84,6 +84,6 @@ async def test_killed_at(point: str, where: str, request: pytest.FixtureRequest,
             "released",
             "probe_taken",
             *SUBMITTING,
-        ):  # a nudge that was never sent costs the time until the next look
+        ):  # a wake-up that was never sent costs the time until the next look
             scenes.look_now(place)
         await finish(stage, history)

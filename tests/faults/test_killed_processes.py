@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 
 LEAVING = ("given_back", "draining", "drained")
 # What one process alone comes to in these scenes does not change: the embedded place is enough for the rest.
-ON_SERVERS = ("claimed", "committed", "alarm_published", "lease_renewed", "callback_sent", "draining")
+ON_SERVERS = ("claimed", "committed", "delay_published", "lease_renewed", "callback_sent", "draining")
 CASES = [
     pytest.param(point, where, id=f"{point}-{where}")
     for point in SCENES
@@ -58,7 +58,7 @@ def consuming(sidecar: Sidecar) -> int:
 
 
 def all_ended(point: str, place: Place, count: int) -> bool:
-    """Both processes may die in turn: what runs then is noted, and a nudge that was never sent is due again."""
+    """Both processes may die in turn: what runs then is noted, and a wake-up that was never sent is due again."""
     place.journal.note_dead()
     if point in ("next_look_moved", "released", "probe_taken"):
         scenes.look_now(place)

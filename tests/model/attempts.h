@@ -17,10 +17,10 @@ class Attempts : public Deliveries {
     if (a.phase == UNSURE && store) step("reads the row again", i, [&](State& s) {
         Attempt& b = s.worker[i].held[j];
         b.phase = rule.reread && s.names(b) ? b.after : static_cast<i8>(ACKING), b.after = 0; });
-    if (a.phase == ALARMING && s0.worker[i].broker) sets_alarm(i, j, store);
+    if (a.phase == DELAYING && s0.worker[i].broker) sends_delayed(i, j, store);
     if (a.phase == ACKING) settled("acks", [](State&) {});
     if (a.phase == NACKING) settled("nacks", [&](State& s) { if (a.delivery >= 0) s.ready[a.delivery]++; });
-    if (a.phase == NUDGING && s0.worker[i].broker) settled("nudges", [](State& s) { s.ready[LEFTOVER]++; });
+    if (a.phase == WAKING && s0.worker[i].broker) settled("wakes", [](State& s) { s.ready[LEFTOVER]++; });
   }
   static bool written_back(const Attempt& a) { return a.waits ? rule.unclaim_is_written : rule.interrupted_is_written; }
 
@@ -67,7 +67,7 @@ class Attempts : public Deliveries {
     } else if (left) {
       s.status = RETRYING, s.due = s.overdue = 0, s.retries++;
       if (!rule.retry_keeps_handed_off) s.handed_off = 0;
-      s.worker[i].held[j].alarm = current(), to(s, ALARMING);
+      s.worker[i].held[j].later = current(), to(s, DELAYING);
     } else {
       if (s.retries < size.max_retries) broken = "fails with retries left";
       end(s, FAILED), to(s, ACKING);
@@ -103,8 +103,8 @@ class Attempts : public Deliveries {
   }
   void back(State& s, Attempt& a) {
     waits_again(s);
-    a.phase = a.delivery >= 0 ? NACKING : s.handed_off && rule.nudge_interrupted ? NUDGING : ACKING;
-    if (!rule.nudge_interrupted) s.handed_off = 0;
+    a.phase = a.delivery >= 0 ? NACKING : s.handed_off && rule.wake_interrupted ? WAKING : ACKING;
+    if (!rule.wake_interrupted) s.handed_off = 0;
   }
   void starts(int i, int j, bool store) {
     const Worker& w = s0.worker[i];
@@ -130,16 +130,16 @@ class Attempts : public Deliveries {
       else if (ours) s.handed_off = 1;
       a.phase = rule.mark_then_ack || ours ? HELD : ACKING; });
   }
-  void sets_alarm(int i, int j, bool store) {
+  void sends_delayed(int i, int j, bool store) {
     const auto send = [&](State& s, i8 copies) {
       Attempt& a = s.worker[i].held[j];
-      s.delayed[a.alarm] += copies, a.alarm = 0, a.phase = ACKING;
+      s.delayed[a.later] += copies, a.later = 0, a.phase = ACKING;
     };
-    step("sets the alarm of a retry", i, [&](State& s) { send(s, 1); });
-    fault(may.alarm_twice, "ALARM TWICE", i, [&](State& s) { send(s, 2); });
-    fault(may.alarm_refused && store, "ALARM REFUSED", i, [&](State& s) {
+    step("sends the delayed message of a retry", i, [&](State& s) { send(s, 1); });
+    fault(may.delayed_twice, "DELAYED TWICE", i, [&](State& s) { send(s, 2); });
+    fault(may.delayed_refused && store, "DELAYED REFUSED", i, [&](State& s) {
       Attempt& a = s.worker[i].held[j];
-      if (rule.refused_alarm_hands_off && s.attempt == a.attempt && !terminal(s.status)) s.handed_off = 1;
-      a.phase = ACKING, a.alarm = 0; });
+      if (rule.refused_delay_hands_off && s.attempt == a.attempt && !terminal(s.status)) s.handed_off = 1;
+      a.phase = ACKING, a.later = 0; });
   }
 };

@@ -123,7 +123,7 @@ class Deliveries : public Moves {
     const Worker& w = s0.worker[i];
     if (w.mode == UP && store && (w.lease || !rule.own_lease_first))
       for (int waits = 0; waits <= (size.ahead > 0); waits++) claims_so(i, waits);
-    if (w.mode == UP && store) parks(i), drops_nudge(i);
+    if (w.mode == UP && store) parks(i), drops_wake_up(i);
     if (w.mode == UP && store && size.sent_anew) {
       if (could_start(i)) step("waited too long", i, [&](State& s) {
           s.worker[i].job = SENDING_ANEW, s.worker[i].sends = s.status == NO_ROW ? LEFTOVER : CURRENT; });
@@ -150,11 +150,11 @@ class Deliveries : public Moves {
     if (label >= 0) reach(s, waits ? "CLAIM AHEAD'S REPLY LOST" : "CLAIM'S REPLY LOST", i, true);
   }
   // A suspect waits for a process to itself in the worker's hands, unclaimed: that message is `ready`, for all others know.
-  void drops_nudge(int i) {
+  void drops_wake_up(int i) {
     bool another = false;
     for (i8 count : s0.ready) another = another || count;
     if (!waits_for_due(s0) || !s0.due || !s0.crashes || s0.worker[i].delivery != LEFTOVER) return;
-    if (another || !rule.nudge_beside_suspect) step("drops a nudge", i, [&](State& s) { s.worker[i].job = SENT; });
+    if (another || !rule.wake_beside_suspect) step("drops a wake-up", i, [&](State& s) { s.worker[i].job = SENT; });
   }
   // What would start, where its type is paused as far as this worker knows.
   void parks(int i) {
@@ -181,13 +181,13 @@ class Deliveries : public Moves {
       Worker& w = s.worker[i];
       w.job = SENT, s.delayed[w.sends] += copies;
     };
-    step("sets an alarm", i, [&](State& s) { send(s, 1); });
-    fault(may.alarm_twice, "ALARM TWICE", i, [&](State& s) { send(s, 2); });
-    fault(may.alarm_refused && store, "ALARM REFUSED", i, [&](State& s) {
+    step("sends a delayed message", i, [&](State& s) { send(s, 1); });
+    fault(may.delayed_twice, "DELAYED TWICE", i, [&](State& s) { send(s, 2); });
+    fault(may.delayed_refused && store, "DELAYED REFUSED", i, [&](State& s) {
       Worker& w = s.worker[i];
       const bool same = s.attempt == w.seen && !terminal(s.status);
-      w.job = same || !rule.refused_alarm_hands_off ? SENT : CLAIMING;
-      if (same && rule.refused_alarm_hands_off) s.handed_off = 1, s.fresh = 0;
+      w.job = same || !rule.refused_delay_hands_off ? SENT : CLAIMING;
+      if (same && rule.refused_delay_hands_off) s.handed_off = 1, s.fresh = 0;
     });
   }
   void sends_anew(int i) {

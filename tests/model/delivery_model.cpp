@@ -9,8 +9,8 @@
 #include "workers.h"
 
 static std::string words(const State& s) {
-  static const char* phases[] = {"-", "runs", "marked", "unsure", "alarm", "ack", "nack", "nudge"};
-  static const char* jobs[] = {"-", "claim", "unsure", "alarm", "anew", "ack"};
+  static const char* phases[] = {"-", "runs", "marked", "unsure", "delay", "ack", "nack", "wake-up"};
+  static const char* jobs[] = {"-", "claim", "unsure", "delay", "anew", "ack"};
   static const char* modes[] = {"dead", "up", "paused", "leaving"};
   char text[200];
   snprintf(text, sizeof text,

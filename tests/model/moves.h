@@ -167,7 +167,7 @@ class Moves {
       for (Attempt& a : w.held) {
         if (!a.phase) continue;
         if (a.delivery >= 0) a.delivery = as[a.delivery];
-        a.alarm = as[a.alarm];
+        a.later = as[a.later];
       }
       if (w.job) w.sends = as[w.sends];
       if (w.job && w.delivery >= 0) w.delivery = as[w.delivery];

@@ -16,8 +16,8 @@
   X(leftovers, 1, "a leftover is acked (0: it is sent again). Holds without: fewer messages with it")                  \
   X(busy_drops_handed_off, 1, "so is a delivery of a task that runs and is handed off. Holds without, like that")      \
   X(own_message, 1, "the row's own message is no leftover")                                                            \
-  X(move_next_look, 1, "a nudge moves the row's next look")                                                            \
-  X(nudge_orphans, 1, "maintenance nudges every running row of a dead worker (0: claims those handed off)")            \
+  X(move_next_look, 1, "a wake-up moves the row's next look")                                                            \
+  X(wake_orphans, 1, "maintenance wakes every running row of a dead worker (0: claims those handed off)")            \
   X(cancel_wins, 1, "a cancel wins at claim, rescue, retry and giving back")                                           \
   X(unseen_ends, 1, "the message of a task that was cancelled unseen ends there (0: it begins, as if there was no row)") \
   X(completes_once, 1, "… and completes the row, so that a copy is a duplicate (0: each copy owes a callback)")        \
@@ -25,9 +25,9 @@
   X(budget_of_failures, 1, "failures spend retries (0: attempts do)")                                                  \
   X(trust, 1, "whoever has just started, or lapsed, judges nobody's lease")                                            \
   X(one_copy, 1, "a second copy at its owner is acked while the first lives (0: takes its place)")                     \
-  X(nudge_interrupted, 1, "giving back what was handed off publishes a nudge and leaves it handed off")                \
-  X(retry_keeps_handed_off, 1, "`retrying` leaves handed_off as it was (0: clears it before the alarm is confirmed)")  \
-  X(refused_alarm_hands_off, 1, "an alarm that is refused sets handed_off before the ack")                             \
+  X(wake_interrupted, 1, "giving back what was handed off publishes a wake-up and leaves it handed off")                \
+  X(retry_keeps_handed_off, 1, "`retrying` leaves handed_off as it was (0: clears it before the delayed message is confirmed)")  \
+  X(refused_delay_hands_off, 1, "a delayed message that is refused sets handed_off before the ack")                             \
   X(own_lease_first, 1, "whoever has no live lease claims nothing")                                                    \
   X(send_then_ack, 1, "what is sent anew is published, then acked (0: acked, then published)")                         \
   X(spare_unstarted, 1, "rescuing a claim ahead spends no crash")                                                      \
@@ -40,16 +40,16 @@
   X(mark_start, 1, "a start is marked after a while. Holds without: a long run's death counts at once with it")        \
   X(slot_after_crash, 1, "a row with crashes waits unclaimed for its slot. Holds without: it guards the others")        \
   X(suspect_alone, 1, "what may have ended a process of several tasks has the next one to itself (0: shares it, too)") \
-  X(nudge_beside_suspect, 1, "a suspect's nudge is acked while another message waits. Holds without: fewer of them")   \
+  X(wake_beside_suspect, 1, "a suspect's wake-up is acked while another message waits. Holds without: fewer of them")   \
   X(park_under_lock, 1, "a task is parked where its type is paused as the row says now (0: as was heard before)")      \
   X(parked_is_handed_off, 1, "what is parked is handed off")                                                           \
   X(forget_last, 1, "a pause is forgotten when nothing of it is parked any more (0: when it is over)")                 \
-  X(looked_for_again, 1, "what comes back of a pause is looked for, should its nudge get lost (0: it is not)")           \
+  X(looked_for_again, 1, "what comes back of a pause is looked for, should its wake-up get lost (0: it is not)")           \
   X(unconfirmed_is_handed_off, 1, "a row that is there before its message is handed off until that is confirmed")      \
   X(publish_then_note, 1, "a message is published, then noted as confirmed (0: noted, then published)")                \
   X(fenced_note, 1, "that is noted in a row that nobody has written since (0: in any that waits)")                     \
   X(fenced_withdrawal, 1, "so it is with taking the row back, where the broker refuses the message")                   \
-  X(confirmed_is_unlooked, 1, "nobody looks for a row whose message is confirmed. Holds without: fewer nudges with it")
+  X(confirmed_is_unlooked, 1, "nobody looks for a row whose message is confirmed. Holds without: fewer wake-ups with it")
 
 #define SIZES(X)                                                                                                       \
   X(faults, 2, "at most so many")                                                                                      \
@@ -72,8 +72,8 @@
   X(states, 40000000, "gives up at so many")
 
 #define FAULTS(X)                                                                                                      \
-  X(crash) X(pause) X(disconnect) X(cut_off) X(outage) X(claim_lost) X(write_lost) X(alarm_twice) X(alarm_dropped)     \
-  X(produced_twice) X(cancel) X(shutdown) X(retried) X(alarm_refused) X(unclaim) X(type_paused)                        \
+  X(crash) X(pause) X(disconnect) X(cut_off) X(outage) X(claim_lost) X(write_lost) X(delayed_twice) X(delayed_dropped)     \
+  X(produced_twice) X(cancel) X(shutdown) X(retried) X(delayed_refused) X(unclaim) X(type_paused)                        \
   X(submitter_dies) X(publish_refused) X(neighbour)
 
 #define FIELD(name, value, meaning) int name = value;

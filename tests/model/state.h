@@ -21,7 +21,7 @@ enum Owner : i8 { NOBODY = -1, DEAD_LIVE = 2, DEAD_EXPIRED = 3 };
 
 // What a message is, compared with the row. A new attempt turns every message but its own into a leftover.
 enum Label : i8 {
-  LEFTOVER = 0,     // carries an older attempt than the row, or is a nudge
+  LEFTOVER = 0,     // carries an older attempt than the row, or is a wake-up
   NAMED = 1,        // the row's message_id
   CURRENT = 2,      // carries the row's attempt
   PLAIN = 3,        // a producer's copy without an id; a leftover once a row exists
@@ -34,17 +34,17 @@ enum Phase : i8 {  // of an attempt in memory
   HELD,      // waits for a slot (`waits`) or runs
   MARKED,    // … and its hand-off is written, its delivery not acked yet
   UNSURE,    // a write was sent and its reply lost
-  ALARMING,  // `retrying` is written, the alarm is not published
+  DELAYING,  // `retrying` is written, the delayed message is not published
   ACKING,
   NACKING,
-  NUDGING,  // given back, and its delivery was handed off
+  WAKING,  // given back, and its delivery was handed off
 };
 
 enum Job : i8 {  // what happens to a delivery that is no attempt yet
   IDLE,
   CLAIMING,
   CLAIM_UNSURE,  // the claim was sent and its reply lost
-  POSTPONING,    // an alarm, then ack
+  POSTPONING,    // a delayed message, then ack
   SENDING_ANEW,  // to the end of the queue, then ack
   SENT,          // ack
 };
@@ -62,7 +62,7 @@ enum Lapse : i8 { CUT_OFF = 1, OUTAGE = 2, UNCOMPARED = 4 };
 
 struct Attempt {
   i8 phase, attempt, delivery;  // delivery: a label, or -1
-  i8 lapse, alarm, run, after;  // alarm: label of its alarm; run: of the task by hand; after: phase after UNSURE
+  i8 lapse, later, run, after;  // later: label of its delayed message; run: of the task by hand; after: phase after UNSURE
   i8 waits;                     // claimed ahead, not started
 };
 

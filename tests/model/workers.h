@@ -73,13 +73,13 @@ class Workers : public Attempts {
   }
   void maintains(int i) {
     const bool broker = s0.worker[i].broker;
-    if (waits_for_due(s0) && s0.overdue && broker) step("nudges an overdue row", i, [](State& s) {
+    if (waits_for_due(s0) && s0.overdue && broker) step("wakes an overdue row", i, [](State& s) {
         s.ready[LEFTOVER]++;
         if (rule.move_next_look) s.overdue = 0; });
     if (s0.pause == OVER) releases(i, broker);
     if (s0.status != RUNNING || !may_rescue(s0, i)) return;
-    if (rule.nudge_orphans) {
-      if (s0.overdue && broker) step("nudges an orphan", i, [](State& s) { s.ready[LEFTOVER]++, s.overdue = 0; });
+    if (rule.wake_orphans) {
+      if (s0.overdue && broker) step("wakes an orphan", i, [](State& s) { s.ready[LEFTOVER]++, s.overdue = 0; });
       return;
     }
     const bool lost = s0.crashes + 1 > size.max_crashes, can = place(s0.worker[i], false) >= 0 && !s0.worker[i].job;
@@ -91,7 +91,7 @@ class Workers : public Attempts {
   void releases(int i, bool broker) {
     const auto moved = [](State& s) { s.parked = rule.looked_for_again ? NOT_PARKED : FORGOTTEN; };
     if (s0.parked == PARKED && broker) step("brings back what was parked", i, [&](State& s) { moved(s), s.ready[LEFTOVER]++; });
-    if (s0.parked == PARKED) fault(may.crash, "ITS NUDGE IS LOST", i, moved);
+    if (s0.parked == PARKED) fault(may.crash, "ITS WAKE-UP IS LOST", i, moved);
     if (s0.parked != PARKED || !rule.forget_last) step("forgets the pause", i, [](State& s) { s.pause = NO_PAUSE; });
   }
   void goes(int i, bool store) {
@@ -107,8 +107,8 @@ class Workers : public Attempts {
     if (s0.owner == DEAD_LIVE) step("a dead worker's lease lapses", 0, [](State& s) { s.owner = DEAD_EXPIRED; });
     for (int l = 0; l < LABELS; l++) {
       if (!s0.delayed[l]) continue;
-      step("an alarm rings", 0, [&](State& s) { s.delayed[l]--, s.ready[l]++; });
-      fault(may.alarm_dropped, "ALARM DROPPED", 0, [&](State& s) { s.delayed[l]--, s.dropped = 1; });
+      step("a delayed message comes due", 0, [&](State& s) { s.delayed[l]--, s.ready[l]++; });
+      fault(may.delayed_dropped, "DELAYED DROPPED", 0, [&](State& s) { s.delayed[l]--, s.dropped = 1; });
     }
     if (waits_for_due(s0) && !s0.due) step("it becomes due", 0, [](State& s) { s.due = 1; });
     overdue();
@@ -163,7 +163,7 @@ class Workers : public Attempts {
     s.producer = WITHDRAWN, s.status = NO_ROW, s.attempt = s.handed_off = s.due = s.overdue = s.parked = 0;
   }
   void overdue() {
-    const bool orphan = rule.nudge_orphans && s0.status == RUNNING && (expired(s0, 0) || expired(s0, 1));
+    const bool orphan = rule.wake_orphans && s0.status == RUNNING && (expired(s0, 0) || expired(s0, 1));
     if (s0.overdue || s0.parked || s0.unlooked || !((waits_for_due(s0) && s0.due) || orphan)) return;
     const bool early = s0.messages() > 0;
     if (!early || s0.early_left) step("it is overdue", 0, [&](State& s) { s.overdue = 1, s.early_left -= early; });

@@ -83,7 +83,7 @@ async def test_retrying_is_run_and_its_retries_go_on(two: Two) -> None:
         assert transition is not None
         assert (transition.status, transition.retry_count) == (Status.RETRYING, retries)
         two.rows.make_due("again")
-        claim = (await two.deliver_to_a(task("again", attempt=attempt, message_id=f"alarm-{attempt}"))).claim
+        claim = (await two.deliver_to_a(task("again", attempt=attempt, message_id=f"delayed-{attempt}"))).claim
         assert claim is not None
     transition = await end(two.a, claim, BOOM)
     assert transition is not None
@@ -124,7 +124,7 @@ async def test_a_message_that_wants_to_run_later_is_not_started_early(two: Two, 
     assert isinstance((await two.deliver_to_b(deferred)).reception, Wait)
     two.rows.make_overdue(task_id)
     (message,) = await two.a.leases.overdue(judge_others=True)
-    assert (message.body, message.nudge, message.attempt) == (b'{"task_id": "t"}', True, 0)
+    assert (message.body, message.wake_up, message.attempt) == (b'{"task_id": "t"}', True, 0)
     assert (await two.deliver_to_b(deferred)).reception == Begin(attempt=1, crashes=0)
 
 
@@ -234,7 +234,7 @@ async def test_a_row_that_somebody_gave_a_word_of_their_own_is_not_touched(two: 
 # -- on a clock, and by hand ------------------------------------------------------------------------------------------
 
 
-async def test_no_row_of_the_plugin_is_nudged_rescued_or_counted_as_owed(two: Two, plugin: Plugin) -> None:
+async def test_no_row_of_the_plugin_is_woken_rescued_or_counted_as_owed(two: Two, plugin: Plugin) -> None:
     plugin.run(f"UPDATE {{table}} SET created_at = '{LONG_AGO[:19]}', updated_at = '{LONG_AGO[:19]}'")
     before = plugin.answers()
     for queue in ("q", "another"):
@@ -251,7 +251,7 @@ async def test_no_row_of_the_plugin_is_nudged_rescued_or_counted_as_owed(two: Tw
 async def test_a_row_that_we_took_over_is_rescued_as_any_other(two: Two) -> None:
     await two.deliver_to_a(task("busy"), redelivered=True)
     two.rows.expire("A")
-    received = await two.deliver_to_b(task("busy", attempt=1, message_id="alarm"))
+    received = await two.deliver_to_b(task("busy", attempt=1, message_id="delayed"))
     assert received.reception == Begin(attempt=2, crashes=2, rescues=True)
 
 

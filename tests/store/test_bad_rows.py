@@ -15,7 +15,7 @@ from gridsidecar.rules.task import Callback, Failed, Message, Succeeded
 from gridsidecar.store import RowRejected
 from gridsidecar.store.retention import Retention
 from tests.store.direct import LONG_AGO, TASKS
-from tests.store.workers import QUEUE, A, B, Two, alarm, end, listed, no_changes_of, task
+from tests.store.workers import QUEUE, A, B, Two, delayed, end, listed, no_changes_of, task
 
 UNREADABLE: dict[str, dict[str, Any]] = {
     "headers are cut": {"headers": "{bad"},
@@ -49,7 +49,7 @@ def _heard(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def waiting(two: Two, *names: str) -> None:
-    """Tasks that failed once, and whose alarm did not come."""
+    """Tasks that failed once, and whose delayed message did not come."""
     for name in names:
         received = await two.a.tasks.claim(task(name), A, 3)
         assert received.reception == Insert()
@@ -101,11 +101,11 @@ async def test_a_row_that_is_merely_odd_is_brought_back_too(two: Two, lost: Any,
     two.rows.set("odd", **columns)
     assert len(await two.b.leases.overdue(judge_others=True)) == 3
     assert await two.b.leases.overdue(judge_others=True) == []
-    assert (await two.b.tasks.claim(alarm_of("odd"), B, 3)).claim is not None
+    assert (await two.b.tasks.claim(delayed_of("odd"), B, 3)).claim is not None
 
 
-def alarm_of(task_id: str) -> Any:
-    return task(task_id, attempt=1, message_id="alarm")
+def delayed_of(task_id: str) -> Any:
+    return task(task_id, attempt=1, message_id="delayed")
 
 
 async def test_a_time_that_was_never_set(two: Two) -> None:
@@ -230,7 +230,7 @@ async def test_a_checkpoint_that_is_no_json_is_told_instead_of_tried_for_ever(tw
     two.rows.make_due()
     two.rows.set(checkpoint="{bad")
     with pytest.raises(RowRejected, match="checkpoint"):
-        await two.b.tasks.claim(alarm(1), B, 3)
+        await two.b.tasks.claim(delayed(1), B, 3)
 
 
 @pytest.mark.parametrize("columns", UNREADABLE.values(), ids=list(UNREADABLE))

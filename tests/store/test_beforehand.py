@@ -16,7 +16,7 @@ from gridsidecar.rules.task import Task
 from gridsidecar.store import OpenStore, Received
 from gridsidecar.wire.new_task import make_task
 from tests.store.direct import TASKS
-from tests.store.workers import A, Two, cancel, listed, nudge, retry_by_hand
+from tests.store.workers import A, Two, cancel, listed, retry_by_hand, wake_up
 
 LARGE = {"words": ["ä" * 50] * 2000, "n": 1.5}
 FIELDS: list[dict[str, Any]] = [
@@ -123,7 +123,7 @@ async def test_its_message_begins_it(two: Two, noted: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "copy", [{"message_id": "own", "row": None}, {"message_id": "own"}, {"nudge": True, "message_id": "own"}]
+    "copy", [{"message_id": "own", "row": None}, {"message_id": "own"}, {"wake_up": True, "message_id": "own"}]
 )
 async def test_so_does_a_copy_of_it_once(two: Two, copy: dict[str, Any]) -> None:
     task = made()
@@ -162,7 +162,7 @@ async def test_deferred_it_waits_for_its_time(two: Two) -> None:
     assert isinstance(received.reception, Wait)
     assert 50 < received.reception.delay <= 60
     two.rows.make_due()
-    assert (await claimed(two.a, arrives(task, message_id="alarm"))).reception == Begin(attempt=1, crashes=0)
+    assert (await claimed(two.a, arrives(task, message_id="delayed"))).reception == Begin(attempt=1, crashes=0)
 
 
 async def test_behind_a_pause_it_is_parked_and_stays_so(two: Two) -> None:
@@ -186,8 +186,8 @@ async def test_a_message_that_was_never_sent_is_owed(two: Two) -> None:
     two.rows.make_overdue()
     assert await two.b.reading.owed() == 1
     (message,) = await two.b.leases.overdue(judge_others=True)
-    assert (message.nudge, message.attempt, message.body) == (True, 0, task.message.body)
-    assert (await claimed(two.b, nudge(0))).reception == Begin(attempt=1, crashes=0)
+    assert (message.wake_up, message.attempt, message.body) == (True, 0, task.message.body)
+    assert (await claimed(two.b, wake_up(0))).reception == Begin(attempt=1, crashes=0)
     two.rows.make_overdue()
     await two.a.beforehand.note_sent(task)
     assert two.rows.row()["next_check_at"] is not None, "only who wrote the row last may say that"
@@ -227,7 +227,7 @@ async def test_it_is_cancelled_and_run_again_as_any_that_waits(two: Two, noted: 
     await two.a.beforehand.note_sent(task)
     assert not await two.a.beforehand.withdraw(task)
     assert two.rows.row() == again
-    assert (await claimed(two.a, nudge(0))).reception == Begin(attempt=1, crashes=0)
+    assert (await claimed(two.a, wake_up(0))).reception == Begin(attempt=1, crashes=0)
 
 
 async def test_cancelled_before_its_row_it_never_runs(two: Two) -> None:
@@ -242,7 +242,7 @@ async def test_cancelled_before_its_row_it_never_runs(two: Two) -> None:
 # -- a message that no worker can use ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("copy", [{}, {"message_id": None, "nudge": True}, {"message_id": None, "row": None}])
+@pytest.mark.parametrize("copy", [{}, {"message_id": None, "wake_up": True}, {"message_id": None, "row": None}])
 async def test_refused_it_fails(two: Two, copy: dict[str, Any]) -> None:
     task = made(task_type="unknown", callback_url="https://example.com/x")
     await sent(two.a, task)

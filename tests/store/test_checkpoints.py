@@ -17,7 +17,7 @@ from gridsidecar.rules.task import (
     Report,
     Succeeded,
 )
-from tests.store.workers import BOOM, Two, alarm, decided, nudge, retry_by_hand
+from tests.store.workers import BOOM, Two, decided, delayed, retry_by_hand, wake_up
 
 PAGE_17 = Progress(checkpoint=Checkpoint({"page": 17}))
 FOR_GOOD = Failed(error="bad", error_type="X", retryable=False)
@@ -36,7 +36,7 @@ async def test_it_comes_back_with_the_next_attempt(two: Two) -> None:
     assert await two.a.tasks.progress(claim, PAGE_17)
     await end(two, claim, BOOM, Progress())
     two.rows.make_due()
-    received = await two.deliver_to_b(alarm(1))
+    received = await two.deliver_to_b(delayed(1))
     assert received.claim is not None
     assert received.claim.checkpoint == {"page": 17}
 
@@ -45,7 +45,7 @@ async def test_it_survives_the_death_of_its_worker(two: Two) -> None:
     claim = await two.started()
     assert await two.a.tasks.progress(claim, PAGE_17)
     two.rows.expire("A")
-    received = await two.deliver_to_b(alarm(1))
+    received = await two.deliver_to_b(delayed(1))
     assert received.claim is not None
     assert (received.claim.attempt, received.claim.checkpoint) == (2, {"page": 17})
 
@@ -63,7 +63,7 @@ async def test_null_clears_it(two: Two) -> None:
     await two.a.tasks.progress(claim, Progress(checkpoint=Checkpoint(None)))
     await end(two, claim, BOOM, Progress())
     two.rows.make_due()
-    received = await two.deliver_to_b(alarm(1))
+    received = await two.deliver_to_b(delayed(1))
     assert received.claim is not None
     assert received.claim.checkpoint is None
 
@@ -98,6 +98,6 @@ async def test_a_retry_by_hand_goes_on_from_it(two: Two) -> None:
     claim = await two.started(retries=0)
     await end(two, claim, FOR_GOOD, PAGE_17)
     assert await retry_by_hand(two.a, "t") is not None
-    received = await two.deliver_to_b(nudge(1))
+    received = await two.deliver_to_b(wake_up(1))
     assert received.claim is not None
     assert received.claim.checkpoint == {"page": 17}

@@ -47,7 +47,7 @@ async def test_those_that_were_taken_are_told_from_the_others(two: Two) -> None:
     two.rows.expire("A")
     taken = IDS[3:7]
     for task_id in taken:
-        received = await two.b.tasks.claim(task(task_id, attempt=1, message_id="alarm"), B, 3)
+        received = await two.b.tasks.claim(task(task_id, attempt=1, message_id="delayed"), B, 3)
         assert received.claim is not None
     written = await ends(two, [(claim, Succeeded(claim.task_id)) for claim in held])
     for claim, transition in zip(held, written, strict=True):

@@ -14,7 +14,7 @@ from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Task
 from gridsidecar.store import OpenStore, Received
 from tests.store.direct import LONG_AGO, TASKS
-from tests.store.workers import BOOM, A, B, Two, alarm, cancel, end, no_changes_of, nudge, task
+from tests.store.workers import BOOM, A, B, Two, cancel, delayed, end, no_changes_of, task, wake_up
 
 PAUSED = Flow(paused=True)
 SLOW = Flow(rate=Rate(1, 60.0), handler="h")
@@ -71,9 +71,9 @@ async def test_what_a_worker_thinks_is_paused_and_is_not_starts(two: Two) -> Non
 async def test_a_retry_of_a_paused_type_stays_retrying_and_keeps_its_counters(two: Two) -> None:
     await two.retrying()
     await two.a.pauses.pause("default")
-    assert isinstance((await deliver(two.a, alarm(1))).reception, Wait)
+    assert isinstance((await deliver(two.a, delayed(1))).reception, Wait)
     two.rows.make_due()
-    assert (await deliver(two.a, alarm(1))).reception == Park()
+    assert (await deliver(two.a, delayed(1))).reception == Park()
     row = two.rows.row()
     assert (row["status"], row["attempt"], row["retry_count"]) == ("retrying", 1, 1)
 
@@ -84,21 +84,21 @@ async def test_a_delayed_task_of_a_paused_type_waits_for_its_time_and_is_parked_
     assert isinstance((await deliver(two.a, late)).reception, Wait)
     assert int(str(two.rows.row()["next_check_at"])[:4]) < 3000
     two.rows.make_due()
-    assert (await deliver(two.a, alarm(0))).reception == Park()
+    assert (await deliver(two.a, delayed(0))).reception == Park()
 
 
 async def test_a_rescue_during_a_pause_counts_the_crash_and_parks(two: Two) -> None:
     await two.started()
     two.rows.expire("A")
     await two.a.pauses.pause("default")
-    received = await two.b.tasks.claim(alarm(1), replace(B, ahead=True), 3, PAUSED)
+    received = await two.b.tasks.claim(delayed(1), replace(B, ahead=True), 3, PAUSED)
     assert received.reception == Park(crashes=1, rescues=True)
     row = two.rows.row()
     assert (row["status"], row["crashes"], row["worker_id"]) == ("pending", 1, None)
     assert two.rows.history() == [(1, "lost")]
     await two.a.pauses.resume("default")
-    (back,) = (await two.b.pauses.release("default")).nudges
-    received = await two.b.tasks.claim(task(attempt=back.attempt, nudge=True), B, 3)
+    (back,) = (await two.b.pauses.release("default")).wake_ups
+    received = await two.b.tasks.claim(task(attempt=back.attempt, wake_up=True), B, 3)
     assert received.reception == Begin(attempt=2, crashes=1)
 
 
@@ -106,7 +106,7 @@ async def test_the_last_crash_ends_a_task_though_its_type_is_paused(two: Two) ->
     await two.started()
     two.rows.expire("A")
     await two.a.pauses.pause("default")
-    received = await two.b.tasks.claim(alarm(1), replace(B, max_crashes=0), 3, PAUSED)
+    received = await two.b.tasks.claim(delayed(1), replace(B, max_crashes=0), 3, PAUSED)
     assert isinstance(received.reception, Close)
 
 
@@ -152,7 +152,7 @@ async def test_a_pause_that_is_over_brings_all_back_and_is_forgotten_last(two: T
     assert await two.a.pauses.read() == []
 
 
-async def test_a_released_task_whose_nudge_is_lost_is_found_by_maintenance(two: Two) -> None:
+async def test_a_released_task_whose_wake_up_is_lost_is_found_by_maintenance(two: Two) -> None:
     await two.a.pauses.pause("default")
     await deliver(two.a, task())
     assert await two.a.pauses.resume("default")
@@ -160,7 +160,7 @@ async def test_a_released_task_whose_nudge_is_lost_is_found_by_maintenance(two: 
     assert await two.a.leases.overdue(judge_others=True) == []
     two.rows.make_overdue()
     (found,) = await two.a.leases.overdue(judge_others=True)
-    assert found.nudge
+    assert found.wake_up
 
 
 async def test_resume_says_whether_there_was_a_pause(two: Two) -> None:
@@ -188,7 +188,7 @@ async def test_each_type_and_queue_is_paused_by_itself(two: Two) -> None:
     await deliver(two.a, task("t2", fields={"task_type": "mail"}))
     assert (await deliver(two.a, task("t3", fields={"task_type": "Mail"}))).claim is not None
     await two.a.pauses.resume("mail")
-    assert [message.attempt for message in (await two.a.pauses.release("mail")).nudges] == [0]
+    assert [message.attempt for message in (await two.a.pauses.release("mail")).wake_ups] == [0]
     assert {pause["task_type"]: pause["parked"] for pause in await two.a.reading.pauses()} == {"default": 1, "mail": 0}
 
 
@@ -199,7 +199,7 @@ async def test_a_row_that_cannot_be_read_does_not_keep_the_others_back(two: Two)
     two.rows.set("t1", headers="{")
     await two.a.pauses.resume("default")
     released = await two.a.pauses.release("default")
-    assert (released.rows, len(released.nudges)) == (2, 1)
+    assert (released.rows, len(released.wake_ups)) == (2, 1)
 
 
 @pytest.mark.usefixtures("triggers")
@@ -210,9 +210,9 @@ async def test_a_row_that_the_database_does_not_change_does_not_keep_the_others_
     no_changes_of(two, "t3")
     await two.a.pauses.resume("default")
     released = await two.a.pauses.release("default")
-    assert (released.rows, len(released.nudges), released.over) == (6, 6, False)
+    assert (released.rows, len(released.wake_ups), released.over) == (6, 6, False)
     again = await two.b.pauses.release("default")
-    assert (again.rows, again.nudges, again.over) == (0, [], False)
+    assert (again.rows, again.wake_ups, again.over) == (0, [], False)
     two.rows.run("DROP TRIGGER refuses")
     assert (await two.b.pauses.release("default")).rows == 1
     assert (await two.b.pauses.release("default")).over
@@ -247,8 +247,8 @@ async def test_after_the_cool_down_one_task_is_tried_and_its_success_ends_the_pa
     assert await two.a.pauses.probe("default") is not None
     assert await two.b.pauses.probe("default") is None
     assert await owed(two) == 0
-    assert (await deliver(two.a, task("t1", nudge=True))).reception == Park()
-    received = await deliver(two.a, task("t0", nudge=True))
+    assert (await deliver(two.a, task("t1", wake_up=True))).reception == Park()
+    received = await deliver(two.a, task("t0", wake_up=True))
     assert received.reception == Begin(attempt=1, crashes=0)
     assert await two.a.pauses.close_breaker("default")
     assert not await two.b.pauses.close_breaker("default")
@@ -303,20 +303,20 @@ async def test_a_changed_rate_begins_anew(two: Two) -> None:
 async def test_a_place_that_is_reserved_is_taken_once(two: Two) -> None:
     await deliver(two.a, task("t1"), SLOW)
     await deliver(two.a, task("t"), SLOW)
-    assert isinstance((await deliver(two.a, alarm(0), SLOW)).reception, Wait), "before its time"
+    assert isinstance((await deliver(two.a, delayed(0), SLOW)).reception, Wait), "before its time"
     two.rows.set("t", next_run_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"))
-    early = await deliver(two.a, alarm(0), SLOW)
+    early = await deliver(two.a, delayed(0), SLOW)
     assert isinstance(early.reception, Reserve), "the one before was late"
     assert early.reception.delay > 50
     two.rows.set("t", next_run_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"))
     two.rows.run(f"UPDATE {TASKS}_rates SET paced_at = ?", LONG_AGO if two.rows.is_mysql else 0)
-    received = await deliver(two.a, alarm(0), SLOW)
+    received = await deliver(two.a, delayed(0), SLOW)
     assert received.reception == Begin(attempt=1, crashes=0)
     assert two.rows.row("t")["reserved"] == 0
     claim = received.claim
     assert claim is not None
     await end(two.a, claim, BOOM, delay=0)
-    received = await deliver(two.a, alarm(1), SLOW)
+    received = await deliver(two.a, delayed(1), SLOW)
     assert isinstance(received.reception, Reserve), "a retry needs a place of its own"
     assert two.rows.row("t")["retry_count"] == 1
 
@@ -325,13 +325,13 @@ async def test_a_place_of_long_ago_is_lost(two: Two) -> None:
     await deliver(two.a, task("t1"), SLOW)
     await deliver(two.a, task("t"), SLOW)
     two.rows.make_due("t")
-    assert isinstance((await deliver(two.a, alarm(0), SLOW)).reception, Reserve)
+    assert isinstance((await deliver(two.a, delayed(0), SLOW)).reception, Reserve)
 
 
 async def test_a_rescue_takes_a_place_too(two: Two) -> None:
     await two.a.tasks.claim(task(), A, 3, SLOW)
     two.rows.expire("A")
-    received = await two.b.tasks.claim(alarm(1), B, 3, SLOW)
+    received = await two.b.tasks.claim(delayed(1), B, 3, SLOW)
     assert isinstance(received.reception, Reserve)
     row = two.rows.row()
     assert (row["status"], row["crashes"], row["worker_id"]) == ("pending", 1, None)
@@ -344,11 +344,11 @@ async def test_a_pause_takes_no_place_and_gives_up_the_one_that_was_reserved(two
     await deliver(two.a, task("t"), SLOW)
     await two.a.pauses.pause("default")
     two.rows.make_due("t")
-    assert (await deliver(two.a, alarm(0), both)).reception == Park()
+    assert (await deliver(two.a, delayed(0), both)).reception == Park()
     assert two.rows.row("t")["reserved"] == 0
     await two.a.pauses.resume("default")
     await two.a.pauses.release("default")
-    assert isinstance((await deliver(two.a, nudge(0), both)).reception, Reserve | Drop)
+    assert isinstance((await deliver(two.a, wake_up(0), both)).reception, Reserve | Drop)
 
 
 async def test_unused_time_is_not_saved_up(two: Two) -> None:

@@ -25,7 +25,7 @@ from gridsidecar.rules.task import (
 from gridsidecar.store import Cause, OpenStore, OwedCallback, make_store
 from tests.store.direct import LONG_AGO, TASKS, Row
 from tests.store.test_endings import Guard
-from tests.store.workers import BOOM, QUEUE, B, Two, alarm, decided, end, retry_by_hand, task
+from tests.store.workers import BOOM, QUEUE, B, Two, decided, delayed, end, retry_by_hand, task
 
 ASKED = Callback(url="https://example.com/done")
 
@@ -72,7 +72,7 @@ async def test_a_task_that_is_tried_again_owes_none_yet(letters: Two) -> None:
     await letters.retrying(retries=1)
     assert owed(letters) == []
     letters.rows.make_due()
-    received = await letters.deliver_to_b(alarm(1))
+    received = await letters.deliver_to_b(delayed(1))
     assert received.claim is not None
     await end(letters.b, received.claim, BOOM)
     (letter,) = await take(letters.a)
@@ -97,7 +97,7 @@ async def test_each_end_owes_one_beside_its_callback(letters: Two) -> None:
     claim = await letters.started(retries=0, message=task(fields={"callback": ASKED}))
     await end(letters.a, claim, BOOM)
     assert await retry_by_hand(letters.a, "t") is not None
-    received = await letters.deliver_to_b(task(attempt=1, nudge=True, message_id="n", fields={"callback": ASKED}))
+    received = await letters.deliver_to_b(task(attempt=1, wake_up=True, message_id="n", fields={"callback": ASKED}))
     assert received.claim is not None
     await end(letters.b, received.claim, BOOM)
     assert [(row["kind"], row["rerun"], row["attempt"]) for row in owed(letters)] == [
@@ -113,7 +113,7 @@ async def test_each_end_owes_one_beside_its_callback(letters: Two) -> None:
 async def test_a_task_whose_worker_is_lost_for_good_owes_one(letters: Two) -> None:
     await letters.started()
     letters.rows.expire("A")
-    received = await letters.b.tasks.claim(alarm(1), replace(B, max_crashes=0), 0)
+    received = await letters.b.tasks.claim(delayed(1), replace(B, max_crashes=0), 0)
     assert isinstance(received.reception, Close)
     (letter,) = await take(letters.a)
     assert str(Cause.read(letter.body)).startswith("WorkerLost: its worker died 1 times")

@@ -19,7 +19,7 @@ from gridsidecar.store.database import Connection
 from gridsidecar.store.mysql import connection
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS, Direct
-from tests.store.workers import A, B, Two, alarm, decided, end, open_store, task
+from tests.store.workers import A, B, Two, decided, delayed, end, open_store, task
 from tests.support import services
 from tests.support.database import mysql_session
 from tests.support.proxy import proxied
@@ -100,12 +100,12 @@ async def test_connection_killed_inside_a_claim(two: Two, server: Server) -> Non
     two.rows.make_due()
     server.run("BEGIN")
     server.run(f"SELECT id FROM {TASKS} WHERE id = 't' FOR UPDATE")
-    claiming = asyncio.create_task(two.deliver_to_b(alarm(1)))
+    claiming = asyncio.create_task(two.deliver_to_b(delayed(1)))
     server.kill(await held_up(server, "FOR UPDATE"))
     with pytest.raises(StoreUnavailable):
         await claiming
     server.run("COMMIT")
-    received = await ridden_out(lambda: two.deliver_to_b(alarm(1)))
+    received = await ridden_out(lambda: two.deliver_to_b(delayed(1)))
     assert received.reception == Begin(attempt=2, crashes=0)
     assert two.rows.row()["attempt"] == 2
 
@@ -130,7 +130,7 @@ async def test_a_cancelled_operation_leaves_its_connection_to_nobody(two: Two, s
     two.rows.make_due()
     server.run("BEGIN")
     server.run(f"SELECT id FROM {TASKS} WHERE id = 't' FOR UPDATE")
-    claiming = asyncio.create_task(two.deliver_to_b(alarm(1)))
+    claiming = asyncio.create_task(two.deliver_to_b(delayed(1)))
     await held_up(server, "FOR UPDATE")
     claiming.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -138,7 +138,7 @@ async def test_a_cancelled_operation_leaves_its_connection_to_nobody(two: Two, s
     answers = await asyncio.gather(*(two.b.reading.get(name) for name in ["t", "u"] * POOL))
     assert [answer and answer["task_id"] for answer in answers] == ["t", None] * POOL
     server.run("COMMIT")
-    assert (await two.deliver_to_b(alarm(1))).reception == Begin(attempt=2, crashes=0)
+    assert (await two.deliver_to_b(delayed(1))).reception == Begin(attempt=2, crashes=0)
 
 
 def heavier(server: Server) -> None:

@@ -28,7 +28,7 @@ from gridsidecar.rules.task import (
 )
 from gridsidecar.store import OpenStore, OwedCallback
 from tests.store.direct import LONG_AGO, TASKS, Row
-from tests.store.workers import BOOM, A, B, Two, alarm, cancel, decided, end, open_store, retry_by_hand, task
+from tests.store.workers import BOOM, A, B, Two, cancel, decided, delayed, end, open_store, retry_by_hand, task
 
 ASKED = Callback(url="https://example.com/done", data={"order": 7})
 MESSAGE = task(fields={"callback": ASKED})
@@ -124,7 +124,7 @@ async def test_any_other_end_owes_its_error(two: Two, outcome: Outcome, status: 
 async def test_retries_that_ran_out_name_the_last_error_and_the_attempts(two: Two) -> None:
     await end(two.a, await started(two, retries=1), BOOM)
     two.rows.make_due()
-    received = await two.deliver_to_b(alarm(1, fields={"callback": ASKED}))
+    received = await two.deliver_to_b(delayed(1, fields={"callback": ASKED}))
     assert received.claim is not None
     await end(two.b, received.claim, BOOM)
     (body,) = bodies(two)
@@ -162,7 +162,7 @@ async def test_who_asks_for_one(two: Two, callback: Callback, kinds: list[str]) 
 async def test_a_task_whose_worker_is_lost_for_good_owes_one(two: Two) -> None:
     await started(two)
     two.rows.expire("A")
-    received = await two.b.tasks.claim(alarm(1, fields={"callback": ASKED}), replace(B, max_crashes=0), 0)
+    received = await two.b.tasks.claim(delayed(1, fields={"callback": ASKED}), replace(B, max_crashes=0), 0)
     assert isinstance(received.reception, Close)
     (body,) = bodies(two)
     assert (body["status"], body["result"]["error_type"]) == ("failed", "WorkerLost")
@@ -206,7 +206,7 @@ async def test_a_commit_whose_reply_was_lost_owes_one(two: Two) -> None:
 async def test_a_stale_end_owes_nothing(two: Two) -> None:
     stale = await started(two)
     two.rows.expire("A")
-    received = await two.b.tasks.claim(alarm(1, fields={"callback": ASKED}), B, 0)
+    received = await two.b.tasks.claim(delayed(1, fields={"callback": ASKED}), B, 0)
     assert received.claim is not None
     assert await end(two.a, stale, Succeeded("stale")) is None
     assert outbox(two) == []
@@ -218,7 +218,7 @@ async def test_an_end_that_comes_after_the_task_was_given_up_owes_no_second_one(
     """The same attempt, the same status: only the row tells that the end is not ours."""
     stale = await started(two)
     two.rows.expire("A")
-    await two.b.tasks.claim(alarm(1, fields={"callback": ASKED}), replace(B, max_crashes=0), 0)
+    await two.b.tasks.claim(delayed(1, fields={"callback": ASKED}), replace(B, max_crashes=0), 0)
     assert await end(two.a, stale, BOOM) is None
     assert [body["result"]["error_type"] for body in bodies(two)] == ["WorkerLost"]
 

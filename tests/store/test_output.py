@@ -10,7 +10,7 @@ from gridsidecar.handler.capture import LogText
 from gridsidecar.rules.task import Claim, News, Part, Progress, Report, Status, Succeeded
 from gridsidecar.store import OpenStore, Said
 from tests.store.direct import LONG_AGO, TASKS
-from tests.store.workers import BOOM, Two, alarm, decided, open_store, worker
+from tests.store.workers import BOOM, Two, decided, delayed, open_store, worker
 
 TEXT = "😀 й\n"
 
@@ -125,7 +125,7 @@ async def test_the_parts_of_a_lost_attempt_stay_and_nobody_adds_to_them(two: Two
     first = await two.started()
     await two.a.output.say(first, part(0, "until then"))
     two.rows.expire("A")
-    second = (await two.deliver_to_b(alarm(1))).claim
+    second = (await two.deliver_to_b(delayed(1))).claim
     assert second is not None
     assert not await two.a.output.say(first, part(10, "too late"))
     transition = decided(first, Succeeded(1))
@@ -143,7 +143,7 @@ async def test_the_history_names_workers(two: Two) -> None:
     first = await two.started()
     assert (await two.b.reading.get("t") or {})["worker"] == "one"
     two.rows.expire("A")
-    taken = await two.b.tasks.claim(alarm(1), worker("B", worker_name="pod-2"), 3)
+    taken = await two.b.tasks.claim(delayed(1), worker("B", worker_name="pod-2"), 3)
     assert taken.taken_over is not None
     assert (taken.taken_over.worker, taken.taken_over.attempt) == ("one", first.attempt)
     assert taken.taken_over.silent_for is not None
@@ -161,7 +161,7 @@ async def test_the_history_names_workers(two: Two) -> None:
 async def test_a_dead_worker_that_nobody_knows_any_more_has_its_id_for_a_name(two: Two) -> None:
     await two.started()
     two.rows.run(f"DELETE FROM {TASKS}_workers WHERE id = 'A'")
-    taken = (await two.deliver_to_b(alarm(1))).taken_over
+    taken = (await two.deliver_to_b(delayed(1))).taken_over
     assert taken is not None
     assert (taken.worker, taken.silent_for) == ("A", None)
     assert (await two.b.reading.attempts("t"))[0]["worker"] == "A"
@@ -170,7 +170,7 @@ async def test_a_dead_worker_that_nobody_knows_any_more_has_its_id_for_a_name(tw
 async def test_the_end_of_a_task_whose_worker_died_too_often_names_it(two: Two) -> None:
     await two.started()
     two.rows.expire("A")
-    closed = await two.deliver_to_b(alarm(1), max_crashes=0)
+    closed = await two.deliver_to_b(delayed(1), max_crashes=0)
     assert closed.taken_over is not None
     row = await two.b.reading.get("t")
     assert row is not None
@@ -182,7 +182,7 @@ async def test_retention_takes_what_was_said(two: Two) -> None:
     first = await two.started()
     await two.a.output.say(first, part(0, "until then"))
     two.rows.expire("A")
-    second = (await two.deliver_to_b(alarm(1))).claim
+    second = (await two.deliver_to_b(delayed(1))).claim
     assert second is not None
     await ended(two.b, second, Report())
     two.rows.set("t", created_at=LONG_AGO, updated_at=LONG_AGO, completed_at=LONG_AGO)

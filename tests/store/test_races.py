@@ -11,7 +11,7 @@ from gridsidecar.rules.reception import Begin, Close, Insert, Reception, Resume,
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Cancelled, Claim, Failed, Progress, Report, Status, Succeeded, Task
 from gridsidecar.store import HeldRow
-from tests.store.workers import BOOM, A, B, Two, counts, decided, end, nudge, retry_by_hand, task, worker
+from tests.store.workers import BOOM, A, B, Two, counts, decided, end, retry_by_hand, task, wake_up, worker
 
 L = TypeVar("L")
 R = TypeVar("R")
@@ -68,7 +68,7 @@ async def test_concurrent_claims_of_a_due_row_begin_one_attempt(two: Two) -> Non
         *(
             claim
             for name in MANY
-            for claim in (two.a.tasks.claim(alarm_for(name), A, 3), two.b.tasks.claim(nudge_for(name), B, 3))
+            for claim in (two.a.tasks.claim(delayed_for(name), A, 3), two.b.tasks.claim(wake_up_for(name), B, 3))
         )
     )
     begun = Counter(one.claim.task_id for one in received if one.reception == Begin(attempt=2, crashes=0) and one.claim)
@@ -76,12 +76,12 @@ async def test_concurrent_claims_of_a_due_row_begin_one_attempt(two: Two) -> Non
     assert all(two.rows.row(name)["attempt"] == 2 for name in MANY)
 
 
-def alarm_for(name: str) -> Task:
-    return task(name, attempt=1, message_id="alarm")
+def delayed_for(name: str) -> Task:
+    return task(name, attempt=1, message_id="delayed")
 
 
-def nudge_for(name: str) -> Task:
-    return task(name, attempt=1, nudge=True)
+def wake_up_for(name: str) -> Task:
+    return task(name, attempt=1, wake_up=True)
 
 
 async def test_concurrent_rescues_begin_one_attempt(two: Two) -> None:
@@ -149,7 +149,7 @@ async def test_cancel_against_a_retry_never_starts_it_again(two: Two) -> None:
 
     await both([retry(name) for name in MANY], [cancel(name) for name in MANY])
     for name in MANY:
-        assert (await two.b.tasks.claim(alarm_for(name), B, 3)).claim is None
+        assert (await two.b.tasks.claim(delayed_for(name), B, 3)).claim is None
         assert two.rows.row(name)["status"] == "cancelled"
 
 
@@ -158,7 +158,7 @@ async def test_cancel_against_a_claim_is_seen_by_one_of_them(two: Two) -> None:
         await end(two.a, claim, BOOM, delay=0)
 
     async def start(name: str) -> bool:
-        return (await two.b.tasks.claim(alarm_for(name), B, 3)).claim is not None
+        return (await two.b.tasks.claim(delayed_for(name), B, 3)).claim is not None
 
     async def cancel(name: str) -> Steered:
         return (await two.a.steering.cancel([name]))[name]
@@ -220,11 +220,11 @@ async def test_retry_by_hand_twice_at_once_happens_once(two: Two) -> None:
         assert two.rows.row(name)["status"] == "pending"
 
 
-async def test_retry_by_hand_against_a_nudge_begins_one_attempt(two: Two) -> None:
+async def test_retry_by_hand_against_a_wake_up_begins_one_attempt(two: Two) -> None:
     claim = await two.ended(NO_RETRY)
 
     async def deliver() -> Claim | None:
-        return (await two.deliver_to_b(nudge(1))).claim
+        return (await two.deliver_to_b(wake_up(1))).claim
 
     message, begun = await asyncio.gather(retry_by_hand(two.a, claim.task_id), deliver())
     assert message is not None or begun is not None

@@ -11,7 +11,7 @@ from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Message, Succeeded
 from gridsidecar.store import HeldRow
 from tests.store.direct import TASKS
-from tests.store.workers import QUEUE, B, Two, alarm, cancel, end, nudge, open_store, task
+from tests.store.workers import QUEUE, B, Two, cancel, delayed, end, open_store, task, wake_up
 
 
 def workers(two: Two) -> dict[str, dict[str, object]]:
@@ -57,7 +57,7 @@ async def test_heartbeat_a_row_without_an_attempt_becomes_pending_due_now_handed
     assert (stored["status"], stored["handed_off"], stored["worker_id"]) == ("pending", 1, None)
     assert two.rows.history() == [(1, "lost")]
     assert [message.attempt for message in await two.b.leases.overdue(judge_others=False)] == [1]
-    assert (await two.deliver_to_b(nudge(1))).reception == Begin(attempt=2, crashes=0)
+    assert (await two.deliver_to_b(wake_up(1))).reception == Begin(attempt=2, crashes=0)
 
 
 async def test_heartbeat_a_row_without_an_attempt_and_cancel_requested_is_cancelled(two: Two) -> None:
@@ -114,17 +114,17 @@ async def overdue(two: Two, *, trusted: bool = True) -> list[Message]:
 
 
 @pytest.mark.parametrize("status", ["pending", "retrying"])
-async def test_maintenance_nudges_what_is_overdue(two: Two, status: str) -> None:
+async def test_maintenance_wakes_what_is_overdue(two: Two, status: str) -> None:
     await two.retrying()
     two.rows.set(status=status)
     two.rows.make_overdue()
     (message,) = await overdue(two)
-    assert (message.nudge, message.attempt, message.message_id) == (True, 1, None)
+    assert (message.wake_up, message.attempt, message.message_id) == (True, 1, None)
     assert message.body == b'{"task_id": "t"}'
     assert two.rows.row()["status"] == status
 
 
-async def test_maintenance_leaves_an_alarm_time_to_come(two: Two) -> None:
+async def test_maintenance_leaves_a_delayed_message_time_to_come(two: Two) -> None:
     await two.retrying()
     two.rows.make_due()
     assert await overdue(two) == []
@@ -149,7 +149,7 @@ async def test_maintenance_moves_the_next_look_before_it_publishes(two: Two) -> 
     assert await two.a.leases.overdue(judge_others=True) == []
 
 
-async def test_maintenance_handed_off_with_an_expired_owner_is_nudged_at_once(two: Two) -> None:
+async def test_maintenance_handed_off_with_an_expired_owner_is_woken_at_once(two: Two) -> None:
     await two.a.tasks.hand_off(await two.started())
     assert await overdue(two) == []
     await two.a.leases.leave("A")
@@ -157,7 +157,7 @@ async def test_maintenance_handed_off_with_an_expired_owner_is_nudged_at_once(tw
     assert await overdue(two) == []
 
 
-async def test_maintenance_not_handed_off_with_an_expired_owner_is_nudged_after_two_leases(two: Two) -> None:
+async def test_maintenance_not_handed_off_with_an_expired_owner_is_woken_after_two_leases(two: Two) -> None:
     await two.started()
     await two.a.leases.leave("A")
     assert await overdue(two) == []
@@ -220,7 +220,7 @@ async def test_maintenance_gives_up_nothing_that_ended(two: Two) -> None:
     assert await overdue(two) == []
 
 
-async def test_a_nudge_carries_the_producers_properties(two: Two) -> None:
+async def test_a_wake_up_carries_the_producers_properties(two: Two) -> None:
     message = task(
         body=b"\x1f\x8b\x00",
         content_type="application/json",
@@ -241,7 +241,7 @@ async def test_the_next_attempt_is_looked_after_anew(two: Two) -> None:
     await two.retrying()
     two.rows.make_overdue()
     assert len(await overdue(two)) == 1
-    received = await two.deliver_to_b(alarm(1))
+    received = await two.deliver_to_b(delayed(1))
     assert received.claim is not None
     assert two.rows.row()["next_check_at"] is None
     assert await end(two.b, received.claim, Succeeded()) is not None

@@ -10,7 +10,7 @@ from gridsidecar.rules.reception import Begin, Close, Drop, Insert, Reattach, Re
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Cancelled, Failed, Outcome, Succeeded, Task
 from tests.store.direct import FAR_AWAY
-from tests.store.workers import A, Two, alarm, cancel, end, nudge, task
+from tests.store.workers import A, Two, cancel, delayed, end, task, wake_up
 
 ENDED = Drop("already ended")
 
@@ -26,8 +26,8 @@ async def test_none_inserts_attempt_1(two: Two) -> None:
     assert row["started_at"] is not None
 
 
-async def test_none_for_a_late_alarm_inserts_attempt_1(two: Two) -> None:
-    received = await two.deliver_to_a(alarm(4))
+async def test_none_for_a_late_delayed_message_inserts_attempt_1(two: Two) -> None:
+    received = await two.deliver_to_a(delayed(4))
     assert received.reception == Insert()
     assert two.rows.row()["attempt"] == 1
 
@@ -64,7 +64,7 @@ async def test_none_deferred_into_the_past_runs_at_once(two: Two) -> None:
     assert two.rows.row()["status"] == "running"
 
 
-async def test_the_alarm_of_a_deferred_task_starts_attempt_1_when_due(two: Two) -> None:
+async def test_the_delayed_message_of_a_deferred_task_starts_attempt_1_when_due(two: Two) -> None:
     deferred = task(fields={"defer_by": 60.0})
     await two.deliver_to_a(deferred)
     early = await two.deliver_to_b(deferred)
@@ -76,7 +76,9 @@ async def test_the_alarm_of_a_deferred_task_starts_attempt_1_when_due(two: Two) 
     assert not received.claim.redelivered
 
 
-@pytest.mark.parametrize("message", [task(), alarm(1), nudge(1), alarm(9)], ids=["first", "alarm", "nudge", "newer"])
+@pytest.mark.parametrize(
+    "message", [task(), delayed(1), wake_up(1), delayed(9)], ids=["first", "later", "wake", "newer"]
+)
 @pytest.mark.parametrize(
     "outcome",
     [Succeeded(), Failed(error="no", error_type="X"), Cancelled()],
@@ -90,7 +92,7 @@ async def test_terminal_is_acked(two: Two, outcome: Outcome, message: Task) -> N
 
 
 @pytest.mark.parametrize("status", ["pending", "retrying"])
-@pytest.mark.parametrize("message", [alarm(1), nudge(1)], ids=["alarm", "nudge"])
+@pytest.mark.parametrize("message", [delayed(1), wake_up(1)], ids=["delayed", "wake_up"])
 async def test_waiting_with_cancel_requested_is_cancelled(two: Two, status: str, message: Task) -> None:
     await two.retrying()
     two.rows.set(status=status, cancel_requested=1)
@@ -104,7 +106,7 @@ async def test_waiting_with_cancel_requested_is_cancelled(two: Two, status: str,
 
 
 @pytest.mark.parametrize("status", ["pending", "retrying"])
-@pytest.mark.parametrize("message", [task(), alarm(1), nudge(1)], ids=["first", "alarm", "nudge"])
+@pytest.mark.parametrize("message", [task(), delayed(1), wake_up(1)], ids=["first", "delayed", "wake_up"])
 async def test_due_begins_the_next_attempt(two: Two, status: str, message: Task) -> None:
     await two.retrying()
     two.rows.set(status=status, handed_off=1, progress=40, progress_message="2 of 5")
@@ -119,7 +121,7 @@ async def test_due_begins_the_next_attempt(two: Two, status: str, message: Task)
     assert (row["progress"], row["progress_message"], row["next_check_at"]) == (0, None, None)
 
 
-@pytest.mark.parametrize("message", [nudge(1), alarm(0)], ids=["nudge", "older"])
+@pytest.mark.parametrize("message", [wake_up(1), delayed(0)], ids=["wake_up", "older"])
 async def test_not_due_leftover_is_acked(two: Two, message: Task) -> None:
     await two.retrying()
     before = two.rows.row()
@@ -128,7 +130,7 @@ async def test_not_due_leftover_is_acked(two: Two, message: Task) -> None:
     assert two.rows.row() == before
 
 
-@pytest.mark.parametrize("message", [alarm(1), task()], ids=["alarm", "the message of the attempt"])
+@pytest.mark.parametrize("message", [delayed(1), task()], ids=["delayed", "the message of the attempt"])
 async def test_not_due_waits_for_the_rest(two: Two, message: Task) -> None:
     await two.retrying()
     received = await two.deliver_to_b(message)
@@ -138,7 +140,7 @@ async def test_not_due_waits_for_the_rest(two: Two, message: Task) -> None:
     assert received.attempt == 1
 
 
-@pytest.mark.parametrize("message", [nudge(1), alarm(0)], ids=["nudge", "older"])
+@pytest.mark.parametrize("message", [wake_up(1), delayed(0)], ids=["wake_up", "older"])
 async def test_running_mine_in_memory_leftover_is_acked(two: Two, message: Task) -> None:
     await two.started()
     received = await two.deliver_to_a(message, holds_attempt=1)
@@ -179,7 +181,7 @@ async def test_running_mine_not_in_memory_starts_the_same_attempt(two: Two, rede
     assert two.rows.row() == before
 
 
-@pytest.mark.parametrize("message", [nudge(1), alarm(0)], ids=["nudge", "older"])
+@pytest.mark.parametrize("message", [wake_up(1), delayed(0)], ids=["wake_up", "older"])
 async def test_running_other_worker_leftover_is_acked(two: Two, message: Task) -> None:
     await two.started()
     received = await two.deliver_to_b(message)
@@ -219,10 +221,12 @@ async def test_running_other_worker_lease_expired_and_not_trusted_is_busy(two: T
 async def test_running_other_worker_lease_expired_and_not_trusted_leftover_is_acked(two: Two) -> None:
     await two.started()
     two.rows.expire("A")
-    assert (await two.deliver_to_b(nudge(1), trusted=False)).reception == Drop("runs elsewhere")
+    assert (await two.deliver_to_b(wake_up(1), trusted=False)).reception == Drop("runs elsewhere")
 
 
-@pytest.mark.parametrize("message", [task(), alarm(1), nudge(1), alarm(0)], ids=["first", "alarm", "nudge", "older"])
+@pytest.mark.parametrize(
+    "message", [task(), delayed(1), wake_up(1), delayed(0)], ids=["first", "later", "wake", "older"]
+)
 async def test_running_other_worker_lease_expired_and_trusted_is_rescued(two: Two, message: Task) -> None:
     await two.started()
     two.rows.set(handed_off=1, progress=70)
@@ -271,9 +275,9 @@ async def test_look_answers_like_a_claim_and_changes_nothing(two: Two) -> None:
     assert (await two.b.tasks.look(task(), A)).reception == Insert()
     await two.retrying()
     before = two.rows.row()
-    assert isinstance((await two.b.tasks.look(alarm(1), A)).reception, Wait)
+    assert isinstance((await two.b.tasks.look(delayed(1), A)).reception, Wait)
     two.rows.make_due()
-    looked = await two.b.tasks.look(alarm(1), A)
+    looked = await two.b.tasks.look(delayed(1), A)
     assert looked.reception == Begin(attempt=2, crashes=0)
     assert looked.claim is None
     assert two.rows.row() == before | {"next_run_at": two.rows.row()["next_run_at"]}
@@ -289,7 +293,7 @@ async def test_a_row_of_another_program_without_a_worker_is_never_rescued(two: T
 async def test_the_next_attempt_keeps_the_row_s_own_retry_limit(two: Two) -> None:
     await two.retrying(retries=2)
     two.rows.make_due()
-    received = await two.b.tasks.claim(alarm(1), A, 99)
+    received = await two.b.tasks.claim(delayed(1), A, 99)
     assert received.claim is not None
     assert received.claim.max_retry_count == 2
 
@@ -297,7 +301,7 @@ async def test_the_next_attempt_keeps_the_row_s_own_retry_limit(two: Two) -> Non
 async def test_a_task_far_from_due_waits_for_all_of_it(two: Two) -> None:
     await two.retrying()
     two.rows.set(next_run_at=FAR_AWAY)
-    received = await two.deliver_to_b(alarm(1))
+    received = await two.deliver_to_b(delayed(1))
     assert isinstance(received.reception, Wait)
     assert received.reception.delay > 86_400
 
@@ -306,7 +310,7 @@ async def test_a_checkpoint_reaches_the_next_attempt(two: Two) -> None:
     await two.retrying()
     two.rows.set(checkpoint='{"page":17}')
     two.rows.make_due()
-    received = await two.deliver_to_b(alarm(1))
+    received = await two.deliver_to_b(delayed(1))
     assert received.claim is not None
     assert received.claim.checkpoint == {"page": 17}
     assert (await end(two.b, received.claim, Succeeded())) is not None

@@ -23,7 +23,7 @@ from gridsidecar.rules.task import (
     Succeeded,
 )
 from gridsidecar.store import HeldRow
-from tests.store.workers import BOOM, Two, alarm, cancel, decided, end, nudge, retry_by_hand, task
+from tests.store.workers import BOOM, Two, cancel, decided, delayed, end, retry_by_hand, task, wake_up
 
 NO_RETRY = Failed(error="no", error_type="Broken", retryable=False)
 
@@ -50,11 +50,11 @@ async def test_failure_for_good_is_committed(two: Two) -> None:
 async def test_retry_is_committed_as_retrying_due_after_its_delay(two: Two) -> None:
     transition = await end(two.a, await two.started(), BOOM, delay=20)
     assert transition is not None
-    assert (transition.settle, transition.delay) == (Settle.ALARM, 20)
+    assert (transition.settle, transition.delay) == (Settle.DELAY, 20)
     row = two.rows.row()
     assert (row["status"], row["retry_count"], row["worker_id"]) == ("retrying", 1, None)
     assert (row["error_message"], row["error_type"], row["completed_at"]) == ("boom", "RateLimited", None)
-    received = await two.deliver_to_b(alarm(1))
+    received = await two.deliver_to_b(delayed(1))
     assert isinstance(received.reception, Wait)
     assert 15 < received.reception.delay <= 20.1
 
@@ -71,7 +71,7 @@ async def test_retry_keeps_handed_off_as_it_was(two: Two, handed_off: int) -> No
 async def test_retries_spent_end_as_retry_exhausted(two: Two) -> None:
     await two.retrying(retries=1)
     two.rows.make_due()
-    received = await two.deliver_to_b(alarm(1))
+    received = await two.deliver_to_b(delayed(1))
     assert received.claim is not None
     await end(two.b, received.claim, BOOM)
     row = two.rows.row()
@@ -136,7 +136,7 @@ async def test_cancel_of_a_waiting_task_ends_it_at_once(two: Two) -> None:
     row = two.rows.row()
     assert (row["status"], row["next_run_at"]) == ("cancelled", None)
     assert row["completed_at"] is not None
-    assert (await two.deliver_to_b(alarm(1))).claim is None
+    assert (await two.deliver_to_b(delayed(1))).claim is None
 
 
 async def test_cancel_of_an_ended_task_changes_nothing(two: Two) -> None:
@@ -260,30 +260,30 @@ async def test_interrupted_for_the_10th_time_counts_as_a_crash(two: Two) -> None
     assert (row["status"], row["error_type"], row["interruptions"]) == ("failed", "WorkerLost", 13)
 
 
-async def test_cannot_start_comes_back_through_an_alarm_and_spends_nothing(two: Two) -> None:
+async def test_cannot_start_comes_back_through_a_delayed_message_and_spends_nothing(two: Two) -> None:
     transition = await end(two.a, await two.started(), CannotStart("no such file: ./handler.sh"))
     assert transition is not None
-    assert transition.settle is Settle.ALARM
+    assert transition.settle is Settle.DELAY
     row = two.rows.row()
     assert (row["status"], row["retry_count"], row["interruptions"], row["crashes"]) == ("pending", 0, 0, 0)
     assert row["error_message"] == "no such file: ./handler.sh"
-    assert isinstance((await two.deliver_to_b(alarm(1))).reception, Wait)
+    assert isinstance((await two.deliver_to_b(delayed(1))).reception, Wait)
 
 
-async def test_an_alarm_that_the_broker_refused_is_handed_to_the_store(two: Two) -> None:
+async def test_a_delayed_message_that_the_broker_refused_is_handed_to_the_store(two: Two) -> None:
     await two.retrying()
-    assert await two.a.tasks.entrust("t", 1)
+    assert await two.a.tasks.schedule("t", 1)
     assert two.rows.row()["handed_off"] == 1
     assert await two.b.leases.overdue(judge_others=True) == []  # not before it is due
     two.rows.make_overdue()
     assert [message.attempt for message in await two.b.leases.overdue(judge_others=True)] == [1]
 
 
-async def test_an_entrusted_task_that_moved_on_is_left_alone(two: Two) -> None:
+async def test_a_scheduled_task_that_moved_on_is_left_alone(two: Two) -> None:
     await two.retrying()
     two.rows.make_due()
-    await two.deliver_to_b(alarm(1))
-    assert not await two.a.tasks.entrust("t", 1)
+    await two.deliver_to_b(delayed(1))
+    assert not await two.a.tasks.schedule("t", 1)
     assert two.rows.row()["handed_off"] == 0
 
 
@@ -296,18 +296,18 @@ async def test_retry_by_hand_keeps_attempt_and_zeroes_counters(two: Two, outcome
     two.rows.set(retry_count=3, crashes=2, interruptions=5, cancel_requested=1)
     message = await retry_by_hand(two.b, "t")
     assert message is not None
-    assert (message.nudge, message.attempt, message.body) == (True, 1, b'{"task_id": "t"}')
+    assert (message.wake_up, message.attempt, message.body) == (True, 1, b'{"task_id": "t"}')
     row = two.rows.row()
     assert (row["status"], row["attempt"], row["handed_off"]) == ("pending", 1, 1)
     assert (row["retry_count"], row["crashes"], row["interruptions"], row["cancel_requested"]) == (0, 0, 0, 0)
     assert row["completed_at"] is None
-    assert (await two.deliver_to_b(nudge(1))).reception == Begin(attempt=2, crashes=0)
+    assert (await two.deliver_to_b(wake_up(1))).reception == Begin(attempt=2, crashes=0)
 
 
 async def test_the_run_after_a_retry_by_hand_has_its_own_history(two: Two) -> None:
     await two.ended(NO_RETRY)
     assert await retry_by_hand(two.b, "t") is not None
-    received = await two.deliver_to_b(nudge(1))
+    received = await two.deliver_to_b(wake_up(1))
     assert received.claim is not None
     assert await end(two.b, received.claim, Succeeded(2)) is not None
     assert two.rows.history() == [(1, "failed"), (2, "success")]

@@ -194,8 +194,8 @@ class TwoWorkers(RuleBasedStateMachine):
                 assert written is None
 
     def _send(self, claim: Claim) -> None:
-        """The alarm of a retry; it stays as a straggler whatever becomes of the task."""
-        message = replace(claim.task.message, attempt=claim.attempt, message_id=f"alarm-{claim.attempt}")
+        """The delayed message of a retry; it stays as a straggler whatever becomes of the task."""
+        message = replace(claim.task.message, attempt=claim.attempt, message_id=f"delayed-{claim.attempt}")
         self._add(claim.task_id, message_task=replace(claim.task, message=message))
 
     def _add(self, name: str, message_task: Task) -> None:
@@ -304,7 +304,7 @@ class TwoWorkers(RuleBasedStateMachine):
         for message in sent:
             name = message.body.decode()
             assert before[name]["status"] not in ENDED
-            assert (message.nudge, message.attempt) == (True, before[name]["attempt"])
+            assert (message.wake_up, message.attempt) == (True, before[name]["attempt"])
             self._add(name, replace(self.copies[name][0], message=message))
         for name, row in after.items():
             same = ("status", "attempt", "worker_id", "crashes", "handed_off", "message_id")

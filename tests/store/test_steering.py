@@ -21,9 +21,9 @@ from tests.store.workers import (
     A,
     B,
     Two,
-    alarm,
     cancel,
     decided,
+    delayed,
     end,
     no_changes_of,
     open_store,
@@ -72,7 +72,7 @@ async def test_what_waits_ends_owes_its_callback_and_is_told_once(two: Two) -> N
     assert update.task is not None
     assert update.task.data == {"n": 1}
     assert await two.b.steering.untold() == []
-    assert (await two.deliver_to_b(alarm(1))).reception == Drop("already ended")
+    assert (await two.deliver_to_b(delayed(1))).reception == Drop("already ended")
 
 
 async def test_a_task_that_nobody_has_seen_never_runs(two: Two) -> None:
@@ -183,16 +183,16 @@ async def test_a_refused_message_is_for_dead_replay(two: Two) -> None:
     assert await two.a.steering.retry(["t"]) == {"t": Steered.REFUSED_MESSAGE}
 
 
-async def test_the_nudge_of_another_queue_is_left_to_its_workers(two: Two) -> None:
+async def test_the_wake_up_of_another_queue_is_left_to_its_workers(two: Two) -> None:
     await two.ended(BOOM)
     other = await open_store(two.url, migrate=None, queue="other")
     try:
         assert await other.steering.retry(["t"]) == {"t": Steered.RETRIED}
-        assert [one async for one in other.steering.nudges(["t"])] == []
+        assert [one async for one in other.steering.wake_ups(["t"])] == []
     finally:
         await other.close()
     (message,) = await two.a.leases.overdue(judge_others=False)
-    assert (message.nudge, message.attempt) == (True, 1)
+    assert (message.wake_up, message.attempt) == (True, 1)
 
 
 async def test_a_letter_is_replayed_only_while_its_task_has_failed(two: Two) -> None:
@@ -317,7 +317,7 @@ async def test_starts_are_spread_evenly(two: Two) -> None:
     names = await several(two, 100)
     operation = await two.a.operations.begin_with(Kind.RETRY, names, 1000.0)
     await driven(two, operation)
-    waits = {one: wait async for one, _, wait in two.a.steering.nudges(names)}
+    waits = {one: wait async for one, _, wait in two.a.steering.wake_ups(names)}
     gaps = [waits[after] - waits[before] for before, after in pairwise(names[1:])]
     assert all(9.5 < gap < 10.5 for gap in gaps)
     assert 900 < waits[names[-1]] <= 990

@@ -103,8 +103,8 @@ async def test_texts_come_back_as_they_were(two: Two, text: str) -> None:
 async def test_a_binary_body_comes_back_byte_for_byte(two: Two, body: bytes) -> None:
     await two.started(message=task(body=body))
     two.rows.expire("A")
-    (nudge,) = await two.b.leases.overdue(judge_others=True)
-    assert nudge.body == body
+    (wake_up,) = await two.b.leases.overdue(judge_others=True)
+    assert wake_up.body == body
 
 
 async def test_values_of_a_mebibyte_pass(two: Two) -> None:

@@ -50,7 +50,7 @@ async def retry_by_hand(store: OpenStore, task_id: str) -> Message | None:
     """The message that brings it back; None where it may not run again, or was begun before it was asked for."""
     outcomes = await store.steering.retry([task_id])
     done = [one for one, outcome in outcomes.items() if outcome.done]
-    messages = [message async for _, message, _ in store.steering.nudges(done)]
+    messages = [message async for _, message, _ in store.steering.wake_ups(done)]
     assert len(messages) <= len(done)
     return messages[0] if messages else None
 
@@ -75,14 +75,14 @@ def task(task_id: str = "t", *, fields: dict[str, Any] | None = None, **properti
     return Task(task_id=task_id, message=Message(**known), **(fields or {}))
 
 
-def alarm(attempt: int, **properties: Any) -> Task:
+def delayed(attempt: int, **properties: Any) -> Task:
     """What brings the task back after this attempt."""
-    return task(attempt=attempt, **({"message_id": f"alarm-{attempt}"} | properties))
+    return task(attempt=attempt, **({"message_id": f"delayed-{attempt}"} | properties))
 
 
-def nudge(attempt: int) -> Task:
+def wake_up(attempt: int) -> Task:
     """What maintenance sends."""
-    return task(attempt=attempt, nudge=True, message_id="nudge")
+    return task(attempt=attempt, wake_up=True, message_id="wake_up")
 
 
 def worker(worker_id: str, **known: Any) -> Claimant:
@@ -141,7 +141,7 @@ class Two:
         """Worker A was cut off, worker B runs attempt 2; the claims of both."""
         stale = await self.started()
         self.rows.expire("A")
-        received = await self.b.tasks.claim(alarm(1), B, 3)
+        received = await self.b.tasks.claim(delayed(1), B, 3)
         assert received.reception == Begin(attempt=2, crashes=1, rescues=True)
         assert received.claim is not None
         return stale, received.claim

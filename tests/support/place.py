@@ -27,7 +27,7 @@ from tests.support.database import mysql_session
 from tests.support.journal import Journal
 
 HANDLERS = Path(__file__).parent / "handlers"
-RUNGS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
+DELAYS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
 TASKS = "grid_async_task_tasks"
 NO_TABLE = 1146  # MySQL's error number
 ENDED = ("success", "failed", "cancelled")
@@ -125,7 +125,7 @@ class Place:
         """Messages in the work queue and in the wait queues behind it."""
         if self.embedded:
             return self.waiting()
-        return self._count(self.queue, *(f"{self.queue}.delay.{seconds}" for seconds in RUNGS))
+        return self._count(self.queue, *(f"{self.queue}.delay.{seconds}" for seconds in DELAYS))
 
     def _count(self, *queues: str) -> int:
         with self.channel() as channel:
@@ -249,7 +249,7 @@ class Place:
         async with self.opened() as opened:
             outcomes = await opened.steering.retry([task_id])
             done = [one for one, outcome in outcomes.items() if outcome.done]
-            messages = [message async for _, message, _ in opened.steering.nudges(done)]
+            messages = [message async for _, message, _ in opened.steering.wake_ups(done)]
             return messages[0] if messages else None
 
 

@@ -329,8 +329,8 @@ def test_a_contradiction(write: Write, overrides: dict[str, object], key: str, w
 
 
 def test_the_checks_know_the_names_of_the_wait_queues() -> None:
-    assert delays.queue_name("", delays.RUNGS[-1]) == rules.LONGEST_ENDING
-    assert delays.RUNGS[-1] < rules.SHORTEST_RETENTION * 86400
+    assert delays.queue_name("", delays.DELAYS[-1]) == rules.LONGEST_ENDING
+    assert delays.DELAYS[-1] < rules.SHORTEST_RETENTION * 86400
 
 
 @pytest.mark.parametrize(

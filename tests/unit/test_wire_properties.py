@@ -47,7 +47,7 @@ def test_every_property_survives() -> None:
         app_id="a",
         headers={"x": "é"},
         attempt=3,
-        nudge=True,
+        wake_up=True,
         busy=2,
     )
     assert round_trip(message) == message

@@ -65,7 +65,7 @@ CHINESE = {
     "In the two URLs of the sidecar and in the one of the management API, write special characters of a password as %XX.": "在 sidecar 的两个 URL 和管理 API 的 URL 中，密码里的特殊字符请写成 %XX。",
     "In the connection of KEDA to MySQL, which is in Go's notation, write the password as it is.": "KEDA 连接 MySQL 的字符串采用 Go 的写法，密码请原样写。",
     "What waits in the queue and what is being worked on: only `http` counts both.": "队列中等待的和正在处理的任务：只有 `http` 方式两者都计。",
-    "What only the database knows of: tasks handed off, tasks of dead workers, alarms that got lost, callbacks due.": "只有数据库知道的：已移交的任务、已死 worker 的任务、丢失的定时消息、到期的回调。",
+    "What only the database knows of: tasks handed off, tasks of dead workers, delayed messages that got lost, callbacks due.": "只有数据库知道的：已移交的任务、已死 worker 的任务、丢失的定时消息、到期的回调。",
     "set it in .env": "请在 .env 中设置",
     "nothing: the configuration has no variables": "无：配置中没有变量",
     "amqps:// for TLS; /VHOST at the end": "TLS 用 amqps://；末尾可加 /VHOST",

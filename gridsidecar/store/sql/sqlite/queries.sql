@@ -257,7 +257,7 @@ WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'r
 UPDATE {tasks} SET handed_off = 1, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
--- name: entrust
+-- name: schedule
 UPDATE {tasks} SET handed_off = 1,
   next_check_at = iif(status = 'running', next_check_at, COALESCE(next_run_at, {now})), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying', 'running')
