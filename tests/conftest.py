@@ -46,7 +46,6 @@ TOGETHER = (
     "tests/faults/test_refused_queues.py",
     "tests/faults/test_stream_queues.py",
     "tests/integration/test_image.py",
-    "tests/integration/test_tls.py",
     "tests/model/test_delivery_model.py",
     "tests/page/test_views.py",
     "tests/page/test_strangers.py",
