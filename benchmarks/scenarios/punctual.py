@@ -14,7 +14,7 @@ from benchmarks.servers import TASKS
 from benchmarks.settings import persistent
 from benchmarks.sidecar import Checkout, Place, place, sidecar
 
-FIRST_DUE = 60.0  # seconds after they are sent: until then each has its row and is in a wait queue
+FIRST_DUE = 60.0  # seconds after they are sent: until then each has its row and is in a delay queue
 WITHIN = 60.0  # seconds
 
 

@@ -47,7 +47,7 @@ def delayed(bench: Bench) -> list[Contestant]:
 
 
 def _take_in(bench: Bench, checkout: Checkout, where: Place, count: int) -> float:
-    """Delayed tasks a second, from the work queue to a row and a wait queue each."""
+    """Delayed tasks a second, from the work queue to a row and a delay queue each."""
     where.fill(count, defer_by=DELAY)
     with sidecar(checkout, where, CAT, 16, bench.processes) as running:
         return steady_rate(running.ends(count, status="pending"))

@@ -23,7 +23,7 @@ from gridsidecar.store import Received, RowRejected, Store
 from gridsidecar.waiting import retry_until_available
 
 GOES_ROUND = 60.0  # seconds
-SOON = 0.25  # seconds that are waited for in hand: no wait queue of RabbitMQ is shorter than a second
+SOON = 0.25  # seconds that are waited for in hand: no delay queue of RabbitMQ is shorter than a second
 KEPT = "refused-"  # how the ids of rows begin that keep what no dead-letter queue takes
 
 
@@ -119,7 +119,7 @@ class Settlement:
     async def send_anew(self, task: Task, delivery: Delivery, attempt: int) -> None:
         """To the end of the queue, then ack: given back too often, a quorum queue would throw the message away.
 
-        Not as a delayed message: a task without a row has nobody to miss it, should a wait queue lose it.
+        Not as a delayed message: a task without a row has nobody to miss it, should a delay queue lose it.
         """
         telemetry.debug("waited too long for its turn, sent anew", task_id=task.task_id)
         message = replace(task.message, message_id=None, attempt=attempt, wake_up=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -87,6 +88,7 @@ def _fill(text: str, names: Mapping[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: names[match[1]], without_comments).strip()
 
 
+@cache
 def load_queries(dialect: str, tables: TableNames) -> dict[str, Query]:
     """All statements of `sql/<dialect>/queries.sql` by name."""
     text = files("gridsidecar.store").joinpath("sql", dialect, "queries.sql").read_text()

@@ -57,7 +57,7 @@ async def test_a_handler_with_fewer_slots_does_not_hold_up_the_others_in_hand(pl
 
 
 async def test_the_rest_of_a_delay_is_no_whole_second(place: Place, start: Start) -> None:
-    """The shortest wait queue takes a second: what it leaves of 1.2 is waited for in hand."""
+    """The shortest delay queue takes a second: what it leaves of 1.2 is waited for in hand."""
     await start(place.config({"default": place.job("done")}, worker={"concurrency": 2})).ready()
     due = {}
     for number in range(6):

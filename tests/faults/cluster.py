@@ -2,7 +2,7 @@
 
 `python -m tests.faults.cluster [urls|haproxy|galera...] [--tasks 1500]`, or `bash tests/run matrix cluster`: needs root
 and Debian's haproxy, galera-4 and mariadb-backup, which it installs. Of ten tasks one is slow, so that each kill meets
-running ones, and one fails at first, so that there are always some in the wait queues. Sidecars' logs stay in /tmp.
+running ones, and one fails at first, so that there are always some in the delay queues. Sidecars' logs stay in /tmp.
 """
 
 from __future__ import annotations

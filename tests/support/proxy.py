@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 Direction = Literal["upstream", "downstream"]  # to the server, to the client
 BOTH: tuple[Direction, Direction] = ("upstream", "downstream")
+TURNS = 5  # of the loop, within which what was accepted last has come to us, and what we abort is gone
 RST_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -53,6 +54,19 @@ class _Pair:
                 await writer.wait_closed()
 
 
+async def _stop_listening(server: asyncio.Server) -> None:
+    """Close it after what it has accepted has come to us: asyncio loses a socket that it takes to a closed server."""
+    for each in server.sockets:
+        asyncio.get_running_loop().remove_reader(each.fileno())
+    await _turns()
+    server.close()
+
+
+async def _turns() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
 class Proxy:
     """Forwards bytes between its own port and a server. A fault is for all connections, new ones too, until `heal`."""
 
@@ -87,7 +101,7 @@ class Proxy:
         """Cut everything and accept no connection until `listen` is called again."""
         server, self._server = self._server, None
         if server is not None:
-            server.close()
+            await _stop_listening(server)
         self.cut()
         if server is not None:
             await server.wait_closed()
@@ -146,13 +160,18 @@ class Proxy:
         for job in list(self._jobs):
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        await _turns()
 
     # -- forwarding ---------------------------------------------------------------------------------------------------
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # it came just before nobody was to be let in
+            writer.transport.abort()
+            return
         job = asyncio.ensure_future(self._serve(reader, writer))
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
+        job.add_done_callback(lambda _: writer.transport.abort())  # also where it was cancelled before it began
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
