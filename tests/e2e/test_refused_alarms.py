@@ -29,7 +29,7 @@ async def test_retries_and_deferred_tasks_are_brought_back_by_the_store(strict_p
     await eventually(lambda: place.all_ended(2), timeout=30)
     assert place.statuses() == {"success": 2}
     assert place.journal.started.count("retried") == place.journal.started.count("deferred") == 2
-    assert sidecar.says("delayed message refused")
+    assert sidecar.says("alarm refused")
     sidecar.terminate()
     assert await sidecar.ended() == 0
     assert place.left() == 0

@@ -46,9 +46,11 @@ class _Pair:
                     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
             writer.transport.abort()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         for writer in (self.client, self.server):
             writer.close()
+
+    async def closed(self) -> None:
         for writer in (self.client, self.server):
             with suppress(OSError):
                 await writer.wait_closed()
@@ -189,8 +191,9 @@ class Proxy:
             await asyncio.wait(pumps)
         finally:
             self._pairs.discard(pair)
+            pair.close()  # before we wait for anything: that may be cut short
             await _ended(pumps)
-            await pair.close()
+            await pair.closed()
 
     async def _pump(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, direction: Direction, pair: _Pair
