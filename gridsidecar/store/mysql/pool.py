@@ -51,13 +51,14 @@ class Pool:
             self._free.release()
 
     async def _get(self) -> Session:
-        """A session, and a place taken in the pool. Where the server allows us no more, wait for one that is in use."""
+        """A session, and a place taken in the pool. Where the server allows us no more, wait for one that is in use, or
+        take one that was put back while we asked."""
         while True:
             await self._free.acquire()
             try:
                 return await self._take()
             except BaseException as error:
-                if not (self._in_use and meaning(error) is Meaning.CROWDED):
+                if not ((self._in_use or self._idle) and meaning(error) is Meaning.CROWDED):
                     self._free.release()
                     raise
             asyncio.get_running_loop().call_later(CROWDED_PAUSE, self._free.release)
