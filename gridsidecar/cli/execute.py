@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gridsidecar import signals
+from gridsidecar.cli.answer import Answer
 from gridsidecar.cli.run import ConfigFile, command_flag
 from gridsidecar.cli.screen import json_text, repeat, say
 from gridsidecar.cli.task_words import duration
@@ -109,6 +110,7 @@ class _Run:
         self._attempt = attempt
         self._as_json = as_json
         self._unfinished: dict[str, bytes] = {}  # by source: a line whose end has not come yet
+        self._answer = Answer(self._tell_lines) if self._handler.mode == "http" else None
 
     async def run(self) -> int:
         """The exit code."""
@@ -127,13 +129,15 @@ class _Run:
         reaper.hide_from_children()
         self._listen(stop)
         handler = make_handlers({self._name: self._handler}, SystemClock())[self._name]
-        ended = await handler.run(claim, _tell_progress, stop, LogText(on_text=self._tell_text))
+        ended = await handler.run(claim, self._tell_progress, stop, LogText(on_text=self._tell_text))
         await handler.close(asyncio.Event())
         await reaper.finish()
-        self._tell_rest()
-        telemetry.finish()  # on a terminal the result comes below all that
         max_crashes = self._settings.worker.max_crashes
-        return self._conclude(ended, decide(claim, ended.outcome, policy, system_random(), max_crashes=max_crashes))
+        transition = decide(claim, ended.outcome, policy, system_random(), max_crashes=max_crashes)
+        assert transition is not None, "nobody else can own this attempt"
+        self._tell_rest(transition)
+        telemetry.finish()  # on a terminal the result comes below all that
+        return self._conclude(ended, transition)
 
     def _claim(self, max_retries: int) -> Claim:
         from gridsidecar.rules.task import Claim
@@ -164,6 +168,22 @@ class _Run:
     def _tell_text(self, text: bytes, source: str) -> None:
         if source == "stdout" and self._handler.result_from == "stdout":
             return  # it is the result, and will be printed as such
+        if self._answer is None:
+            self._tell_lines(text, source)
+        elif source == "stdout":
+            self._answer.take(text)
+        else:
+            self._answer.release()
+            self._tell_lines(text, source)
+
+    def _tell_progress(self, progress: Progress) -> None:
+        if self._answer is not None:
+            self._answer.release()
+        figure = "" if progress.percent is None else f"{progress.percent:3.0f} %"
+        if told := "  ".join(part for part in (figure, progress.message) if part):  # a checkpoint says neither
+            repeat(told)
+
+    def _tell_lines(self, text: bytes, source: str = "stdout") -> None:
         *lines, rest = (self._unfinished.pop(source, b"") + text).split(b"\n")
         if len(rest) > LONGEST_LINE:
             lines, rest = [*lines, rest], b""
@@ -171,16 +191,17 @@ class _Run:
         for line in lines:
             _tell_line(line)
 
-    def _tell_rest(self) -> None:
+    def _tell_rest(self, transition: Transition) -> None:
+        if self._answer is not None:
+            self._answer.end(transition)
         for line in filter(None, self._unfinished.values()):
             _tell_line(line)
 
     # -- at the end ---------------------------------------------------------------------------------------------------
 
-    def _conclude(self, ended: Ended, transition: Transition | None) -> int:
+    def _conclude(self, ended: Ended, transition: Transition) -> int:
         from gridsidecar.rules.task import CannotStart, Interrupted, Status
 
-        assert transition is not None, "nobody else can own this attempt"
         if self._as_json:
             print(json_text(_summary(ended, transition)), flush=True)
         elif transition.status is Status.SUCCESS:
@@ -197,12 +218,6 @@ class _Run:
 
 def _tell_line(line: bytes) -> None:
     repeat("  " + line.decode("utf-8", "replace").rstrip("\r").expandtabs())
-
-
-def _tell_progress(progress: Progress) -> None:
-    figure = "" if progress.percent is None else f"{progress.percent:3.0f} %"
-    if told := "  ".join(part for part in (figure, progress.message) if part):  # a checkpoint says neither
-        repeat(told)
 
 
 def _summary(ended: Ended, transition: Transition) -> dict[str, Any]:

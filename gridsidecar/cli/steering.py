@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from gridsidecar.cli.screen import agreed, clean, console, counted, interactive, json_text, must_ask, say
 from gridsidecar.cli.steer import Wish
+from gridsidecar.config.handled import is_handled
 from gridsidecar.errors import EX_FAILED, EX_OK, GridSidecarError
 from gridsidecar.fleet import Found, Steering, Where, reach
 from gridsidecar.language import said
@@ -20,7 +21,11 @@ from gridsidecar.store import Kind, NotDriven
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from gridsidecar.config.settings import Settings
+    from gridsidecar.fleet import Tasks
+
 AT_ONCE = 500  # ids that need no stored operation
+LOOKED_AT = 500  # tasks that run again, for their types
 WORDS = {
     Steered.CANCELLED: "cancelled",
     Steered.ASKED: "runs, its worker is told",
@@ -75,10 +80,13 @@ class Report:
         self._as_json = as_json
         self._dry_run = dry_run
         self.counts: Counter[Steered] = Counter()
+        self.again: list[str] = []  # the first that run again
         self._bar: Progress | None = None
 
     def add(self, outcomes: Mapping[str, Steered]) -> None:
         self.counts.update(outcomes.values())
+        again = [task_id for task_id, outcome in outcomes.items() if outcome is Steered.RETRIED]
+        self.again += again[: LOOKED_AT - len(self.again)]
         print(
             "\n".join(self._line(*one) for one in outcomes.items()), flush=True
         )  # one write: a bar is drawn anew for each
@@ -113,20 +121,37 @@ async def steer(asked: Where, wish: Wish) -> int:
     """The exit code. For a cancel by id the tables are made where there are none yet: the first worker may start only
     now."""
     makes = wish.kind is Kind.CANCEL and bool(wish.ids) and not wish.dry_run
+    report = Report(wish.as_json, wish.dry_run)
     async with reach(asked, makes=makes) as fleet:
-        if wish.dry_run:
-            return await _dry_run(fleet.steering, wish)
-        if not wish.ids:
-            found = await fleet.steering.count(wish.kind, wish.filter)
-            if not found.count:
-                return _nothing(found)
-            if not _confirmed(wish, found):
-                return EX_FAILED
-        return await _carry_out(fleet.steering, wish)
+        code = await (_dry_run if wish.dry_run else _asked_for)(fleet.steering, wish, report)
+        if asked.settings is not None:
+            await _say_unhandled(asked.settings, fleet.tasks, report.again)
+        return code
 
 
-async def _carry_out(steering: Steering, wish: Wish) -> int:
-    report = Report(wish.as_json)
+async def _asked_for(steering: Steering, wish: Wish, report: Report) -> int:
+    if not wish.ids:
+        found = await steering.count(wish.kind, wish.filter)
+        if not found.count:
+            return _nothing(found)
+        if not _confirmed(wish, found):
+            return EX_FAILED
+    return await _carry_out(steering, wish, report)
+
+
+async def _say_unhandled(settings: Settings, tasks: Tasks, ids: list[str]) -> None:
+    """Which types of these no handler takes here: unless another worker has one, they are refused once more."""
+    found: dict[str, None] = {}
+    with suppress(GridSidecarError):  # what was asked for is done
+        for task_id in ids:
+            task = await tasks.get(task_id)
+            if task is not None and not is_handled(settings, task["task_type"]):
+                found[task["task_type"]] = None
+    for task_type in found:
+        say(f"no handler of this configuration takes the type {task_type}; it runs only where a worker has one")
+
+
+async def _carry_out(steering: Steering, wish: Wish, report: Report) -> int:
     if wish.ids and len(wish.ids) <= AT_ONCE and not wish.spread:
         outcomes = await steering.steer(wish.kind, wish.ids)
         report.add({task_id: outcomes[task_id] for task_id in dict.fromkeys(wish.ids)})
@@ -175,8 +200,7 @@ def _closed(report: Report, steering: Steering) -> int:
     return code
 
 
-async def _dry_run(steering: Steering, wish: Wish) -> int:
-    report = Report(wish.as_json, dry_run=True)
+async def _dry_run(steering: Steering, wish: Wish, report: Report) -> int:
     async for outcomes in steering.preview(wish.kind, wish.ids, wish.filter):
         report.add(outcomes)
     return report.close() if report.counts else _nothing(await steering.count(wish.kind, wish.filter))

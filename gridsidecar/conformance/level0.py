@@ -65,7 +65,7 @@ def succeeds(bench: Bench) -> Finding:
     outcome = bench.sample.outcome
     match outcome:
         case Succeeded():
-            return passed("success")
+            return passed("success: its answer is the result" if bench.sample.is_the_result else "success")
         case Failed(retryable=True):
             return inconclusive(
                 f"it asks for a retry of the sample task: {told(outcome)}",

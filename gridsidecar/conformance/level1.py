@@ -107,6 +107,8 @@ def one_outcome(bench: Bench) -> Finding:
             f"{len(terminal)} terminal messages; the second: {shown(terminal[1])}",
             "say one result or one error for a task, and nothing after it",
         )
+    if bench.sample.is_the_result:
+        return passed("its answer is the result")
     return passed("one terminal message") if terminal else not_applicable("no result and no error; how it ends decides")
 
 
@@ -161,7 +163,7 @@ def like_the_sample(bench: Bench, run: Run, what: str, advice: str) -> Finding:
 
 def result_size(bench: Bench) -> Finding:
     sizes = [line.heard.size for line in bench.sample.terminal if isinstance(line.heard, ResultEvent)]
-    if bench.prints_result and not sizes:
+    if (bench.prints_result or bench.sample.is_the_result) and not sizes:
         sizes = [bench.sample.printed]
     if not sizes:
         return not_applicable("it says no result")

@@ -11,7 +11,7 @@ from typing import Any
 from gridsidecar.conformance.child import Exit, Line
 from gridsidecar.conformance.lines import Kind, kind_of, near_miss
 from gridsidecar.handler.outcome import Said
-from gridsidecar.rules.task import Outcome
+from gridsidecar.rules.task import Outcome, Succeeded
 from gridsidecar.wire import Channel, ErrorEvent, Event, Ignored, ResultEvent, Text, Unreadable
 
 
@@ -44,6 +44,11 @@ class Run:
     def terminal(self) -> tuple[Line, ...]:
         """Messages that end a task, on the channel that decides."""
         return deciding(self.lines)
+
+    @property
+    def is_the_result(self) -> bool:
+        """What it wrote, as no message says a result: the plain answer of a server."""
+        return isinstance(self.outcome, Succeeded) and self.outcome.result is not None and not self.terminal
 
     def of(self, kind: type[Event]) -> tuple[Line, ...]:
         return tuple(line for line in self.events if isinstance(line.heard, kind))

@@ -52,7 +52,17 @@ async def test_a_good_one(web: Web) -> None:
 async def test_an_ordinary_endpoint(web: Web) -> None:
     checks = await found(web, PLAIN)
     assert states(checks) == {"passed", "not applicable"}, checks
-    assert checks["succeeds"][0] == checks["large-task"][0] == checks["at-once"][0] == "passed"
+    assert checks["succeeds"] == ("passed", "success: its answer is the result")
+    assert checks["one-outcome"] == ("passed", "its answer is the result")
+    assert checks["result-size"][0] == "passed"
+    assert checks["result-size"][1].startswith("8 bytes of ")
+    assert checks["large-task"][0] == checks["at-once"][0] == "passed"
+
+
+async def test_an_answer_that_says_nothing_is_no_result(web: Web) -> None:
+    checks = await found(web, reply(204))
+    assert checks["succeeds"] == ("passed", "success")
+    assert checks["one-outcome"][0] == checks["result-size"][0] == "not applicable"
 
 
 async def limited(request: Request, connection: Connection) -> None:

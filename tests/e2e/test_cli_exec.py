@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import time
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.handler.served import line
 from tests.support.cli import gridsidecar, on_terminal, start, write_config
+from tests.support.web import Answer, chunks, reply, web_server
 
 ECHO = ["sh", "-c", """sed 's/.*"data":\\([^}]*}\\).*/{"gs":1,"type":"result","result":\\1}/'"""]
 
@@ -55,6 +58,36 @@ def test_progress_log_and_stderr_are_told_on_stderr(tmp_path: Path) -> None:
     assert " 40 %  two of five" in told
     assert "  warning: slow disk" in told
     assert {"  to-stderr", "  to-stdout", "  \\x1b[31mred"} <= set(told)
+
+
+LOGGED = b"[12:00] begun\n"
+OBJECT = b'{"a": 1}\n'
+
+
+@pytest.mark.parametrize(
+    ("answer", "result", "told"),
+    [
+        (reply(200, {"Content-Type": "application/json"}, b'{"w": 1}'), '{"w": 1}', []),
+        (chunks(b'{\n "w":', b" [1,\n", b" 2]}\n", kind="application/json"), '{"w": [1, 2]}', []),
+        (chunks(b"[1, \n2.5]", kind="text/plain"), "[1, 2.5]", []),
+        (reply(200, {"Content-Type": "application/json"}, b"true"), "true", []),
+        (chunks(b"all is well", kind="text/plain"), "null", ["  all is well"]),
+        (chunks(LOGGED, OBJECT, line("result", result=2)), "2", ["  [12:00] begun", '  {"a": 1}']),
+        (chunks(OBJECT, line("progress", progress=7), line("result")), "null", ['  {"a": 1}', "  7 %"]),
+        (chunks(OBJECT, line("log", message="so"), line("result")), "null", ['  {"a": 1}', "  info: so"]),
+        (reply(500, body=b"[broken]"), None, ["  [broken]"]),
+    ],
+)
+async def test_the_answer_of_a_server_is_told_once(
+    tmp_path: Path, answer: Answer, result: str | None, told: list[str]
+) -> None:
+    async with web_server() as web:
+        web.answer = answer
+        handlers = {"default": {"mode": "http", "url": f"{web.url}/tasks"}}
+        (tmp_path / "c.yaml").write_text(json.dumps({"handlers": handlers, "retry": {"max_retries": 0}}))
+        done = await asyncio.to_thread(gridsidecar, tmp_path, "exec", "-c", "c.yaml", "--data", "1")
+    assert done.stdout == ("" if result is None else f"{result}\n"), done.stderr
+    assert done.stderr.splitlines()[:-1] == told
 
 
 def test_told_as_it_happens(tmp_path: Path) -> None:

@@ -242,6 +242,34 @@ async def test_who_runs_a_task_of_an_earlier_system_cannot_be_told(any_place: Pl
     assert done.returncode == 64
 
 
+async def test_a_retry_that_no_handler_takes_here_says_so(any_place: Place) -> None:
+    place = any_place
+    work = ("run", "--burst", "--burst-check-interval", "0.1")
+    configure(place, {"known": place.job("done")})
+    for name in ("typo", "other"):
+        assert run(place, "submit", "--id", name, "--type", "knwon").returncode == 0
+    assert (await asyncio.to_thread(run, place, *work)).returncode == 0
+    assert place.status("typo") == place.status("other") == "failed"
+    hint = "no handler of this configuration takes the type knwon; it runs only where a worker has one\n"
+    assert "没有处理类型 knwon 的处理程序" in run(place, "--lang", "zh", "tasks", "retry", "typo", "--dry-run").stderr
+    for flags in (
+        ("typo", "--dry-run"),
+        ("--status", "failed", "--dry-run"),
+        ("typo",),
+        ("--status", "failed", "--yes"),
+    ):
+        done = run(place, "tasks", "retry", *flags)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.endswith(hint)
+        assert done.stderr.count(hint) == 1
+    assert (await asyncio.to_thread(run, place, *work)).returncode == 0
+    assert place.status("typo") == "failed"
+    configure(place, {"known": place.job("done"), "knwon": place.job("done")})
+    assert hint not in run(place, "tasks", "retry", "typo").stderr
+    assert (await asyncio.to_thread(run, place, *work)).returncode == 0
+    assert place.status("typo") == "success"
+
+
 # -- letters ----------------------------------------------------------------------------------------------------------
 
 

@@ -140,12 +140,30 @@ def test_a_browser_whose_clock_is_wrong(fleet: Fleet, tab: Page, hours: int) -> 
     fleet.client.post(f"tasks/skewed{hours}/cancel")
 
 
-@pytest.mark.parametrize("name", ["__proto__", "constructor", "nowhere", "task/"])
-def test_an_address_of_no_view_shows_one(fleet: Fleet, tab: Page, name: str) -> None:
+@pytest.mark.parametrize("name", ["__proto__", "constructor", "nowhere", "letters/of-mine", "overview/7"])
+def test_an_address_of_no_view_says_so_and_leads_on(fleet: Fleet, tab: Page, name: str) -> None:
     tab.goto(f"{fleet.url}/#/{name}")
-    expect(tab.locator("main tbody tr, main .tile, main .empty").first).to_be_visible()
+    expect(tab.locator("main .empty")).to_contain_text("There is nothing at this address")
+    expect(tab.locator("main .empty code")).to_have_text(f"#/{name}")
     expect(tab.locator(".banner")).to_be_hidden()
+    expect(tab.locator("[aria-current=page]")).to_have_count(0)
+    tab.get_by_role("link", name="To the overview").click()
+    expect(tab.locator("#tile-workers .figure")).to_have_text("1")
+
+
+@pytest.mark.parametrize("name", ["task", "task/", "tasks/", "letters/"])
+def test_an_address_that_ends_early_shows_the_list(fleet: Fleet, tab: Page, name: str) -> None:
+    tab.goto(f"{fleet.url}/#/{name}")
+    expect(tab.locator("h1")).to_have_text("Dead letters and callbacks" if "letters" in name else "Tasks")
     expect(tab.locator("[aria-current=page]")).to_have_count(1)
+
+
+def test_an_id_among_the_tasks_is_that_task(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("of-many", data={"picture": 8})
+    fleet.has("of-many", "success")
+    tab.goto(f"{fleet.url}/#/tasks/of-many")
+    expect(tab.locator("h1")).to_have_text("of-many")
+    expect(tab.locator("pre", has_text='"picture": 8')).to_be_visible()
 
 
 def test_rubbish_in_a_filter_is_told_and_cleared(fleet: Fleet, tab: Page) -> None:

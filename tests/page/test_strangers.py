@@ -143,7 +143,8 @@ def test_axe_finds_nothing(fleet: Fleet, guarded: Fleet, browser: Browser, axe: 
     fleet.has(f"seen-{theme}", "running")
     fleet.has(f"broken-{theme}", "failed")
     with opened(browser, color_scheme=theme) as tab:
-        for view in ("", "tasks", f"task/seen-{theme}", f"task/broken-{theme}", "task/nobody", "letters", "handlers"):
+        tasks = ("tasks", "tasks?since=2h&until=1h", f"task/seen-{theme}", f"task/broken-{theme}", "task/nobody")
+        for view in ("", *tasks, "letters", "handlers", "nowhere"):
             tab.goto(f"{fleet.url}/#/{view}")
             expect(tab.locator("main tbody tr, main dd, main .empty").first).to_be_attached()
             assert _found(tab, axe) == [], view

@@ -1,7 +1,7 @@
 // One callback in a table: what is sent, and what can be done about it. And those that are owed or were given up.
 import { get, part, post } from "./api.js";
 import { fill, h, keep, plain, said, table } from "./dom.js";
-import { number, time } from "./format.js";
+import { listed, number, zoned } from "./format.js";
 import { json } from "./json.js";
 import { choice, empty, opener, taskLink } from "./parts.js";
 import { act, sure } from "./tell.js";
@@ -9,7 +9,7 @@ import { t } from "./words.js";
 
 const PAGE = 100;
 const STATES = { owed: "pending", dead: "failed", delivered: "success" }; // and their colours
-const COLUMNS = () => [t("callbacks.state"), t("callbacks.kind"), `${t("callbacks.tries")}#`, t("callbacks.to"), t("callbacks.next"), t("callbacks.error"), t("letters.what")];
+const COLUMNS = () => [t("callbacks.state"), t("callbacks.kind"), `${t("callbacks.tries")}#`, t("callbacks.to"), zoned(t("callbacks.next")), t("callbacks.error"), t("letters.what")];
 
 /** A table of callbacks; with the task of each where they are of many. */
 export function callbackTable(ofMany) {
@@ -32,7 +32,7 @@ function callback(one, me, ofMany, width) {
     h("td", null, said(one.kind, 40)),
     h("td.number", null, number(one.tries)),
     h("td", null, one.kind === "letter" ? t("callbacks.to_letters") : said(one.url ?? one.kind ?? "", 120)),
-    h("td", null, time(one.next_try_at ?? one.delivered_at)),
+    h("td", null, listed(one.next_try_at ?? one.delivered_at)),
     h("td.what", null, h("span.bad", null, said(one.last_error ?? "", 240))),
     h("td", null, h("div.buttons", null, show, me.may_change ? [replay(path), one.state === "delivered" ? null : drop(path, one)] : null)));
 }

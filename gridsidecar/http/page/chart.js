@@ -1,7 +1,7 @@
 // Lines over time, drawn by uPlot, and the same as a table for those who do not see them.
 /* global uPlot */
-import { fill, h } from "./dom.js";
-import { number, time } from "./format.js";
+import { fill, h, scrolling } from "./dom.js";
+import { listed, number, zoned } from "./format.js";
 import { language, t } from "./words.js";
 
 const HEIGHT = 170;
@@ -25,10 +25,12 @@ export function chart(title, lines) {
   document.addEventListener("theme", make);
 
   function tabulate() {
-    const head = h("tr", null, h("th", { scope: "col" }, t("chart.time")), lines.map((line) => h("th.number", { scope: "col" }, `${line.label}, ${line.unit}`)));
+    const head = h("tr", null, h("th", { scope: "col" }, zoned(t("chart.time"))), lines.map((line) => h("th.number", { scope: "col" }, `${line.label}, ${line.unit}`)));
     const some = data ? data[0].map((at, place) => [at, place]).filter(([, at]) => data.slice(1).some((line) => line[at])).slice(-200).reverse() : [];
-    const body = some.map(([at, place]) => h("tr", null, h("td", null, time(new Date(at * 1000).toISOString())), data.slice(1).map((line) => h("td.number", null, number(line[place], 3)))));
-    fill(rows, h("div.scroll.low", { tabindex: "0", role: "region", "aria-label": title }, h("table", null, h("caption.hidden", null, title), h("thead", null, head), h("tbody", null, body))));
+    const body = some.map(([at, place]) => h("tr", null, h("td", null, listed(new Date(at * 1000).toISOString())), data.slice(1).map((line) => h("td.number", null, number(line[place], 3)))));
+    const box = scrolling(title, h("table", null, h("caption.hidden", null, title), h("thead", null, head), h("tbody", null, body)));
+    box.classList.add("low");
+    fill(rows, box);
   }
 
   return {

@@ -73,6 +73,19 @@ export function table(caption, columns) {
   });
   const body = h("tbody");
   const whole = h("table", null, h("caption.hidden", null, caption), h("thead", null, h("tr", null, cells)), body);
-  const box = h("div.scroll", { tabindex: "0", role: "region", "aria-label": caption }, whole);
-  return { box, body };
+  return { box: scrolling(caption, whole), body };
+}
+
+/** A box that a wide table scrolls in, also with the keyboard. Its edges show on which side there is more. */
+export function scrolling(label, inside) {
+  const box = h("div.scroll", { tabindex: "0", role: "region", "aria-label": label }, inside);
+  const mark = () => {
+    box.classList.toggle("before", box.scrollLeft > 1);
+    box.classList.toggle("after", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+  };
+  box.addEventListener("scroll", mark, { passive: true });
+  const sized = new ResizeObserver(mark);
+  sized.observe(box);
+  sized.observe(inside);
+  return box;
 }

@@ -10,16 +10,33 @@ export function offset(date) {
   return `${minutes < 0 ? "−" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
 }
 
-/** A moment: its date only where it is not today's. */
-export function time(iso) {
+/** The offset that heads of lists name, so that the times below them need not. */
+const HERE = offset(new Date());
+
+/** The head of a column of times. */
+export const zoned = (words) => `${words} ${HERE}`;
+
+/** A moment in a column: with an offset where it has another one, as in the other half of the year. */
+export const listed = (iso) => time(iso, HERE);
+
+/** A moment as a field for one has it; nothing where it is none. */
+export function local(iso) {
+  const date = new Date(iso);
+  if (Number.isNaN(date.getTime())) return "";
+  return `${day(date)}T${two(date.getHours())}:${two(date.getMinutes())}`;
+}
+
+const day = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+
+/** A moment: its date only where it is not today's. `told` is an offset that is said elsewhere. */
+export function time(iso, told = "") {
   if (!iso) return "–";
   const date = new Date(iso);
   if (Number.isNaN(date.getTime())) return iso;
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   const clock = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
   const today = new Date(now()).toDateString() === date.toDateString();
-  return h("time", { datetime: iso, title: `${day} ${clock} ${offset(date)} (${iso})` },
-    today ? clock : `${day.slice(5)} ${clock}`, h("span.faint", null, ` ${offset(date)}`));
+  return h("time", { datetime: iso, title: `${day(date)} ${clock} ${offset(date)} (${iso})` },
+    today ? clock : `${day(date).slice(5)} ${clock}`, offset(date) === told ? null : h("span.faint", null, ` ${offset(date)}`));
 }
 
 /** Seconds as 0.25 s, 12.3 s, 4 min 10 s, 3 h 2 min, 5 d 4 h. */

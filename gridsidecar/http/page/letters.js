@@ -2,7 +2,7 @@
 import { get, part, post } from "./api.js";
 import { undelivered } from "./callbacks.js";
 import { fill, h, keep, plain, said, table } from "./dom.js";
-import { bytes, number, time } from "./format.js";
+import { bytes, listed, number, zoned } from "./format.js";
 import { json } from "./json.js";
 import { badge, empty, opener, taskLink } from "./parts.js";
 import { tell } from "./poll.js";
@@ -36,7 +36,7 @@ async function loaded(read, show) {
 // -- letters --
 
 function deadLetters(me) {
-  const view = table(t("letters.title"), [t("task.id"), t("letters.reason"), `${t("task.attempt")}#`, t("letters.queue"), t("letters.time"), `${t("letters.size")}#`, t("letters.task"), `${t("letters.what")}#`]);
+  const view = table(t("letters.title"), [t("task.id"), t("letters.reason"), `${t("task.attempt")}#`, t("letters.queue"), zoned(t("letters.time")), `${t("letters.size")}#`, t("letters.task"), `${t("letters.what")}#`]);
   const below = h("div");
   const all = h("div.buttons");
   const root = h("section.card", null, h("div.title", null, h("h2", null, t("letters.title")), h("div.grow"), all), view.box, below);
@@ -61,7 +61,7 @@ function letter(one, me) {
     h("td.what", null, said(one.reason ?? "–", 300)),
     h("td.number", null, one.attempts === null ? "–" : number(one.attempts)),
     h("td", null, said(one.queue ?? "–", 60)),
-    h("td", null, time(one.time)),
+    h("td", null, listed(one.time)),
     h("td.number", null, bytes(one.bytes)),
     h("td", null, one.task_status ? badge(one.task_status) : "–"),
     h("td", null, h("div.buttons", null, id ? open : null, me.may_change && id ? [replay([id]), drop([id])] : null)));

@@ -10,9 +10,11 @@ import { go, link, route } from "./router.js";
 import { task } from "./task.js";
 import { tasks } from "./tasks.js";
 import { explained } from "./tell.js";
+import { unknown } from "./unknown.js";
 import { language, setLanguage, t } from "./words.js";
 
 const VIEWS = { overview, tasks, task, letters, handlers };
+const NAMED = ["task"]; // views of one thing, whose name is in the address
 const TABS = ["overview", "tasks", "letters", "handlers"];
 const THEMES = ["auto", "light", "dark"];
 let leave = () => {};
@@ -74,10 +76,10 @@ function show() {
   const where = route();
   leave();
   fill(main);
-  const view = Object.hasOwn(VIEWS, where.view) ? where.view : "overview";
-  leave = VIEWS[view](main, where, me) ?? (() => {});
+  const view = Object.hasOwn(VIEWS, where.view) && (NAMED.includes(where.view) || !where.name) ? where.view : "unknown";
+  leave = (view === "unknown" ? unknown(main) : VIEWS[view](main, where, me)) ?? (() => {});
   const title = t(`view.${view}`);
-  document.title = `${where.name ? plain(where.name, 60) : title} · ${me.queue}`;
+  document.title = `${view === "task" ? plain(where.name, 60) : title} · ${me.queue}`;
   for (const tab of header.querySelectorAll("nav a")) {
     const here = tab.dataset.view === view || (tab.dataset.view === "tasks" && view === "task");
     if (here) tab.setAttribute("aria-current", "page");

@@ -2,7 +2,7 @@
 import { get, now } from "./api.js";
 import { chart } from "./chart.js";
 import { fill, h, keep, said, table } from "./dom.js";
-import { ago, between, count, duration, number, percent, time } from "./format.js";
+import { ago, between, count, duration, listed, number, percent, zoned } from "./format.js";
 import { card, empty, pausedBy, progress, SPANS, spans, taskLink, typeLink } from "./parts.js";
 import { poll } from "./poll.js";
 import { link } from "./router.js";
@@ -16,7 +16,7 @@ export function overview(root, _, me) {
   const tiles = h("div.tiles");
   const notices = h("div");
   const running = section(t("overview.running"), [t("task.id"), t("task.type"), t("task.progress"), t("task.says"), `${t("task.attempt")}#`, `${t("overview.since")}#`]);
-  const workers = section(t("overview.workers"), [t("task.worker"), `${t("overview.running")}#`, t("overview.life"), t("worker.version"), t("task.started")]);
+  const workers = section(t("overview.workers"), [t("task.worker"), `${t("overview.running")}#`, t("overview.life"), t("worker.version"), zoned(t("task.started"))]);
   const past = history();
   fill(root, h("h1.hidden", null, t("view.overview")), notices, tiles, h("div.columns", null, running.root, workers.root), past.root);
   const [, endState] = poll(4, async () => {
@@ -97,7 +97,7 @@ function drawWorkers(view, workers, me) {
     h("td.number", null, one.concurrency ? t("worker.of", { n: number(one.running), most: number(one.concurrency) }) : number(one.running)),
     h("td", null, one.alive ? h("span.badge.success", null, t("worker.alive")) : [h("span.badge.failed", null, t("worker.silent")), " ", ago(one.expires_at)]),
     h("td", null, one.version ? said(one.version, 40) : "–"),
-    h("td", null, time(one.started_at))));
+    h("td", null, listed(one.started_at))));
   view.box.hidden = !workers.length;
   const other = workers.some((one) => one.alive && one.version && one.version !== me.version);
   fill(view.none, workers.length ? (other ? h("p.notice", null, t("worker.other", { version: me.version })) : null) : empty(t("overview.nobody")));

@@ -3,7 +3,14 @@
 export function route() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s, 2);
   const [view, ...rest] = path.split("/");
-  return { view: view === "task" && !rest.join("") ? "tasks" : view || "overview", name: decoded(rest.join("/")), query: new URLSearchParams(query ?? "") };
+  const name = decoded(rest.join("/"));
+  return { view: seen(view, name), name, query: new URLSearchParams(query ?? "") };
+}
+
+/** Of tasks, whoever writes an address may say one or many: an id is one. */
+function seen(view, name) {
+  if (view === "task" || view === "tasks") return name ? "task" : "tasks";
+  return view || "overview";
 }
 
 function decoded(text) {

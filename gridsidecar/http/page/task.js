@@ -2,7 +2,7 @@
 import { events, get, part, post } from "./api.js";
 import { callbackTable } from "./callbacks.js";
 import { fill, h, keep, plain, said, table } from "./dom.js";
-import { between, bytes, duration, number, time } from "./format.js";
+import { between, bytes, duration, listed, number, time, zoned } from "./format.js";
 import { json } from "./json.js";
 import { logs } from "./logs.js";
 import { badge, card, empty, pausedBy, progress, typeLink } from "./parts.js";
@@ -75,7 +75,7 @@ function listen(path, goesOn, again, look) {
 function layout(id) {
   const head = h("div.title", null, title(id));
   const callbacks = callbackTable(false);
-  const attempts = table(t("attempts.title"), [`${t("task.attempt")}#`, t("task.status"), t("task.worker"), t("attempts.started"), `${t("task.took")}#`, t("attempts.exit"), `${t("attempts.cpu")}#`, `${t("attempts.memory")}#`, t("task.error")]);
+  const attempts = table(t("attempts.title"), [`${t("task.attempt")}#`, t("task.status"), t("task.worker"), zoned(t("attempts.started")), `${t("task.took")}#`, t("attempts.exit"), `${t("attempts.cpu")}#`, `${t("attempts.memory")}#`, t("task.error")]);
   const view = { id, head, now: h("div.now"), facts: h("dl.facts"), error: h("div"), values: h("div.values"), logs: h("section.card"), bars: h("div.timeline"), attempts, callbacks, changed: false };
   view.tried = card(t("attempts.title"), view.bars, attempts.box);
   view.owed = card(t("callbacks.title"), callbacks.box);
@@ -180,7 +180,7 @@ function attempt(one) {
     h("td.number", null, number(one.attempt)),
     h("td", null, badge(one.outcome)),
     h("td", null, said(one.worker ?? "–", 60)),
-    h("td", null, time(one.started_at)),
+    h("td", null, listed(one.started_at)),
     h("td.number", null, duration(one.started_at ? between(one.started_at, one.ended_at) : null)),
     h("td", null, exit),
     h("td.number", null, duration(one.cpu_seconds)),

@@ -1,7 +1,7 @@
 // Tasks by a filter that lives in the address; what is done to many of them is done to exactly that filter.
-import { get } from "./api.js";
+import { get, now } from "./api.js";
 import { fill, h, keep, said, table } from "./dom.js";
-import { between, duration, number, time } from "./format.js";
+import { between, duration, listed, local, number, zoned } from "./format.js";
 import { many } from "./many.js";
 import { badge, empty, progress, STATUSES, taskLink, typeLink } from "./parts.js";
 import { poll } from "./poll.js";
@@ -11,11 +11,14 @@ import { t } from "./words.js";
 const PAGE = 50;
 const TEXTS = ["type", "error_type", "queue", "id_prefix"];
 const TIMES = ["15m", "1h", "24h", "7d", "30d"];
+const SPAN = /^(\d+(?:\.\d+)?) *([smhdw])$/; // as the API takes it
+const UNITS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }; // milliseconds
+const RANGE = "range";
 
 export function tasks(root, { query }, me) {
   const filter = [...query].filter(([name]) => [...TEXTS, "status", "since", "until"].includes(name));
   const caption = t("view.tasks");
-  const columns = [t("task.status"), t("task.id"), t("task.type"), t("task.what"), `${t("task.attempt")}#`, t("task.created"), `${t("task.took")}#`];
+  const columns = [t("task.status"), t("task.id"), t("task.type"), t("task.what"), `${t("task.attempt")}#`, zoned(t("task.created")), `${t("task.took")}#`];
   const { box, body } = table(caption, columns);
   const below = h("div.pages");
   const operations = h("div");
@@ -40,7 +43,7 @@ function row(task) {
     h("td", null, typeLink(task.task_type)),
     h("td.what", null, what(task)),
     h("td.number", null, number(task.attempt)),
-    h("td.number.left", null, time(task.created_at)),
+    h("td.number.left", null, listed(task.created_at)),
     h("td.number", null, took),
   );
 }
@@ -58,28 +61,44 @@ function what(task) {
 }
 
 function filters(query) {
-  const change = (name, value) => {
-    const next = [...query].filter(([key]) => key !== name && key !== "cursor");
-    go("tasks", "", value === "" ? next : [...next, ...[value].flat().map((one) => [name, one])]);
+  const change = (given) => {
+    const kept = [...query].filter(([name]) => !(name in given) && name !== "cursor");
+    go("tasks", "", [...kept, ...Object.entries(given).flatMap(([name, value]) => [value].flat().map((one) => [name, one]))]);
   };
   const chosen = query.getAll("status");
   const statuses = STATUSES.map((status) => {
     const on = chosen.includes(status);
     const then = on ? chosen.filter((one) => one !== status) : [...chosen, status];
-    return h(`button.chip.${status}`, { type: "button", id: `status-${status}`, "aria-pressed": String(on), onclick: () => change("status", then) }, t(`status.${status}`));
+    return h(`button.chip.${status}`, { type: "button", id: `status-${status}`, "aria-pressed": String(on), onclick: () => change({ status: then }) }, t(`status.${status}`));
   });
   const texts = TEXTS.map((name) =>
-    h("label", null, t(`filter.${name}`), h("input", { name, value: query.get(name) ?? "", spellcheck: "false", autocomplete: "off", onchange: (event) => change(name, event.target.value.trim()) })));
+    h("label", null, t(`filter.${name}`), h("input", { name, value: query.get(name) ?? "", spellcheck: "false", autocomplete: "off", onchange: (event) => change({ [name]: event.target.value.trim() }) })));
   return h("form.filters", { role: "search", "aria-label": t("filter.label"), onsubmit: (event) => event.preventDefault() },
-    h("div.chips", { role: "group", "aria-label": t("task.status") }, statuses), texts, since(query, change), h("a.button.small", { href: "#/tasks" }, t("filter.clear")));
+    h("div.chips", { role: "group", "aria-label": t("task.status") }, statuses), texts, created(query, change), h("a.button.small", { href: "#/tasks" }, t("filter.clear")));
 }
 
-function since(query, change) {
-  const given = query.get("since") ?? "";
-  const known = given === "" || TIMES.includes(given) ? TIMES : [...TIMES, given];
-  const option = (value, words) => h("option", { value, selected: value === given }, words);
-  const select = h("select", { name: "since", onchange: (event) => change("since", event.target.value) }, option("", t("filter.any_time")), known.map((value) => option(value, t("filter.last", { span: value }))));
-  return h("label", null, t("filter.since"), select);
+/** When tasks were created: some time back from now, or between two moments. */
+function created(query, change) {
+  const [from, to] = ["since", "until"].map((name) => query.get(name) ?? "");
+  const back = !to && (from === "" || SPAN.test(from));
+  const known = !back || from === "" || TIMES.includes(from) ? TIMES : [...TIMES, from];
+  const option = (value, words) => h("option", { value, selected: value === (back ? from : RANGE) }, words);
+  const choose = ({ target: { value } }) => change({ since: value === RANGE ? moment("24h") : value, until: "" });
+  const select = h("select", { name: "since", onchange: choose }, option("", t("filter.any_time")), known.map((value) => option(value, t("filter.last", { span: value }))), option(RANGE, t("filter.range")));
+  return [h("label", null, t("filter.since"), select), back ? null : range(from, to, change)];
+}
+
+/** A span is so long ago. */
+function moment(text) {
+  const [, count, unit] = SPAN.exec(text) ?? [];
+  return count ? new Date(now() - count * UNITS[unit]).toISOString() : text;
+}
+
+function range(from, to, change) {
+  const field = (name, value) => h("input", { type: "datetime-local", name, value: local(moment(value)), onkeydown: (event) => event.key === "Enter" && show() });
+  const [first, last] = [field("from", from), field("to", to)];
+  const show = () => change({ since: first.value && new Date(first.value).toISOString(), until: last.value && new Date(last.value).toISOString() });
+  return [h("label", null, zoned(t("filter.from")), first), h("label", null, zoned(t("filter.to")), last), h("button", { type: "button", id: "range", onclick: show }, t("filter.show"))];
 }
 
 function nothing(filter, next) {

@@ -82,6 +82,8 @@ CHINESE = {
     "put a dot into the name of a type of your own: acme.note": "自定义类型的名称中要有点：acme.note",
     "say one result or one error for a task, and nothing after it": "每个任务只说一次结果或错误，之后什么也不说",
     "one terminal message": "一条终结消息",
+    "its answer is the result": "它的应答就是结果",
+    "success: its answer is the result": "成功：它的应答就是结果",
     "no result and no error; how it ends decides": "没有结果也没有错误；由它如何结束来决定",
     "no terminal message": "没有终结消息",
     "{} progress messages in {} s do not tell": "{1} 秒内的 {0} 条进度消息不足以判断",

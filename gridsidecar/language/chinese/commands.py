@@ -85,6 +85,7 @@ CHINESE = {
     "its task has not failed, it is {}, and drops a message more; `gridsidecar dead drop` removes it": "它的任务并未失败，状态是 {}，再来的消息会被丢弃；用 `gridsidecar dead drop` 删除它",
     ", {} more of the same tasks stay": "，同一任务的另外 {} 条保留",
     ", {} left where they are": "，{} 条留在原处",
+    "no handler of this configuration takes the type {}; it runs only where a worker has one": "此配置没有处理类型 {} 的处理程序；只有在有该处理程序的 worker 上才会运行",
     "{}: this configuration has no handler for its type {}; it runs only where a worker has one": "{}：此配置没有类型 {} 的处理程序；只有在有该处理程序的 worker 上才会运行",
     "a letter without an id": "一条没有 id 的死信",
     "--once and --burst exclude each other": "--once 和 --burst 不能同时使用",
