@@ -16,13 +16,20 @@ EX_INTERRUPTED = 130  # as shells say: 128 + SIGINT
 
 
 class GridSidecarError(Exception):
-    """Base of every error that is told to the user in one sentence, without a traceback."""
+    """Base of every error that is told to the user in one sentence, without a traceback: what happened, and in `advice`
+    what to do about it, where that is said apart."""
 
     exit_code = EX_FAILED
 
+    def __init__(self, found: str, advice: str = "") -> None:
+        super().__init__(f"{found}; {advice}" if advice else found)
+        self.found = found
+        self.advice = advice
+
 
 class Fault(Struct, frozen=True):
-    """One mistake in the configuration: where it is, what stands there, what is allowed."""
+    """One mistake in the configuration: where it is, what stands there, what is allowed. Of a whole file, the key is
+    empty."""
 
     key: str
     problem: str
@@ -35,7 +42,7 @@ class Fault(Struct, frozen=True):
         if self.line is not None:
             place += f":{self.line}"
         shown = "" if self.value is None else f" = {self.value}"
-        return f"{place + ': ' if place else ''}{self.key}{shown}: {self.problem}"
+        return ": ".join(part for part in (place, self.key + shown, self.problem) if part)
 
 
 class ConfigError(GridSidecarError):

@@ -25,8 +25,9 @@ from yarl import URL
 from gridsidecar import telemetry
 from gridsidecar.broker import pamqp_patches
 from gridsidecar.broker.direct import DeliveryReader, DirectChannel
-from gridsidecar.broker.refusals import advised
+from gridsidecar.broker.refusals import advice, words
 from gridsidecar.broker.tls_refusal import WANTED, tls_refusal
+from gridsidecar.broker.unreachable import BROKE_OFF, unreachable
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.config.tls import Tls, broker_tls
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, OperationRefused
@@ -252,6 +253,8 @@ class BrokerConnection:
             if tls is not None and connection.made and refusal is None and type(error) is AMQPConnectionError:
                 # The alert that says why may be lost with the connection.
                 raise AMQPConnectionError(f"{error}; {WANTED}") from None
+            if refusal is None and (away := unreachable(_where(url), error)) is not None:
+                raise away from error
             raise
         return connection
 
@@ -304,11 +307,13 @@ def translated(where: str) -> Iterator[None]:
         # The client ends its waiters with a CancelledError when it gives up a connection by itself.
         raise BrokerUnavailable(f"the connection to RabbitMQ at {where} was lost") from error
     except (ProbableAuthenticationError, AuthenticationError) as error:
-        raise AccessRefused(f"RabbitMQ at {where} refused the login: {advised(error, 'check broker.url')}") from error
+        raise AccessRefused(
+            f"RabbitMQ at {where} refused the login: {words(error)}", advice(error, "check broker.url")
+        ) from error
     except ChannelAccessRefused as error:
-        raise OperationRefused(f"RabbitMQ at {where} refused: {advised(error, PERMISSIONS)}") from error
+        raise OperationRefused(f"RabbitMQ at {where} refused: {words(error)}", advice(error, PERMISSIONS)) from error
     except ConnectionNotAllowed as error:
-        raise AccessRefused(f"RabbitMQ at {where} refused: {advised(error, PERMISSIONS)}") from error
+        raise AccessRefused(f"RabbitMQ at {where} refused: {words(error)}", advice(error, PERMISSIONS)) from error
     except InvalidFrameError as error:
         raise BrokerUnavailable(f"RabbitMQ at {where} sent something that is not AMQP: {error}") from error
     except TimeoutError as error:
@@ -317,15 +322,17 @@ def translated(where: str) -> Iterator[None]:
         if (refused := tls_refusal(where, error)) is not None:
             raise refused from error
         # The client raises a bare Exception where it has no better reason for a closed channel.
+        if isinstance(error, OSError) and error.errno in BROKE_OFF:
+            raise BrokerUnavailable(f"the connection to RabbitMQ at {where} was lost") from error
         if isinstance(error, CONNECTION_EXCEPTIONS) or type(error) is Exception:
             raise BrokerUnavailable(f"RabbitMQ at {where}: {str(error) or 'the connection was lost'}") from error
         raise
 
 
-def _turned_away(where: str, words: str) -> AccessRefused | BrokerUnavailable:
+def _turned_away(where: str, reply: str) -> AccessRefused | BrokerUnavailable:
     """The login passed, opening the virtual host did not."""
-    told = f"RabbitMQ at {where} refused the connection: {advised(words)}"
-    return AccessRefused(told) if words.startswith(NOT_ALLOWED) else BrokerUnavailable(told)
+    refusal = AccessRefused if reply.startswith(NOT_ALLOWED) else BrokerUnavailable
+    return refusal(f"RabbitMQ at {where} refused the connection: {words(reply)}", advice(reply))
 
 
 def _cancelled_from_outside() -> bool:

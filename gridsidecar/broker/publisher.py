@@ -15,7 +15,7 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from gridsidecar.broker.connection import BrokerConnection, translated
 from gridsidecar.broker.envelope import encode, fresh_id
-from gridsidecar.broker.refusals import advised
+from gridsidecar.broker.refusals import advice, words
 from gridsidecar.errors import PublishRefused
 from gridsidecar.rules.task import Message
 
@@ -73,7 +73,9 @@ class Publisher:
             try:
                 await _publish(channel, message, queue, unique, extra)
             except REFUSALS as error:
-                raise PublishRefused(f"RabbitMQ refused a message for queue {queue!r}: {advised(error)}") from error
+                raise PublishRefused(
+                    f"RabbitMQ refused a message for queue {queue!r}: {words(error)}", advice(error)
+                ) from error
 
     async def _confirming(self) -> AbstractChannel:
         """The protocol layer's side of our channel: on the other, a message costs 10 µs more."""

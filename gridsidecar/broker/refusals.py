@@ -30,13 +30,12 @@ _ADVICE = tuple(
 )
 
 
-def advice(words: str, otherwise: str) -> str:
+def advice(error: object, otherwise: str = "") -> str:
     """What to do about it, `otherwise` where we do not know these words."""
-    return next((known for pattern, known in _ADVICE if pattern.search(words)), otherwise)
+    told = str(error)
+    return next((known for pattern, known in _ADVICE if pattern.search(told)), otherwise)
 
 
-def advised(error: object, otherwise: str = "") -> str:
-    """The server's words, then what to do about them."""
-    words = str(error)
-    told = advice(words, otherwise)
-    return f"{words.removesuffix('.')}; {told}" if told else words
+def words(error: object) -> str:
+    """The server's."""
+    return str(error).removesuffix(".")

@@ -18,18 +18,18 @@ def tls_refusal(where: str, error: BaseException) -> AccessRefused | None:
     for each in _causes(error):
         if isinstance(each, ssl.SSLCertVerificationError):
             return AccessRefused(
-                f"RabbitMQ at {where} shows a certificate that is not trusted: {each.verify_message}; name its "
-                "authority by ssl_ca in broker.url, or the host as the certificate does"
+                f"RabbitMQ at {where} shows a certificate that is not trusted: {each.verify_message}",
+                "name its authority by ssl_ca in broker.url, or the host as the certificate does",
             )
         reason = str(each.reason or each) if isinstance(each, ssl.SSLError) else ""
         if any(word in reason for word in _NO_TLS):
             return AccessRefused(
-                f"what answers at {where} speaks no TLS, but broker.url asks for it by amqps://; name the port of its "
-                "TLS listener, most often 5671"
+                f"what answers at {where} speaks no TLS, but broker.url asks for it by amqps://",
+                "name the port of its TLS listener, most often 5671",
             )
         if "ALERT" in reason and any(word in reason for word in _ABOUT_US):
             return AccessRefused(
-                f"RabbitMQ at {where} ended the TLS connection ({reason.lower().replace('_', ' ')}); {WANTED}"
+                f"RabbitMQ at {where} ended the TLS connection ({reason.lower().replace('_', ' ')})", WANTED
             )
     return None
 

@@ -14,7 +14,7 @@ from pamqp.commands import Queue
 from gridsidecar.broker import QueueInfo, delays
 from gridsidecar.broker.connection import BrokerConnection, translated
 from gridsidecar.broker.kinds import REFUSALS, differs, is_stream
-from gridsidecar.broker.refusals import advised
+from gridsidecar.broker.refusals import advice, words
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import EX_REFUSED, AccessRefused, BrokerUnavailable, PublishRefused
 
@@ -117,9 +117,9 @@ class Topology:
                 raise PublishRefused(
                     f"wait queue {name!r} exists with other arguments: delete it when it is empty ({error})"
                 ) from error
-            raise PublishRefused(f"wait queue {name!r} cannot be declared: {advised(error)}") from error
+            raise PublishRefused(f"wait queue {name!r} cannot be declared: {words(error)}", advice(error)) from error
         except REFUSALS as error:
-            raise PublishRefused(f"wait queue {name!r} cannot be declared: {advised(error)}") from error
+            raise PublishRefused(f"wait queue {name!r} cannot be declared: {words(error)}", advice(error)) from error
         return name
 
     async def ready_count(self, link: BrokerConnection) -> int:
@@ -174,7 +174,8 @@ class Topology:
                     refusal = await _look(channel, left, found)
             if refusal is not None:
                 name = left[0]
-                raise QueueRefused(f"RabbitMQ at {link.where} refuses queue {name!r}: {advised(refusal)}") from refusal
+                told = f"RabbitMQ at {link.where} refuses queue {name!r}: {words(refusal)}"
+                raise QueueRefused(told, advice(refusal)) from refusal
         return found
 
     def _missing(self, link: BrokerConnection) -> QueueMissing:
@@ -187,7 +188,7 @@ class Topology:
             # Somebody else may have created it in between, in their own way: theirs is as good.
             if await self._count(link, queue) is None:
                 raise QueueRefused(
-                    f"RabbitMQ at {link.where} refuses to create queue {queue!r}: {advised(error)}"
+                    f"RabbitMQ at {link.where} refuses to create queue {queue!r}: {words(error)}", advice(error)
                 ) from error
 
     async def _declare(self, link: BrokerConnection, queue: str, arguments: dict[str, Any]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from gridsidecar import __version__
 from gridsidecar.cli.screen import clean, console, interactive, json_text
@@ -21,15 +24,31 @@ STATE = 9  # columns
 
 
 def print_report(report: Report) -> None:
+    shown = folded(report.checked)
     if interactive(sys.stdout):
-        _print_groups(report)
+        _print_groups(shown)
     else:
-        width = max((len(each.id) for each in report.checked), default=0) + 2
-        for each in report.checked:
+        width = max((len(each.id) for each in shown), default=0) + 2
+        for each in shown:
             print(f"{each.finding.state:<{STATE}}{each.id:<{width}}{clean(said(each.finding.found))}")
             if each.finding.advice:
                 print(f"{'':<{STATE + width}}-> {clean(said(each.finding.advice))}")
     print(("\n" if interactive(sys.stdout) else "") + _sum(report), flush=True)
+
+
+def folded(checked: Sequence[Checked]) -> list[Checked]:
+    """Those of an area that could not be made for one and the same reason, told once: they would hide what failed."""
+    alike: dict[object, list[Checked]] = {}
+    for each in checked:
+        key = (each.area, each.finding) if each.finding.state == "unknown" else len(alike)
+        alike.setdefault(key, []).append(each)
+    return [same[0] if len(same) == 1 else _told_once(same) for same in alike.values()]
+
+
+def _told_once(same: list[Checked]) -> Checked:
+    first = same[0]
+    found = f"{len(same)} checks: {first.finding.found}"
+    return replace(first, id=f"{first.area}.*", finding=replace(first.finding, found=found))
 
 
 def print_json(report: Report) -> None:
@@ -50,14 +69,14 @@ def print_json(report: Report) -> None:
     print(json_text(value), flush=True)
 
 
-def _print_groups(report: Report) -> None:
+def _print_groups(shown: Sequence[Checked]) -> None:
     """On a terminal: an area under its name, texts folded under one another. An id goes on with what is in its line."""
     from rich.table import Table
     from rich.text import Text
 
     out = console(sys.stdout)
-    width = max((len(_tail(each)) for each in report.checked), default=0)
-    for area, group in groupby(report.checked, key=lambda each: each.area):
+    width = max((len(_tail(each)) for each in shown), default=0)
+    for area, group in groupby(shown, key=lambda each: each.area):
         out.print(Text(area, style="bold"))
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(min_width=STATE, no_wrap=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import typer
@@ -76,8 +78,24 @@ def translate_titles() -> None:
     rich_utils.highlighter = folded  # type: ignore[assignment]
 
 
+# The library that reads the command line has values checked by another, and passes on what that says.
+_IN_OUR_WORDS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (r": Value error, ", lambda _: ": "),
+    (r"Input should be a valid integer\b.*", lambda _: "must be a whole number"),
+    (r"Input should be a valid number\b.*", lambda _: "must be a number"),
+    (r"Input should be greater than or equal to (.*)", lambda found: f"must be at least {found[1]}"),
+    (r"Input should be less than or equal to (.*)", lambda found: f"must be at most {found[1]}"),
+)
+
+
 def complaint(error: Any) -> str:
     """What the reader of the command line has to say of it."""
     told = io.StringIO()
     error.show(file=told)
-    return "\n".join(said(line) for line in told.getvalue().splitlines())
+    return "\n".join(said(_in_our_words(line)) for line in told.getvalue().splitlines())
+
+
+def _in_our_words(line: str) -> str:
+    for theirs, ours in _IN_OUR_WORDS:
+        line = re.sub(theirs, ours, line, count=1)
+    return line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any
 
 from gridsidecar.config.schema_text import has_choices
@@ -66,6 +67,22 @@ def shown(at: KeyPath, value: Any) -> Any:
     if key in _TEXTS or has_choices(at):
         return _text(str(value), mail=key[0] == "notify") if isinstance(value, str) else value
     return HIDDEN
+
+
+def as_words(at: KeyPath, command: Any) -> list[str] | None:
+    """The list that a command should have been, each word as it may be shown; None where it is no text."""
+    if not isinstance(command, str) or _key(at)[0] not in _COMMANDS:
+        return None
+    if re.search(r"[|&;<>`$()\n]", command):
+        return ["sh", "-c", HIDDEN]
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quotation mark that no other closes
+        words = command.split()
+    if not words:
+        return None
+    program = HIDDEN if "=" in words[0] else shown((*at, 0), words[0])  # a variable with its value, as shells take it
+    return [program, *(shown((*at, place), word) for place, word in enumerate(words[1:], 1))]
 
 
 def _text(text: str, *, mail: bool) -> str:

@@ -98,9 +98,9 @@ def _read_dotenv(name: str | None, warn: Warn) -> dict[str, str]:
     try:
         text = read_bounded(name).decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError([Fault("file", f"cannot read the file: {error.strerror or error}", None, name)]) from None
+        raise ConfigError([Fault("", f"cannot read the file: {error.strerror or error}", None, name)]) from None
     except UnicodeDecodeError:
-        raise ConfigError([Fault("file", "the file is not UTF-8: save it as UTF-8", None, name)]) from None
+        raise ConfigError([Fault("", "the file is not UTF-8: save it as UTF-8", None, name)]) from None
     from dotenv import dotenv_values
     from dotenv.parser import parse_stream
 

@@ -17,7 +17,7 @@ from gridsidecar.config.mysql_url import parse_mysql_url
 from gridsidecar.config.notice_templates import notice_template_problems
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.processes import staying
-from gridsidecar.config.schema_text import allowed
+from gridsidecar.config.schema_text import allowed, one_of
 from gridsidecar.config.settings import Settings, retry_policy
 from gridsidecar.config.tls import broker_tls
 from gridsidecar.config.urls import sqlite_path
@@ -32,6 +32,7 @@ LONGEST_ENDING = ".delay.86400"
 SHORTEST_RETENTION = 2.0  # days: the longest wait queue, and a day for what stands in the queue then
 LONGEST_LEASE = 86400.0  # seconds
 NOTHING_IN_IT = "is empty: set the variable behind it, or leave the key out where there is to be no secret"
+NO_HOST = "must be a host, *.domain or a network such as 10.0.0.0/8, without a scheme or a port"
 LONGEST_TIME = 10 * 365 * 86400.0  # seconds
 
 
@@ -71,7 +72,7 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:
     scheme = url.partition(":")[0].lower()
     if scheme not in schemes or "://" not in url:
         if "sqlite" not in schemes:
-            return f"must be a URL that starts with {' or '.join(f'{name}://' for name in schemes)}, as all of a list"
+            return f"must be a URL that starts with {one_of([f'{name}://' for name in schemes])}, as all of a list"
         return f"must be a URL that starts with {', '.join(f'{name}://' for name in schemes[:-1])} or {schemes[-1]}:///"
     if scheme == "sqlite":
         return _read_by(sqlite_path, url)
@@ -83,7 +84,7 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str | None:
             "the host or the port cannot be read: a port is 1 – 65535; special characters in a password are %-encoded"
         )
     if not host or port == 0:
-        return "must name a host, as in " + ("amqp://user:password@host:5672/" if "amqp" in schemes else _MYSQL_SHAPE)
+        return f"must name a host, as in {_AMQP_SHAPE if 'amqp' in schemes else _MYSQL_SHAPE}"
     if "@" in parts.path + parts.query + parts.fragment:
         return "what stands before the last @ cannot be read: / ? # @ in a password are %-encoded (%2F %3F %23 %40)"
     if "mysql" in schemes and not parts.path.strip("/"):
@@ -112,6 +113,7 @@ def _virtual_host(url: str) -> str:
     return unquote(urlsplit(url).path[1:]) or "/"
 
 
+_AMQP_SHAPE = "amqp://user:password@host:5672/"
 _MYSQL_SHAPE = "mysql://user:password@host:3306/database"
 
 
@@ -175,7 +177,7 @@ def _times(settings: Settings) -> Iterator[Problem]:
         )
     for path, seconds in _seconds(settings, ()):
         if seconds > LONGEST_TIME:
-            yield path, f"must not be more than {LONGEST_TIME:g}, ten years: clocks and calendars end there"
+            yield path, f"must not be more than {LONGEST_TIME:.0f}, ten years: clocks and calendars end there"
 
 
 def _seconds(value: Any, at: KeyPath) -> Iterator[tuple[KeyPath, float]]:
@@ -240,12 +242,10 @@ def allow_problem(entry: str) -> str | None:
     if "/" in entry:
         try:
             ip_network(entry, strict=True)
-        except ValueError as error:
-            return f"must be a host, *.domain or a network such as 10.0.0.0/8: {error}"
+        except ValueError:
+            return NO_HOST
         return None
-    if not _HOST.fullmatch(entry.removeprefix("*.")):
-        return "must be a host, *.domain or a network such as 10.0.0.0/8, without a scheme or a port"
-    return None
+    return None if _HOST.fullmatch(entry.removeprefix("*.")) else NO_HOST
 
 
 def _secret_problem(secret: str | None) -> str | None:

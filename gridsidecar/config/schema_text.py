@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,8 @@ def settings_schema() -> Schema:
 
 def allowed(path: KeyPath) -> str:
     """What the value of a key must be: `a whole number from 1 to 1000`."""
-    return _words(_schema_at(path))
+    schema = _schema_at(path)
+    return _words(schema, " of seconds" if "econds" in schema.get("description", "") else "")
 
 
 def has_choices(path: KeyPath) -> bool:
@@ -48,6 +50,7 @@ def unknown_key(path: KeyPath) -> str:
 def _schema_at(path: KeyPath) -> Schema:
     schema = _resolved(settings_schema())
     for part in path:
+        schema = next((choice for choice in schema.get("anyOf", []) if "items" in choice), schema)  # a list, or null
         if isinstance(part, int):
             schema = schema.get("items", {})
         else:
@@ -62,19 +65,18 @@ def _resolved(schema: Schema) -> Schema:
     return schema
 
 
-def _words(schema: Schema) -> str:
+def _words(schema: Schema, unit: str = "") -> str:
     if "anyOf" in schema:
-        return " or ".join(_words(_resolved(choice)) for choice in schema["anyOf"])
+        return one_of([words for choice in schema["anyOf"] for words in _choices(_resolved(choice), unit)])
+    if "enum" in schema:
+        return one_of(_choices(schema, unit))
     if "const" in schema:
         return str(schema["const"])
-    if "enum" in schema:
-        names = [str(name) for name in schema["enum"]]
-        return f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
     match schema.get("type"):
         case "integer":
-            return "a whole number" + _range(schema)
+            return "a whole number" + unit + _range(schema)
         case "number":
-            return "a number" + _range(schema)
+            return "a number" + unit + _range(schema)
         case "boolean":
             return "true or false"
         case "string":
@@ -87,6 +89,16 @@ def _words(schema: Schema) -> str:
             return "null"
         case _:
             return "a value of another kind"
+
+
+def _choices(schema: Schema, unit: str) -> list[str]:
+    return [str(name) for name in schema["enum"]] if "enum" in schema else [_words(schema, unit)]
+
+
+def one_of(choices: Sequence[str]) -> str:
+    """`a, b or c`"""
+    *others, last = choices
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _object_words(schema: Schema) -> str:

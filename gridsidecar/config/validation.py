@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gridsidecar.config.harmless import shown
+from gridsidecar.config.harmless import as_words, shown
 from gridsidecar.config.rules import NOTHING_IN_IT, contradictions
-from gridsidecar.config.schema_text import allowed, unknown_key
+from gridsidecar.config.schema_text import allowed, one_of, unknown_key
 from gridsidecar.config.secrets import HIDDEN
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.sources import Sources
@@ -160,6 +160,8 @@ def _fault(sources: Sources, at: KeyPath, kind: str) -> Fault:
             problem = "a task type has 1 – 100 characters"
         case "string_type":
             problem = f"must be {allowed(at)}: put it in quotes"
+        case "list_type" if at not in sources.texts and (words := as_words(at, sources.value(at))) is not None:
+            problem = f"must be a list of words, as {json.dumps(words, ensure_ascii=False)}"
         case _:
             problem = f"must be {allowed(at)}"
     return _told(sources, at, problem)
@@ -167,7 +169,7 @@ def _fault(sources: Sources, at: KeyPath, kind: str) -> Fault:
 
 def _how_to_set(at: KeyPath) -> str:
     names = variables_for(dotted(at))
-    return f"set it in the file, or with {' or '.join(names)}" if names else f"it must be {allowed(at)}"
+    return f"set it in the file, or with {one_of(names)}" if names else f"it must be {allowed(at)}"
 
 
 def _told(sources: Sources, at: KeyPath, problem: str) -> Fault:

@@ -106,7 +106,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError) -> str:
 
 
 def _unreadable(path: str, problem: str, line: int | None = None) -> ConfigError:
-    return ConfigError([Fault(key="file", problem=problem, source=path, line=line)])
+    return ConfigError([Fault(key="", problem=problem, source=path, line=line)])
 
 
 class _Walk:
@@ -183,7 +183,7 @@ class _Walk:
                 seen[name] = _line(key)
 
     def _fault(self, at: KeyPath, node: yaml.Node, problem: str) -> None:
-        self._tree.faults.append(Fault(key=dotted(at) or "file", problem=problem, source=self._path, line=_line(node)))
+        self._tree.faults.append(Fault(key=dotted(at), problem=problem, source=self._path, line=_line(node)))
 
 
 def _paired(text: str) -> str:

@@ -109,7 +109,7 @@ class BrokerArea:
             server = await self._server.answer()
         except (AccessRefused, BrokerUnavailable) as error:
             otherwise = ADVICE if isinstance(error, BrokerUnavailable) else "correct broker.url"
-            return fail(str(error), advice(str(error), otherwise))
+            return fail(error.found, error.advice or otherwise)
         return ok(f"{server.product} {server.version} at {server.where}, virtual host {server.vhost}")
 
     async def _version(self) -> Finding:

@@ -122,7 +122,9 @@ async def _examined(check: Check) -> Checked:
     except CannotTell as reason:
         finding = unknown(str(reason))
     except (GridSidecarError, OSError) as error:
-        finding = nothing(str(error), "correct that, and ask again")
+        finding = nothing(
+            getattr(error, "found", str(error)), getattr(error, "advice", "") or "correct that, and ask again"
+        )
     except Exception as error:  # the other checks go on
         finding = unknown(f"the check itself failed: {type(error).__name__}: {error}", "please report this")
     return Checked(check.id, finding)

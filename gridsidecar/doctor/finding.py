@@ -72,6 +72,8 @@ class Asked(Generic[T]):
         """For a check that is about something else. Raises CannotTell."""
         try:
             return await self.answer()
+        except CannotTell:  # it hangs on another itself
+            raise
         except Exception as error:
             raise CannotTell(f"could not be asked: see {self._by}") from error
 

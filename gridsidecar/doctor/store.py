@@ -17,6 +17,7 @@ from gridsidecar.store.privileges import missing
 from gridsidecar.store.queries import SCHEMA_VERSION
 
 OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0)}
+ADVICE = "start it, or correct store.url"
 LARGEST_SKEW = 2.0  # seconds
 MANY_ROWS = 1_000_000
 COPIES = 2.2  # a message stands in its row twice: as data and as it came, both quoted
@@ -65,7 +66,7 @@ class StoreArea:
             facts = await self.facts.answer()
         except GridSidecarError as error:
             refused = isinstance(error, AccessRefused)
-            return fail(str(error), "correct store.url" if refused else "start it, or correct store.url")
+            return fail(error.found, error.advice or ("correct store.url" if refused else ADVICE))
         match facts:
             case FileFacts(exists=False):
                 return ok(f"{facts.path} is not there yet: the first worker makes it")

@@ -17,7 +17,8 @@ SHORT = 10  # characters of a sentence, beside its places
 MOST_LOOKS = 300  # for one text: what takes more is no sentence of ours, and would hold up who tells it
 
 _PLACE = re.compile(r"\{[a-z_]*\}")
-_FILLED = re.compile(r"\{(\d?)[a-z_]*\}")
+_FILLED = re.compile(r"( ?)\{(\d?)[a-z_]*\}( ?)")
+_CHINESE = re.compile("[\u4e00-\u9fff]{2}")
 _FIGURES = re.compile(r"[\d.,:+-]+%?(?: (?:[\d.,:+-]+%?|[A-Z]{2,5}|h|min|s))*")  # numbers, times, durations
 _JOINTS = ("; ", ": ", " (", ", ", ". ")
 
@@ -111,7 +112,7 @@ class Sentences:
                 # So few characters are found in what others said, too: numbers, names and our own words make it ours.
                 if pattern.weight >= SHORT or all(each.known or _is_plain(each.words) for each in told):
                     known = pattern.weight + sum(each.known for each in told)
-                    yield _Told(known, _with_values(pattern.words, [each.words for each in told]))
+                    yield _Told(known, _with_values(pattern.words, told))
 
     def _joined(self, text: str, joint: str, depth: int) -> Iterator[_Told]:
         parts = _around(text, joint)
@@ -143,6 +144,15 @@ def _first_word(text: str) -> str:
     return head if space else ""
 
 
-def _with_values(words: str, values: list[str]) -> str:
+def _with_values(words: str, values: list[_Told]) -> str:
+    """The spaces around a place are those between Chinese and what is not: none between Chinese words of our own."""
     following = iter(values)
-    return _FILLED.sub(lambda place: values[int(place[1])] if place[1] else next(following), words)
+
+    def filled(place: re.Match[str]) -> str:
+        value = values[int(place[2])] if place[2] else next(following)
+        before, after = words[: place.start()][-1:], words[place.end() :][:1]
+        joined = bool(value.known) and _CHINESE.fullmatch(before + value.words[:1]) is not None
+        joins = bool(value.known) and _CHINESE.fullmatch(value.words[-1:] + after) is not None
+        return ("" if joined else place[1]) + value.words + ("" if joins else place[3])
+
+    return _FILLED.sub(filled, words)

@@ -12,7 +12,7 @@ import pytest
 
 from gridsidecar.broker import Broker
 from gridsidecar.broker.inspection import Inspection
-from gridsidecar.broker.refusals import advised
+from gridsidecar.broker.refusals import advice, words
 from gridsidecar.config.settings import BrokerSettings, Settings
 from gridsidecar.doctor.broker import BrokerArea
 from gridsidecar.errors import AccessRefused, GridSidecarError
@@ -97,12 +97,12 @@ async def test_a_virtual_host_that_is_not_there_or_not_ours(server: RabbitMQ) ->
     server.control("add_vhost", "closed")
     server.control("add_user", "stranger", "secret")
     base = server.url.rpartition("/")[0]
-    for url, words in (
+    for url, told in (
         (f"{base}/nowhere", "vhost nowhere not found; correct the path"),
         (f"{base}/closed".replace("guest:guest", "stranger:secret"), "'closed' refused for user 'stranger'; give the"),
     ):
         async with broker(url) as ours:
-            with pytest.raises(AccessRefused, match=words):
+            with pytest.raises(AccessRefused, match=told):
                 await ours.open()
 
 
@@ -143,5 +143,5 @@ async def test_a_refusal_of_a_long_name_is_readable(server: RabbitMQ) -> None:
 
 
 def test_words_that_nobody_knows_are_told_as_they_are() -> None:
-    assert advised("SOMETHING - new") == "SOMETHING - new"
-    assert advised("SOMETHING - new.", "look") == "SOMETHING - new; look"
+    assert (words("SOMETHING - new."), advice("SOMETHING - new.")) == ("SOMETHING - new", "")
+    assert advice("SOMETHING - new.", "look") == "look"

@@ -26,6 +26,7 @@ async def look(folder: Path, config: Mapping[str, Any], *only: str, manifest: Pa
     found = {each.id: each.finding for each in report.checked}
     for finding in found.values():
         assert finding.found
+        assert not finding.advice or finding.advice not in finding.found, finding
         assert finding.advice or finding.state in (State.OK, State.UNKNOWN), finding
     return found
 

@@ -128,3 +128,28 @@ def test_on_a_terminal_it_is_grouped(tmp_path: Path) -> None:
     assert re.search(r"^handlers\r?\n +fail +default +no-such is not in PATH", plain, re.MULTILINE)
     assert "→ install it" in plain
     assert max(len(line) for line in plain.splitlines()) <= 80
+
+
+def test_what_failed_is_not_hidden_by_what_could_not_be_asked(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "broker: {url: 'amqp://127.0.0.1:1/'}\nstore: {url: 'mysql://u:p@127.0.0.1:1/d'}\n"
+        "handlers: {default: {command: [cat]}}\n"
+    )
+    done = gridsidecar(tmp_path, "doctor")
+    assert done.returncode == 1
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
+    named = {line.split()[1]: line for line in lines[:-1]}
+    assert named["broker.connect"].startswith("fail ")
+    assert named["store.connect"].startswith("fail ")
+    told = re.fullmatch(r"unknown +broker\.\* +(\d+) checks: could not be asked: see broker.connect", named["broker.*"])
+    assert told is not None
+    assert [name for name in named if named[name].startswith("unknown") and "see store.connect" in named[name]] == [
+        "store.*",
+        "callbacks.targets",
+    ]
+    findings = json.loads(gridsidecar(tmp_path, "doctor", "--json").stdout)["findings"]  # each, for programs
+    unasked = [each["id"] for each in findings if each["found"] == "could not be asked: see broker.connect"]
+    assert len(unasked) == int(told[1]) > 3
+    assert "checks: could not" not in str(findings)
+    _, shown = on_terminal(tmp_path, "doctor")
+    assert re.search(rf"unknown +\* +{told[1]} checks: could not be asked", re.sub(r"\x1b\[[0-9;]*m", "", shown))

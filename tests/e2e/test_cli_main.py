@@ -55,6 +55,26 @@ def test_usage_errors_exit_64(tmp_path: Path, arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["manifests", "deploy"], "Invalid value for 'KIND': 'deploy' is not one of 'deployment', 'job',"),
+        (["tasks", "list", "--status", "fail"], "'fail' is not one of 'pending'"),
+        (["tasks", "list", "--limit", "many"], "Invalid value for '--limit': must be a whole number"),
+        (["tasks", "list", "--limit", "0"], "Invalid value for '--limit': must be at least 1"),
+        (["manifests", "job", "--replicas", "10001"], "Invalid value for '--replicas': must be at most 10000"),
+        (["stats", "--lang", "fr"], "'fr' is not one of 'en', 'zh'"),
+    ],
+)
+def test_usage_errors_are_in_our_words(tmp_path: Path, arguments: list[str], problem: str) -> None:
+    done = gridsidecar(tmp_path, *arguments)
+    assert done.returncode == 64
+    assert problem in done.stderr
+    assert not any(word in done.stderr for word in ("Value error", "Input should", "unable to parse"))
+    done = gridsidecar(tmp_path, *arguments, *([] if "--lang" in arguments else ["--lang", "zh"]))
+    assert not any(word in done.stderr for word in ("Value error", "Input should", "unable to parse"))
+
+
 @pytest.mark.parametrize("limit", [8, 16, 63])
 @pytest.mark.parametrize("arguments", [["run", "--", "true"], ["doctor"], ["status", "t1"]])
 def test_too_few_files_end_the_start(tmp_path: Path, limit: int, arguments: list[str]) -> None:

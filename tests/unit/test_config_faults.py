@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -54,19 +55,55 @@ def test_all_faults_at_once_each_with_its_line(write: Write) -> None:
         ':2: broker.url = "amqp://user:***@/": must name a host, as in amqp://user:password@host:5672/',
         ":3: broker.queu: unknown key; did you mean queue?",
         ':4: broker.queue_type = "topic": must be classic or quorum',
-        ':5: broker.heartbeat = "often": must be a whole number from 1 to 600',
+        ':5: broker.heartbeat = "often": must be a whole number of seconds from 1 to 600',
         ":7: worker.concurrency = true: must be a whole number from 1 to 1000",
-        ":8: worker.burst_timeout = -1: must be a number of at least 0",
-        ":9: worker.lease = inf: must be a number of at least 1",
+        ":8: worker.burst_timeout = -1: must be a number of seconds of at least 0",
+        ":9: worker.lease = inf: must be a number of seconds of at least 1",
         ":12: handlers.default.command[1] = ***: must be text: put it in quotes",
         ':13: handlers.default.mode = "sometimes": must be oneshot, persistent or http',
         ":15: handlers.default.env.API_TOKEN = ***: must be text: put it in quotes",
         ":16: handlers.b.command: is required: it must be a list with at least one item; a server needs mode: http",
-        ':17: handlers.b.timeout = "soon": must be a number of at least 0',
+        ':17: handlers.b.timeout = "soon": must be a number of seconds of at least 0',
         ":18: retry.max_delay = 5: must not be less than retry.delay (60 s)",
         ":19: http.token = ***: must have 16 or more visible ASCII characters",
         ':20: log.level = "loud": must be DEBUG, INFO, WARNING or ERROR',
     ]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("sh ./resize.sh", ["sh", "./resize.sh"]),
+        ("./resize.sh", ["./resize.sh"]),
+        (
+            "python3 -u 'handler.py' --key=s3cret --key s3cret",
+            ["python3", "-u", "handler.py", "--key=***", "--key", "***"],
+        ),
+        ("curl http://u:s3cret@host/", ["curl", "***"]),
+        ("API_KEY=s3cret ./handler", ["***", "***"]),
+        ("echo 's3cret", ["echo", "***"]),
+        ("./fetch s3cret | sort > out", ["sh", "-c", "***"]),
+    ],
+)
+@pytest.mark.parametrize("key", ["handlers.default.command", "hooks.on_startup"])
+def test_a_command_in_one_piece_is_told_as_a_list(write: Write, key: str, command: str, words: list[str]) -> None:
+    fault = the_fault(write(LEAST), overrides={key: command})
+    assert fault.problem == f"must be a list of words, as {json.dumps(words)}"
+    assert "s3cret" not in str(fault)
+
+
+def test_a_command_out_of_a_variable_is_not_told(write: Write) -> None:
+    path = write(LEAST.replace("[cat]", '"${SECRET}"'))
+    fault = the_fault(path, {"SECRET": "s3cret and more"})
+    assert "s3cret" not in str(fault)
+    assert fault.problem == "must be a list with at least one item"
+
+
+def test_a_file_that_is_no_yaml_has_no_key(write: Write, tmp_path: Path) -> None:
+    path = write("a: b: c\n")
+    assert str(the_fault(path)) == f"{path}:1: not valid YAML: mapping values are not allowed here"
+    path = f"{tmp_path}/no.yaml"
+    assert str(the_fault(path)) == f"{path}: cannot read the file: No such file or directory"
 
 
 def test_what_is_required_names_the_ways_to_set_it(write: Write) -> None:
@@ -88,15 +125,15 @@ def test_empty_sections_mean_their_defaults(write: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "key", "line", "word"),
     [
-        ("broker:\n\turl: x\n", "file", 2, "tab"),
-        ("broker:\n  url: [x\nstore: y\n", "file", 3, "not valid YAML"),
-        ("a: b: c\n", "file", 1, "not valid YAML"),
-        ("- a\n- b\n", "file", 1, "keys and values"),
-        ("just text\n", "file", 1, "keys and values"),
-        ("a: 1\n---\nb: 2\n", "file", 2, "not valid YAML"),
-        ("a: \x01\n", "file", 1, "control character"),
-        ("a: *nowhere\n", "file", 1, "not valid YAML"),
-        ("a: " + "[" * 3000, "file", None, "nested too deeply"),
+        ("broker:\n\turl: x\n", "", 2, "tab"),
+        ("broker:\n  url: [x\nstore: y\n", "", 3, "not valid YAML"),
+        ("a: b: c\n", "", 1, "not valid YAML"),
+        ("- a\n- b\n", "", 1, "keys and values"),
+        ("just text\n", "", 1, "keys and values"),
+        ("a: 1\n---\nb: 2\n", "", 2, "not valid YAML"),
+        ("a: \x01\n", "", 1, "control character"),
+        ("a: *nowhere\n", "", 1, "not valid YAML"),
+        ("a: " + "[" * 3000, "", None, "nested too deeply"),
         (LEAST + "worker:\n  name: a\n  lease: 5\n  name: b\n", "worker.name", 7, "first on line 5"),
         (LEAST + "worker:\n  name: !!python/object:os.system x\n", "worker.name", 5, "tag"),
         (LEAST + "worker: !!python/dict {}\n", "worker", 4, "tag"),
@@ -471,7 +508,7 @@ def test_an_api_for_others_needs_any_token(write: Write, name: str) -> None:
         ("notify: [{type: webhook, url: 'http://h', on: []}]", "notify[0].on", "a list with at least one item"),
         ("hooks: {on_startup: make}", "hooks.on_startup", "a list"),
         ("hooks: {on_task_start: []}", "hooks.on_task_start", "a list with at least one item"),
-        ("hooks: {timeout: 0}", "hooks.timeout", "a number above 0"),
+        ("hooks: {timeout: 0}", "hooks.timeout", "a number of seconds above 0"),
         ("log: {language: de}", "log.language", "en or zh"),
     ],
 )

@@ -60,6 +60,10 @@ OTHERS = {  # patterns of what others say, and lists of their words
     "binary varbinary tinyblob blob mediumblob longblob",
     "task echoed|it names another (task|attempt)|unknown type",
     "gridsidecar submit tasks.jsonl",
+    r"Input should be a valid integer\b.*",
+    r"Input should be a valid number\b.*",
+    "Input should be greater than or equal to (.*)",
+    "Input should be less than or equal to (.*)",
     "queue limit in vhost",
     "number of channels",
     "access to vhost .* refused",
@@ -167,7 +171,7 @@ def test_texts_of_others_are_soon_given_up() -> None:
 
 @pytest.mark.parametrize(
     ("english", "chinese"),
-    [("paused until resumed", "已暂停，直到 resume"), ("must be a number of at least 0", "必须是 不小于 0 的数")],
+    [("paused until resumed", "已暂停，直到 resume"), ("must be a number of at least 0", "必须是不小于 0 的数")],
 )
 def test_a_short_sentence_has_others_of_ours_in_it(english: str, chinese: str) -> None:
     assert Sentences(CHINESE).translated(english) == chinese

@@ -210,4 +210,5 @@ CHINESE = {
     "set it to {}s or more": "请设为不小于 {}s",
     "start it, or correct `url`; its tasks wait until it is there": "请启动它，或更正 `url`；它的任务会等到它出现",
     "{} accepts connections": "{} 接受连接",
+    "{} checks: {}": "{} 项检查：{}",
 }

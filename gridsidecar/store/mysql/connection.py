@@ -62,7 +62,8 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
             if self._ssl_context:
                 raise AccessRefused(
                     f"the database server {self._host}:{self._port} asks for the password by a key that it sent in "
-                    "clear, but ssl_mode asks for TLS; switch TLS on at the server"
+                    "clear, but ssl_mode asks for TLS",
+                    "switch TLS on at the server",
                 )
             self._warn_of_key()
         self._public_key = key
@@ -108,9 +109,9 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
     def _go_on_without_tls(self) -> None:
         if self._ssl_context and not self.tls_wanted:
             raise AccessRefused(
-                f"the database server {self._host}:{self._port} offers no TLS, but ssl_mode or ssl_ca asks for "
-                "it; switch TLS on at the server. If it is on, something on the way strips it. Only on a network that "
-                "you trust, set ssl_mode=disabled in store.url"
+                f"the database server {self._host}:{self._port} offers no TLS, but ssl_mode or ssl_ca asks for it",
+                "switch TLS on at the server. If it is on, something on the way strips it. Only on a network that "
+                "you trust, set ssl_mode=disabled in store.url",
             )
         self._ssl_context = None
 
@@ -122,7 +123,8 @@ class _GuardedConnection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql
     def _refuse_clear(self, plugin: str) -> None:
         raise AccessRefused(
             f"the database server {self._host}:{self._port} asks for the password in clear ({plugin}) on a connection "
-            "without TLS; add ssl_mode=verify_identity and ssl_ca=FILE to store.url"
+            "without TLS",
+            "add ssl_mode=verify_identity and ssl_ca=FILE to store.url",
         )
 
 
@@ -166,7 +168,7 @@ class Session:
                     settings = await cursor.fetchone()
             if settings is None:
                 raise AccessRefused(
-                    f"what answers at {address.place} gives no rows, so it is no database; correct store.url"
+                    f"what answers at {address.place} gives no rows, so it is no database", "correct store.url"
                 )
             largest_packet, *heard = settings
             _check_heard(address, heard)
@@ -266,7 +268,8 @@ def _check_heard(address: MySQLAddress, heard: Sequence[str]) -> None:
         if value != "utf8mb4":
             raise AccessRefused(
                 f"the database {address.place} does not speak utf8mb4 with us: {name} is {value} also after SET NAMES "
-                "utf8mb4; let what stands between us and the server pass that on"
+                "utf8mb4",
+                "let what stands between us and the server pass that on",
             )
 
 

@@ -75,8 +75,8 @@ _OF_THE_CLIENT = range(2000, 3000)  # a client's own, nearly all of them for a c
 class TablesMissing(AccessRefused):
     """A table or a column of ours is not there. It may be in the making; or a trigger misses one of its own."""
 
-    def __init__(self, told: str, words: str) -> None:
-        super().__init__(told)
+    def __init__(self, found: str, advice: str, words: str) -> None:
+        super().__init__(found, advice)
         self.words = words
 
 
@@ -112,8 +112,8 @@ def refusal(error: BaseException, place: str) -> AccessRefused | None:
     untrusted = error.__cause__ if isinstance(error, pymysql.err.MySQLError) else error
     if isinstance(untrusted, ssl.SSLCertVerificationError):
         return AccessRefused(
-            f"the database {place} shows a certificate that is not trusted: {untrusted.verify_message}; name its "
-            "authority by ssl_ca in store.url, or the host as the certificate does"
+            f"the database {place} shows a certificate that is not trusted: {untrusted.verify_message}",
+            "name its authority by ssl_ca in store.url, or the host as the certificate does",
         )
     if not isinstance(error, pymysql.err.MySQLError):
         return None
@@ -135,8 +135,8 @@ def _refused(error: BaseException, place: str) -> AccessRefused:
     code = error.args[0] if error.args else 0
     missing = code in MISSING
     advice = MIGRATE.removeprefix("; ") if missing else ADVICE.get(code, "")
-    told = f"the database {place} refused: {words(error)}{'; ' if advice else ''}{advice}"
-    return TablesMissing(told, words(error)) if missing else AccessRefused(told)
+    told = f"the database {place} refused: {words(error)}"
+    return TablesMissing(told, advice, words(error)) if missing else AccessRefused(told, advice)
 
 
 def translated(error: BaseException, place: str, ours: frozenset[str]) -> GridSidecarError | RowRejected:
