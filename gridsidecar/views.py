@@ -48,6 +48,11 @@ class TaskSummary(TaskState):
     rev: NotRequired[int]  # every change of a row changes it
 
 
+def cancelled_unrun(task: TaskState) -> bool:
+    """Whether it was cancelled and never began."""
+    return task["status"] == "cancelled" and task["attempt"] == 0
+
+
 class TaskView(TaskState):
     """One task whole."""
 

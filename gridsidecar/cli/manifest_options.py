@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-
-from gridsidecar.errors import UsageError
+from collections.abc import Iterator, Mapping
 
 LONGEST_NAME = 52  # of a CronJob; others may have more
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -33,57 +31,52 @@ _WHY = {
 }
 
 
-def check_options(kind: str, given: Mapping[str, object]) -> None:
-    """UsageError for an option that means nothing for this kind, that is missing, or that is no use."""
+def option_problems(kind: str, given: Mapping[str, object]) -> Iterator[str]:
+    """Each option that means nothing for this kind, that is missing, or that is no use."""
     used = {
         option: value for option, value in given.items() if value is not None and value is not False and value != []
     }
     for option in used:
         if kind not in _FOR.get(option, {kind}):
-            if option in _WHY:
-                raise UsageError(f"{option} means nothing for {kind}: {_WHY[option]}")
-            raise UsageError(f"{option} means nothing for {kind}")
+            why = _WHY.get(option)
+            yield f"{option} means nothing for {kind}: {why}" if why else f"{option} means nothing for {kind}"
     for option, example in _NEEDED.items():
         if option not in used and kind in _FOR[option]:
-            raise UsageError(f"{kind} needs {option}, such as {option} {example}")
+            yield f"{kind} needs {option}, such as {option} {example}"
     if {"--replicas", "--max-replicas"} <= used.keys():
-        raise UsageError("--replicas is without KEDA, and --max-replicas for it: choose one of them")
+        yield "--replicas is without KEDA, and --max-replicas for it: choose one of them"
     if {"--inject", "--container"} <= used.keys():
-        raise UsageError(
-            "--inject puts the sidecar into the app's container, --container beside it: choose one of them"
-        )
+        yield "--inject puts the sidecar into the app's container, --container beside it: choose one of them"
     for option, value in used.items():
         for text in value if isinstance(value, list) else [value]:
-            _check(option, str(text))
+            yield from _checked(option, str(text))
 
 
-def _check(option: str, text: str) -> None:
+def _checked(option: str, text: str) -> Iterator[str]:
     match option:
         case "--name" | "--namespace":
-            _check_name(option, text)
+            yield from _name(option, text)
         case "--secret" | "--image-pull-secret":
-            _check_name(option, text.replace(".", "-"))
+            yield from _name(option, text.replace(".", "-"))
         case "--image" | "--inject" | "--container":
-            _check_image(option, text)
+            yield from _image(option, text)
         case "--schedule":
-            _check_schedule(text)
+            yield from _schedule(text)
 
 
-def _check_name(option: str, name: str) -> None:
+def _name(option: str, name: str) -> Iterator[str]:
     if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
-        raise UsageError(
-            f"{option} must have 1 to {LONGEST_NAME} lower-case letters, digits and -, and begin and end with no -"
-        )
+        yield (f"{option} must have 1 to {LONGEST_NAME} lower-case letters, digits and -, and begin and end with no -")
 
 
-def _check_image(option: str, image: str) -> None:
+def _image(option: str, image: str) -> Iterator[str]:
     if not _IMAGE.fullmatch(image):
-        raise UsageError(f"{option} must name an image, such as example.org/worker:1.0")
+        yield f"{option} must name an image, such as example.org/worker:1.0"
 
 
-def _check_schedule(schedule: str) -> None:
+def _schedule(schedule: str) -> Iterator[str]:
     if schedule in _SCHEDULES:
         return
     fields = schedule.split()
     if len(fields) != 5 or not all(_FIELD.fullmatch(field) for field in fields):
-        raise UsageError('--schedule must have five fields, as in "*/15 * * * *", or be one such as @hourly')
+        yield '--schedule must have five fields, as in "*/15 * * * *", or be one such as @hourly'

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gridsidecar.cli.manifest_options import check_options
+from gridsidecar.cli.manifest_options import option_problems
 from gridsidecar.cli.run import ConfigFile, config_file
 from gridsidecar.cli.screen import clean, say
-from gridsidecar.errors import ConfigError, UsageError
+from gridsidecar.errors import ConfigError, Fault, UsageError
+
+if TYPE_CHECKING:
+    from gridsidecar.manifests import Source
 
 EPILOG = """
 Examples:
@@ -81,38 +85,59 @@ def manifests(
     Variables of the configuration stay variables: secret ones come from a Secret, which is only referred to, and others
     have the values of this shell.
     """
-    from gridsidecar.manifests import KINDS, Application, read_source
+    from gridsidecar.manifests import KINDS, Application
+    from gridsidecar.manifests.application import BUNDLED
     from gridsidecar.manifests.suitability import KUBERNETES, doubts, faults
 
     wishes: dict[str, object] = {"--image": image, "--inject": inject, "--container": container, "--name": name}
     wishes |= {"--namespace": namespace, "--secret": secret, "--image-pull-secret": image_pull_secret}
     wishes |= {"--schedule": schedule, "--pdb": pdb}
     wishes |= {"--replicas": replicas, "--max-replicas": max_replicas, "--network-policy": network_policy}
-    check_options(kind, wishes)
+    unfit = list(option_problems(kind, wishes))
     file = config_file(config)
     if file is None:
-        raise UsageError("there is no config.yaml here: name the configuration with --config")
-    app = Application(
-        source=read_source(file, os.environ, shown=kind in KUBERNETES),
-        made_by=_made_by(),
-        name=name,
-        secret=secret or name,
-        image=image or "",
-        namespace=namespace,
-        pull_secrets=tuple(image_pull_secret or ()),
-        max_replicas=max_replicas or (20 if kind == "job" else 10),
-        replicas=replicas,
-        schedule=schedule or "",
-        pdb=pdb,
-        network_policy=network_policy,
-        inject=inject,
-        container=container,
+        unfit.append("there is no config.yaml here: name the configuration with --config")
+        raise UsageError("\n".join(unfit))
+    source, wrong = _read(file, shown=kind in KUBERNETES)
+    app = (
+        None
+        if source is None
+        else Application(
+            source=source,
+            made_by=_made_by(),
+            name=name,
+            secret=secret or name,
+            image=image or "",
+            namespace=namespace,
+            pull_secrets=tuple(image_pull_secret or ()),
+            max_replicas=max_replicas or (20 if kind == "job" else 10),
+            replicas=replicas,
+            schedule=schedule or "",
+            pdb=pdb,
+            network_policy=network_policy,
+            inject=inject,
+            container=container,
+            installed=shutil.which("gridsidecar") or BUNDLED,
+        )
     )
-    if found := faults(kind, app):
-        raise ConfigError(found)
+    wrong += faults(kind, app) if app else []
+    if unfit:
+        raise UsageError("\n".join([*unfit, *map(str, wrong)]))
+    if wrong or app is None:
+        raise ConfigError(wrong)
     for doubt in doubts(kind, app):
         say(doubt)
     sys.stdout.write(KINDS[kind](app))
+
+
+def _read(file: str, *, shown: bool) -> tuple[Source | None, list[Fault]]:
+    """The configuration, where anything of it can be used, and what is wrong with it."""
+    from gridsidecar.manifests import Source, read_source
+
+    try:
+        return read_source(file, os.environ, shown=shown), []
+    except ConfigError as error:
+        return error.usable if isinstance(error.usable, Source) else None, error.faults
 
 
 def _made_by() -> str:

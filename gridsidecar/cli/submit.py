@@ -156,33 +156,41 @@ def read_data(text: str) -> Any:
 async def _submit(asked: Where, order: Order, waiting: Waiting) -> int:
     from gridsidecar.cli.screen import clean, say
     from gridsidecar.fleet import reach
+    from gridsidecar.views import cancelled_unrun
 
     async with reach(asked) as fleet:
-        over = await _already_ended(fleet, order.fields.get("task_id"))
+        over = await _ended_before(fleet, order.fields.get("task_id"))
         ids, bad = await _send(fleet, asked, order, waiting)
-    if over and ids:
-        say(f"{clean(ids[0])} had already ended; nothing was run")
+    if over is not None and ids:
+        unrun = cancelled_unrun(over)
+        say(
+            f"{clean(ids[0])} was cancelled before it ran; nothing was run: `gridsidecar tasks retry` runs it"
+            if unrun
+            else f"{clean(ids[0])} had already ended; nothing was run"
+        )
     if bad:
         say(f"{len(ids)} tasks sent, {bad} not")
     code = await _wait(asked, ids, waiting) if waiting.wait and ids else EX_OK
     return EX_FAILED if bad and code == EX_OK else code
 
 
-async def _already_ended(fleet: Fleet, task_id: str | None) -> bool:
-    """Whether this id has had its end, so that another message changes nothing; False where nobody can tell."""
+async def _ended_before(fleet: Fleet, task_id: str | None) -> TaskView | None:
+    """The task that has had its end under this id, so that another message changes nothing; None where nobody can
+    tell."""
     from gridsidecar.cli.task_words import ended
     from gridsidecar.errors import GridSidecarError
     from gridsidecar.store import RowRejected
 
     if task_id is None:
-        return False
+        return None
     try:
-        return ended(await fleet.tasks.get(task_id))
+        known = await fleet.tasks.get(task_id)
+        return known if ended(known) else None
     except (
         GridSidecarError,
         RowRejected,
     ):  # no tables yet, or no store: the task is sent all the same, and the waiting says what is wrong
-        return False
+        return None
 
 
 async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> tuple[list[str], int]:

@@ -1,4 +1,4 @@
-"""The variables that users of the earlier plugin have set, as configuration values."""
+"""Variables as configuration values: those that users of the earlier plugin have set, and what manifests set."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "retry.max_retries": (f"{_PREFIX}MAX_RETRY_COUNT",),
     "retry.delay": (f"{_PREFIX}RETRY_DELAY",),
     "worker.idle_timeout": (f"{_PREFIX}IDLE_TIMEOUT",),
+    "worker.heartbeat_file": (f"{_PREFIX}HEARTBEAT_FILE",),
     "progress_interval": (f"{_PREFIX}PROGRESS_INTERVAL",),
     "callbacks.timeout": (f"{_PREFIX}CALLBACK_TIMEOUT",),
     "callbacks.max_retries": (f"{_PREFIX}CALLBACK_RETRY_COUNT",),

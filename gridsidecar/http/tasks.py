@@ -27,6 +27,7 @@ from gridsidecar.shapes import in_utc, task_in_full, task_object
 from gridsidecar.store import Position, Wanted
 from gridsidecar.store.listing import MOST, MOST_WITH_DATA
 from gridsidecar.submitting import Known
+from gridsidecar.views import cancelled_unrun
 from gridsidecar.wire.new_task import BadTask, make_task
 
 CALLBACKS_SHOWN = 50
@@ -173,6 +174,8 @@ async def _known(api: Api, task: Task) -> Response | None:
     message = await store.reading.message(task.task_id)
     if not same_task(message, task.fields, api.settings.broker.max_message_bytes):
         detail = f"There is a task {task.task_id} already, made of another message."
+        if message is None and known["queue"] is not None and cancelled_unrun(known):
+            detail = f"Task {task.task_id} was cancelled before it came: send it under another id to run it."
         raise Problem(409, "task-exists", detail, state=known["status"])
     return answer(api.hiding.object(task_object(known)))
 

@@ -24,12 +24,15 @@ _PORTS = {  # of a URL that names none, or that only the pods will know
 }
 BUNDLED = "/opt/gridsidecar/bin/gridsidecar"
 SPARE = 10  # seconds beyond the longest way out
+WRITABLE = "/tmp"  # noqa: S108  # the one folder of a pod that is
+HEARTBEAT = f"{WRITABLE}/gridsidecar.health"
+HEARTBEAT_FILE = "GRID_ASYNC_TASK_HEARTBEAT_FILE"
 
 
 class Application(Struct, frozen=True, kw_only=True):
     """`secret` is the name of the Secret that has the values of `source.secrets`. `inject` is the image that brings the
     sidecar where `image` has none; `container` is the image of a container of its own, whose handlers are servers in
-    that of `image`."""
+    that of `image`. `installed` is the program on this machine."""
 
     source: Source
     made_by: str
@@ -45,6 +48,7 @@ class Application(Struct, frozen=True, kw_only=True):
     network_policy: bool = False
     inject: str | None = None
     container: str | None = None
+    installed: str = BUNDLED
 
     @property
     def settings(self) -> Settings:
@@ -59,6 +63,26 @@ class Application(Struct, frozen=True, kw_only=True):
     def program(self) -> str:
         """In the container."""
         return BUNDLED if self.inject or self.container else "gridsidecar"
+
+    @property
+    def heartbeat(self) -> str:
+        """The file that probes read."""
+        return self.settings.worker.heartbeat_file or HEARTBEAT
+
+    @property
+    def own_variables(self) -> dict[str, str]:
+        """What only containers need, and the configuration leaves open."""
+        return {} if self.settings.worker.heartbeat_file else {HEARTBEAT_FILE: HEARTBEAT}
+
+    @property
+    def state(self) -> Path:
+        """The folder of a unit."""
+        return Path("/var/lib") / self.name
+
+    def kept(self, url: str) -> str:
+        """The SQLite file of this URL where a unit may write."""
+        path = Path(urlsplit(url).path[1:])
+        return f"sqlite:///{path if path.is_relative_to(self.state) else self.state / (path.name or 'tasks.db')}"
 
     @property
     def sockets(self) -> tuple[str, ...]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gridsidecar.language import said
-from gridsidecar.manifests.application import BUNDLED, Application
+from gridsidecar.manifests.application import Application
 from gridsidecar.manifests.filling import filled, scalar, words
 from gridsidecar.manifests.pod import CONFIG, KEDA_MYSQL, KEDA_RABBITMQ, metadata, namespace, pod
 from gridsidecar.store.inspection import names_of
@@ -46,13 +45,13 @@ def cronjob(app: Application) -> str:
 
 
 def compose(app: Application) -> str:
-    source, settings = app.source, app.settings
+    source = app.source
     servers = {
         source.addresses["broker.url"]: "amqp://grid:${GRID_PASSWORD:-only-on-this-machine}@rabbitmq:5672/",
         source.addresses["store.url"]: "mysql://grid:${GRID_PASSWORD:-only-on-this-machine}@mysql:3306/grid",
     }
     given = servers | {name: f"${{{name}:?{said('set it in .env')}}}" for name in source.secrets if name not in servers}
-    given |= {name: value.replace("$", "$$") for name, value in source.plain.items()}
+    given |= {name: value.replace("$", "$$") for name, value in {**source.plain, **app.own_variables}.items()}
     lines = [f"{name}: {value if name in servers else scalar(value)}\n" for name, value in given.items()]
     lines += [f"{name}:\n" for name in source.optional]  # passed on, if it is set
     file = os.path.relpath(source.path)
@@ -66,7 +65,7 @@ def compose(app: Application) -> str:
             "environment": "".join(lines),
             "source": scalar((file if file.startswith(".") else f"./{file}").replace("$", "$$")),
             "target": CONFIG,
-            "healthy": words("CMD", "gridsidecar", "health", "--ready", settings.worker.heartbeat_file or ""),
+            "healthy": words("CMD", "gridsidecar", "health", "--ready", app.heartbeat),
             "grace": str(app.grace),
         },
     )
@@ -74,19 +73,19 @@ def compose(app: Application) -> str:
 
 def systemd(app: Application) -> str:
     config = Path(app.source.path).resolve()
-    program = shutil.which("gridsidecar") or BUNDLED
-    at_home = any(each.is_relative_to(home) for home in HOMES for each in (config, Path(program)))
-    plain = [f"Environment={_assigned(f'{name}={value}')}\n" for name, value in app.source.plain.items()]
+    at_home = any(each.is_relative_to(home) for home in HOMES for each in (config, Path(app.installed)))
+    files = {name: app.kept(url) for name, url in app.source.files.items()}
     return filled(
         "gridsidecar.service",
         {
             "made_by": app.made_by,
             "name": app.name,
             "queue": _escaped(app.settings.broker.queue),
-            "program": _quoted(program),
+            "program": _quoted(app.installed),
             "config_file": _quoted(str(config)),
             "folder": str(config.parent).replace("%", "%%"),
-            "environment": "".join(plain),
+            "files": filled("files.service", {"environment": _environment(files)}) if files else "",
+            "environment": _environment(app.source.plain),
             "protect_home": "read-only" if at_home else "yes",
             "grace": str(app.grace),
             "keys": _listed(app.source.secrets) or said("nothing: the configuration has no variables"),
@@ -165,6 +164,10 @@ def _policies(app: Application, values: dict[str, str]) -> Iterator[str]:
         allowed = f"ingress:\n  - ports:\n      - protocol: TCP\n        port: {port}\n" if port else ""
         server_ports = "".join(f"- protocol: TCP\n  port: {each}\n" for each in app.server_ports)
         yield filled("network_policy.yaml", values | {"ingress": allowed, "server_ports": server_ports})
+
+
+def _environment(variables: Mapping[str, str]) -> str:
+    return "".join(f"Environment={_assigned(f'{name}={value}')}\n" for name, value in variables.items())
 
 
 def _quoted(word: str) -> str:

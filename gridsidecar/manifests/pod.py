@@ -24,7 +24,6 @@ def namespace(app: Application) -> str:
 
 def pod(app: Application, kind: str, *flags: str) -> str:
     """The spec of a pod's template, without `restartPolicy`."""
-    file = app.settings.worker.heartbeat_file or ""
     values = {
         "label": scalar(app.name),
         "grace": str(app.grace),
@@ -35,8 +34,8 @@ def pod(app: Application, kind: str, *flags: str) -> str:
         "command": _command(app, *flags),
         "ports": _ports(app),
         "env": _env(app, kind),
-        "alive": words(app.program, "health", file),
-        "ready": words(app.program, "health", "--ready", file),
+        "alive": words(app.program, "health", app.heartbeat),
+        "ready": words(app.program, "health", "--ready", app.heartbeat),
         "no_rights": filled("no_rights.yaml", {}),
         "resources": filled(f"resources.{kind}.yaml", {}),
         "mounts": "",
@@ -96,7 +95,7 @@ def _env(app: Application, kind: str) -> str:
     source, worker = app.source, app.settings.worker
     secrets = [_from_secret(app, name) for name in source.secrets]
     optional = [f"{_from_secret(app, name)}      optional: true\n" for name in source.optional]
-    plain = dict(source.plain)
+    plain = {**source.plain, **app.own_variables}
     if kind == "job" and not worker.idle_timeout:
         plain[IDLE_TIMEOUT] = f"{2 * worker.lease:g}"
     texts = [f"- name: {name}\n  value: {_text(value)}\n" for name, value in plain.items()]

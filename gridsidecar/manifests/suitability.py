@@ -9,24 +9,28 @@ from pathlib import Path
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import Fault
-from gridsidecar.manifests.application import Application, is_local
+from gridsidecar.manifests.application import HEARTBEAT, WRITABLE, Application, is_local
 
 Problem = tuple[str, str]  # a key, and what is wrong with it
 KUBERNETES = ("deployment", "job", "cronjob")
-WRITABLE = "/tmp"  # noqa: S108  # the one folder of a pod that is
+PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108  # of a unit with PrivateTmp
 _BESIDE = "nothing listens there in the sidecar's container: run the app beside it (--container), or name a host"
 _NAME_ITS_HOST = "nothing listens there in the sidecar's container: name the app's service, as in http://app:8000/tasks"
 _LEAVING = "whoever leaves by itself is started again, and again: leave it out, or take job or cronjob"
 
 
 def faults(kind: str, app: Application) -> list[Fault]:
-    return [app.source.fault(key, problem) for key, problem in _problems(kind, app)]
+    found = [app.source.fault(key, problem) for key, problem in _problems(kind, app)]
+    return [*_hidden(app), *found] if kind == "systemd" else found
 
 
 def doubts(kind: str, app: Application) -> Iterator[str]:
     """What works, but hardly as it is meant."""
-    if kind == "systemd" and not _all_may_read(file := Path(app.source.path).resolve()):
-        yield f"the service runs as a user of its own, who may not read {file}: put it into /etc/{app.name}"
+    if kind == "systemd":
+        if not _all_may_read(file := Path(app.source.path).resolve()):
+            yield f"the service runs as a user of its own, who may not read {file}: put it into /etc/{app.name}"
+        if (program := Path(app.installed)).exists() and not _all_may_read(program.absolute()):
+            yield f"the service runs as a user of its own, who may not run {program}: install it in /opt/{app.name}"
     settings = app.settings
     for name, handler in settings.handlers.items():
         longest = (handler.timeout or inf) + handler.kill_grace
@@ -50,13 +54,13 @@ def _problems(kind: str, app: Application) -> Iterator[Problem]:
             yield from _servers(app.settings, "the file has a RabbitMQ and a MySQL of its own")
             yield from _of_variables(app)
             yield from _alone(app.settings, _NAME_ITS_HOST)
-            yield from _heartbeat(app.settings)
+            yield from _heartbeat(app)
             yield from _staying(app.settings)
         case "secret":
             yield from _servers(app.settings, "there is nothing to log in to")
         case _:
             yield from _servers(app.settings, "a file of one pod is not there for the next")
-            yield from _heartbeat(app.settings)
+            yield from _heartbeat(app)
             yield from _unmounted(app.settings)
             yield from _leaving(kind, app)
             yield from _queue(kind, app)
@@ -80,10 +84,12 @@ def _of_variables(app: Application) -> Iterator[Problem]:
             )
 
 
-def _heartbeat(settings: Settings) -> Iterator[Problem]:
-    file = settings.worker.heartbeat_file
-    if file is None or Path(file).parent != Path(WRITABLE):
-        yield "worker.heartbeat_file", f"is what the probes read: write {WRITABLE}/gridsidecar.health"
+def _heartbeat(app: Application) -> Iterator[Problem]:
+    """The file wins over our variable, with `null` too."""
+    key = "worker.heartbeat_file"
+    off = app.settings.worker.heartbeat_file is None and tuple(key.split(".")) in app.source.lines
+    if off or Path(app.heartbeat).parent != Path(WRITABLE):
+        yield key, f"is what the probes read: leave it out, or write {HEARTBEAT}"
 
 
 def _unmounted(settings: Settings) -> Iterator[Problem]:
@@ -153,12 +159,33 @@ def _together(app: Application) -> Iterator[Problem]:
 
 def _of_files(app: Application) -> Iterator[Problem]:
     """A unit may write to the folders that systemd makes for it."""
-    allowed = (Path(f"/var/lib/{app.name}"), Path(f"/var/log/{app.name}"))
-    files = {
-        "broker.url": sqlite_path(app.settings.broker.urls[0]) if app.settings.broker.embedded else None,
-        "store.url": sqlite_path(app.settings.store.url) if app.settings.store.url.startswith("sqlite") else None,
-        "log.dir": app.settings.log.dir,
-    }
-    for key, file in files.items():
-        if file is not None and not any(Path(file).is_relative_to(folder) for folder in allowed):
-            yield key, f"the service may write below {allowed[0]} and {allowed[1]}: name a file there"
+    logs, settings = f"/var/log/{app.name}", app.settings
+    files = [
+        (key, sqlite_path(url), app.kept(url))
+        for key, url in (("broker.url", settings.broker.urls[0]), ("store.url", settings.store.url))
+        if url.startswith("sqlite")
+    ]
+    if settings.log.dir is not None:
+        files.append(("log.dir", settings.log.dir, logs))
+    for key, file, better in files:
+        if not any(Path(file).is_relative_to(folder) for folder in (app.state, logs)):
+            yield key, f"the service may write below {app.state} and {logs}: write {better}"
+
+
+def _hidden(app: Application) -> Iterator[Fault]:
+    """What stands where a unit has a folder of its own."""
+    config, program = Path(app.source.path).resolve(), Path(app.installed).absolute()
+    for folder in PRIVATE:
+        if config.is_relative_to(folder):
+            yield Fault(
+                "file",
+                f"the service has a {folder} of its own, without this file: put it, and what its commands name, "
+                f"into /etc/{app.name}",
+                source=app.source.path,
+            )
+        if program.is_relative_to(folder):
+            yield Fault(
+                "program",
+                f"the service has a {folder} of its own, without gridsidecar: install it in /opt/{app.name}",
+                str(program),
+            )

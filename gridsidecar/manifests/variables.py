@@ -17,12 +17,16 @@ _REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\}")
 
 
 class Variable(Struct, frozen=True):
-    """Where a variable stands; `alone` where it is the whole text, `optional` where the text does without."""
+    """Where a variable stands; `alone` where it is the whole text, `default` what the text has without it."""
 
     at: KeyPath
     name: str
     alone: bool
-    optional: bool
+    default: str | None
+
+    @property
+    def optional(self) -> bool:
+        return self.default is not None and self.server is None  # no default knows the servers
 
     @property
     def server(self) -> str | None:
@@ -46,8 +50,8 @@ def variables_in(texts: Iterable[tuple[KeyPath, str]]) -> Iterator[Variable]:
     for at, text in texts:
         for found in _REFERENCE.finditer(text):
             if found[1]:
-                optional = found[2] is not None and dotted(at[:2]) not in SERVERS  # no default knows the servers
-                yield Variable(at, found[1], found[0] == text, optional)
+                default = None if found[2] is None else found[2].removeprefix(":-")
+                yield Variable(at, found[1], found[0] == text, default)
 
 
 def texts_of(value: Any, at: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:

@@ -260,6 +260,21 @@ def test_an_id_that_had_ended_says_that_nothing_was_run(folder: Path, wait: list
     assert (again.returncode, again.stdout, said in again.stderr) == (0, "a\n", True)
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "a was cancelled before it ran; nothing was run: `gridsidecar tasks retry`"),
+        ("zh", "a 在运行之前已取消；没有"),
+    ],
+)
+def test_an_id_that_was_cancelled_before_it_came_says_so(folder: Path, language: str, said: str) -> None:
+    with worker(folder):
+        gridsidecar(folder, "tasks", "cancel", "a")
+        done = gridsidecar(folder, "submit", "--id", "a", "--lang", language)
+    assert (done.returncode, done.stdout) == (0, "a\n")
+    assert said in done.stderr
+
+
 def test_a_store_without_tables_keeps_no_task_from_being_sent(folder: Path) -> None:
     gridsidecar(folder, "submit", "--id", "a")  # makes the file, for its queue
     done = gridsidecar(folder, "submit", "--id", "b", "--wait", "--wait-timeout", "0.1")

@@ -150,6 +150,14 @@ async def test_the_id_is_the_idempotency_key(api: Served, two: Two) -> None:
     assert queue["ready"] == 0
 
 
+async def test_a_task_that_was_cancelled_before_it_came_is_refused_as_that(api: Served, two: Two) -> None:
+    await cancel(two.a, "t")
+    refused = await api.post("/v1/tasks", {"task_id": "t", "data": 1})
+    assert problem(refused) == (409, "task-exists")
+    assert refused.json()["detail"] == "Task t was cancelled before it came: send it under another id to run it."
+    assert refused.json()["state"] == "cancelled"
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.manifests.printing import CONFIG
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that a unit with a /tmp of its own sees."""
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from gridsidecar.manifests import KINDS
+from gridsidecar.manifests.suitability import faults
 from gridsidecar.shutdown import longest_exit
 from tests.manifests.printing import application
 from tests.support.cli import gridsidecar
@@ -35,6 +36,14 @@ def test_compose_gives_the_servers_their_variables(
     assert environment["MODEL_KEY"] is None  # as it is where compose runs
     assert mounted(service) == "./config.yaml"
     assert float(service["stop_grace_period"].removesuffix("s")) > longest_exit(app.settings)
+
+
+def test_compose_sets_the_file_of_its_health_check(write: Callable[..., Path]) -> None:
+    app = application(write({"worker.heartbeat_file": None}), "compose")
+    assert not faults("compose", app)
+    service = yaml.safe_load(KINDS["compose"](app))["services"]["sidecar"]
+    assert service["environment"]["GRID_ASYNC_TASK_HEARTBEAT_FILE"] == "/tmp/gridsidecar.health"
+    assert service["healthcheck"]["test"][-1] == "/tmp/gridsidecar.health"
 
 
 @pytest.mark.parametrize(
@@ -92,11 +101,23 @@ def test_a_value_stays_on_its_line_of_the_unit(write: Callable[..., Path], value
     assert not [each for each in lines if each.startswith("ExecStartPre") or each.endswith("queue back\\")]
 
 
+def test_a_unit_keeps_sqlite_files_where_it_may_write(write: Callable[..., Path]) -> None:
+    """Until its environment file names servers: systemd reads that after these lines."""
+    urls = {"broker.url": "${RABBIT:-sqlite:///tasks.db}", "store.url": "${DB:-sqlite:////var/lib/resizer/own.db}"}
+    app = application(write(urls), "systemd")
+    assert not faults("systemd", app)
+    lines = KINDS["systemd"](app).splitlines()
+    queue = lines.index("Environment=RABBIT=sqlite:////var/lib/resizer/tasks.db")
+    assert lines[queue + 1] == "Environment=DB=sqlite:////var/lib/resizer/own.db"
+    assert queue < lines.index("EnvironmentFile=-/etc/resizer/environment")
+    assert "StateDirectory=resizer" in lines
+
+
 def test_systemd_takes_the_unit(write: Callable[..., Path], tmp_path: Path) -> None:
     program = tmp_path / "bin dir" / "gridsidecar"
     program.parent.mkdir()
     program.symlink_to("/bin/true")
-    file = write({"broker.queue": QUEUE.replace("$", "$$")})
+    file = write({"broker.queue": QUEUE.replace("$", "$$"), "store.url": "${DB:-sqlite:///a b%.db}"})
     done = gridsidecar(
         tmp_path,
         "manifests",

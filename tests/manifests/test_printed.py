@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gridsidecar.config.load import load
 from gridsidecar.manifests import KINDS
 from gridsidecar.manifests.suitability import faults
 from gridsidecar.shutdown import longest_exit
@@ -102,6 +103,19 @@ def test_a_job_stays_for_two_leases(write: Callable[..., Path]) -> None:
     assert {"name": "GRID_ASYNC_TASK_IDLE_TIMEOUT", "value": "60"} in env
     env = pod(objects(application(write({"worker.idle_timeout": 90}), "job"), "job"))["containers"][0]["env"]
     assert "GRID_ASYNC_TASK_IDLE_TIMEOUT" not in {each["name"] for each in env}
+
+
+@pytest.mark.parametrize("kind", PODS)
+def test_the_file_of_the_probes_is_set_where_the_configuration_has_none(write: Callable[..., Path], kind: str) -> None:
+    """As the pod reads it: file and variables."""
+    (container,) = pod(objects(application(file := write({"worker.heartbeat_file": None}), kind), kind))["containers"]
+    env = {each["name"]: each.get("value", "amqp://known-to-the-cluster/") for each in container["env"]}
+    servers = {"broker.url": "amqp://rabbit/", "store.url": "mysql://db/grid"}
+    probed = load(str(file), overrides=dict(servers), environ=env, dotenv=None).worker.heartbeat_file
+    assert probed == "/tmp/gridsidecar.health"
+    assert container["livenessProbe"]["exec"]["command"][-1] == probed
+    (container,) = pod(objects(application(write(), kind), kind))["containers"]
+    assert "GRID_ASYNC_TASK_HEARTBEAT_FILE" not in {each["name"] for each in container["env"]}
 
 
 def test_pods_without_keda(write: Callable[..., Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -22,7 +23,6 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("compose", {"store.url": "sqlite:///q.db"}, "store.url"),
     ("compose", {"broker.url": "amqp://rabbit/"}, "broker.url"),
     ("secret", {"store.url": "sqlite:///q.db"}, "store.url"),
-    ("deployment", {"worker.heartbeat_file": None}, "worker.heartbeat_file"),
     ("cronjob", {"worker.heartbeat_file": "/run/alive"}, "worker.heartbeat_file"),
     ("deployment", {"worker.burst": True}, "worker.burst"),
     ("deployment", {"worker.idle_timeout": 5}, "worker.idle_timeout"),
@@ -50,7 +50,7 @@ def test_a_configuration_that_does_not_fit(
 
 
 def test_all_that_is_wrong_is_said_at_once(write: Callable[..., Path]) -> None:
-    file = write({"broker.url": "sqlite:///q.db", "worker.heartbeat_file": None, "worker.idle_timeout": 9})
+    file = write({"broker.url": "sqlite:///q.db", "worker.heartbeat_file": "/run/a", "worker.idle_timeout": 9})
     done = gridsidecar(file.parent, "manifests", "deployment", "--image", "x")
     assert (done.returncode, done.stdout) == (78, "")
     assert [line.split(": ")[1].split(" ")[0] for line in done.stderr.splitlines()] == [
@@ -58,6 +58,57 @@ def test_all_that_is_wrong_is_said_at_once(write: Callable[..., Path]) -> None:
         "worker.heartbeat_file",
         "worker.idle_timeout",
     ]
+
+
+@pytest.mark.parametrize(
+    ("language", "told"), [("en", "cronjob needs --schedule, such as"), ("zh", "cronjob 需要 --schedule，例如")]
+)
+def test_options_secrets_and_settings_are_told_in_one_answer(
+    write: Callable[..., Path], language: str, told: str
+) -> None:
+    changes = {"store.url": "sqlite:///q.db", "handlers.fast.command": ["./run", "--password", "Geheim"]}
+    file = write(changes)
+    done = gridsidecar(file.parent, "manifests", "cronjob", "--name", "Big", "--lang", language)
+    assert (done.returncode, done.stdout) == (64, "")
+    lines = done.stderr.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["cronjob", "cronjob", "--name"]
+    assert lines[1].startswith(told)
+    assert [line.split(": ")[1].split(" ")[0] for line in lines[3:]] == ["handlers.fast.command[2]", "store.url"]
+    assert "Geheim" not in done.stderr
+
+
+def test_a_heartbeat_that_is_turned_off_is_refused(write: Callable[..., Path]) -> None:
+    file = write()
+    file.write_text(file.read_text().replace("heartbeat_file: /tmp/alive", "heartbeat_file: null"))
+    (fault,) = faults("deployment", application(file, "deployment"))
+    assert (fault.key, fault.problem) == (
+        "worker.heartbeat_file",
+        "is what the probes read: leave it out, or write /tmp/gridsidecar.health",
+    )
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "/var/tmp"])
+def test_a_unit_does_not_see_what_is_in_its_own_tmp(write: Callable[..., Path], folder: str) -> None:
+    with TemporaryDirectory(dir=folder) as below:
+        file = Path(below, "config.yaml")
+        file.write_text(write().read_text())
+        found = faults("systemd", application(file, "systemd", installed=f"{below}/bin/gridsidecar"))
+        assert [(fault.key, folder in fault.problem) for fault in found] == [("file", True), ("program", True)]
+        done = gridsidecar(file.parent, "manifests", "systemd", "--lang", "zh")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert f"config.yaml: file: 服务有自己的 {folder}，其中没有此文件：请" in done.stderr
+
+
+def test_an_sqlite_file_elsewhere_is_told_with_what_to_write(write: Callable[..., Path]) -> None:
+    (fault,) = faults("systemd", application(write({"store.url": "sqlite:///q.db"}), "systemd"))
+    assert fault.problem.endswith("write sqlite:////var/lib/resizer/q.db")
+
+
+def test_a_program_that_the_service_may_not_run_is_told(write: Callable[..., Path], tmp_path: Path) -> None:
+    program = tmp_path / "gridsidecar"
+    program.touch(0o700)
+    told = list(doubts("systemd", application(write(), "systemd", installed=str(program))))
+    assert f"may not run {program}: install it in /opt/resizer" in told[-1]
 
 
 def test_a_file_that_the_service_may_not_read_is_told(write: Callable[..., Path]) -> None:

@@ -125,6 +125,7 @@ CHINESE = {
     "tasks {} by a filter": "按条件执行 tasks {}",
     "--wait-timeout is {}: it must be a number of seconds": "--wait-timeout 为 {}：必须是秒数",
     "FILE and --file exclude each other": "FILE 和 --file 不能同时使用",
+    "{} was cancelled before it ran; nothing was run: `gridsidecar tasks retry` runs it": "{} 在运行之前已取消；没有运行任何任务：可用 `gridsidecar tasks retry` 运行",
     "{} had already ended; nothing was run": "{} 早已结束；没有运行任何任务",
     "stopped waiting after {} s; the tasks go on": "{} 秒后不再等待；任务继续运行",
     "--wrap needs a FILE, or - for stdin": "--wrap 需要 FILE，或用 - 从 stdin 读取",

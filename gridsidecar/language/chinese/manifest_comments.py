@@ -30,6 +30,8 @@ CHINESE = {
     "gridsidecar as a service of systemd.": "以 systemd 服务运行 gridsidecar。",
     "To change something, change the configuration, and print this file anew; what is yours alone belongs into `systemctl edit {}`.": "需要改动时，请修改配置，然后重新打印本文件；只属于你的内容请用 `systemctl edit {}` 写入。",
     "then NAME=value for each of": "然后为下列各项写一行 NAME=value",
+    "One file is queue and database for as long as the file below sets no URL of a server.": "在下面的文件设置服务器的 URL 之前，一个文件兼作队列和数据库。",
+    "Commands want the same URL.": "执行命令时也要用同样的 URL。",
     "Only for root's eyes; handlers see nothing of it but what pass_env names.": "只有 root 能读；处理程序只能看到 pass_env 中列出的变量。",
     "A server that is away is waited for; what a restart cannot cure (the configuration, a server that says no) is left so.": "服务器不可用时会一直等待；重启也无法解决的问题（配置有误、服务器拒绝）则不再重启。",
     "SIGTERM to the sidecar alone, which ends its handlers in order.": "只向 sidecar 发送 SIGTERM，由它有序地结束处理程序。",
