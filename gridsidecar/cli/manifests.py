@@ -16,7 +16,9 @@ from gridsidecar.cli.screen import clean, say
 from gridsidecar.errors import ConfigError, Fault, UsageError
 
 if TYPE_CHECKING:
-    from gridsidecar.manifests import Source
+    from collections.abc import Sequence
+
+    from gridsidecar.manifests import Application, Source
 
 EPILOG = """
 Examples:
@@ -85,9 +87,9 @@ def manifests(
     Variables of the configuration stay variables: secret ones come from a Secret, which is only referred to, and others
     have the values of this shell.
     """
-    from gridsidecar.manifests import KINDS, Application
+    from gridsidecar.manifests import Application
     from gridsidecar.manifests.application import BUNDLED
-    from gridsidecar.manifests.suitability import KUBERNETES, doubts, faults
+    from gridsidecar.manifests.suitability import KUBERNETES
 
     wishes: dict[str, object] = {"--image": image, "--inject": inject, "--container": container, "--name": name}
     wishes |= {"--namespace": namespace, "--secret": secret, "--image-pull-secret": image_pull_secret}
@@ -120,14 +122,23 @@ def manifests(
             installed=shutil.which("gridsidecar") or BUNDLED,
         )
     )
-    wrong += faults(kind, app) if app else []
+    sys.stdout.write(_printed(kind, app, unfit, wrong))
+
+
+def _printed(kind: Kind, app: Application | None, unfit: Sequence[str], wrong: Sequence[Fault]) -> str:
+    """The manifest. Raises UsageError or ConfigError with all that is wrong: with the options, with the configuration,
+    and with it as what is to be printed."""
+    from gridsidecar.manifests import KINDS
+    from gridsidecar.manifests.suitability import doubts, faults
+
+    wrong = [*wrong, *(faults(kind, app) if app else ())]
     if unfit:
         raise UsageError("\n".join([*unfit, *map(str, wrong)]))
     if wrong or app is None:
         raise ConfigError(wrong)
     for doubt in doubts(kind, app):
         say(doubt)
-    sys.stdout.write(KINDS[kind](app))
+    return KINDS[kind](app)
 
 
 def _read(file: str, *, shown: bool) -> tuple[Source | None, list[Fault]]:

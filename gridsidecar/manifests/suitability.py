@@ -178,7 +178,7 @@ def _hidden(app: Application) -> Iterator[Fault]:
     for folder in PRIVATE:
         if config.is_relative_to(folder):
             yield Fault(
-                "file",
+                "",
                 f"the service has a {folder} of its own, without this file: put it, and what its commands name, "
                 f"into /etc/{app.name}",
                 source=app.source.path,

@@ -96,7 +96,7 @@ def test_a_unit_does_not_see_what_is_in_its_own_tmp(write: Callable[..., Path], 
         assert [(fault.key, folder in fault.problem) for fault in found] == [("file", True), ("program", True)]
         done = gridsidecar(file.parent, "manifests", "systemd", "--lang", "zh")
     assert (done.returncode, done.stdout) == (78, "")
-    assert f"config.yaml: file: 服务有自己的 {folder}，其中没有此文件：请" in done.stderr
+    assert f"config.yaml: 服务有自己的 {folder}，其中没有此文件：请" in done.stderr
 
 
 def test_an_sqlite_file_elsewhere_is_told_with_what_to_write(write: Callable[..., Path]) -> None:
@@ -154,7 +154,7 @@ def run(folder: Path, *arguments: str) -> Finished:
         (["deployment", "--image", "x", "--replicas", "0", "--max-replicas", "3"], 64, "choose one of them"),
         (["job", "--image", "x", "--inject", "y", "--container", "z"], 64, "choose one of them"),
         (["job", "--image", "x", "--container", "z:"], 64, "--container must name an image"),
-        (["deployment", "--image", "x", "--config", "none.yaml"], 78, "none.yaml: file: cannot read the file"),
+        (["deployment", "--image", "x", "--config", "none.yaml"], 78, "none.yaml: cannot read the file"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else None,
 )
