@@ -11,6 +11,8 @@ from pathlib import Path
 MEBIBYTE = 1024 * 1024
 ROOM_WITHOUT_LIMIT = 512 * MEBIBYTE  # where no cgroup sets a limit
 LEAST_ROOM = 8 * MEBIBYTE
+MUCH = 16 * MEBIBYTE  # of large messages, after which the allocator is asked for what it keeps
+REST = 1.0  # seconds until whatever still refers to the last of them is gone
 _MMAP_THRESHOLD = -3  # glibc's M_MMAP_THRESHOLD
 _LARGE_BLOCK = MEBIBYTE // 2
 _UNLIMITED = 2**62  # version 1 writes a number near 2**63 for "no limit"
@@ -25,6 +27,7 @@ class MemoryBudget:
         self.room = automatic_room() if megabytes is None else megabytes * MEBIBYTE
         self.turn = asyncio.Lock()
         self._in_hand = 0  # bytes
+        self._gone = 0  # bytes, since the allocator was asked
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def hold(self, size: int) -> bool:
@@ -37,6 +40,10 @@ class MemoryBudget:
     def let_go(self, size: int) -> None:
         """One is gone: whoever waits longest may try again, and all of them once nothing is in hand."""
         self._in_hand -= size
+        self._gone += size
+        if self._gone >= MUCH and not self._in_hand:
+            self._gone = 0
+            asyncio.get_running_loop().call_later(REST, trim)
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -51,6 +58,13 @@ class MemoryBudget:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         await waiter
+
+
+def trim() -> None:
+    """What was freed below something that is still in use goes back to the system, too: the pieces in which a large
+    message came and went."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def give_back_what_is_freed() -> None:

@@ -93,7 +93,7 @@ def test_a_unit_does_not_see_what_is_in_its_own_tmp(write: Callable[..., Path], 
         file = Path(below, "config.yaml")
         file.write_text(write().read_text())
         found = faults("systemd", application(file, "systemd", installed=f"{below}/bin/gridsidecar"))
-        assert [(fault.key, folder in fault.problem) for fault in found] == [("file", True), ("program", True)]
+        assert [(fault.key, folder in fault.problem) for fault in found] == [("", True), ("program", True)]
         done = gridsidecar(file.parent, "manifests", "systemd", "--lang", "zh")
     assert (done.returncode, done.stdout) == (78, "")
     assert f"config.yaml: 服务有自己的 {folder}，其中没有此文件：请" in done.stderr
