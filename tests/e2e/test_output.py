@@ -408,14 +408,14 @@ async def test_a_log_that_nobody_reads_holds_no_handler_that_floods(embedded_pla
             {"default": place.handler("seq", "1", "3000000")}, log={"handler_output": True}, worker={"concurrency": 2}
         )
         sidecar = start(config, stderr=near)
-        await place.publish(*({"task_id": f"t{number}"} for number in range(12)))
-        await eventually(lambda: place.all_ended(12), timeout=120)
+        await place.publish(*({"task_id": f"t{number}"} for number in range(48)))
+        await eventually(lambda: place.all_ended(48), timeout=120)
     finally:
         os.close(near)
         reader.start()
+    await eventually(lambda: b"stderr takes lines again" in heard)
     sidecar.terminate()
     assert await sidecar.ended() == 0
     reader.join(30)
     os.close(far)
-    assert b"stderr takes lines again" in heard
     assert b"handler output" in heard
