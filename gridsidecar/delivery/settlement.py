@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
-from gridsidecar.delivery.rounds import GAP, Rounds
+from gridsidecar.delivery.requeued import GAP, Requeued
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules.flow import Park, Reserve
@@ -35,7 +35,7 @@ class Settlement:
         self._env = worker.env
         self._broker = broker
         self._store = store
-        self._rounds = Rounds(self._env.clock)
+        self._requeued = Requeued(self._env.clock)
         self._told_duplicate = ("", "")  # task and reason, of the last that a producer sent
 
     async def ended(self, held: HeldAttempt, transition: Transition | None) -> None:
@@ -147,7 +147,7 @@ class Settlement:
         telemetry.debug("sent on to workers that have a handler for it", task_id=task.task_id, delay=delay)
         before = task.message.passed
         away = replace(task.message, attempt=attempt, passed=before + round(delay))
-        last_round = round(GAP) if task.message.body in self._rounds else 0
+        last_round = round(GAP) if task.message.body in self._requeued else 0
         await self.send_round(delivery, away, delay, at_once=replace(away, passed=before + last_round))
 
     async def give_up(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
@@ -169,9 +169,9 @@ class Settlement:
             try:
                 await self._until_sent(lambda: self._broker.publish_delayed(later, delay))
             except PublishRefused:
-                await self._env.clock.sleep(self._rounds.rest(now.body))
+                await self._env.clock.sleep(self._requeued.rest(now.body))
                 await self._until_sent(lambda: self._broker.publish(now))
-                self._rounds.sent(now.body)
+                self._requeued.sent(now.body)
         except (PublishRefused, BrokerUnavailable):
             await (self.give_back(of) if isinstance(of, HeldAttempt) else of.give_back())
         else:
