@@ -18,6 +18,7 @@ import pytest
 
 from tests.support import services
 from tests.support.database import mysql_session
+from tests.support.loops import TidyLoop
 
 SKIPPED_IN_CI = 10  # exit code of pytest; its own end at 5
 
@@ -89,6 +90,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return _scope(nodeid)
 
     return Scheduling(config, log)
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Any]:
+    return {"tidy": TidyLoop}
 
 
 @pytest.fixture(scope="session")

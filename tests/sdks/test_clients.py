@@ -117,7 +117,8 @@ async def test_many_at_once_with_the_python_client(embedded_place: Place, start:
                 if cancelled.state != "count_changed":
                     break
                 assert time.monotonic() < until
-            assert cancelled.outcomes["cancelled"] == waiting > 0
+            assert sum(cancelled.outcomes.values()) == waiting
+            assert cancelled.outcomes.keys() - {"asked", "wrong_state:failed"} == {"cancelled"}  # … or meanwhile
             client.resume("bad")
             assert kind(client.resume, "bad") == "not-paused"
 
