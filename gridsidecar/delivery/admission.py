@@ -49,12 +49,6 @@ class WaitedTooLong(Struct, frozen=True):
     attempt: int  # of the row
 
 
-class ClaimRefused(Struct, frozen=True):
-    """The database is there, and will not store the claim."""
-
-    error: RowRejected
-
-
 class NotNow(Struct, frozen=True):
     """It is not to be started here: others may have it at once."""
 
@@ -74,7 +68,7 @@ class Suspect(Struct, frozen=True):
     """It may have ended a process under others: it needs one to itself, and is not claimed before."""
 
 
-Admission = Admitted | Settles | Reattached | WaitedTooLong | ClaimRefused | NotNow
+Admission = Admitted | Settles | Reattached | WaitedTooLong | NotNow
 Passing = PassOn | NobodysTask | Settles | Reattached | NotNow
 
 
@@ -99,7 +93,7 @@ class Admissions:
         self._watches: dict[str, asyncio.Task[None]] = {}  # for commands that are missing, by route
 
     async def admit(self, task: Task, delivery: Delivery, route: Route) -> Admission:
-        """Raises `StoreUnavailable` when nothing starts any more, `AccessRefused`."""
+        """Raises `StoreUnavailable` when nothing starts any more, `AccessRefused`, `RowRejected`."""
         received_at = self._env.clock.monotonic()
         until = received_at + self.patience
         if task.message.wake_up and task.task_id in self.suspects:
@@ -202,8 +196,6 @@ class Admissions:
             held = HeldAttempt(received.claim, delivery, received_at, claimed_at, place)
             self._worker.hold(held)
             return Admitted(held)
-        except RowRejected as error:
-            return ClaimRefused(error)
         finally:
             claiming.pop(task.task_id, None)
 
