@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any
-
 from msgspec import Struct
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Delivery
-from gridsidecar.clock import backoff
 from gridsidecar.delivery.keyed_lock import KeyedLock
 from gridsidecar.delivery.routes import Route
 from gridsidecar.delivery.slots import Place, Slots
+from gridsidecar.delivery.waits import Waits
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.handler import StopReason
 from gridsidecar.rules.reception import AwaitSlot, Begin, Drop, Insert, Reattach, Unstarted
@@ -24,7 +20,6 @@ from gridsidecar.store import Received, RowRejected, Store
 from gridsidecar.waiting import retry_until_available
 
 OTHERS_FIRST = 0.05  # seconds that a task of others is held when it comes round again
-COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing
 
 
 class Admitted(Struct, frozen=True):
@@ -89,8 +84,7 @@ class Admissions:
         self._longest = longest
         self.suspects: set[str] = set()  # tasks that wait, without a slot, until they may have a process to themselves
         self._turns = KeyedLock()
-        self._waits: set[asyncio.Task[bool]] = set()  # for a handler that cannot start now, or for a shared slot
-        self._watches: dict[str, asyncio.Task[None]] = {}  # for commands that are missing, by route
+        self._waits = Waits(self._env)
 
     async def admit(self, task: Task, delivery: Delivery, route: Route) -> Admission:
         """Raises `StoreUnavailable` when nothing starts any more, `AccessRefused`, `RowRejected`."""
@@ -136,7 +130,7 @@ class Admissions:
         until = received_at + (self._longest if len(self.suspects) < self._lent else self.patience)
         self.suspects.add(task.task_id)
         try:
-            if not await self._patiently(route.alone.acquire(), until):
+            if not await self._waits.within(route.alone.acquire(), until):
                 return await self._too_late(task, delivery)
         finally:
             self.suspects.discard(task.task_id)
@@ -154,23 +148,19 @@ class Admissions:
     async def _place(self, route: Route, until: float) -> Place | None:
         """Where the task may be claimed, or (surplus) better not here; None when that takes too long, or nothing starts
         any more."""
-        if not await self._startable(route, until):
+        if not await self._waits.startable(route, until):
             return None
-        if route.shared is not None and not await self._patiently(route.shared.acquire(), until):
+        if route.shared is not None and not await self._waits.within(route.shared.acquire(), until):
             return None
         place = self._slots.request(route.capacity)
         place.then = None if route.shared is None else route.shared.release
         admitted = False
         try:
-            admitted = await place.admitted(self._left(until)) or place.surplus
+            admitted = await place.admitted(self._waits.left(until)) or place.surplus
         finally:
             if not admitted:
                 place.release()
         return place if admitted else None
-
-    def _left(self, until: float) -> float:
-        """Seconds of our patience with a delivery."""
-        return max(0.0, until - self._env.clock.monotonic())
 
     async def _claim(
         self, task: Task, delivery: Delivery, route: Route, place: Place, received_at: float, *, alone: bool
@@ -281,57 +271,10 @@ class Admissions:
         telemetry.reattached(task_id=task.task_id, attempt=held.claim.attempt)
         return Reattached()
 
-    # -- handlers that cannot start -----------------------------------------------------------------------------------
-
-    async def _startable(self, route: Route, until: float) -> bool:
-        """No attempt is spent on a command that is not there: wait until it appears. False when that takes too long, or
-        nothing starts any more."""
-        if route.start_backoff.until <= self._env.clock.monotonic() and route.handler.cannot_start() is None:
-            return self._env.shutdown.phase < Phase.LEAVING
-        return await self._patiently(self._until_startable(route), until)
-
-    async def _patiently(self, waiting: Coroutine[Any, Any, bool], until: float) -> bool:
-        """What is waited for; False when that takes too long, or nothing starts any more."""
-        wait = asyncio.create_task(waiting)
-        self._waits.add(wait)
-        try:
-            async with asyncio.timeout(self._left(until)):
-                return await wait
-        except TimeoutError:
-            return wait.done() and not wait.cancelled() and wait.result()  # it came at the same moment
-        except asyncio.CancelledError:
-            if wait.cancelled() and self._env.shutdown.phase >= Phase.LEAVING:
-                return False
-            raise
-        finally:
-            self._waits.discard(wait)
-
-    async def _until_startable(self, route: Route) -> bool:
-        while (rest := route.start_backoff.until - self._env.clock.monotonic()) > 0:
-            await self._env.clock.sleep(rest)
-        if route.handler.cannot_start() is None:
-            return True
-        watch = self._watches.get(route.name)
-        if watch is None or watch.done():
-            watch = self._watches[route.name] = asyncio.create_task(self._watch_command(route))
-        await asyncio.shield(watch)
-        return True
-
-    async def _watch_command(self, route: Route) -> None:
-        """Until the command is there. Others may take the task that waits for it: ours is still missing then."""
-        part = f"handler {route.name}"
-        looks = 0
-        while (problem := route.handler.cannot_start()) is not None:
-            self._env.readiness.blocked(part, problem)
-            looks += 1
-            await self._env.clock.sleep(backoff(looks, base=0.25, limit=COMMAND_CHECK_LIMIT, rng=self._env.rng))
-        self._env.readiness.clear(part)
-
     def stop_waiting(self) -> None:
         """Nothing starts any more: whatever waits to be claimed, for its slot or for a command is let go."""
         self._slots.close()
-        for wait in (*self._waits, *self._watches.values()):
-            wait.cancel()
+        self._waits.cancel()
 
 
 def _tell_taken_over(task: Task, received: Received) -> None:

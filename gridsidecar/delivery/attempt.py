@@ -78,7 +78,7 @@ class AttemptRunner:
             try:
                 transition = await retry_until_available(
                     self._env,
-                    lambda: self._store.commit(held.claim, decided, ended.report, held.progress, said=held.said),
+                    lambda: self._store.ends.commit(held.claim, decided, ended.report, held.progress, said=held.said),
                 )
             except StoreUnavailable:
                 return OutOfReach()

@@ -10,16 +10,7 @@ from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
 from gridsidecar.rules.reception import AwaitSlot, Begin, Claimant, Close, Drop, Insert, Reattach, Resume, Row, Wait
-from gridsidecar.rules.task import (
-    Callback,
-    Claim,
-    ErrorType,
-    Progress,
-    Report,
-    Status,
-    Task,
-    Transition,
-)
+from gridsidecar.rules.task import Callback, Claim, ErrorType, Progress, Status, Task
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, Statement
@@ -271,13 +262,7 @@ class Store:
             task.task_id, lambda owed: self._database.transact(lambda connection: end(connection, owed))
         )
 
-    # -- an attempt runs and ends -------------------------------------------------------------------------------------
-
-    async def commit(
-        self, claim: Claim, transition: Transition, report: Report, progress: Progress, *, said: bool = False
-    ) -> Transition | None:
-        """Write an attempt's end, fenced by id, attempt and worker; what now stands in the row: see `Ends.commit`."""
-        return await self.ends.commit(claim, transition, report, progress, said=said)
+    # -- an attempt runs -----------------------------------------------------------------------------------------------
 
     async def progress(self, claim: Claim, progress: Progress) -> bool:
         """Note how far the attempt is; False when it is not ours any more."""

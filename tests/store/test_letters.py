@@ -89,7 +89,7 @@ async def test_an_end_that_is_written_twice_owes_one(letters: Two) -> None:
     claim = await letters.started(retries=0)
     transition = decided(claim, BOOM)
     for _ in range(2):
-        await letters.a.tasks.commit(claim, transition, Report(), Progress())
+        await letters.a.tasks.ends.commit(claim, transition, Report(), Progress())
     assert len(owed(letters)) == 1
 
 

@@ -199,7 +199,7 @@ async def test_a_commit_whose_reply_was_lost_owes_one(two: Two) -> None:
     claim = await started(two)
     transition = decided(claim, Succeeded(1))
     for _ in range(2):
-        assert await two.a.tasks.commit(claim, transition, Report(), Progress()) == transition
+        assert await two.a.tasks.ends.commit(claim, transition, Report(), Progress()) == transition
     assert len(outbox(two)) == 1
 
 

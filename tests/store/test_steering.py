@@ -376,7 +376,7 @@ async def test_cancels_and_first_claims_at_once_agree(two: Two) -> None:
             assert isinstance(one.reception, Insert | Resume)  # as others travelled with it
             assert one.claim is not None
             assert (row["status"], row["cancel_requested"]) == ("running", 1)
-            assert await two.a.tasks.commit(one.claim, decided(one.claim, Cancelled()), *NOTHING) is not None
+            assert await two.a.tasks.ends.commit(one.claim, decided(one.claim, Cancelled()), *NOTHING) is not None
 
 
 async def test_a_retry_by_hand_of_a_cancelled_task_begins_its_count_anew(two: Two) -> None:
