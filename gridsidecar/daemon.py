@@ -34,12 +34,12 @@ from gridsidecar.hooks import Hooks
 from gridsidecar.maintenance.pausing import Pausing
 from gridsidecar.maintenance.rounds import Maintenance
 from gridsidecar.memory_budget import give_back_what_is_freed
-from gridsidecar.notify import Origin, make_notifier
+from gridsidecar.notify import NoticeOrigin, make_notifier
 from gridsidecar.observed import Observed, make_api
 from gridsidecar.output_log import OutputLog
 from gridsidecar.run_limits import RunLimits
 from gridsidecar.shutdown import FAREWELL
-from gridsidecar.siblings import Leave, Look, Siblings
+from gridsidecar.siblings import Leave, QueueLook, Siblings
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.telemetry import Readiness
@@ -83,7 +83,7 @@ class Daemon:
         longest_hold = settings.broker.longest_hold
         self._maintenance = Maintenance(self._worker, self._broker, self._store, self._pausing, longest_hold)
         self._limits = RunLimits(env, self._broker, self._consumer, lambda: self._busy, once=options.once)
-        origin = Origin(queue=settings.broker.queue, worker=env.name)
+        origin = NoticeOrigin(queue=settings.broker.queue, worker=env.name)
         self._notifier = make_notifier(settings.notify, origin, settings.log.language, self._clock, self._rng)
         self._breakers = Breakers(
             env, self._store.pauses, settings.handlers, self._pausing.read, self._notifier.hear_breaker
@@ -264,14 +264,14 @@ class Daemon:
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend
 
-    async def look(self) -> Look:
+    async def look(self) -> QueueLook:
         """For the supervisor: whether there is anything left to do in a burst."""
         try:
             left = await self._broker.ready_count()
         except GridSidecarError:
             left = None
         wait = self._settings.worker.burst_wait
-        return Look(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
+        return QueueLook(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
 
     async def _tell_figures(self) -> None:
         if self._siblings is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gridsidecar import signals
-from gridsidecar.cli.answer import Answer
+from gridsidecar.cli.answer import ResultBuffer
 from gridsidecar.cli.run import ConfigFile, command_flag
 from gridsidecar.cli.screen import json_text, repeat, say
 from gridsidecar.cli.task_words import duration
@@ -110,7 +110,7 @@ class _Run:
         self._attempt = attempt
         self._as_json = as_json
         self._unfinished: dict[str, bytes] = {}  # by source: a line whose end has not come yet
-        self._answer = Answer(self._tell_lines) if self._handler.mode == "http" else None
+        self._answer = ResultBuffer(self._tell_lines) if self._handler.mode == "http" else None
 
     async def run(self) -> int:
         """The exit code."""

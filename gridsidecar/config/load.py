@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gridsidecar.config.interpolation import expand
-from gridsidecar.config.secret_files import Server
+from gridsidecar.config.secret_files import ServerSection
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.sources import Sources
 from gridsidecar.config.validation import check
@@ -83,7 +83,7 @@ def recipes_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def _servers(settings: Settings) -> dict[str, Server]:
+def _servers(settings: Settings) -> dict[str, ServerSection]:
     return {"broker": settings.broker, "store": settings.store}
 
 

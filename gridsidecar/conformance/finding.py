@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 
-class Status(StrEnum):
+class Verdict(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     WARNING = "warning"  # it SHOULD be otherwise
@@ -16,62 +16,62 @@ class Status(StrEnum):
     INCONCLUSIVE = "inconclusive"  # it could not be found out
 
 
-class Finding(Struct, frozen=True):
+class CheckResult(Struct, frozen=True):
     """`seen` is what happened, `advice` what the author is to do; both in plain words."""
 
-    status: Status
+    status: Verdict
     seen: str
     advice: str = ""
 
 
-class Checked(Struct, frozen=True, kw_only=True):
+class ReportedCheck(Struct, frozen=True, kw_only=True):
     """A check with what it found."""
 
     name: str
     requirements: tuple[str, ...]
     level: int
-    finding: Finding
+    finding: CheckResult
 
-    def strictly(self) -> Checked:
+    def strictly(self) -> ReportedCheck:
         """A warning is a failure."""
-        if self.finding.status is not Status.WARNING:
+        if self.finding.status is not Verdict.WARNING:
             return self
-        return replace(self, finding=replace(self.finding, status=Status.FAILED))
+        return replace(self, finding=replace(self.finding, status=Verdict.FAILED))
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class ConformanceReport(Struct, frozen=True, kw_only=True):
     mode: str  # oneshot | persistent
     guessed: bool  # the mode, from whether it says ready
     level: int
-    checked: tuple[Checked, ...]
+    checked: tuple[ReportedCheck, ...]
 
-    def count(self, status: Status) -> int:
+    def count(self, status: Verdict) -> int:
         return sum(each.finding.status is status for each in self.checked)
 
     @property
     def failed(self) -> bool:
-        return self.count(Status.FAILED) > 0
+        return self.count(Verdict.FAILED) > 0
 
     @property
     def inconclusive(self) -> bool:
-        return not self.failed and self.count(Status.INCONCLUSIVE) > 0
+        return not self.failed and self.count(Verdict.INCONCLUSIVE) > 0
 
 
-def passed(seen: str) -> Finding:
-    return Finding(Status.PASSED, seen)
+def passed(seen: str) -> CheckResult:
+    return CheckResult(Verdict.PASSED, seen)
 
 
-def failed(seen: str, advice: str) -> Finding:
-    return Finding(Status.FAILED, seen, advice)
+def failed(seen: str, advice: str) -> CheckResult:
+    return CheckResult(Verdict.FAILED, seen, advice)
 
 
-def warning(seen: str, advice: str) -> Finding:
-    return Finding(Status.WARNING, seen, advice)
+def warning(seen: str, advice: str) -> CheckResult:
+    return CheckResult(Verdict.WARNING, seen, advice)
 
 
-def not_applicable(why: str, advice: str = "") -> Finding:
-    return Finding(Status.NOT_APPLICABLE, why, advice)
+def not_applicable(why: str, advice: str = "") -> CheckResult:
+    return CheckResult(Verdict.NOT_APPLICABLE, why, advice)
 
 
-def inconclusive(why: str, advice: str) -> Finding:
-    return Finding(Status.INCONCLUSIVE, why, advice)
+def inconclusive(why: str, advice: str) -> CheckResult:
+    return CheckResult(Verdict.INCONCLUSIVE, why, advice)

@@ -8,7 +8,7 @@ from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Delivery
 from gridsidecar.delivery.keyed_lock import KeyedLock
 from gridsidecar.delivery.routes import Route
-from gridsidecar.delivery.slots import Place, Slots
+from gridsidecar.delivery.slots import SlotRequest, Slots
 from gridsidecar.delivery.waits import Waits
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.handler import StopReason
@@ -102,26 +102,26 @@ class Admissions:
             parked = await self._parked(task, delivery, route)
             if parked is not None:
                 return await self._unstarted(task, delivery, parked)
-            admission = await self._placed(task, delivery, route, received_at, until, alone=route.alone is None)
+            admission = await self._in_slot(task, delivery, route, received_at, until, alone=route.alone is None)
             if isinstance(admission, Suspect):
                 admission = await self._alone(task, delivery, route, received_at)
             return admission
         finally:
             self._turns.release(task.task_id)
 
-    async def _placed(
+    async def _in_slot(
         self, task: Task, delivery: Delivery, route: Route, received_at: float, until: float, *, alone: bool
     ) -> Admission | Suspect:
-        place = await self._place(route, until)
-        if place is None:
+        slot = await self._slot(route, until)
+        if slot is None:
             return await self._too_late(task, delivery)
         admission: Admission | Suspect = NotNow()
         try:
-            if not place.surplus:
-                admission = await self._claim(task, delivery, route, place, received_at, alone=alone)
+            if not slot.surplus:
+                admission = await self._claim(task, delivery, route, slot, received_at, alone=alone)
         finally:
             if not isinstance(admission, Admitted):
-                place.release()
+                slot.release()
         return admission
 
     async def _alone(self, task: Task, delivery: Delivery, route: Route, received_at: float) -> Admission:
@@ -136,42 +136,42 @@ class Admissions:
             self.suspects.discard(task.task_id)
         admission: Admission | Suspect = NotNow()
         try:
-            admission = await self._placed(task, delivery, route, received_at, until, alone=True)
+            admission = await self._in_slot(task, delivery, route, received_at, until, alone=True)
         finally:
             if isinstance(admission, Admitted):
-                admission.held.place.also(route.alone.release)
+                admission.held.slot.also(route.alone.release)
             else:
                 route.alone.release()
         assert not isinstance(admission, Suspect)
         return admission
 
-    async def _place(self, route: Route, until: float) -> Place | None:
+    async def _slot(self, route: Route, until: float) -> SlotRequest | None:
         """Where the task may be claimed, or (surplus) better not here; None when that takes too long, or nothing starts
         any more."""
         if not await self._waits.startable(route, until):
             return None
         if route.shared is not None and not await self._waits.within(route.shared.acquire(), until):
             return None
-        place = self._slots.request(route.capacity)
-        place.then = None if route.shared is None else route.shared.release
+        slot = self._slots.request(route.capacity)
+        slot.then = None if route.shared is None else route.shared.release
         admitted = False
         try:
-            admitted = await place.admitted(self._waits.left(until)) or place.surplus
+            admitted = await slot.admitted(self._waits.left(until)) or slot.surplus
         finally:
             if not admitted:
-                place.release()
-        return place if admitted else None
+                slot.release()
+        return slot if admitted else None
 
     async def _claim(
-        self, task: Task, delivery: Delivery, route: Route, place: Place, received_at: float, *, alone: bool
+        self, task: Task, delivery: Delivery, route: Route, slot: SlotRequest, received_at: float, *, alone: bool
     ) -> Admission | Suspect:
         claiming = self._worker.identity.claiming
         claimed_at = self._env.clock.monotonic()
         claiming[task.task_id] = self._worker.lease_for(task.task_id)
         try:
-            received = await self._claimed(task, delivery, route, ahead=place.ahead, alone=alone)
+            received = await self._claimed(task, delivery, route, ahead=slot.ahead, alone=alone)
             if received.reception == AwaitSlot():
-                if not await place.slot():
+                if not await slot.granted():
                     return await self._too_late(task, delivery)
                 received = await self._claimed(task, delivery, route, ahead=False, alone=alone)
             if isinstance(received.reception, AwaitSlot):
@@ -183,7 +183,7 @@ class Admissions:
             _tell_taken_over(task, received)
             await failpoints.reached("claimed")
             await self._end_superseded(task.task_id)
-            held = HeldAttempt(received.claim, delivery, received_at, claimed_at, place)
+            held = HeldAttempt(received.claim, delivery, received_at, claimed_at, slot)
             self._worker.hold(held)
             return Admitted(held)
         finally:

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import Clock
 from gridsidecar.delivery.identity import Identity, Lease
-from gridsidecar.delivery.slots import Place
+from gridsidecar.delivery.slots import SlotRequest
 from gridsidecar.environment import Environment
 from gridsidecar.handler import Stop, StopReason
 from gridsidecar.handler.capture import LogText
@@ -28,7 +28,7 @@ class HeldAttempt(Struct, eq=False):
     delivery: Delivery | None  # None once handed off to the store
     received_at: float  # monotonic seconds
     claimed_at: float  # monotonic seconds
-    place: Place  # where it waits for its slot, and its slot
+    slot: SlotRequest
     waited: float | None = None  # seconds from then until it got its slot
     stop: Stop = field(default_factory=Stop)
     progress: Progress = field(default_factory=Progress)  # the latest the handler reported
@@ -65,7 +65,7 @@ class Attempts:
     @property
     def running(self) -> int:
         """How many have a slot."""
-        return sum(held.place.running for held in self._held.values())
+        return sum(held.slot.running for held in self._held.values())
 
     def hold(self, held: HeldAttempt) -> None:
         self._held[held.claim.task_id] = held

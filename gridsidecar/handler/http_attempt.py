@@ -14,7 +14,7 @@ from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.http_end import broken_off, by_answer
 from gridsidecar.handler.http_output import HttpOutput
-from gridsidecar.handler.outcome import Cause, End, Verdict, classify
+from gridsidecar.handler.outcome import Cause, Classified, ProcessEnd, classify
 from gridsidecar.outbound.exchange import Body, Exchange, Head
 from gridsidecar.outbound.reply import NotSent
 from gridsidecar.outbound.request import Request
@@ -125,12 +125,12 @@ class HttpAttempt:
             words += f"; {said.event.error}"
         return Ended(broken_off(words, together), self._report(()))
 
-    def _verdict(self, where: str) -> Verdict:
+    def _verdict(self, where: str) -> Classified:
         said = self._output.said
         if self._cause is not None or said is not None:
-            return classify(End(cause=self._cause, said=said, timeout=self._deadlines.timeout), self._settings)
+            return classify(ProcessEnd(cause=self._cause, said=said, timeout=self._deadlines.timeout), self._settings)
         if self.failure is not None:
-            return Verdict(Failed(error=str(self.failure), error_type=ErrorType.HANDLER_ERROR))
+            return Classified(Failed(error=str(self.failure), error_type=ErrorType.HANDLER_ERROR))
         assert self._head is not None
         return by_answer(self._head, self._output, self._settings, where)
 

@@ -18,7 +18,7 @@ from gridsidecar.handler.environment import attempt_environment, handler_environ
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.oneshot_output import OneshotOutput
 from gridsidecar.handler.oom import own_oom_counter
-from gridsidecar.handler.outcome import Cause, End, classify
+from gridsidecar.handler.outcome import Cause, ProcessEnd, classify
 from gridsidecar.handler.process import Exit, Process, Sink, Sinks
 from gridsidecar.rules.task import CannotStart, Claim, Ended, Report
 
@@ -161,7 +161,7 @@ class _Attempt:
         self._talk.finish()
         killed = exit_.signal is not None and self._cause is None
         verdict = classify(
-            End(
+            ProcessEnd(
                 exit_code=exit_.code,
                 signal=exit_.signal,
                 cause=self._cause,

@@ -28,7 +28,7 @@ LINGERS_FOR = 0.5  # seconds that a process which is not to stay waits for anoth
 LAST_GRACE = 1.0  # seconds from SIGTERM to SIGKILL when the worker leaves: no task can be lost any more
 
 
-class Pool:
+class ProcessPool:
     """Each process has a seat. A seat holds one process after the other, so there are never more than seats, but for
     those that still end several tasks, and get no other.
 

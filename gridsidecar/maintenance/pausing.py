@@ -59,8 +59,8 @@ class Pausing:
     def _begins(self, pause: Pause) -> None:
         telemetry.warning("task type paused", type=pause.task_type, until=pause.until, reason=pause.reason)
         for held in self._worker.attempts:
-            if held.claim.task.task_type == pause.task_type and held.place.ahead:
-                held.place.give_up()  # it has not started: back to the queue, and parked from there
+            if held.claim.task.task_type == pause.task_type and held.slot.ahead:
+                held.slot.give_up()  # it has not started: back to the queue, and parked from there
 
     async def _release(self, task_type: str) -> None:
         """A bounded share while the queue is short; now and then a little, however long it is."""

@@ -21,7 +21,7 @@ from gridsidecar.notify.personal import Personal
 from gridsidecar.notify.receivers import Receivers
 from gridsidecar.notify.translations import LANGUAGES, Translations
 from gridsidecar.notify.webhook import Webhook
-from gridsidecar.notify.wording import Origin, Wording
+from gridsidecar.notify.wording import NoticeOrigin, Wording
 from gridsidecar.outbound import HttpClient
 from gridsidecar.outbound.mail import MailClient
 from gridsidecar.rules.flow import BreakerChange
@@ -42,7 +42,7 @@ class Hearer(Protocol):
     async def close(self, limit: float) -> None: ...
 
 
-class Line(Struct, frozen=True):
+class NoticeRoute(Struct, frozen=True):
     """One channel: what it tells of, and who takes that."""
 
     on: Container[str]
@@ -67,7 +67,7 @@ class Line(Struct, frozen=True):
 class Notifier:
     """Hears of every task, and tells the channels that want to know. Best effort: a crash loses what waits."""
 
-    def __init__(self, lines: Sequence[Line], client: HttpClient) -> None:
+    def __init__(self, lines: Sequence[NoticeRoute], client: HttpClient) -> None:
         self._lines = lines
         self._client = client
 
@@ -88,13 +88,13 @@ class Notifier:
 
 
 def make_notifier(
-    channels: Sequence[NoticeSettings], origin: Origin, language: str, clock: Clock, rng: random.Random
+    channels: Sequence[NoticeSettings], origin: NoticeOrigin, language: str, clock: Clock, rng: random.Random
 ) -> Notifier:
     """A dispatcher for each channel; nothing runs before the first notice."""
     client = HttpClient(TRY_LIMIT, None, clock=clock)  # the URLs are the operator's own
     make = Making(client, origin, LANGUAGES[language], clock, rng)
     lines = [
-        Line(frozenset(settings.on), frozenset(settings.task_types), make.hearers(f"notify[{index}]", settings))
+        NoticeRoute(frozenset(settings.on), frozenset(settings.task_types), make.hearers(f"notify[{index}]", settings))
         for index, settings in enumerate(channels)
     ]
     return Notifier(lines, client)
@@ -104,7 +104,7 @@ class Making(Struct, frozen=True):
     """What all channels are made of. The check of the configuration has seen to it that each has what it needs."""
 
     client: HttpClient
-    origin: Origin
+    origin: NoticeOrigin
     words: Translations
     clock: Clock
     rng: random.Random

@@ -13,12 +13,12 @@ from gridsidecar.store.choosing import Filter
 from gridsidecar.store.counting import Count, Counting, TypeCount
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
-from gridsidecar.store.letters import Cause
+from gridsidecar.store.letters import FailureCause
 from gridsidecar.store.listing import Listing, Page, Position
-from gridsidecar.store.minutes import Minutes, Point, Tally
-from gridsidecar.store.operations import Kind, NotDriven, Operation, Operations
-from gridsidecar.store.outbox import LETTER, Outbox, OwedCallback, Taken
-from gridsidecar.store.output import Output, Piece, Said
+from gridsidecar.store.minutes import Minutes, MinuteTally, Point
+from gridsidecar.store.operations import NotDriven, Operation, OperationKind, Operations
+from gridsidecar.store.outbox import LETTER, Outbox, OwedCallback, TakenCallbacks
+from gridsidecar.store.output import Output, OutputPage, Piece
 from gridsidecar.store.pauses import Pauses
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
@@ -32,21 +32,23 @@ __all__ = [
     "LETTER",
     "Aside",
     "Beforehand",
-    "Cause",
     "Count",
     "Counting",
+    "FailureCause",
     "Filter",
     "HeldRow",
-    "Kind",
     "Leases",
     "Listing",
+    "MinuteTally",
     "Minutes",
     "NotDriven",
     "OpenStore",
     "Operation",
+    "OperationKind",
     "Operations",
     "Outbox",
     "Output",
+    "OutputPage",
     "OwedCallback",
     "Page",
     "Pauses",
@@ -57,13 +59,11 @@ __all__ = [
     "Received",
     "Retention",
     "RowRejected",
-    "Said",
     "StatementRefused",
     "Steering",
     "Store",
-    "Taken",
+    "TakenCallbacks",
     "TakenOver",
-    "Tally",
     "TypeCount",
     "Wanted",
     "make_store",

@@ -10,9 +10,9 @@ from gridsidecar.rules.task import Claim, Progress, Report, Transition
 from gridsidecar.store import endings, outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Database, Deadlocked, RowRejected, Statement
-from gridsidecar.store.endings import End, Form
-from gridsidecar.store.letters import Letters
-from gridsidecar.store.outbox import Owed, Owing
+from gridsidecar.store.endings import Form, StoredEnd
+from gridsidecar.store.letters import OwedLetters
+from gridsidecar.store.outbox import OwedForm, Owing
 from gridsidecar.store.queries import Query
 
 LOST = "lost"  # the outcome of an attempt that was taken from its worker
@@ -23,7 +23,13 @@ class Ends:
     """Writes ends, each fenced by id, attempt and worker. Raises `StoreUnavailable` while the database is away."""
 
     def __init__(
-        self, database: Database, queries: dict[str, Query], queue: str, clock: Clock, batch: Batch, letters: Letters
+        self,
+        database: Database,
+        queries: dict[str, Query],
+        queue: str,
+        clock: Clock,
+        batch: Batch,
+        letters: OwedLetters,
     ) -> None:
         self._letters = letters
         self._database = database
@@ -89,7 +95,7 @@ class Ends:
     async def _together(self, claim: Claim, statements: tuple[Statement, ...]) -> list[int]:
         return await self._batch.write(claim.task_id, *statements)
 
-    def _statements(self, claim: Claim, end: End, problem: str, said: bool) -> tuple[Statement, ...]:
+    def _statements(self, claim: Claim, end: StoredEnd, problem: str, said: bool) -> tuple[Statement, ...]:
         row = records.end_columns(claim, end.transition, end.progress, CHECK_GRACE, end.report.duration_s)
         history = records.attempt_columns(claim, end.transition, end.report)
         return (
@@ -105,7 +111,7 @@ class Ends:
             *self._letters.owe(claim.task_id, claim.attempt, end.transition, end.owing),
         )
 
-    def _owed(self, claim: Claim, end: End, problem: str) -> tuple[Statement, ...]:
+    def _owed(self, claim: Claim, end: StoredEnd, problem: str) -> tuple[Statement, ...]:
         return outbox.owe(
             self._queries,
             self._queue,
@@ -114,7 +120,7 @@ class Ends:
             claim.attempt,
             end.transition,
             self._clock.now(),
-            Owed(end.owing, problem),
+            OwedForm(end.owing, problem),
         )
 
     async def _reread(self, claim: Claim) -> Reread:

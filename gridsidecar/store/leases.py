@@ -16,7 +16,7 @@ from gridsidecar.rules.task import ErrorType, Message
 from gridsidecar.store import outbox, records
 from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected
-from gridsidecar.store.outbox import Owed
+from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
 
 UNREADABLE_GAP = 86400.0  # seconds until a row is looked at again that could not be read
@@ -87,7 +87,7 @@ class Leases:
             "error": "its worker does not know of it",
         }
 
-        async def give_back(connection: Connection, owed: Owed) -> bool:
+        async def give_back(connection: Connection, owed: OwedForm) -> bool:
             if not await connection.execute(self._queries["return_row"], params):
                 return False
             await connection.execute(self._queries["attempt_lost"], lost)
@@ -99,7 +99,7 @@ class Leases:
             row.task_id, lambda owed: self._database.transact(lambda connection: give_back(connection, owed))
         )
 
-    async def _owe_callback(self, connection: Connection, held: HeldRow, owed: Owed) -> None:
+    async def _owe_callback(self, connection: Connection, held: HeldRow, owed: OwedForm) -> None:
         (stored,) = await connection.fetch(self._queries["row_locked"], {"id": held.task_id})
         row = records.row(stored)
         end = lifecycle.cancel(row)

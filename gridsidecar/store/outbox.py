@@ -40,23 +40,23 @@ class Owing(StrEnum):
     NOTHING = "nothing"
 
 
-class Owed(Struct, frozen=True):
+class OwedForm(Struct, frozen=True):
     """How, and why not better."""
 
     form: Owing = Owing.WHOLE
     problem: str = ""
 
 
-WHOLE = Owed()
+WHOLE = OwedForm()
 
 
-async def owing(task_id: str, end: Callable[[Owed], Awaitable[T]]) -> T:
+async def owing(task_id: str, end: Callable[[OwedForm], Awaitable[T]]) -> T:
     """Run a transaction that may end a task without an attempt. Where the database will not store its callback, that
     is given up, the end is not."""
     problem = ""
     for form in Owing:
         try:
-            ended = await end(Owed(form, problem))
+            ended = await end(OwedForm(form, problem))
         except RowRejected as error:
             problem = problem or str(error)
             last = error
@@ -94,7 +94,7 @@ class OwedCallback(Struct, frozen=True, kw_only=True):
         return len(self.body) + (len(self.letter.body) if self.letter else 0)
 
 
-class Taken(Struct, frozen=True):
+class TakenCallbacks(Struct, frozen=True):
     """What a look at the outbox gave."""
 
     callbacks: list[OwedCallback]
@@ -112,7 +112,7 @@ class Outbox:
         self._aside = Aside(clock)  # callbacks, by their ids
         self._looked_at = ""  # the receiver where the last look ended
 
-    async def take(self, lease: float, make_room: Callable[[], Room] = Unlimited) -> Taken:
+    async def take(self, lease: float, make_room: Callable[[], Room] = Unlimited) -> TakenCallbacks:
         """Callbacks that are due, for this caller alone until `lease` seconds are over; then they are due again.
 
         One receiver must not keep the others from theirs, however much is due for it: where more is due than one look
@@ -123,7 +123,7 @@ class Outbox:
             lambda ask: self._database.transact(lambda connection: self._take(connection, ask, make_room(), lease))
         )
 
-    async def _take(self, connection: Connection, ask: Ask, room: Room, lease: float) -> Taken:
+    async def _take(self, connection: Connection, ask: Ask, room: Room, lease: float) -> TakenCallbacks:
         asked = {"queue": self._queue, "limit": FIRST_LOOKED_AT, "aside": ask.aside}
         due = await connection.fetch(self._queries["due_callbacks"], asked)
         chosen = [row for row in _in_turn(due) if room.take(row["receiver"], row["size"])]
@@ -136,7 +136,9 @@ class Outbox:
             ask.looking_at(row["id"], task_id=row["task_id"], callback_id=row["id"])
             if (one := await self._tried(connection, row, lease)) is not None:
                 taken.append(one)
-        return Taken(taken, more=not all_seen and (bool(taken) or self._looked_at != ""), left=left or not all_seen)
+        return TakenCallbacks(
+            taken, more=not all_seen and (bool(taken) or self._looked_at != ""), left=left or not all_seen
+        )
 
     async def _others(self, connection: Connection, ask: Ask, room: Room, seen: set[str]) -> list[dict[str, Any]]:
         """One callback each for the next receivers in turn; one that has more rows than are looked at is passed by."""
@@ -149,7 +151,7 @@ class Outbox:
         return [
             row
             for receiver in due
-            if receiver not in seen and room.has_place(receiver)
+            if receiver not in seen and room.has_room(receiver)
             for row in await self._first_of(connection, ask, receiver)
             if room.take(receiver, row["size"])
         ]
@@ -299,7 +301,7 @@ def owe(
     attempt: int,
     end: Transition | Close,
     now: datetime,
-    owed: Owed = WHOLE,
+    owed: OwedForm = WHOLE,
 ) -> tuple[Statement, ...]:
     """The statement that writes the callback of an end, to run after the end in the same transaction; none where
     nobody asked for it. It writes nothing unless the row has this end, and one row for each end."""

@@ -15,8 +15,8 @@ from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, Statement
 from gridsidecar.store.ends import CHECK_GRACE, Ends
-from gridsidecar.store.letters import Letters
-from gridsidecar.store.outbox import Owed
+from gridsidecar.store.letters import OwedLetters
+from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
 from gridsidecar.store.received import Received, TakenOver
 from gridsidecar.store.refusals import Refusals
@@ -35,7 +35,7 @@ class Store:
         self._clock = clock  # for the time that a callback names; all else is timed by the database
         self._batch = Batch(database)
         self._shelf = Shelf(queries, queue)
-        self._letters = Letters(queries, queue, letters)
+        self._letters = OwedLetters(queries, queue, letters)
         self.ends = Ends(database, queries, queue, clock, self._batch, self._letters)
         self.refusals = Refusals(queries, queue, clock, self._batch)
 
@@ -52,7 +52,7 @@ class Store:
         if first and (received := await self._first(task, me, max_retry_count)) is not None:
             return received
 
-        async def decide(owed: Owed) -> Received:
+        async def decide(owed: OwedForm) -> Received:
             return await self._database.transact(
                 lambda connection: self._receive_in_flow(connection, task, me, max_retry_count, owed, flow)
             )
@@ -78,7 +78,7 @@ class Store:
     async def park(self, task: Task, me: Claimant, max_retry_count: int) -> Received | None:
         """What this delivery means while its type is paused, without a slot; None when it may start after all."""
 
-        async def decide(owed: Owed) -> Received | None:
+        async def decide(owed: OwedForm) -> Received | None:
             async def work(connection: Connection) -> Received | None:
                 if not await self._shelf.pauses(connection, task):
                     return None
@@ -95,14 +95,14 @@ class Store:
         return Received(lifecycle.receive(row, task.message, me), attempt=row.attempt if row else 0)
 
     async def _receive_in_flow(
-        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: Owed, flow: Flow
+        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
     ) -> Received:
         if flow.paused:  # the pause before the row: whoever ends a pause has its lock first, too
             flow = replace(flow, paused=await self._shelf.pauses(connection, task))
         return await self._receive(connection, task, me, max_retry_count, owed, flow)
 
     async def _receive(
-        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: Owed, flow: Flow
+        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
     ) -> Received:
         row = await self._locked_row(connection, task.task_id)
         receive = receive_paused if flow.paused else lifecycle.receive
@@ -166,7 +166,7 @@ class Store:
         return Received(why, None, row.attempt, _taken_over(row, why))
 
     async def _insert(
-        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: Owed, flow: Flow
+        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
     ) -> Received:
         params = records.new_row(task, me, max_retry_count, self._queue)
         if flow != FREE or task.defer_by or task.defer_until:  # to be begun, or put off, as a row that is there
@@ -204,7 +204,7 @@ class Store:
         }
         await connection.execute(self._queries["begin_next"], params)
 
-    async def _close(self, connection: Connection, task_id: str, row: Row, close: Close, owed: Owed) -> None:
+    async def _close(self, connection: Connection, task_id: str, row: Row, close: Close, owed: OwedForm) -> None:
         if close.rescues:
             await self._lost(connection, task_id, row)
         params = {
@@ -219,7 +219,9 @@ class Store:
         for query, owing in (*callback, *self._letters.owe(task_id, row.attempt, close, owed.form)):
             await connection.execute(query, owing)
 
-    def _owed(self, callback: Callback, task_id: str, attempt: int, end: Close, owed: Owed) -> tuple[Statement, ...]:
+    def _owed(
+        self, callback: Callback, task_id: str, attempt: int, end: Close, owed: OwedForm
+    ) -> tuple[Statement, ...]:
         return outbox.owe(self._queries, self._queue, callback, task_id, attempt, end, self._clock.now(), owed)
 
     async def _lost(self, connection: Connection, task_id: str, row: Row) -> None:
@@ -250,7 +252,7 @@ class Store:
     async def end_waiting(self, task: Task, error: str) -> bool:
         """A task that waits for its next attempt ends without it; False when it does not wait."""
 
-        async def end(connection: Connection, owed: Owed) -> bool:
+        async def end(connection: Connection, owed: OwedForm) -> bool:
             row = await self._locked_row(connection, task.task_id)
             if row is None or row.status not in (Status.PENDING, Status.RETRYING):
                 return False

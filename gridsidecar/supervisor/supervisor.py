@@ -32,7 +32,7 @@ from gridsidecar.supervisor.child import Child
 from gridsidecar.supervisor.hooks import WorkerHooks
 from gridsidecar.supervisor.over import until_over
 from gridsidecar.supervisor.plan import Plan
-from gridsidecar.supervisor.slots import Slots
+from gridsidecar.supervisor.slots import SlotAllocator
 
 if TYPE_CHECKING:
     from gridsidecar.http import ApiServer
@@ -56,7 +56,7 @@ class Supervisor:
         self._plan_fd = plan_fd
         self._worker: dict[str, Any] = plan.settings["worker"]
         self._rng = system_random()
-        self._slots = Slots(plan.shared)
+        self._slots = SlotAllocator(plan.shared)
         self._vitals = Vitals()
         self._pulse = Pulse(self.health, self._worker["heartbeat_file"])
         self._children: dict[int, Child] = {}  # by place

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gridsidecar.notify.digest import Digest
 from gridsidecar.notify.feishu import card, signature, signed, verdict
 from gridsidecar.notify.translations import CHINESE, ENGLISH, Translations
-from gridsidecar.notify.wording import Origin
+from gridsidecar.notify.wording import NoticeOrigin
 from gridsidecar.outbound import Reply
 from gridsidecar.rules.task import Report, Status
 from tests.notify.bot import MOST_BYTES, shown, title
@@ -174,7 +174,7 @@ def hostile(text: str) -> Digest:
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_no_text_breaks_a_card_or_makes_it_too_large(text: str) -> None:
-    origin = Origin(queue=(text * 200)[:200], worker=(text * 1000)[:1000])
+    origin = NoticeOrigin(queue=(text * 200)[:200], worker=(text * 1000)[:1000])
     one = hostile(text)
     many = Digest()
     many.notices, many.kinds = one.notices * 10, one.kinds + one.kinds

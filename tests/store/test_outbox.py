@@ -53,11 +53,11 @@ class Share:
     limit: int = 10
     of: dict[str, int] = field(default_factory=dict)
 
-    def has_place(self, receiver: str) -> bool:
+    def has_room(self, receiver: str) -> bool:
         return bool(self.limit and self.of.setdefault(receiver, self.limit))
 
     def take(self, receiver: str, size: int) -> bool:
-        if not self.has_place(receiver):
+        if not self.has_room(receiver):
             return False
         self.limit -= 1
         self.of[receiver] -= 1

@@ -8,7 +8,7 @@ import pytest
 
 from gridsidecar.handler.capture import LogText
 from gridsidecar.rules.task import Claim, News, Part, Progress, Report, Status, Succeeded
-from gridsidecar.store import OpenStore, Said
+from gridsidecar.store import OpenStore, OutputPage
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import BOOM, Two, decided, delayed, open_store, worker
 
@@ -19,7 +19,7 @@ def part(start: int, text: str | bytes) -> News:
     return News((Part(start, text if isinstance(text, bytes) else text.encode()),))
 
 
-async def said(store: OpenStore, *asked: Any) -> Said:
+async def said(store: OpenStore, *asked: Any) -> OutputPage:
     found = await store.output.said("t", *asked)
     assert found is not None
     return found
