@@ -15,7 +15,7 @@ happened to a task is one value, `TaskUpdate`, that `environment` passes to thos
 `notify`, `hooks` and `statistics`, which do not know each other.
 
 `lifecycle` says what a delivery, an end or a lost reply means: `receive` for the store's claim, `decide` for the
-attempt, `reread` for the store's commit; `returned` serves the clock; `steering` says what
+attempt, `resolve_unmatched_write` for the store's commit; `returned` serves the clock; `steering` says what
 a cancel or a retry by hand does to a row. Both are pure.
 
 `daemon` builds and stops all of it, `maintenance` holds the lease and brings back what got lost, `worker` is what this

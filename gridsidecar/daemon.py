@@ -38,7 +38,7 @@ from gridsidecar.notify import NoticeOrigin, make_notifier
 from gridsidecar.observed import Observed, make_api
 from gridsidecar.output_log import OutputLog
 from gridsidecar.run_limits import RunLimits
-from gridsidecar.shutdown import FAREWELL
+from gridsidecar.shutdown import CLOSE_LIMIT
 from gridsidecar.siblings import Leave, QueueLook, Siblings
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
@@ -46,7 +46,7 @@ from gridsidecar.telemetry import Readiness
 from gridsidecar.tracing import make_spans
 from gridsidecar.waiting import pause
 
-PATIENCE_BESIDE_OTHERS = 5.0  # seconds
+MAX_WAIT_BESIDE_OTHERS = 5.0  # seconds
 API_GRACE = 2.0  # seconds for requests that are being answered
 
 
@@ -104,13 +104,13 @@ class Daemon:
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
         """What carries a delivery from its arrival to its ack."""
         settings, tasks = self._settings, self._store.tasks
-        patience = longest = settings.broker.longest_hold
+        max_wait = longest = settings.broker.longest_hold
         if len(handlers) > 1:  # what waits for one handler must not keep the others from their work
-            patience = min(patience, PATIENCE_BESIDE_OTHERS)
+            max_wait = min(max_wait, MAX_WAIT_BESIDE_OTHERS)
         slots = Slots(self._concurrency)
         shared = {} if self._siblings is None else self._siblings.shared_slots()
         routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency, shared)
-        admissions = Admissions(self._worker, tasks, slots, patience, self._concurrency, longest)
+        admissions = Admissions(self._worker, tasks, slots, max_wait, self._concurrency, longest)
         lines = OutputLog(self._clock) if settings.log.handler_output else None
         before = self._hooks.before_attempt
         attempts = AttemptRunner(self._worker, tasks, settings.progress_interval, before, lines, self._spans)
@@ -292,7 +292,7 @@ class Daemon:
         await failpoints.reached("draining")
         await self._look_ahead.stop()
         with suppress(GridSidecarError, TimeoutError):
-            async with asyncio.timeout(FAREWELL):
+            async with asyncio.timeout(CLOSE_LIMIT):
                 await self._broker.stop_consuming()
         worker = self._settings.worker
         no_wait = self._alone or (worker.burst and not worker.burst_wait)
@@ -308,20 +308,20 @@ class Daemon:
         """Seconds: what is due is part of the work that this run finishes; told to leave, we leave it to others."""
         if self._shutdown.hurry.is_set():
             return 0.0
-        return self._settings.callbacks.timeout + FAREWELL if self._shutdown.finishes_work else FAREWELL
+        return self._settings.callbacks.timeout + CLOSE_LIMIT if self._shutdown.finishes_work else CLOSE_LIMIT
 
     async def _finish(self) -> None:
         """The last callbacks, notices, hooks and handlers that stay, side by side; then the hook that comes when
         all is over. Each has its own limit; being told to leave once more ends what runs."""
         time_for_callbacks = self._time_for_callbacks
-        await self._breakers.close(FAREWELL)  # people are told of what it does
+        await self._breakers.close(CLOSE_LIMIT)  # people are told of what it does
         hurry = self._shutdown.hurry
         hurry.clear()
         done = await asyncio.gather(
             self._deliverer.finish(time_for_callbacks),
-            self._notifier.close(FAREWELL),
+            self._notifier.close(CLOSE_LIMIT),
             self._hooks.finish_tasks(hurry),
-            *([] if self._spans is None else [self._spans.close(FAREWELL)]),
+            *([] if self._spans is None else [self._spans.close(CLOSE_LIMIT)]),
             *(handler.close(hurry) for handler in self._handlers),
             return_exceptions=True,
         )
@@ -333,7 +333,7 @@ class Daemon:
 
     async def _say_goodbye(self) -> None:
         with suppress(GridSidecarError, TimeoutError):
-            async with asyncio.timeout(FAREWELL):
+            async with asyncio.timeout(CLOSE_LIMIT):
                 for lease in self._worker.identity.leases:
                     if lease.live:
                         await lease.leave()

@@ -222,13 +222,13 @@ class EmbeddedBroker:
         """Take what there is room for and hand it over, or wait until looking again makes sense."""
         self.wakeup.hush()
         try:
-            patience = await self._take(receive)
+            max_wait = await self._take(receive)
         except (BrokerUnavailable, AccessRefused) as error:
             self._readiness.blocked("broker", str(error))
             self._failures += 1
-            patience = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
+            max_wait = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
         if self._stop is not None and not self._stop.is_set():
-            await self.wakeup.wait(patience)
+            await self.wakeup.wait(max_wait)
 
     async def _take(self, receive: Receive) -> float:
         """Hand over what there is room for; how many seconds until there may be more."""

@@ -16,7 +16,7 @@ from gridsidecar.broker.management import virtual_host
 from gridsidecar.broker.topology import work_queue_arguments
 from gridsidecar.config.settings import BrokerSettings
 
-FAREWELL = 1.0  # seconds
+CLOSE_LIMIT = 1.0  # seconds
 
 
 class BrokerServer(Struct, frozen=True):
@@ -101,8 +101,8 @@ class Inspection:
         return found
 
     async def close(self) -> None:
-        """Within FAREWELL, whoever is at the other end."""
-        await self._link.close(FAREWELL)
+        """Within CLOSE_LIMIT, whoever is at the other end."""
+        await self._link.close(CLOSE_LIMIT)
 
     async def _declare(self, queue: str, arguments: dict[str, Any]) -> None:
         refusal: Exception | None = None

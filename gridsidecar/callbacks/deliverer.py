@@ -10,7 +10,7 @@ from typing import assert_never
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, SenderUnavailable, SendResult, telling
-from gridsidecar.callbacks.permits import PATIENCE, Offer, Permit, Permits
+from gridsidecar.callbacks.permits import QUICK_LIMIT, Offer, Permit, Permits
 from gridsidecar.clock import backoff
 from gridsidecar.config.settings import CallbackSettings
 from gridsidecar.environment import Environment
@@ -191,7 +191,7 @@ class Deliverer:
         if not callback.body:
             return Hopeless("the database would not store what it says; `gridsidecar status` shows the task")
         sent: SendResult = SenderUnavailable(
-            f"no answer within {PATIENCE:g} s while others waited; it gets its whole time later"
+            f"no answer within {QUICK_LIMIT:g} s while others waited; it gets its whole time later"
         )
         try:
             await sender.prepare()

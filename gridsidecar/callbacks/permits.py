@@ -13,7 +13,7 @@ from gridsidecar.clock import Clock
 
 AT_ONCE = 64  # callbacks under way
 AT_ONCE_EACH = 8  # … to one receiver: one that hangs holds up itself
-PATIENCE = 1.0  # seconds that a try may hold a permit that others wait for
+QUICK_LIMIT = 1.0  # seconds that a try may hold a permit that others wait for
 CALM = 15.0  # seconds since somebody last waited for a permit, until the slow ones may have more than their own
 RECEIVERS_KNOWN = 10_000
 
@@ -21,7 +21,7 @@ RECEIVERS_KNOWN = 10_000
 class Speed(Enum):
     """What is known of a receiver, by how long its last try took. A first try is given on trust, but to few at once."""
 
-    QUICK = "quick"  # it was over within PATIENCE, one way or the other
+    QUICK = "quick"  # it was over within QUICK_LIMIT, one way or the other
     NEW = "new"
     SLOW = "slow"  # it took longer, but this receiver did answer lately
     SILENT = "silent"  # it took longer, and there was no answer
@@ -96,8 +96,8 @@ class Offer(Struct):
 class Permits:
     """Who is under way, and who of those that wait comes next.
 
-    However many receivers hang: one that was quick lately finds a permit within PATIENCE, and one of which nothing is
-    known after n others of which nothing was known within n / 36 of it.
+    However many receivers hang: one that was quick lately finds a permit within QUICK_LIMIT, and one of which nothing
+    is known after n others of which nothing was known within n / 36 of it.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -135,7 +135,7 @@ class Permits:
         permit.limit = None
         if answered is None:
             return
-        if self._clock.monotonic() - permit.since <= PATIENCE:
+        if self._clock.monotonic() - permit.since <= QUICK_LIMIT:
             self._note(permit.receiver, Speed.QUICK)
         elif answered:
             self._note(permit.receiver, Speed.SLOW)
@@ -143,12 +143,12 @@ class Permits:
             self._note(permit.receiver, Speed.SLOW if self.speed(permit.receiver) is Speed.QUICK else Speed.SILENT)
 
     def make_room(self) -> bool:
-        """Others wait. Whoever has held a permit for longer than PATIENCE goes on in one for the slow, as long as there
-        is one, and gives it up where not. Whether anything changed."""
+        """Others wait. Whoever has held a permit for longer than QUICK_LIMIT goes on in one for the slow, as long as
+        there is one, and gives it up where not. Whether anything changed."""
         now = self._clock.monotonic()
         self._crowded_at = now
         late = sorted(
-            (permit for permit in self._held if permit.limit is not None and now - permit.since >= PATIENCE),
+            (permit for permit in self._held if permit.limit is not None and now - permit.since >= QUICK_LIMIT),
             key=lambda permit: permit.since,
         )
         left = {speed: AT_ONCE_OF[speed] for speed in (Speed.SLOW, Speed.SILENT)}
@@ -173,8 +173,8 @@ class Permits:
     def until_late(self) -> float:
         """Seconds until one that holds a permit has held it for long."""
         now = self._clock.monotonic()
-        fresh = (permit.since for permit in self._held if permit.limit is not None and now - permit.since < PATIENCE)
-        return min(fresh, default=now) + PATIENCE - now
+        fresh = (permit.since for permit in self._held if permit.limit is not None and now - permit.since < QUICK_LIMIT)
+        return min(fresh, default=now) + QUICK_LIMIT - now
 
     def _note(self, receiver: str, speed: Speed) -> None:
         self._speeds.pop(receiver, None)

@@ -206,7 +206,7 @@ class _Run:
             print(json_text(_summary(ended, transition)), flush=True)
         elif transition.status is Status.SUCCESS:
             print(json_text(transition.result), flush=True)
-        say(_verdict(ended, transition))
+        say(_end_line(ended, transition))
         if isinstance(ended.outcome, CannotStart):
             return EX_CONFIG
         if isinstance(ended.outcome, Interrupted):
@@ -239,7 +239,7 @@ def _summary(ended: Ended, transition: Transition) -> dict[str, Any]:
     }
 
 
-def _verdict(ended: Ended, transition: Transition) -> str:
+def _end_line(ended: Ended, transition: Transition) -> str:
     """How it ended and what a worker would do next, in one line."""
     from gridsidecar.rules.task import CannotStart, Interrupted, Status
 

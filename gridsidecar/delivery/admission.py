@@ -72,14 +72,14 @@ class Admissions:
     it cannot disagree."""
 
     def __init__(
-        self, worker: Worker, store: Store, slots: Slots, patience: float, lent: int = 0, longest: float = 0.0
+        self, worker: Worker, store: Store, slots: Slots, max_wait: float, lent: int = 0, longest: float = 0.0
     ) -> None:
-        """`patience`: seconds that a delivery may wait for its turn; `longest`: that one of `lent` suspects may."""
+        """`max_wait`: seconds that a delivery may wait for its turn; `longest`: that one of `lent` suspects may."""
         self._worker = worker
         self._env = worker.env
         self._store = store
         self._slots = slots
-        self.patience = patience
+        self.max_wait = max_wait
         self._lent = lent
         self._longest = longest
         self.suspects: set[str] = set()  # tasks that wait, without a slot, until they may have a process to themselves
@@ -89,10 +89,10 @@ class Admissions:
     async def admit(self, task: Task, delivery: Delivery, route: Route) -> Admission:
         """Raises `StoreUnavailable` when nothing starts any more, `AccessRefused`, `RowRejected`."""
         received_at = self._env.clock.monotonic()
-        until = received_at + self.patience
+        until = received_at + self.max_wait
         if task.message.wake_up and task.task_id in self.suspects:
             return Settles(Received(Drop("waits here")))
-        if not await self._turns.acquire(task.task_id, self.patience):
+        if not await self._turns.acquire(task.task_id, self.max_wait):
             return await self._too_late(task, delivery)
         try:
             if task.task_id in self._worker.attempts:  # it must not wait behind the attempt that it repeats
@@ -127,7 +127,7 @@ class Admissions:
     async def _alone(self, task: Task, delivery: Delivery, route: Route, received_at: float) -> Admission:
         """The longest waiting first. Others have the slots meanwhile."""
         assert route.alone is not None
-        until = received_at + (self._longest if len(self.suspects) < self._lent else self.patience)
+        until = received_at + (self._longest if len(self.suspects) < self._lent else self.max_wait)
         self.suspects.add(task.task_id)
         try:
             if not await self._waits.within(route.alone.acquire(), until):

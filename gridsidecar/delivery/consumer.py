@@ -32,7 +32,7 @@ from gridsidecar.rules.task import Message, Task
 from gridsidecar.store import RowRejected, Store
 
 MOST_WARNINGS = 100  # of a kind, each told once
-STUMBLE_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back
+UNEXPECTED_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back
 
 
 class Consumer:
@@ -92,7 +92,7 @@ class Consumer:
         except (StoreUnavailable, asyncio.CancelledError):  # we leave
             await delivery.give_back()
         except Exception as error:
-            await self._stumble(delivery, error)
+            await self._unexpected(delivery, error)
 
     async def _take(self, task: Task, delivery: Delivery) -> None:
         route = self._routes.route(task.task_type)
@@ -158,7 +158,7 @@ class Consumer:
         sent again when there is room. Given back at once it would come again at once."""
         telemetry.debug("no memory for another large message now, it is fetched again later")
         try:
-            async with asyncio.timeout(self._admissions.patience):
+            async with asyncio.timeout(self._admissions.max_wait):
                 await self._env.memory.freed()
         except (TimeoutError, asyncio.CancelledError):
             pass
@@ -215,13 +215,13 @@ class Consumer:
         self._warned.add(wish)
         return not known
 
-    async def _stumble(self, delivery: Delivery, error: Exception) -> None:
+    async def _unexpected(self, delivery: Delivery, error: Exception) -> None:
         """Something that no rule covers: nothing is acked, so nothing is lost; the pause keeps it from spinning."""
         if isinstance(error, AccessRefused):  # told when the run ends for it
             self._env.end_for(error)
         else:
             telemetry.unexpected_error(error)
-            await self._env.clock.sleep(STUMBLE_PAUSE)
+            await self._env.clock.sleep(UNEXPECTED_PAUSE)
         await delivery.give_back()
 
     @property

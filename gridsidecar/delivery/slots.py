@@ -74,10 +74,10 @@ class SlotRequest:
         """Seconds that it has its slot."""
         return asyncio.get_running_loop().time() - self.started_at
 
-    async def admitted(self, patience: float) -> bool:
+    async def admitted(self, max_wait: float) -> bool:
         """Wait until the task may be claimed. False when that takes more than so many seconds, or nothing starts any
         more."""
-        return self.state is not _State.WAITING or await self._slots.unclaimed.wait(self, patience)
+        return self.state is not _State.WAITING or await self._slots.unclaimed.wait(self, max_wait)
 
     async def granted(self) -> bool:
         """Wait, after the claim, for the slot. False when others had better run the task, or it was given up."""
@@ -98,8 +98,8 @@ class SlotRequest:
 
     # -- for the line that it stands in -------------------------------------------------------------------------------
 
-    def ask(self, now: float, patience: float) -> asyncio.Future[bool]:
-        self.since, self.until = now, now + patience
+    def ask(self, now: float, max_wait: float) -> asyncio.Future[bool]:
+        self.since, self.until = now, now + max_wait
         self._answer = asyncio.get_running_loop().create_future()
         return self._answer
 
@@ -128,11 +128,11 @@ class _Waiters:
         self._looks_at = 0.0  # loop time; where it is very near, uvloop's timer is a handle that does not know it
         self._closed = False
 
-    async def wait(self, request: SlotRequest, patience: float) -> bool:
+    async def wait(self, request: SlotRequest, max_wait: float) -> bool:
         if self._closed:
             return False
         loop = asyncio.get_running_loop()
-        answer = request.ask(loop.time(), patience)
+        answer = request.ask(loop.time(), max_wait)
         if self._timer is None or request.until < self._looks_at:
             self._look_again(request.until)
         self._waiting.append(request)

@@ -31,14 +31,14 @@ class Configuration(Struct, frozen=True):
 def read_configuration(path: str | None, environ: Mapping[str, str]) -> Configuration:
     unusual: list[Diagnosis] = []
 
-    def doubt(key: str, hint: str) -> None:
+    def warn_of(key: str, hint: str) -> None:
         unusual.append(Diagnosis("config.unusual", Finding(State.WARN, f"{key} is unusual", hint)))
 
     def without_effect(name: str, advice: str) -> None:
         unusual.append(Diagnosis("config.variables", Finding(State.WARN, f"{name} has no effect", advice)))
 
     try:
-        settings = load(path, environ=environ, warn=without_effect, doubt=doubt)
+        settings = load(path, environ=environ, warn=without_effect, unusual=warn_of)
     except ConfigError as error:
         found = (*_faults(error.faults), *unusual)
         usable = error.usable if isinstance(error.usable, Settings) else None

@@ -99,10 +99,10 @@ def unknown(found: str, advice: str = "") -> Finding:
     return Finding(State.UNKNOWN, found, advice)
 
 
-def at_once(judge: Callable[[], Finding]) -> Examine:
+def at_once(check: Callable[[], Finding]) -> Examine:
     """A check that waits for nobody."""
 
     async def look() -> Finding:
-        return judge()
+        return check()
 
     return look

@@ -82,5 +82,5 @@ def _grace(settings: Settings) -> Finding:
 
 
 def _may_outlast(handler: HandlerSettings, grace: float) -> bool:
-    patience = 0 if handler.mode == "http" else handler.kill_grace  # a closed connection has none
-    return handler.timeout == 0 or handler.timeout + patience > grace
+    stopping = 0 if handler.mode == "http" else handler.kill_grace  # a closed connection has none
+    return handler.timeout == 0 or handler.timeout + stopping > grace

@@ -33,10 +33,10 @@ def checks(
         return [_failed("kubernetes.manifest", told, "try `kubectl apply --dry-run=server`")]
     except ConfigError as error:
         return [_failed("kubernetes.config", str(error).replace("\n", "; "), "correct the ConfigMap")]
-    judges = {**(_OF_KEDA if manifest.scaled else {}), **_OF_PODS}
-    if "kubernetes.trigger.vhost" in judges and "broker.url" in broken:
-        judges["kubernetes.trigger.vhost"] = _unknown_vhost
-    found = [Diagnostic(name, at_once(partial(judge, manifest, pods))) for name, judge in judges.items()]
+    by_name = {**(_OF_KEDA if manifest.scaled else {}), **_OF_PODS}
+    if "kubernetes.trigger.vhost" in by_name and "broker.url" in broken:
+        by_name["kubernetes.trigger.vhost"] = _unknown_vhost
+    found = [Diagnostic(name, at_once(partial(check, manifest, pods))) for name, check in by_name.items()]
     if facts is not None and settings.store.url.startswith("mysql"):
         found.append(_connections(manifest, pods, facts))
     return found
@@ -165,11 +165,11 @@ def leaving(manifest: Manifest, settings: Settings) -> Finding:
     return ok("the pods stay until KEDA takes them away")
 
 
-_Judges = Mapping[str, Callable[[Manifest, Settings], Finding]]
-_OF_KEDA: _Judges = {
+_Checks = Mapping[str, Callable[[Manifest, Settings], Finding]]
+_OF_KEDA: _Checks = {
     "kubernetes.trigger.rabbitmq": rabbitmq,
     "kubernetes.trigger.vhost": vhost,
     "kubernetes.trigger.owed_work": owed_work,
     "kubernetes.trigger.values": values,
 }
-_OF_PODS: _Judges = {"kubernetes.termination_grace": grace, "kubernetes.leaving": leaving}
+_OF_PODS: _Checks = {"kubernetes.termination_grace": grace, "kubernetes.leaving": leaving}

@@ -117,7 +117,7 @@ class Assignment(AttemptOutput):
         """`notes` are those on the process."""
         code, number = (self.exit.code, self.exit.signal) if self.exit else (None, None)
         killed = number is not None and self.cause is None
-        verdict = classify(
+        classified = classify(
             ProcessEnd(
                 exit_code=code,
                 signal=number,
@@ -140,6 +140,6 @@ class Assignment(AttemptOutput):
             log_dropped_bytes=self.log.dropped_bytes,
             stderr_tail=text_of(self.stderr_tail.bytes()),
             ignored_events=self.ignored,
-            notes=notes + verdict.notes,
+            notes=notes + classified.notes,
         )
-        return Ended(self.displaced or verdict.outcome, report)
+        return Ended(self.displaced or classified.outcome, report)

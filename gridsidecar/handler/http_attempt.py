@@ -114,8 +114,8 @@ class HttpAttempt:
 
     def judged(self, where: str) -> Ended:
         """`where`: whose answer it is, for people."""
-        verdict = self._verdict(where)
-        return Ended(verdict.outcome, self._report(verdict.notes))
+        classified = self._classified(where)
+        return Ended(classified.outcome, self._report(classified.notes))
 
     def broken(self, together: int) -> Ended:
         """The connection ended before it was time, and those of so many tasks with it."""
@@ -125,7 +125,7 @@ class HttpAttempt:
             words += f"; {said.event.error}"
         return Ended(broken_off(words, together), self._report(()))
 
-    def _verdict(self, where: str) -> Classified:
+    def _classified(self, where: str) -> Classified:
         said = self._output.said
         if self._cause is not None or said is not None:
             return classify(ProcessEnd(cause=self._cause, said=said, timeout=self._deadlines.timeout), self._settings)

@@ -160,7 +160,7 @@ class _Attempt:
     def _classified(self, exit_: Exit) -> Ended:
         self._talk.finish()
         killed = exit_.signal is not None and self._cause is None
-        verdict = classify(
+        classified = classify(
             ProcessEnd(
                 exit_code=exit_.code,
                 signal=exit_.signal,
@@ -174,7 +174,7 @@ class _Attempt:
             ),
             self._settings,
         )
-        return Ended(verdict.outcome, self._report(exit_, verdict.notes))
+        return Ended(classified.outcome, self._report(exit_, classified.notes))
 
     def _report(self, exit_: Exit, notes: tuple[str, ...]) -> Report:
         log = self._talk.log

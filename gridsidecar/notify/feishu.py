@@ -38,7 +38,7 @@ class Feishu:
     async def send(self, digest: Digest, message_id: str, moment: datetime) -> Refusal | None:
         message = signed(card(digest, self._origin, self._words), self._secret, moment)
         body = json.dumps(message, ensure_ascii=False).encode()
-        return verdict(await self._client.post(self._url, body, {"content-type": "application/json; charset=utf-8"}))
+        return refusal_of(await self._client.post(self._url, body, {"content-type": "application/json; charset=utf-8"}))
 
 
 def signed(content: JsonObject, secret: str | None, moment: datetime) -> JsonObject:
@@ -55,7 +55,7 @@ def signature(secret: str, timestamp: str) -> str:
     return base64.b64encode(hmac.digest(f"{timestamp}\n{secret}".encode(), b"", hashlib.sha256)).decode()
 
 
-def verdict(reply: Reply) -> Refusal | None:
+def refusal_of(reply: Reply) -> Refusal | None:
     """Feishu says in the body whether it took the message: also a refused one may come with status 200."""
     try:
         said = json.loads(reply.text)

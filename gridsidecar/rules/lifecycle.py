@@ -1,6 +1,7 @@
 """The state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
 
-Three tables, one function each: `receive`, `decide` (an attempt ended), `reread` (our write changed nothing).
+Three tables, one function each: `receive`, `decide` (an attempt ended), `resolve_unmatched_write` (ours changed
+no row).
 `tests/model` checks the rules over all interleavings; `tests/store/test_stateful.py` walks through them on real stores.
 What a paused type and a rate keep from its start is in `flow`.
 """
@@ -257,7 +258,7 @@ def _transition(
 # -- what it means that a fenced write changed no row -----------------------------------------------------------------
 
 
-class Reread(StrEnum):
+class UnmatchedWrite(StrEnum):
     """Why our fenced write changed nothing, seen by reading the row again."""
 
     WRITTEN = "written"  # it is our own commit, whose reply was lost: go on
@@ -265,14 +266,14 @@ class Reread(StrEnum):
     LOST = "lost"  # a newer claim exists: let go
 
 
-def reread(row: Row | None, claim: Claim, *, taken: bool) -> Reread:
+def resolve_unmatched_write(row: Row | None, claim: Claim, *, taken: bool) -> UnmatchedWrite:
     """Tell a lost reply from a lost claim. `taken`: the history says that others gave this attempt up as lost, so an
     end that stands in the row is theirs."""
     if row is None or row.attempt != claim.attempt or taken:
-        return Reread.LOST
+        return UnmatchedWrite.LOST
     if row.status is not Status.RUNNING:
-        return Reread.WRITTEN
-    return Reread.CANCEL if row.cancel_requested and row.worker_id == claim.worker_id else Reread.LOST
+        return UnmatchedWrite.WRITTEN
+    return UnmatchedWrite.CANCEL if row.cancel_requested and row.worker_id == claim.worker_id else UnmatchedWrite.LOST
 
 
 # -- on a clock -------------------------------------------------------------------------------------------------------

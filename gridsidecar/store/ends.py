@@ -5,7 +5,7 @@ from __future__ import annotations
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
-from gridsidecar.rules.lifecycle import Reread
+from gridsidecar.rules.lifecycle import UnmatchedWrite
 from gridsidecar.rules.task import Claim, Progress, Report, Transition
 from gridsidecar.store import endings, outbox, records
 from gridsidecar.store.batch import Batch
@@ -49,19 +49,19 @@ class Ends:
         transition, written = await self._write_storable(claim, transition, report, progress, said)
         if written:
             return transition
-        match await self._reread(claim):
-            case Reread.WRITTEN:
+        match await self._resolve_unmatched_write(claim):
+            case UnmatchedWrite.WRITTEN:
                 return transition
-            case Reread.CANCEL:
+            case UnmatchedWrite.CANCEL:
                 return await self.commit(claim, lifecycle.cancelled(claim), report, progress, said=said)
-            case Reread.LOST:
+            case UnmatchedWrite.LOST:
                 return None
 
     async def put_back(self, claim: Claim, problem: str, delay: float) -> bool:
         """Let a task whose end was refused wait so many seconds; False when it is not ours any more."""
         params = records.end_columns(claim, endings.put_back(claim, problem, delay), Progress(), CHECK_GRACE)
         (changed,) = await self._database.batch([(self._queries["commit"], params)])
-        return bool(changed) or await self._reread(claim) is not Reread.LOST
+        return bool(changed) or await self._resolve_unmatched_write(claim) is not UnmatchedWrite.LOST
 
     async def set_aside(self, task_id: str, attempt: int) -> None:
         """Nobody is to bring this task back by itself: its message is with the dead letters."""
@@ -123,11 +123,11 @@ class Ends:
             OwedForm(end.owing, problem),
         )
 
-    async def _reread(self, claim: Claim) -> Reread:
+    async def _resolve_unmatched_write(self, claim: Claim) -> UnmatchedWrite:
         """Why a write of ours changed nothing."""
         rows = await self._database.fetch(self._queries["row"], {"id": claim.task_id})
         row = records.row(rows[0]) if rows else None
-        return lifecycle.reread(row, claim, taken=await self._was_taken(claim))
+        return lifecycle.resolve_unmatched_write(row, claim, taken=await self._was_taken(claim))
 
     async def _was_taken(self, claim: Claim) -> bool:
         """Read after the row: whoever takes an attempt away writes both in one transaction."""

@@ -134,12 +134,12 @@ TABLE: list[tuple[dict[str, Any], Any, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("end", "outcome", "notes"), TABLE, ids=lambda value: str(value)[:90])
-def test_verdict(end: dict[str, Any], outcome: Any, notes: tuple[str, ...]) -> None:
-    verdict = classify(ProcessEnd(**end), SETTINGS)
+def test_what_an_end_is_classified_as(end: dict[str, Any], outcome: Any, notes: tuple[str, ...]) -> None:
+    classified = classify(ProcessEnd(**end), SETTINGS)
     if isinstance(outcome, str):
-        assert isinstance(verdict.outcome, Failed)
-        assert f"{verdict.outcome.error_type}: {verdict.outcome.error}".startswith(outcome)
-        assert verdict.outcome.retryable is None
+        assert isinstance(classified.outcome, Failed)
+        assert f"{classified.outcome.error_type}: {classified.outcome.error}".startswith(outcome)
+        assert classified.outcome.retryable is None
     else:
-        assert verdict.outcome == outcome
-    assert verdict.notes == notes
+        assert classified.outcome == outcome
+    assert classified.notes == notes
