@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gridsidecar import signals
-from gridsidecar.cli.answer import ResultBuffer
+from gridsidecar.cli.result_buffer import ResultBuffer
 from gridsidecar.cli.run import ConfigFile, command_flag
 from gridsidecar.cli.screen import json_text, repeat, say
 from gridsidecar.cli.task_words import duration

@@ -2,7 +2,7 @@
 
 from gridsidecar.conformance.bench import Bench, Limits
 from gridsidecar.conformance.checks import CHECKS, SERVER_CHECKS, check_handler
-from gridsidecar.conformance.finding import CheckResult, ConformanceReport, ReportedCheck, Verdict
+from gridsidecar.conformance.verdict import CheckResult, ConformanceReport, ReportedCheck, Verdict
 
 __all__ = [
     "CHECKS",

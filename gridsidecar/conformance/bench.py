@@ -13,7 +13,7 @@ from msgspec import Struct
 from gridsidecar import wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.conformance.child import HandlerLine, HandlerUnderTest
+from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.run import Run, deciding, error_of, names, said
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import attempt_environment, handler_environment

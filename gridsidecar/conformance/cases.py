@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from gridsidecar.conformance.bench import Bench, wait_for_ready
-from gridsidecar.conformance.child import HandlerLine, HandlerUnderTest
-from gridsidecar.conformance.finding import CheckResult, failed, passed
+from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.level0 import told
 from gridsidecar.conformance.level2 import can_cancel, cancelled
 from gridsidecar.conformance.run import Run, deciding, fields_of
+from gridsidecar.conformance.verdict import CheckResult, failed, passed
 from gridsidecar.rules.task import Claim, Failed, Succeeded
 from gridsidecar.wire import ReadyEvent
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gridsidecar.conformance import cases, level0, level1, level2, many, served
 from gridsidecar.conformance.bench import Bench
-from gridsidecar.conformance.finding import CheckResult, ConformanceReport, ReportedCheck, Verdict
+from gridsidecar.conformance.verdict import CheckResult, ConformanceReport, ReportedCheck, Verdict
 
 
 class Check(Struct, frozen=True):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from gridsidecar.conformance.bench import Bench
-from gridsidecar.conformance.child import HandlerLine
-from gridsidecar.conformance.finding import CheckResult, failed, inconclusive, passed
+from gridsidecar.conformance.handler_under_test import HandlerLine
 from gridsidecar.conformance.run import Run, error_of, fields_of
+from gridsidecar.conformance.verdict import CheckResult, failed, inconclusive, passed
 from gridsidecar.rules.task import Failed, Outcome, Succeeded
 from gridsidecar.wire import ReadyEvent
 

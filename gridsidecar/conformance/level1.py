@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 
 from gridsidecar.conformance.bench import Bench, wait_for_ready
-from gridsidecar.conformance.child import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.details import problems
-from gridsidecar.conformance.finding import CheckResult, failed, inconclusive, not_applicable, passed, warning
+from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.level0 import ADDRESS, FLUSH, alike, told
 from gridsidecar.conformance.lines import TYPES
 from gridsidecar.conformance.run import Run, deciding_channel, fields_of, reason, shown
+from gridsidecar.conformance.verdict import CheckResult, failed, inconclusive, not_applicable, passed, warning
 from gridsidecar.rules.task import Succeeded
 from gridsidecar.wire import (
     Event,

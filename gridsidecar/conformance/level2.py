@@ -7,11 +7,11 @@ from typing import Any
 
 from gridsidecar import wire
 from gridsidecar.conformance.bench import Bench, ended, wait_for_ready
-from gridsidecar.conformance.child import HandlerLine, HandlerUnderTest
-from gridsidecar.conformance.finding import CheckResult, Verdict, failed, inconclusive, not_applicable, passed, warning
+from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.level0 import ADDRESS, alike, misaddressed, told
 from gridsidecar.conformance.level1 import MARK, ONLY_DATA, aside, by_itself, longer
 from gridsidecar.conformance.run import deciding, deciding_channel, fields_of, names, said, shown
+from gridsidecar.conformance.verdict import CheckResult, Verdict, failed, inconclusive, not_applicable, passed, warning
 from gridsidecar.rules.task import Claim, Succeeded
 from gridsidecar.wire import CheckpointEvent, LineSource, ReadyEvent
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from gridsidecar import wire
 from gridsidecar.conformance.bench import LARGE, Bench, ended, wait_for_ready
-from gridsidecar.conformance.child import HandlerLine, HandlerUnderTest
-from gridsidecar.conformance.finding import CheckResult, failed, inconclusive, not_applicable, passed
+from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.level1 import longer
 from gridsidecar.conformance.level2 import can_cancel
 from gridsidecar.conformance.run import names, said, shown
+from gridsidecar.conformance.verdict import CheckResult, failed, inconclusive, not_applicable, passed
 from gridsidecar.rules.task import Claim
 from gridsidecar.wire import ErrorEvent, ReadyEvent, ResultEvent
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gridsidecar.conformance.child import HandlerLine, ObservedExit
+from gridsidecar.conformance.handler_under_test import HandlerLine, ObservedExit
 from gridsidecar.conformance.lines import LineKind, kind_of, near_miss
 from gridsidecar.handler.outcome import TerminalMessage
 from gridsidecar.rules.task import Outcome, Succeeded

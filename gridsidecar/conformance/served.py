@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gridsidecar.conformance.bench import Bench
-from gridsidecar.conformance.finding import CheckResult, failed, not_applicable, passed, warning
 from gridsidecar.conformance.level0 import told
 from gridsidecar.conformance.level1 import like_the_sample
+from gridsidecar.conformance.verdict import CheckResult, failed, not_applicable, passed, warning
 from gridsidecar.handler.command import NotStartable
 from gridsidecar.handler.http_end import TEXTS, is_json
 from gridsidecar.rules.task import Succeeded

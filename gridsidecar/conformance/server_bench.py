@@ -8,7 +8,7 @@ from typing import Any
 
 from gridsidecar.clock import system_random
 from gridsidecar.conformance.bench import Bench
-from gridsidecar.conformance.child import HandlerLine
+from gridsidecar.conformance.handler_under_test import HandlerLine
 from gridsidecar.conformance.run import Run
 from gridsidecar.handler import Stop, StopReason
 from gridsidecar.handler.command import NotStartable

@@ -15,7 +15,7 @@ from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.http_end import broken_off, by_answer
 from gridsidecar.handler.http_output import HttpOutput
 from gridsidecar.handler.outcome import Cause, Classified, ProcessEnd, classify
-from gridsidecar.outbound.exchange import Body, Exchange, Head
+from gridsidecar.outbound.http_exchange import Body, Head, HttpExchange
 from gridsidecar.outbound.reply import NotSent
 from gridsidecar.outbound.request import Request
 from gridsidecar.rules.task import Claim, Ended, ErrorType, Failed, Report
@@ -50,7 +50,7 @@ class HttpAttempt:
         return self._cause is not None or (said is not None and not said.unread)
 
     async def until_end(
-        self, stop: Stop, opened: Callable[[], Awaitable[Exchange]], posted: Callable[[], Awaitable[Posted]]
+        self, stop: Stop, opened: Callable[[], Awaitable[HttpExchange]], posted: Callable[[], Awaitable[Posted]]
     ) -> None:
         self._talk = asyncio.create_task(self._converse(opened, posted))
         stop.listen(partial(self._obey, stop))
@@ -70,7 +70,7 @@ class HttpAttempt:
             raise error
 
     async def _converse(
-        self, opened: Callable[[], Awaitable[Exchange]], posted: Callable[[], Awaitable[Posted]]
+        self, opened: Callable[[], Awaitable[HttpExchange]], posted: Callable[[], Awaitable[Posted]]
     ) -> None:
         exchange = await opened()
         try:

@@ -11,7 +11,7 @@ from gridsidecar.rules.task import CannotStart, Displaced, ErrorType, Failed
 from gridsidecar.wire.strict_json import JsonRefused
 
 if TYPE_CHECKING:
-    from gridsidecar.outbound.exchange import Head
+    from gridsidecar.outbound.http_exchange import Head
 
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 TEXTS = ("text/plain", "")  # what may be any text

@@ -10,7 +10,7 @@ from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Handler, Stop, alone_of
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
-from gridsidecar.handler.pool import ProcessPool
+from gridsidecar.handler.process_pool import ProcessPool
 from gridsidecar.rules.task import Claim, Ended
 
 

@@ -19,7 +19,7 @@ from gridsidecar.errors import ConfigError, Fault, GridSidecarError
 from gridsidecar.figures import read_figures
 from gridsidecar.health import Health
 from gridsidecar.http.access import Rules
-from gridsidecar.http.held import AnswerCache
+from gridsidecar.http.answer_cache import AnswerCache
 from gridsidecar.http.hiding import Hiding
 from gridsidecar.http.limits import most_streams
 from gridsidecar.http.overview import Overview

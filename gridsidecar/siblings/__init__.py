@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from gridsidecar.siblings.channel import LARGEST, MessageSocket, Packet
+from gridsidecar.siblings.message_socket import LARGEST, MessageSocket, Packet
 
 
 class ProcessFigures(Struct, frozen=True):

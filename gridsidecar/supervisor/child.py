@@ -11,9 +11,9 @@ from msgspec.structs import asdict
 
 from gridsidecar.health import Health
 from gridsidecar.siblings import Leave, ProcessFigures, QueueLook
-from gridsidecar.siblings.channel import MessageSocket, Packet
+from gridsidecar.siblings.message_socket import MessageSocket, Packet
 from gridsidecar.supervisor.program import Program
-from gridsidecar.supervisor.slots import SharedSlotRequest, SlotAllocator
+from gridsidecar.supervisor.slot_allocator import SharedSlotRequest, SlotAllocator
 
 
 class Child:

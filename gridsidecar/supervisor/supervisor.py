@@ -32,7 +32,7 @@ from gridsidecar.supervisor.child import Child
 from gridsidecar.supervisor.hooks import WorkerHooks
 from gridsidecar.supervisor.over import until_over
 from gridsidecar.supervisor.plan import Plan
-from gridsidecar.supervisor.slots import SlotAllocator
+from gridsidecar.supervisor.slot_allocator import SlotAllocator
 
 if TYPE_CHECKING:
     from gridsidecar.http import ApiServer

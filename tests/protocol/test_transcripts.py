@@ -13,7 +13,7 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.conformance.child import HandlerUnderTest
+from gridsidecar.conformance.handler_under_test import HandlerUnderTest
 from gridsidecar.conformance.run import fields_of
 from gridsidecar.handler import Stop, make_handlers
 from gridsidecar.handler.command import Command

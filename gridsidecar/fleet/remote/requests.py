@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 
 from gridsidecar.config.secrets import masked_text
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable, UsageError
+from gridsidecar.outbound.http_session import HttpAnswer, HttpSession
 from gridsidecar.outbound.reply import NotSent
-from gridsidecar.outbound.session import HttpAnswer, HttpSession
 
 TIMEOUT = 60.0  # seconds for one answer
 TOKEN = "GRIDSIDECAR_HTTP_TOKEN"  # noqa: S105  # the variable that holds it

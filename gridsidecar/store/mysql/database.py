@@ -12,9 +12,9 @@ from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import Connection, Deadlocked, Params, RowRejected, Statement, StatementRefused, T
 from gridsidecar.store.mysql.connection import LOCK_WAIT, Session
+from gridsidecar.store.mysql.connection_pool import ConnectionPool
 from gridsidecar.store.mysql.errors import BROKEN, Meaning, TablesMissing, meaning, refusal, translated, words
 from gridsidecar.store.mysql.migration import Migration
-from gridsidecar.store.mysql.pool import ConnectionPool
 from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames
 
 # The session is there, its work in vain.
