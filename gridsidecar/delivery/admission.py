@@ -194,9 +194,9 @@ class Admissions:
             lease = self._worker.lease_for(task.task_id)
             if not lease.live:  # judged dead, we could be rescued in the middle of our own claim
                 await lease.renew()
-            me = self._worker.me(task.task_id, redelivered=delivery.redelivered, ahead=ahead, alone=alone)
+            claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered, ahead=ahead, alone=alone)
             flow = route.flow(paused=task.task_type in self._env.paused)
-            return await self._store.claim(task, me, route.retries(task), flow)
+            return await self._store.claim(task, claimant, route.retries(task), flow)
 
         return await retry_until_available(self._env, claim, starting=True)
 
@@ -204,10 +204,10 @@ class Admissions:
         """A task of a paused type needs no slot to be put off; None: it may start."""
         if task.task_type not in self._env.paused:
             return None
-        me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
+        claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered)
         try:
             return await retry_until_available(
-                self._env, lambda: self._store.park(task, me, route.retries(task)), starting=True
+                self._env, lambda: self._store.park(task, claimant, route.retries(task)), starting=True
             )
         except RowRejected:  # the claim says what becomes of it
             return None
@@ -255,8 +255,10 @@ class Admissions:
 
     async def _look(self, task: Task, delivery: Delivery) -> Received:
         """What this delivery would mean right now."""
-        me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
-        return await retry_until_available(self._env, lambda: self._store.look(task, me), starting=True, reading=True)
+        claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered)
+        return await retry_until_available(
+            self._env, lambda: self._store.look(task, claimant), starting=True, reading=True
+        )
 
     async def _unstarted(self, task: Task, delivery: Delivery, received: Received) -> Settles | Reattached | NotNow:
         if not isinstance(received.reception, Reattach):

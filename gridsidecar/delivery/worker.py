@@ -120,7 +120,7 @@ class Worker(Struct, frozen=True):
         held = self.attempts.get(task_id)
         return (held and self.identity.of(held.claim.worker_id)) or self.identity.lease
 
-    def me(self, task_id: str, *, redelivered: bool, ahead: bool = False, alone: bool = True) -> Claimant:
+    def claimant(self, task_id: str, *, redelivered: bool, ahead: bool = False, alone: bool = True) -> Claimant:
         """This worker's side of the rules for one task, and what the broker said of the delivery in our hands."""
         held = self.attempts.get(task_id)
         return Claimant(

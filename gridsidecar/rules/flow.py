@@ -86,9 +86,9 @@ class Reserve(Struct, frozen=True, kw_only=True):
     rescues: bool = False
 
 
-def receive_paused(row: Row | None, message: Message, me: Claimant) -> Reception | Park:
+def receive_paused(row: Row | None, message: Message, claimant: Claimant) -> Reception | Park:
     """`lifecycle.receive`, while the task's type may not start: what would start is parked."""
-    reception = lifecycle.receive(row, message, replace(me, ahead=False))
+    reception = lifecycle.receive(row, message, replace(claimant, ahead=False))
     match reception:
         case Insert():
             return Park()
