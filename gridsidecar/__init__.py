@@ -4,11 +4,13 @@ The path of one task, in the order of the files:
 
     broker/      a message arrives as a Delivery
     consumer     carries it: decodes it (wire) and takes it through the rest
-    admission    a place for it (slots), and a claim of its row (store), which also finds duplicates: a value
+    admission    a slot for it (slots), and a claim of its row (store), which also finds duplicates: a value
     attempt      waits for the slot, handler.run, frees the slot, lifecycle.decide, the commit, and tells of it
     handler/     the user's command as a child process
     store/       one fenced commit, called by the attempt
     settlement   a delayed message (broker) if there is a next time, then the ack
+
+What can never run leaves by `dead_lettering`, what the database refuses by `setbacks`.
 
 The commit also writes down the callback that is owed (store/outbox); `callbacks` sends it, apart from all this. What
 happened to a task is one value, `TaskUpdate`, that `environment` passes to those who want to hear of it: `callbacks`,
