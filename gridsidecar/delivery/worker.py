@@ -18,7 +18,7 @@ from gridsidecar.handler.live import LiveText
 from gridsidecar.rules.reception import Claimant
 from gridsidecar.rules.task import Claim, Progress
 from gridsidecar.shutdown import Phase
-from gridsidecar.store import Aside
+from gridsidecar.store import Quarantine
 
 
 class HeldAttempt(Struct, eq=False):
@@ -47,7 +47,7 @@ class Attempts:
     def __init__(self, clock: Clock) -> None:
         self._held: dict[str, HeldAttempt] = {}
         self.returning: set[str] = set()  # tasks whose rows we are giving up
-        self.unwritable = Aside(clock)  # tasks whose rows no heartbeat tries to write
+        self.unwritable = Quarantine(clock)  # tasks whose rows no heartbeat tries to write
 
     def __iter__(self) -> Iterator[HeldAttempt]:
         return iter(list(self._held.values()))

@@ -18,8 +18,8 @@ from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.environment import handler_environment
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.persistent import WarmProcess
+from gridsidecar.handler.recycling import recycling_reason
 from gridsidecar.handler.waiting_line import Got, WaitingLine
-from gridsidecar.handler.wear import worn_out
 from gridsidecar.rules.task import CannotStart, Claim, Ended
 
 FIRST_PAUSE = 0.1  # seconds before a start, after two crashes in a row without a finished task between them
@@ -60,7 +60,7 @@ class ProcessPool:
         self._coming = 0  # runners that will have a process to offer, or fail
         self._processes: set[WarmProcess] = set()
         self._free: list[WarmProcess] = []  # those with room; the last is the one that was used last
-        self._worn: set[WarmProcess] = set()  # to be retired once they have no task
+        self._recycled: set[WarmProcess] = set()  # to be retired once they have no task
         self._draining: set[asyncio.Task[None]] = set()  # waits for those that have tasks and no runner any more
         self._backing_off: set[asyncio.Task[None]] = set()  # runners that let time pass after crashes
         self._waiting = WaitingLine()
@@ -160,7 +160,7 @@ class ProcessPool:
 
     def _offer(self, process: WarmProcess) -> None:
         """To those that wait longest, while it has room; else it is free for others."""
-        if not process.retired and (why := self._worn_out(process)) is not None:
+        if not process.retired and (why := self._recycling_reason(process)) is not None:
             self._replace(process, why)
         if process.retired:
             self._let_go(process)
@@ -177,21 +177,21 @@ class ProcessPool:
         if process in self._processes and not (process.retired or process.promised):
             self._replace(process, "it is not needed any more")
 
-    def _worn_out(self, process: WarmProcess) -> str | None:
-        return "the worker leaves" if self._closing else worn_out(process, self._settings.persistent)
+    def _recycling_reason(self, process: WarmProcess) -> str | None:
+        return "the worker leaves" if self._closing else recycling_reason(process, self._settings.persistent)
 
     def _replace(self, process: WarmProcess, why: str) -> None:
         """It gets no other task, and ends when it has none."""
         telemetry.debug("handler process is replaced", handler=self._command.name, pid=process.pid, reason=why)
-        self._worn.add(process)
+        self._recycled.add(process)
         process.drain()
         self._let_go(process)
 
     def _let_go(self, process: WarmProcess) -> None:
         with suppress(ValueError):
             self._free.remove(process)
-        if process in self._worn and not process.promised:
-            self._worn.discard(process)
+        if process in self._recycled and not process.promised:
+            self._recycled.discard(process)
             process.retire(LAST_GRACE if self._closing else self._settings.kill_grace)
 
     def _grow_old(self, process: WarmProcess) -> None:
@@ -310,7 +310,7 @@ class ProcessPool:
     async def _until_gone(self, process: WarmProcess) -> None:
         await asyncio.wait({process.gone})
         self._processes.discard(process)
-        self._worn.discard(process)
+        self._recycled.discard(process)
         with suppress(ValueError):
             self._free.remove(process)
         self._crashes += process.crashed

@@ -7,7 +7,7 @@ from msgspec import Struct
 from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
-from gridsidecar.store.aside import Aside
+from gridsidecar.store.access_paths import Wanted
 from gridsidecar.store.beforehand import Beforehand
 from gridsidecar.store.choosing import Filter
 from gridsidecar.store.counting import Count, Counting, TypeCount
@@ -20,17 +20,16 @@ from gridsidecar.store.operations import NotDriven, Operation, OperationKind, Op
 from gridsidecar.store.outbox import LETTER, Outbox, OwedCallback, TakenCallbacks
 from gridsidecar.store.output import Output, OutputPage, Piece
 from gridsidecar.store.pauses import Pauses
+from gridsidecar.store.quarantine import Quarantine
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
 from gridsidecar.store.received import Received, TakenOver
 from gridsidecar.store.retention import Retention
 from gridsidecar.store.steering import Steering
 from gridsidecar.store.store import Store
-from gridsidecar.store.ways import Wanted
 
 __all__ = [
     "LETTER",
-    "Aside",
     "Beforehand",
     "Count",
     "Counting",
@@ -55,6 +54,7 @@ __all__ = [
     "Piece",
     "Point",
     "Position",
+    "Quarantine",
     "Reading",
     "Received",
     "Retention",

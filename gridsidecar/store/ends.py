@@ -82,7 +82,9 @@ class Ends:
             try:
                 end = form.of(transition, report, progress, str(last or ""))
                 statements = self._statements(claim, end, str(last or ""), said)
-                counts = await (self._database.batch(statements) if last else self._together(claim, statements))
+                counts = await (
+                    self._database.batch(statements) if last else self._batch.write(claim.task_id, *statements)
+                )
             except RowRejected as error:
                 first, last = first or error, error
                 continue
@@ -91,9 +93,6 @@ class Ends:
             return end.transition, bool(counts[0])
         assert last is not None
         raise last
-
-    async def _together(self, claim: Claim, statements: tuple[Statement, ...]) -> list[int]:
-        return await self._batch.write(claim.task_id, *statements)
 
     def _statements(self, claim: Claim, end: StoredEnd, problem: str, said: bool) -> tuple[Statement, ...]:
         row = records.end_columns(claim, end.transition, end.progress, CHECK_GRACE, end.report.duration_s)

@@ -17,8 +17,8 @@ from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock
 from gridsidecar.rules.reception import Close
 from gridsidecar.rules.task import Callback, ErrorType, Message, Transition
-from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement, T
+from gridsidecar.store.quarantine import Ask, Quarantine
 from gridsidecar.store.queries import Query
 from gridsidecar.store.records import ascii_only, produced, storable
 from gridsidecar.store.room import Room, Unlimited
@@ -109,7 +109,7 @@ class Outbox:
         self._database = database
         self._queries = queries
         self._queue = queue
-        self._aside = Aside(clock)  # callbacks, by their ids
+        self._quarantine = Quarantine(clock)  # callbacks, by their ids
         self._looked_at = ""  # the receiver where the last look ended
 
     async def take(self, lease: float, make_room: Callable[[], Room] = Unlimited) -> TakenCallbacks:
@@ -119,7 +119,7 @@ class Outbox:
         sees, it goes on from receiver to receiver. What a look costs is bounded, however much is due.
         `make_room` may be called several times; what the last room gave counts.
         """
-        return await self._aside.passing(
+        return await self._quarantine.passing(
             lambda ask: self._database.transact(lambda connection: self._take(connection, ask, make_room(), lease))
         )
 
@@ -179,7 +179,7 @@ class Outbox:
 
     async def wait(self) -> float | None:
         """Seconds until the next callback is due, 0 or less when one is; None when none is owed."""
-        asked = {"queue": self._queue, "aside": self._aside.ask().aside}
+        asked = {"queue": self._queue, "aside": self._quarantine.ask().aside}
         rows = await self._database.fetch(self._queries["next_callback"], asked)
         return float(rows[0]["wait"]) if rows else None
 
@@ -187,7 +187,7 @@ class Outbox:
         """Its row takes no word of what became of it: this process never sends it again."""
         hint = "mend it, or what refuses the change (a trigger?); the next worker that starts sends it again"
         fields = {"task_id": callback.task_id, "callback_id": callback.id, "error": problem}
-        self._aside.refused(callback.id, fields, inf, hint)
+        self._quarantine.refused(callback.id, fields, inf, hint)
 
     async def delivered(self, callback: OwedCallback) -> bool:
         """It arrived. False when another sender has it by now."""

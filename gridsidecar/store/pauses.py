@@ -13,9 +13,9 @@ from gridsidecar.rules.flow import Pause, bucket_bounds
 from gridsidecar.rules.task import Message
 from gridsidecar.store import records
 from gridsidecar.store.database import Connection, Database, RowRejected
+from gridsidecar.store.deferrals import pause
 from gridsidecar.store.ends import CHECK_GRACE
 from gridsidecar.store.queries import Query
-from gridsidecar.store.shelf import pause
 
 REASON_LIMIT = 1000  # characters
 BATCH = 500  # parked tasks that come back at once

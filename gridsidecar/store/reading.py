@@ -13,8 +13,8 @@ from gridsidecar.rules.task import Message
 from gridsidecar.store import records
 from gridsidecar.store.counting import MOST
 from gridsidecar.store.database import Database, RowRejected
+from gridsidecar.store.deferrals import pause
 from gridsidecar.store.queries import Query
-from gridsidecar.store.shelf import pause
 
 if TYPE_CHECKING:
     from gridsidecar.views import AttemptView, PausedView, PauseView, TaskState, TaskSummary, TaskView, WorkerView

@@ -14,13 +14,13 @@ from gridsidecar.rules.task import Callback, Claim, ErrorType, Progress, Status,
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, Statement
+from gridsidecar.store.deferrals import Deferrals
 from gridsidecar.store.ends import CHECK_GRACE, Ends
 from gridsidecar.store.letters import OwedLetters
 from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
 from gridsidecar.store.received import Received, TakenOver
 from gridsidecar.store.refusals import Refusals
-from gridsidecar.store.shelf import Shelf
 
 
 class Store:
@@ -34,7 +34,7 @@ class Store:
         self._queue = queue
         self._clock = clock  # for the time that a callback names; all else is timed by the database
         self._batch = Batch(database)
-        self._shelf = Shelf(queries, queue)
+        self._deferrals = Deferrals(queries, queue)
         self._letters = OwedLetters(queries, queue, letters)
         self.ends = Ends(database, queries, queue, clock, self._batch, self._letters)
         self.refusals = Refusals(queries, queue, clock, self._batch)
@@ -80,7 +80,7 @@ class Store:
 
         async def decide(owed: OwedForm) -> Received | None:
             async def work(connection: Connection) -> Received | None:
-                if not await self._shelf.pauses(connection, task):
+                if not await self._deferrals.pauses(connection, task):
                     return None
                 received = await self._receive(connection, task, claimant, max_retry_count, owed, Flow(paused=True))
                 return None if received.claim else received
@@ -98,7 +98,7 @@ class Store:
         self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
     ) -> Received:
         if flow.paused:  # the pause before the row: whoever ends a pause has its lock first, too
-            flow = replace(flow, paused=await self._shelf.pauses(connection, task))
+            flow = replace(flow, paused=await self._deferrals.pauses(connection, task))
         return await self._receive(connection, task, claimant, max_retry_count, owed, flow)
 
     async def _receive(
@@ -158,13 +158,13 @@ class Store:
         if flow.rate is None:
             return None
         takes_place = needs_place(row, flow.rate)
-        wait = await self._shelf.wait(connection, flow.handler, flow.rate, takes_place=takes_place)
+        wait = await self._deferrals.wait(connection, flow.handler, flow.rate, takes_place=takes_place)
         return Reserve(delay=wait, crashes=start.crashes, rescues=start.rescues) if wait > 0 else None
 
     async def _put_off(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
         if why.rescues:
             await self._lost(connection, task.task_id, row)
-        await self._shelf.put(connection, task, why)
+        await self._deferrals.put(connection, task, why)
         return Received(why, None, row.attempt, _taken_over(row, why))
 
     async def _insert(

@@ -16,7 +16,7 @@ from gridsidecar.store.ends import CHECK_GRACE
 from gridsidecar.store.queries import Query
 
 
-class Shelf(Struct, frozen=True):
+class Deferrals(Struct, frozen=True):
     """What is asked and written of tasks that are due and do not start."""
 
     queries: Mapping[str, Query]
