@@ -17,7 +17,7 @@ import pytest
 
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.rules.task import Status
-from gridsidecar.store import Filter, Kind, make_store
+from gridsidecar.store import Filter, OperationKind, make_store
 from tests.e2e.conftest import Start
 from tests.support.cli import Finished, environment, gridsidecar
 from tests.support.cli import start as start_command
@@ -191,7 +191,9 @@ async def test_one_that_still_looks_for_its_tasks_says_so(embedded_place: Place,
     store = make_store(StoreSettings(url=place.store_url), place.queue)
     await store.open()
     try:
-        operation = await store.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue=place.queue))
+        operation = await store.operations.begin(
+            OperationKind.RETRY, Filter(statuses=(Status.FAILED,), queue=place.queue)
+        )
         assert re.search(r"looking for its tasks +0, 0 found so far", run(place, "operations", "list").stdout)
         (line,) = objects(run(place, "operations", "list", "--json"))
         assert (line["operation"], line["collected"], line["done"]) == (operation, False, 0)
