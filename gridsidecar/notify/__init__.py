@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gridsidecar.notify.notifier import Notifier
-from gridsidecar.notify.wording import Origin
+from gridsidecar.notify.wording import NoticeOrigin
 
 if TYPE_CHECKING:
     from gridsidecar.clock import Clock
     from gridsidecar.config.notices import NoticeSettings
 
-__all__ = ["Notifier", "Origin", "make_notifier"]
+__all__ = ["NoticeOrigin", "Notifier", "make_notifier"]
 
 
 def make_notifier(
-    channels: Sequence[NoticeSettings], origin: Origin, language: str, clock: Clock, rng: random.Random
+    channels: Sequence[NoticeSettings], origin: NoticeOrigin, language: str, clock: Clock, rng: random.Random
 ) -> Notifier:
     """What tells all channels of the configuration; nothing runs before the first notice."""
     if not channels:

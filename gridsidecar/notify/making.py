@@ -17,12 +17,12 @@ from gridsidecar.notify.channel import Channel
 from gridsidecar.notify.dispatcher import Arrival, Dispatcher
 from gridsidecar.notify.email import Email
 from gridsidecar.notify.feishu import Feishu
-from gridsidecar.notify.notifier import Hearer, Line, Notifier
+from gridsidecar.notify.notifier import Listener, NoticeRoute, Notifier
 from gridsidecar.notify.personal import Personal
 from gridsidecar.notify.receivers import Receivers
 from gridsidecar.notify.translations import LANGUAGES, Translations
 from gridsidecar.notify.webhook import Webhook
-from gridsidecar.notify.wording import Origin, Wording
+from gridsidecar.notify.wording import NoticeOrigin, Wording
 from gridsidecar.outbound import HttpClient
 from gridsidecar.outbound.mail import MailClient
 from gridsidecar.template import parse
@@ -32,28 +32,30 @@ AT_ONCE = 4  # mails under way to people whom tasks name
 
 
 def notifier_of(
-    channels: Sequence[NoticeSettings], origin: Origin, language: str, clock: Clock, rng: random.Random
+    channels: Sequence[NoticeSettings], origin: NoticeOrigin, language: str, clock: Clock, rng: random.Random
 ) -> Notifier:
     """A dispatcher for each channel."""
     client = HttpClient(TRY_LIMIT, None, clock=clock)  # the URLs are the operator's own
     make = Making(client, origin, LANGUAGES[language], clock, rng)
-    lines = [
-        Line(frozenset(settings.on), frozenset(settings.task_types), make.hearers(f"notify[{index}]", settings))
+    routes = [
+        NoticeRoute(
+            frozenset(settings.on), frozenset(settings.task_types), make.listeners(f"notify[{index}]", settings)
+        )
         for index, settings in enumerate(channels)
     ]
-    return Notifier(lines, client)
+    return Notifier(routes, client)
 
 
 class Making(Struct, frozen=True):
     """What all channels are made of. The check of the configuration has seen to it that each has what it needs."""
 
     client: HttpClient
-    origin: Origin
+    origin: NoticeOrigin
     words: Translations
     clock: Clock
     rng: random.Random
 
-    def hearers(self, name: str, settings: NoticeSettings) -> list[Hearer]:
+    def listeners(self, name: str, settings: NoticeSettings) -> list[Listener]:
         url = settings.url or ""
         match settings.type:
             case "email":
@@ -65,10 +67,10 @@ class Making(Struct, frozen=True):
             case _:
                 assert_never(settings.type)
 
-    def _by_http(self, name: str, settings: NoticeSettings, channel: Channel) -> list[Hearer]:
+    def _by_http(self, name: str, settings: NoticeSettings, channel: Channel) -> list[Listener]:
         return [self._dispatcher(Arrival(name), settings, channel)]
 
-    def _by_mail(self, name: str, settings: NoticeSettings) -> list[Hearer]:
+    def _by_mail(self, name: str, settings: NoticeSettings) -> list[Listener]:
         """One dispatcher to those who get all of it, and one to each of those whom tasks name."""
         mail = MailClient(settings.smtp_url or "", TRY_LIMIT)
         sender = settings.sender or ""
@@ -76,9 +78,9 @@ class Making(Struct, frozen=True):
         to = [parse(entry) for entry in settings.to]
         fixed = [entry.fill(str) for entry in to if not entry.has_fields]
         named = [entry for entry in to if entry.has_fields]
-        hearers: list[Hearer] = []
+        listeners: list[Listener] = []
         if fixed:
-            hearers.append(self._dispatcher(arrival, settings, Email(mail, sender, fixed, self.origin, self.words)))
+            listeners.append(self._dispatcher(arrival, settings, Email(mail, sender, fixed, self.origin, self.words)))
         if named:
             turns = asyncio.Semaphore(AT_ONCE)
 
@@ -89,10 +91,10 @@ class Making(Struct, frozen=True):
             receivers = Receivers(name, named, Allowed.read(settings.allow_to), self.clock)
             most = settings.max_recipients
             known = {parseaddr(entry)[1] for entry in fixed}
-            hearers.append(
+            listeners.append(
                 Personal(name, receivers, dispatcher_to, fixed=known, origin=self.origin, most=most, clock=self.clock)
             )
-        return hearers
+        return listeners
 
     def _dispatcher(
         self, arrival: Arrival, settings: NoticeSettings, channel: Channel, *, stays: bool = True
