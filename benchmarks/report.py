@@ -16,7 +16,7 @@ from benchmarks.results import Results
 from benchmarks.rounds import Measured
 from benchmarks.scenarios import SCENARIOS
 
-PAGES = ("docs/benchmarks.md", "docs/scale.md", "README.md", "README.zh-CN.md")
+PAGES = ("docs/benchmarks.md", "docs/scale.md", "docs/scale.zh-CN.md", "README.md", "README.zh-CN.md")
 SHOWN = "docs/benchmarks"  # the folder with what the pages show
 COLUMNS = {  # of a scenario's table, where they were measured
     "rate": "tasks/s",

@@ -31,7 +31,8 @@ def copy(target: Path) -> None:
         _copy_all(target)
     except OSError as error:
         hint = "; it takes 80 MB" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise CannotCopy(f"cannot write {error.filename or target}: {error.strerror}{hint}") from error
+        place = error.filename2 or error.filename or target  # of a copy that fails, the first is what was read
+        raise CannotCopy(f"cannot write {place}: {error.strerror}{hint}") from error
 
 
 def _copy_all(target: Path) -> None:

@@ -1,14 +1,17 @@
 """The program: `gridsidecar`, and `python -m gridsidecar`."""
 
+import gc
 import os
 import sys
 
 INTERRUPTED = 130  # as `errors` has it, of which nothing is loaded yet
+WHILE_LOADING = 50_000  # new objects until garbage is looked for; what is loaded is none, and looking takes its time
 
 
 def main() -> None:
     """Ctrl-C while the command line is being loaded ends it as quietly as later."""
     fill_standard_descriptors()
+    gc.set_threshold(WHILE_LOADING)
     try:
         _main()
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ ROOM_WITHOUT_LIMIT = 512 * MEBIBYTE  # where no cgroup sets a limit
 LEAST_ROOM = 8 * MEBIBYTE
 MUCH = 16 * MEBIBYTE  # of large messages, after which the allocator is asked for what it keeps
 REST = 1.0  # seconds until whatever still refers to the last of them is gone
+_NEW_OBJECTS = 700  # until garbage is looked for, as Python has it
 _MMAP_THRESHOLD = -3  # glibc's M_MMAP_THRESHOLD
 _LARGE_BLOCK = MEBIBYTE // 2
 _UNLIMITED = 2**62  # version 1 writes a number near 2**63 for "no limit"
@@ -69,7 +71,10 @@ def trim() -> None:
 
 def give_back_what_is_freed() -> None:
     """glibc raises its threshold with each large block that is freed, and then keeps up to 64 MiB for the next ones,
-    in every thread. With a fixed threshold, large blocks go back to the system at once."""
+    in every thread. With a fixed threshold, large blocks go back to the system at once. Garbage may hold some, too:
+    from now on Python looks for it often, but never in what is loaded."""
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS)
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK)
 

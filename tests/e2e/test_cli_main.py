@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,17 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     done = gridsidecar(tmp_path, "--help")
     assert done.returncode == 0
     assert all(f" {name} " in done.stdout for name in COMMANDS)
+
+
+def test_a_start_looks_for_no_garbage_in_what_it_loads() -> None:
+    program = (
+        "import atexit, gc, sys; from gridsidecar.__main__ import main\n"
+        "before = gc.get_stats()[0]['collections']\n"
+        "atexit.register(lambda: print(gc.get_stats()[0]['collections'] - before))\n"
+        "sys.argv[1:] = ['version']; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert int(ended.stdout.split()[-1]) <= 3
 
 
 @pytest.mark.parametrize("name", COMMANDS)

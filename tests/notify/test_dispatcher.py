@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import subprocess
+import sys
 import time
 import tracemalloc
 from itertools import pairwise
@@ -187,7 +189,7 @@ async def test_an_endpoint_that_hangs_holds_nobody_up(web: Web, told: Told) -> N
 
 
 async def test_a_try_without_an_answer_ends(web: Web, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gridsidecar.notify.notifier.TRY_LIMIT", 1.0)
+    monkeypatch.setattr("gridsidecar.notify.making.TRY_LIMIT", 1.0)
     web.answer = silence()
     bot = Bot()
     async with notifier(feishu(web)) as tells:
@@ -250,3 +252,9 @@ async def test_without_a_notice_nothing_is_sent(web: Web) -> None:
     async with notifier(webhook(web), feishu(web)):
         pass
     assert web.connections == 0
+
+
+def test_what_tells_people_is_loaded_where_somebody_is_told() -> None:
+    program = "import sys, gridsidecar.daemon; print('gridsidecar.notify.dispatcher' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "False\n"
