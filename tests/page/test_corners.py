@@ -205,3 +205,27 @@ def test_two_tabs_see_what_the_other_does(fleet: Fleet, tab: Page) -> None:
     other.click("#retry")  # of what it shows still
     until(lambda: fleet.has("shared", "failed")["attempt"] == 3, "and again")
     expect(tab.locator(".timeline .bar")).to_have_count(3, timeout=30_000)
+
+
+# -- what the browser keeps -------------------------------------------------------------------------------------------
+
+KEEPS_NOTHING = """for (const name of ["localStorage", "sessionStorage"])
+  Object.defineProperty(window, name, { get() { throw new DOMException("denied", "SecurityError"); } });"""
+RUBBISH = """localStorage.setItem("gridsidecar.language", "xx"); localStorage.setItem("gridsidecar.theme", "xx");"""
+
+
+def test_a_browser_that_keeps_nothing_shows_the_page_all_the_same(fleet: Fleet, tab: Page) -> None:
+    tab.add_init_script(KEEPS_NOTHING)
+    tab.goto(fleet.url)
+    expect(tab.locator("#tile-workers .figure")).to_have_text("1")
+    tab.click("#language")
+    expect(tab.locator("nav a").first).to_have_text("总览")
+    tab.click("#theme")
+    expect(tab.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def test_a_choice_that_is_none_is_passed_over(fleet: Fleet, tab: Page) -> None:
+    tab.add_init_script(RUBBISH)
+    tab.goto(fleet.url)
+    expect(tab.locator("nav a").first).to_have_text("Overview")
+    expect(tab.locator("#theme")).to_have_text("Auto")

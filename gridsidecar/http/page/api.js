@@ -1,11 +1,13 @@
 // The one way to the server: /v1 below the page's own address, with the token, and with what is known already.
+import { kept } from "./kept.js";
 
 const BASE = new URL("v1/", document.baseURI);
 const MOST_KNOWN = 40;
 const known = new Map(); // URL and exact members → { tag, value }
 const SAME = 2000; // milliseconds that a browser's clock may differ: the server tells whole seconds
 let ahead = 0; // milliseconds that the server's clock is before this browser's
-let token = sessionStorage.getItem("gridsidecar.token") ?? "";
+const keptToken = kept("token", "sessionStorage");
+let token = keptToken.read() ?? "";
 
 /** What a server refused, or that it was not there (status 0). */
 export class Problem extends Error {
@@ -24,8 +26,7 @@ export const hasToken = () => token !== "";
 export function useToken(given) {
   token = given;
   known.clear();
-  if (given) sessionStorage.setItem("gridsidecar.token", given);
-  else sessionStorage.removeItem("gridsidecar.token");
+  keptToken.write(given);
 }
 
 /** A part of a path. A browser makes something else of `.` and `..`, whatever their coding. */

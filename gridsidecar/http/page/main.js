@@ -2,6 +2,7 @@
 import { get, hasToken, part, useToken } from "./api.js";
 import { fill, h, plain } from "./dom.js";
 import { handlers } from "./handlers.js";
+import { kept } from "./kept.js";
 import { letters } from "./letters.js";
 import { login } from "./login.js";
 import { overview } from "./overview.js";
@@ -17,6 +18,7 @@ const VIEWS = { overview, tasks, task, letters, handlers };
 const NAMED = ["task"]; // views of one thing, whose name is in the address
 const TABS = ["overview", "tasks", "letters", "handlers"];
 const THEMES = ["auto", "light", "dark"];
+const keptTheme = kept("theme");
 let leave = () => {};
 let endMe = () => {};
 let me = null;
@@ -27,7 +29,8 @@ const main = h("main", { id: "main", tabindex: "-1" });
 const header = h("header");
 
 function start() {
-  setTheme(localStorage.getItem("gridsidecar.theme") ?? "auto");
+  const theme = keptTheme.read();
+  setTheme(THEMES.includes(theme) ? theme : "auto");
   fill(document.body, h("a.skip", { href: "#main", onclick: skip }, t("frame.skip")), header, banner, main, h("div.toasts", { id: "toasts", role: "status" }));
   window.addEventListener("hashchange", show);
   document.addEventListener("keydown", shortcut);
@@ -167,7 +170,7 @@ function setTheme(choice) {
 
 function nextTheme(event) {
   const choice = THEMES[(THEMES.indexOf(document.documentElement.dataset.choice) + 1) % THEMES.length];
-  localStorage.setItem("gridsidecar.theme", choice);
+  keptTheme.write(choice);
   setTheme(choice);
   event.target.textContent = t(`theme.${choice}`);
 }

@@ -1,4 +1,5 @@
 // Every word of the page, in English and in Chinese. `{name}` is filled in; `{name:one|many}` is chosen by a number.
+import { kept } from "./kept.js";
 
 const WORDS = {
   "attempts.code": ["exit {n}", "退出码 {n}"],
@@ -250,14 +251,16 @@ const WORDS = {
 };
 
 const LANGUAGES = ["en", "zh"];
-let chosen = localStorage.getItem("gridsidecar.language") ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
+const keptLanguage = kept("language");
+let chosen = keptLanguage.read();
+if (!LANGUAGES.includes(chosen)) chosen = navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
 document.documentElement.lang = chosen;
 
 export const language = () => chosen;
 
 export function setLanguage(name) {
   chosen = LANGUAGES.includes(name) ? name : "en";
-  localStorage.setItem("gridsidecar.language", chosen);
+  keptLanguage.write(chosen);
   document.documentElement.lang = chosen;
 }
 
