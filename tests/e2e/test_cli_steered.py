@@ -352,3 +352,28 @@ def test_ctrl_c_at_any_moment_of_the_start_prints_no_traceback(tmp_path: Path) -
         assert "Traceback" not in said, said
     assert 130 in seen
     assert seen <= {0, 130, -signal.SIGINT}
+
+
+def test_ctrl_c_while_a_class_is_made_is_no_error(tmp_path: Path) -> None:
+    interrupted = """if True:
+        import sys
+        from gridsidecar.__main__ import main
+        class Named:
+            def __set_name__(self, owner, name):
+                raise KeyboardInterrupt
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == "gridsidecar.cli":
+                    type("Owner", (), {"attribute": Named()})
+        sys.meta_path.insert(0, Finder())
+        main()
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", interrupted, "version"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")
