@@ -95,6 +95,6 @@ def speaks_unicode(stream: TextIO) -> bool:
 def json_text(value: Any, indent: int | None = None) -> str:
     """JSON for stdout: readable in any language, but nothing in it steers a terminal. What a stdout without Unicode
     made of a character would be no JSON."""
-    from gridsidecar.telemetry.lines import json_text
+    from gridsidecar.telemetry.formatters import json_text
 
     return json_text(value, ascii_only=not speaks_unicode(sys.stdout), indent=indent)

@@ -17,7 +17,7 @@ from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.environment import handler_environment
 from gridsidecar.handler.launch import Start
-from gridsidecar.handler.persistent import WarmProcess
+from gridsidecar.handler.persistent_process import PersistentProcess
 from gridsidecar.handler.recycling import recycling_reason
 from gridsidecar.handler.waiting_line import Got, WaitingLine
 from gridsidecar.rules.task import CannotStart, Claim, Ended
@@ -58,9 +58,9 @@ class ProcessPool:
         self._command = Command(name, tuple(settings.command), settings.cwd, handler_environment(settings, os.environ))
         self._runners: set[asyncio.Task[None]] = set()
         self._coming = 0  # runners that will have a process to offer, or fail
-        self._processes: set[WarmProcess] = set()
-        self._free: list[WarmProcess] = []  # those with room; the last is the one that was used last
-        self._recycled: set[WarmProcess] = set()  # to be retired once they have no task
+        self._processes: set[PersistentProcess] = set()
+        self._free: list[PersistentProcess] = []  # those with room; the last is the one that was used last
+        self._recycled: set[PersistentProcess] = set()  # to be retired once they have no task
         self._draining: set[asyncio.Task[None]] = set()  # waits for those that have tasks and no runner any more
         self._backing_off: set[asyncio.Task[None]] = set()  # runners that let time pass after crashes
         self._waiting = WaitingLine()
@@ -129,15 +129,15 @@ class ProcessPool:
             return await waiter.got
         except asyncio.CancelledError:
             got = waiter.got.result() if waiter.got.done() and not waiter.got.cancelled() else None
-            if isinstance(got, WarmProcess):
+            if isinstance(got, PersistentProcess):
                 self._give(got, task_id)
             raise
         finally:
             self._waiting.leave(waiter)
 
-    def _with_room(self, task_id: str) -> WarmProcess | None:
+    def _with_room(self, task_id: str) -> PersistentProcess | None:
         """The least loaded, of those that are equal the one that was used last."""
-        best: WarmProcess | None = None
+        best: PersistentProcess | None = None
         for process in reversed(self._free):
             if process.retired or task_id in process.promised:
                 continue
@@ -147,18 +147,18 @@ class ProcessPool:
                 best = process
         return best
 
-    def _promise(self, process: WarmProcess, task_id: str) -> WarmProcess:
+    def _promise(self, process: PersistentProcess, task_id: str) -> PersistentProcess:
         process.promised.add(task_id)
         if len(process.promised) >= process.room:
             self._free.remove(process)
         return process
 
-    def _give(self, process: WarmProcess, task_id: str) -> None:
+    def _give(self, process: PersistentProcess, task_id: str) -> None:
         """This task of its is over."""
         process.promised.discard(task_id)
         self._offer(process)
 
-    def _offer(self, process: WarmProcess) -> None:
+    def _offer(self, process: PersistentProcess) -> None:
         """To those that wait longest, while it has room; else it is free for others."""
         if not process.retired and (why := self._recycling_reason(process)) is not None:
             self._replace(process, why)
@@ -172,29 +172,29 @@ class ProcessPool:
         if not self._stays and not process.promised:
             asyncio.get_running_loop().call_later(LINGERS_FOR, self._dismiss, process)
 
-    def _dismiss(self, process: WarmProcess) -> None:
+    def _dismiss(self, process: PersistentProcess) -> None:
         """Unless somebody needed it after all."""
         if process in self._processes and not (process.retired or process.promised):
             self._replace(process, "it is not needed any more")
 
-    def _recycling_reason(self, process: WarmProcess) -> str | None:
+    def _recycling_reason(self, process: PersistentProcess) -> str | None:
         return "the worker leaves" if self._closing else recycling_reason(process, self._settings.persistent)
 
-    def _replace(self, process: WarmProcess, why: str) -> None:
+    def _replace(self, process: PersistentProcess, why: str) -> None:
         """It gets no other task, and ends when it has none."""
         telemetry.debug("handler process is replaced", handler=self._command.name, pid=process.pid, reason=why)
         self._recycled.add(process)
         process.drain()
         self._let_go(process)
 
-    def _let_go(self, process: WarmProcess) -> None:
+    def _let_go(self, process: PersistentProcess) -> None:
         with suppress(ValueError):
             self._free.remove(process)
         if process in self._recycled and not process.promised:
             self._recycled.discard(process)
             process.retire(LAST_GRACE if self._closing else self._settings.kill_grace)
 
-    def _grow_old(self, process: WarmProcess) -> None:
+    def _grow_old(self, process: PersistentProcess) -> None:
         """Its time is up: at once where it has nothing to do, else when its tasks have ended."""
         if process in self._processes and not process.retired:
             self._replace(process, "max_age")
@@ -231,7 +231,7 @@ class ProcessPool:
                 return
             self._coming += 1
 
-    def _welcome(self, process: WarmProcess) -> None:
+    def _welcome(self, process: PersistentProcess) -> None:
         if process.room < self._room and not self._told:
             self._told = True
             telemetry.warning(
@@ -245,7 +245,7 @@ class ProcessPool:
         if process.room < self._room:  # more processes than was thought
             self._start_runners()
 
-    async def _until_runner_is_free(self, process: WarmProcess) -> None:
+    async def _until_runner_is_free(self, process: PersistentProcess) -> None:
         """It is gone; or it will take a while over several tasks, and gets no other."""
         await asyncio.wait({process.leaving})
         if not process.in_hand or process.room == 1:
@@ -255,14 +255,14 @@ class ProcessPool:
         self._draining.add(left)
         left.add_done_callback(self._draining.discard)
 
-    async def _started(self) -> WarmProcess | None:
+    async def _started(self) -> PersistentProcess | None:
         """A process that is ready; None when there is none, and somebody knows why."""
         await self._back_off()
         if self._closing:
             self._coming -= 1
             return None
         try:
-            process = WarmProcess(self._prepared(), self._settings)
+            process = PersistentProcess(self._prepared(), self._settings)
         except NotStartable as problem:
             self._failed(str(problem))
             return None
@@ -307,7 +307,7 @@ class ProcessPool:
     def _says(self, problem: str) -> str:
         return f"handler {self._command.name}: {self._command.argv[0]}: {problem}"
 
-    async def _until_gone(self, process: WarmProcess) -> None:
+    async def _until_gone(self, process: PersistentProcess) -> None:
         await asyncio.wait({process.gone})
         self._processes.discard(process)
         self._recycled.discard(process)

@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 from gridsidecar.config.handlers import PersistentSettings
-from gridsidecar.handler.persistent import WarmProcess
+from gridsidecar.handler.persistent_process import PersistentProcess
 
 _MEBIBYTE = 1024 * 1024
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def recycling_reason(process: WarmProcess, limits: PersistentSettings) -> str | None:
+def recycling_reason(process: PersistentProcess, limits: PersistentSettings) -> str | None:
     """The limit that it has reached; asked for after each of its tasks."""
     if limits.max_tasks and process.tasks >= limits.max_tasks:
         return "max_tasks"

@@ -8,10 +8,10 @@ from collections.abc import Set
 from contextlib import suppress
 from typing import NamedTuple
 
-from gridsidecar.handler.persistent import WarmProcess
+from gridsidecar.handler.persistent_process import PersistentProcess
 from gridsidecar.rules.task import CannotStart
 
-Got = WarmProcess | CannotStart | None  # None: the attempt was stopped while it waited
+Got = PersistentProcess | CannotStart | None  # None: the attempt was stopped while it waited
 
 
 class Waiter(NamedTuple):

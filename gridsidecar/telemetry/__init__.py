@@ -16,7 +16,7 @@ from gridsidecar.clock import SystemClock
 from gridsidecar.language import translator
 from gridsidecar.rules.task import Claim, Report, Status, TaskUpdate
 from gridsidecar.telemetry.file import Broken, LogFile, Mended
-from gridsidecar.telemetry.lines import ConsoleFormatter, JsonFormatter
+from gridsidecar.telemetry.formatters import ConsoleFormatter, JsonFormatter
 from gridsidecar.telemetry.outlet import Outlet, write_all, write_alone
 from gridsidecar.telemetry.stderr import Stderr
 

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from gridsidecar.telemetry.lines import ConsoleFormatter, JsonFormatter
+from gridsidecar.telemetry.formatters import ConsoleFormatter, JsonFormatter
 
 
 def line(**fields: object) -> str:

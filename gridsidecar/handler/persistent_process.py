@@ -13,15 +13,15 @@ from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.in_hand import InHand
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.outcome import Cause, signal_name
+from gridsidecar.handler.persistent_output import PersistentOutput
 from gridsidecar.handler.process import Exit, Process, Sink
-from gridsidecar.handler.warm_output import WarmOutput
 from gridsidecar.rules.task import Displaced, ErrorType
 from gridsidecar.wire import LineSource
 
 CLOSED_FOR_S = 1.0  # a process that closed a pipe gets so long to exit, which it most often is about to
 
 
-class WarmProcess:
+class PersistentProcess:
     """Each of its tasks is an `Assignment` with its own times and its own end; one at a time where that is all.
 
     `ready` resolves to None, or to a sentence: why it will never be. `leaving` resolves when it gets no other task,
@@ -45,7 +45,7 @@ class WarmProcess:
         self._broken = ""  # why nobody can tell any more which of its tasks it speaks of
         self._cancellable = False
         self.in_hand = InHand()
-        self._output = WarmOutput(settings, self.in_hand, self._line, self._missed)
+        self._output = PersistentOutput(settings, self.in_hand, self._line, self._missed)
         self._process = Process(start, self._output.sinks(self._on_closed))
         self.gone: asyncio.Future[Exit] = self._process.ended
         self.gone.add_done_callback(self._on_gone)

@@ -15,7 +15,7 @@ OnLine = Callable[[bytes, LineSource], None]
 OnMissed = Callable[[bytes, bytes, LineSource], None]  # the beginning and the end of a line that was too long
 
 
-class WarmOutput:
+class PersistentOutput:
     """Plain output goes to the ear of `in_hand`, what may be a message to `on_line`."""
 
     def __init__(self, settings: HandlerSettings, in_hand: InHand, on_line: OnLine, on_missed: OnMissed) -> None:
