@@ -305,19 +305,15 @@ class Daemon:
         consuming.cancel()
         await asyncio.gather(consuming, return_exceptions=True)
 
-    @property
-    def _time_for_callbacks(self) -> float:
-        """Seconds: what is due is part of the work that this run finishes; told to leave, we leave it to others."""
-        if self._shutdown.hurry.is_set():
-            return 0.0
-        return self._settings.callbacks.timeout + CLOSE_LIMIT if self._shutdown.finishes_work else CLOSE_LIMIT
-
     async def _finish(self) -> None:
         """The last callbacks, notices, hooks and handlers that stay, side by side; then the hook that comes when
         all is over. Each has its own limit; being told to leave once more ends what runs."""
-        time_for_callbacks = self._time_for_callbacks
+        hurry, time_for_callbacks = self._shutdown.hurry, CLOSE_LIMIT  # told to leave, we leave them to others
+        if self._shutdown.finishes_work:  # what is due is part of it
+            time_for_callbacks += self._settings.callbacks.timeout
+        if hurry.is_set():
+            time_for_callbacks = 0.0
         await self._breakers.close(CLOSE_LIMIT)  # people are told of what it does
-        hurry = self._shutdown.hurry
         hurry.clear()
         done = await asyncio.gather(
             self._deliverer.finish(time_for_callbacks),
