@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-SCHEMA_VERSION = 13  # the newest migration in sql/
+SCHEMA_VERSION = 14  # the newest migration in sql/
 LONGEST_NAME = 64  # characters of a table's name, in MySQL
 _SIDE_TABLES = (
     "attempts",
@@ -118,21 +118,23 @@ def load_migrations(dialect: str, tables: TableNames) -> list[tuple[int, list[st
     ]
 
 
-class Addition(Struct, frozen=True):
-    """`ALTER TABLE … ADD COLUMN IF NOT EXISTS …`, or `ADD KEY`, which MariaDB alone understands: look whether it is
-    there, then run `statement`."""
+class Change(Struct, frozen=True):
+    """`ALTER TABLE … ADD COLUMN IF NOT EXISTS …`, `ADD KEY`, or `DROP KEY IF EXISTS`, which MariaDB alone understands:
+    look whether it is there, then run `statement`."""
 
+    adds: bool
     kind: str  # column | key
     table: str
     name: str
     statement: str
 
     @classmethod
-    def of(cls, statement: str) -> Addition | None:
+    def of(cls, statement: str) -> Change | None:
         """None for any other statement."""
-        pattern = r"ALTER TABLE `(\w+)` ADD (COLUMN|KEY) IF NOT EXISTS (\w+) (.*)"
+        pattern = r"ALTER TABLE `(\w+)` (ADD (?:COLUMN|KEY) IF NOT|DROP KEY IF) EXISTS (\w+)(.*)"
         found = re.fullmatch(pattern, statement.strip(), re.DOTALL)
         if found is None:
             return None
-        table, kind, name, definition = found.groups()
-        return cls(kind.lower(), table, name, f"ALTER TABLE `{table}` ADD {kind} {name} {definition}")
+        table, action, name, definition = found.groups()
+        verb, kind = action.split()[:2]
+        return cls(verb == "ADD", kind.lower(), table, name, f"ALTER TABLE `{table}` {verb} {kind} {name}{definition}")

@@ -15,7 +15,7 @@ import aiosqlite
 from gridsidecar.config.urls import make_private, sqlite_path
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.store.database import MIGRATE, Connection, Params, RowRejected, Statement, StatementRefused, T
-from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
+from gridsidecar.store.queries import SCHEMA_VERSION, Change, Query, TableNames, load_migrations, load_queries
 from gridsidecar.wal import BOUND, WalWatch
 from gridsidecar.wire import JsonText, Spliced
 
@@ -141,12 +141,12 @@ class SQLiteDatabase:
                     await connection.execute(self._queries["migrated"], {"version": version})
 
     async def _apply(self, connection: Connection, statement: str) -> None:
-        addition = Addition.of(statement)
-        if addition is not None:
+        change = Change.of(statement)
+        if change is not None:
             look = Query.of("look", "SELECT name FROM pragma_table_info(:table_name) WHERE name = :column")
-            if await connection.fetch(look, {"table_name": addition.table, "column": addition.name}):
+            if await connection.fetch(look, {"table_name": change.table, "column": change.name}):
                 return
-            statement = addition.statement
+            statement = change.statement
         await connection.execute(Query.of("migration", statement), {})
 
     async def _version(self, connection: Connection) -> int:

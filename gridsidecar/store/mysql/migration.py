@@ -14,7 +14,7 @@ from gridsidecar.store.mysql.adoption import LONGEST_CHANGE, Adoption
 from gridsidecar.store.mysql.connection import Session
 from gridsidecar.store.mysql.definition import Table
 from gridsidecar.store.mysql.errors import MISSING
-from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
+from gridsidecar.store.queries import SCHEMA_VERSION, Change, Query, TableNames, load_migrations, load_queries
 
 LOCK_TIMEOUT = 60  # seconds to wait for another process's migration
 SHORT_WAIT = 10  # seconds to wait for it where we only look
@@ -86,12 +86,12 @@ class Migration:
                 await self._session.execute(self._queries["migrated"], {"version": version})
 
     async def _run(self, statement: str) -> None:
-        addition = Addition.of(statement)
-        if addition is not None:
-            look = Query.of("look", _LOOKS[addition.kind])
-            if await self._session.fetch(look, {"table_name": addition.table, "name": addition.name}):
+        change = Change.of(statement)
+        if change is not None:
+            look = Query.of("look", _LOOKS[change.kind])
+            if bool(await self._session.fetch(look, {"table_name": change.table, "name": change.name})) == change.adds:
                 return
-            statement = addition.statement
+            statement = change.statement
         await self._session.run(statement, LONGEST_CHANGE)
 
     @asynccontextmanager
@@ -125,6 +125,6 @@ def _columns(statements: Iterable[str]) -> dict[str, list[str]]:
     for statement in statements:
         if created := re.match(r"CREATE TABLE (?:IF NOT EXISTS )?`(\w+)`", statement):
             columns[created[1]] = list(Table.of(statement).columns)
-        elif (addition := Addition.of(statement)) is not None and addition.kind == "column":
-            columns[addition.table].append(addition.name)
+        elif (change := Change.of(statement)) is not None and change.kind == "column":
+            columns[change.table].append(change.name)
     return columns
