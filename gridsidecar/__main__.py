@@ -13,6 +13,10 @@ def main() -> None:
         _main()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except RuntimeError as error:  # what Python 3.11 makes of it while a class is being made
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        sys.exit(INTERRUPTED)
 
 
 def fill_standard_descriptors() -> None:

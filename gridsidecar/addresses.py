@@ -17,14 +17,14 @@ _DOMAIN = re.compile(
 )
 
 
-class Address(Struct, frozen=True):
+class MailAddress(Struct, frozen=True):
     """One mailbox; the domain in ASCII and small letters."""
 
     local: str
     domain: str
 
     @classmethod
-    def read(cls, text: str) -> Address:
+    def read(cls, text: str) -> MailAddress:
         """ValueError, in words, for what is no single plain address."""
         local, at, domain = text.strip(" ").rpartition("@")
         if len(text) > LONGEST or not at or not _LOCAL.fullmatch(local) or len(local) > 64:
@@ -51,7 +51,7 @@ class Allowed(Struct, frozen=True):
 
     domains: frozenset[str]
     above: tuple[str, ...]  # with a dot in front
-    addresses: frozenset[Address]
+    addresses: frozenset[MailAddress]
 
     @classmethod
     def read(cls, entries: Iterable[str]) -> Allowed:
@@ -59,12 +59,12 @@ class Allowed(Struct, frozen=True):
         domains, above, addresses = set(), [], set()
         for entry in entries:
             if "@" in entry:
-                addresses.add(Address.read(entry))
+                addresses.add(MailAddress.read(entry))
             elif entry.startswith("*."):
                 above.append("." + domain_name(entry[2:]))
             else:
                 domains.add(domain_name(entry))
         return cls(frozenset(domains), tuple(above), frozenset(addresses))
 
-    def takes(self, address: Address) -> bool:
+    def takes(self, address: MailAddress) -> bool:
         return address.domain in self.domains or address.domain.endswith(self.above) or address in self.addresses

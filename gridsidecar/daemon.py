@@ -34,19 +34,19 @@ from gridsidecar.hooks import Hooks
 from gridsidecar.maintenance.pausing import Pausing
 from gridsidecar.maintenance.rounds import Maintenance
 from gridsidecar.memory_budget import give_back_what_is_freed
-from gridsidecar.notify import Origin, make_notifier
+from gridsidecar.notify import NoticeOrigin, make_notifier
 from gridsidecar.observed import Observed, make_api
 from gridsidecar.output_log import OutputLog
 from gridsidecar.run_limits import RunLimits
-from gridsidecar.shutdown import FAREWELL
-from gridsidecar.siblings import Leave, Look, Siblings
+from gridsidecar.shutdown import CLOSE_LIMIT
+from gridsidecar.siblings import Leave, QueueLook, Siblings
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.telemetry import Readiness
 from gridsidecar.tracing import make_spans
 from gridsidecar.waiting import pause
 
-PATIENCE_BESIDE_OTHERS = 5.0  # seconds
+MAX_WAIT_BESIDE_OTHERS = 5.0  # seconds
 API_GRACE = 2.0  # seconds for requests that are being answered
 
 
@@ -83,7 +83,7 @@ class Daemon:
         longest_hold = settings.broker.longest_hold
         self._maintenance = Maintenance(self._worker, self._broker, self._store, self._pausing, longest_hold)
         self._limits = RunLimits(env, self._broker, self._consumer, lambda: self._busy, once=options.once)
-        origin = Origin(queue=settings.broker.queue, worker=env.name)
+        origin = NoticeOrigin(queue=settings.broker.queue, worker=env.name)
         self._notifier = make_notifier(settings.notify, origin, settings.log.language, self._clock, self._rng)
         self._breakers = Breakers(
             env, self._store.pauses, settings.handlers, self._pausing.read, self._notifier.hear_breaker
@@ -104,13 +104,13 @@ class Daemon:
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
         """What carries a delivery from its arrival to its ack."""
         settings, tasks = self._settings, self._store.tasks
-        patience = longest = settings.broker.longest_hold
+        max_wait = longest = settings.broker.longest_hold
         if len(handlers) > 1:  # what waits for one handler must not keep the others from their work
-            patience = min(patience, PATIENCE_BESIDE_OTHERS)
+            max_wait = min(max_wait, MAX_WAIT_BESIDE_OTHERS)
         slots = Slots(self._concurrency)
         shared = {} if self._siblings is None else self._siblings.shared_slots()
         routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency, shared)
-        admissions = Admissions(self._worker, tasks, slots, patience, self._concurrency, longest)
+        admissions = Admissions(self._worker, tasks, slots, max_wait, self._concurrency, longest)
         lines = OutputLog(self._clock) if settings.log.handler_output else None
         before = self._hooks.before_attempt
         attempts = AttemptRunner(self._worker, tasks, settings.progress_interval, before, lines, self._spans)
@@ -264,14 +264,14 @@ class Daemon:
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend
 
-    async def look(self) -> Look:
+    async def look(self) -> QueueLook:
         """For the supervisor: whether there is anything left to do in a burst."""
         try:
             left = await self._broker.ready_count()
         except GridSidecarError:
             left = None
         wait = self._settings.worker.burst_wait
-        return Look(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
+        return QueueLook(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
 
     async def _tell_figures(self) -> None:
         if self._siblings is None:
@@ -292,7 +292,7 @@ class Daemon:
         await failpoints.reached("draining")
         await self._look_ahead.stop()
         with suppress(GridSidecarError, TimeoutError):
-            async with asyncio.timeout(FAREWELL):
+            async with asyncio.timeout(CLOSE_LIMIT):
                 await self._broker.stop_consuming()
         worker = self._settings.worker
         no_wait = self._alone or (worker.burst and not worker.burst_wait)
@@ -308,20 +308,20 @@ class Daemon:
         """Seconds: what is due is part of the work that this run finishes; told to leave, we leave it to others."""
         if self._shutdown.hurry.is_set():
             return 0.0
-        return self._settings.callbacks.timeout + FAREWELL if self._shutdown.finishes_work else FAREWELL
+        return self._settings.callbacks.timeout + CLOSE_LIMIT if self._shutdown.finishes_work else CLOSE_LIMIT
 
     async def _finish(self) -> None:
         """The last callbacks, notices, hooks and handlers that stay, side by side; then the hook that comes when
         all is over. Each has its own limit; being told to leave once more ends what runs."""
         time_for_callbacks = self._time_for_callbacks
-        await self._breakers.close(FAREWELL)  # people are told of what it does
+        await self._breakers.close(CLOSE_LIMIT)  # people are told of what it does
         hurry = self._shutdown.hurry
         hurry.clear()
         done = await asyncio.gather(
             self._deliverer.finish(time_for_callbacks),
-            self._notifier.close(FAREWELL),
+            self._notifier.close(CLOSE_LIMIT),
             self._hooks.finish_tasks(hurry),
-            *([] if self._spans is None else [self._spans.close(FAREWELL)]),
+            *([] if self._spans is None else [self._spans.close(CLOSE_LIMIT)]),
             *(handler.close(hurry) for handler in self._handlers),
             return_exceptions=True,
         )
@@ -333,7 +333,7 @@ class Daemon:
 
     async def _say_goodbye(self) -> None:
         with suppress(GridSidecarError, TimeoutError):
-            async with asyncio.timeout(FAREWELL):
+            async with asyncio.timeout(CLOSE_LIMIT):
                 for lease in self._worker.identity.leases:
                     if lease.live:
                         await lease.leave()

@@ -65,7 +65,7 @@ class Kill(Struct, frozen=True):
     """SIGKILL to this process."""
 
 
-class Pause(Struct, frozen=True):
+class Sleep(Struct, frozen=True):
     """Whoever comes here waits; everything else goes on."""
 
     seconds: float
@@ -75,7 +75,7 @@ class Raise(Struct, frozen=True):
     """`FailpointHit`."""
 
 
-Action = Kill | Pause | Raise
+Action = Kill | Sleep | Raise
 
 
 class Failpoint(Struct):
@@ -125,7 +125,7 @@ def _action(text: str) -> Action:
         case ("raise", "", ""):
             return Raise()
         case ("pause", "=", seconds):
-            return Pause(float(seconds))
+            return Sleep(float(seconds))
     raise ValueError(text)
 
 
@@ -141,7 +141,7 @@ async def _act(point: str) -> None:
     match failpoint.action:
         case Kill():
             os.kill(os.getpid(), signal.SIGKILL)
-        case Pause(seconds):
+        case Sleep(seconds):
             await SystemClock().sleep(seconds)
         case Raise():
             raise FailpointHit(point)

@@ -11,18 +11,18 @@ from gridsidecar.config.settings import Settings
 from gridsidecar.delivery.consumer import Consumer
 from gridsidecar.delivery.worker import Worker
 from gridsidecar.health import Health
-from gridsidecar.metrics.tally import Key, Series, Value
+from gridsidecar.metrics.tally import Series, SeriesKey, Value
 from gridsidecar.metrics.worker import WorkerFigures
 from gridsidecar.pulse import Pulse
-from gridsidecar.siblings import Figures
+from gridsidecar.siblings import ProcessFigures
 from gridsidecar.statistics import Statistics
 
 if TYPE_CHECKING:
     from gridsidecar.http import ApiServer
-    from gridsidecar.http.api import Shown
+    from gridsidecar.http.api import HealthSource
 
 
-def make_api(settings: Settings, shown: Shown) -> ApiServer | None:
+def make_api(settings: Settings, shown: HealthSource) -> ApiServer | None:
     """Loaded only where it is asked for."""
     if settings.http.listen is None:
         return None
@@ -75,20 +75,20 @@ class Observed:
             not_ready["worker"] = "no task is asked for yet"
         return Health(broken, not_ready)
 
-    def figures(self) -> Figures:
+    def figures(self) -> ProcessFigures:
         """For the supervisor."""
         since = max(self._serving_since or 0.0, self._consumer.active_at)
         serving = self._serving_since is not None and not self._busy()
         idle = self._env.clock.monotonic() - since if serving else 0.0
         health = self.health().brief()
         counts = dict(self._statistics.counts)
-        return Figures(idle, self._worker.attempts.running, counts, health.broken, health.not_ready)
+        return ProcessFigures(idle, self._worker.attempts.running, counts, health.broken, health.not_ready)
 
     async def metrics(self) -> Series:
         """Of this process."""
         return {} if self._metrics is None else self._metrics.series()
 
-    def changes(self) -> Iterable[tuple[Key, Value]]:
+    def changes(self) -> Iterable[tuple[SeriesKey, Value]]:
         """For the supervisor."""
         if self._metrics is None:
             return ()

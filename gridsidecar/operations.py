@@ -12,12 +12,12 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules import steering
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Status
-from gridsidecar.store import Kind, OpenStore
+from gridsidecar.store import OpenStore, OperationKind
 
 WAITING = (Status.PENDING, Status.RETRYING, Status.RUNNING)
-MEANT = {Kind.CANCEL: WAITING, Kind.RETRY: (Status.FAILED,)}  # by a filter that names no status
-POSSIBLE = {Kind.CANCEL: WAITING, Kind.RETRY: (Status.FAILED, Status.CANCELLED)}
-RULES = {Kind.CANCEL: steering.cancel, Kind.RETRY: steering.retry}
+MEANT = {OperationKind.CANCEL: WAITING, OperationKind.RETRY: (Status.FAILED,)}  # by a filter that names no status
+POSSIBLE = {OperationKind.CANCEL: WAITING, OperationKind.RETRY: (Status.FAILED, Status.CANCELLED)}
+RULES = {OperationKind.CANCEL: steering.cancel, OperationKind.RETRY: steering.retry}
 LONGEST_SPREAD = 7 * 86400.0  # seconds
 
 Outcomes = dict[str, Steered]
@@ -39,9 +39,9 @@ class Driver:
         self._broker = broker
         self.unsent = unsent
 
-    async def steer(self, kind: Kind, ids: Iterable[str]) -> Outcomes:
+    async def steer(self, kind: OperationKind, ids: Iterable[str]) -> Outcomes:
         """A few tasks, at once and in one transaction."""
-        if kind is Kind.CANCEL:
+        if kind is OperationKind.CANCEL:
             return await self._store.steering.cancel(ids)
         outcomes = await self._store.steering.retry(ids)
         await self._send(outcomes)
@@ -62,7 +62,7 @@ class Driver:
             outcomes = await self._store.operations.step(known)
             if not outcomes:
                 return
-            if known.kind is Kind.RETRY:
+            if known.kind is OperationKind.RETRY:
                 await self._send(outcomes)
             yield outcomes
 

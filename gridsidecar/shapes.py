@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gridsidecar.config.settings import BrokerSettings
     from gridsidecar.dead_letters import Letter
     from gridsidecar.store import Operation
-    from gridsidecar.store.minutes import Point, Tally
+    from gridsidecar.store.minutes import MinuteTally, Point
     from gridsidecar.views import (
         AttemptView,
         CallbackRow,
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 STORED = len("2026-01-01 00:00:00.000")  # as our own columns have them; an adopted one may have fewer digits, or more
 
-Row = TypeVar("Row", bound=Mapping[str, object])
-Task = TypeVar("Task", "TaskSummary", "TaskView")
+AnyRow = TypeVar("AnyRow", bound=Mapping[str, object])
+AnyTask = TypeVar("AnyTask", "TaskSummary", "TaskView")
 
 
-def in_utc(row: Row) -> Row:
+def in_utc(row: AnyRow) -> AnyRow:
     """A row with its times in ISO 8601."""
-    return cast("Row", {name: _iso(name, value) for name, value in row.items()})
+    return cast("AnyRow", {name: _iso(name, value) for name, value in row.items()})
 
 
 def _iso(name: str, value: Any) -> Any:
@@ -51,7 +51,7 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def task_object(view: Task) -> Task:
+def task_object(view: AnyTask) -> AnyTask:
     """A task, alone or of a list."""
     shown = in_utc(view)
     if paused := view.get("paused"):
@@ -176,13 +176,13 @@ def point_object(point: Point) -> dict[str, Any]:
     return {"at": point.at.isoformat().replace("+00:00", "Z"), "outcome": point.outcome, **_durations(point)}
 
 
-def tally_object(tally: Tally) -> dict[str, Any]:
+def tally_object(tally: MinuteTally) -> dict[str, Any]:
     """What ended of one type with one outcome and one error."""
     named = {"task_type": tally.task_type, "outcome": tally.outcome, "error_type": tally.error_type}
     return {**named, **_durations(tally)}
 
 
-def _durations(counted: Point | Tally) -> dict[str, Any]:
+def _durations(counted: Point | MinuteTally) -> dict[str, Any]:
     shares = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99}
     return {
         "count": counted.count,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
 
-FAREWELL = 5.0  # seconds for the last notices, for the lease's goodbye, and for callbacks when a signal ends us
+CLOSE_LIMIT = 5.0  # seconds for the last notices, for the lease's goodbye, and for callbacks when a signal ends us
 KILL_MARGIN = 15.0  # seconds beyond a handler's kill grace for its drain, its last write and its message
 
 
@@ -19,7 +19,7 @@ def longest_exit(settings: Settings) -> int:
     kill_grace = max(handler.kill_grace for handler in settings.handlers.values())
     drain = settings.worker.shutdown_grace + kill_grace + KILL_MARGIN / 3 + KILL_MARGIN
     hooks = sum(settings.hooks.timeout for hook in (settings.hooks.on_task_end, settings.hooks.on_shutdown) if hook)
-    return math.ceil(2 * FAREWELL + drain + hooks)
+    return math.ceil(2 * CLOSE_LIMIT + drain + hooks)
 
 
 class Phase(IntEnum):

@@ -25,7 +25,7 @@ class Sent(Struct, frozen=True):
     """On the queue, and confirmed."""
 
 
-class Owed(Struct, frozen=True):
+class Unconfirmed(Struct, frozen=True):
     """Its row is there; whether the broker has its message nobody knows. A worker sends it, after a minute or two."""
 
     why: str
@@ -50,7 +50,7 @@ class Submitter:
         self._turn = asyncio.Event()  # the message before is on its way
         self._turn.set()
 
-    async def submit(self, task: Task) -> Sent | Owed | Known:
+    async def submit(self, task: Task) -> Sent | Unconfirmed | Known:
         """Raises `PublishRefused` or `AccessRefused` where the broker did not take it: then its row is gone, too; and
         what the store raises: then nothing was sent."""
         if self._rows is None:
@@ -60,7 +60,7 @@ class Submitter:
             return Known()
         return await self._publish(self._rows, named)
 
-    async def send(self, task: Task, confirmed: Callable[[str], None]) -> Sent | Owed:
+    async def send(self, task: Task, confirmed: Callable[[str], None]) -> Sent | Unconfirmed:
         """The same for whoever needs no row: where none can be written, or its id has one, it is sent all the same.
         A worker drops what is there twice. `confirmed` hears of the id at once, whatever it has come to. Messages go in
         the order of these calls."""
@@ -90,7 +90,7 @@ class Submitter:
 
     async def _publish(
         self, rows: Beforehand | None, task: Task, confirmed: Callable[[str], None] = lambda _: None
-    ) -> Sent | Owed:
+    ) -> Sent | Unconfirmed:
         done = await self._published(rows, task)
         confirmed(task.task_id)
         if rows is not None and isinstance(done, Sent):
@@ -98,7 +98,7 @@ class Submitter:
             await noting if self._beside is None else self._beside(noting)
         return done
 
-    async def _published(self, rows: Beforehand | None, task: Task) -> Sent | Owed:
+    async def _published(self, rows: Beforehand | None, task: Task) -> Sent | Unconfirmed:
         if rows is None:
             await self._broker.publish(task.message)
             return Sent()
@@ -106,12 +106,12 @@ class Submitter:
         try:
             await self._broker.publish(replace(task.message, row=task.message.message_id))
         except BrokerUnavailable as error:
-            return Owed(str(error))
+            return Unconfirmed(str(error))
         except (PublishRefused, AccessRefused) as error:
             with suppress(StoreUnavailable):
                 if await rows.withdraw(task):
                     raise
-            return Owed(str(error))  # a worker has sent it meanwhile, or will
+            return Unconfirmed(str(error))  # a worker has sent it meanwhile, or will
         await failpoints.reached("task_published")
         return Sent()
 

@@ -25,7 +25,7 @@ from gridsidecar.config.settings import BrokerSettings, StoreSettings
 from gridsidecar.operations import Driver
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Status
-from gridsidecar.store import Filter, Kind, make_store
+from gridsidecar.store import Filter, OperationKind, make_store
 from gridsidecar.telemetry import Readiness
 from tests.conftest import execute_on_server
 from tests.support import services
@@ -86,7 +86,7 @@ class Steerer:
     async def run_again(self) -> None:
         """All that is cancelled, and whose message has come."""
         chosen = Filter(statuses=(Status.CANCELLED,), queue=self._queue)
-        operation = await self._store.operations.begin(Kind.RETRY, chosen)
+        operation = await self._store.operations.begin(OperationKind.RETRY, chosen)
         async for outcomes in Driver(self._store, self._broker).drive(operation):
             self._note("retry", outcomes)
 

@@ -24,8 +24,8 @@ from yarl import URL
 
 from gridsidecar import telemetry
 from gridsidecar.broker import pamqp_patches
+from gridsidecar.broker.advice import advice, words
 from gridsidecar.broker.direct import DeliveryReader, DirectChannel
-from gridsidecar.broker.refusals import advice, words
 from gridsidecar.broker.tls_refusal import WANTED, tls_refusal
 from gridsidecar.broker.unreachable import BROKE_OFF, unreachable
 from gridsidecar.config.settings import BrokerSettings

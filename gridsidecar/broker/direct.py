@@ -22,7 +22,7 @@ _KINDS = frozenset({_METHOD, _HEADER, _BODY, 8})
 _END = 0xCE
 _HEARTBEAT = b"\x08\0\0\0\0\0\0\xce"
 _DELIVER = b"\0\x3c\0\x3c"
-_FAREWELLS = (b"\0\x0a\0\x32", b"\0\x14\0\x28")  # the server closes the connection, or a channel
+_CLOSES = (b"\0\x0a\0\x32", b"\0\x14\0\x28")  # the server closes the connection, or a channel
 _CLOSES = (b"\0\x14\0\x28", b"\0\x14\0\x29")  # the server closes a channel, or says that it has closed it
 _TAG = struct.Struct(">QB")
 _SETTLE = struct.Struct(">BHIIQBB")
@@ -139,7 +139,7 @@ class DeliveryReader(asyncio.StreamReader):
                 break
             if self._is_of_delivery(kind, number, data, at + 7, after - 1):
                 self._took = True
-            elif kind == _METHOD and data[at + 7 : at + 11] in _FAREWELLS:
+            elif kind == _METHOD and data[at + 7 : at + 11] in _CLOSES:
                 others.append(self._heard(number, data[at:after]))
             else:
                 others.append(data[at:after])
@@ -151,7 +151,7 @@ class DeliveryReader(asyncio.StreamReader):
         return others[0] if len(others) == 1 else b"".join(others)
 
     def _heard(self, number: int, frame: bytes) -> bytes:
-        """A farewell whose text can be read: the server cuts it after 255 bytes, maybe inside of a character."""
+        """A close whose text can be read: the server cuts it after 255 bytes, maybe inside of a character."""
         start, end = 14, 14 + frame[13]
         text = frame[start:end].decode(errors="ignore")
         if number == 0:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from gridsidecar import clock, telemetry
 from gridsidecar.broker import DeadLetter, QueueInfo, Receive
 from gridsidecar.broker.dead_letters import label, read_letter
-from gridsidecar.broker.message_table import Held, MessageTable, Taken
+from gridsidecar.broker.message_table import LeasedMessage, MessageLease, MessageTable
 from gridsidecar.broker.names import check_queue_name
 from gridsidecar.broker.wakeup import Wakeup
 from gridsidecar.config.settings import BrokerSettings
@@ -43,7 +43,7 @@ class EmbeddedDelivery:
     __slots__ = ("_broker", "held", "lease_ends", "message", "redelivered")
     returns = 0  # no number of returns costs a message here
 
-    def __init__(self, broker: EmbeddedBroker, taken: Taken, lease_ends: float) -> None:
+    def __init__(self, broker: EmbeddedBroker, taken: LeasedMessage, lease_ends: float) -> None:
         self._broker = broker
         self.held = taken.held
         self.lease_ends = lease_ends  # loop time
@@ -87,7 +87,7 @@ class EmbeddedBroker:
         self._owner = uuid4().hex
         self._thread = ThreadPoolExecutor(1, "gridsidecar-broker")
         self._table: MessageTable | None = None
-        self._held: dict[Held, EmbeddedDelivery] = {}
+        self._held: dict[MessageLease, EmbeddedDelivery] = {}
         self.wakeup = Wakeup(self._path)
         self._wal = WalWatch(self._path)
         self._renewing: asyncio.Task[None] | None = None
@@ -222,13 +222,13 @@ class EmbeddedBroker:
         """Take what there is room for and hand it over, or wait until looking again makes sense."""
         self.wakeup.hush()
         try:
-            patience = await self._take(receive)
+            max_wait = await self._take(receive)
         except (BrokerUnavailable, AccessRefused) as error:
             self._readiness.blocked("broker", str(error))
             self._failures += 1
-            patience = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
+            max_wait = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
         if self._stop is not None and not self._stop.is_set():
-            await self.wakeup.wait(patience)
+            await self.wakeup.wait(max_wait)
 
     async def _take(self, receive: Receive) -> float:
         """Hand over what there is room for; how many seconds until there may be more."""

@@ -16,10 +16,10 @@ from gridsidecar.broker.management import virtual_host
 from gridsidecar.broker.topology import work_queue_arguments
 from gridsidecar.config.settings import BrokerSettings
 
-FAREWELL = 1.0  # seconds
+CLOSE_LIMIT = 1.0  # seconds
 
 
-class Server(Struct, frozen=True):
+class BrokerServer(Struct, frozen=True):
     """Who answers."""
 
     product: str
@@ -28,14 +28,14 @@ class Server(Struct, frozen=True):
     vhost: str
 
 
-class Counted(Struct, frozen=True):
+class QueueCounts(Struct, frozen=True):
     """What a queue says of itself to whoever only asks whether it is there."""
 
     ready: int
     consumers: int
 
 
-class Refused(Struct, frozen=True):
+class InspectionRefused(Struct, frozen=True):
     """The server will not have this queue declared by us, or not tell us of it."""
 
     reason: str
@@ -49,12 +49,12 @@ class Inspection:
         self._link = BrokerConnection(settings, "doctor")
         self._turn = asyncio.Lock()  # the client may open a channel under the number of one that is just being refused
 
-    async def server(self) -> Server:
+    async def server(self) -> BrokerServer:
         found = await self._link.server()
         vhost = virtual_host(self._settings.urls[0])
-        return Server(str(found.get("product", "?")), str(found.get("version", "?")), self._link.where, vhost)
+        return BrokerServer(str(found.get("product", "?")), str(found.get("version", "?")), self._link.where, vhost)
 
-    async def look(self, queue: str) -> Counted | Refused | None:
+    async def look(self, queue: str) -> QueueCounts | InspectionRefused | None:
         """None: there is no such queue."""
         with translated(self._link.where):
             async with self._turn, self._link.scratch() as channel:
@@ -63,8 +63,8 @@ class Inspection:
                 except ChannelNotFoundEntity:
                     return None
                 except REFUSALS as error:
-                    return Refused(str(error))
-        return Counted(found.message_count or 0, found.consumer_count or 0)
+                    return InspectionRefused(str(error))
+        return QueueCounts(found.message_count or 0, found.consumer_count or 0)
 
     async def work_queue(self) -> Existing | None:
         """The work queue as it is; None where the server does not say."""
@@ -101,8 +101,8 @@ class Inspection:
         return found
 
     async def close(self) -> None:
-        """Within FAREWELL, whoever is at the other end."""
-        await self._link.close(FAREWELL)
+        """Within CLOSE_LIMIT, whoever is at the other end."""
+        await self._link.close(CLOSE_LIMIT)
 
     async def _declare(self, queue: str, arguments: dict[str, Any]) -> None:
         refusal: Exception | None = None

@@ -41,22 +41,22 @@ SCHEMA = (
 )
 
 
-class Held(Struct, frozen=True):
+class MessageLease(Struct, frozen=True):
     """A message on lease: `count` tells this lease from any other of the same row."""
 
     id: int
     count: int
 
 
-class Taken(Struct, frozen=True):
-    held: Held
+class LeasedMessage(Struct, frozen=True):
+    held: MessageLease
     message: Message
 
 
-class Batch(Struct, frozen=True):
+class ReadyMessages(Struct, frozen=True):
     """What was ready, and the wall clock time at which the next hidden row comes back, if there is one."""
 
-    taken: tuple[Taken, ...]
+    taken: tuple[LeasedMessage, ...]
     next_at: float | None
 
 
@@ -102,26 +102,26 @@ class MessageTable:
                 row,
             )
 
-    def take(self, limit: int, now: float, lease: float) -> Batch:
+    def take(self, limit: int, now: float, lease: float) -> ReadyMessages:
         """Lease up to `limit` ready messages. Writes nothing when there is none."""
-        taken: tuple[Taken, ...] = ()
+        taken: tuple[LeasedMessage, ...] = ()
         if self._anything(now):
             with self._writing():
                 self._uncover(now)
                 taken = tuple(self._lease(limit, now + lease))
-        return Batch(taken, self._next_at())
+        return ReadyMessages(taken, self._next_at())
 
-    def renew(self, held: Iterable[Held], until: float) -> list[Held]:
+    def renew(self, held: Iterable[MessageLease], until: float) -> list[MessageLease]:
         """Move the leases on; those that were not ours any more."""
         with self._writing():
             return [one for one in held if not self._changed(RENEW, until, *self._fence(one))]
 
-    def remove(self, one: Held) -> bool:
+    def remove(self, one: MessageLease) -> bool:
         """Forget a message; False when the lease was not ours any more."""
         with self._writing():
             return self._changed(REMOVE, *self._fence(one))
 
-    def give_back(self, held: Iterable[Held]) -> int:
+    def give_back(self, held: Iterable[MessageLease]) -> int:
         """Make messages ready again; how many were still ours."""
         with self._writing():
             return sum(self._changed(GIVE_BACK, *self._fence(one)) for one in held)
@@ -233,7 +233,7 @@ class MessageTable:
             (self._queue, now),
         )
 
-    def _lease(self, limit: int, until: float) -> Iterator[Taken]:
+    def _lease(self, limit: int, until: float) -> Iterator[LeasedMessage]:
         rows = self._db.execute(
             "select id, delivery_count + 1, properties, body from gridsidecar_messages"
             " where queue = ? and ready = 1 order by priority desc, id limit ?",
@@ -245,7 +245,7 @@ class MessageTable:
             [(until, self._owner, count, id_) for id_, count, _, _ in rows],
         )
         for id_, count, properties, body in rows:
-            yield Taken(Held(id_, count), stored_message(properties, body))
+            yield LeasedMessage(MessageLease(id_, count), stored_message(properties, body))
 
     def _next_at(self) -> float | None:
         row = self._db.execute(
@@ -256,7 +256,7 @@ class MessageTable:
     def _changed(self, sql: str, *values: float | str) -> bool:
         return self._db.execute(sql, values).rowcount == 1
 
-    def _fence(self, one: Held) -> tuple[int, str, int]:
+    def _fence(self, one: MessageLease) -> tuple[int, str, int]:
         return one.id, self._owner, one.count
 
 

@@ -13,9 +13,9 @@ from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelAccessRefused
 
+from gridsidecar.broker.advice import advice, words
 from gridsidecar.broker.connection import BrokerConnection, translated
 from gridsidecar.broker.envelope import encode, fresh_id
-from gridsidecar.broker.refusals import advice, words
 from gridsidecar.errors import PublishRefused
 from gridsidecar.rules.task import Message
 

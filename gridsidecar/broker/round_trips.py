@@ -9,7 +9,7 @@ from gridsidecar.broker.direct import DirectChannel
 from gridsidecar.telemetry import Readiness
 
 EVERY = 10.0  # seconds between an answer and the next question
-PATIENCE = 20.0  # seconds for an answer; so the last one is never older than 30 while we count as ready
+ANSWER_LIMIT = 20.0  # seconds for an answer; so the last one is never older than 30 while we count as ready
 PART = "consumer"
 
 
@@ -21,9 +21,9 @@ async def keep_asking(channel: DirectChannel, prefetch: int, where: str, readine
         # What is asked for holds already, and only for consumers to come.
         asked: asyncio.Future[Any] = asyncio.ensure_future(channel.client.set_qos(prefetch_count=prefetch))
         asked.add_done_callback(_looked_at)
-        await asyncio.wait({asked}, timeout=PATIENCE)
+        await asyncio.wait({asked}, timeout=ANSWER_LIMIT)
         if not asked.done():
-            seconds = round(EVERY + PATIENCE)
+            seconds = round(EVERY + ANSWER_LIMIT)
             readiness.blocked(PART, f"RabbitMQ at {where} has not answered where tasks come from for {seconds} seconds")
             await asyncio.wait({asked})
         if asked.cancelled() or asked.exception() is not None:

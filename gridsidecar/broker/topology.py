@@ -12,9 +12,9 @@ from aiormq.abc import AbstractChannel
 from pamqp.commands import Queue
 
 from gridsidecar.broker import QueueInfo, delays
+from gridsidecar.broker.advice import advice, words
 from gridsidecar.broker.connection import BrokerConnection, translated
 from gridsidecar.broker.kinds import REFUSALS, differs, is_stream
-from gridsidecar.broker.refusals import advice, words
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import EX_REFUSED, AccessRefused, BrokerUnavailable, PublishRefused
 

@@ -1,4 +1,4 @@
-"""A bell between processes that share a file: who put something in rings, who waits wakes up."""
+"""Wake-ups between processes that share a file: who put something in wakes those who wait."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ IN_ATTRIB = 0x00000004
 IN_IGNORED = 0x00008000
 EVENT_BYTES = 64 * 1024
 
-WATCHED_PATIENCE = 30.0  # seconds; only a ringer that died between its commit and its ring needs it
-BLIND_PATIENCE = 1.0
+WATCHED_MAX_WAIT = 30.0  # seconds; only a ringer that died between its commit and its ring needs it
+BLIND_MAX_WAIT = 1.0
 
 
 class Wakeup:
@@ -45,11 +45,11 @@ class Wakeup:
         """Wake this process only."""
         self._rang.set()
 
-    async def wait(self, patience: float) -> None:
-        """Until the bell rings, but no longer than `patience` seconds."""
-        longest = WATCHED_PATIENCE if self._fd >= 0 else BLIND_PATIENCE
+    async def wait(self, max_wait: float) -> None:
+        """Until somebody rings, but no longer than `max_wait` seconds."""
+        longest = WATCHED_MAX_WAIT if self._fd >= 0 else BLIND_MAX_WAIT
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(patience, longest)):
+            async with asyncio.timeout(min(max_wait, longest)):
                 await self._rang.wait()
 
     def hush(self) -> None:

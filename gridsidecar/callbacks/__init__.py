@@ -32,7 +32,7 @@ class Hopeless(Struct, frozen=True):
     error: str
 
 
-class Unavailable(Struct, frozen=True):
+class SenderUnavailable(Struct, frozen=True):
     """Our own way out is closed (the broker is away, there is no room for it); the receiver is not to blame, and no try
     is spent. Tried again after `retry_in` seconds."""
 
@@ -40,7 +40,7 @@ class Unavailable(Struct, frozen=True):
     retry_in: float = 15.0
 
 
-Sent = Delivered | NotDelivered | Hopeless | Unavailable
+SendResult = Delivered | NotDelivered | Hopeless | SenderUnavailable
 
 
 class Sender(Protocol):
@@ -50,7 +50,7 @@ class Sender(Protocol):
         """What takes its time once, before the first try, and is not the receiver's affair."""
         ...
 
-    async def send(self, callback: OwedCallback) -> Sent:
+    async def send(self, callback: OwedCallback) -> SendResult:
         """Try once. Never raises for what the receiver does; every end is a value."""
         ...
 

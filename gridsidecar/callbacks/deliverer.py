@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import assert_never
 
 from gridsidecar import failpoints, telemetry
-from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, Sent, Unavailable, telling
-from gridsidecar.callbacks.places import PATIENCE, Offer, Place, Places
+from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, SenderUnavailable, SendResult, telling
+from gridsidecar.callbacks.permits import QUICK_LIMIT, Offer, Permit, Permits
 from gridsidecar.clock import backoff
 from gridsidecar.config.settings import CallbackSettings
 from gridsidecar.environment import Environment
@@ -23,7 +23,7 @@ from gridsidecar.waiting import retry_until_available
 LONGEST_LOOK_GAP = 15.0  # seconds between two looks at the outbox: others write to it, too
 SHORTEST_LOOK_GAP = 0.05
 BUSY_LOOK_GAP = 1.0  # … while what is due is for a receiver that has all its share under way
-CROWDED_LOOK_GAP = 0.2  # … while what is due waits for a place that others hold
+CROWDED_LOOK_GAP = 0.2  # … while what is due waits for a permit that others hold
 LEASE_MARGIN = 30.0  # seconds beyond a request's time limit, for writing down what became of it
 
 
@@ -46,9 +46,9 @@ class Deliverer:
         self._max_retries = settings.max_retries
         self._lease = settings.timeout + LEASE_MARGIN
         self._sending: set[asyncio.Task[None]] = set()
-        self._places = Places(env.clock)
-        self._offer = self._places.offer()  # of the last look
-        self._left = False  # the last look found something due that had to wait for a place
+        self._permits = Permits(env.clock)
+        self._offer = self._permits.offer()  # of the last look
+        self._left = False  # the last look found something due that had to wait for a permit
         self._news = asyncio.Event()
         self._looking = True  # what is due may not be in our hands yet
         self._quiet = asyncio.Event()
@@ -124,7 +124,7 @@ class Deliverer:
         self._left = taken.left
         for callback in taken.callbacks:
             self._send(callback)
-        if self._offer.crowded and self._places.make_room():
+        if self._offer.crowded and self._permits.make_room():
             self._looked(False)
             return SHORTEST_LOOK_GAP
         if taken.more:
@@ -133,23 +133,23 @@ class Deliverer:
             self._looked(True)
         wait = await self._outbox.wait()
         if self._offer.crowded:
-            return max(CROWDED_LOOK_GAP, self._places.until_late())
+            return max(CROWDED_LOOK_GAP, self._permits.until_late())
         least = BUSY_LOOK_GAP if taken.left else SHORTEST_LOOK_GAP
         return LONGEST_LOOK_GAP if wait is None else min(LONGEST_LOOK_GAP, max(least, wait))
 
     def _offered(self) -> Offer:
-        self._offer = self._places.offer()
+        self._offer = self._permits.offer()
         return self._offer
 
     def _send(self, callback: OwedCallback) -> None:
-        place = self._places.hold(callback.receiver, callback.size)
-        job = asyncio.create_task(self._deliver(callback, place))
+        permit = self._permits.hold(callback.receiver, callback.size)
+        job = asyncio.create_task(self._deliver(callback, permit))
         self._sending.add(job)
-        job.add_done_callback(lambda job: self._sent(job, place))
+        job.add_done_callback(lambda job: self._sent(job, permit))
 
-    def _sent(self, job: asyncio.Task[None], place: Place) -> None:
+    def _sent(self, job: asyncio.Task[None], permit: Permit) -> None:
         self._sending.discard(job)
-        self._places.release(place)
+        self._permits.release(permit)
         self._looked(not self._looking)
         if self._left:
             self._wake()
@@ -158,9 +158,9 @@ class Deliverer:
 
     # -- one callback -------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, callback: OwedCallback, place: Place) -> None:
+    async def _deliver(self, callback: OwedCallback, permit: Permit) -> None:
         await failpoints.reached("callback_claimed")
-        sent = await self._tried(callback, place)
+        sent = await self._tried(callback, permit)
         await failpoints.reached("callback_sent")
         with suppress(StoreUnavailable):  # we leave: it is due again when our lease on it is over
             await self._note(callback, sent)
@@ -168,7 +168,7 @@ class Deliverer:
         if not isinstance(sent, Delivered):
             self._news.set()  # its next try may come before the next look
 
-    async def _note(self, callback: OwedCallback, sent: Sent) -> None:
+    async def _note(self, callback: OwedCallback, sent: SendResult) -> None:
         """Write down what became of a try. Where the database refuses that, it is given up instead, or, where that is
         refused as well, left alone: what comes back without being counted would be sent for ever."""
         try:
@@ -183,28 +183,30 @@ class Deliverer:
         except RowRejected:
             self._outbox.leave_alone(callback, problem)
 
-    async def _tried(self, callback: OwedCallback, place: Place) -> Sent:
+    async def _tried(self, callback: OwedCallback, permit: Permit) -> SendResult:
         sender = self._senders.get(callback.kind)
         if sender is None:
             known = " or ".join(sorted(self._senders))
             return Hopeless(f"callback_type {callback.kind!r} is not known; it is {known}")
         if not callback.body:
             return Hopeless("the database would not store what it says; `gridsidecar status` shows the task")
-        sent: Sent = Unavailable(f"no answer within {PATIENCE:g} s while others waited; it gets its whole time later")
+        sent: SendResult = SenderUnavailable(
+            f"no answer within {QUICK_LIMIT:g} s while others waited; it gets its whole time later"
+        )
         try:
             await sender.prepare()
             async with asyncio.timeout(None) as limit:
-                self._places.began(place, limit)
+                self._permits.began(permit, limit)
                 sent = await sender.send(callback)
         except TimeoutError:
-            pass  # it gave up its place
+            pass  # it gave up its permit
         except Exception as error:  # a bug of ours; written down like any other failure, or it would be tried for ever
             telemetry.unexpected_error(error)
             sent = NotDelivered(f"unexpected {type(error).__name__}: {error}")
-        self._places.ended(place, None if isinstance(sent, Unavailable) else isinstance(sent, Delivered))
+        self._permits.ended(permit, None if isinstance(sent, SenderUnavailable) else isinstance(sent, Delivered))
         return sent
 
-    def _written(self, callback: OwedCallback, sent: Sent) -> Callable[[], Awaitable[bool]]:
+    def _written(self, callback: OwedCallback, sent: SendResult) -> Callable[[], Awaitable[bool]]:
         """Tell what became of a try, and how to write it down."""
         match sent:
             case Delivered():
@@ -220,7 +222,7 @@ class Deliverer:
             case Hopeless(error):
                 telling.given_up(callback, error, tries=callback.failures + 1)
                 return lambda: self._outbox.failed(callback, error, None)
-            case Unavailable(error, retry_in):
+            case SenderUnavailable(error, retry_in):
                 telling.not_sent(callback, error)
                 return lambda: self._outbox.postponed(callback, error, retry_in)
             case _:

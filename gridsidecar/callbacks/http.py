@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from gridsidecar import wire
-from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sent, Unavailable
+from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, SenderUnavailable, SendResult
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import CallbackSettings
 from gridsidecar.outbound import EgressPolicy, HttpClient, NotSent, NotTried, Reply, TargetRefused, signed_headers
@@ -28,7 +28,7 @@ class HttpSender:
         with suppress(NotSent):  # then the try says why
             await self._client.open()
 
-    async def send(self, callback: OwedCallback) -> Sent:
+    async def send(self, callback: OwedCallback) -> SendResult:
         if not callback.url:
             return Hopeless("callback_type is http, but there is no callback_url")
         if wire.is_unusable_url(callback.url):
@@ -44,7 +44,7 @@ class HttpSender:
         except TargetRefused as error:
             return Hopeless(str(error))
         except NotTried as error:
-            return Unavailable(str(error), retry_in=NOT_TRIED_PAUSE)
+            return SenderUnavailable(str(error), retry_in=NOT_TRIED_PAUSE)
         except NotSent as error:
             return NotDelivered(str(error))
 
@@ -52,7 +52,7 @@ class HttpSender:
         await self._client.close()
 
 
-def _meaning(reply: Reply) -> Sent:
+def _meaning(reply: Reply) -> SendResult:
     if 200 <= reply.status < 300:
         return Delivered()
     if reply.status == GONE:

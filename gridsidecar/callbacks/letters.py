@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gridsidecar.broker import Broker
-from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sent, Unavailable
+from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, SenderUnavailable, SendResult
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
-from gridsidecar.store import Cause, OwedCallback
+from gridsidecar.store import FailureCause, OwedCallback
 
 REASON = "task-failed"  # how the reason of such a letter begins
 
@@ -19,11 +19,11 @@ class LetterSender:
     async def prepare(self) -> None:
         """The broker is connected already, or connects when there is something to send."""
 
-    async def send(self, callback: OwedCallback) -> Sent:
+    async def send(self, callback: OwedCallback) -> SendResult:
         if callback.letter is None:
             return Hopeless("the task's row has no message any more that could be read")
         try:
-            reason = f"{REASON}: {Cause.read(callback.body)}"
+            reason = f"{REASON}: {FailureCause.read(callback.body)}"
         except ValueError as error:
             return Hopeless(f"what is stored of it cannot be read: {error}")
         try:
@@ -31,7 +31,7 @@ class LetterSender:
         except PublishRefused as error:
             return NotDelivered(str(error))
         except (BrokerUnavailable, AccessRefused) as error:
-            return Unavailable(str(error))
+            return SenderUnavailable(str(error))
         return Delivered()
 
     async def close(self) -> None:

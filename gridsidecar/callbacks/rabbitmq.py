@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from gridsidecar import wire
 from gridsidecar.broker import Broker
 from gridsidecar.broker.names import check_queue_name, is_ours
-from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sent, Unavailable
+from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, SenderUnavailable, SendResult
 from gridsidecar.config.settings import BrokerSettings, CallbackSettings
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, OperationRefused, PublishRefused
 from gridsidecar.rules.task import Message
@@ -29,7 +29,7 @@ class RabbitSender:
     async def prepare(self) -> None:
         """The broker is connected already, or connects when there is something to send."""
 
-    async def send(self, callback: OwedCallback) -> Sent:
+    async def send(self, callback: OwedCallback) -> SendResult:
         try:
             queue = wire.callback_queue(callback.body) or self._settings.queue
         except ValueError as error:
@@ -49,7 +49,7 @@ class RabbitSender:
             hint = "" if self._settings.declare_queues else "; callbacks.declare is false: no queue is created"
             return NotDelivered(f"{error}{hint}")
         except (BrokerUnavailable, AccessRefused) as error:
-            return Unavailable(str(error))
+            return SenderUnavailable(str(error))
         return Delivered()
 
     def _refusal(self, queue: str) -> str | None:

@@ -11,7 +11,7 @@ from gridsidecar.cli.lazy_commands import add
 from gridsidecar.cli.queue import Yes
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, json_text, say
-from gridsidecar.cli.server import Server, where
+from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK, UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def list_callbacks(
     limit: Annotated[int, typer.Option(help="So many at most.", min=1)] = 20,
     as_json: AsJson = False,
     config: ConfigFile = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """List callbacks, newest first: owed, delivered, or dead when they were given up."""
     if dead and owed:
@@ -58,7 +58,7 @@ def show(
     id_: Annotated[str, typer.Argument(help="Id of a task or of a callback.", metavar="ID")],
     as_json: AsJson = False,
     config: ConfigFile = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Show the callbacks of a task, or one, whole: state, tries, receiver, and what is sent."""
     raise typer.Exit(asyncio.run(_show(where(server, config, "store"), id_, as_json)))
@@ -68,7 +68,7 @@ def replay(
     ids: Ids = None,
     dead: Dead = False,
     config: ConfigFile = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Send callbacks again, whatever became of them: a running worker does it, at once and with new tries."""
     if bool(ids) == dead:
@@ -81,7 +81,7 @@ def drop(
     dead: Dead = False,
     yes: Yes = False,
     config: ConfigFile = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Remove callbacks that are owed or were given up: nobody is told. With --dead it asks first, or needs --yes."""
     from gridsidecar.cli.screen import must_ask

@@ -14,8 +14,8 @@ from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.config.handlers import HandlerSettings
-    from gridsidecar.conformance import Bench, Report
-    from gridsidecar.conformance.bench import Mode
+    from gridsidecar.conformance import Bench, ConformanceReport
+    from gridsidecar.conformance.bench import HandlerMode
 
 CONTEXT = {"allow_interspersed_args": False}  # what follows is the handler's command
 EPILOG = """
@@ -103,7 +103,7 @@ def check(
     raise typer.Exit(_code(_checked(bench, 2 if by_case else level, strict, by_case, output)))
 
 
-def _bench(mode: Mode | None) -> type[Bench]:
+def _bench(mode: HandlerMode | None) -> type[Bench]:
     from gridsidecar.conformance import Bench
 
     if mode != "http":
@@ -113,7 +113,7 @@ def _bench(mode: Mode | None) -> type[Bench]:
     return ServerBench
 
 
-def _server(url: str) -> tuple[HandlerSettings, Mode]:
+def _server(url: str) -> tuple[HandlerSettings, HandlerMode]:
     from gridsidecar.config.handler_url import read_handler_url
     from gridsidecar.config.handlers import HandlerSettings
 
@@ -124,7 +124,9 @@ def _server(url: str) -> tuple[HandlerSettings, Mode]:
     return HandlerSettings(mode="http", url=url, timeout=60), "http"
 
 
-def _handler(command: list[str] | None, config: str | None, task_type: str) -> tuple[HandlerSettings, Mode | None]:
+def _handler(
+    command: list[str] | None, config: str | None, task_type: str
+) -> tuple[HandlerSettings, HandlerMode | None]:
     """The handler, and its mode where that is known."""
     from gridsidecar.cli.context import load_parts
     from gridsidecar.cli.execute import handler_name
@@ -149,7 +151,7 @@ def _sample(task: str | None, task_type: str | None, data: str | None) -> dict[s
         raise UsageError(str(bad)) from None
 
 
-def _checked(bench: Bench, level: int | None, strict: bool, by_case: bool, output: str) -> Report | None:
+def _checked(bench: Bench, level: int | None, strict: bool, by_case: bool, output: str) -> ConformanceReport | None:
     """None: it cannot be started."""
     from gridsidecar.cli.check_view import print_check, print_json, print_sum
     from gridsidecar.cli.screen import say
@@ -176,7 +178,7 @@ def _checked(bench: Bench, level: int | None, strict: bool, by_case: bool, outpu
     return report
 
 
-def _code(report: Report | None) -> int:
+def _code(report: ConformanceReport | None) -> int:
     if report is None or report.inconclusive:
         return EX_RETRY
     return EX_FAILED if report.failed else EX_OK

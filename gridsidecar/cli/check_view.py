@@ -9,7 +9,7 @@ from gridsidecar.cli.screen import clean, console, interactive, json_text, padde
 from gridsidecar.language import said
 
 if TYPE_CHECKING:
-    from gridsidecar.conformance import Checked, Report
+    from gridsidecar.conformance import ConformanceReport, ReportedCheck
 
 _NAME = 17  # columns
 _WORDS = {
@@ -21,7 +21,7 @@ _WORDS = {
 }
 
 
-def print_check(checked: Checked) -> None:
+def print_check(checked: ReportedCheck) -> None:
     """One finding, as soon as it is there."""
     finding = checked.finding
     word, style = _WORDS[finding.status]
@@ -31,10 +31,10 @@ def print_check(checked: Checked) -> None:
         _print(" " * 7, "", f"  {'':<{_NAME}}  -> {clean(said(finding.advice))}")
 
 
-def print_sum(report: Report) -> None:
-    from gridsidecar.conformance import Status
+def print_sum(report: ConformanceReport) -> None:
+    from gridsidecar.conformance import Verdict
 
-    counts = ((status.value, report.count(status)) for status in Status)
+    counts = ((status.value, report.count(status)) for status in Verdict)
     told = ", ".join(f"{count} {said(word)}" for word, count in counts if count)
     why = ""
     if report.guessed:
@@ -42,7 +42,7 @@ def print_sum(report: Report) -> None:
     print("\n" + said(f"{report.mode}{why}; level {report.level}: {told}"), flush=True)
 
 
-def print_json(report: Report) -> None:
+def print_json(report: ConformanceReport) -> None:
     value = {
         "protocol": 1,
         "mode": report.mode,

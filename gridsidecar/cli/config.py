@@ -29,7 +29,7 @@ def validate(config: ConfigFile = None) -> None:
         file,
         environ=os.environ,
         warn=lambda name, advice: say(f"{name} has no effect: {advice}"),
-        doubt=lambda key, hint: say(f"{key} is unusual: {hint}"),
+        unusual=lambda key, hint: say(f"{key} is unusual: {hint}"),
     )
     for key, problem in unstartable(settings, os.environ):
         say(f"{key} cannot be started here: {problem}")

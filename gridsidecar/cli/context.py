@@ -13,17 +13,17 @@ from gridsidecar.errors import EX_FAILED
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
 
-Part = Literal["broker", "store", "handlers"]
+ConfigPart = Literal["broker", "store", "handlers"]
 
 # Never opened or started: they stand where a command asks for nothing.
-_STAND_INS: dict[Part, tuple[str, object]] = {
+_STAND_INS: dict[ConfigPart, tuple[str, object]] = {
     "broker": ("broker.url", "sqlite:///not-used.db"),
     "store": ("store.url", "sqlite:///not-used.db"),
     "handlers": (f"handlers.{NO_HANDLER}.command", ["true"]),
 }
 
 
-def load_parts(config: str | None, *needed: Part, flags: dict[str, object] | None = None) -> Settings:
+def load_parts(config: str | None, *needed: ConfigPart, flags: dict[str, object] | None = None) -> Settings:
     """Settings of which only the `needed` parts mean anything: a producer knows no handlers, `exec` no servers."""
     from gridsidecar import language, telemetry
     from gridsidecar.config.load import load

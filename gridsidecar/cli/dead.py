@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.cli.queue import Queue, Yes
+from gridsidecar.cli.queue import QueueOption, Yes
 from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
-from gridsidecar.cli.server import Server, where
+from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK, ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from gridsidecar.cli.context import Part
+    from gridsidecar.cli.context import ConfigPart
     from gridsidecar.fleet import Where
     from gridsidecar.views import LetterView, QueueView
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 
 Ids = Annotated[list[str] | None, typer.Argument(help="task_id or message_id of letters.", metavar="ID")]
 All = Annotated[bool, typer.Option("--all", help="All letters of this queue.")]
-Succeeded = Annotated[
+OfSucceeded = Annotated[
     bool, typer.Option("--succeeded", help="All letters of this queue whose tasks have succeeded since.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a letter.")]
@@ -38,8 +38,8 @@ def list_letters(
     config: ConfigFile = None,
     url: Url = None,
     url_file: UrlFile = None,
-    queue: Queue = None,
-    server: Server = None,
+    queue: QueueOption = None,
+    server: ServerOption = None,
 ) -> None:
     """List the dead letters, oldest first: id, time, size, what their tasks are now, and why they are here."""
     asyncio.run(_list(_where_to_list(server, config, url_flag(url, url_file), queue), limit, as_json))
@@ -52,8 +52,8 @@ def show(
     config: ConfigFile = None,
     url: Url = None,
     url_file: UrlFile = None,
-    queue: Queue = None,
-    server: Server = None,
+    queue: QueueOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Show one letter whole: reason, properties, headers, body. Exit code 1 when there is none of that id."""
     asked = where(server, config, "broker", url=url_flag(url, url_file), queue=queue, has_store=False)
@@ -68,8 +68,8 @@ def replay(
     config: ConfigFile = None,
     url: Url = None,
     url_file: UrlFile = None,
-    queue: Queue = None,
-    server: Server = None,
+    queue: QueueOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Put letters back on the work queue, as their producers sent them, and print their ids.
 
@@ -87,14 +87,14 @@ def replay(
 def drop(
     ids: Ids = None,
     everything: All = False,
-    succeeded: Succeeded = False,
+    succeeded: OfSucceeded = False,
     yes: Yes = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
     url: Url = None,
     url_file: UrlFile = None,
-    queue: Queue = None,
-    server: Server = None,
+    queue: QueueOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Remove letters for good and print their ids. Without ids it asks first, or needs --yes without a terminal."""
     from gridsidecar.cli.screen import must_ask
@@ -103,7 +103,7 @@ def drop(
         raise UsageError("--succeeded, ids and --all exclude each other")
     _some(ids, everything or succeeded)
     ask = not ids and must_ask(yes, f"dead drop {'--succeeded' if succeeded else '--all'}")
-    parts: tuple[Part, ...] = ("broker", "store") if succeeded else ("broker",)
+    parts: tuple[ConfigPart, ...] = ("broker", "store") if succeeded else ("broker",)
     asked = where(server, config, *parts, url=url_flag(url, url_file), queue=queue, has_store=succeeded)
     raise typer.Exit(asyncio.run(_drop(asked, set(ids or ()), succeeded, ask, as_json)))
 

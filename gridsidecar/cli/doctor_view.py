@@ -16,14 +16,14 @@ from gridsidecar.language import said
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from gridsidecar.doctor import Checked, Report
+    from gridsidecar.doctor import Diagnosis, DoctorReport
 
 SCHEMA_VERSION = 1  # of the JSON
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "magenta"}
 STATE = 9  # columns
 
 
-def print_report(report: Report) -> None:
+def print_report(report: DoctorReport) -> None:
     shown = folded(report.checked)
     if interactive(sys.stdout):
         _print_groups(shown)
@@ -36,22 +36,22 @@ def print_report(report: Report) -> None:
     print(("\n" if interactive(sys.stdout) else "") + _sum(report), flush=True)
 
 
-def folded(checked: Sequence[Checked]) -> list[Checked]:
+def folded(checked: Sequence[Diagnosis]) -> list[Diagnosis]:
     """Those of an area that could not be made for one and the same reason, told once: they would hide what failed."""
-    alike: dict[object, list[Checked]] = {}
+    alike: dict[object, list[Diagnosis]] = {}
     for each in checked:
         key = (each.area, each.finding) if each.finding.state == "unknown" else len(alike)
         alike.setdefault(key, []).append(each)
     return [same[0] if len(same) == 1 else _told_once(same) for same in alike.values()]
 
 
-def _told_once(same: list[Checked]) -> Checked:
+def _told_once(same: list[Diagnosis]) -> Diagnosis:
     first = same[0]
     found = f"{len(same)} checks: {first.finding.found}"
     return replace(first, id=f"{first.area}.*", finding=replace(first.finding, found=found))
 
 
-def print_json(report: Report) -> None:
+def print_json(report: DoctorReport) -> None:
     value = {
         "schema_version": SCHEMA_VERSION,
         "version": __version__,
@@ -69,7 +69,7 @@ def print_json(report: Report) -> None:
     print(json_text(value), flush=True)
 
 
-def _print_groups(shown: Sequence[Checked]) -> None:
+def _print_groups(shown: Sequence[Diagnosis]) -> None:
     """On a terminal: an area under its name, texts folded under one another. An id goes on with what is in its line."""
     from rich.table import Table
     from rich.text import Text
@@ -87,7 +87,7 @@ def _print_groups(shown: Sequence[Checked]) -> None:
         out.print(table)
 
 
-def _cells(each: Checked) -> tuple[Text, Text, Text]:
+def _cells(each: Diagnosis) -> tuple[Text, Text, Text]:
     from rich.text import Text
 
     finding = each.finding
@@ -97,10 +97,10 @@ def _cells(each: Checked) -> tuple[Text, Text, Text]:
     return Text(f"  {finding.state}", style=STYLES[finding.state]), Text(_tail(each)), told
 
 
-def _tail(each: Checked) -> str:
+def _tail(each: Diagnosis) -> str:
     return each.id.removeprefix(f"{each.area}.")
 
 
-def _sum(report: Report) -> str:
+def _sum(report: DoctorReport) -> str:
     counts = [(sum(each.finding.state == state for each in report.checked), state) for state in STYLES]
     return ", ".join(f"{count} {state}" for count, state in counts if count) or said("nothing was checked")

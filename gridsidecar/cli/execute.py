@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gridsidecar import signals
-from gridsidecar.cli.answer import Answer
+from gridsidecar.cli.result_buffer import ResultBuffer
 from gridsidecar.cli.run import ConfigFile, command_flag
 from gridsidecar.cli.screen import json_text, repeat, say
 from gridsidecar.cli.task_words import duration
@@ -110,7 +110,7 @@ class _Run:
         self._attempt = attempt
         self._as_json = as_json
         self._unfinished: dict[str, bytes] = {}  # by source: a line whose end has not come yet
-        self._answer = Answer(self._tell_lines) if self._handler.mode == "http" else None
+        self._answer = ResultBuffer(self._tell_lines) if self._handler.mode == "http" else None
 
     async def run(self) -> int:
         """The exit code."""
@@ -206,7 +206,7 @@ class _Run:
             print(json_text(_summary(ended, transition)), flush=True)
         elif transition.status is Status.SUCCESS:
             print(json_text(transition.result), flush=True)
-        say(_verdict(ended, transition))
+        say(_end_line(ended, transition))
         if isinstance(ended.outcome, CannotStart):
             return EX_CONFIG
         if isinstance(ended.outcome, Interrupted):
@@ -239,7 +239,7 @@ def _summary(ended: Ended, transition: Transition) -> dict[str, Any]:
     }
 
 
-def _verdict(ended: Ended, transition: Transition) -> str:
+def _end_line(ended: Ended, transition: Transition) -> str:
     """How it ended and what a worker would do next, in one line."""
     from gridsidecar.rules.task import CannotStart, Interrupted, Status
 

@@ -15,7 +15,7 @@ from gridsidecar.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Tasks
-    from gridsidecar.store import Said
+    from gridsidecar.store import OutputPage
 
 T = TypeVar("T")
 LOOK_EVERY = 1.0  # seconds
@@ -23,15 +23,15 @@ HINT_AFTER = 10.0  # seconds without any row
 
 
 class Writer(Protocol):
-    def begin(self, said: Said) -> None:
+    def begin(self, said: OutputPage) -> None:
         """An attempt that was not shown before."""
         ...
 
-    def show(self, said: Said) -> None:
+    def show(self, said: OutputPage) -> None:
         """What is new."""
         ...
 
-    def end(self, said: Said) -> None:
+    def end(self, said: OutputPage) -> None:
         """This attempt is over."""
         ...
 
@@ -65,7 +65,7 @@ async def follow(tasks: Tasks, task_id: str, attempt: int | None, writer: Writer
     return begun > 0
 
 
-def _shown(before: int | None, said: Said) -> int | None:
+def _shown(before: int | None, said: OutputPage) -> int | None:
     if before is None or any(piece.left_out for piece in said.pieces):
         return None
     return before + sum(len(piece.text) for piece in said.pieces)
@@ -92,7 +92,7 @@ class _Looks:
         status, attempt = newest
         return status.terminal and attempt < (number or 1)
 
-    async def said(self, number: int | None, since: int, shown: int | None) -> Said | None:
+    async def said(self, number: int | None, since: int, shown: int | None) -> OutputPage | None:
         """None: nothing to see now."""
         return await self._answer(self._tasks.said(self._task_id, number, since, shown))
 
@@ -131,11 +131,11 @@ class TextWriter:
         self._held = ""  # half of a line's end
         self._shown = False  # something of this attempt
 
-    def begin(self, said: Said) -> None:
+    def begin(self, said: OutputPage) -> None:
         self._shown = False
         say(f"attempt {said.attempt} on {clean(said.worker or 'an unknown worker')}")
 
-    def show(self, said: Said) -> None:
+    def show(self, said: OutputPage) -> None:
         for piece in said.pieces:
             self._shown = True
             if piece.left_out:
@@ -146,7 +146,7 @@ class TextWriter:
             self._write(clean_text(text.removesuffix(self._held) if self._held else text))
         sys.stdout.flush()
 
-    def end(self, said: Said) -> None:
+    def end(self, said: OutputPage) -> None:
         self._close_line()
         sys.stdout.flush()
         say(
@@ -168,15 +168,15 @@ class TextWriter:
 class JsonWriter:
     """One object for each piece of text, and one at the end of each attempt."""
 
-    def begin(self, said: Said) -> None:
+    def begin(self, said: OutputPage) -> None:
         pass
 
-    def show(self, said: Said) -> None:
+    def show(self, said: OutputPage) -> None:
         for piece in said.pieces:
             self._print(said, left_out=piece.left_out, text=piece.text)
 
-    def end(self, said: Said) -> None:
+    def end(self, said: OutputPage) -> None:
         self._print(said, outcome=said.outcome, task_status=said.status)
 
-    def _print(self, said: Said, **more: object) -> None:
+    def _print(self, said: OutputPage, **more: object) -> None:
         print(json_text({"task_id": said.task_id, "attempt": said.attempt, "worker": said.worker, **more}), flush=True)

@@ -9,13 +9,13 @@ import typer
 
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, clean_text, json_text, say
-from gridsidecar.cli.server import Server, where
+from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.language import said as translated
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Fleet, Tasks, Where
-    from gridsidecar.store import Said
+    from gridsidecar.store import OutputPage
     from gridsidecar.views import TaskView
 
 EPILOG = """
@@ -37,7 +37,7 @@ def logs(
         bool, typer.Option("--json", help="Print one JSON object, with all that is kept; with --follow one a piece.")
     ] = False,
     config: ConfigFile = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Show what a task's handler printed and logged, also while it runs."""
     shown = _shown(where(server, config, "store"), task_id, attempt, follow, as_json)
@@ -86,7 +86,7 @@ def _no_attempt(view: TaskView, attempt: int | None) -> str:
     return f"task {view['task_id']} has no attempt yet: {words(view)}"
 
 
-def _object(said: Said) -> dict[str, Any]:
+def _object(said: OutputPage) -> dict[str, Any]:
     from gridsidecar.shapes import in_utc
 
     head = said.pieces[0].text if said.pieces and not said.pieces[0].left_out else ""
@@ -108,7 +108,7 @@ def _object(said: Said) -> dict[str, Any]:
     )
 
 
-def _print(said: Said) -> None:
+def _print(said: OutputPage) -> None:
     for piece in said.pieces:
         if piece.left_out:
             print(left_out(piece.left_out))
@@ -121,7 +121,7 @@ def left_out(count: int) -> str:
     return translated(f"[... {count:,} bytes left out ...]")
 
 
-def state_of(said: Said, *, shown: bool = False) -> str:
+def state_of(said: OutputPage, *, shown: bool = False) -> str:
     """What is to be known beside the text; `shown`: some of it was shown before."""
     which = f"attempt {said.attempt} of task {said.task_id}"
     if said.running:

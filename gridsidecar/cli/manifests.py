@@ -36,12 +36,12 @@ gridsidecar manifests secret > secret.yaml
 Exit codes: 0, 64 usage, 78 configuration.
 """
 
-Kind = Literal["deployment", "job", "cronjob", "compose", "systemd", "secret"]
+ManifestKind = Literal["deployment", "job", "cronjob", "compose", "systemd", "secret"]
 
 
 def manifests(
     kind: Annotated[
-        Kind,
+        ManifestKind,
         typer.Argument(
             help="deployment: for short tasks, scaled by KEDA; job: one for each task, by KEDA; cronjob: burst runs; "
             "compose: one machine; systemd: a unit; secret: one to fill in, for the first three.",
@@ -125,7 +125,7 @@ def manifests(
     sys.stdout.write(_printed(kind, app, unfit, wrong))
 
 
-def _printed(kind: Kind, app: Application | None, unfit: Sequence[str], wrong: Sequence[Fault]) -> str:
+def _printed(kind: ManifestKind, app: Application | None, unfit: Sequence[str], wrong: Sequence[Fault]) -> str:
     """The manifest. Raises UsageError or ConfigError with all that is wrong: with the options, with the configuration,
     and with it as what is to be printed."""
     from gridsidecar.manifests import KINDS

@@ -9,7 +9,7 @@ import typer
 
 from gridsidecar.cli.lazy_commands import add
 from gridsidecar.cli.run import ConfigFile
-from gridsidecar.cli.server import Server, where
+from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.rules.steering import Steered
 
@@ -37,23 +37,23 @@ def list_operations(
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=1000, help="Show no more than this.")] = 20,
     as_json: AsJson = False,
     config: ConfigFile = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """List operations, newest first. Ended ones are kept for seven days."""
     asyncio.run(_list(where(server, config, "store"), limit, as_json))
 
 
-def show(id_: Id, as_json: AsJson = False, config: ConfigFile = None, server: Server = None) -> None:
+def show(id_: Id, as_json: AsJson = False, config: ConfigFile = None, server: ServerOption = None) -> None:
     """Show an operation, and with --json also what came of each task."""
     raise typer.Exit(asyncio.run(_show(where(server, config, "store"), id_, as_json)))
 
 
-def resume(id_: Id, as_json: AsJson = False, config: ConfigFile = None, server: Server = None) -> None:
+def resume(id_: Id, as_json: AsJson = False, config: ConfigFile = None, server: ServerOption = None) -> None:
     """Go on with an operation whose process is gone, and tell what comes of the tasks that are left."""
     raise typer.Exit(asyncio.run(_resume(where(server, config, "store", "broker"), id_, as_json)))
 
 
-def stop(id_: Id, config: ConfigFile = None, server: Server = None) -> None:
+def stop(id_: Id, config: ConfigFile = None, server: ServerOption = None) -> None:
     """End an operation: the tasks that are left stay as they are."""
     raise typer.Exit(asyncio.run(_stop(where(server, config, "store"), id_)))
 
@@ -131,13 +131,13 @@ def _done(operation: OperationView) -> str:
 
 
 async def _resume(asked: Where, id_: str, as_json: bool) -> int:
-    from gridsidecar.cli.steering import Report, drive
+    from gridsidecar.cli.steering import SteeringPrinter, drive
     from gridsidecar.fleet import reach
 
     async with reach(asked) as fleet:
         if await fleet.steering.operation(id_) is None:
             return _unknown(id_)
-        return await drive(fleet.steering, id_, Report(as_json))
+        return await drive(fleet.steering, id_, SteeringPrinter(as_json))
 
 
 async def _stop(asked: Where, id_: str) -> int:

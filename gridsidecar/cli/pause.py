@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.cli.queue import Queue
+from gridsidecar.cli.queue import QueueOption
 from gridsidecar.cli.run import ConfigFile
-from gridsidecar.cli.server import Server, where
+from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, UsageError
 from gridsidecar.moments import later_of
 from gridsidecar.rules.task import LONGEST_TYPE
@@ -36,8 +36,8 @@ def pause(
     ] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="Why, for stats and the log.")] = None,
     config: ConfigFile = None,
-    queue: Queue = None,
-    server: Server = None,
+    queue: QueueOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Start no more tasks of these types, on any worker of the queue. What runs goes on.
 
@@ -59,7 +59,7 @@ def pause(
     say(f"paused {'until resumed' if moment is None else f'until {moment.astimezone():%Y-%m-%d %H:%M:%S %Z}'}")
 
 
-def resume(types: Types, config: ConfigFile = None, queue: Queue = None, server: Server = None) -> None:
+def resume(types: Types, config: ConfigFile = None, queue: QueueOption = None, server: ServerOption = None) -> None:
     """Let tasks of these types start again; workers bring back what was kept, the oldest first.
 
     Ends the pause of a breaker, too. A type that is not paused is named on stderr, and the exit code is 1.

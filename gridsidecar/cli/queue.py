@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
-from gridsidecar.cli.server import Server, where
+from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED
 from gridsidecar.language import said
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gridsidecar.fleet import Where
     from gridsidecar.views import QueueView
 
-Queue = Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")]
+QueueOption = Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 
 QUEUE_INFO_EPILOG = """
@@ -33,9 +33,9 @@ def queue_info(
     config: ConfigFile = None,
     url: Url = None,
     url_file: UrlFile = None,
-    queue: Queue = None,
+    queue: QueueOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; null is what the broker cannot tell.")] = False,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Count the messages that wait: ready, delayed and dead; and who consumes. Changes nothing."""
     from gridsidecar.cli.screen import json_text
@@ -54,7 +54,7 @@ def purge_queue(
     config: ConfigFile = None,
     url: Url = None,
     url_file: UrlFile = None,
-    queue: Queue = None,
+    queue: QueueOption = None,
     yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ from gridsidecar.config.handled import is_handled
 from gridsidecar.config.settings import Settings
 from gridsidecar.dead_letters import Replay
 from gridsidecar.errors import EX_FAILED, EX_OK
-from gridsidecar.fleet import Replayed, Where, reach
+from gridsidecar.fleet import ReplayResult, Where, reach
 
 if TYPE_CHECKING:
     from gridsidecar.views import LetterView
@@ -45,7 +45,7 @@ async def replay_letters(asked: Where, ids: set[str], as_json: bool) -> int:
     return EX_FAILED if _left(counts) else EX_OK
 
 
-def _tell(letter: LetterView, replayed: Replayed, settings: Settings | None, as_json: bool) -> None:
+def _tell(letter: LetterView, replayed: ReplayResult, settings: Settings | None, as_json: bool) -> None:
     outcome = Replay(replayed.outcome)
     if outcome is Replay.SENT:
         print(json_text(letter) if as_json else clean(id_of(letter)), flush=True)

@@ -166,7 +166,7 @@ def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
         overrides=overrides,
         environ=os.environ,
         warn=lambda *found: idle.append(found),
-        doubt=lambda *found: doubtful.append(found),
+        unusual=lambda *found: doubtful.append(found),
     )
     log = settings.log
     file = LogFile(log.dir, SystemClock()) if log.dir else None

@@ -11,13 +11,13 @@ import typer
 from gridsidecar.errors import UsageError
 
 if TYPE_CHECKING:
-    from gridsidecar.cli.context import Part
+    from gridsidecar.cli.context import ConfigPart
     from gridsidecar.fleet import Where
-    from gridsidecar.fleet.remote import Address
+    from gridsidecar.fleet.remote import ServerAddress
 
 SERVER, TOKEN = "GRIDSIDECAR_SERVER", "GRIDSIDECAR_HTTP_TOKEN"  # names of variables
 
-Server = Annotated[
+ServerOption = Annotated[
     str | None,
     typer.Option(
         "--server",
@@ -31,7 +31,7 @@ Server = Annotated[
 def where(
     server: str | None,
     config: str | None,
-    *needed: Part,
+    *needed: ConfigPart,
     url: object = None,
     queue: str | None = None,
     has_store: bool = True,
@@ -53,7 +53,7 @@ def where(
     return Where(load_parts(config, *needed, flags=given), has_store=has_store)
 
 
-def _address(server: str | None, config: str | None, url: object, queue: str | None) -> Address | None:
+def _address(server: str | None, config: str | None, url: object, queue: str | None) -> ServerAddress | None:
     """A flag that names other servers counts more than the variable."""
     named = [flag for flag, value in (("--config", config), ("--url", url)) if value is not None]
     if server is None and not named:
@@ -63,9 +63,9 @@ def _address(server: str | None, config: str | None, url: object, queue: str | N
     named += ["--queue"] if queue is not None else []
     if named:
         raise UsageError(f"--server and {named[0]} exclude each other: the server has a configuration and a queue")
-    from gridsidecar.fleet.remote import Address
+    from gridsidecar.fleet.remote import ServerAddress
 
-    return Address(server, _token())
+    return ServerAddress(server, _token())
 
 
 def _token() -> str | None:

@@ -11,7 +11,7 @@ import typer
 
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, console, interactive, json_text
-from gridsidecar.cli.server import Server, where
+from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.since import Since, moment
 from gridsidecar.language import said
 
@@ -33,7 +33,7 @@ def stats(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, times in UTC.")] = False,
     config: ConfigFile = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Count tasks by type and status, callbacks that are owed, the workers that live, and what is paused."""
     from gridsidecar.clock import SystemClock

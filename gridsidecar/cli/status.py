@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gridsidecar.cli.run import ConfigFile
-from gridsidecar.cli.server import Server, where
+from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def status(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a task, times in UTC.")] = False,
     config: ConfigFile = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Show tasks: status, progress, times, result or error, and every attempt and callback so far."""
     asked = where(server, config, "store")

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec import Struct, field
 
-from gridsidecar.cli.queue import Queue, Yes
+from gridsidecar.cli.queue import QueueOption, Yes
 from gridsidecar.cli.run import ConfigFile
-from gridsidecar.cli.server import Server, where
+from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.since import Since, Until
 from gridsidecar.errors import UsageError
 from gridsidecar.rules.task import Status
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Where
-    from gridsidecar.store import Filter, Kind
+    from gridsidecar.store import Filter, OperationKind
 
 EPILOG = """
 By ids nothing is asked; by a filter the number of tasks is shown first. A filter, more than 500 ids, or starts that are
@@ -32,7 +32,7 @@ Exit codes: 0 all done, 1 some were refused or are unknown, or the answer was no
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of tasks.", metavar="ID")]
 States = Annotated[list[Status] | None, typer.Option("--status", help="Only tasks in this state; may be repeated.")]
 Type = Annotated[str | None, typer.Option("--type", help="Only tasks of this type.")]
-ErrorType = Annotated[str | None, typer.Option("--error-type", help="Only tasks whose last error is of this type.")]
+OfErrorType = Annotated[str | None, typer.Option("--error-type", help="Only tasks whose last error is of this type.")]
 All = Annotated[bool, typer.Option("--all", help="All tasks of the queue that can be meant.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a task.")]
@@ -44,7 +44,7 @@ Over = Annotated[
 class Wish(Struct, frozen=True):
     """What a command line asks for: of these tasks, or (without ids) of those that the filter names."""
 
-    kind: Kind
+    kind: OperationKind
     ids: list[str]
     filter: Filter
     spread: float = 0.0
@@ -104,8 +104,8 @@ def cancel(
     ids: Ids = None,
     states: States = None,
     task_type: Type = None,
-    error_type: ErrorType = None,
-    queue: Queue = None,
+    error_type: OfErrorType = None,
+    queue: QueueOption = None,
     since: Since = None,
     until: Until = None,
     everything: All = False,
@@ -113,7 +113,7 @@ def cancel(
     dry_run: DryRun = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Cancel tasks: those that wait at once, those that run within seconds. An id that no worker has seen yet is noted:
     its task never runs.
@@ -123,7 +123,7 @@ def cancel(
     from gridsidecar.cli.steering import steer
     from gridsidecar.clock import SystemClock
     from gridsidecar.operations import MEANT
-    from gridsidecar.store import Kind
+    from gridsidecar.store import OperationKind
 
     asked = where(server, config, "store", queue=queue)
     named = Named(
@@ -135,8 +135,8 @@ def cancel(
         until=until,
         everything=everything,
     )
-    chosen = named.filter(queue_of(asked), MEANT[Kind.CANCEL], SystemClock().now())
-    wish = Wish(Kind.CANCEL, named.ids, chosen, yes=yes, dry_run=dry_run, as_json=as_json)
+    chosen = named.filter(queue_of(asked), MEANT[OperationKind.CANCEL], SystemClock().now())
+    wish = Wish(OperationKind.CANCEL, named.ids, chosen, yes=yes, dry_run=dry_run, as_json=as_json)
     raise typer.Exit(asyncio.run(steer(asked, wish)))
 
 
@@ -144,8 +144,8 @@ def retry(
     ids: Ids = None,
     states: States = None,
     task_type: Type = None,
-    error_type: ErrorType = None,
-    queue: Queue = None,
+    error_type: OfErrorType = None,
+    queue: QueueOption = None,
     since: Since = None,
     until: Until = None,
     everything: All = False,
@@ -154,7 +154,7 @@ def retry(
     dry_run: DryRun = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Run tasks again that failed or were cancelled, with the same ids and all their retries.
 
@@ -164,7 +164,7 @@ def retry(
     from gridsidecar.cli.steering import steer
     from gridsidecar.clock import SystemClock
     from gridsidecar.operations import LONGEST_SPREAD, MEANT
-    from gridsidecar.store import Kind
+    from gridsidecar.store import OperationKind
 
     asked = where(server, config, "store", "broker", queue=queue)
     named = Named(
@@ -176,7 +176,7 @@ def retry(
         until=until,
         everything=everything,
     )
-    chosen = named.filter(queue_of(asked), MEANT[Kind.RETRY], SystemClock().now(), (Status.CANCELLED,))
+    chosen = named.filter(queue_of(asked), MEANT[OperationKind.RETRY], SystemClock().now(), (Status.CANCELLED,))
     spread = span(over, "--over", LONGEST_SPREAD)
-    wish = Wish(Kind.RETRY, named.ids, chosen, spread, yes, dry_run, as_json)
+    wish = Wish(OperationKind.RETRY, named.ids, chosen, spread, yes, dry_run, as_json)
     raise typer.Exit(asyncio.run(steer(asked, wish)))

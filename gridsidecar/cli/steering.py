@@ -12,11 +12,11 @@ from gridsidecar.cli.screen import agreed, clean, console, counted, interactive,
 from gridsidecar.cli.steer import Wish
 from gridsidecar.config.handled import is_handled
 from gridsidecar.errors import EX_FAILED, EX_OK, GridSidecarError
-from gridsidecar.fleet import Found, Steering, Where, reach
+from gridsidecar.fleet import FleetSteering, Found, Where, reach
 from gridsidecar.language import said
 from gridsidecar.operations import possible
 from gridsidecar.rules.steering import Steered
-from gridsidecar.store import Kind, NotDriven
+from gridsidecar.store import NotDriven, OperationKind
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -73,7 +73,7 @@ def summary_of(outcome: Steered) -> str:
     return SUMMARY.get(outcome) or f"left alone, being {outcome.state}"
 
 
-class Report:
+class SteeringPrinter:
     """A line of stdout for each task, and how many came to what."""
 
     def __init__(self, as_json: bool, dry_run: bool = False) -> None:
@@ -120,8 +120,8 @@ class Report:
 async def steer(asked: Where, wish: Wish) -> int:
     """The exit code. For a cancel by id the tables are made where there are none yet: the first worker may start only
     now."""
-    makes = wish.kind is Kind.CANCEL and bool(wish.ids) and not wish.dry_run
-    report = Report(wish.as_json, wish.dry_run)
+    makes = wish.kind is OperationKind.CANCEL and bool(wish.ids) and not wish.dry_run
+    report = SteeringPrinter(wish.as_json, wish.dry_run)
     async with reach(asked, makes=makes) as fleet:
         code = await (_dry_run if wish.dry_run else _asked_for)(fleet.steering, wish, report)
         if asked.settings is not None:
@@ -129,7 +129,7 @@ async def steer(asked: Where, wish: Wish) -> int:
         return code
 
 
-async def _asked_for(steering: Steering, wish: Wish, report: Report) -> int:
+async def _asked_for(steering: FleetSteering, wish: Wish, report: SteeringPrinter) -> int:
     if not wish.ids:
         found = await steering.count(wish.kind, wish.filter)
         if not found.count:
@@ -151,7 +151,7 @@ async def _say_unhandled(settings: Settings, tasks: Tasks, ids: list[str]) -> No
         say(f"no handler of this configuration takes the type {task_type}; it runs only where a worker has one")
 
 
-async def _carry_out(steering: Steering, wish: Wish, report: Report) -> int:
+async def _carry_out(steering: FleetSteering, wish: Wish, report: SteeringPrinter) -> int:
     if wish.ids and len(wish.ids) <= AT_ONCE and not wish.spread:
         outcomes = await steering.steer(wish.kind, wish.ids)
         report.add({task_id: outcomes[task_id] for task_id in dict.fromkeys(wish.ids)})
@@ -165,7 +165,7 @@ async def _carry_out(steering: Steering, wish: Wish, report: Report) -> int:
     return await drive(steering, operation, report)
 
 
-async def drive(steering: Steering, operation: str, report: Report) -> int:
+async def drive(steering: FleetSteering, operation: str, report: SteeringPrinter) -> int:
     """An operation to its end; the exit code. What breaks it off says how it goes on."""
     say(f"operation {operation}")
     try:
@@ -185,7 +185,7 @@ async def drive(steering: Steering, operation: str, report: Report) -> int:
     return _closed(report, steering)
 
 
-async def _expected(steering: Steering, operation: str) -> int:
+async def _expected(steering: FleetSteering, operation: str) -> int:
     """Tasks, for a bar; 0 where that is not known yet."""
     if not interactive(sys.stderr):
         return 0
@@ -193,14 +193,14 @@ async def _expected(steering: Steering, operation: str) -> int:
     return 0 if known is None else known["tasks"]
 
 
-def _closed(report: Report, steering: Steering) -> int:
+def _closed(report: SteeringPrinter, steering: FleetSteering) -> int:
     code = report.close()
     if steering.unsent is not None and report.counts[Steered.RETRIED]:
         say(f"the broker is away ({steering.unsent}); workers bring the tasks back once it is there")
     return code
 
 
-async def _dry_run(steering: Steering, wish: Wish, report: Report) -> int:
+async def _dry_run(steering: FleetSteering, wish: Wish, report: SteeringPrinter) -> int:
     async for outcomes in steering.preview(wish.kind, wish.ids, wish.filter):
         report.add(outcomes)
     return report.close() if report.counts else _nothing(await steering.count(wish.kind, wish.filter))

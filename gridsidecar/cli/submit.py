@@ -10,7 +10,7 @@ import typer
 from msgspec import Struct
 
 from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
-from gridsidecar.cli.server import Server, where
+from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ over, 77 refused, 78 configuration, 130 Ctrl-C.
 """
 
 
-Source = Annotated[
+TaskSource = Annotated[
     str | None,
     typer.Argument(
         help="Task messages, one JSON object a line: a .jsonl file, or - for stdin. A .json file holds a list.",
@@ -43,7 +43,7 @@ DATA_HELP = "The task's data: JSON, @FILE, or - for stdin."
 
 
 def submit(
-    source: Source = None,
+    source: TaskSource = None,
     file: Annotated[str | None, typer.Option("--file", help="The same as FILE.")] = None,
     wrap: Annotated[bool, typer.Option("--wrap", help="Each JSON value is the data of a task.")] = False,
     task_type: Annotated[str | None, typer.Option("--type", help="task_type; chooses the handler.")] = None,
@@ -62,7 +62,7 @@ def submit(
     url: Url = None,
     url_file: UrlFile = None,
     queue: Annotated[str | None, typer.Option("-q", "--queue", help="broker.queue")] = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Put tasks on the queue and print their ids, one a line, each as soon as the broker has confirmed it.
 

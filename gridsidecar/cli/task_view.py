@@ -34,8 +34,8 @@ RESULT_SHOWN = 400  # characters
 _OTHERS = ("type", "worker", "says", "result", "data")  # what they say is not ours
 _LABEL = 9  # columns
 _COLUMNS = ("#", "outcome", "started", "took", "exit", "worker", "error")
-Attempts = Sequence["AttemptView"]
-Facts = Sequence[tuple[str, str]]  # label and text
+AttemptViews = Sequence["AttemptView"]
+LabelledTexts = Sequence[tuple[str, str]]  # label and text
 
 
 async def read_task(tasks: Tasks, task_id: str) -> TaskView | None:
@@ -61,7 +61,7 @@ def print_task(view: TaskView) -> None:
 # -- the facts --------------------------------------------------------------------------------------------------------
 
 
-def _facts(view: TaskView, attempts: Attempts) -> Iterator[tuple[str, str]]:
+def _facts(view: TaskView, attempts: AttemptViews) -> Iterator[tuple[str, str]]:
     """Label and text of what is worth a line; every text is safe to show."""
     yield "type", clean(view["task_type"])
     yield "attempt", _attempt_words(view)
@@ -93,7 +93,7 @@ def took(view: TaskState) -> str:
     return duration(seconds_between(start, end)) if start and end and view["status"] != "cancelled" else ""
 
 
-def _own_time(attempts: Attempts) -> str:
+def _own_time(attempts: AttemptViews) -> str:
     """That of its attempts, without the waiting between them."""
     times = [seconds_between(row["started_at"], row["ended_at"]) for row in attempts if row["started_at"]]
     return duration(sum(times)) + (f" in {len(times)} attempts" if len(times) > 1 else "") if times else ""
@@ -117,7 +117,7 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= RESULT_SHOWN else f"{cut(text, RESULT_SHOWN)} ({len(text):,} characters; see --json)"
 
 
-def _history(attempts: Attempts) -> list[tuple[str, ...]]:
+def _history(attempts: AttemptViews) -> list[tuple[str, ...]]:
     return [
         (
             str(row["attempt"]),
@@ -141,7 +141,7 @@ def _exit_words(row: AttemptView) -> str:
 # -- on paper, and on a terminal --------------------------------------------------------------------------------------
 
 
-def _plain(view: TaskView, facts: Facts, attempts: Attempts) -> Iterator[str]:
+def _plain(view: TaskView, facts: LabelledTexts, attempts: AttemptViews) -> Iterator[str]:
     message = clean(view["progress_message"] or "")
     progress = f"{percent(view)} %{f' {message}' if message else ''}"
     state = ("task", clean(view["task_id"])), ("status", status_of(view)), ("progress", progress)
@@ -153,7 +153,7 @@ def _plain(view: TaskView, facts: Facts, attempts: Attempts) -> Iterator[str]:
         yield from (f"  {line}" for line in aligned([columns, *_history(attempts)]))
 
 
-def _panel(view: TaskView, facts: Facts, attempts: Attempts) -> RenderableType:
+def _panel(view: TaskView, facts: LabelledTexts, attempts: AttemptViews) -> RenderableType:
     from rich import box
     from rich.console import Group
     from rich.panel import Panel

@@ -12,10 +12,10 @@ from gridsidecar.cli import steer
 from gridsidecar.cli.lazy_commands import add
 from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, json_text, say
-from gridsidecar.cli.server import Server, where
+from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.since import Since, Until, moment
 from gridsidecar.cli.status import EPILOG, status
-from gridsidecar.cli.steer import ErrorType, States
+from gridsidecar.cli.steer import OfErrorType, States
 from gridsidecar.errors import UsageError
 from gridsidecar.language import said
 
@@ -32,7 +32,7 @@ COLUMNS = ("task", "type", "status", "created", "took", "details")
 def list_tasks(
     types: Annotated[list[str] | None, typer.Option("--type", help="Only tasks of this type; may be repeated.")] = None,
     states: States = None,
-    error_type: ErrorType = None,
+    error_type: OfErrorType = None,
     queue: Annotated[str | None, typer.Option("-q", "--queue", help="Only tasks of this queue, or of none.")] = None,
     since: Since = None,
     until: Until = None,
@@ -41,7 +41,7 @@ def list_tasks(
     limit: Annotated[int, typer.Option(help="So many at most.", min=1)] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a task, times in UTC.")] = False,
     config: ConfigFile = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """List tasks, newest first. `took` is the time of the last attempt."""
     from gridsidecar.clock import SystemClock

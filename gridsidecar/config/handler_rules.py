@@ -10,10 +10,10 @@ from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.yaml_tree import KeyPath
 from gridsidecar.rules.rate import rate_problem
 
-Problem = tuple[KeyPath, str]
+SettingProblem = tuple[KeyPath, str]
 
 
-def handler_problems(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]:
+def handler_problems(at: KeyPath, handler: HandlerSettings) -> Iterator[SettingProblem]:
     """Every key that cannot work, and why."""
     match handler.mode:
         case "oneshot":
@@ -38,7 +38,7 @@ def handler_problems(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]
         )
 
 
-def _command(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]:
+def _command(at: KeyPath, handler: HandlerSettings) -> Iterator[SettingProblem]:
     if not handler.command:
         yield (*at, "command"), "is required: it must be a list with at least one item; a server needs mode: http"
     elif not handler.command[0].strip():
@@ -49,7 +49,7 @@ def _command(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]:
         yield (*at, "url"), f"means nothing with mode: {handler.mode}: leave it out, or set mode: http"
 
 
-def _persistent(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]:
+def _persistent(at: KeyPath, handler: HandlerSettings) -> Iterator[SettingProblem]:
     for key, needed in (("input", "task"), ("result_from", "events")):
         if getattr(handler, key) != needed:
             yield (
@@ -58,7 +58,7 @@ def _persistent(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]:
             )
 
 
-def _server(at: KeyPath, handler: HandlerSettings) -> Iterator[Problem]:
+def _server(at: KeyPath, handler: HandlerSettings) -> Iterator[SettingProblem]:
     if handler.command:
         yield (*at, "command"), "must be left out with mode: http, where the server runs already, at url"
     if handler.channel == "events":

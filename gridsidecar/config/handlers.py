@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gridsidecar.config.section import Section
-from gridsidecar.config.values import Count, ExitCode, Fraction, NonNegative, Number, Positive
+from gridsidecar.config.values import ExitCode, Fraction, NonNegative, Number, Positive, WholeNumber
 
 
 class RetryOverrides(Section):
     """Keys of `retry` for one handler; null = as `retry` says."""
 
-    max_retries: Count | None = Field(default=None, description="Retries after the first attempt.")
+    max_retries: WholeNumber | None = Field(default=None, description="Retries after the first attempt.")
     strategy: Literal["fixed", "exponential"] | None = Field(default=None, description="fixed or exponential.")
     delay: NonNegative | None = Field(default=None, description="Seconds before a retry.")
     max_delay: NonNegative | None = Field(default=None, description="Longest delay in seconds, with exponential.")
@@ -23,9 +23,9 @@ class RetryOverrides(Section):
 class LimitSettings(Section):
     """Limits of the child process, also of one that stays, over its whole life; 0 sets none."""
 
-    open_files: Count = Field(default=0, description="Most open files.")
-    cpu_seconds: Count = Field(default=0, description="Most seconds of CPU time.")
-    memory_mb: Count = Field(default=0, description="Most address space in MiB.")
+    open_files: WholeNumber = Field(default=0, description="Most open files.")
+    cpu_seconds: WholeNumber = Field(default=0, description="Most seconds of CPU time.")
+    memory_mb: WholeNumber = Field(default=0, description="Most address space in MiB.")
 
 
 class ExitCodeSettings(Section):
@@ -38,7 +38,7 @@ class ExitCodeSettings(Section):
 class PersistentSettings(Section):
     """Handler processes that stay and take many tasks."""
 
-    processes: Count = Field(
+    processes: WholeNumber = Field(
         default=0,
         description="Most processes, all started with the worker; 0 = one at the start, more with the work, as many as "
         "tasks run at the same time.",
@@ -47,9 +47,9 @@ class PersistentSettings(Section):
         default=1,
         description="Most tasks that one process has at the same time, if its `ready` says that it takes so many.",
     )
-    max_tasks: Count = Field(default=0, description="Replace a process after so many tasks; 0 = never.")
+    max_tasks: WholeNumber = Field(default=0, description="Replace a process after so many tasks; 0 = never.")
     max_age: NonNegative = Field(default=0, description="Replace a process after so many seconds; 0 = never.")
-    max_rss_mb: Count = Field(
+    max_rss_mb: WholeNumber = Field(
         default=0, description="Replace a process that holds more MiB of memory after a task; 0 = never."
     )
     ready_timeout: Positive = Field(default=30, description="Seconds that a new process has to say that it is ready.")
@@ -58,7 +58,7 @@ class PersistentSettings(Section):
 class BreakerSettings(Section):
     """Pauses a task type whose attempts all fail."""
 
-    failures: Count = Field(
+    failures: WholeNumber = Field(
         default=0, description="Failed attempts of a type in a row, in one process, that pause it; 0 = never."
     )
     cool_down: Positive = Field(
@@ -103,7 +103,7 @@ class HandlerSettings(Section, json_schema_extra={"oneOf": [{"required": ["comma
     max_result_bytes: Annotated[int, Field(ge=1), Number] = Field(
         default=1_048_576, description="Largest result in bytes; a larger one is a failed attempt."
     )
-    concurrency: Count = Field(
+    concurrency: WholeNumber = Field(
         default=0, description="Tasks of this handler that run at the same time; 0 = as many as worker.concurrency."
     )
     cwd: str | None = Field(default=None, description="Folder to run the command in; null = where the worker runs.")

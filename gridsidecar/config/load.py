@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gridsidecar.config.interpolation import expand
-from gridsidecar.config.secret_files import Server
+from gridsidecar.config.secret_files import ServerSection
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.sources import Sources
 from gridsidecar.config.validation import check
@@ -31,30 +31,30 @@ def load(
     environ: Mapping[str, str],
     dotenv: str | None = ".env",
     warn: Warn = _say_nothing,
-    doubt: Warn = _say_nothing,
+    unusual: Warn = _say_nothing,
     origins: Callable[[Sources], None] | None = None,
 ) -> Settings:
     """Checked settings. `overrides` are dotted keys (`broker.url`) from flags; None there means: not given,
     an `InFile` names the file that holds the value.
 
     Raises ConfigError with every fault found; a file that cannot be read at all is its only fault. `warn` hears of
-    variables of the earlier plugin that have no effect, and what to do instead; `doubt` of keys whose values work, but
-    hardly as they are meant; `origins` sees where each value came from.
+    variables of the earlier plugin that have no effect, and what to do instead; `unusual` of keys whose values work,
+    but hardly as they are meant; `origins` sees where each value came from.
     """
     tree = read_tree(path) if path is not None else Tree()
     from_dotenv = _read_dotenv(dotenv, warn)
-    legacy = read_variables(environ, from_dotenv)
+    variables = read_variables(environ, from_dotenv)
     expanded = expand(tree.values, {**from_dotenv, **environ})
     sources = Sources(path)
-    for key, text in legacy.values.items():
+    for key, text in variables.values.items():
         if key == FEISHU:
-            sources.add_variable_value("notify", legacy.names[key], [{"type": "feishu", "url": text}])
+            sources.add_variable_value("notify", variables.names[key], [{"type": "feishu", "url": text}])
         else:
-            sources.add_variable(key, legacy.names[key], text, legacy.recipes.get(key))
+            sources.add_variable(key, variables.names[key], text, variables.recipes.get(key))
     sources.add_file(expanded, tree.lines)
     flags = [sources.add_flag(key, value) for key, value in (overrides or {}).items() if value is not None]
     faults = [fault for fault in flags if fault is not None]
-    faults += [*tree.faults, *sources.reference_faults(expanded), *_still_used(legacy.faults, sources)]
+    faults += [*tree.faults, *sources.reference_faults(expanded), *_still_used(variables.faults, sources)]
     settings = check(sources, faults)
     if origins is not None:
         origins(sources)
@@ -63,7 +63,7 @@ def load(
     for name, advice in without_effect(name for name, value in given.items() if value):
         warn(name, advice)
     for key, hint in warnings(settings, sources.value(("log", "level"))):
-        doubt(key, hint)
+        unusual(key, hint)
     return settings
 
 
@@ -83,7 +83,7 @@ def recipes_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def _servers(settings: Settings) -> dict[str, Server]:
+def _servers(settings: Settings) -> dict[str, ServerSection]:
     return {"broker": settings.broker, "store": settings.store}
 
 

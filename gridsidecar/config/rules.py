@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 
-from gridsidecar.config.handler_rules import Problem, handler_problems
+from gridsidecar.config.handler_rules import SettingProblem, handler_problems
 from gridsidecar.config.http import http_problems
 from gridsidecar.config.mysql_url import SCHEMES as MYSQL_SCHEMES
 from gridsidecar.config.mysql_url import parse_mysql_url
@@ -36,7 +36,7 @@ NO_HOST = "must be a host, *.domain or a network such as 10.0.0.0/8, without a s
 LONGEST_TIME = 10 * 365 * 86400.0  # seconds
 
 
-def contradictions(settings: Settings) -> Iterator[Problem]:
+def contradictions(settings: Settings) -> Iterator[SettingProblem]:
     """Every key that cannot work, and why."""
     yield from _urls(settings)
     yield from _broker(settings)
@@ -52,7 +52,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
         yield from _notice(("notify", index), channel)
 
 
-def _urls(settings: Settings) -> Iterator[Problem]:
+def _urls(settings: Settings) -> Iterator[SettingProblem]:
     broker, store = settings.broker.url, settings.store.url
     ours: list[tuple[KeyPath, str | None]] = [(("store", "url"), url_problem(store, STORE_SCHEMES))]
     if isinstance(broker, str):
@@ -126,7 +126,7 @@ def _read_by(reader: Callable[[str], object], url: str) -> str | None:
     return None
 
 
-def _broker(settings: Settings) -> Iterator[Problem]:
+def _broker(settings: Settings) -> Iterator[SettingProblem]:
     broker = settings.broker
     if broker.queue_type == "quorum" and broker.max_priority:
         yield (
@@ -135,7 +135,7 @@ def _broker(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def _queues(settings: Settings) -> Iterator[Problem]:
+def _queues(settings: Settings) -> Iterator[SettingProblem]:
     """Each queue has one purpose, and a name that a broker takes."""
     broker, callbacks = settings.broker, settings.callbacks
     if broker.dead_letter_queue == broker.queue:
@@ -163,7 +163,7 @@ def _queues(settings: Settings) -> Iterator[Problem]:
             yield path, f"is {-spare} bytes too long:{reason} a queue's name has at most {LONGEST_QUEUE_NAME} of UTF-8"
 
 
-def _times(settings: Settings) -> Iterator[Problem]:
+def _times(settings: Settings) -> Iterator[SettingProblem]:
     if 0 < settings.store.retention_days < SHORTEST_RETENTION:
         yield (
             ("store", "retention_days"),
@@ -193,7 +193,7 @@ def _seconds(value: Any, at: KeyPath) -> Iterator[tuple[KeyPath, float]]:
             yield at, value
 
 
-def _processes(settings: Settings) -> Iterator[Problem]:
+def _processes(settings: Settings) -> Iterator[SettingProblem]:
     worker, at = settings.worker, ("worker", "processes")
     if worker.processes == "auto":
         return
@@ -211,7 +211,7 @@ def _processes(settings: Settings) -> Iterator[Problem]:
             return
 
 
-def _retry(settings: Settings) -> Iterator[Problem]:
+def _retry(settings: Settings) -> Iterator[SettingProblem]:
     general = settings.retry
     wrong = general.strategy == "exponential" and general.max_delay < general.delay
     if wrong:
@@ -224,7 +224,7 @@ def _retry(settings: Settings) -> Iterator[Problem]:
             yield ("handlers", name, "retry", key), problem
 
 
-def _callbacks(settings: Settings) -> Iterator[Problem]:
+def _callbacks(settings: Settings) -> Iterator[SettingProblem]:
     for index, entry in enumerate(settings.callbacks.allow):
         problem = allow_problem(entry)
         if problem is not None:
@@ -265,7 +265,7 @@ _NEEDED = {"feishu": ("url",), "webhook": ("url",), "email": ("smtp_url", "from"
 _SCHEMES = {"url": ("http", "https"), "smtp_url": ("smtp", "smtps")}
 
 
-def _notice(at: KeyPath, channel: NoticeSettings) -> Iterator[Problem]:
+def _notice(at: KeyPath, channel: NoticeSettings) -> Iterator[SettingProblem]:
     given = channel.model_dump(by_alias=True)
     for key in _NEEDED[channel.type]:
         if not given[key]:

@@ -60,7 +60,7 @@ def filled(recipe: str) -> str:
     return _PART.sub(part, recipe)
 
 
-class Server(Section):
+class ServerSection(Section):
     """A section with the URL of a server, or those of several, whose passwords may change in their files."""
 
     _recipes: Mapping[int | None, str] = {}

@@ -10,13 +10,12 @@ from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.hooks import HookSettings
 from gridsidecar.config.http import HttpSettings
 from gridsidecar.config.notices import NoticeSettings
-from gridsidecar.config.secret_files import Server
+from gridsidecar.config.secret_files import ServerSection
 from gridsidecar.config.section import Section
 from gridsidecar.config.traces import TraceSettings
 from gridsidecar.config.values import (
     RETENTION_SCHEMA,
     BrokerUrl,
-    Count,
     Fraction,
     Identifier,
     Level,
@@ -28,12 +27,13 @@ from gridsidecar.config.values import (
     QueuePattern,
     SigningSecret,
     TaskType,
+    WholeNumber,
     urls_of,
 )
 from gridsidecar.rules.retry import RetryPolicy
 
 
-class BrokerSettings(Server):
+class BrokerSettings(ServerSection):
     """The queue that tasks come from."""
 
     url: BrokerUrl = Field(
@@ -102,7 +102,7 @@ class BrokerSettings(Server):
         return self.dead_letter_queue or f"{self.queue}.dead"
 
 
-class StoreSettings(Server):
+class StoreSettings(ServerSection):
     """The database that keeps the state of every task."""
 
     url: str = Field(description="mysql://user:password@host:3306/database, or sqlite:///file.db.")
@@ -168,7 +168,7 @@ class WorkerSettings(Section):
         """`memory_budget_mb` in bytes."""
         return None if self.memory_budget_mb is None else self.memory_budget_mb * 1024 * 1024
 
-    max_crashes: Count = Field(
+    max_crashes: WholeNumber = Field(
         default=3,
         description="Take-overs of one task from dead workers, before it fails with WorkerLost; likewise refusals of "
         "the database to write its row, before it goes to the dead letters.",
@@ -184,7 +184,7 @@ class WorkerSettings(Section):
 class RetrySettings(Section):
     """The retry policy; a handler's own `retry` section overrides single keys of it."""
 
-    max_retries: Count = Field(
+    max_retries: WholeNumber = Field(
         default=0, description="Retries after the first attempt; max_retry_count in a message wins over it."
     )
     strategy: Literal["fixed", "exponential"] = Field(

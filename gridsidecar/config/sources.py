@@ -15,7 +15,7 @@ from gridsidecar.errors import Fault
 FLAGS = "command line"
 
 
-class Origin(Struct, frozen=True):
+class SettingOrigin(Struct, frozen=True):
     source: str  # a file's name, a variable's name, or the command line
     line: int | None = None
 
@@ -28,12 +28,12 @@ class Sources:
         self.texts: dict[KeyPath, str] = {}  # the text behind a value that was typed anew
         self.recipes: dict[KeyPath, str] = {}  # the text behind a value of which files hold a part
         self._path = path
-        self._origins: dict[KeyPath, Origin] = {}
+        self._origins: dict[KeyPath, SettingOrigin] = {}
         self._variables: set[KeyPath] = set()
 
     def add_variable(self, key: str, name: str, text: str, recipe: str | None = None) -> None:
         at = tuple(key.split("."))
-        self._put(at, retyped(text), Origin(name))
+        self._put(at, retyped(text), SettingOrigin(name))
         self.texts[at] = text
         if recipe is not None:
             self.recipes[at] = recipe
@@ -41,7 +41,7 @@ class Sources:
 
     def add_variable_value(self, key: str, name: str, value: object) -> None:
         """A value that a variable stands for, but does not spell out."""
-        self._put(tuple(key.split(".")), value, Origin(name))
+        self._put(tuple(key.split(".")), value, SettingOrigin(name))
 
     def add_file(self, expanded: Expanded, lines: dict[KeyPath, int]) -> None:
         self._merge(self.values, expanded.values, (), lines)
@@ -52,13 +52,13 @@ class Sources:
         """A fault where the value is to come from a file that is no use."""
         at = tuple(key.split("."))
         if not isinstance(value, InFile):
-            self._put(at, value, Origin(FLAGS))
+            self._put(at, value, SettingOrigin(FLAGS))
             return None
         try:
             recipe = reference(value.path)
-            self._put(at, filled(recipe), Origin(FLAGS))
+            self._put(at, filled(recipe), SettingOrigin(FLAGS))
         except ValueError as error:
-            self._put(at, "", Origin(FLAGS))
+            self._put(at, "", SettingOrigin(FLAGS))
             return Fault(key, str(error), source=FLAGS)
         self.recipes[at] = recipe
         return None
@@ -66,12 +66,12 @@ class Sources:
     def comes_from_variable(self, key: str) -> bool:
         return tuple(key.split(".")) in self._variables
 
-    def origin(self, at: KeyPath) -> Origin | None:
+    def origin(self, at: KeyPath) -> SettingOrigin | None:
         """Where a key was set, or the nearest section around it."""
         for length in range(len(at), 0, -1):
             if at[:length] in self._origins:
                 return self._origins[at[:length]]
-        return None if self._path is None else Origin(self._path)
+        return None if self._path is None else SettingOrigin(self._path)
 
     def value(self, at: KeyPath) -> Any:
         """What stands at a key; None where nothing does."""
@@ -96,7 +96,7 @@ class Sources:
             here = (*at, key)
             if not isinstance(value, dict) and (value is not None or len(here) > 1):
                 self._forget(here)
-            self._origins[here] = Origin(self._path or "", lines.get(here))
+            self._origins[here] = SettingOrigin(self._path or "", lines.get(here))
             if isinstance(value, dict):
                 below = into[key] if isinstance(into.get(key), dict) else {}
                 into[key] = below
@@ -116,10 +116,10 @@ class Sources:
             case _:
                 return
         for key, item in inside:
-            self._origins[(*at, key)] = Origin(self._path or "", lines.get((*at, key)))
+            self._origins[(*at, key)] = SettingOrigin(self._path or "", lines.get((*at, key)))
             self._note_items(item, (*at, key), lines)
 
-    def _put(self, at: KeyPath, value: Any, origin: Origin) -> None:
+    def _put(self, at: KeyPath, value: Any, origin: SettingOrigin) -> None:
         section = self.values
         for part in at[:-1]:
             below = section.get(str(part))

@@ -13,13 +13,13 @@ from msgspec import Struct
 
 from gridsidecar.trust import system_trust
 
-Mode = Literal["preferred", "required", "verify_ca", "verify_identity"]
+TlsMode = Literal["preferred", "required", "verify_ca", "verify_identity"]
 
 TLS_OPTIONS = ("ssl_mode", "ssl_ca", "ssl_cert", "ssl_key")
 _EARLIER = {"cafile": "ssl_ca", "certfile": "ssl_cert", "keyfile": "ssl_key"}  # names of RabbitMQ's clients
 _OTHER_AUTHORITIES = ("capath", "cadata")
 _FILES = ("ssl_ca", "ssl_cert", "ssl_key")
-_MODES: dict[str, Mode] = {
+_MODES: dict[str, TlsMode] = {
     "preferred": "preferred",
     "required": "required",
     "verify_ca": "verify_ca",
@@ -32,13 +32,13 @@ class Tls(Struct, frozen=True, kw_only=True):
     """`preferred` encrypts where the server offers it, `required` always; both verify nothing. `verify_ca` verifies the
     chain, `verify_identity` the name too. The rest are files in PEM; without `ca` the system's authorities count."""
 
-    mode: Mode
+    mode: TlsMode
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
 
     @classmethod
-    def of(cls, options: Mapping[str, str], default: Mode | None) -> Tls | None:
+    def of(cls, options: Mapping[str, str], default: TlsMode | None) -> Tls | None:
         """None where there is to be no TLS. ValueError where the options contradict each other.
 
         Whoever names an authority wants it asked: then `preferred` and `required` verify chain and name as well.

@@ -70,7 +70,7 @@ Processes = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_PROCESSES}, {"const": "auto"}]}),
 ]
 NonNegative = Annotated[float, Field(ge=0), Number]
-Count = Annotated[int, Field(ge=0), Number]
+WholeNumber = Annotated[int, Field(ge=0), Number]
 RETENTION_SCHEMA = WithJsonSchema({"anyOf": [{"const": 0}, {"type": "number", "minimum": 2, "maximum": 36500}]})
 Positive = Annotated[float, Field(gt=0), Number]
 Fraction = Annotated[float, Field(ge=0, le=1), Number]
@@ -78,7 +78,7 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]*$", max_le
 ExitCode = Annotated[int, Field(ge=1, le=255), Number]
 QueueName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 TaskType = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-Command = Annotated[list[str], Field(min_length=1)]
+Argv = Annotated[list[str], Field(min_length=1)]
 QueuePattern = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 SigningSecret = Annotated[str, StringConstraints(min_length=1)]
 NoticeEvent = Literal["failed", "success", "retrying", "cancelled"]

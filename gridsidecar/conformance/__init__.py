@@ -2,6 +2,16 @@
 
 from gridsidecar.conformance.bench import Bench, Limits
 from gridsidecar.conformance.checks import CHECKS, SERVER_CHECKS, check_handler
-from gridsidecar.conformance.finding import Checked, Finding, Report, Status
+from gridsidecar.conformance.verdict import CheckResult, ConformanceReport, ReportedCheck, Verdict
 
-__all__ = ["CHECKS", "SERVER_CHECKS", "Bench", "Checked", "Finding", "Limits", "Report", "Status", "check_handler"]
+__all__ = [
+    "CHECKS",
+    "SERVER_CHECKS",
+    "Bench",
+    "CheckResult",
+    "ConformanceReport",
+    "Limits",
+    "ReportedCheck",
+    "Verdict",
+    "check_handler",
+]

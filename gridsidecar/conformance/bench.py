@@ -13,15 +13,15 @@ from msgspec import Struct
 from gridsidecar import wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.conformance.child import Child, Line
+from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.run import Run, deciding, error_of, names, said
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import attempt_environment, handler_environment
-from gridsidecar.handler.outcome import End, Output, classify
+from gridsidecar.handler.outcome import ProcessEnd, StdoutResult, classify
 from gridsidecar.rules.task import Claim, ErrorType, Failed, Message, Outcome, Task
 from gridsidecar.wire import ReadyEvent
 
-Mode = Literal["oneshot", "persistent", "http"]
+HandlerMode = Literal["oneshot", "persistent", "http"]
 LARGE = 1024 * 1024  # bytes that a line of a task is padded with
 PROBE_S = 10.0  # how long a handler is given to show that it is persistent
 
@@ -38,7 +38,12 @@ class Bench:
     """Runs are made when they are first asked for, and once."""
 
     def __init__(
-        self, handler: HandlerSettings, task: Mapping[str, Any], limits: Limits, clock: Clock, mode: Mode | None = None
+        self,
+        handler: HandlerSettings,
+        task: Mapping[str, Any],
+        limits: Limits,
+        clock: Clock,
+        mode: HandlerMode | None = None,
     ) -> None:
         """`mode` is None where it is to be found out; that of `handler` is not asked."""
         self._handler = handler
@@ -48,7 +53,7 @@ class Bench:
         self._known_mode = mode
 
     @cached_property
-    def mode(self) -> Mode:
+    def mode(self) -> HandlerMode:
         """As told; else persistent for a handler that says `ready`, although its stdin has ended already."""
         if self._known_mode is not None:
             return self._known_mode
@@ -68,7 +73,7 @@ class Bench:
     def settings(self) -> HandlerSettings:
         return self._settings(self.mode)
 
-    def _settings(self, mode: Mode) -> HandlerSettings:
+    def _settings(self, mode: HandlerMode) -> HandlerSettings:
         changed = {"mode": mode, "timeout": self.limits.timeout, "kill_grace": self.limits.grace}
         return self._handler.model_copy(update=changed)
 
@@ -121,8 +126,8 @@ class Bench:
 
     @contextlib.contextmanager
     def started(
-        self, mode: Mode, claim: Claim | None = None, *, inherit: bool = False, offer_events: bool = True
-    ) -> Iterator[Child]:
+        self, mode: HandlerMode, claim: Claim | None = None, *, inherit: bool = False, offer_events: bool = True
+    ) -> Iterator[HandlerUnderTest]:
         """A process of the handler; `inherit` gives it our whole environment."""
         env = handler_environment(self._settings(mode), os.environ)
         if inherit:
@@ -130,7 +135,7 @@ class Bench:
         only = claim if mode == "oneshot" else None
         if only is not None:
             env |= attempt_environment(only, self._deadline_ms, None)
-        child = Child(
+        child = HandlerUnderTest(
             Command("check", tuple(self._handler.command), self._handler.cwd, env),
             env,
             self._clock,
@@ -149,13 +154,13 @@ class Bench:
         with self.started(self.mode, claim, **how) as child:
             return self._oneshot(child, claim) if self.mode == "oneshot" else self._persistent(child, claim)
 
-    def _oneshot(self, child: Child, claim: Claim) -> Run:
+    def _oneshot(self, child: HandlerUnderTest, claim: Claim) -> Run:
         child.send(self.line(claim))
         child.close_stdin()
         timed_out = not child.wait_for_exit(self.limits.timeout)
         return self._seen(child, claim, 0.0, child.now if child.exit is None else child.exit.at, timed_out)
 
-    def _persistent(self, child: Child, claim: Claim) -> Run:
+    def _persistent(self, child: HandlerUnderTest, claim: Claim) -> Run:
         ready = wait_for_ready(child, self.limits.ready_timeout)
         began = child.now
         timed_out = False
@@ -169,7 +174,13 @@ class Bench:
         return self._seen(child, claim, began, stop, timed_out, ready)
 
     def _seen(
-        self, child: Child, claim: Claim, began: float, stop: float, timed_out: bool, ready: Line | None = None
+        self,
+        child: HandlerUnderTest,
+        claim: Claim,
+        began: float,
+        stop: float,
+        timed_out: bool,
+        ready: HandlerLine | None = None,
     ) -> Run:
         return Run(
             task_id=claim.task_id,
@@ -185,7 +196,7 @@ class Bench:
             ready=ready,
         )
 
-    def _outcome(self, child: Child, claim: Claim, ready: Line | None) -> Outcome | None:
+    def _outcome(self, child: HandlerUnderTest, claim: Claim, ready: HandlerLine | None) -> Outcome | None:
         """As the sidecar judges it."""
         if self.mode == "persistent":
             last = ended(child, claim.task_id)
@@ -194,12 +205,12 @@ class Bench:
         else:
             last = next(iter(deciding(child.lines)), None)
         code, number = (child.exit.code, child.exit.signal) if child.exit is not None else (0, None)
-        end = End(
+        end = ProcessEnd(
             exit_code=code,
             signal=number,
             cause=None,
             said=None if last is None else said(last),
-            output=Output(None, child.printed) if self.prints_result else None,
+            output=StdoutResult(None, child.printed) if self.prints_result else None,
             stderr_line=child.stderr.last_line(),
             lost_message=child.silent_drop > 0,
             timeout=self.limits.timeout,
@@ -221,10 +232,10 @@ class Bench:
         return self.run(self.claim(x_padding="x" * LARGE))
 
 
-def wait_for_ready(child: Child, seconds: float) -> Line | None:
+def wait_for_ready(child: HandlerUnderTest, seconds: float) -> HandlerLine | None:
     """The `ready` of a persistent handler, if it comes in time, and no error in its place."""
 
-    def first() -> Line | None:
+    def first() -> HandlerLine | None:
         return next((line for line in child.lines if isinstance(line.heard, ReadyEvent) or error_of(line)), None)
 
     child.wait(lambda: first() or child.exit, seconds)
@@ -232,6 +243,6 @@ def wait_for_ready(child: Child, seconds: float) -> Line | None:
     return found if found is not None and isinstance(found.heard, ReadyEvent) else None
 
 
-def ended(child: Child, task_id: str) -> Line | None:
+def ended(child: HandlerUnderTest, task_id: str) -> HandlerLine | None:
     """The message that ended this task, which has to name it."""
     return next((line for line in deciding(child.lines) if names(line, task_id)), None)

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from gridsidecar.conformance.bench import Bench, wait_for_ready
-from gridsidecar.conformance.child import Child, Line
-from gridsidecar.conformance.finding import Finding, failed, passed
+from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.level0 import told
 from gridsidecar.conformance.level2 import can_cancel, cancelled
 from gridsidecar.conformance.run import Run, deciding, fields_of
+from gridsidecar.conformance.verdict import CheckResult, failed, passed
 from gridsidecar.rules.task import Claim, Failed, Succeeded
 from gridsidecar.wire import ReadyEvent
 
@@ -42,7 +42,7 @@ def _run(bench: Bench, name: str, **data: Any) -> tuple[Run, Claim]:
     return bench.run(claim), claim
 
 
-def full(bench: Bench) -> Finding:
+def full(bench: Bench) -> CheckResult:
     run, claim = _run(bench, "full", seconds=_PAUSE)
     said = [fields_of(line) for line in run.events]
     missing = [wanted for wanted in _FULL if not any(wanted.items() <= fields.items() for fields in said)]
@@ -56,11 +56,11 @@ def full(bench: Bench) -> Finding:
     return passed("every message, each at once")
 
 
-def _first(run: Run) -> Line:
+def _first(run: Run) -> HandlerLine:
     return next(line for line in run.events if not isinstance(line.heard, ReadyEvent))
 
 
-def fail(bench: Bench) -> Finding:
+def fail(bench: Bench) -> CheckResult:
     run, _ = _run(bench, "fail")
     match run.outcome:
         case Failed(error=error, retryable=None) if "it broke" in error and run.terminal:
@@ -70,7 +70,7 @@ def fail(bench: Bench) -> Finding:
             return failed(_shown(run), advice)
 
 
-def permanent(bench: Bench) -> Finding:
+def permanent(bench: Bench) -> CheckResult:
     run, _ = _run(bench, "permanent")
     match run.outcome:
         case Failed(error="bad input", error_type="BadInput", retryable=False):
@@ -79,7 +79,7 @@ def permanent(bench: Bench) -> Finding:
             return failed(_shown(run), 'say "bad input" of type BadInput with "retryable": false')
 
 
-def retry(bench: Bench) -> Finding:
+def retry(bench: Bench) -> CheckResult:
     run, _ = _run(bench, "retry")
     match run.outcome:
         case Failed(error="try later", error_type="RateLimited", retryable=True, retry_after=2.5):
@@ -88,7 +88,7 @@ def retry(bench: Bench) -> Finding:
             return failed(_shown(run), 'say "try later" of type RateLimited with "retry_after_s": 2.5')
 
 
-def echo(bench: Bench) -> Finding:
+def echo(bench: Bench) -> CheckResult:
     run, claim = _run(bench, "echo", **ODD)
     if isinstance(run.outcome, Succeeded) and _exactly(run.outcome.result) == _exactly(claim.task.data):
         return passed("all kinds of values came back as they were")
@@ -100,28 +100,28 @@ def _exactly(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def noise(bench: Bench) -> Finding:
+def noise(bench: Bench) -> CheckResult:
     run, _ = _run(bench, "noise")
     if run.outcome == Succeeded({"said": "plainly"}):
         return passed("what it and a child of it printed decided nothing")
     return failed(_shown(run), "keep messages apart from what is printed: use the events pipe")
 
 
-def characters(bench: Bench) -> Finding:
+def characters(bench: Bench) -> CheckResult:
     run, _ = _run(bench, "unicode")
     if run.outcome == Succeeded(TEXT):
         return passed("every character came back")
     return failed(_shown(run), "build messages with a JSON encoder, and write UTF-8")
 
 
-def big(bench: Bench) -> Finding:
+def big(bench: Bench) -> CheckResult:
     run, _ = _run(bench, "big", bytes=LARGEST)
     if run.outcome == Succeeded("x" * LARGEST):
         return passed("a result of 1 MiB is whole")
     return failed(_shown(run), "write until all of a line is written, and exit only then")
 
 
-def stop(bench: Bench) -> Finding:
+def stop(bench: Bench) -> CheckResult:
     claim = bench.claim(data={"case": "stop"})
     with bench.started(bench.mode, claim) as child:
         ready = wait_for_ready(child, bench.limits.ready_timeout) if bench.mode == "persistent" else None
@@ -136,7 +136,7 @@ def stop(bench: Bench) -> Finding:
         return _stopped(bench, child)
 
 
-def _stopped(bench: Bench, child: Child) -> Finding:
+def _stopped(bench: Bench, child: HandlerUnderTest) -> CheckResult:
     asked = child.now
     child.terminate()
     if not child.wait_for_exit(bench.limits.grace):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gridsidecar.conformance import cases, level0, level1, level2, many, served
 from gridsidecar.conformance.bench import Bench
-from gridsidecar.conformance.finding import Checked, Finding, Report, Status
+from gridsidecar.conformance.verdict import CheckResult, ConformanceReport, ReportedCheck, Verdict
 
 
 class Check(Struct, frozen=True):
@@ -17,12 +17,12 @@ class Check(Struct, frozen=True):
     name: str
     level: int
     requirements: tuple[str, ...]
-    find: Callable[[Bench], Finding]
+    find: Callable[[Bench], CheckResult]
     persistent_only: bool = False
     by_case: bool = False  # only for a program that acts on `data.case`
 
-    def on(self, bench: Bench) -> Checked:
-        return Checked(name=self.name, requirements=self.requirements, level=self.level, finding=self.find(bench))
+    def on(self, bench: Bench) -> ReportedCheck:
+        return ReportedCheck(name=self.name, requirements=self.requirements, level=self.level, finding=self.find(bench))
 
 
 CHECKS = (
@@ -84,11 +84,11 @@ SERVER_CHECKS = (
 def check_handler(
     bench: Bench,
     level: int,
-    told: Callable[[Checked], None] = lambda _: None,
+    told: Callable[[ReportedCheck], None] = lambda _: None,
     *,
     strict: bool = False,
     by_case: bool = False,
-) -> Report:
+) -> ConformanceReport:
     """Every check up to this level; `told` hears of each as soon as it is made. `strict` makes warnings failures.
 
     With `by_case`, also those for a program that acts on `data.case`.
@@ -103,6 +103,6 @@ def check_handler(
         found = check.on(bench)
         done.append(found.strictly() if strict else found)
         told(done[-1])
-        if check.name == "ends" and found.finding.status is not Status.PASSED:
+        if check.name == "ends" and found.finding.status is not Verdict.PASSED:
             break  # all others would only wait as long
-    return Report(mode=mode, guessed=bench.guessed, level=level, checked=tuple(done))
+    return ConformanceReport(mode=mode, guessed=bench.guessed, level=level, checked=tuple(done))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 
 from gridsidecar.conformance.bench import Bench
-from gridsidecar.conformance.child import Line
-from gridsidecar.conformance.finding import Finding, failed, inconclusive, passed
+from gridsidecar.conformance.handler_under_test import HandlerLine
 from gridsidecar.conformance.run import Run, error_of, fields_of
+from gridsidecar.conformance.verdict import CheckResult, failed, inconclusive, passed
 from gridsidecar.rules.task import Failed, Outcome, Succeeded
 from gridsidecar.wire import ReadyEvent
 
 FLUSH = "flush after each line (print(..., flush=True), fflush, $| = 1, jq --unbuffered), or use the events pipe"
 
 
-def ends(bench: Bench) -> Finding:
+def ends(bench: Bench) -> CheckResult:
     run = bench.sample
     if bench.mode == "persistent" and run.ready is None:
         return _not_ready(bench, run)
@@ -23,7 +23,7 @@ def ends(bench: Bench) -> Finding:
     return passed(f"the task ended after {run.seconds:.2f} s")
 
 
-def _not_ready(bench: Bench, run: Run) -> Finding:
+def _not_ready(bench: Bench, run: Run) -> CheckResult:
     in_its_place = next((error for line in run.terminal if (error := error_of(line))), None)
     if in_its_place is not None:
         return inconclusive(f"it said that it cannot start: {in_its_place.error}", "give it what it needs to start")
@@ -38,7 +38,7 @@ def _not_ready(bench: Bench, run: Run) -> Finding:
     return failed(seen, "say ready as the first message; a handler that ends after each task is --mode oneshot")
 
 
-def _endless(bench: Bench, run: Run) -> Finding:
+def _endless(bench: Bench, run: Run) -> CheckResult:
     still = f"it still ran after {bench.limits.timeout:g} s"
     if not run.terminal:
         return failed(still, "end once the task is done; --timeout gives it more time, --task an easier task")
@@ -54,14 +54,14 @@ def _endless(bench: Bench, run: Run) -> Finding:
 ADDRESS = "put the task_id of the task into every message about it: progress, checkpoint, result, error"
 
 
-def misaddressed(end: Line, task_id: str) -> str:
+def misaddressed(end: HandlerLine, task_id: str) -> str:
     """A terminal message that did not end the task."""
     said = fields_of(end)
     whose = f"names task {json.dumps(said['task_id'])}" if "task_id" in said else "names no task"
     return f"its {said.get('type')} {whose}; the task is {json.dumps(task_id)}"
 
 
-def succeeds(bench: Bench) -> Finding:
+def succeeds(bench: Bench) -> CheckResult:
     outcome = bench.sample.outcome
     match outcome:
         case Succeeded():

@@ -7,13 +7,13 @@ from typing import Any
 
 from gridsidecar import wire
 from gridsidecar.conformance.bench import Bench, ended, wait_for_ready
-from gridsidecar.conformance.child import Child, Line
-from gridsidecar.conformance.finding import Finding, Status, failed, inconclusive, not_applicable, passed, warning
+from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.level0 import ADDRESS, alike, misaddressed, told
 from gridsidecar.conformance.level1 import MARK, ONLY_DATA, aside, by_itself, longer
 from gridsidecar.conformance.run import deciding, deciding_channel, fields_of, names, said, shown
+from gridsidecar.conformance.verdict import CheckResult, Verdict, failed, inconclusive, not_applicable, passed, warning
 from gridsidecar.rules.task import Claim, Succeeded
-from gridsidecar.wire import Channel, CheckpointEvent, ReadyEvent
+from gridsidecar.wire import CheckpointEvent, LineSource, ReadyEvent
 
 _QUIET_S = 0.3  # how long a handler is listened to that should say nothing
 TERMINATED = 128 + signal.SIGTERM  # the exit code of what SIGTERM ended
@@ -21,12 +21,12 @@ _AT_WORK_S = 0.3  # how long a handler gets to be at work
 _NEVER_READY = "it never said ready"
 
 
-def events_pipe(bench: Bench) -> Finding:
+def events_pipe(bench: Bench) -> CheckResult:
     if bench.channel == "stdout":
         return not_applicable("its configuration says where messages go")
     run = bench.sample
-    on_stdout = [line for line in run.events if line.channel is Channel.STDOUT]
-    if on_stdout and deciding_channel(run.events) is Channel.EVENTS:
+    on_stdout = [line for line in run.events if line.channel is LineSource.STDOUT]
+    if on_stdout and deciding_channel(run.events) is LineSource.EVENTS:
         return warning(
             f"{len(on_stdout)} lines on stdout look like messages, the first: {shown(on_stdout[0])}",
             "mind what is printed: beside the events pipe it decides nothing, but would where no pipe is offered",
@@ -39,7 +39,7 @@ def events_pipe(bench: Bench) -> Finding:
     return passed("every message went there") if run.events else not_applicable("it says no messages")
 
 
-def without_pipe(bench: Bench) -> Finding:
+def without_pipe(bench: Bench) -> CheckResult:
     if bench.prints_result or bench.channel != "auto":
         return not_applicable("its configuration says where messages go")
     if not bench.sample.events:
@@ -64,7 +64,7 @@ def without_pipe(bench: Bench) -> Finding:
     return passed(f"{len(run.events)} messages on stdout")
 
 
-def checkpoints(bench: Bench) -> Finding:
+def checkpoints(bench: Bench) -> CheckResult:
     said = bench.sample.of(CheckpointEvent)
     if not said:
         return not_applicable("it says no checkpoints")
@@ -86,14 +86,14 @@ def checkpoints(bench: Bench) -> Finding:
     )
 
 
-def _data(lines: tuple[Line, ...]) -> list[Any]:
+def _data(lines: tuple[HandlerLine, ...]) -> list[Any]:
     return [fields_of(line).get("data") for line in lines]
 
 
 # -- persistent mode --------------------------------------------------------------------------------------------------
 
 
-def ready(bench: Bench) -> Finding:
+def ready(bench: Bench) -> CheckResult:
     run = bench.sample
     if run.ready is None:
         return failed(_NEVER_READY, "say ready once tasks can come")
@@ -102,7 +102,7 @@ def ready(bench: Bench) -> Finding:
     return passed(f"after {run.ready.at:.2f} s")
 
 
-def one_channel(bench: Bench) -> Finding:
+def one_channel(bench: Bench) -> CheckResult:
     run = bench.sample
     if run.ready is None:
         return inconclusive(_NEVER_READY, "see above")
@@ -110,12 +110,12 @@ def one_channel(bench: Bench) -> Finding:
     if other:
         return failed(
             f"ready came on {run.ready.channel.value}, this not: {shown(other[0])}",
-            f"stay on {'the events pipe' if run.ready.channel is Channel.EVENTS else 'stdout'}",
+            f"stay on {'the events pipe' if run.ready.channel is LineSource.EVENTS else 'stdout'}",
         )
     return passed(f"all on {run.ready.channel.value}")
 
 
-def two_tasks(bench: Bench) -> Finding:
+def two_tasks(bench: Bench) -> CheckResult:
     first, second = bench.claim(), bench.claim(number=2)
     with bench.started("persistent") as child:
         if wait_for_ready(child, bench.limits.ready_timeout) is None:
@@ -131,7 +131,7 @@ def two_tasks(bench: Bench) -> Finding:
         return passed("both ended, with nothing after their ends")
 
 
-def _unanswered(what: str, child: Child, claim: Claim, since: int, advice: str) -> Finding:
+def _unanswered(what: str, child: HandlerUnderTest, claim: Claim, since: int, advice: str) -> CheckResult:
     """`since`: lines that it had said before."""
     for line in deciding(child.lines)[-1:]:
         if line in child.lines[since:]:
@@ -139,23 +139,23 @@ def _unanswered(what: str, child: Child, claim: Claim, since: int, advice: str) 
     return failed(f"{what} got no result and no error ({child.state})", advice)
 
 
-def _answered(bench: Bench, child: Child, claim: Claim, then: bytes = b"") -> bool:
+def _answered(bench: Bench, child: HandlerUnderTest, claim: Claim, then: bytes = b"") -> bool:
     """`then` is sent right after the task."""
     child.send(bench.line(claim) + then)
     child.wait(lambda: ended(child, claim.task_id) or child.exit, bench.limits.timeout)
     return ended(child, claim.task_id) is not None
 
 
-def _after_its_end(lines: list[Line], task_id: str) -> Line | None:
+def _after_its_end(lines: list[HandlerLine], task_id: str) -> HandlerLine | None:
     end = next(i for i, line in enumerate(lines) if _ends(line, task_id))
     return next((line for line in lines[end + 1 :] if isinstance(line.heard, wire.Event) and not aside(line)), None)
 
 
-def _ends(line: Line, task_id: str) -> bool:
+def _ends(line: HandlerLine, task_id: str) -> bool:
     return said(line) is not None and names(line, task_id)
 
 
-def unknown_messages(bench: Bench) -> Finding:
+def unknown_messages(bench: Bench) -> CheckResult:
     claim = bench.claim()
     with bench.started("persistent") as child:
         if wait_for_ready(child, bench.limits.ready_timeout) is None:
@@ -167,7 +167,7 @@ def unknown_messages(bench: Bench) -> Finding:
         return passed("passed over")
 
 
-def end_of_stdin(bench: Bench) -> Finding:
+def end_of_stdin(bench: Bench) -> CheckResult:
     with bench.started("persistent") as child:
         if wait_for_ready(child, bench.limits.ready_timeout) is None:
             return inconclusive(_NEVER_READY, "see above")
@@ -181,7 +181,7 @@ def end_of_stdin(bench: Bench) -> Finding:
         return passed(f"exit 0 after {child.exit.at - closed:.2f} s")
 
 
-def cancel(bench: Bench) -> Finding:
+def cancel(bench: Bench) -> CheckResult:
     claim = bench.claim()
     with bench.started("persistent") as child:
         said = wait_for_ready(child, bench.limits.ready_timeout)
@@ -194,18 +194,18 @@ def cancel(bench: Bench) -> Finding:
         child.wait(lambda: ended(child, claim.task_id) or child.exit, min(_AT_WORK_S, bench.sample.seconds / 2))
         found = cancelled(bench, child, claim)
         end = ended(child, claim.task_id)
-        if found.status is not Status.PASSED or end is None:
+        if found.status is not Verdict.PASSED or end is None:
             return found
         if _as_the_sample(bench, end) and by_itself(bench, end.at - sent):
             return not_applicable("the task was over by itself", longer(bench))
         return found
 
 
-def can_cancel(ready: Line) -> bool:
+def can_cancel(ready: HandlerLine) -> bool:
     return isinstance(ready.heard, ReadyEvent) and "cancel" in ready.heard.capabilities
 
 
-def cancelled(bench: Bench, child: Child, claim: Claim) -> Finding:
+def cancelled(bench: Bench, child: HandlerUnderTest, claim: Claim) -> CheckResult:
     """Whether it gives up the task that it has, and stays; a cancel that comes too late must not hit the next one."""
     message = wire.encode_cancel(claim, reason="cancel", grace_s=bench.limits.grace)
     child.send(message)
@@ -228,7 +228,7 @@ def cancelled(bench: Bench, child: Child, claim: Claim) -> Finding:
     return passed("the task ended, and the next one too")
 
 
-def _gone(child: Child, seconds: float) -> Finding:
+def _gone(child: HandlerUnderTest, seconds: float) -> CheckResult:
     """It ended with its task. As SIGTERM ends a process, it may: the sidecar starts another."""
     assert child.exit is not None
     if child.exit.signal == signal.SIGTERM or child.exit.code == TERMINATED:
@@ -239,6 +239,6 @@ def _gone(child: Child, seconds: float) -> Finding:
     )
 
 
-def _as_the_sample(bench: Bench, end: Line) -> bool:
+def _as_the_sample(bench: Bench, end: HandlerLine) -> bool:
     """It ended in the same way as the sample task, which nobody cancelled."""
     return [type(line.heard) for line in bench.sample.terminal[:1]] == [type(end.heard)]

@@ -21,7 +21,7 @@ TYPES = {
 _ALLOWED = re.compile(r"task echoed|it names another (task|attempt)|unknown type ")
 
 
-class Kind(StrEnum):
+class LineKind(StrEnum):
     """What the specification says of a line."""
 
     EVENT = "event"
@@ -31,16 +31,16 @@ class Kind(StrEnum):
     FAILURE = "failure"  # an end that cannot be read: the attempt has failed
 
 
-def kind_of(heard: Event | Text | Ignored | Unreadable) -> Kind:
+def kind_of(heard: Event | Text | Ignored | Unreadable) -> LineKind:
     match heard:
         case Text():
-            return Kind.LOG
+            return LineKind.LOG
         case Unreadable():
-            return Kind.FAILURE
+            return LineKind.FAILURE
         case Ignored(reason):
-            return Kind.IGNORED if _ALLOWED.match(reason) else Kind.VIOLATION
+            return LineKind.IGNORED if _ALLOWED.match(reason) else LineKind.VIOLATION
         case _:
-            return Kind.EVENT
+            return LineKind.EVENT
 
 
 def near_miss(text: str) -> str | None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from gridsidecar import wire
 from gridsidecar.conformance.bench import LARGE, Bench, ended, wait_for_ready
-from gridsidecar.conformance.child import Child, Line
-from gridsidecar.conformance.finding import Finding, failed, inconclusive, not_applicable, passed
+from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.level1 import longer
 from gridsidecar.conformance.level2 import can_cancel
 from gridsidecar.conformance.run import names, said, shown
+from gridsidecar.conformance.verdict import CheckResult, failed, inconclusive, not_applicable, passed
 from gridsidecar.rules.task import Claim
 from gridsidecar.wire import ErrorEvent, ReadyEvent, ResultEvent
 
@@ -21,20 +21,20 @@ _ONE = not_applicable("it takes one task at a time")
 _NEVER_READY = inconclusive("it never said ready", "see above")
 
 
-def _beside_others(attempt: Callable[[Bench, Child, int], Finding]) -> Callable[[Bench], Finding]:
+def _beside_others(attempt: Callable[[Bench, HandlerUnderTest, int], CheckResult]) -> Callable[[Bench], CheckResult]:
     """A check with a handler that is ready, and so many tasks as are tried at once."""
 
     @wraps(attempt)
-    def check(bench: Bench) -> Finding:
+    def check(bench: Bench) -> CheckResult:
         with bench.started("persistent") as child:
             room = _room(bench, child)
-            return room if isinstance(room, Finding) else attempt(bench, child, room)
+            return room if isinstance(room, CheckResult) else attempt(bench, child, room)
 
     return check
 
 
 @_beside_others
-def at_once(bench: Bench, child: Child, room: int) -> Finding:
+def at_once(bench: Bench, child: HandlerUnderTest, room: int) -> CheckResult:
     """Many tasks of 1 MiB each, sent before any is answered."""
     claims = [bench.claim(number=n, x_padding="x" * LARGE) for n in range(1, room + 1)]
     if (problem := _all_answered(bench, child, claims)) is not None:
@@ -46,7 +46,7 @@ def at_once(bench: Bench, child: Child, room: int) -> Finding:
 
 
 @_beside_others
-def cancel_one(bench: Bench, child: Child, room: int) -> Finding:
+def cancel_one(bench: Bench, child: HandlerUnderTest, room: int) -> CheckResult:
     """One of several is cancelled; the others end as ever."""
     claims = [bench.claim(number=n) for n in range(1, min(room, 5) + 1)]
     child.send(b"".join(map(bench.line, claims)))
@@ -69,7 +69,7 @@ def cancel_one(bench: Bench, child: Child, room: int) -> Finding:
 
 
 @_beside_others
-def end_of_stdin(bench: Bench, child: Child, room: int) -> Finding:
+def end_of_stdin(bench: Bench, child: HandlerUnderTest, room: int) -> CheckResult:
     """Stdin ends while it has several tasks: it finishes them, then exits."""
     claims = [bench.claim(number=n) for n in range(1, min(room, 5) + 1)]
     child.send(b"".join(map(bench.line, claims)))
@@ -85,7 +85,7 @@ def end_of_stdin(bench: Bench, child: Child, room: int) -> Finding:
 
 
 @_beside_others
-def mixed_cases(bench: Bench, child: Child, room: int) -> Finding:
+def mixed_cases(bench: Bench, child: HandlerUnderTest, room: int) -> CheckResult:
     """Tasks that differ in length and in how they end, in one process: each has its own answer."""
     cases: list[dict[str, Any]] = [
         {"case": "full", "seconds": 0.5},
@@ -112,7 +112,7 @@ def _wanted(data: dict[str, Any], claim: Claim) -> Any:
     return data if data["case"] == "echo" else {"attempt": 1, "checkpoint": None, "task_id": claim.task_id}
 
 
-def _room(bench: Bench, child: Child) -> int | Finding:
+def _room(bench: Bench, child: HandlerUnderTest) -> int | CheckResult:
     """How many tasks are tried at once, or why none are."""
     ready = wait_for_ready(child, bench.limits.ready_timeout)
     if ready is None:
@@ -130,7 +130,9 @@ def _room(bench: Bench, child: Child) -> int | Finding:
     return min(ready.heard.concurrency, _MOST)
 
 
-def _all_answered(bench: Bench, child: Child, claims: Iterable[Claim], *, send: bool = True) -> Finding | None:
+def _all_answered(
+    bench: Bench, child: HandlerUnderTest, claims: Iterable[Claim], *, send: bool = True
+) -> CheckResult | None:
     claims = list(claims)
     if send:
         child.send(b"".join(map(bench.line, claims)))
@@ -145,5 +147,5 @@ def _all_answered(bench: Bench, child: Child, claims: Iterable[Claim], *, send: 
     )
 
 
-def _ends(child: Child, claim: Claim) -> list[Line]:
+def _ends(child: HandlerUnderTest, claim: Claim) -> list[HandlerLine]:
     return [line for line in child.lines if said(line) is not None and names(line, claim.task_id)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gridsidecar.conformance.bench import Bench
-from gridsidecar.conformance.finding import Finding, failed, not_applicable, passed, warning
 from gridsidecar.conformance.level0 import told
 from gridsidecar.conformance.level1 import like_the_sample
+from gridsidecar.conformance.verdict import CheckResult, failed, not_applicable, passed, warning
 from gridsidecar.handler.command import NotStartable
 from gridsidecar.handler.http_end import TEXTS, is_json
 from gridsidecar.rules.task import Succeeded
@@ -19,7 +19,7 @@ LINES = "application/x-ndjson"
 JSON = "application/json"
 
 
-def media_type(bench: Bench) -> Finding:
+def media_type(bench: Bench) -> CheckResult:
     kind = _server(bench).media_type
     if not bench.sample.events:
         return _of_no_messages(bench, kind)
@@ -28,13 +28,13 @@ def media_type(bench: Bench) -> Finding:
     return warning(f"its messages come as {kind or 'no type'}", f"send Content-Type: {LINES}")
 
 
-def _of_no_messages(bench: Bench, kind: str) -> Finding:
+def _of_no_messages(bench: Bench, kind: str) -> CheckResult:
     if not isinstance(bench.sample.outcome, Succeeded) or kind in TEXTS or is_json(kind):
         return not_applicable("it says no messages")
     return warning(f"its result comes as {kind}", f"send Content-Type: {JSON}")
 
 
-def at_once(bench: Bench) -> Finding:
+def at_once(bench: Bench) -> CheckResult:
     """Each with an outcome of its own."""
     try:
         runs = _server(bench).at_once
@@ -49,7 +49,7 @@ def at_once(bench: Bench) -> Finding:
     )
 
 
-def closed_connection(bench: Bench) -> Finding:
+def closed_connection(bench: Bench) -> CheckResult:
     """Whether it stopped the task nobody can see; that it goes on serving, everybody."""
     if not _server(bench).hang_up():
         return not_applicable(

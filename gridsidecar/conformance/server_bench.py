@@ -8,7 +8,7 @@ from typing import Any
 
 from gridsidecar.clock import system_random
 from gridsidecar.conformance.bench import Bench
-from gridsidecar.conformance.child import Line
+from gridsidecar.conformance.handler_under_test import HandlerLine
 from gridsidecar.conformance.run import Run
 from gridsidecar.handler import Stop, StopReason
 from gridsidecar.handler.command import NotStartable
@@ -16,7 +16,7 @@ from gridsidecar.handler.http import HttpHandler
 from gridsidecar.handler.http_attempt import HttpAttempt
 from gridsidecar.handler.lines import LineSplitter
 from gridsidecar.rules.task import Cancelled, CannotStart, Claim, ErrorType, Failed
-from gridsidecar.wire import Channel, decode_event
+from gridsidecar.wire import LineSource, decode_event
 
 AT_ONCE = 4  # tasks
 HANGS_UP_AFTER = 0.3  # seconds
@@ -27,7 +27,7 @@ class WatchedAttempt(HttpAttempt):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.lines: list[Line] = []
+        self.lines: list[HandlerLine] = []
         self.bytes = 0
         self._splitter = LineSplitter()
 
@@ -46,8 +46,8 @@ class WatchedAttempt(HttpAttempt):
     def _note(self, lines: list[bytes]) -> None:
         claim = self._output.claim
         for raw in lines:
-            heard = decode_event(raw, Channel.STDOUT, task_id=claim.task_id, attempt=claim.attempt)
-            self.lines.append(Line(self._loop.time() - self._started, Channel.STDOUT, raw, heard))
+            heard = decode_event(raw, LineSource.STDOUT, task_id=claim.task_id, attempt=claim.attempt)
+            self.lines.append(HandlerLine(self._loop.time() - self._started, LineSource.STDOUT, raw, heard))
 
 
 class ServerBench(Bench):

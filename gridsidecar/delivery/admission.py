@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any
-
 from msgspec import Struct
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Delivery
-from gridsidecar.clock import backoff
 from gridsidecar.delivery.keyed_lock import KeyedLock
 from gridsidecar.delivery.routes import Route
-from gridsidecar.delivery.slots import Place, Slots
+from gridsidecar.delivery.slots import SlotRequest, Slots
+from gridsidecar.delivery.waits import Waits
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.handler import StopReason
 from gridsidecar.rules.reception import AwaitSlot, Begin, Drop, Insert, Reattach, Unstarted
@@ -24,7 +20,6 @@ from gridsidecar.store import Received, RowRejected, Store
 from gridsidecar.waiting import retry_until_available
 
 OTHERS_FIRST = 0.05  # seconds that a task of others is held when it comes round again
-COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing
 
 
 class Admitted(Struct, frozen=True):
@@ -49,12 +44,6 @@ class WaitedTooLong(Struct, frozen=True):
     attempt: int  # of the row
 
 
-class ClaimRefused(Struct, frozen=True):
-    """The database is there, and will not store the claim."""
-
-    error: RowRejected
-
-
 class NotNow(Struct, frozen=True):
     """It is not to be started here: others may have it at once."""
 
@@ -74,7 +63,7 @@ class Suspect(Struct, frozen=True):
     """It may have ended a process under others: it needs one to itself, and is not claimed before."""
 
 
-Admission = Admitted | Settles | Reattached | WaitedTooLong | ClaimRefused | NotNow
+Admission = Admitted | Settles | Reattached | WaitedTooLong | NotNow
 Passing = PassOn | NobodysTask | Settles | Reattached | NotNow
 
 
@@ -83,28 +72,27 @@ class Admissions:
     it cannot disagree."""
 
     def __init__(
-        self, worker: Worker, store: Store, slots: Slots, patience: float, lent: int = 0, longest: float = 0.0
+        self, worker: Worker, store: Store, slots: Slots, max_wait: float, lent: int = 0, longest: float = 0.0
     ) -> None:
-        """`patience`: seconds that a delivery may wait for its turn; `longest`: that one of `lent` suspects may."""
+        """`max_wait`: seconds that a delivery may wait for its turn; `longest`: that one of `lent` suspects may."""
         self._worker = worker
         self._env = worker.env
         self._store = store
         self._slots = slots
-        self.patience = patience
+        self.max_wait = max_wait
         self._lent = lent
         self._longest = longest
         self.suspects: set[str] = set()  # tasks that wait, without a slot, until they may have a process to themselves
         self._turns = KeyedLock()
-        self._waits: set[asyncio.Task[bool]] = set()  # for a handler that cannot start now, or for a shared slot
-        self._watches: dict[str, asyncio.Task[None]] = {}  # for commands that are missing, by route
+        self._waits = Waits(self._env)
 
     async def admit(self, task: Task, delivery: Delivery, route: Route) -> Admission:
-        """Raises `StoreUnavailable` when nothing starts any more, `AccessRefused`."""
+        """Raises `StoreUnavailable` when nothing starts any more, `AccessRefused`, `RowRejected`."""
         received_at = self._env.clock.monotonic()
-        until = received_at + self.patience
+        until = received_at + self.max_wait
         if task.message.wake_up and task.task_id in self.suspects:
             return Settles(Received(Drop("waits here")))
-        if not await self._turns.acquire(task.task_id, self.patience):
+        if not await self._turns.acquire(task.task_id, self.max_wait):
             return await self._too_late(task, delivery)
         try:
             if task.task_id in self._worker.attempts:  # it must not wait behind the attempt that it repeats
@@ -114,80 +102,76 @@ class Admissions:
             parked = await self._parked(task, delivery, route)
             if parked is not None:
                 return await self._unstarted(task, delivery, parked)
-            admission = await self._placed(task, delivery, route, received_at, until, alone=route.alone is None)
+            admission = await self._in_slot(task, delivery, route, received_at, until, alone=route.alone is None)
             if isinstance(admission, Suspect):
                 admission = await self._alone(task, delivery, route, received_at)
             return admission
         finally:
             self._turns.release(task.task_id)
 
-    async def _placed(
+    async def _in_slot(
         self, task: Task, delivery: Delivery, route: Route, received_at: float, until: float, *, alone: bool
     ) -> Admission | Suspect:
-        place = await self._place(route, until)
-        if place is None:
+        slot = await self._slot(route, until)
+        if slot is None:
             return await self._too_late(task, delivery)
         admission: Admission | Suspect = NotNow()
         try:
-            if not place.surplus:
-                admission = await self._claim(task, delivery, route, place, received_at, alone=alone)
+            if not slot.surplus:
+                admission = await self._claim(task, delivery, route, slot, received_at, alone=alone)
         finally:
             if not isinstance(admission, Admitted):
-                place.release()
+                slot.release()
         return admission
 
     async def _alone(self, task: Task, delivery: Delivery, route: Route, received_at: float) -> Admission:
         """The longest waiting first. Others have the slots meanwhile."""
         assert route.alone is not None
-        until = received_at + (self._longest if len(self.suspects) < self._lent else self.patience)
+        until = received_at + (self._longest if len(self.suspects) < self._lent else self.max_wait)
         self.suspects.add(task.task_id)
         try:
-            if not await self._patiently(route.alone.acquire(), until):
+            if not await self._waits.within(route.alone.acquire(), until):
                 return await self._too_late(task, delivery)
         finally:
             self.suspects.discard(task.task_id)
         admission: Admission | Suspect = NotNow()
         try:
-            admission = await self._placed(task, delivery, route, received_at, until, alone=True)
+            admission = await self._in_slot(task, delivery, route, received_at, until, alone=True)
         finally:
             if isinstance(admission, Admitted):
-                admission.held.place.also(route.alone.release)
+                admission.held.slot.also(route.alone.release)
             else:
                 route.alone.release()
         assert not isinstance(admission, Suspect)
         return admission
 
-    async def _place(self, route: Route, until: float) -> Place | None:
+    async def _slot(self, route: Route, until: float) -> SlotRequest | None:
         """Where the task may be claimed, or (surplus) better not here; None when that takes too long, or nothing starts
         any more."""
-        if not await self._startable(route, until):
+        if not await self._waits.startable(route, until):
             return None
-        if route.shared is not None and not await self._patiently(route.shared.acquire(), until):
+        if route.shared is not None and not await self._waits.within(route.shared.acquire(), until):
             return None
-        place = self._slots.request(route.capacity)
-        place.then = None if route.shared is None else route.shared.release
+        slot = self._slots.request(route.capacity)
+        slot.then = None if route.shared is None else route.shared.release
         admitted = False
         try:
-            admitted = await place.admitted(self._left(until)) or place.surplus
+            admitted = await slot.admitted(self._waits.left(until)) or slot.surplus
         finally:
             if not admitted:
-                place.release()
-        return place if admitted else None
-
-    def _left(self, until: float) -> float:
-        """Seconds of our patience with a delivery."""
-        return max(0.0, until - self._env.clock.monotonic())
+                slot.release()
+        return slot if admitted else None
 
     async def _claim(
-        self, task: Task, delivery: Delivery, route: Route, place: Place, received_at: float, *, alone: bool
+        self, task: Task, delivery: Delivery, route: Route, slot: SlotRequest, received_at: float, *, alone: bool
     ) -> Admission | Suspect:
         claiming = self._worker.identity.claiming
         claimed_at = self._env.clock.monotonic()
         claiming[task.task_id] = self._worker.lease_for(task.task_id)
         try:
-            received = await self._claimed(task, delivery, route, ahead=place.ahead, alone=alone)
+            received = await self._claimed(task, delivery, route, ahead=slot.ahead, alone=alone)
             if received.reception == AwaitSlot():
-                if not await place.slot():
+                if not await slot.granted():
                     return await self._too_late(task, delivery)
                 received = await self._claimed(task, delivery, route, ahead=False, alone=alone)
             if isinstance(received.reception, AwaitSlot):
@@ -199,11 +183,9 @@ class Admissions:
             _tell_taken_over(task, received)
             await failpoints.reached("claimed")
             await self._end_superseded(task.task_id)
-            held = HeldAttempt(received.claim, delivery, received_at, claimed_at, place)
+            held = HeldAttempt(received.claim, delivery, received_at, claimed_at, slot)
             self._worker.hold(held)
             return Admitted(held)
-        except RowRejected as error:
-            return ClaimRefused(error)
         finally:
             claiming.pop(task.task_id, None)
 
@@ -212,9 +194,9 @@ class Admissions:
             lease = self._worker.lease_for(task.task_id)
             if not lease.live:  # judged dead, we could be rescued in the middle of our own claim
                 await lease.renew()
-            me = self._worker.me(task.task_id, redelivered=delivery.redelivered, ahead=ahead, alone=alone)
+            claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered, ahead=ahead, alone=alone)
             flow = route.flow(paused=task.task_type in self._env.paused)
-            return await self._store.claim(task, me, route.retries(task), flow)
+            return await self._store.claim(task, claimant, route.retries(task), flow)
 
         return await retry_until_available(self._env, claim, starting=True)
 
@@ -222,10 +204,10 @@ class Admissions:
         """A task of a paused type needs no slot to be put off; None: it may start."""
         if task.task_type not in self._env.paused:
             return None
-        me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
+        claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered)
         try:
             return await retry_until_available(
-                self._env, lambda: self._store.park(task, me, route.retries(task)), starting=True
+                self._env, lambda: self._store.park(task, claimant, route.retries(task)), starting=True
             )
         except RowRejected:  # the claim says what becomes of it
             return None
@@ -273,8 +255,10 @@ class Admissions:
 
     async def _look(self, task: Task, delivery: Delivery) -> Received:
         """What this delivery would mean right now."""
-        me = self._worker.me(task.task_id, redelivered=delivery.redelivered)
-        return await retry_until_available(self._env, lambda: self._store.look(task, me), starting=True, reading=True)
+        claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered)
+        return await retry_until_available(
+            self._env, lambda: self._store.look(task, claimant), starting=True, reading=True
+        )
 
     async def _unstarted(self, task: Task, delivery: Delivery, received: Received) -> Settles | Reattached | NotNow:
         if not isinstance(received.reception, Reattach):
@@ -289,57 +273,10 @@ class Admissions:
         telemetry.reattached(task_id=task.task_id, attempt=held.claim.attempt)
         return Reattached()
 
-    # -- handlers that cannot start -----------------------------------------------------------------------------------
-
-    async def _startable(self, route: Route, until: float) -> bool:
-        """No attempt is spent on a command that is not there: wait until it appears. False when that takes too long, or
-        nothing starts any more."""
-        if route.start_backoff.until <= self._env.clock.monotonic() and route.handler.cannot_start() is None:
-            return self._env.shutdown.phase < Phase.LEAVING
-        return await self._patiently(self._until_startable(route), until)
-
-    async def _patiently(self, waiting: Coroutine[Any, Any, bool], until: float) -> bool:
-        """What is waited for; False when that takes too long, or nothing starts any more."""
-        wait = asyncio.create_task(waiting)
-        self._waits.add(wait)
-        try:
-            async with asyncio.timeout(self._left(until)):
-                return await wait
-        except TimeoutError:
-            return wait.done() and not wait.cancelled() and wait.result()  # it came at the same moment
-        except asyncio.CancelledError:
-            if wait.cancelled() and self._env.shutdown.phase >= Phase.LEAVING:
-                return False
-            raise
-        finally:
-            self._waits.discard(wait)
-
-    async def _until_startable(self, route: Route) -> bool:
-        while (rest := route.start_backoff.until - self._env.clock.monotonic()) > 0:
-            await self._env.clock.sleep(rest)
-        if route.handler.cannot_start() is None:
-            return True
-        watch = self._watches.get(route.name)
-        if watch is None or watch.done():
-            watch = self._watches[route.name] = asyncio.create_task(self._watch_command(route))
-        await asyncio.shield(watch)
-        return True
-
-    async def _watch_command(self, route: Route) -> None:
-        """Until the command is there. Others may take the task that waits for it: ours is still missing then."""
-        part = f"handler {route.name}"
-        looks = 0
-        while (problem := route.handler.cannot_start()) is not None:
-            self._env.readiness.blocked(part, problem)
-            looks += 1
-            await self._env.clock.sleep(backoff(looks, base=0.25, limit=COMMAND_CHECK_LIMIT, rng=self._env.rng))
-        self._env.readiness.clear(part)
-
     def stop_waiting(self) -> None:
         """Nothing starts any more: whatever waits to be claimed, for its slot or for a command is let go."""
         self._slots.close()
-        for wait in (*self._waits, *self._watches.values()):
-            wait.cancel()
+        self._waits.cancel()
 
 
 def _tell_taken_over(task: Task, received: Received) -> None:

@@ -78,7 +78,7 @@ class AttemptRunner:
             try:
                 transition = await retry_until_available(
                     self._env,
-                    lambda: self._store.commit(held.claim, decided, ended.report, held.progress, said=held.said),
+                    lambda: self._store.ends.commit(held.claim, decided, ended.report, held.progress, said=held.said),
                 )
             except StoreUnavailable:
                 return OutOfReach()
@@ -92,8 +92,8 @@ class AttemptRunner:
         """The slot is taken when the handler may start and free when it has ended, for whoever is next."""
         ended: Ended | None = None
         try:
-            held.stop.listen(held.place.give_up)
-            if not await held.place.slot() or not self._worker.may_start(held):
+            held.stop.listen(held.slot.give_up)
+            if not await held.slot.granted() or not self._worker.may_start(held):
                 return Ended(_without_a_slot(held.stop.reason))
             held.waited = self._env.clock.monotonic() - held.received_at
             if self._spans is not None:
@@ -101,13 +101,13 @@ class AttemptRunner:
             if self._before is not None:
                 await self._before(held, route)
             ended = await self._handled(held, route)
-            route.capacity.ended(held.place.held_for)
+            route.capacity.ended(held.slot.held_for)
             return ended
         finally:
             if self._spans is not None:
                 self._spans.end(held.claim, None if ended is None else ended.outcome)
             held.ended = True
-            held.place.release()
+            held.slot.release()
 
     async def _handled(self, held: HeldAttempt, route: Route) -> Ended:
         note = ProgressNote(self._store, held, self._progress_interval, self._env.clock)

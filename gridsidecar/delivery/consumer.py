@@ -13,7 +13,6 @@ from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.delivery.admission import (
     Admissions,
     Admitted,
-    ClaimRefused,
     NobodysTask,
     NotNow,
     PassOn,
@@ -22,6 +21,7 @@ from gridsidecar.delivery.admission import (
     WaitedTooLong,
 )
 from gridsidecar.delivery.attempt import AttemptRunner, EndRefused, OutOfReach, Stored
+from gridsidecar.delivery.dead_lettering import DeadLettering
 from gridsidecar.delivery.routes import Route, Routes
 from gridsidecar.delivery.setbacks import Setbacks
 from gridsidecar.delivery.settlement import Settlement
@@ -32,7 +32,7 @@ from gridsidecar.rules.task import Message, Task
 from gridsidecar.store import RowRejected, Store
 
 MOST_WARNINGS = 100  # of a kind, each told once
-STUMBLE_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back
+UNEXPECTED_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back
 
 
 class Consumer:
@@ -55,7 +55,8 @@ class Consumer:
         self._admissions = admissions
         self._attempts = attempts
         self._settlement = Settlement(worker, broker, store)
-        self._setbacks = Setbacks(worker, store, self._settlement)
+        self._dead_lettering = DeadLettering(worker, broker, store, self._settlement)
+        self._setbacks = Setbacks(worker, store, self._settlement, self._dead_lettering)
         self._settings = settings
         self._once = once  # nothing is taken after the first attempt has begun
         self._jobs: set[asyncio.Task[None]] = set()
@@ -85,47 +86,42 @@ class Consumer:
         try:
             match await self._read(delivery.message):
                 case wire.Refused() as refused:
-                    await self._settlement.refuse(delivery, refused, refused.task)
+                    await self._dead_lettering.refuse(delivery, refused, refused.task)
                 case Task() as task:
-                    await self._take_or_set_back(task, delivery)
+                    await self._take(task, delivery)
         except (StoreUnavailable, asyncio.CancelledError):  # we leave
             await delivery.give_back()
         except Exception as error:
-            await self._stumble(delivery, error)
-
-    async def _take_or_set_back(self, task: Task, delivery: Delivery) -> None:
-        try:
-            await self._take(task, delivery)
-        except RowRejected as error:  # its row cannot be read or written, whatever we wanted of it
-            await self._setbacks.claim_refused(task, delivery, error)
+            await self._unexpected(delivery, error)
 
     async def _take(self, task: Task, delivery: Delivery) -> None:
         route = self._routes.route(task.task_type)
-        if route is None or task.message.kept is not None:  # what was refused before runs only when it is replayed
-            await self._without_a_handler(task, delivery)
-            return
-        if self._once and self.first_attempt.is_set() and task.task_id not in self._worker.attempts:
-            await delivery.give_back()  # it was on its way while we said that we want no more
-            return
-        if delivery.returns and await self._renewed(task, delivery):
-            return
-        self._warn_of_unmet_wishes(task)
-        admission = await self._admissions.admit(task, delivery, route)
-        match admission:
-            case Admitted(held):
-                await self._carry(held, delivery, route)
-            case Settles(received):
-                await self._settlement.unstarted(task, delivery, received)
-            case Reattached():
-                pass
-            case WaitedTooLong(attempt):
-                await self._settlement.send_anew(task, delivery, attempt)
-            case ClaimRefused(error):
-                await self._setbacks.claim_refused(task, delivery, error)
-            case NotNow():
-                await delivery.give_back()
-            case _:
-                assert_never(admission)
+        try:
+            if route is None or task.message.kept is not None:  # what was refused before runs only when it is replayed
+                await self._without_a_handler(task, delivery)
+                return
+            if self._once and self.first_attempt.is_set() and task.task_id not in self._worker.attempts:
+                await delivery.give_back()  # it was on its way while we said that we want no more
+                return
+            if delivery.returns and await self._renewed(task, delivery):
+                return
+            self._warn_of_unmet_wishes(task)
+            admission = await self._admissions.admit(task, delivery, route)
+            match admission:
+                case Admitted(held):
+                    await self._carry(held, delivery, route)
+                case Settles(received):
+                    await self._settlement.unstarted(task, delivery, received)
+                case Reattached():
+                    pass
+                case WaitedTooLong(attempt):
+                    await self._settlement.send_anew(task, delivery, attempt)
+                case NotNow():
+                    await delivery.give_back()
+                case _:
+                    assert_never(admission)
+        except RowRejected as error:  # its row cannot be read or written, whatever we wanted of it
+            await self._setbacks.claim_refused(task, delivery, error)
 
     async def _carry(self, held: HeldAttempt, delivery: Delivery, route: Route) -> None:
         self.first_attempt.set()
@@ -162,7 +158,7 @@ class Consumer:
         sent again when there is room. Given back at once it would come again at once."""
         telemetry.debug("no memory for another large message now, it is fetched again later")
         try:
-            async with asyncio.timeout(self._admissions.patience):
+            async with asyncio.timeout(self._admissions.max_wait):
                 await self._env.memory.freed()
         except (TimeoutError, asyncio.CancelledError):
             pass
@@ -181,7 +177,7 @@ class Consumer:
         if self._env.settings.unknown_types == "pass_on" and task.message.kept is None:
             await self._pass_on(task, delivery, refused)
         else:
-            await self._settlement.refuse(delivery, refused, task)
+            await self._dead_lettering.refuse(delivery, refused, task)
 
     async def _pass_on(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
         if len(self._warned) < MOST_WARNINGS and self._is_new(f"type {task.task_type}"):
@@ -194,7 +190,7 @@ class Consumer:
                 await self._settlement.pass_on(task, delivery, attempt, delay)
             case NobodysTask():
                 error = f"{refused.error}; passed on for {task.message.passed} seconds, and no worker took it"
-                await self._settlement.give_up(task, delivery, replace(refused, error=error))
+                await self._dead_lettering.give_up(task, delivery, replace(refused, error=error))
             case Settles(received):
                 await self._settlement.unstarted(task, delivery, received)
             case Reattached():
@@ -219,13 +215,13 @@ class Consumer:
         self._warned.add(wish)
         return not known
 
-    async def _stumble(self, delivery: Delivery, error: Exception) -> None:
+    async def _unexpected(self, delivery: Delivery, error: Exception) -> None:
         """Something that no rule covers: nothing is acked, so nothing is lost; the pause keeps it from spinning."""
         if isinstance(error, AccessRefused):  # told when the run ends for it
             self._env.end_for(error)
         else:
             telemetry.unexpected_error(error)
-            await self._env.clock.sleep(STUMBLE_PAUSE)
+            await self._env.clock.sleep(UNEXPECTED_PAUSE)
         await delivery.give_back()
 
     @property

@@ -12,7 +12,7 @@ class KeyedLock:
     def __init__(self) -> None:
         self._held: dict[str, deque[asyncio.Future[None]]] = {}  # who waits, for each key that is held
 
-    async def acquire(self, key: str, patience: float) -> bool:
+    async def acquire(self, key: str, max_wait: float) -> bool:
         """Wait for the turn, for so many seconds at most; whether it came."""
         waiting = self._held.get(key)
         if waiting is None:
@@ -21,7 +21,7 @@ class KeyedLock:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(turn)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(max_wait):
                 await turn
         except TimeoutError:
             return turn.done() and not turn.cancelled()  # it came at the same moment

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from gridsidecar import telemetry
 from gridsidecar.broker import Delivery
-from gridsidecar.delivery.settlement import Settlement
+from gridsidecar.delivery.dead_lettering import DeadLettering
+from gridsidecar.delivery.settlement import Settlement, ack
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules.retry import setback
@@ -23,11 +24,12 @@ class Setbacks:
     The count travels with the message, as the row cannot keep it, and whoever gets the message next goes on with it.
     """
 
-    def __init__(self, worker: Worker, store: Store, settlement: Settlement) -> None:
+    def __init__(self, worker: Worker, store: Store, settlement: Settlement, dead_lettering: DeadLettering) -> None:
         self._worker = worker
         self._env = worker.env
         self._store = store
         self._settlement = settlement
+        self._dead_lettering = dead_lettering
 
     async def claim_refused(self, task: Task, delivery: Delivery, error: RowRejected) -> None:
         """Nothing has begun. Values that cannot be stored never can; any other reason may pass."""
@@ -71,13 +73,13 @@ class Setbacks:
 
     async def _put_aside(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> None:
         """With the dead letters, and its row, if it has one, brings nobody back to it."""
-        if not await self._settlement.bury(task, message, of, reason):
+        if not await self._dead_lettering.unstorable(task, message, of, reason):
             return
         try:
             await retry_until_available(self._env, lambda: self._store.ends.set_aside(task.task_id, message.attempt))
         except (RowRejected, StoreUnavailable) as error:
             telemetry.debug("a row was not set aside", task_id=task.task_id, reason=str(error))
-        await self._settlement.settled(of)
+        await ack(of)
 
     def _tell(self, task: Task, attempt: int, delay: float, error: RowRejected) -> None:
         told = {"task_id": task.task_id, "attempt": attempt or None, "retry_in": delay, "reason": str(error)}

@@ -1,14 +1,13 @@
-"""The end of a delivery: delay and ack, give back, or dead-letter. Nothing is acked before what follows it is safe."""
+"""The end of a delivery: delay and ack, or give back. Nothing is acked before what follows it is safe."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import assert_never
-from uuid import uuid4
 
 from msgspec.structs import replace
 
-from gridsidecar import failpoints, telemetry, wire
+from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
 from gridsidecar.delivery.requeued import GAP, Requeued
@@ -16,15 +15,12 @@ from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules.flow import Park, Reserve
 from gridsidecar.rules.reception import AwaitSlot, Begin, Close, Drop, Insert, Reattach, Resume, Wait
-from gridsidecar.rules.retry import LONGEST_SETBACK
-from gridsidecar.rules.task import ErrorType, Message, Settle, Status, Task, TaskUpdate, Transition
+from gridsidecar.rules.task import Message, Settle, Task, TaskUpdate, Transition
 from gridsidecar.shutdown import Phase
-from gridsidecar.store import Received, RowRejected, Store
+from gridsidecar.store import Received, Store
 from gridsidecar.waiting import retry_until_available
 
-GOES_ROUND = 60.0  # seconds
 SOON = 0.25  # seconds that are waited for in hand: no delay queue of RabbitMQ is shorter than a second
-KEPT = "refused-"  # how the ids of rows begin that keep what no dead-letter queue takes
 
 
 class Settlement:
@@ -41,11 +37,11 @@ class Settlement:
     async def ended(self, held: HeldAttempt, transition: Transition | None) -> None:
         """An attempt's end is stored; None: the task belongs to somebody else by now."""
         if transition is None:
-            await _ack(held)
+            await ack(held)
             return
         match transition.settle:
             case Settle.ACK:
-                await _ack(held)
+                await ack(held)
             case Settle.DELAY:
                 message = held.claim.task.message.counted_anew(held.claim.attempt)
                 await self._delay_then_ack(held.claim.task_id, message, transition.delay or 0.0, held)
@@ -124,7 +120,7 @@ class Settlement:
         telemetry.debug("waited too long for its turn, sent anew", task_id=task.task_id)
         message = replace(task.message, message_id=None, attempt=attempt, wake_up=False)
         try:
-            await self._until_sent(lambda: self._broker.publish(message))
+            await self.until_sent(lambda: self._broker.publish(message))
         except (PublishRefused, BrokerUnavailable):
             await delivery.give_back()
         else:
@@ -150,15 +146,6 @@ class Settlement:
         last_round = round(GAP) if task.message.body in self._requeued else 0
         await self.send_round(delivery, away, delay, at_once=replace(away, passed=before + last_round))
 
-    async def give_up(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
-        """Nobody took what was passed on: a dead letter, and the end of a task that waits for another attempt."""
-        ended = await retry_until_available(
-            self._env, lambda: self._store.end_waiting(task, refused.error), starting=True
-        )
-        if ended:
-            self._tell_refused(refused, task)
-        await self.refuse(delivery, refused, task)
-
     async def send_round(
         self, of: HeldAttempt | Delivery, message: Message, delay: float, at_once: Message | None = None
     ) -> None:
@@ -167,103 +154,22 @@ class Settlement:
         later, now = (replace(each, message_id=None, wake_up=False) for each in (message, at_once or message))
         try:
             try:
-                await self._until_sent(lambda: self._broker.publish_delayed(later, delay))
+                await self.until_sent(lambda: self._broker.publish_delayed(later, delay))
             except PublishRefused:
                 await self._env.clock.sleep(self._requeued.rest(now.body))
-                await self._until_sent(lambda: self._broker.publish(now))
+                await self.until_sent(lambda: self._broker.publish(now))
                 self._requeued.sent(now.body)
         except (PublishRefused, BrokerUnavailable):
             await (self.give_back(of) if isinstance(of, HeldAttempt) else of.give_back())
         else:
             await failpoints.reached("sent_anew")
-            await _ack(of)
-
-    async def refuse(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
-        """Dead-letter with the reason, note it where the id is usable and free, ack. What cannot be dead-lettered is
-        kept by the store, which sends it again and again until it can."""
-        message = delivery.message
-        buried = await self._bury(message, refused)
-        try:
-            await (self._note if buried else self._keep)(message, refused, task)
-        except RowRejected as error:
-            telemetry.debug("a refused message has no place, it goes round", reason=str(error))
-            await self.send_round(delivery, message, GOES_ROUND)
-        else:
-            await delivery.ack()
-
-    async def _bury(self, message: Message, refused: wire.Refused) -> bool:
-        """Whether the dead-letter queue took it. A refusal of that one queue is no outage: nobody waits for its end."""
-        letter = replace(message, passed=0, kept=None)
-        try:
-            await self._until_sent(lambda: self._broker.dead_letter(letter, f"{refused.reason}: {refused.error}"))
-        except PublishRefused as error:
-            self._env.readiness.blocked("dead letters", str(error))
-            return False
-        self._env.readiness.clear("dead letters")
-        await failpoints.reached("dead_lettered")
-        return True
-
-    async def _keep(self, message: Message, refused: wire.Refused, task: Task | None) -> None:
-        """Raises `RowRejected`."""
-        row_id = message.kept or f"{KEPT}{uuid4().hex}"
-        kept = await retry_until_available(
-            self._env, lambda: self._store.refusals.keep(message, row_id, refused.error), starting=True
-        )
-        telemetry.kept(row=row_id, reason=refused.reason, news=kept)
-        if kept:
-            await self._note(replace(message, kept=None), refused, task)
-
-    async def _note(self, message: Message, refused: wire.Refused, task: Task | None) -> None:
-        """Record and tell a refusal, once: what a row kept was told of when it got there."""
-        kept = message.kept
-        if kept is not None:
-            await retry_until_available(self._env, lambda: self._store.refusals.forget(kept), starting=True)
-            return
-        noted = refused.task_id is None
-        if refused.task_id is not None:
-            noted = await retry_until_available(
-                self._env,
-                lambda: self._store.refusals.record(message, str(refused.task_id), refused.error, task),
-                starting=True,
-            )
-            await failpoints.reached("refusal_recorded")
-        telemetry.refused(task_id=refused.task_id, reason=refused.reason, error=refused.error)
-        if noted:
-            self._tell_refused(refused, task)
-
-    async def bury(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> bool:
-        """A task that no database takes goes to the dead letters, as its producer sent it; it is not acked yet. False
-        where they do not take it: then it comes back later, as often as that."""
-        refused = wire.Refused("not-storable", None, reason)
-        if not await self._bury(replace(task.message.counted_anew(0), wake_up=False), refused):
-            await self.send_round(of, message, LONGEST_SETBACK)
-            return False
-        telemetry.refused(task_id=task.task_id, reason=refused.reason, error=reason)
-        self._tell_refused(refused, task)
-        return True
-
-    async def settled(self, of: HeldAttempt | Delivery) -> None:
-        """All that follows is safe: the broker may forget the message."""
-        await _ack(of)
-
-    def _tell_refused(self, refused: wire.Refused, task: Task | None) -> None:
-        self._env.tell(
-            TaskUpdate(
-                task_id=refused.task_id or (task.task_id if task else ""),
-                task_type=task.task_type if task else "default",
-                status=Status.FAILED,
-                attempt=0,
-                task=task,
-                error=refused.error,
-                error_type=ErrorType.VALIDATION,
-            )
-        )
+            await ack(of)
 
     async def _delay_then_ack(self, task_id: str, message: Message, delay: float, of: HeldAttempt | Delivery) -> None:
         """The delayed message is confirmed before the ack: a crash between gives a duplicate, never a loss."""
         delayed = replace(message, message_id=None, wake_up=False)
         try:
-            await self._until_sent(lambda: self._sent_for(delayed, delay))
+            await self.until_sent(lambda: self._sent_for(delayed, delay))
             await failpoints.reached("delay_published")
         except PublishRefused as error:
             telemetry.warning("alarm refused; the store brings it back", task_id=task_id, reason=str(error))
@@ -274,7 +180,7 @@ class Settlement:
                 return
         except BrokerUnavailable:  # out of patience: never acked, so the message comes back by itself
             return
-        await _ack(of)
+        await ack(of)
 
     async def _sent_for(self, delayed: Message, delay: float) -> None:
         if 0 < delay <= SOON:
@@ -283,7 +189,7 @@ class Settlement:
         else:
             await self._broker.publish_delayed(delayed, delay)
 
-    async def _until_sent(self, send: Callable[[], Awaitable[None]]) -> None:
+    async def until_sent(self, send: Callable[[], Awaitable[None]]) -> None:
         """A login that is refused is waited out, too: it worked before, and a broker that comes up refuses at first.
         One queue that is refused is `PublishRefused`, and nobody waits for it."""
         failures = 0
@@ -299,7 +205,8 @@ class Settlement:
             await self._env.clock.sleep(backoff(failures, base=0.2, limit=5.0, rng=self._env.rng))
 
 
-async def _ack(of: HeldAttempt | Delivery) -> None:
+async def ack(of: HeldAttempt | Delivery) -> None:
+    """All that follows is safe: the broker may forget the message."""
     delivery: Delivery | None
     if isinstance(of, HeldAttempt):
         of.settled = True

@@ -27,7 +27,7 @@ class Capacity:
         self.width = width
         self._looks_ahead = looks_ahead
         self.running = 0
-        self.ahead = 0  # places without a slot that may be claimed
+        self.ahead = 0  # requests without a slot whose tasks may be claimed
         self.most_ahead = 0
         self._pace = Pace()
 
@@ -43,7 +43,7 @@ class Capacity:
         self.most_ahead = 0
 
 
-class Place:
+class SlotRequest:
     """One task's way to its slot: wait to be claimed, be claimed, wait for the slot, have it, release it."""
 
     __slots__ = ("_answer", "_slots", "capacity", "since", "started_at", "state", "surplus", "then", "until")
@@ -74,12 +74,12 @@ class Place:
         """Seconds that it has its slot."""
         return asyncio.get_running_loop().time() - self.started_at
 
-    async def admitted(self, patience: float) -> bool:
+    async def admitted(self, max_wait: float) -> bool:
         """Wait until the task may be claimed. False when that takes more than so many seconds, or nothing starts any
         more."""
-        return self.state is not _State.WAITING or await self._slots.unclaimed.wait(self, patience)
+        return self.state is not _State.WAITING or await self._slots.unclaimed.wait(self, max_wait)
 
-    async def slot(self) -> bool:
+    async def granted(self) -> bool:
         """Wait, after the claim, for the slot. False when others had better run the task, or it was given up."""
         return self.running or self._slots.start(self) or await self._slots.claimed.wait(self, LONGEST_AHEAD)
 
@@ -98,8 +98,8 @@ class Place:
 
     # -- for the line that it stands in -------------------------------------------------------------------------------
 
-    def ask(self, now: float, patience: float) -> asyncio.Future[bool]:
-        self.since, self.until = now, now + patience
+    def ask(self, now: float, max_wait: float) -> asyncio.Future[bool]:
+        self.since, self.until = now, now + max_wait
         self._answer = asyncio.get_running_loop().create_future()
         return self._answer
 
@@ -118,24 +118,24 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> None:
     other()
 
 
-class _Line:
-    """Places that wait, the longest first. One timer for all of them."""
+class _Waiters:
+    """Requests that wait, the longest first. One timer for all of them."""
 
-    def __init__(self, too_long: Callable[[Place], None]) -> None:
+    def __init__(self, too_long: Callable[[SlotRequest], None]) -> None:
         self._too_long = too_long
-        self._places: deque[Place] = deque()
+        self._waiting: deque[SlotRequest] = deque()
         self._timer: asyncio.Handle | None = None
         self._looks_at = 0.0  # loop time; where it is very near, uvloop's timer is a handle that does not know it
         self._closed = False
 
-    async def wait(self, place: Place, patience: float) -> bool:
+    async def wait(self, request: SlotRequest, max_wait: float) -> bool:
         if self._closed:
             return False
         loop = asyncio.get_running_loop()
-        answer = place.ask(loop.time(), patience)
-        if self._timer is None or place.until < self._looks_at:
-            self._look_again(place.until)
-        self._places.append(place)
+        answer = request.ask(loop.time(), max_wait)
+        if self._timer is None or request.until < self._looks_at:
+            self._look_again(request.until)
+        self._waiting.append(request)
         return await answer
 
     def _look_again(self, at: float) -> None:
@@ -144,50 +144,50 @@ class _Line:
         self._looks_at = at
         self._timer = asyncio.get_running_loop().call_at(at, self._expire)
 
-    def serve(self, serve: Callable[[Place], bool], routes: int) -> None:
-        """Offer each place, in turn, what `serve` may give it. Where it gives nothing to a route, it gives nothing to
+    def serve(self, serve: Callable[[SlotRequest], bool], routes: int) -> None:
+        """Offer each request, in turn, what `serve` may give it. Where it gives nothing to a route, it gives nothing to
         those of the same route behind it; of `routes` there are so many."""
-        passed_by: list[Place] = []
+        passed_by: list[SlotRequest] = []
         full: set[Capacity] = set()
-        while self._places and len(full) < routes:
-            place = self._places.popleft()
-            if not place.waits:
+        while self._waiting and len(full) < routes:
+            request = self._waiting.popleft()
+            if not request.waits:
                 continue
-            if place.capacity not in full and serve(place):
-                place.answer(True)
+            if request.capacity not in full and serve(request):
+                request.answer(True)
             else:
-                full.add(place.capacity)
-                passed_by.append(place)
-        self._places.extendleft(reversed(passed_by))
+                full.add(request.capacity)
+                passed_by.append(request)
+        self._waiting.extendleft(reversed(passed_by))
 
     def send_away(self, waited: float, most: int) -> None:
         """Those that wait for so many seconds, at most so many of them."""
         too_old = asyncio.get_running_loop().time() - waited
-        while most > 0 and self._places and self._places[0].since <= too_old:
-            place = self._places.popleft()
-            most -= place.waits
-            place.surplus = True
-            place.answer(False)
+        while most > 0 and self._waiting and self._waiting[0].since <= too_old:
+            request = self._waiting.popleft()
+            most -= request.waits
+            request.surplus = True
+            request.answer(False)
 
     def close(self) -> None:
         """Nobody is served any more."""
         self._closed = True
-        while self._places:
-            self._places.popleft().answer(False)
+        while self._waiting:
+            self._waiting.popleft().answer(False)
         if self._timer is not None:
             self._timer.cancel()
 
     def _expire(self) -> None:
         now = asyncio.get_running_loop().time()
         self._timer = None
-        waiting = [place for place in self._places if place.waits]
-        self._places = deque(place for place in waiting if place.until > now)
-        for place in waiting:
-            if place.until <= now:
-                self._too_long(place)
-                place.answer(False)
-        if self._places:
-            self._look_again(min(place.until for place in self._places))
+        waiting = [request for request in self._waiting if request.waits]
+        self._waiting = deque(request for request in waiting if request.until > now)
+        for request in waiting:
+            if request.until <= now:
+                self._too_long(request)
+                request.answer(False)
+        if self._waiting:
+            self._look_again(min(request.until for request in self._waiting))
 
 
 class Slots:
@@ -197,8 +197,8 @@ class Slots:
         self._free = width
         self._capacities: list[Capacity] = []
         self._closed = False
-        self.unclaimed = _Line(lambda _: None)
-        self.claimed = _Line(lambda place: place.capacity.look_back())
+        self.unclaimed = _Waiters(lambda _: None)
+        self.claimed = _Waiters(lambda request: request.capacity.look_back())
 
     def capacity(self, width: int, *, looks_ahead: bool = True) -> Capacity:
         """For one more route."""
@@ -211,38 +211,38 @@ class Slots:
         """Tasks that may be claimed ahead of their slots, all routes together."""
         return sum(capacity.most_ahead for capacity in self._capacities)
 
-    def request(self, capacity: Capacity) -> Place:
-        """A place for a delivery. Nobody who waits is passed: whoever could be served was served already."""
-        place = Place(self, capacity)
-        if not self.start(place):
-            self._admit_ahead(place)
-        return place
+    def request(self, capacity: Capacity) -> SlotRequest:
+        """For a delivery. Nobody who waits is passed: whoever could be served was served already."""
+        request = SlotRequest(self, capacity)
+        if not self.start(request):
+            self._admit_ahead(request)
+        return request
 
-    def start(self, place: Place) -> bool:
+    def start(self, request: SlotRequest) -> bool:
         """Give it a slot, if there is one for it."""
-        capacity = place.capacity
-        if self._closed or not self._free or capacity.running >= capacity.width or place.state is _State.GONE:
+        capacity = request.capacity
+        if self._closed or not self._free or capacity.running >= capacity.width or request.state is _State.GONE:
             return False
-        if place.state is _State.AHEAD:
+        if request.state is _State.AHEAD:
             capacity.ahead -= 1
         self._free -= 1
         capacity.running += 1
-        place.state = _State.RUNNING
-        place.started_at = asyncio.get_running_loop().time()
+        request.state = _State.RUNNING
+        request.started_at = asyncio.get_running_loop().time()
         return True
 
-    def _admit_ahead(self, place: Place) -> bool:
-        capacity = place.capacity
+    def _admit_ahead(self, request: SlotRequest) -> bool:
+        capacity = request.capacity
         if self._closed or capacity.ahead >= capacity.most_ahead:
             return False
         capacity.ahead += 1
-        place.state = _State.AHEAD
+        request.state = _State.AHEAD
         return True
 
-    def release(self, place: Place) -> None:
+    def release(self, request: SlotRequest) -> None:
         """Take back what it has, and serve others by it."""
-        capacity = place.capacity
-        match place.state:
+        capacity = request.capacity
+        match request.state:
             case _State.RUNNING:
                 self._free += 1
                 capacity.running -= 1
@@ -250,9 +250,9 @@ class Slots:
                 capacity.ahead -= 1
             case _State.GONE:
                 return
-        place.state = _State.GONE
-        if place.then is not None:
-            place.then()
+        request.state = _State.GONE
+        if request.then is not None:
+            request.then()
         if self._free:
             self.claimed.serve(self.start, len(self._capacities))
         self.unclaimed.serve(lambda waiting: self.start(waiting) or self._admit_ahead(waiting), len(self._capacities))

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from gridsidecar.broker import Delivery
 from gridsidecar.clock import Clock
 from gridsidecar.delivery.identity import Identity, Lease
-from gridsidecar.delivery.slots import Place
+from gridsidecar.delivery.slots import SlotRequest
 from gridsidecar.environment import Environment
 from gridsidecar.handler import Stop, StopReason
 from gridsidecar.handler.capture import LogText
@@ -18,7 +18,7 @@ from gridsidecar.handler.live import LiveText
 from gridsidecar.rules.reception import Claimant
 from gridsidecar.rules.task import Claim, Progress
 from gridsidecar.shutdown import Phase
-from gridsidecar.store import Aside
+from gridsidecar.store import Quarantine
 
 
 class HeldAttempt(Struct, eq=False):
@@ -28,7 +28,7 @@ class HeldAttempt(Struct, eq=False):
     delivery: Delivery | None  # None once handed off to the store
     received_at: float  # monotonic seconds
     claimed_at: float  # monotonic seconds
-    place: Place  # where it waits for its slot, and its slot
+    slot: SlotRequest
     waited: float | None = None  # seconds from then until it got its slot
     stop: Stop = field(default_factory=Stop)
     progress: Progress = field(default_factory=Progress)  # the latest the handler reported
@@ -47,7 +47,7 @@ class Attempts:
     def __init__(self, clock: Clock) -> None:
         self._held: dict[str, HeldAttempt] = {}
         self.returning: set[str] = set()  # tasks whose rows we are giving up
-        self.unwritable = Aside(clock)  # tasks whose rows no heartbeat tries to write
+        self.unwritable = Quarantine(clock)  # tasks whose rows no heartbeat tries to write
 
     def __iter__(self) -> Iterator[HeldAttempt]:
         return iter(list(self._held.values()))
@@ -65,7 +65,7 @@ class Attempts:
     @property
     def running(self) -> int:
         """How many have a slot."""
-        return sum(held.place.running for held in self._held.values())
+        return sum(held.slot.running for held in self._held.values())
 
     def hold(self, held: HeldAttempt) -> None:
         self._held[held.claim.task_id] = held
@@ -120,7 +120,7 @@ class Worker(Struct, frozen=True):
         held = self.attempts.get(task_id)
         return (held and self.identity.of(held.claim.worker_id)) or self.identity.lease
 
-    def me(self, task_id: str, *, redelivered: bool, ahead: bool = False, alone: bool = True) -> Claimant:
+    def claimant(self, task_id: str, *, redelivered: bool, ahead: bool = False, alone: bool = True) -> Claimant:
         """This worker's side of the rules for one task, and what the broker said of the delivery in our hands."""
         held = self.attempts.get(task_id)
         return Claimant(

@@ -1,6 +1,6 @@
 """`gridsidecar doctor`: whether servers, handlers and manifests fit the configuration. It changes nothing."""
 
-from gridsidecar.doctor.examination import Report, examine
-from gridsidecar.doctor.finding import Checked, Finding, State
+from gridsidecar.doctor.examination import DoctorReport, examine
+from gridsidecar.doctor.finding import Diagnosis, Finding, State
 
-__all__ = ["Checked", "Finding", "Report", "State", "examine"]
+__all__ = ["Diagnosis", "DoctorReport", "Finding", "State", "examine"]

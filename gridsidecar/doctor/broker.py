@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 from gridsidecar.broker import make_broker
-from gridsidecar.broker.inspection import Counted, Inspection, Refused, Server
+from gridsidecar.broker.advice import advice
+from gridsidecar.broker.inspection import BrokerServer, Inspection, InspectionRefused, QueueCounts
 from gridsidecar.broker.kinds import Existing
 from gridsidecar.broker.management import ManagedQueue, Management, NoSuchQueue
-from gridsidecar.broker.refusals import advice
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.doctor import queue
-from gridsidecar.doctor.finding import Asked, CannotTell, Check, Finding, at_once, fail, ok, unknown, warn
+from gridsidecar.doctor.finding import Asked, CannotTell, Diagnostic, Finding, at_once, fail, ok, unknown, warn
 from gridsidecar.errors import AccessRefused, BrokerUnavailable
 from gridsidecar.telemetry import Readiness
 
@@ -41,22 +41,22 @@ class BrokerArea:
             self._management_api = Management(settings.broker)
             self._managed = Asked("broker.management", self._management_api.queue)
 
-    def checks(self) -> list[Check]:
+    def checks(self) -> list[Diagnostic]:
         if self._embedded:
             return [
-                Check("broker.connect", at_once(self._file), vital=True),
-                Check("broker.dead_letters", self._dead_letters_of_the_file),
+                Diagnostic("broker.connect", at_once(self._file), vital=True),
+                Diagnostic("broker.dead_letters", self._dead_letters_of_the_file),
             ]
         return [
-            Check("broker.connect", self._connect, vital=True),
-            Check("broker.version", self._version),
-            Check("broker.queue", self._there),
-            Check("broker.queue.arguments", self._arguments),
-            Check("broker.queue.delivery_limit", self._delivery_limit),
-            Check("broker.consumer_timeout", self._consumer_timeout),
-            Check("broker.delays", self._delays),
-            Check("broker.dead_letters", self._dead_letters),
-            Check("broker.management", self._management, vital=self._managed is not None),
+            Diagnostic("broker.connect", self._connect, vital=True),
+            Diagnostic("broker.version", self._version),
+            Diagnostic("broker.queue", self._there),
+            Diagnostic("broker.queue.arguments", self._arguments),
+            Diagnostic("broker.queue.delivery_limit", self._delivery_limit),
+            Diagnostic("broker.consumer_timeout", self._consumer_timeout),
+            Diagnostic("broker.delays", self._delays),
+            Diagnostic("broker.dead_letters", self._dead_letters),
+            Diagnostic("broker.management", self._management, vital=self._managed is not None),
         ]
 
     async def prepare(self) -> None:
@@ -113,7 +113,7 @@ class BrokerArea:
         return ok(f"{server.product} {server.version} at {server.where}, virtual host {server.vhost}")
 
     async def _version(self) -> Finding:
-        server: Server = await self._server.known()
+        server: BrokerServer = await self._server.known()
         numbers = tuple(int(part) for part in server.version.split(".")[:2] if part.isdigit())
         if server.product != "RabbitMQ" or len(numbers) < 2:
             return unknown(f"{server.product} {server.version}: this program was tried on RabbitMQ")
@@ -121,16 +121,16 @@ class BrokerArea:
             return warn(f"{server.version} is older than what this program was tried on", "update to 3.10 or newer")
         return ok(server.version)
 
-    async def _look(self) -> Counted | Refused | None:
+    async def _look(self) -> QueueCounts | InspectionRefused | None:
         await self._server.known()
         return await self._inspection.look(self._broker.queue)
 
     async def _there(self) -> Finding:
         name = self._broker.queue
         match await self._queue.answer():
-            case Refused(reason):
+            case InspectionRefused(reason):
                 return fail(f"{name}: {reason}", advice(reason, "give the user its rights, or name another queue"))
-            case Counted(ready, consumers):
+            case QueueCounts(ready, consumers):
                 return ok(f"{name}: {ready:,} ready, {consumers:,} consumers")
         if not self._broker.declare_queue:
             return fail(f"{name} does not exist, and broker.declare is false", "create it, or set broker.declare: true")
@@ -140,7 +140,7 @@ class BrokerArea:
 
     async def _found(self) -> Existing:
         """The queue as it is. Raises CannotTell."""
-        if not isinstance(await self._queue.known(), Counted):
+        if not isinstance(await self._queue.known(), QueueCounts):
             raise CannotTell("there is no queue to look at: see broker.queue")
         if (found := await self._existing.known()) is not None:
             return found
@@ -189,10 +189,10 @@ class BrokerArea:
         await self._server.known()
         name = self._broker.dead_letters
         match await self._second.look(name):
-            case Refused(reason):
+            case InspectionRefused(reason):
                 otherwise = "give the user its rights, or name another dead_letter_queue"
                 return fail(f"{name}: {reason}", advice(reason, otherwise))
-            case Counted(ready):
+            case QueueCounts(ready):
                 return _letters(name, ready)
         if (problem := await self._second.creatable(name)) is not None:
             return fail(*_uncreatable(name, problem))
@@ -207,7 +207,7 @@ class BrokerArea:
         try:
             found = await self._managed.answer()
         except NoSuchQueue as error:
-            if isinstance(await self._queue.known(), Counted):
+            if isinstance(await self._queue.known(), QueueCounts):
                 return fail(f"{error}, but broker.url has it", "name the management API of the same broker")
             return ok("it answers; the queue does not exist yet")
         except (AccessRefused, BrokerUnavailable) as error:

@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 
 from gridsidecar.broker.names import is_ours
 from gridsidecar.config.settings import Settings
-from gridsidecar.doctor.finding import Asked, Check, Finding, fail, ok, warn
+from gridsidecar.doctor.finding import Asked, Diagnostic, Finding, fail, ok, warn
 from gridsidecar.outbound import EgressPolicy
 from gridsidecar.outbound.resolver import Resolver, system_resolve
 from gridsidecar.store import OpenStore, make_store
-from gridsidecar.store.inspection import Facts, FileFacts
+from gridsidecar.store.inspection import DatabaseFacts, FileFacts
 
 MOST_CALLBACKS = 100  # the newest that are owed or were given up
 MOST_HOSTS = 20
@@ -19,18 +19,18 @@ MOST_HOSTS = 20
 class CallbackArea:
     """Checks of `callbacks` and `notify`. URLs of callbacks come with tasks: those in the database are looked at."""
 
-    def __init__(self, settings: Settings, facts: Asked[Facts] | None) -> None:
+    def __init__(self, settings: Settings, facts: Asked[DatabaseFacts] | None) -> None:
         self._settings = settings
         self._facts = facts
         self._resolver = Resolver(system_resolve)
         self._egress = EgressPolicy(tuple(settings.callbacks.allow), settings.callbacks.block_private)
 
-    def checks(self) -> list[Check]:
-        found = [Check("callbacks.queue", self._queue), Check("callbacks.allow", self._allow)]
+    def checks(self) -> list[Diagnostic]:
+        found = [Diagnostic("callbacks.queue", self._queue), Diagnostic("callbacks.allow", self._allow)]
         if self._facts is not None:
-            found.append(Check("callbacks.targets", self._owed))
+            found.append(Diagnostic("callbacks.targets", self._owed))
         if self._settings.notify:
-            found.append(Check("notify.targets", self._notices))
+            found.append(Diagnostic("notify.targets", self._notices))
         return found
 
     async def _queue(self) -> Finding:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gridsidecar.config.load import load
 from gridsidecar.config.settings import Settings
-from gridsidecar.doctor.finding import Checked, Finding, State, fail, ok
+from gridsidecar.doctor.finding import Diagnosis, Finding, State, fail, ok
 from gridsidecar.errors import ConfigError, Fault
 
 PIVOTAL = {  # keys without which nothing of a section can be tried
@@ -22,32 +22,32 @@ class Configuration(Struct, frozen=True):
 
     settings: Settings | None
     broken: frozenset[str]
-    findings: tuple[Checked, ...]
+    findings: tuple[Diagnosis, ...]
 
     def usable(self, section: str) -> bool:
         return not self.broken & set(PIVOTAL[section])
 
 
 def read_configuration(path: str | None, environ: Mapping[str, str]) -> Configuration:
-    unusual: list[Checked] = []
+    unusual: list[Diagnosis] = []
 
-    def doubt(key: str, hint: str) -> None:
-        unusual.append(Checked("config.unusual", Finding(State.WARN, f"{key} is unusual", hint)))
+    def warn_of(key: str, hint: str) -> None:
+        unusual.append(Diagnosis("config.unusual", Finding(State.WARN, f"{key} is unusual", hint)))
 
     def without_effect(name: str, advice: str) -> None:
-        unusual.append(Checked("config.variables", Finding(State.WARN, f"{name} has no effect", advice)))
+        unusual.append(Diagnosis("config.variables", Finding(State.WARN, f"{name} has no effect", advice)))
 
     try:
-        settings = load(path, environ=environ, warn=without_effect, doubt=doubt)
+        settings = load(path, environ=environ, warn=without_effect, unusual=warn_of)
     except ConfigError as error:
         found = (*_faults(error.faults), *unusual)
         usable = error.usable if isinstance(error.usable, Settings) else None
         return Configuration(usable, frozenset(fault.key for fault in error.faults), found)
     return Configuration(
-        settings, frozenset(), (Checked("config", ok(f"{path or 'the environment'} is valid")), *unusual)
+        settings, frozenset(), (Diagnosis("config", ok(f"{path or 'the environment'} is valid")), *unusual)
     )
 
 
-def _faults(faults: list[Fault]) -> Iterator[Checked]:
+def _faults(faults: list[Fault]) -> Iterator[Diagnosis]:
     for fault in faults:
-        yield Checked("config", fail(str(fault), "correct it; `gridsidecar config reference` describes every key"))
+        yield Diagnosis("config", fail(str(fault), "correct it; `gridsidecar config reference` describes every key"))

@@ -13,17 +13,17 @@ from gridsidecar.doctor import handlers, kubernetes, process
 from gridsidecar.doctor.broker import BrokerArea
 from gridsidecar.doctor.callbacks import CallbackArea
 from gridsidecar.doctor.configuration import Configuration, read_configuration
-from gridsidecar.doctor.finding import CannotTell, Check, Checked, Finding, State, fail, unknown
+from gridsidecar.doctor.finding import CannotTell, Diagnosis, Diagnostic, Finding, State, fail, unknown
 from gridsidecar.doctor.store import StoreArea
 from gridsidecar.errors import GridSidecarError, UsageError
 
 LIMIT = 3.0  # seconds for a check
 
 
-class Report(Struct, frozen=True):
+class DoctorReport(Struct, frozen=True):
     """Everything that was found, in the order of the areas."""
 
-    checked: tuple[Checked, ...]
+    checked: tuple[Diagnosis, ...]
 
     def count(self, state: State) -> int:
         return sum(each.finding.state is state for each in self.checked)
@@ -40,7 +40,7 @@ async def examine(
     clock: Clock,
     manifest: str | None = None,
     only: Collection[str] = (),
-) -> Report:
+) -> DoctorReport:
     """The findings about a configuration, and about a manifest where one is named.
 
     `only`: ids, areas or patterns of them; UsageError where one fits no check.
@@ -59,7 +59,7 @@ async def examine(
         found = await asyncio.gather(*(_examined(check) for check in checks if _wanted(check.id, only)))
     finally:
         await areas.close()
-    return Report((*told, *found))
+    return DoctorReport((*told, *found))
 
 
 class _Areas:
@@ -79,7 +79,7 @@ class _Areas:
         if settings is not None and configuration.usable("store"):
             self._store = StoreArea(settings, clock)
 
-    def checks(self) -> list[Check]:
+    def checks(self) -> list[Diagnostic]:
         settings = self._configuration.settings
         if settings is None:
             return []
@@ -103,18 +103,18 @@ class _Areas:
                 await area.close()
 
 
-def _left_out(section: str) -> list[Check]:
+def _left_out(section: str) -> list[Diagnostic]:
     async def look() -> Finding:
         raise CannotTell("its address in the configuration is wrong: see config")
 
-    return [Check(f"{section}.connect", look)]
+    return [Diagnostic(f"{section}.connect", look)]
 
 
-async def _examined(check: Check) -> Checked:
+async def _examined(check: Diagnostic) -> Diagnosis:
     nothing = fail if check.vital else unknown
     try:
         async with asyncio.timeout(LIMIT):
-            return Checked(check.id, await check.look())
+            return Diagnosis(check.id, await check.look())
     except TimeoutError:
         finding = nothing(
             f"no answer within {LIMIT:g} s", "see whether the server hangs, or something on the way drops it"
@@ -127,7 +127,7 @@ async def _examined(check: Check) -> Checked:
         )
     except Exception as error:  # the other checks go on
         finding = unknown(f"the check itself failed: {type(error).__name__}: {error}", "please report this")
-    return Checked(check.id, finding)
+    return Diagnosis(check.id, finding)
 
 
 def _wanted(name: str, only: Collection[str]) -> bool:

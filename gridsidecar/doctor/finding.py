@@ -27,18 +27,18 @@ class Finding(Struct, frozen=True):
     advice: str = ""
 
 
-Look = Callable[[], Awaitable[Finding]]
+Examine = Callable[[], Awaitable[Finding]]
 
 
-class Check(Struct, frozen=True):
+class Diagnostic(Struct, frozen=True):
     """One question. `id` is stable: its first word is the area. Where `vital`, no answer is a failure."""
 
     id: str
-    look: Look
+    look: Examine
     vital: bool = False
 
 
-class Checked(Struct, frozen=True):
+class Diagnosis(Struct, frozen=True):
     """A check with what it found."""
 
     id: str
@@ -99,10 +99,10 @@ def unknown(found: str, advice: str = "") -> Finding:
     return Finding(State.UNKNOWN, found, advice)
 
 
-def at_once(judge: Callable[[], Finding]) -> Look:
+def at_once(check: Callable[[], Finding]) -> Examine:
     """A check that waits for nobody."""
 
     async def look() -> Finding:
-        return judge()
+        return check()
 
     return look

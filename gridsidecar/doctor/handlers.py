@@ -11,7 +11,7 @@ from pathlib import Path
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.secrets import masked_url
 from gridsidecar.config.settings import Settings
-from gridsidecar.doctor.finding import Check, Finding, at_once, fail, ok, warn
+from gridsidecar.doctor.finding import Diagnostic, Finding, at_once, fail, ok, warn
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.commands import commands_of
 
@@ -20,20 +20,20 @@ LONGEST_CONNECT = 3.0  # seconds
 SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".rb", ".pl", ".php", ".sh")
 
 
-def checks(settings: Settings, environ: Mapping[str, str], broken: Collection[str]) -> list[Check]:
+def checks(settings: Settings, environ: Mapping[str, str], broken: Collection[str]) -> list[Diagnostic]:
     """One for each handler and hook whose command or server is known."""
     commands = {
         name: command
         for name, command in commands_of(settings, environ)
         if not {"handlers", name, f"{name}.command"} & set(broken)
     }
-    found = [Check(name, at_once(partial(_command, command))) for name, command in commands.items()]
+    found = [Diagnostic(name, at_once(partial(_command, command))) for name, command in commands.items()]
     for name, each in settings.handlers.items():
         key = f"handlers.{name}"
         if each.mode == "http" and each.url and not {"handlers", key, f"{key}.url", f"{key}.mode"} & set(broken):
-            found.append(Check(key, partial(_server, each.url)))
+            found.append(Diagnostic(key, partial(_server, each.url)))
     if found:
-        found.append(Check("worker.shutdown_grace", at_once(partial(_grace, settings))))
+        found.append(Diagnostic("worker.shutdown_grace", at_once(partial(_grace, settings))))
     return found
 
 
@@ -82,5 +82,5 @@ def _grace(settings: Settings) -> Finding:
 
 
 def _may_outlast(handler: HandlerSettings, grace: float) -> bool:
-    patience = 0 if handler.mode == "http" else handler.kill_grace  # a closed connection has none
-    return handler.timeout == 0 or handler.timeout + patience > grace
+    stopping = 0 if handler.mode == "http" else handler.kill_grace  # a closed connection has none
+    return handler.timeout == 0 or handler.timeout + stopping > grace

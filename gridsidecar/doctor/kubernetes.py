@@ -7,20 +7,22 @@ from functools import partial
 
 from gridsidecar.broker.management import virtual_host
 from gridsidecar.config.settings import Settings
-from gridsidecar.doctor.finding import Asked, CannotTell, Check, Finding, at_once, fail, ok, unknown, warn
+from gridsidecar.doctor.finding import Asked, CannotTell, Diagnostic, Finding, at_once, fail, ok, unknown, warn
 from gridsidecar.doctor.machine import read_machine, stop_grace
 from gridsidecar.doctor.manifest import Manifest, ManifestError, at, keda_vhost, read_manifest
 from gridsidecar.doctor.store import connections, server_facts
 from gridsidecar.errors import ConfigError
 from gridsidecar.shutdown import longest_exit
-from gridsidecar.store.inspection import Facts, names_of
+from gridsidecar.store.inspection import DatabaseFacts, names_of
 
 
-def checks(path: str, settings: Settings, facts: Asked[Facts] | None, broken: Collection[str] = ()) -> list[Check]:
+def checks(
+    path: str, settings: Settings, facts: Asked[DatabaseFacts] | None, broken: Collection[str] = ()
+) -> list[Diagnostic]:
     """Of the pods' own configuration, where the manifest has a ConfigMap with one; else of `settings`. Its keys in
     `broken` say nothing."""
     if (machine := read_machine(path)) is not None:
-        return [Check(f"{machine.area}.stop_grace", at_once(partial(stop_grace, machine, settings)))]
+        return [Diagnostic(f"{machine.area}.stop_grace", at_once(partial(stop_grace, machine, settings)))]
     try:
         manifest = read_manifest(path)
         pods = manifest.settings(settings, broken) or settings
@@ -31,27 +33,27 @@ def checks(path: str, settings: Settings, facts: Asked[Facts] | None, broken: Co
         return [_failed("kubernetes.manifest", told, "try `kubectl apply --dry-run=server`")]
     except ConfigError as error:
         return [_failed("kubernetes.config", str(error).replace("\n", "; "), "correct the ConfigMap")]
-    judges = {**(_OF_KEDA if manifest.scaled else {}), **_OF_PODS}
-    if "kubernetes.trigger.vhost" in judges and "broker.url" in broken:
-        judges["kubernetes.trigger.vhost"] = _unknown_vhost
-    found = [Check(name, at_once(partial(judge, manifest, pods))) for name, judge in judges.items()]
+    by_name = {**(_OF_KEDA if manifest.scaled else {}), **_OF_PODS}
+    if "kubernetes.trigger.vhost" in by_name and "broker.url" in broken:
+        by_name["kubernetes.trigger.vhost"] = _unknown_vhost
+    found = [Diagnostic(name, at_once(partial(check, manifest, pods))) for name, check in by_name.items()]
     if facts is not None and settings.store.url.startswith("mysql"):
         found.append(_connections(manifest, pods, facts))
     return found
 
 
-def _failed(name: str, found: str, advice: str) -> Check:
-    return Check(name, at_once(lambda: fail(found, advice)))
+def _failed(name: str, found: str, advice: str) -> Diagnostic:
+    return Diagnostic(name, at_once(lambda: fail(found, advice)))
 
 
-def _connections(manifest: Manifest, pods: Settings, facts: Asked[Facts]) -> Check:
+def _connections(manifest: Manifest, pods: Settings, facts: Asked[DatabaseFacts]) -> Diagnostic:
     async def look() -> Finding:
         try:
             return connections(await server_facts(facts), pods, manifest.most_pods)
         except CannotTell as error:
             return unknown(f"the database {error}")
 
-    return Check("kubernetes.connections", look)
+    return Diagnostic("kubernetes.connections", look)
 
 
 def rabbitmq(manifest: Manifest, settings: Settings) -> Finding:
@@ -163,11 +165,11 @@ def leaving(manifest: Manifest, settings: Settings) -> Finding:
     return ok("the pods stay until KEDA takes them away")
 
 
-_Judges = Mapping[str, Callable[[Manifest, Settings], Finding]]
-_OF_KEDA: _Judges = {
+_Checks = Mapping[str, Callable[[Manifest, Settings], Finding]]
+_OF_KEDA: _Checks = {
     "kubernetes.trigger.rabbitmq": rabbitmq,
     "kubernetes.trigger.vhost": vhost,
     "kubernetes.trigger.owed_work": owed_work,
     "kubernetes.trigger.values": values,
 }
-_OF_PODS: _Judges = {"kubernetes.termination_grace": grace, "kubernetes.leaving": leaving}
+_OF_PODS: _Checks = {"kubernetes.termination_grace": grace, "kubernetes.leaving": leaving}

@@ -12,19 +12,19 @@ from pathlib import Path
 from gridsidecar import probe
 from gridsidecar.config.http import HttpSettings
 from gridsidecar.config.settings import Settings
-from gridsidecar.doctor.finding import Check, Finding, at_once, fail, ok, warn
+from gridsidecar.doctor.finding import Diagnostic, Finding, at_once, fail, ok, warn
 
 OURS = b"urn:gridsidecar:problem:"
 ANSWER = 4096  # bytes
 
 
-def checks(settings: Settings) -> list[Check]:
+def checks(settings: Settings) -> list[Diagnostic]:
     """Of what is switched on."""
     found = []
     if settings.http.listen is not None:
-        found.append(Check("http.listen", partial(listen, settings.http)))
+        found.append(Diagnostic("http.listen", partial(listen, settings.http)))
     if settings.worker.heartbeat_file is not None:
-        found.append(Check("worker.heartbeat_file", at_once(partial(heartbeat, settings.worker.heartbeat_file))))
+        found.append(Diagnostic("worker.heartbeat_file", at_once(partial(heartbeat, settings.worker.heartbeat_file))))
     return found
 
 

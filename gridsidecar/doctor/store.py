@@ -10,9 +10,9 @@ from gridsidecar.config.http import POOL
 from gridsidecar.config.mysql_url import parse_mysql_url
 from gridsidecar.config.processes import processes_of
 from gridsidecar.config.settings import Settings
-from gridsidecar.doctor.finding import Asked, CannotTell, Check, Finding, fail, ok, unknown, warn
+from gridsidecar.doctor.finding import Asked, CannotTell, Diagnostic, Finding, fail, ok, unknown, warn
 from gridsidecar.errors import AccessRefused, GridSidecarError
-from gridsidecar.store.inspection import Facts, FileFacts, ServerFacts, inspect, names_of
+from gridsidecar.store.inspection import DatabaseFacts, FileFacts, ServerFacts, inspect, names_of
 from gridsidecar.store.privileges import missing
 from gridsidecar.store.queries import SCHEMA_VERSION
 
@@ -30,13 +30,13 @@ class StoreArea:
         self._settings = settings
         if not settings.store.url.startswith("sqlite:"):
             import gridsidecar.store.mysql.inspection  # noqa: F401  # to load it is no part of any check
-        self.facts: Asked[Facts] = Asked("store.connect", lambda: inspect(settings.store, clock))
+        self.facts: Asked[DatabaseFacts] = Asked("store.connect", lambda: inspect(settings.store, clock))
 
-    def checks(self) -> list[Check]:
+    def checks(self) -> list[Diagnostic]:
         checks = [
-            Check("store.connect", self._connect, vital=True),
-            Check("store.tables", self._tables),
-            Check("store.retention", self._retention),
+            Diagnostic("store.connect", self._connect, vital=True),
+            Diagnostic("store.tables", self._tables),
+            Diagnostic("store.retention", self._retention),
         ]
         if self._settings.store.url.startswith("sqlite:"):
             return checks
@@ -55,11 +55,11 @@ class StoreArea:
     async def close(self) -> None:
         await self.facts.forget()
 
-    def _judged(self, name: str, judge: Callable[[ServerFacts, Settings], Finding]) -> Check:
+    def _judged(self, name: str, judge: Callable[[ServerFacts, Settings], Finding]) -> Diagnostic:
         async def look() -> Finding:
             return judge(await server_facts(self.facts), self._settings)
 
-        return Check(name, look)
+        return Diagnostic(name, look)
 
     async def _connect(self) -> Finding:
         try:
@@ -85,7 +85,7 @@ class StoreArea:
         return ok(f"about {rows:,} tasks, {kept}")
 
 
-async def server_facts(asked: Asked[Facts]) -> ServerFacts:
+async def server_facts(asked: Asked[DatabaseFacts]) -> ServerFacts:
     """Raises CannotTell."""
     facts = await asked.known()
     if isinstance(facts, FileFacts):
@@ -93,7 +93,7 @@ async def server_facts(asked: Asked[Facts]) -> ServerFacts:
     return facts
 
 
-def tables(facts: Facts, settings: Settings) -> Finding:
+def tables(facts: DatabaseFacts, settings: Settings) -> Finding:
     migrates = settings.store.migrate
     if facts.tables is None or facts.tables < SCHEMA_VERSION:
         have = "there are none" if facts.tables is None else f"they are at version {facts.tables} of {SCHEMA_VERSION}"

@@ -18,9 +18,9 @@ from gridsidecar.rules.steering import Steered
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings
-    from gridsidecar.fleet.remote import Address
+    from gridsidecar.fleet.remote import ServerAddress
     from gridsidecar.rules.task import Status, Task
-    from gridsidecar.store import Filter, Kind, Said, Wanted
+    from gridsidecar.store import Filter, OperationKind, OutputPage, Wanted
     from gridsidecar.views import (
         CallbackView,
         Figures,
@@ -62,7 +62,7 @@ class Found(Struct, frozen=True):
     asked: Mapping[str, Any]
 
 
-class Letters(Struct, frozen=True):
+class LetterPage(Struct, frozen=True):
     """Dead letters, and whether there are more. `unknown` says why the states of their tasks are not known."""
 
     found: list[LetterView]
@@ -70,7 +70,7 @@ class Letters(Struct, frozen=True):
     unknown: str = ""
 
 
-class Replayed(Struct, frozen=True):
+class ReplayResult(Struct, frozen=True):
     """A letter, and what came of its replay: a word of `gridsidecar.dead_letters.Replay`. No letter where an API counts
     it and does not name it."""
 
@@ -99,12 +99,12 @@ class Tasks(Protocol):
 
     async def said(
         self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
-    ) -> Said | None:
+    ) -> OutputPage | None:
         """As `gridsidecar.store.Output.said`."""
         ...
 
 
-class Steering(Protocol):
+class FleetSteering(Protocol):
     @property
     def unsent(self) -> str | None:
         """Why tasks that are to run again were not sent to the queue."""
@@ -112,17 +112,17 @@ class Steering(Protocol):
 
     goes_on: str  # how an operation comes to its end when this command does not wait for it; with {operation}
 
-    async def steer(self, kind: Kind, ids: Sequence[str]) -> Outcomes:
+    async def steer(self, kind: OperationKind, ids: Sequence[str]) -> Outcomes:
         """A few tasks, at once."""
         ...
 
-    async def count(self, kind: Kind, chosen: Filter) -> Found: ...
+    async def count(self, kind: OperationKind, chosen: Filter) -> Found: ...
 
-    def preview(self, kind: Kind, ids: Sequence[str], chosen: Filter) -> AsyncIterator[Outcomes]:
+    def preview(self, kind: OperationKind, ids: Sequence[str], chosen: Filter) -> AsyncIterator[Outcomes]:
         """What would come of these, or without ids of those that a filter names; changes nothing."""
         ...
 
-    async def begin(self, kind: Kind, ids: Sequence[str], chosen: Filter, spread: float) -> str:
+    async def begin(self, kind: OperationKind, ids: Sequence[str], chosen: Filter, spread: float) -> str:
         """A stored operation; its id."""
         ...
 
@@ -203,13 +203,13 @@ class Queue(Protocol):
         as soon as it is there. `TaskRefused` where this one cannot be sent."""
         ...
 
-    async def letters(self, limit: int) -> Letters: ...
+    async def letters(self, limit: int) -> LetterPage: ...
 
     async def letter(self, id_: str) -> list[LetterInFull]:
         """Those of one id, whole."""
         ...
 
-    def replay(self, ids: Collection[str]) -> AsyncIterator[Replayed]:
+    def replay(self, ids: Collection[str]) -> AsyncIterator[ReplayResult]:
         """Of these ids, or without ids all of this queue."""
         ...
 
@@ -223,7 +223,7 @@ class Fleet(Struct, frozen=True):
 
     place: str
     tasks: Tasks
-    steering: Steering
+    steering: FleetSteering
     upkeep: Upkeep
     queue: Queue
 
@@ -233,7 +233,7 @@ class Where(Struct, frozen=True):
     names one."""
 
     settings: Settings | None = None
-    address: Address | None = None
+    address: ServerAddress | None = None
     has_store: bool = True
 
 

@@ -13,7 +13,7 @@ from gridsidecar.handler.attempt_output import AttemptOutput, OnProgress, noted
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.oom import own_oom_counter
-from gridsidecar.handler.outcome import Cause, End, Said, classify
+from gridsidecar.handler.outcome import Cause, ProcessEnd, TerminalMessage, classify
 from gridsidecar.handler.process import Exit
 from gridsidecar.rules.task import Claim, Displaced, Ended, Report
 
@@ -29,7 +29,7 @@ class Assignment(AttemptOutput):
         self._loop = asyncio.get_running_loop()
         self.timeout = timeout_of(claim, settings)
         self.over: asyncio.Future[None] = self._loop.create_future()
-        self.said: Said | None = None
+        self.said: TerminalMessage | None = None
         self.exit: Exit | None = None  # of the process, when it went before it had said how the task ended
         self.never_read = False  # … and before it had read any of the task
         self.displaced: Displaced | None = None  # … and others with it
@@ -109,7 +109,7 @@ class Assignment(AttemptOutput):
 
     def _end(self, event: wire.ResultEvent | wire.ErrorEvent, *, unread: bool = False) -> None:
         if self.said is None:
-            self.said = Said(event, late=self.stopping, unread=unread)
+            self.said = TerminalMessage(event, late=self.stopping, unread=unread)
 
     # -- what it comes to ---------------------------------------------------------------------------------------------
 
@@ -117,8 +117,8 @@ class Assignment(AttemptOutput):
         """`notes` are those on the process."""
         code, number = (self.exit.code, self.exit.signal) if self.exit else (None, None)
         killed = number is not None and self.cause is None
-        verdict = classify(
-            End(
+        classified = classify(
+            ProcessEnd(
                 exit_code=code,
                 signal=number,
                 cause=self.cause,
@@ -140,6 +140,6 @@ class Assignment(AttemptOutput):
             log_dropped_bytes=self.log.dropped_bytes,
             stderr_tail=text_of(self.stderr_tail.bytes()),
             ignored_events=self.ignored,
-            notes=notes + verdict.notes,
+            notes=notes + classified.notes,
         )
-        return Ended(self.displaced or verdict.outcome, report)
+        return Ended(self.displaced or classified.outcome, report)

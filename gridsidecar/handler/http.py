@@ -16,7 +16,7 @@ from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.environment import attempt_environment
 from gridsidecar.handler.http_attempt import HttpAttempt, Posted
-from gridsidecar.outbound.exchange import BrokenOff, Exchange, NotReached
+from gridsidecar.outbound.http_exchange import BrokenOff, HttpExchange, NotReached
 from gridsidecar.outbound.request import Request, read_request
 from gridsidecar.outbound.resolver import Resolver, system_resolve
 from gridsidecar.rules.task import CannotStart, Claim, Ended
@@ -120,8 +120,8 @@ class HttpHandler:
             looks += 1
             await self._clock.sleep(backoff(looks, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng))
 
-    async def _opened(self) -> Exchange:
-        return await Exchange.opened(self._request({}), self._url.socket, ACCEPTED_WITHIN, self._resolver)
+    async def _opened(self) -> HttpExchange:
+        return await HttpExchange.opened(self._request({}), self._url.socket, ACCEPTED_WITHIN, self._resolver)
 
     async def _posted(self, claim: Claim) -> Posted:
         """What is sent, made when it is: the time until which the task must be done begins then."""
@@ -154,7 +154,7 @@ async def not_reached(url: str, limit: float) -> str | None:
     """Why nobody accepts a connection there within so many seconds; None where somebody does."""
     read = read_handler_url(url)
     try:
-        exchange = await Exchange.opened(
+        exchange = await HttpExchange.opened(
             read_request(read.http, None, {}), read.socket, limit, Resolver(system_resolve)
         )
     except NotReached as problem:

@@ -14,8 +14,8 @@ from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.http_end import broken_off, by_answer
 from gridsidecar.handler.http_output import HttpOutput
-from gridsidecar.handler.outcome import Cause, End, Verdict, classify
-from gridsidecar.outbound.exchange import Body, Exchange, Head
+from gridsidecar.handler.outcome import Cause, Classified, ProcessEnd, classify
+from gridsidecar.outbound.http_exchange import Body, Head, HttpExchange
 from gridsidecar.outbound.reply import NotSent
 from gridsidecar.outbound.request import Request
 from gridsidecar.rules.task import Claim, Ended, ErrorType, Failed, Report
@@ -50,7 +50,7 @@ class HttpAttempt:
         return self._cause is not None or (said is not None and not said.unread)
 
     async def until_end(
-        self, stop: Stop, opened: Callable[[], Awaitable[Exchange]], posted: Callable[[], Awaitable[Posted]]
+        self, stop: Stop, opened: Callable[[], Awaitable[HttpExchange]], posted: Callable[[], Awaitable[Posted]]
     ) -> None:
         self._talk = asyncio.create_task(self._converse(opened, posted))
         stop.listen(partial(self._obey, stop))
@@ -70,7 +70,7 @@ class HttpAttempt:
             raise error
 
     async def _converse(
-        self, opened: Callable[[], Awaitable[Exchange]], posted: Callable[[], Awaitable[Posted]]
+        self, opened: Callable[[], Awaitable[HttpExchange]], posted: Callable[[], Awaitable[Posted]]
     ) -> None:
         exchange = await opened()
         try:
@@ -114,8 +114,8 @@ class HttpAttempt:
 
     def judged(self, where: str) -> Ended:
         """`where`: whose answer it is, for people."""
-        verdict = self._verdict(where)
-        return Ended(verdict.outcome, self._report(verdict.notes))
+        classified = self._classified(where)
+        return Ended(classified.outcome, self._report(classified.notes))
 
     def broken(self, together: int) -> Ended:
         """The connection ended before it was time, and those of so many tasks with it."""
@@ -125,12 +125,12 @@ class HttpAttempt:
             words += f"; {said.event.error}"
         return Ended(broken_off(words, together), self._report(()))
 
-    def _verdict(self, where: str) -> Verdict:
+    def _classified(self, where: str) -> Classified:
         said = self._output.said
         if self._cause is not None or said is not None:
-            return classify(End(cause=self._cause, said=said, timeout=self._deadlines.timeout), self._settings)
+            return classify(ProcessEnd(cause=self._cause, said=said, timeout=self._deadlines.timeout), self._settings)
         if self.failure is not None:
-            return Verdict(Failed(error=str(self.failure), error_type=ErrorType.HANDLER_ERROR))
+            return Classified(Failed(error=str(self.failure), error_type=ErrorType.HANDLER_ERROR))
         assert self._head is not None
         return by_answer(self._head, self._output, self._settings, where)
 

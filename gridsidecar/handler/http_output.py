@@ -6,7 +6,7 @@ from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.oneshot_output import OneshotOutput
-from gridsidecar.handler.outcome import Output
+from gridsidecar.handler.outcome import StdoutResult
 from gridsidecar.rules.task import Claim
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
@@ -47,14 +47,14 @@ class HttpOutput(OneshotOutput):
         """For people, on one line."""
         return " ".join(text_of(self._beginning).split())
 
-    def answer(self) -> Output:
+    def answer(self) -> StdoutResult:
         """The result, where there are no messages: the JSON value that the answer is; or, where the answer is to be the
         result, whatever text it is. Raises JsonRefused."""
         if self._is_the_result or self._output_size > self._limit:
             return self.output()
         if not self._output.strip():
-            return Output(None, 0)
+            return StdoutResult(None, 0)
         try:
-            return Output(parse_json(self._output.decode()), self._output_size)
+            return StdoutResult(parse_json(self._output.decode()), self._output_size)
         except UnicodeDecodeError:
             raise JsonRefused("not-json", "not UTF-8") from None

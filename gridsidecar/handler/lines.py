@@ -26,11 +26,6 @@ class LineSplitter:
         self._discarding = False
         self._head, self._tail = b"", b""  # of the line that is being discarded
 
-    @property
-    def held_bytes(self) -> int:
-        """Bytes kept of a line whose end has not come yet; at most the limit."""
-        return len(self._held)
-
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that `data` completes, without their LF."""
         head, newline, rest = data.partition(b"\n")

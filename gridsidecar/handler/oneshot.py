@@ -18,7 +18,7 @@ from gridsidecar.handler.environment import attempt_environment, handler_environ
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.oneshot_output import OneshotOutput
 from gridsidecar.handler.oom import own_oom_counter
-from gridsidecar.handler.outcome import Cause, End, classify
+from gridsidecar.handler.outcome import Cause, ProcessEnd, classify
 from gridsidecar.handler.process import Exit, Process, Sink, Sinks
 from gridsidecar.rules.task import CannotStart, Claim, Ended, Report
 
@@ -160,8 +160,8 @@ class _Attempt:
     def _classified(self, exit_: Exit) -> Ended:
         self._talk.finish()
         killed = exit_.signal is not None and self._cause is None
-        verdict = classify(
-            End(
+        classified = classify(
+            ProcessEnd(
                 exit_code=exit_.code,
                 signal=exit_.signal,
                 cause=self._cause,
@@ -174,7 +174,7 @@ class _Attempt:
             ),
             self._settings,
         )
-        return Ended(verdict.outcome, self._report(exit_, verdict.notes))
+        return Ended(classified.outcome, self._report(exit_, classified.notes))
 
     def _report(self, exit_: Exit, notes: tuple[str, ...]) -> Report:
         log = self._talk.log

@@ -10,7 +10,7 @@ from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler.attempt_output import AttemptOutput, OnProgress, noted
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.lines import LineSplitter, MessageScanner
-from gridsidecar.handler.outcome import Output, Said
+from gridsidecar.handler.outcome import StdoutResult, TerminalMessage
 from gridsidecar.rules.task import Claim
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
@@ -18,11 +18,11 @@ from gridsidecar.wire.strict_json import JsonRefused, parse_json
 class _Voice:
     """One channel of a handler: whether it was used, and the first terminal message on it."""
 
-    def __init__(self, channel: wire.Channel) -> None:
+    def __init__(self, channel: wire.LineSource) -> None:
         self.channel = channel
         self.used = False  # for a valid message, or a terminal one that could not be read
-        self.said: Said | None = None
-        self.too_long: Said | None = None  # what counts where no other end came: one was over the line limit
+        self.said: TerminalMessage | None = None
+        self.too_long: TerminalMessage | None = None  # what counts where no other end came: one was over the line limit
         self.lost = False  # a message over the line limit was discarded here, and nobody knows its type
 
 
@@ -37,8 +37,8 @@ class OneshotOutput(AttemptOutput):
         self, settings: HandlerSettings, claim: Claim, on_progress: OnProgress, log: LogText | None = None
     ) -> None:
         super().__init__(settings, claim, on_progress, log)
-        self._events = _Voice(wire.Channel.EVENTS)
-        self._stdout = _Voice(wire.Channel.STDOUT)
+        self._events = _Voice(wire.LineSource.EVENTS)
+        self._stdout = _Voice(wire.LineSource.STDOUT)
         self._splitter = LineSplitter(on_discard=partial(self._lose, self._events))
         self._scanner = MessageScanner(self.take_text, self._stdout_line, partial(self._lose, self._stdout))
         self._output = bytearray()
@@ -67,7 +67,7 @@ class OneshotOutput(AttemptOutput):
     # -- what it came to ----------------------------------------------------------------------------------------------
 
     @property
-    def said(self) -> Said | None:
+    def said(self) -> TerminalMessage | None:
         """The terminal message that decides, if there is one."""
         return self._deciding.said or self._deciding.too_long
 
@@ -76,18 +76,18 @@ class OneshotOutput(AttemptOutput):
         """A message on the deciding channel was too long to be read."""
         return self._deciding.lost or self._events.lost
 
-    def output(self) -> Output:
+    def output(self) -> StdoutResult:
         """The whole of stdout as a result: its JSON value, or else its text without line ends at the end."""
         if self._output_size > self._limit:
-            return Output(None, self._output_size)
+            return StdoutResult(None, self._output_size)
         text = text_of(self._output).rstrip("\r\n")
         if not text:
-            return Output(None, 0)
+            return StdoutResult(None, 0)
         try:
             value = parse_json(text)
         except JsonRefused:
             value = text
-        return Output(value, self._output_size)
+        return StdoutResult(value, self._output_size)
 
     @property
     def _deciding(self) -> _Voice:
@@ -123,10 +123,10 @@ class OneshotOutput(AttemptOutput):
                 self.ignore(reason)
                 return
             case wire.ResultEvent() | wire.ErrorEvent():
-                self._terminal(voice, Said(self.trimmed(heard), late=self.stopping))
+                self._terminal(voice, TerminalMessage(self.trimmed(heard), late=self.stopping))
             case wire.Unreadable(event=event, own=own):
                 self.unreadable(heard)
-                self._terminal(voice, Said(event, late=self.stopping, unread=not own))
+                self._terminal(voice, TerminalMessage(event, late=self.stopping, unread=not own))
             case wire.ProgressEvent() | wire.CheckpointEvent():
                 self._progress(voice, heard)
             case wire.LogEvent():
@@ -137,7 +137,7 @@ class OneshotOutput(AttemptOutput):
                 assert_never(heard)
         voice.used = True
 
-    def _terminal(self, voice: _Voice, said: Said) -> None:
+    def _terminal(self, voice: _Voice, said: TerminalMessage) -> None:
         if voice.said is not None:
             self.ignored += 1
             return
@@ -163,4 +163,4 @@ class OneshotOutput(AttemptOutput):
                 voice.lost = True
             case wire.Unreadable(event=event, own=own):
                 voice.used = True
-                voice.too_long = voice.too_long or Said(event, late=self.stopping, unread=not own)
+                voice.too_long = voice.too_long or TerminalMessage(event, late=self.stopping, unread=not own)

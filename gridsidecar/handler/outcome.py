@@ -38,7 +38,7 @@ class Cause(StrEnum):
                 assert_never(reason)
 
 
-class Said(Struct, frozen=True):
+class TerminalMessage(Struct, frozen=True):
     """The first terminal message; `late` when it came after we asked the process to end."""
 
     event: ResultEvent | ErrorEvent
@@ -46,14 +46,14 @@ class Said(Struct, frozen=True):
     unread: bool = False  # it could not be read: `event` says so, and how the process ended tells more
 
 
-class Output(Struct, frozen=True):
+class StdoutResult(Struct, frozen=True):
     """The whole of stdout as a result, and its size in bytes."""
 
     value: Any
     size: int
 
 
-class End(Struct, frozen=True, kw_only=True):
+class ProcessEnd(Struct, frozen=True, kw_only=True):
     """All that is known of a process that is gone. Exactly one of `exit_code` and `signal` is set.
 
     Of a process that stays, which has said how its task ended, neither is.
@@ -62,8 +62,8 @@ class End(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     signal: int | None = None
     cause: Cause | None = None
-    said: Said | None = None
-    output: Output | None = None  # where the handler's result is its stdout
+    said: TerminalMessage | None = None
+    output: StdoutResult | None = None  # where the handler's result is its stdout
     stderr_line: str = ""  # the last one that is not blank
     lost_message: bool = False  # a message was too long to be read
     out_of_memory: bool = False  # the kernel counted a kill for lack of memory meanwhile
@@ -77,35 +77,35 @@ class End(Struct, frozen=True, kw_only=True):
         return self.stays and self.exit_code == 0
 
 
-class Verdict(Struct, frozen=True):
+class Classified(Struct, frozen=True):
     outcome: Outcome
     notes: tuple[str, ...] = ()
 
 
-def classify(end: End, settings: HandlerSettings) -> Verdict:
+def classify(end: ProcessEnd, settings: HandlerSettings) -> Classified:
     """Our own reasons to end it come first, then its message, then the exit code. An error that it reports because we
     stopped it for its time has our name for that, and its words."""
     said = end.said.event if end.said is not None else None
     if end.cause is Cause.DISOWNED:
-        return Verdict(Disowned())
+        return Classified(Disowned())
     if end.cause is Cause.CANCEL and not (isinstance(said, ResultEvent) and said.size <= settings.max_result_bytes):
-        return Verdict(Cancelled())
+        return Classified(Cancelled())
     if end.cause is Cause.SHUTDOWN and end.asked and isinstance(said, ErrorEvent):
-        return Verdict(Interrupted())  # it gave up because we asked it to
+        return Classified(Interrupted())  # it gave up because we asked it to
     if end.cause is Cause.SHUTDOWN and (end.said is None or (end.said.unread and end.said.late)):
-        return Verdict(Interrupted())  # what it was about to say was cut off by us
+        return Classified(Interrupted())  # what it was about to say was cut off by us
     if end.said is not None:
-        return Verdict(_by_message(end, end.said, settings), _remarks(end, end.said))
+        return Classified(_by_message(end, end.said, settings), _remarks(end, end.said))
     if (overdue := _overdue(end, settings)) is not None:
-        return Verdict(overdue)
+        return Classified(overdue)
     if end.cause is Cause.CLOSED:
-        return Verdict(_failed("it closed its end of a pipe before it sent a result", ErrorType.HANDLER_EXIT))
+        return Classified(_failed("it closed its end of a pipe before it sent a result", ErrorType.HANDLER_EXIT))
     if end.exit_code == 0 and not end.stays:
-        return Verdict(_silent_success(end, settings))
-    return Verdict(_by_process(end, settings))
+        return Classified(_silent_success(end, settings))
+    return Classified(_by_process(end, settings))
 
 
-def _overdue(end: End, settings: HandlerSettings) -> Failed | None:
+def _overdue(end: ProcessEnd, settings: HandlerSettings) -> Failed | None:
     if end.cause is Cause.TIMEOUT:
         return _failed(f"timed out after {end.timeout:g} s", ErrorType.TIMEOUT)
     if end.cause is Cause.STALL:
@@ -113,7 +113,7 @@ def _overdue(end: End, settings: HandlerSettings) -> Failed | None:
     return None
 
 
-def _by_message(end: End, said: Said, settings: HandlerSettings) -> Outcome:
+def _by_message(end: ProcessEnd, said: TerminalMessage, settings: HandlerSettings) -> Outcome:
     event = said.event
     if isinstance(event, ResultEvent):
         return _too_large(event.size, settings) or Succeeded(event.result)
@@ -134,7 +134,7 @@ def _by_message(end: End, said: Said, settings: HandlerSettings) -> Outcome:
     return failed
 
 
-def _remarks(end: End, said: Said) -> tuple[str, ...]:
+def _remarks(end: ProcessEnd, said: TerminalMessage) -> tuple[str, ...]:
     word = "result" if isinstance(said.event, ResultEvent) else "unreadable message" if said.unread else "error"
     notes = []
     if said.late:
@@ -148,11 +148,11 @@ def _remarks(end: End, said: Said) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _by_process(end: End, settings: HandlerSettings) -> Failed:
+def _by_process(end: ProcessEnd, settings: HandlerSettings) -> Failed:
     return _by_signal(end) if end.signal is not None else _by_exit_code(end, settings)
 
 
-def _by_exit_code(end: End, settings: HandlerSettings) -> Failed:
+def _by_exit_code(end: ProcessEnd, settings: HandlerSettings) -> Failed:
     retryable = None
     if end.exit_code in settings.exit_codes.retry:
         retryable = True
@@ -164,7 +164,7 @@ def _by_exit_code(end: End, settings: HandlerSettings) -> Failed:
     return Failed(error=error, error_type=ErrorType.HANDLER_EXIT, retryable=retryable)
 
 
-def _silent_success(end: End, settings: HandlerSettings) -> Outcome:
+def _silent_success(end: ProcessEnd, settings: HandlerSettings) -> Outcome:
     if end.lost_message:
         return _failed(
             "a message of more than 4 MiB was discarded, and no result came: "
@@ -176,7 +176,7 @@ def _silent_success(end: End, settings: HandlerSettings) -> Outcome:
     return _too_large(end.output.size, settings) or Succeeded(end.output.value)
 
 
-def _by_signal(end: End) -> Failed:
+def _by_signal(end: ProcessEnd) -> Failed:
     assert end.signal is not None
     name = signal_name(end.signal)
     if end.signal == signal.SIGKILL and end.out_of_memory:

@@ -16,7 +16,7 @@ from gridsidecar.handler.outcome import Cause, signal_name
 from gridsidecar.handler.process import Exit, Process, Sink
 from gridsidecar.handler.warm_output import WarmOutput
 from gridsidecar.rules.task import Displaced, ErrorType
-from gridsidecar.wire import Channel
+from gridsidecar.wire import LineSource
 
 CLOSED_FOR_S = 1.0  # a process that closed a pipe gets so long to exit, which it most often is about to
 
@@ -255,7 +255,7 @@ class WarmProcess:
 
     # -- what it says -------------------------------------------------------------------------------------------------
 
-    def _line(self, line: bytes, channel: Channel) -> None:
+    def _line(self, line: bytes, channel: LineSource) -> None:
         task_id, event = wire.decode_among(line, channel, self.in_hand.attempts)
         if isinstance(event, wire.Text):
             self.in_hand.ear.take_text(line + b"\n")
@@ -271,7 +271,7 @@ class WarmProcess:
         else:
             self._hear_start(event, channel)
 
-    def _missed(self, head: bytes, tail: bytes, channel: Channel) -> None:
+    def _missed(self, head: bytes, tail: bytes, channel: LineSource) -> None:
         task_id, lost = wire.decode_ends_among(head, tail, channel, self.in_hand.attempts)
         if task_id is not None:
             assignment = self.in_hand[task_id]
@@ -292,7 +292,7 @@ class WarmProcess:
 
     # -- the start ----------------------------------------------------------------------------------------------------
 
-    def _hear_start(self, event: wire.Event | wire.Ignored | wire.Unreadable, channel: Channel) -> None:
+    def _hear_start(self, event: wire.Event | wire.Ignored | wire.Unreadable, channel: LineSource) -> None:
         match event:
             case wire.ReadyEvent():
                 self._ready_timer.cancel()

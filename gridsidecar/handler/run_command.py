@@ -20,14 +20,14 @@ async def run(command: Command, stdin: bytes | Spliced, timeout: float, stop: St
     if stop.reason is not None:
         return CommandEnd(stopped=True)
     try:
-        return await _Errand(command, stdin, stop).until_end(timeout)
+        return await _CommandRun(command, stdin, stop).until_end(timeout)
     except NotStartable as problem:
         return CommandEnd(cannot_start=str(problem))
     except (OSError, ValueError) as error:
         return CommandEnd(cannot_start=command.explain(error))
 
 
-class _Errand:
+class _CommandRun:
     """The process, and whether it was us who ended it."""
 
     def __init__(self, command: Command, stdin: bytes | Spliced, stop: Stop) -> None:

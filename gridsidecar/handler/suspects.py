@@ -10,7 +10,7 @@ from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Handler, Stop, alone_of
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
-from gridsidecar.handler.pool import Pool
+from gridsidecar.handler.process_pool import ProcessPool
 from gridsidecar.rules.task import Claim, Ended
 
 
@@ -18,16 +18,16 @@ def make_persistent(name: str, settings: HandlerSettings, clock: Clock, rng: ran
     """`width`: most tasks at the same time."""
     room = min(settings.persistent.concurrency, width)
     if room == 1:
-        return Pool(name, settings, clock, rng, width)
-    together = Pool(name, settings, clock, rng, min(settings.persistent.processes or width, width), room=room)
-    alone = Pool(name, settings, clock, rng, alone_of(settings, width), stays=False)
+        return ProcessPool(name, settings, clock, rng, width)
+    together = ProcessPool(name, settings, clock, rng, min(settings.persistent.processes or width, width), room=room)
+    alone = ProcessPool(name, settings, clock, rng, alone_of(settings, width), stays=False)
     return SharedHandler(together, alone)
 
 
 class SharedHandler:
     """A task with a crash to its name runs alone: if it was the one, it fails by itself and takes nobody with it."""
 
-    def __init__(self, together: Pool, alone: Pool) -> None:
+    def __init__(self, together: ProcessPool, alone: ProcessPool) -> None:
         self._together = together
         self._alone = alone
 

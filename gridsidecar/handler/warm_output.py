@@ -9,10 +9,10 @@ from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler.in_hand import InHand
 from gridsidecar.handler.lines import LineSplitter, MessageScanner
 from gridsidecar.handler.process import Process, Sink, Sinks
-from gridsidecar.wire import Channel
+from gridsidecar.wire import LineSource
 
-OnLine = Callable[[bytes, Channel], None]
-OnMissed = Callable[[bytes, bytes, Channel], None]  # the beginning and the end of a line that was too long
+OnLine = Callable[[bytes, LineSource], None]
+OnMissed = Callable[[bytes, bytes, LineSource], None]  # the beginning and the end of a line that was too long
 
 
 class WarmOutput:
@@ -23,9 +23,9 @@ class WarmOutput:
         self._on_line = on_line
         self._on_missed = on_missed
         self._offers_pipe = settings.channel != "stdout"
-        self.channel: Channel | None = None if settings.channel == "auto" else Channel(settings.channel)
-        self._splitter = LineSplitter(on_discard=partial(self._missed, Channel.EVENTS))
-        self._scanner = MessageScanner(self._take_text, self._stdout_line, partial(self._missed, Channel.STDOUT))
+        self.channel: LineSource | None = None if settings.channel == "auto" else LineSource(settings.channel)
+        self._splitter = LineSplitter(on_discard=partial(self._missed, LineSource.EVENTS))
+        self._scanner = MessageScanner(self._take_text, self._stdout_line, partial(self._missed, LineSource.STDOUT))
 
     def sinks(self, on_closed: Callable[[Sink | None], None]) -> Sinks:
         events = self._take_events if self._offers_pipe else None
@@ -33,7 +33,7 @@ class WarmOutput:
 
     def is_channel(self, sink: Sink) -> bool:
         """It can be heard no more without this stream."""
-        own = self._take_events if self.channel is Channel.EVENTS else self._take_stdout
+        own = self._take_events if self.channel is LineSource.EVENTS else self._take_stdout
         return sink == own and self.channel is not None
 
     def read_all(self, process: Process) -> None:
@@ -44,7 +44,7 @@ class WarmOutput:
     def read_text(self, process: Process) -> None:
         """The same, of those that carry no messages."""
         process.read_now(self._take_stderr)
-        if self.channel is Channel.EVENTS:
+        if self.channel is LineSource.EVENTS:
             process.read_now(self._take_stdout)
 
     def finish(self) -> None:
@@ -62,7 +62,7 @@ class WarmOutput:
 
     def _take_stdout(self, data: bytes) -> None:
         self._in_hand.ear.heard()
-        if self.channel is Channel.EVENTS:
+        if self.channel is LineSource.EVENTS:
             self._in_hand.ear.take_text(data)
         else:
             self._scanner.feed(data)
@@ -77,18 +77,18 @@ class WarmOutput:
     def _event_line(self, line: bytes) -> None:
         if not line:
             return
-        if self.channel is Channel.STDOUT:
+        if self.channel is LineSource.STDOUT:
             self._in_hand.ear.ignore("on the events pipe, but it said on stdout that it is ready")
         else:
-            self._on_line(line, Channel.EVENTS)
+            self._on_line(line, LineSource.EVENTS)
 
     def _stdout_line(self, line: bytes) -> None:
-        if self.channel is Channel.EVENTS or (b'"gs"' not in line and b"\\u00" not in line):
+        if self.channel is LineSource.EVENTS or (b'"gs"' not in line and b"\\u00" not in line):
             self._in_hand.ear.take_text(line + b"\n")
         else:
-            self._on_line(line, Channel.STDOUT)
+            self._on_line(line, LineSource.STDOUT)
 
-    def _missed(self, channel: Channel, head: bytes, tail: bytes) -> None:
+    def _missed(self, channel: LineSource, head: bytes, tail: bytes) -> None:
         if channel is self.channel:
             self._on_missed(head, tail, channel)
         else:

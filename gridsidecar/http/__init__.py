@@ -5,7 +5,7 @@ from __future__ import annotations
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import Settings
 from gridsidecar.http import bulk, description, ended, events, files, fleet, letters, me, probes, steering, tasks
-from gridsidecar.http.api import Api, Shown
+from gridsidecar.http.api import Api, HealthSource
 from gridsidecar.http.app import make_app
 from gridsidecar.http.server import HttpServer, listen
 
@@ -19,7 +19,7 @@ ENDPOINTS = tuple(endpoint for part in PARTS for endpoint in part.ENDPOINTS)
 class ApiServer:
     """The API on `http.listen`, from `start` to `stop`."""
 
-    def __init__(self, settings: Settings, clock: Clock, shown: Shown | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock, shown: HealthSource | None = None) -> None:
         """Binds the address. `shown` is the worker's; without one the fleet is shown. Raises `ConfigError` and
         `CannotListen`."""
         self._api = Api(settings, clock, shown)

@@ -19,7 +19,7 @@ from gridsidecar.errors import ConfigError, Fault, GridSidecarError
 from gridsidecar.figures import read_figures
 from gridsidecar.health import Health
 from gridsidecar.http.access import Rules
-from gridsidecar.http.held import Held
+from gridsidecar.http.answer_cache import AnswerCache
 from gridsidecar.http.hiding import Hiding
 from gridsidecar.http.limits import most_streams
 from gridsidecar.http.overview import Overview
@@ -29,8 +29,8 @@ from gridsidecar.metrics.ended import EndedSince
 from gridsidecar.metrics.fleet import FleetFigures
 from gridsidecar.metrics.tally import Series
 from gridsidecar.operations import Driver
-from gridsidecar.store import Kind, NotDriven, OpenStore, Reading, make_store
-from gridsidecar.store.minutes import Tally
+from gridsidecar.store import NotDriven, OpenStore, OperationKind, Reading, make_store
+from gridsidecar.store.minutes import MinuteTally
 from gridsidecar.submitting import Submitter
 from gridsidecar.telemetry import Readiness
 
@@ -43,7 +43,7 @@ QUEUE_HOLDS = 1.0  # seconds
 LAST_WORK = 2.0  # seconds for what runs beside requests, when the server stops
 
 
-class Shown(Protocol):
+class HealthSource(Protocol):
     """What probes and Prometheus are told."""
 
     def health(self) -> Health: ...
@@ -54,7 +54,7 @@ class Shown(Protocol):
 class Api:
     """Connects when it is first asked something. Every method raises what store and broker raise."""
 
-    def __init__(self, settings: Settings, clock: Clock, shown: Shown | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock, shown: HealthSource | None = None) -> None:
         """ConfigError for a file of a token that cannot be read."""
         self.settings = settings
         self.clock = clock
@@ -75,7 +75,7 @@ class Api:
         ended = EndedSince(self._ended_between, clock)
         self.shown = shown or Overview(FleetFigures(self._broker, self._reading, queue, clock, ended), queue)
         self.works = shown is not None  # a worker is in this process
-        self.held = Held(clock)
+        self.held = AnswerCache(clock)
         self.snapshots = Snapshots(clock)
 
     async def _reading(self) -> Reading:
@@ -88,7 +88,7 @@ class Api:
                 self._store_is_open = True
         return self._store
 
-    async def _ended_between(self, since: datetime, until: datetime) -> list[Tally]:
+    async def _ended_between(self, since: datetime, until: datetime) -> list[MinuteTally]:
         return await (await self.store()).minutes.between(since, until, queue=self.settings.broker.queue)
 
     async def figures(self, since: datetime | None, queue: str | None = None) -> Figures:
@@ -131,10 +131,10 @@ class Api:
         store = await self.store()
         return Submitter(await self.open_broker(), store.beforehand, self.settings, self._spawn)
 
-    async def driver(self, kind: Kind) -> Driver:
+    async def driver(self, kind: OperationKind) -> Driver:
         """For cancels and retries; a retry holds without a broker, too: then workers bring its tasks back."""
         store = await self.store()
-        if kind is Kind.CANCEL:
+        if kind is OperationKind.CANCEL:
             return Driver(store, None)
         try:
             return Driver(store, await self.open_broker())

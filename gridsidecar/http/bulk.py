@@ -19,17 +19,17 @@ from gridsidecar.moments import moment_of, span_of
 from gridsidecar.operations import LONGEST_SPREAD, MEANT, POSSIBLE, RULES, possible
 from gridsidecar.rules.steering import Steered
 from gridsidecar.shapes import operation_object
-from gridsidecar.store import Filter, Kind
+from gridsidecar.store import Filter, OperationKind
 
 MOST_LOOKED_AT = 500  # ids of a dry run
 MOST_IDS = 100_000
 
 
-async def _many(kind: Kind, api: Api, call: Call) -> Response:
+async def _many(kind: OperationKind, api: Api, call: Call) -> Response:
     """`{filter, expected_count, dry_run, after, over}`; 409 where the filter names another number of tasks by now, a
     count of null is any. Or `{ids, dry_run, over}`."""
     call.only()
-    over = ["over"] if kind is Kind.RETRY else []
+    over = ["over"] if kind is OperationKind.RETRY else []
     asked = await call.fields("filter", "ids", "expected_count", "dry_run", "after", *over)
     if "ids" in asked:
         return await _by_ids(kind, api, asked)
@@ -62,7 +62,7 @@ def _spread(asked: Members) -> float:
     return asked.text("over", partial(span_of, longest=LONGEST_SPREAD)) or 0.0
 
 
-async def _by_ids(kind: Kind, api: Api, asked: Members) -> Response:
+async def _by_ids(kind: OperationKind, api: Api, asked: Members) -> Response:
     if "filter" in asked or "expected_count" in asked or "after" in asked:
         raise bad_request("ids and a filter with what belongs to it exclude each other.")
     ids, impossible = possible(dict.fromkeys(asked.texts("ids", str)))
@@ -81,7 +81,7 @@ async def _by_ids(kind: Kind, api: Api, asked: Members) -> Response:
     return await _begun(api, operation)
 
 
-async def _dry_run(kind: Kind, api: Api, filter_: Filter, asked: Members) -> Response:
+async def _dry_run(kind: OperationKind, api: Api, filter_: Filter, asked: Members) -> Response:
     """How many tasks of which type are in which state; and what would come of the first, or of those after a cursor."""
     store = await api.store()
     ids, place = await store.operations.page(filter_, asked.text("after", cursor.decoded_place))
@@ -107,7 +107,7 @@ def _looked_at(outcomes: dict[str, Steered]) -> dict[str, Any]:
     }
 
 
-def _filter(kind: Kind, api: Api, given: Members | None) -> Filter:
+def _filter(kind: OperationKind, api: Api, given: Members | None) -> Filter:
     """What a filter must say is at least one thing: an empty one would mean all tasks by a slip."""
     if given is None:
         raise bad_request('filter is missing, such as {"type": "resize"}; {"all": true} names all tasks.')
@@ -130,6 +130,6 @@ def _filter(kind: Kind, api: Api, given: Members | None) -> Filter:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/v1/tasks/cancel", Access.CHANGE, partial(_many, Kind.CANCEL)),
-    Endpoint("POST", "/v1/tasks/retry", Access.CHANGE, partial(_many, Kind.RETRY)),
+    Endpoint("POST", "/v1/tasks/cancel", Access.CHANGE, partial(_many, OperationKind.CANCEL)),
+    Endpoint("POST", "/v1/tasks/retry", Access.CHANGE, partial(_many, OperationKind.RETRY)),
 )

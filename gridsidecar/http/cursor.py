@@ -9,7 +9,7 @@ from typing import Any
 
 from gridsidecar.rules.task import Status
 from gridsidecar.store import Position
-from gridsidecar.store.choosing import Place
+from gridsidecar.store.choosing import Cursor
 
 LONGEST = 4096  # characters
 
@@ -29,18 +29,18 @@ def decoded(text: str) -> Position:
         raise ValueError("is no cursor; take `next` of the page before") from None
 
 
-def encoded_place(place: Place | None) -> str | None:
+def encoded_place(place: Cursor | None) -> str | None:
     return None if place is None else _packed([place.status, place.created_at, place.id])
 
 
-def decoded_place(text: str) -> Place:
+def decoded_place(text: str) -> Cursor:
     """The same for what a filter names."""
     try:
         status, created_at, task_id = _unpacked(text)
         if not isinstance(task_id, str) or not isinstance(created_at, str):
             raise TypeError
         Position.of(created_at, task_id)
-        return Place(Status(status), created_at, task_id)
+        return Cursor(Status(status), created_at, task_id)
     except (Error, ValueError, TypeError, RecursionError):
         raise ValueError("is no cursor; take `next` of the answer before") from None
 

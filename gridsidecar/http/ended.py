@@ -9,11 +9,11 @@ from typing import Any
 from starlette.responses import Response
 
 from gridsidecar.http.access import Access
+from gridsidecar.http.answer_cache import span_hold
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, any_text
-from gridsidecar.http.held import span_hold
 from gridsidecar.moments import moment_of
 from gridsidecar.shapes import tally_object
 from gridsidecar.store.minutes import KEPT

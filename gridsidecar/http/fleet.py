@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from gridsidecar.http.access import Access
+from gridsidecar.http.answer_cache import span_hold
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, any_text, flag, number
-from gridsidecar.http.held import span_hold
 from gridsidecar.http.problems import Problem, bad_request
 from gridsidecar.moments import later_of, moment_of, span_of
 from gridsidecar.rules.task import LONGEST_TYPE

@@ -5,12 +5,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gridsidecar.http.hiding import Hiding
-from gridsidecar.store import Output, Piece, Said
+from gridsidecar.store import Output, OutputPage, Piece
 
 LONGEST_HELD = 16 * 1024  # characters of an unfinished line that are held back while it may go on
 
 
-async def said_from(output: Output, hiding: Hiding, task_id: str, attempt: int | None, since: int) -> Said | None:
+async def said_from(output: Output, hiding: Hiding, task_id: str, attempt: int | None, since: int) -> OutputPage | None:
     """As `Output.said`; with names to hide, the end of a line that begins before `since` is left out."""
     if not hiding.active:
         return await output.said(task_id, attempt, since)

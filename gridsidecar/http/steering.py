@@ -16,12 +16,12 @@ from gridsidecar.http.problems import Problem, unknown_task
 from gridsidecar.operations import POSSIBLE
 from gridsidecar.rules.steering import Steered
 from gridsidecar.shapes import operation_object
-from gridsidecar.store import Kind
+from gridsidecar.store import OperationKind
 
 TASKS_SHOWN = 200
 
 
-async def _one(kind: Kind, api: Api, call: Call) -> Response:
+async def _one(kind: OperationKind, api: Api, call: Call) -> Response:
     call.only()
     await call.fields()
     task_id = call.path("task_id")
@@ -32,7 +32,7 @@ async def _one(kind: Kind, api: Api, call: Call) -> Response:
     raise problem_of(outcome, task_id, kind)
 
 
-def problem_of(outcome: Steered, task_id: str, kind: Kind) -> Problem:
+def problem_of(outcome: Steered, task_id: str, kind: OperationKind) -> Problem:
     """Why a task was left alone."""
     if outcome is Steered.NOT_FOUND:
         return unknown_task(task_id)
@@ -97,8 +97,8 @@ def _unknown_operation(call: Call) -> Problem:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/v1/tasks/{task_id}/cancel", Access.CHANGE, partial(_one, Kind.CANCEL)),
-    Endpoint("POST", "/v1/tasks/{task_id}/retry", Access.CHANGE, partial(_one, Kind.RETRY)),
+    Endpoint("POST", "/v1/tasks/{task_id}/cancel", Access.CHANGE, partial(_one, OperationKind.CANCEL)),
+    Endpoint("POST", "/v1/tasks/{task_id}/retry", Access.CHANGE, partial(_one, OperationKind.RETRY)),
     Endpoint("GET", "/v1/operations", Access.READ, operations, polled=True),
     Endpoint("GET", "/v1/operations/{operation}", Access.READ, operation, polled=True),
     Endpoint("POST", "/v1/operations/{operation}/stop", Access.CHANGE, stop),

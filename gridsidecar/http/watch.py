@@ -19,13 +19,13 @@ LOOK_EVERY = 1.0  # seconds
 RETRY_AFTER = 5  # seconds
 AT_ONCE = 500  # tasks in one look
 
-Look = Callable[[Sequence[str]], Awaitable["Mapping[str, TaskSummary]"]]
+Lookup = Callable[[Sequence[str]], Awaitable["Mapping[str, TaskSummary]"]]
 
 
 class Watch:
     """Looks while somebody waits, and lets so many wait. A database that is away is waited for."""
 
-    def __init__(self, look: Look, clock: Clock, most: int) -> None:
+    def __init__(self, look: Lookup, clock: Clock, most: int) -> None:
         self._most = most
         self._inside = 0
         self._look = look

@@ -30,7 +30,7 @@ class LiveOutput:
             await asyncio.gather(*[self._store_of(held) for held in talking[start : start + AT_ONCE]])
 
     def _is_due(self, held: HeldAttempt) -> bool:
-        return held.place.running and not held.ended and held.place.held_for >= STORE_EVERY
+        return held.slot.running and not held.ended and held.slot.held_for >= STORE_EVERY
 
     async def _store_of(self, held: HeldAttempt) -> None:
         """Writes nothing once the attempt has ended: its end removes what is there."""

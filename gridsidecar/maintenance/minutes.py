@@ -14,7 +14,7 @@ from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.histogram import bound_of
 from gridsidecar.rules.task import TaskUpdate
 from gridsidecar.store import RowRejected, records
-from gridsidecar.store.minutes import AT_ONCE, Cell, Counted, Minutes, minute_of
+from gridsidecar.store.minutes import AT_ONCE, Cell, Minutes, Total, minute_of
 
 WRITE_EVERY = 60.0  # seconds
 KEPT_MINUTES = 60  # that wait for a database that does not take them; then the oldest go
@@ -28,7 +28,7 @@ LAST_WRITE = 2.0  # seconds that leaving waits for it
 class _Minute(Struct):
     """Of one minute: the counts, and which names have one of their own."""
 
-    cells: dict[Cell, Counted] = field(default_factory=dict)
+    cells: dict[Cell, Total] = field(default_factory=dict)
     errors: dict[str, set[str]] = field(default_factory=dict)  # of each type
 
     def names(self, task_type: str, error: str) -> tuple[str, str]:
@@ -87,7 +87,7 @@ class MinuteCounters:
             async with asyncio.timeout(LAST_WRITE):
                 await self.write()
 
-    async def _add(self, some: Sequence[tuple[Cell, Counted]]) -> None:
+    async def _add(self, some: Sequence[tuple[Cell, Total]]) -> None:
         """What the database refuses would be refused again."""
         try:
             await self._store.add(some)
@@ -97,7 +97,7 @@ class MinuteCounters:
                 telemetry.warning("the database refuses the minute counters", reason=str(error))
             self._refused = True
 
-    def _keep(self, cells: Sequence[tuple[Cell, Counted]]) -> None:
+    def _keep(self, cells: Sequence[tuple[Cell, Total]]) -> None:
         """Back to what was counted meanwhile."""
         for cell, counted in cells:
             minute = self._minutes.setdefault(cell.minute, _Minute())
@@ -110,8 +110,8 @@ class MinuteCounters:
             del self._minutes[number]
 
 
-def _add_to(cells: dict[Cell, Counted], cell: Cell, n: int, seconds: float) -> None:
-    counted = cells.setdefault(cell, Counted())
+def _add_to(cells: dict[Cell, Total], cell: Cell, n: int, seconds: float) -> None:
+    counted = cells.setdefault(cell, Total())
     counted.n += n
     counted.seconds += seconds
 

@@ -14,7 +14,7 @@ from gridsidecar.store import Pauses
 
 LOOK_GAP = 1.0  # seconds
 ROOM = 500  # messages in the queue from which on nothing is brought back: what others send is not to wait behind it
-PATIENCE = 15.0  # seconds for which a queue that is never short keeps parked tasks back
+MAX_WAIT = 15.0  # seconds for which a queue that is never short keeps parked tasks back
 BATCHES_PER_LOOK = 20
 AT_ONCE = 50  # wake-ups on their way to the broker
 
@@ -59,14 +59,14 @@ class Pausing:
     def _begins(self, pause: Pause) -> None:
         telemetry.warning("task type paused", type=pause.task_type, until=pause.until, reason=pause.reason)
         for held in self._worker.attempts:
-            if held.claim.task.task_type == pause.task_type and held.place.ahead:
-                held.place.give_up()  # it has not started: back to the queue, and parked from there
+            if held.claim.task.task_type == pause.task_type and held.slot.ahead:
+                held.slot.give_up()  # it has not started: back to the queue, and parked from there
 
     async def _release(self, task_type: str) -> None:
         """A bounded share while the queue is short; now and then a little, however long it is."""
         for _ in range(BATCHES_PER_LOOK):
             now = self._env.clock.monotonic()
-            if now - self._released_at < PATIENCE and await self._crowded():
+            if now - self._released_at < MAX_WAIT and await self._crowded():
                 return
             self._released_at = now
             released = await self._pauses.release(task_type)

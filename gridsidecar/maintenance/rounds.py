@@ -203,8 +203,8 @@ class Maintenance:
         """What takes its worker down shall count as a crash, also where it was claimed before there was a slot for it;
         the end of a short attempt comes before this. Raises `StoreUnavailable`."""
         for held in self._worker.attempts:
-            unmarked = held.claim.ahead and held.place.running and not held.ended and not held.marked
-            if unmarked and (seconds := held.place.held_for) >= MARK_AFTER:
+            unmarked = held.claim.ahead and held.slot.running and not held.ended and not held.marked
+            if unmarked and (seconds := held.slot.held_for) >= MARK_AFTER:
                 held.marked = True
                 await self._each(held.claim.task_id, self._store.mark_started(held.claim, seconds))
 

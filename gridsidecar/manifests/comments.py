@@ -11,7 +11,6 @@ from gridsidecar import language
 _PROSE = re.compile(r"( *)# (\S.*)")  # more than one space leads to a command, to be typed
 _NOTE = re.compile(r"(.*\S +)# (\S.*)")
 _BETWEEN = re.compile(r"(?<=\.) ")
-_WORD = re.compile(r"(?<!\{)\b[A-Za-z]+\b(?!\}\})")
 
 
 def told(template: str) -> str:
@@ -19,18 +18,12 @@ def told(template: str) -> str:
     return template if language.spoken == "en" else "".join(f"{line}\n" for line in _told(template.splitlines()))
 
 
-def sentences(template: str) -> list[str]:
-    """All that its comments say."""
-    found = [each for _, said in _pieces(template.splitlines()) for each in said]
-    return [each for each in found if _WORD.search(each)]
-
-
 def _told(lines: list[str]) -> Iterator[str]:
-    for before, said in _pieces(lines):
+    for before, said in pieces(lines):
         yield from [f"{before}# {language.said(each)}" for each in said] or [before]
 
 
-def _pieces(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
+def pieces(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
     """What stands before a comment, and its sentences; a line without one is just what it is."""
     for indent, group in groupby(lines, _indent):
         if indent is not None:

@@ -11,7 +11,7 @@ from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import Fault
 from gridsidecar.manifests.application import HEARTBEAT, WRITABLE, Application, is_local
 
-Problem = tuple[str, str]  # a key, and what is wrong with it
+Unsuitability = tuple[str, str]  # a key, and what is wrong with it
 KUBERNETES = ("deployment", "job", "cronjob")
 PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108  # of a unit with PrivateTmp
 _BESIDE = "nothing listens there in the sidecar's container: run the app beside it (--container), or name a host"
@@ -45,7 +45,7 @@ def _all_may_read(file: Path) -> bool:
     return bool(file.stat().st_mode & 0o004) and all(folder.stat().st_mode & 0o001 for folder in file.parents)
 
 
-def _problems(kind: str, app: Application) -> Iterator[Problem]:
+def _problems(kind: str, app: Application) -> Iterator[Unsuitability]:
     match kind:
         case "systemd":
             yield from _of_files(app)
@@ -67,14 +67,14 @@ def _problems(kind: str, app: Application) -> Iterator[Problem]:
             yield from _together(app) if app.container else _alone(app.settings, _BESIDE)
 
 
-def _servers(settings: Settings, why: str) -> Iterator[Problem]:
+def _servers(settings: Settings, why: str) -> Iterator[Unsuitability]:
     if settings.broker.embedded:
         yield "broker.url", f"is an SQLite file, and {why}: write ${{AMQP_URL}}"
     if settings.store.url.startswith("sqlite"):
         yield "store.url", f"is an SQLite file, and {why}: write ${{MYSQL_URL}}"
 
 
-def _of_variables(app: Application) -> Iterator[Problem]:
+def _of_variables(app: Application) -> Iterator[Unsuitability]:
     for key, url in (("broker.url", app.settings.broker.urls[0]), ("store.url", app.settings.store.url)):
         if not url.startswith("sqlite") and key not in app.source.addresses:
             variable = "${AMQP_URL}" if key == "broker.url" else "${MYSQL_URL}"
@@ -84,7 +84,7 @@ def _of_variables(app: Application) -> Iterator[Problem]:
             )
 
 
-def _heartbeat(app: Application) -> Iterator[Problem]:
+def _heartbeat(app: Application) -> Iterator[Unsuitability]:
     """The file wins over our variable, with `null` too."""
     key = "worker.heartbeat_file"
     off = app.settings.worker.heartbeat_file is None and tuple(key.split(".")) in app.source.lines
@@ -92,7 +92,7 @@ def _heartbeat(app: Application) -> Iterator[Problem]:
         yield key, f"is what the probes read: leave it out, or write {HEARTBEAT}"
 
 
-def _unmounted(settings: Settings) -> Iterator[Problem]:
+def _unmounted(settings: Settings) -> Iterator[Unsuitability]:
     for name in ("token_file", "read_token_file"):
         if getattr(settings.http, name) is not None:
             yield f"http.{name}", "no pod has this file: write http.token or http.read_token with a variable"
@@ -100,20 +100,20 @@ def _unmounted(settings: Settings) -> Iterator[Problem]:
         yield "log.dir", "no pod may write there: leave it out, the log is on stderr"
 
 
-def _queue(kind: str, app: Application) -> Iterator[Problem]:
+def _queue(kind: str, app: Application) -> Iterator[Unsuitability]:
     queue = app.settings.broker.queue
     if kind in ("deployment", "job") and set("'\"\\") & set(queue):
         yield "broker.queue", "has a quote or a backslash in it, which KEDA's query cannot have: choose another name"
 
 
-def _staying(settings: Settings) -> Iterator[Problem]:
+def _staying(settings: Settings) -> Iterator[Unsuitability]:
     if settings.worker.burst:
         yield "worker.burst", _LEAVING
     if settings.worker.idle_timeout:
         yield "worker.idle_timeout", _LEAVING
 
 
-def _leaving(kind: str, app: Application) -> Iterator[Problem]:
+def _leaving(kind: str, app: Application) -> Iterator[Unsuitability]:
     worker, stated = app.settings.worker, ("worker", "idle_timeout") in app.source.lines
     if kind == "deployment":
         yield from _staying(app.settings)
@@ -130,13 +130,13 @@ def _leaving(kind: str, app: Application) -> Iterator[Problem]:
             )
 
 
-def _alone(settings: Settings, problem: str) -> Iterator[Problem]:
+def _alone(settings: Settings, problem: str) -> Iterator[Unsuitability]:
     for name, handler in settings.handlers.items():
         if handler.url is not None and is_local(handler.url):
             yield f"handlers.{name}.url", problem
 
 
-def _together(app: Application) -> Iterator[Problem]:
+def _together(app: Application) -> Iterator[Unsuitability]:
     for name, handler in app.settings.handlers.items():
         if handler.url is None:
             yield (
@@ -157,7 +157,7 @@ def _together(app: Application) -> Iterator[Problem]:
             )
 
 
-def _of_files(app: Application) -> Iterator[Problem]:
+def _of_files(app: Application) -> Iterator[Unsuitability]:
     """A unit may write to the folders that systemd makes for it."""
     logs, settings = f"/var/log/{app.name}", app.settings
     files = [

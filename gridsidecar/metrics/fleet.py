@@ -15,7 +15,7 @@ from gridsidecar.metrics.tally import Series, Tally
 from gridsidecar.store import Reading
 
 KEPT_FOR = 15.0  # seconds
-PATIENCE = 5.0  # seconds for a server to answer
+ANSWER_LIMIT = 5.0  # seconds for a server to answer
 
 
 class FleetFigures:
@@ -54,7 +54,7 @@ class FleetFigures:
     async def _ask(self, server: str, question: Callable[[Tally], Awaitable[None]], tally: Tally) -> None:
         heard = Tally()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(ANSWER_LIMIT):
                 await question(heard)
         except (GridSidecarError, TimeoutError):
             tally.set(families.REACHABLE, server, to=0)

@@ -8,17 +8,17 @@ from typing import Any
 
 from gridsidecar.metrics.families import FAMILIES, Family
 
-Key = tuple[str, ...]  # a family's name, then the values of its labels
+SeriesKey = tuple[str, ...]  # a family's name, then the values of its labels
 Value = Any  # a number; of a histogram a list: a count for each bucket, one for what is beyond them, and the sum
-Series = Mapping[Key, Value]
+Series = Mapping[SeriesKey, Value]
 
 
 class Tally:
     """What one process counts."""
 
     def __init__(self) -> None:
-        self.series: dict[Key, Value] = {}
-        self._changed: set[Key] = set()
+        self.series: dict[SeriesKey, Value] = {}
+        self._changed: set[SeriesKey] = set()
 
     def add(self, family: Family, *labels: str, by: float = 1) -> None:
         key = (family.name, *labels)
@@ -44,23 +44,23 @@ class Tally:
         """Of the series that there are."""
         return [key[1:] for key in self.series if key[0] == family.name]
 
-    def changes(self) -> Iterator[tuple[Key, Value]]:
+    def changes(self) -> Iterator[tuple[SeriesKey, Value]]:
         """Each series that has changed since this was last asked, with its value of now."""
         changed, self._changed = self._changed, set()
         for key in changed:
             yield key, self.series[key]
 
 
-def total(parts: Iterable[Series]) -> dict[Key, Value]:
+def total(parts: Iterable[Series]) -> dict[SeriesKey, Value]:
     """Several processes as one."""
-    whole: dict[Key, Value] = {}
+    whole: dict[SeriesKey, Value] = {}
     for part in parts:
         for key, value in part.items():
             whole[key] = value if key not in whole else _both(FAMILIES[key[0]], whole[key], value)
     return whole
 
 
-def lasting(series: Series) -> dict[Key, Value]:
+def lasting(series: Series) -> dict[SeriesKey, Value]:
     """What stays true of a process that is gone: no counter may fall."""
     return {key: value for key, value in series.items() if FAMILIES[key[0]].kind != "gauge"}
 

@@ -22,7 +22,7 @@ NAME, ERROR, TRACE = 400, 1500, 4000
 TASK_ID = 1020  # 255 characters: never cut
 
 
-class Kind(Struct, frozen=True):
+class CountKey(Struct, frozen=True):
     """What is counted together; without a `task_type`: all that is not counted apart."""
 
     status: Status
@@ -95,7 +95,7 @@ class Digest:
 
     def __init__(self) -> None:
         self.notices: list[Notice] = []  # the first ones
-        self.kinds: Counter[Kind] = Counter()
+        self.kinds: Counter[CountKey] = Counter()
         self.breakers: list[BreakerChange] = []
         self.undelivered = 0  # notices of messages before, which nobody took
 
@@ -103,7 +103,7 @@ class Digest:
         """Take one more in; what is to be told of it is rendered now."""
         kind = _kind(update)
         if kind not in self.kinds and len(self.kinds) >= KINDS:
-            kind = Kind(update.status)
+            kind = CountKey(update.status)
         self.kinds[kind] += 1
         if len(self.notices) < DETAILED:
             self.notices.append(Notice.of(update, moment, wording))
@@ -149,8 +149,8 @@ class Digest:
 GRAVITY = (Status.FAILED, Status.RETRYING, Status.CANCELLED, Status.SUCCESS)
 
 
-def _kind(update: TaskUpdate) -> Kind:
+def _kind(update: TaskUpdate) -> CountKey:
     """The last attempt's error says more than that retries ran out."""
     exhausted = update.error_type == ErrorType.RETRY_EXHAUSTED
     error_type = (update.last_error_type if exhausted else None) or update.error_type
-    return Kind(update.status, truncation.line(update.task_type, NAME), _name(error_type))
+    return CountKey(update.status, truncation.line(update.task_type, NAME), _name(error_type))

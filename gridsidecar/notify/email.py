@@ -11,7 +11,7 @@ from gridsidecar.notify import summary, truncation
 from gridsidecar.notify.channel import Refusal
 from gridsidecar.notify.digest import Digest, Notice
 from gridsidecar.notify.translations import Translations
-from gridsidecar.notify.wording import Origin
+from gridsidecar.notify.wording import NoticeOrigin
 from gridsidecar.outbound.mail import Mail, MailClient, ReceiversRefused
 
 SUBJECT = 150  # bytes
@@ -25,7 +25,7 @@ class Email:
         client: MailClient,
         sender: str,
         to: Iterable[str],
-        origin: Origin,
+        origin: NoticeOrigin,
         words: Translations,
         turns: asyncio.Semaphore | None = None,
     ) -> None:
@@ -59,20 +59,20 @@ class Email:
         return None
 
 
-def subject(digest: Digest, origin: Origin, words: Translations) -> str:
+def subject(digest: Digest, origin: NoticeOrigin, words: Translations) -> str:
     """One line: the queue, and what happened there; or what the operator says of one task."""
     if digest.count == 1 and digest.notices[0].subject is not None:
         return digest.notices[0].subject
     return truncation.line(f"[{origin.queue}] {summary.headline(digest, words)}", SUBJECT)
 
 
-def text(digest: Digest, origin: Origin, words: Translations) -> str:
+def text(digest: Digest, origin: NoticeOrigin, words: Translations) -> str:
     """The mail's body."""
     blocks = _one(digest.notices[0], origin, words) if digest.count == 1 else _many(digest, origin, words)
     return "\n\n".join([*blocks, *summary.breakers(digest, words), *summary.remarks(digest, words)]) + "\n"
 
 
-def _one(notice: Notice, origin: Origin, words: Translations) -> list[str]:
+def _one(notice: Notice, origin: NoticeOrigin, words: Translations) -> list[str]:
     if notice.text is not None:
         return [notice.text]
     error = summary.error(notice, words)
@@ -85,7 +85,7 @@ def _one(notice: Notice, origin: Origin, words: Translations) -> list[str]:
     return blocks
 
 
-def _many(digest: Digest, origin: Origin, words: Translations) -> list[str]:
+def _many(digest: Digest, origin: NoticeOrigin, words: Translations) -> list[str]:
     if not digest.count:
         return [_facts(summary.place(origin, words), words)]
     return [

@@ -14,11 +14,11 @@ from gridsidecar.notify import summary, truncation
 from gridsidecar.notify.channel import Refusal
 from gridsidecar.notify.digest import TRACE, Digest, Notice
 from gridsidecar.notify.translations import Translations
-from gridsidecar.notify.wording import Origin
+from gridsidecar.notify.wording import NoticeOrigin
 from gridsidecar.outbound import HttpClient, Reply
 from gridsidecar.rules.task import Status
 
-Json = dict[str, Any]
+JsonObject = dict[str, Any]
 COLOURS = {Status.FAILED: "red", Status.RETRYING: "orange", Status.CANCELLED: "grey", Status.SUCCESS: "green"}
 GAP = "\u200b"  # has no width; keeps two characters from meaning something together
 
@@ -26,7 +26,9 @@ GAP = "\u200b"  # has no width; keeps two characters from meaning something toge
 class Feishu:
     """One bot's webhook."""
 
-    def __init__(self, client: HttpClient, url: str, secret: str | None, origin: Origin, words: Translations) -> None:
+    def __init__(
+        self, client: HttpClient, url: str, secret: str | None, origin: NoticeOrigin, words: Translations
+    ) -> None:
         self._client = client
         self._url = url
         self._secret = secret
@@ -36,10 +38,10 @@ class Feishu:
     async def send(self, digest: Digest, message_id: str, moment: datetime) -> Refusal | None:
         message = signed(card(digest, self._origin, self._words), self._secret, moment)
         body = json.dumps(message, ensure_ascii=False).encode()
-        return verdict(await self._client.post(self._url, body, {"content-type": "application/json; charset=utf-8"}))
+        return refusal_of(await self._client.post(self._url, body, {"content-type": "application/json; charset=utf-8"}))
 
 
-def signed(content: Json, secret: str | None, moment: datetime) -> Json:
+def signed(content: JsonObject, secret: str | None, moment: datetime) -> JsonObject:
     """The whole message; with a secret, Feishu takes it for an hour."""
     message = {"msg_type": "interactive", "card": content}
     if not secret:
@@ -53,7 +55,7 @@ def signature(secret: str, timestamp: str) -> str:
     return base64.b64encode(hmac.digest(f"{timestamp}\n{secret}".encode(), b"", hashlib.sha256)).decode()
 
 
-def verdict(reply: Reply) -> Refusal | None:
+def refusal_of(reply: Reply) -> Refusal | None:
     """Feishu says in the body whether it took the message: also a refused one may come with status 200."""
     try:
         said = json.loads(reply.text)
@@ -68,7 +70,7 @@ def verdict(reply: Reply) -> Refusal | None:
     return Refusal(f"{answer}: {truncation.line(str(why), 200)}", reply.retry_after)
 
 
-def card(digest: Digest, origin: Origin, words: Translations) -> Json:
+def card(digest: Digest, origin: NoticeOrigin, words: Translations) -> JsonObject:
     """A card of version 1. Text from tasks is plain text, except in the code block, where it is defused."""
     elements = _one(digest.notices[0], origin, words) if digest.count == 1 else _many(digest, origin, words)
     told = [*summary.breakers(digest, words), *summary.remarks(digest, words)]
@@ -95,7 +97,7 @@ def _title(digest: Digest, words: Translations) -> str:
     return summary.headline(digest, words) if told is None else told
 
 
-def _one(notice: Notice, origin: Origin, words: Translations) -> list[Json]:
+def _one(notice: Notice, origin: NoticeOrigin, words: Translations) -> list[JsonObject]:
     if notice.text is not None:
         return [_text(notice.text)]
     elements = [_fields(summary.facts(notice, origin, words))]
@@ -109,7 +111,7 @@ def _one(notice: Notice, origin: Origin, words: Translations) -> list[Json]:
     return elements
 
 
-def _many(digest: Digest, origin: Origin, words: Translations) -> list[Json]:
+def _many(digest: Digest, origin: NoticeOrigin, words: Translations) -> list[JsonObject]:
     if not digest.count:
         return [_fields(summary.place(origin, words))]
     return [
@@ -120,18 +122,18 @@ def _many(digest: Digest, origin: Origin, words: Translations) -> list[Json]:
     ]
 
 
-def _fields(facts: list[summary.Fact]) -> Json:
+def _fields(facts: list[summary.Fact]) -> JsonObject:
     return {
         "tag": "div",
         "fields": [{"is_short": True, "text": _plain(f"{label}\n{value}")} for label, value in facts],
     }
 
 
-def _text(text: str) -> Json:
+def _text(text: str) -> JsonObject:
     return {"tag": "div", "text": _plain(text)}
 
 
-def _plain(text: str) -> Json:
+def _plain(text: str) -> JsonObject:
     return {"tag": "plain_text", "content": text}
 
 

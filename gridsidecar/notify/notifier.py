@@ -21,7 +21,7 @@ from gridsidecar.notify.personal import Personal
 from gridsidecar.notify.receivers import Receivers
 from gridsidecar.notify.translations import LANGUAGES, Translations
 from gridsidecar.notify.webhook import Webhook
-from gridsidecar.notify.wording import Origin, Wording
+from gridsidecar.notify.wording import NoticeOrigin, Wording
 from gridsidecar.outbound import HttpClient
 from gridsidecar.outbound.mail import MailClient
 from gridsidecar.rules.flow import BreakerChange
@@ -32,7 +32,7 @@ TRY_LIMIT = 10.0  # seconds
 AT_ONCE = 4  # mails under way to people whom tasks name
 
 
-class Hearer(Protocol):
+class Listener(Protocol):
     """What takes the notices of one channel."""
 
     def hear(self, update: TaskUpdate) -> None: ...
@@ -42,23 +42,23 @@ class Hearer(Protocol):
     async def close(self, limit: float) -> None: ...
 
 
-class Line(Struct, frozen=True):
+class NoticeRoute(Struct, frozen=True):
     """One channel: what it tells of, and who takes that."""
 
     on: Container[str]
     task_types: Container[str]  # empty: all
-    hearers: Sequence[Hearer]
+    listeners: Sequence[Listener]
 
     def hear(self, update: TaskUpdate) -> None:
         if self._tells_of(update.status, update.task_type):
-            for hearer in self.hearers:
-                hearer.hear(update)
+            for listener in self.listeners:
+                listener.hear(update)
 
     def hear_breaker(self, change: BreakerChange) -> None:
         """Whoever hears of failed tasks hears of their breakers."""
         if self._tells_of(Status.FAILED, change.task_type):
-            for hearer in self.hearers:
-                hearer.hear_breaker(change)
+            for listener in self.listeners:
+                listener.hear_breaker(change)
 
     def _tells_of(self, status: Status, task_type: str) -> bool:
         return status in self.on and (not self.task_types or task_type in self.task_types)
@@ -67,49 +67,51 @@ class Line(Struct, frozen=True):
 class Notifier:
     """Hears of every task, and tells the channels that want to know. Best effort: a crash loses what waits."""
 
-    def __init__(self, lines: Sequence[Line], client: HttpClient) -> None:
-        self._lines = lines
+    def __init__(self, routes: Sequence[NoticeRoute], client: HttpClient) -> None:
+        self._routes = routes
         self._client = client
 
     def hear(self, update: TaskUpdate) -> None:
         """A listener of the worker: it neither waits nor raises."""
-        for line in self._lines:
-            line.hear(update)
+        for route in self._routes:
+            route.hear(update)
 
     def hear_breaker(self, change: BreakerChange) -> None:
         """A type was paused, or goes on."""
-        for line in self._lines:
-            line.hear_breaker(change)
+        for route in self._routes:
+            route.hear_breaker(change)
 
     async def close(self, limit: float) -> None:
         """Send what waits, one message a receiver, for `limit` seconds at most."""
-        await asyncio.gather(*(hearer.close(limit) for line in self._lines for hearer in line.hearers))
+        await asyncio.gather(*(listener.close(limit) for route in self._routes for listener in route.listeners))
         await self._client.close()
 
 
 def make_notifier(
-    channels: Sequence[NoticeSettings], origin: Origin, language: str, clock: Clock, rng: random.Random
+    channels: Sequence[NoticeSettings], origin: NoticeOrigin, language: str, clock: Clock, rng: random.Random
 ) -> Notifier:
     """A dispatcher for each channel; nothing runs before the first notice."""
     client = HttpClient(TRY_LIMIT, None, clock=clock)  # the URLs are the operator's own
     make = Making(client, origin, LANGUAGES[language], clock, rng)
-    lines = [
-        Line(frozenset(settings.on), frozenset(settings.task_types), make.hearers(f"notify[{index}]", settings))
+    routes = [
+        NoticeRoute(
+            frozenset(settings.on), frozenset(settings.task_types), make.listeners(f"notify[{index}]", settings)
+        )
         for index, settings in enumerate(channels)
     ]
-    return Notifier(lines, client)
+    return Notifier(routes, client)
 
 
 class Making(Struct, frozen=True):
     """What all channels are made of. The check of the configuration has seen to it that each has what it needs."""
 
     client: HttpClient
-    origin: Origin
+    origin: NoticeOrigin
     words: Translations
     clock: Clock
     rng: random.Random
 
-    def hearers(self, name: str, settings: NoticeSettings) -> list[Hearer]:
+    def listeners(self, name: str, settings: NoticeSettings) -> list[Listener]:
         url = settings.url or ""
         match settings.type:
             case "email":
@@ -121,10 +123,10 @@ class Making(Struct, frozen=True):
             case _:
                 assert_never(settings.type)
 
-    def _by_http(self, name: str, settings: NoticeSettings, channel: Channel) -> list[Hearer]:
+    def _by_http(self, name: str, settings: NoticeSettings, channel: Channel) -> list[Listener]:
         return [self._dispatcher(Arrival(name), settings, channel)]
 
-    def _by_mail(self, name: str, settings: NoticeSettings) -> list[Hearer]:
+    def _by_mail(self, name: str, settings: NoticeSettings) -> list[Listener]:
         """One dispatcher to those who get all of it, and one to each of those whom tasks name."""
         mail = MailClient(settings.smtp_url or "", TRY_LIMIT)
         sender = settings.sender or ""
@@ -132,9 +134,9 @@ class Making(Struct, frozen=True):
         to = [parse(entry) for entry in settings.to]
         fixed = [entry.fill(str) for entry in to if not entry.has_fields]
         named = [entry for entry in to if entry.has_fields]
-        hearers: list[Hearer] = []
+        listeners: list[Listener] = []
         if fixed:
-            hearers.append(self._dispatcher(arrival, settings, Email(mail, sender, fixed, self.origin, self.words)))
+            listeners.append(self._dispatcher(arrival, settings, Email(mail, sender, fixed, self.origin, self.words)))
         if named:
             turns = asyncio.Semaphore(AT_ONCE)
 
@@ -145,10 +147,10 @@ class Making(Struct, frozen=True):
             receivers = Receivers(name, named, Allowed.read(settings.allow_to), self.clock)
             most = settings.max_recipients
             known = {parseaddr(entry)[1] for entry in fixed}
-            hearers.append(
+            listeners.append(
                 Personal(name, receivers, dispatcher_to, fixed=known, origin=self.origin, most=most, clock=self.clock)
             )
-        return hearers
+        return listeners
 
     def _dispatcher(
         self, arrival: Arrival, settings: NoticeSettings, channel: Channel, *, stays: bool = True

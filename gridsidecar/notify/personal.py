@@ -9,7 +9,7 @@ from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.notify.dispatcher import Dispatcher
 from gridsidecar.notify.receivers import Receivers, Seldom
-from gridsidecar.notify.wording import Facts, Origin
+from gridsidecar.notify.wording import Facts, NoticeOrigin
 from gridsidecar.rules.flow import BreakerChange
 from gridsidecar.rules.task import TaskUpdate
 
@@ -24,7 +24,7 @@ class Personal:
         dispatcher_to: Callable[[str], Dispatcher],
         *,
         fixed: Container[str],
-        origin: Origin,
+        origin: NoticeOrigin,
         most: int,
         clock: Clock,
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gridsidecar import telemetry
-from gridsidecar.addresses import LONGEST, Address, Allowed
+from gridsidecar.addresses import LONGEST, Allowed, MailAddress
 from gridsidecar.clock import Clock
 from gridsidecar.notify import truncation
 from gridsidecar.notify.wording import Facts
@@ -58,7 +58,7 @@ class Receivers:
             self._tell_missing(template, facts, str(error))
             return None
         try:
-            address = Address.read(written)
+            address = MailAddress.read(written)
             if self._allowed.takes(address):
                 return str(address)
             problem = "notify[].allow_to has neither it nor its domain"

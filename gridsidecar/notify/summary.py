@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gridsidecar.notify import truncation
-from gridsidecar.notify.digest import GRAVITY, Digest, Kind, Notice
+from gridsidecar.notify.digest import GRAVITY, CountKey, Digest, Notice
 from gridsidecar.notify.translations import Translations
-from gridsidecar.notify.wording import Origin
+from gridsidecar.notify.wording import NoticeOrigin
 
 Fact = tuple[str, str]  # label, value
 LINES = 10  # kinds that are listed
@@ -30,7 +30,7 @@ def headline(digest: Digest, words: Translations) -> str:
     return words.many.format(count=digest.count, statuses=words.comma.join(parts))
 
 
-def facts(notice: Notice, origin: Origin, words: Translations) -> list[Fact]:
+def facts(notice: Notice, origin: NoticeOrigin, words: Translations) -> list[Fact]:
     """One task, without its error; a refused message has neither an id nor a type."""
     told = [
         (words.task, "" if notice.refused else notice.task_id or "–"),
@@ -44,7 +44,7 @@ def facts(notice: Notice, origin: Origin, words: Translations) -> list[Fact]:
     return [(label, value) for label, value in told if value]
 
 
-def place(origin: Origin, words: Translations) -> list[Fact]:
+def place(origin: NoticeOrigin, words: Translations) -> list[Fact]:
     """Where it happened."""
     return [(words.queue, truncation.line(origin.queue, 400)), (words.worker, truncation.line(origin.worker, 400))]
 
@@ -118,7 +118,7 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds:,.0f} s"
 
 
-def _kind(kind: Kind, words: Translations) -> str:
+def _kind(kind: CountKey, words: Translations) -> str:
     parts = (words.statuses[kind.status], kind.task_type or words.others, kind.error_type)
     return " · ".join(truncation.line(part, SHORT_ID) for part in parts if part)
 

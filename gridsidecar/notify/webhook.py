@@ -9,17 +9,17 @@ from gridsidecar import wire
 from gridsidecar.notify import truncation
 from gridsidecar.notify.channel import Refusal
 from gridsidecar.notify.digest import Digest, Notice
-from gridsidecar.notify.wording import Origin
+from gridsidecar.notify.wording import NoticeOrigin
 from gridsidecar.outbound import HttpClient, signed_headers
 from gridsidecar.rules.flow import BreakerChange
 
-Json = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class Webhook:
     """One URL that takes notices."""
 
-    def __init__(self, client: HttpClient, url: str, secret: str | None, origin: Origin) -> None:
+    def __init__(self, client: HttpClient, url: str, secret: str | None, origin: NoticeOrigin) -> None:
         self._client = client
         self._url = url
         self._secret = secret
@@ -37,7 +37,7 @@ class Webhook:
         return Refusal(f"HTTP {reply.status}: {truncation.line(reply.text, 200)}".removesuffix(": "), reply.retry_after)
 
 
-def message(digest: Digest, origin: Origin, moment: datetime) -> Json:
+def message(digest: Digest, origin: NoticeOrigin, moment: datetime) -> JsonObject:
     """One object for one task or many; `type` is `task.digest` where their statuses differ, and of a breaker
     where it is all that happened."""
     return {
@@ -56,7 +56,7 @@ def message(digest: Digest, origin: Origin, moment: datetime) -> Json:
     }
 
 
-def _breaker(change: BreakerChange) -> Json:
+def _breaker(change: BreakerChange) -> JsonObject:
     return {
         "task_type": change.task_type,
         "state": "open" if change.opened else "closed",
@@ -73,7 +73,7 @@ def _type(digest: Digest) -> str:
     return f"task.{next(iter(statuses))}" if len(statuses) == 1 else "task.digest"
 
 
-def _task(notice: Notice) -> Json:
+def _task(notice: Notice) -> JsonObject:
     own = {"subject": notice.subject, "text": notice.text}
     return {name: text for name, text in own.items() if text is not None} | {
         "task_id": notice.task_id,

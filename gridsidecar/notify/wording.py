@@ -24,7 +24,7 @@ FIELD, TRACE = 1500, 4000  # of one field in a text
 LARGEST_LOOKED_INTO = 1024 * 1024  # bytes of a value that is kept undecoded; in a larger one nothing is found
 
 
-class Origin(Struct, frozen=True, kw_only=True):
+class NoticeOrigin(Struct, frozen=True, kw_only=True):
     """Where the tasks of this worker's notices ran."""
 
     queue: str
@@ -36,7 +36,7 @@ class Facts:
     """The fields of one task's update, as templates name them."""
 
     update: TaskUpdate
-    origin: Origin
+    origin: NoticeOrigin
     moment: datetime
 
     def value(self, path: Path) -> Any:
@@ -103,7 +103,7 @@ def _json_start(value: Any, limit: int) -> str:
 class Wording(Struct, frozen=True, kw_only=True):
     """The templates of one channel; None: our own words."""
 
-    origin: Origin
+    origin: NoticeOrigin
     subject: Template | None = None
     text: Template | None = None
 

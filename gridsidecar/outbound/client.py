@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.outbound.egress_policy import EgressPolicy
-from gridsidecar.outbound.progress import Progress
 from gridsidecar.outbound.reply import NotSent, Reply, retry_after
 from gridsidecar.outbound.request import Request, read_request
+from gridsidecar.outbound.request_progress import RequestProgress
 from gridsidecar.outbound.resolver import Resolve, Resolver, system_resolve
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class HttpClient:
         return await self._exchanged(read_request(url, None, headers))
 
     async def _exchanged(self, request: Request) -> Reply:
-        progress = Progress()
+        progress = RequestProgress()
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 client = await self._opened(request.where)

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
 
 
-def _networks(text: str) -> tuple[Network, ...]:
+def _networks(text: str) -> tuple[IPNetwork, ...]:
     return tuple(ip_network(network) for network in text.split())
 
 
 # Never a receiver of reports, but often a way into the machine or to the credentials of its cloud.
-_ALWAYS: dict[str, tuple[Network, ...]] = {
+_ALWAYS: dict[str, tuple[IPNetwork, ...]] = {
     "a loopback address": _networks("127.0.0.0/8 ::1/128"),
     "a cloud's metadata service": _networks(
         "169.254.169.254/32 100.100.100.200/32 168.63.129.16/32 192.0.0.192/32"
@@ -29,7 +29,7 @@ _ALWAYS: dict[str, tuple[Network, ...]] = {
     "a multicast address": _networks("224.0.0.0/4 ff00::/8"),
     "a broadcast or reserved address": _networks("240.0.0.0/4"),
 }
-_PRIVATE: dict[str, tuple[Network, ...]] = {
+_PRIVATE: dict[str, tuple[IPNetwork, ...]] = {
     "a private address": _networks("10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 fec0::/10"),
     "a provider's shared address": _networks("100.64.0.0/10"),
     "an address for special purposes": _networks(
@@ -39,7 +39,7 @@ _PRIVATE: dict[str, tuple[Network, ...]] = {
 }
 
 # Networks of IPv6 whose addresses hold one of IPv4, that many bits from the right, some of them inverted.
-_EMBEDDING: tuple[tuple[Network, int, int], ...] = (
+_EMBEDDING: tuple[tuple[IPNetwork, int, int], ...] = (
     (ip_network("::/96"), 0, 0),  # compatible
     (ip_network("::ffff:0:0/96"), 0, 0),  # mapped
     (ip_network("::ffff:0:0:0/96"), 0, 0),  # translated
@@ -80,7 +80,7 @@ class EgressPolicy:
             for entry in self._hosts
         )
 
-    def _fault(self, address: Address) -> str | None:
+    def _fault(self, address: IPAddress) -> str | None:
         if any(address in network for network in self._allowed):
             return None
         for what, networks in self._forbidden.items():
@@ -98,15 +98,15 @@ class EgressPolicy:
         return frozenset(_plain(entry) for entry in self.allow)
 
     @cached_property
-    def _allowed(self) -> tuple[Network, ...]:
+    def _allowed(self) -> tuple[IPNetwork, ...]:
         return tuple(ip_network(entry) for entry in self.allow if "/" in entry or _is_address(entry))
 
     @property
-    def _forbidden(self) -> dict[str, tuple[Network, ...]]:
+    def _forbidden(self) -> dict[str, tuple[IPNetwork, ...]]:
         return _ALWAYS | _PRIVATE if self.block_private else _ALWAYS
 
 
-def _is_own(address: Address) -> bool:
+def _is_own(address: IPAddress) -> bool:
     """Whether an interface of this machine has it: nothing else can be bound to."""
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as one:
@@ -117,14 +117,14 @@ def _is_own(address: Address) -> bool:
         return True
 
 
-def _told(host: str, address: Address, why: str) -> str:
+def _told(host: str, address: IPAddress, why: str) -> str:
     is_number = ":" in host or _NUMBER.fullmatch(_plain(host).rpartition(".")[2]) is not None
     which = "that" if host == str(address) else str(address)
     entry = address if is_number else _plain(host)
     return f'{host} must not be contacted: {which} is {why}; callbacks.allow: ["{entry}"] would allow it'
 
 
-def _embedded(address: Address) -> Iterator[IPv4Address]:
+def _embedded(address: IPAddress) -> Iterator[IPv4Address]:
     if isinstance(address, IPv4Address):
         return
     for network, shift, inverted in _EMBEDDING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PORTS = {"smtp": 25, "smtps": 465}
 SUBMISSION_PORT = 587  # where mail servers take a login
-FAREWELL = 1.0  # seconds
+CLOSE_LIMIT = 1.0  # seconds
 ADDRESSES_TRIED = 8
 PERMANENT = 500  # answers from here on are meant for good
 
@@ -176,5 +176,5 @@ async def _quit(client: SMTP) -> None:
     from aiosmtplib import SMTPException
 
     with suppress(SMTPException, OSError, TimeoutError):
-        async with asyncio.timeout(FAREWELL):
+        async with asyncio.timeout(CLOSE_LIMIT):
             await client.quit()

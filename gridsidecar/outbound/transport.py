@@ -9,9 +9,9 @@ from functools import lru_cache
 import httpcore
 
 from gridsidecar.outbound.network import Network, NotHttp, reason_of
-from gridsidecar.outbound.progress import Progress
 from gridsidecar.outbound.reply import NotSent, TargetRefused
 from gridsidecar.outbound.request import Request
+from gridsidecar.outbound.request_progress import RequestProgress
 from gridsidecar.trust import system_trust
 
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command line: 70 ms and 5 MiB, with rich
@@ -38,7 +38,7 @@ class Transport(httpx.AsyncHTTPTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        progress: Progress = request.extensions["trace"]
+        progress: RequestProgress = request.extensions["trace"]
         while True:
             try:
                 response = await super().handle_async_request(request)
@@ -66,7 +66,7 @@ class Client(httpx.AsyncClient):
     def __init__(self, network: Network) -> None:
         super().__init__(transport=Transport(network), timeout=None, trust_env=False)
 
-    async def reply_to(self, request: Request, progress: Progress) -> httpx.Response:
+    async def reply_to(self, request: Request, progress: RequestProgress) -> httpx.Response:
         """The reply as far as its headers. Raises NotSent and TargetRefused."""
         try:
             return await self.send(_translated(request, progress), stream=True)
@@ -94,7 +94,7 @@ class Client(httpx.AsyncClient):
         return start[:BODY_LIMIT].decode(errors="replace")
 
 
-def _translated(request: Request, progress: Progress) -> httpx.Request:
+def _translated(request: Request, progress: RequestProgress) -> httpx.Request:
     return httpx.Request(
         request.method,
         _origin(request.secure, request.host, request.port),  # all of the URL that a log of httpx shows

@@ -12,9 +12,9 @@ from gridsidecar.rules.rate import Rate
 from gridsidecar.rules.reception import Begin, Claimant, Insert, Reception, Row
 from gridsidecar.rules.task import Message, Status
 
-LANES = 59
-FIRST_LANE = 1000  # years from now
-LANE_WIDTH = 100  # years
+BUCKETS = 59
+FIRST_BUCKET = 1000  # years from now
+BUCKET_WIDTH = 100  # years
 
 
 class Flow(Struct, frozen=True):
@@ -86,9 +86,9 @@ class Reserve(Struct, frozen=True, kw_only=True):
     rescues: bool = False
 
 
-def receive_paused(row: Row | None, message: Message, me: Claimant) -> Reception | Park:
+def receive_paused(row: Row | None, message: Message, claimant: Claimant) -> Reception | Park:
     """`lifecycle.receive`, while the task's type may not start: what would start is parked."""
-    reception = lifecycle.receive(row, message, replace(me, ahead=False))
+    reception = lifecycle.receive(row, message, replace(claimant, ahead=False))
     match reception:
         case Insert():
             return Park()
@@ -103,13 +103,13 @@ def needs_place(row: Row, rate: Rate) -> bool:
     return not row.reserved or row.due_in < -rate.keep
 
 
-def lane(task_type: str) -> int:
+def bucket(task_type: str) -> int:
     """In how many years from now maintenance would look for a parked task of this type: never, and each type apart, so
     that an index has those of one type in the order in which they were parked."""
-    return FIRST_LANE + LANE_WIDTH * (crc32(task_type.encode("utf-8", "surrogatepass")) % LANES)
+    return FIRST_BUCKET + BUCKET_WIDTH * (crc32(task_type.encode("utf-8", "surrogatepass")) % BUCKETS)
 
 
-def lane_bounds(task_type: str) -> tuple[str, str]:
+def bucket_bounds(task_type: str) -> tuple[str, str]:
     """From when, and until before when, such looks of one type are."""
-    start = 2000 + lane(task_type)
-    return f"{start}-01-01 00:00:00.000", f"{start + LANE_WIDTH}-01-01 00:00:00.000"
+    start = 2000 + bucket(task_type)
+    return f"{start}-01-01 00:00:00.000", f"{start + BUCKET_WIDTH}-01-01 00:00:00.000"

@@ -1,6 +1,7 @@
 """The state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
 
-Three tables, one function each: `receive`, `decide` (an attempt ended), `reread` (our write changed nothing).
+Three tables, one function each: `receive`, `decide` (an attempt ended), `resolve_unmatched_write` (ours changed
+no row).
 `tests/model` checks the rules over all interleavings; `tests/store/test_stateful.py` walks through them on real stores.
 What a paused type and a rate keep from its start is in `flow`.
 """
@@ -60,7 +61,7 @@ def leftover(row: Row, message: Message) -> bool:
     return older and message.message_id != row.message_id
 
 
-def receive(row: Row | None, message: Message, me: Claimant) -> Reception:
+def receive(row: Row | None, message: Message, claimant: Claimant) -> Reception:
     """What this delivery means. The caller holds the row's lock and applies the answer before letting go."""
     if row is None:
         return Insert()
@@ -69,58 +70,60 @@ def receive(row: Row | None, message: Message, me: Claimant) -> Reception:
     if row.status.terminal:
         return Drop("already ended")
     if row.status is Status.RUNNING:
-        return _receive_running(row, message, me)
+        return _receive_running(row, message, claimant)
     if row.cancel_requested:
         return cancel(row)
     if row.due_in <= 0:
         suspect = row.crashes > 0
-        if suspect and (me.ahead or not me.alone):
-            return AwaitSlot(alone=not me.alone)
-        return Begin(attempt=row.attempt + 1, crashes=row.crashes, ahead=me.ahead)
+        if suspect and (claimant.ahead or not claimant.alone):
+            return AwaitSlot(alone=not claimant.alone)
+        return Begin(attempt=row.attempt + 1, crashes=row.crashes, ahead=claimant.ahead)
     if leftover(row, message):
         return Drop("a newer message will bring it back")
     return Wait(delay=row.due_in)
 
 
-def _receive_running(row: Row, message: Message, me: Claimant) -> Reception:
-    if row.worker_id == me.worker_id:
-        return _receive_mine(row, message, me)
-    if row.worker_id is None and me.redelivered:
-        return _rescue(row, me)  # an earlier system ran it, and keeps no lease: only the broker can say that it died
+def _receive_running(row: Row, message: Message, claimant: Claimant) -> Reception:
+    if row.worker_id == claimant.worker_id:
+        return _receive_mine(row, message, claimant)
+    if row.worker_id is None and claimant.redelivered:
+        return _rescue(
+            row, claimant
+        )  # an earlier system ran it, and keeps no lease: only the broker can say that it died
     alive = row.worker_id is None or (row.lease_left is not None and row.lease_left > 0)
-    if alive or not me.trusted:
+    if alive or not claimant.trusted:
         if row.handed_off or leftover(row, message):
             return Drop("runs elsewhere")
         delay = _busy_wait(row.lease_left or 0.0, message.busy)
         return Wait(delay=delay, busy=True, leaseless=row.worker_id is None)
-    return _rescue(row, me)
+    return _rescue(row, claimant)
 
 
-def _receive_mine(row: Row, message: Message, me: Claimant) -> Reception:
-    if me.holds_attempt != row.attempt:
-        suspect = row.crashes > 0 and not me.alone
-        return AwaitSlot(alone=suspect) if suspect or (me.ahead and not row.ahead) else Resume()
-    if me.holds_live_copy or row.handed_off or leftover(row, message):
+def _receive_mine(row: Row, message: Message, claimant: Claimant) -> Reception:
+    if claimant.holds_attempt != row.attempt:
+        suspect = row.crashes > 0 and not claimant.alone
+        return AwaitSlot(alone=suspect) if suspect or (claimant.ahead and not row.ahead) else Resume()
+    if claimant.holds_live_copy or row.handed_off or leftover(row, message):
         return Drop("runs here")
     return Reattach()
 
 
-def _rescue(row: Row, me: Claimant) -> Reception:
+def _rescue(row: Row, claimant: Claimant) -> Reception:
     """A claim that may never have started spends no crash; the next is made with a slot, so that is free but once."""
     crashes = row.crashes + (not row.ahead)
     if row.cancel_requested:
         return replace(cancel(row), rescues=True)
-    if crashes > me.max_crashes:
+    if crashes > claimant.max_crashes:
         return Close(
             status=Status.FAILED,
-            error=f"its worker died {crashes} times while it ran (worker.max_crashes is {me.max_crashes}), "
+            error=f"its worker died {crashes} times while it ran (worker.max_crashes is {claimant.max_crashes}), "
             f"the last time on {row.owner}",
             error_type=ErrorType.WORKER_LOST,
             crashes=crashes,
             rescues=True,
         )
-    suspect = crashes > 0 and not me.alone
-    if suspect or me.ahead:
+    suspect = crashes > 0 and not claimant.alone
+    if suspect or claimant.ahead:
         return AwaitSlot(alone=suspect)
     return Begin(attempt=row.attempt + 1, crashes=crashes, rescues=True)
 
@@ -257,7 +260,7 @@ def _transition(
 # -- what it means that a fenced write changed no row -----------------------------------------------------------------
 
 
-class Reread(StrEnum):
+class UnmatchedWrite(StrEnum):
     """Why our fenced write changed nothing, seen by reading the row again."""
 
     WRITTEN = "written"  # it is our own commit, whose reply was lost: go on
@@ -265,14 +268,14 @@ class Reread(StrEnum):
     LOST = "lost"  # a newer claim exists: let go
 
 
-def reread(row: Row | None, claim: Claim, *, taken: bool) -> Reread:
+def resolve_unmatched_write(row: Row | None, claim: Claim, *, taken: bool) -> UnmatchedWrite:
     """Tell a lost reply from a lost claim. `taken`: the history says that others gave this attempt up as lost, so an
     end that stands in the row is theirs."""
     if row is None or row.attempt != claim.attempt or taken:
-        return Reread.LOST
+        return UnmatchedWrite.LOST
     if row.status is not Status.RUNNING:
-        return Reread.WRITTEN
-    return Reread.CANCEL if row.cancel_requested and row.worker_id == claim.worker_id else Reread.LOST
+        return UnmatchedWrite.WRITTEN
+    return UnmatchedWrite.CANCEL if row.cancel_requested and row.worker_id == claim.worker_id else UnmatchedWrite.LOST
 
 
 # -- on a clock -------------------------------------------------------------------------------------------------------

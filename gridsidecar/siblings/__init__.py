@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from gridsidecar.siblings.channel import LARGEST, Channel, Message
+from gridsidecar.siblings.message_socket import LARGEST, MessageSocket, Packet
 
 
-class Figures(Struct, frozen=True):
+class ProcessFigures(Struct, frozen=True):
     """How a process is doing."""
 
     idle: float  # seconds without work
@@ -25,7 +25,7 @@ class Figures(Struct, frozen=True):
     not_ready: Mapping[str, str]  # what keeps it from taking tasks, by part
 
 
-class Look(Struct, frozen=True):
+class QueueLook(Struct, frozen=True):
     """What a process found in the queue."""
 
     left: int | None  # messages that wait there; None: nobody knows
@@ -43,20 +43,20 @@ class Leave(Struct, frozen=True):
     alone: bool = False  # nobody would notice if we hung: give back what runs
 
 
-class Shown(Protocol):
+class FigureSource(Protocol):
     """What a process shows of itself."""
 
-    def figures(self) -> Figures: ...
+    def figures(self) -> ProcessFigures: ...
 
     def changes(self) -> Iterable[tuple[tuple[str, ...], Any]]:
         """Metrics that have changed since this was last asked, by name and labels."""
         ...
 
 
-class Process(Protocol):
+class Sibling(Protocol):
     """What a supervisor may ask of each process."""
 
-    async def look(self) -> Look: ...
+    async def look(self) -> QueueLook: ...
 
     def leave(self, word: Leave) -> None:
         """Called at each word to leave."""
@@ -75,11 +75,11 @@ class Siblings:
         self._may_begin = asyncio.Event()
         self._looking: set[asyncio.Task[None]] = set()
 
-    def join(self, process: Process, shown: Shown) -> None:
+    def join(self, process: Sibling, shown: FigureSource) -> None:
         """From now on this process answers and obeys. Called in its event loop."""
         self._process = process
         self._shown = shown
-        self._channel = Channel(self._end, self._hear, self._supervisor_is_gone)
+        self._channel = MessageSocket(self._end, self._hear, self._supervisor_is_gone)
 
     async def begin(self, leave: asyncio.Event) -> None:
         """Ready to take tasks: wait until all may, or this process is to leave."""
@@ -115,7 +115,7 @@ class Siblings:
         self._granted.pop(number, None)
         self._channel.send({"free": number})
 
-    def _hear(self, message: Message) -> None:
+    def _hear(self, message: Packet) -> None:
         match message:
             case {"report": True}:
                 self._tell_figures()

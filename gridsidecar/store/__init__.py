@@ -7,63 +7,63 @@ from msgspec import Struct
 from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
-from gridsidecar.store.aside import Aside
+from gridsidecar.store.access_paths import Wanted
 from gridsidecar.store.beforehand import Beforehand
 from gridsidecar.store.choosing import Filter
 from gridsidecar.store.counting import Count, Counting, TypeCount
 from gridsidecar.store.database import Database, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
-from gridsidecar.store.letters import Cause
+from gridsidecar.store.letters import FailureCause
 from gridsidecar.store.listing import Listing, Page, Position
-from gridsidecar.store.minutes import Minutes, Point, Tally
-from gridsidecar.store.operations import Kind, NotDriven, Operation, Operations
-from gridsidecar.store.outbox import LETTER, Outbox, OwedCallback, Taken
-from gridsidecar.store.output import Output, Piece, Said
+from gridsidecar.store.minutes import Minutes, MinuteTally, Point
+from gridsidecar.store.operations import NotDriven, Operation, OperationKind, Operations
+from gridsidecar.store.outbox import LETTER, Outbox, OwedCallback, TakenCallbacks
+from gridsidecar.store.output import Output, OutputPage, Piece
 from gridsidecar.store.pauses import Pauses
+from gridsidecar.store.quarantine import Quarantine
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
 from gridsidecar.store.received import Received, TakenOver
 from gridsidecar.store.retention import Retention
 from gridsidecar.store.steering import Steering
 from gridsidecar.store.store import Store
-from gridsidecar.store.ways import Wanted
 
 __all__ = [
     "LETTER",
-    "Aside",
     "Beforehand",
-    "Cause",
     "Count",
     "Counting",
+    "FailureCause",
     "Filter",
     "HeldRow",
-    "Kind",
     "Leases",
     "Listing",
+    "MinuteTally",
     "Minutes",
     "NotDriven",
     "OpenStore",
     "Operation",
+    "OperationKind",
     "Operations",
     "Outbox",
     "Output",
+    "OutputPage",
     "OwedCallback",
     "Page",
     "Pauses",
     "Piece",
     "Point",
     "Position",
+    "Quarantine",
     "Reading",
     "Received",
     "Retention",
     "RowRejected",
-    "Said",
     "StatementRefused",
     "Steering",
     "Store",
-    "Taken",
+    "TakenCallbacks",
     "TakenOver",
-    "Tally",
     "TypeCount",
     "Wanted",
     "make_store",

@@ -58,7 +58,7 @@ class Filter(Struct, frozen=True, kw_only=True):
         )
 
 
-class Place(Struct, frozen=True):
+class Cursor(Struct, frozen=True):
     """Where a page of what a filter names ends: its state, and the last task there."""
 
     status: Status
@@ -99,7 +99,7 @@ class Choice:
             if place is None:
                 return
 
-    async def page(self, after: Place | None) -> tuple[list[str], Place | None]:
+    async def page(self, after: Cursor | None) -> tuple[list[str], Cursor | None]:
         """So many ids from there on, and where they end: None where nothing follows, or that is a place of another
         filter."""
         statuses = self._filter.statuses
@@ -111,7 +111,7 @@ class Choice:
             params = self._params(status) | {"at": at, "after": last, "limit": PAGE}
             rows = await self._database.fetch(self._query("tasks_chosen", page=True), params)
             if rows:
-                return [row["id"] for row in rows], Place(status, rows[-1]["created_at"], rows[-1]["id"])
+                return [row["id"] for row in rows], Cursor(status, rows[-1]["created_at"], rows[-1]["id"])
         return [], None
 
     def _query(self, name: str, *, page: bool) -> Query:

@@ -16,7 +16,7 @@ PLAIN_ERROR = 500  # characters
 PLAIN_TYPE = 100
 
 
-class End(Struct, frozen=True):
+class StoredEnd(Struct, frozen=True):
     """What one write says of an attempt's end."""
 
     transition: Transition
@@ -35,7 +35,7 @@ class Form(Struct, frozen=True, kw_only=True):
     owing: Owing = Owing.WHOLE
     result: bool = True  # a success without its result would be none: it is a failure that says so
 
-    def of(self, transition: Transition, report: Report, progress: Progress, problem: str) -> End:
+    def of(self, transition: Transition, report: Report, progress: Progress, problem: str) -> StoredEnd:
         """The end in this form; `problem` is why the forms before it were refused."""
         if not self.result:
             transition = _unstorable(transition, problem)
@@ -45,7 +45,7 @@ class Form(Struct, frozen=True, kw_only=True):
         if not self.details:
             transition = _plain(transition)
             progress = Progress(progress.percent)
-        return End(transition, report, progress, self.owing, self.in_history)
+        return StoredEnd(transition, report, progress, self.owing, self.in_history)
 
     @property
     def tables(self) -> tuple[bool, Owing]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
-from gridsidecar.rules.lifecycle import Reread
+from gridsidecar.rules.lifecycle import UnmatchedWrite
 from gridsidecar.rules.task import Claim, Progress, Report, Transition
 from gridsidecar.store import endings, outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Database, Deadlocked, RowRejected, Statement
-from gridsidecar.store.endings import End, Form
-from gridsidecar.store.letters import Letters
-from gridsidecar.store.outbox import Owed, Owing
+from gridsidecar.store.endings import Form, StoredEnd
+from gridsidecar.store.letters import OwedLetters
+from gridsidecar.store.outbox import OwedForm, Owing
 from gridsidecar.store.queries import Query
 
 LOST = "lost"  # the outcome of an attempt that was taken from its worker
@@ -23,7 +23,13 @@ class Ends:
     """Writes ends, each fenced by id, attempt and worker. Raises `StoreUnavailable` while the database is away."""
 
     def __init__(
-        self, database: Database, queries: dict[str, Query], queue: str, clock: Clock, batch: Batch, letters: Letters
+        self,
+        database: Database,
+        queries: dict[str, Query],
+        queue: str,
+        clock: Clock,
+        batch: Batch,
+        letters: OwedLetters,
     ) -> None:
         self._letters = letters
         self._database = database
@@ -43,19 +49,19 @@ class Ends:
         transition, written = await self._write_storable(claim, transition, report, progress, said)
         if written:
             return transition
-        match await self._reread(claim):
-            case Reread.WRITTEN:
+        match await self._resolve_unmatched_write(claim):
+            case UnmatchedWrite.WRITTEN:
                 return transition
-            case Reread.CANCEL:
+            case UnmatchedWrite.CANCEL:
                 return await self.commit(claim, lifecycle.cancelled(claim), report, progress, said=said)
-            case Reread.LOST:
+            case UnmatchedWrite.LOST:
                 return None
 
     async def put_back(self, claim: Claim, problem: str, delay: float) -> bool:
         """Let a task whose end was refused wait so many seconds; False when it is not ours any more."""
         params = records.end_columns(claim, endings.put_back(claim, problem, delay), Progress(), CHECK_GRACE)
         (changed,) = await self._database.batch([(self._queries["commit"], params)])
-        return bool(changed) or await self._reread(claim) is not Reread.LOST
+        return bool(changed) or await self._resolve_unmatched_write(claim) is not UnmatchedWrite.LOST
 
     async def set_aside(self, task_id: str, attempt: int) -> None:
         """Nobody is to bring this task back by itself: its message is with the dead letters."""
@@ -76,7 +82,9 @@ class Ends:
             try:
                 end = form.of(transition, report, progress, str(last or ""))
                 statements = self._statements(claim, end, str(last or ""), said)
-                counts = await (self._database.batch(statements) if last else self._together(claim, statements))
+                counts = await (
+                    self._database.batch(statements) if last else self._batch.write(claim.task_id, *statements)
+                )
             except RowRejected as error:
                 first, last = first or error, error
                 continue
@@ -86,10 +94,7 @@ class Ends:
         assert last is not None
         raise last
 
-    async def _together(self, claim: Claim, statements: tuple[Statement, ...]) -> list[int]:
-        return await self._batch.write(claim.task_id, *statements)
-
-    def _statements(self, claim: Claim, end: End, problem: str, said: bool) -> tuple[Statement, ...]:
+    def _statements(self, claim: Claim, end: StoredEnd, problem: str, said: bool) -> tuple[Statement, ...]:
         row = records.end_columns(claim, end.transition, end.progress, CHECK_GRACE, end.report.duration_s)
         history = records.attempt_columns(claim, end.transition, end.report)
         return (
@@ -105,7 +110,7 @@ class Ends:
             *self._letters.owe(claim.task_id, claim.attempt, end.transition, end.owing),
         )
 
-    def _owed(self, claim: Claim, end: End, problem: str) -> tuple[Statement, ...]:
+    def _owed(self, claim: Claim, end: StoredEnd, problem: str) -> tuple[Statement, ...]:
         return outbox.owe(
             self._queries,
             self._queue,
@@ -114,14 +119,14 @@ class Ends:
             claim.attempt,
             end.transition,
             self._clock.now(),
-            Owed(end.owing, problem),
+            OwedForm(end.owing, problem),
         )
 
-    async def _reread(self, claim: Claim) -> Reread:
+    async def _resolve_unmatched_write(self, claim: Claim) -> UnmatchedWrite:
         """Why a write of ours changed nothing."""
         rows = await self._database.fetch(self._queries["row"], {"id": claim.task_id})
         row = records.row(rows[0]) if rows else None
-        return lifecycle.reread(row, claim, taken=await self._was_taken(claim))
+        return lifecycle.resolve_unmatched_write(row, claim, taken=await self._was_taken(claim))
 
     async def _was_taken(self, claim: Claim) -> bool:
         """Read after the row: whoever takes an attempt away writes both in one transaction."""

@@ -45,14 +45,14 @@ class FileFacts(Struct, frozen=True, kw_only=True):
     rows: int
 
 
-Facts = ServerFacts | FileFacts
+DatabaseFacts = ServerFacts | FileFacts
 
 
 def names_of(settings: StoreSettings) -> TableNames:
     return TableNames(settings.table_prefix + settings.table_name)
 
 
-async def inspect(settings: StoreSettings, clock: Clock) -> Facts:
+async def inspect(settings: StoreSettings, clock: Clock) -> DatabaseFacts:
     """Raises StoreUnavailable, AccessRefused, and ConfigError for a URL that cannot be used."""
     if settings.url.startswith("sqlite:"):
         return _file(settings)

@@ -14,9 +14,9 @@ from gridsidecar.rules import lifecycle
 from gridsidecar.rules.retry import next_look
 from gridsidecar.rules.task import ErrorType, Message
 from gridsidecar.store import outbox, records
-from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected
-from gridsidecar.store.outbox import Owed
+from gridsidecar.store.outbox import OwedForm
+from gridsidecar.store.quarantine import Ask, Quarantine
 from gridsidecar.store.queries import Query
 
 UNREADABLE_GAP = 86400.0  # seconds until a row is looked at again that could not be read
@@ -38,7 +38,7 @@ class Leases:
         self._queries = queries
         self._queue = queue
         self._clock = clock
-        self._aside = Aside(clock)
+        self._quarantine = Quarantine(clock)
 
     async def renew(self, worker_id: str, name: str, lease: float, concurrency: int = 1) -> None:
         """Say that this worker, which runs so many tasks at once, lives for another `lease` seconds."""
@@ -87,7 +87,7 @@ class Leases:
             "error": "its worker does not know of it",
         }
 
-        async def give_back(connection: Connection, owed: Owed) -> bool:
+        async def give_back(connection: Connection, owed: OwedForm) -> bool:
             if not await connection.execute(self._queries["return_row"], params):
                 return False
             await connection.execute(self._queries["attempt_lost"], lost)
@@ -99,7 +99,7 @@ class Leases:
             row.task_id, lambda owed: self._database.transact(lambda connection: give_back(connection, owed))
         )
 
-    async def _owe_callback(self, connection: Connection, held: HeldRow, owed: Owed) -> None:
+    async def _owe_callback(self, connection: Connection, held: HeldRow, owed: OwedForm) -> None:
         (stored,) = await connection.fetch(self._queries["row_locked"], {"id": held.task_id})
         row = records.row(stored)
         end = lifecycle.cancel(row)
@@ -116,7 +116,7 @@ class Leases:
         """
         found: list[_Overdue] = []
         for query in ("overdue_waiting", "overdue_orphaned") if judge_others else ("overdue_waiting",):
-            found += await self._aside.passing(partial(self._overdue, query, limit))
+            found += await self._quarantine.passing(partial(self._overdue, query, limit))
         for row in found:
             if row.problem:
                 telemetry.error(

@@ -17,7 +17,7 @@ from gridsidecar.store.queries import Query
 REASON_LIMIT = 1000  # characters of an error: it travels in a header
 
 
-class Cause(Struct, frozen=True):
+class FailureCause(Struct, frozen=True):
     """Why the task of a letter failed, as it is stored until the letter is sent."""
 
     error: str | None
@@ -29,7 +29,7 @@ class Cause(Struct, frozen=True):
         return json.dumps([self.error, self.error_type, self.last_error_type])
 
     @classmethod
-    def read(cls, body: bytes) -> Cause:
+    def read(cls, body: bytes) -> FailureCause:
         """ValueError for what is none."""
         match json.loads(body):
             case [str() | None as error, str() | None as error_type, str() | None as last_error_type]:
@@ -43,7 +43,7 @@ class Cause(Struct, frozen=True):
         return f"{kind}: {self.error or 'no error text'}"
 
 
-class Letters(Struct, frozen=True):
+class OwedLetters(Struct, frozen=True):
     """Whether, and how, letters are owed by the tasks of one queue."""
 
     queries: Mapping[str, Query]
@@ -73,6 +73,8 @@ class Letters(Struct, frozen=True):
         return ((self.queries["owe_letter"], params),)
 
 
-def _cause(end: Transition | Close) -> Cause:
+def _cause(end: Transition | Close) -> FailureCause:
     last = end.last_error_type if isinstance(end, Transition) else None
-    return Cause(*(None if text is None else str(text)[:REASON_LIMIT] for text in (end.error, end.error_type, last)))
+    return FailureCause(
+        *(None if text is None else str(text)[:REASON_LIMIT] for text in (end.error, end.error_type, last))
+    )

@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from gridsidecar.store import records
+from gridsidecar.store.access_paths import (
+    LONGEST_ID,
+    AccessPath,
+    Wanted,
+    access_path,
+    access_path_of_ids,
+    parameters,
+    prefix_of,
+)
 from gridsidecar.store.choosing import SINCE, UNTIL
 from gridsidecar.store.database import Database
 from gridsidecar.store.queries import Query
-from gridsidecar.store.ways import LONGEST_ID, Wanted, Way, parameters, prefix_of, way_of_ids, way_to
 
 if TYPE_CHECKING:
     from gridsidecar.views import TaskSummary
@@ -69,14 +77,14 @@ class Listing:
         params = parameters(wanted) | {"limit": limit + 1, "scan": SCAN}
         if after is not None:
             params |= {"at": after.created_at, "after": after.id}
-        way, end = way_to(wanted, self._database.dialect), None
+        path, end = access_path(wanted, self._database.dialect), None
         if wanted.id_prefix and not await self._are_many(params):
-            way = way_of_ids(wanted, self._database.dialect)
-        elif way.rest:
-            end = await self._end(way, wanted, after, params)
+            path = access_path_of_ids(wanted, self._database.dialect)
+        elif path.rest:
+            end = await self._end(path, wanted, after, params)
             if end is not None:
                 params |= {"end_at": end.created_at, "end_id": end.id}
-        text = listed(self._queries, self._database.dialect, way, wanted, after, end)
+        text = listed(self._queries, self._database.dialect, path, wanted, after, end)
         rows = await self._database.fetch(text, params)
         places = [Position(row.pop("at"), row["id"]) for row in rows]
         tasks = [records.summary(row) for row in rows[:limit]]
@@ -94,10 +102,10 @@ class Listing:
         return bool(await self._database.fetch(Query.of("many_ids", text), params))
 
     async def _end(
-        self, way: Way, wanted: Wanted, after: Position | None, params: Mapping[str, Any]
+        self, path: AccessPath, wanted: Wanted, after: Position | None, params: Mapping[str, Any]
     ) -> Position | None:
         """How far so many rows reach; None where there are not so many."""
-        query = last_looked_at(self._queries, self._database.dialect, way, wanted, after)
+        query = last_looked_at(self._queries, self._database.dialect, path, wanted, after)
         rows = await self._database.fetch(query, params)
         return Position(rows[0]["at"], rows[0]["id"]) if rows else None
 
@@ -106,21 +114,26 @@ class Listing:
 
 
 def listed(
-    queries: Mapping[str, Query], dialect: str, way: Way, wanted: Wanted, after: Position | None, end: Position | None
+    queries: Mapping[str, Query],
+    dialect: str,
+    path: AccessPath,
+    wanted: Wanted,
+    after: Position | None,
+    end: Position | None,
 ) -> Query:
     """What reads a page; `end` is the last row that may be looked at."""
-    keys = _keys(queries, dialect, way, wanted, after, end, way.rest, "LIMIT :limit")
+    keys = _keys(queries, dialect, path, wanted, after, end, path.rest, "LIMIT :limit")
     query = queries["tasks_listed"]
     return Query.of(query.name, query.text.replace("(keys)", keys))
 
 
 def last_looked_at(
-    queries: Mapping[str, Query], dialect: str, way: Way, wanted: Wanted, after: Position | None
+    queries: Mapping[str, Query], dialect: str, path: AccessPath, wanted: Wanted, after: Position | None
 ) -> Query:
     """What finds the row at which a page has to end. Each branch may read its share."""
-    scan = SCAN_OF_INDEX if way.rest == (prefix_of(dialect),) else SCAN
-    share = f"LIMIT 1 OFFSET {scan // len(way.branches)}"
-    keys = _keys(queries, dialect, way, wanted, after, None, (), share)
+    scan = SCAN_OF_INDEX if path.rest == (prefix_of(dialect),) else SCAN
+    share = f"LIMIT 1 OFFSET {scan // len(path.branches)}"
+    keys = _keys(queries, dialect, path, wanted, after, None, (), share)
     query = queries["keys_end"]
     return Query.of(query.name, query.text.replace("(keys)", keys))
 
@@ -128,7 +141,7 @@ def last_looked_at(
 def _keys(
     queries: Mapping[str, Query],
     dialect: str,
-    way: Way,
+    path: AccessPath,
     wanted: Wanted,
     after: Position | None,
     end: Position | None,
@@ -139,7 +152,7 @@ def _keys(
     parts = [
         f"SELECT t.id, t.created_at {queries[f'by_{branch.index}'].text}"
         f"{_where([branch.condition, *place, *conditions])} {IN_ORDER} {share}"
-        for branch, place in product(way.branches, places(dialect, wanted, after, end))
+        for branch, place in product(path.branches, places(dialect, wanted, after, end))
     ]
     wrapped = "({})" if dialect == "mysql" else "SELECT * FROM ({})"
     return f"({' UNION '.join(wrapped.format(part) for part in parts)})"

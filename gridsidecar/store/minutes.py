@@ -30,14 +30,14 @@ class Cell(Struct, frozen=True, order=True):
     up_to: int
 
 
-class Counted(Struct):
+class Total(Struct):
     """How many, and how many seconds their attempts took together."""
 
     n: int = 0
     seconds: float = 0.0
 
 
-class Tally(Struct, frozen=True, kw_only=True):
+class MinuteTally(Struct, frozen=True, kw_only=True):
     """Ends of attempts of one type, with one outcome and one error. Those without an attempt are in `count` alone."""
 
     task_type: str
@@ -72,11 +72,11 @@ class Minutes:
         self._queue = queue
         self._clock = clock
 
-    async def add(self, counted: Iterable[tuple[Cell, Counted]]) -> None:
+    async def add(self, counted: Iterable[tuple[Cell, Total]]) -> None:
         """Add to what others have counted. The order of the cells, by which they are locked, is that of all workers."""
         await self._database.batch([(self._queries["count_minute"], self._row(*one)) for one in sorted_cells(counted)])
 
-    def _row(self, cell: Cell, counted: Counted) -> dict[str, Any]:
+    def _row(self, cell: Cell, counted: Total) -> dict[str, Any]:
         return {
             "minute": cell.minute,
             "queue": self._queue,
@@ -90,13 +90,13 @@ class Minutes:
 
     async def between(
         self, since: datetime, until: datetime, *, queue: str | None = None, task_type: str | None = None
-    ) -> list[Tally]:
+    ) -> list[MinuteTally]:
         """What ended in these minutes, the most frequent first; of all queues and types, or of one."""
         found: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
         for row in await self._fetch("minutes_between", since, until, queue, task_type):
             found.setdefault((row["task_type"], row["outcome"], row["error_type"]), []).append(row)
         tallies = [
-            Tally(task_type=task_type, outcome=Status(outcome), error_type=error or None, **_sums(rows))
+            MinuteTally(task_type=task_type, outcome=Status(outcome), error_type=error or None, **_sums(rows))
             for (task_type, outcome, error), rows in found.items()
         ]
         return sorted(tallies, key=lambda tally: (-tally.count, tally.task_type, tally.outcome, tally.error_type or ""))
@@ -140,7 +140,7 @@ class Minutes:
         return gone
 
 
-def sorted_cells(counted: Iterable[tuple[Cell, Counted]]) -> list[tuple[Cell, Counted]]:
+def sorted_cells(counted: Iterable[tuple[Cell, Total]]) -> list[tuple[Cell, Total]]:
     return sorted(counted, key=lambda one: one[0])
 
 

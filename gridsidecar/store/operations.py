@@ -15,9 +15,9 @@ from msgspec import Struct
 from gridsidecar.errors import EX_FAILED, GridSidecarError
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Status
-from gridsidecar.store.choosing import Choice, Filter, Place
+from gridsidecar.store.choosing import Choice, Cursor, Filter
 from gridsidecar.store.database import Connection, Database, Statement
-from gridsidecar.store.outbox import Owed
+from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
 from gridsidecar.store.steering import AT_ONCE, Outcomes, Steering
 
@@ -26,7 +26,7 @@ EXPECTED = "expected_count"  # in what was asked
 KEPT = 7 * 86400.0  # seconds that an ended operation can still be looked at
 
 
-class Kind(StrEnum):
+class OperationKind(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
 
@@ -49,7 +49,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     """What was asked, and how far it is."""
 
     id: str
-    kind: Kind
+    kind: OperationKind
     queue: str
     asked: dict[str, Any]
     spread: float  # seconds over which the starts of retries are spread
@@ -95,7 +95,7 @@ class Operations:
         """The ids of the tasks that it names right now, page by page."""
         return Choice(self._database, self._queries, filter_).pages()
 
-    async def page(self, filter_: Filter, after: Place | None) -> tuple[list[str], Place | None]:
+    async def page(self, filter_: Filter, after: Cursor | None) -> tuple[list[str], Cursor | None]:
         """Some of these ids from there on, and where they end: None where nothing follows."""
         return await Choice(self._database, self._queries, filter_).page(after)
 
@@ -103,18 +103,20 @@ class Operations:
         """How many tasks of which type are in which state."""
         return await Choice(self._database, self._queries, filter_).by_type()
 
-    async def begin(self, kind: Kind, filter_: Filter, spread: float = 0.0, expected: int | None = None) -> str:
+    async def begin(
+        self, kind: OperationKind, filter_: Filter, spread: float = 0.0, expected: int | None = None
+    ) -> str:
         """An operation on what the filter names, driven by us; its id. `collect` is to follow. Where that finds another
         number than is expected, it ends, and nothing is done."""
         asked = filter_.to_dict() | ({} if expected is None else {EXPECTED: expected})
         return await self._insert(kind, json.dumps(asked), spread, ())
 
-    async def begin_with(self, kind: Kind, ids: Iterable[str], spread: float = 0.0) -> str:
+    async def begin_with(self, kind: OperationKind, ids: Iterable[str], spread: float = 0.0) -> str:
         """An operation on these tasks, driven by us; its id."""
         some = list(dict.fromkeys(ids))
         return await self._insert(kind, json.dumps({"ids": len(some)}), spread, some)
 
-    async def _insert(self, kind: Kind, asked: str, spread: float, ids: Sequence[str]) -> str:
+    async def _insert(self, kind: OperationKind, asked: str, spread: float, ids: Sequence[str]) -> str:
         operation = f"op_{uuid4().hex[:16]}"
         params = self._mine(operation) | {
             "kind": kind.value,
@@ -200,7 +202,7 @@ class Operations:
             return {}
         positions = {row["task_id"]: int(row["position"]) for row in rows}
 
-        async def work(connection: Connection, ids: Sequence[str], owed: Owed) -> Outcomes:
+        async def work(connection: Connection, ids: Sequence[str], owed: OwedForm) -> Outcomes:
             await self._drive(connection, operation.id)
             outcomes = await self._steer(connection, operation, {one: positions[one] for one in ids}, owed)
             await connection.execute_all(self._noted(operation.id, positions, outcomes))
@@ -213,9 +215,9 @@ class Operations:
         return outcomes
 
     async def _steer(
-        self, connection: Connection, operation: Operation, positions: dict[str, int], owed: Owed
+        self, connection: Connection, operation: Operation, positions: dict[str, int], owed: OwedForm
     ) -> Outcomes:
-        if operation.kind is Kind.CANCEL:
+        if operation.kind is OperationKind.CANCEL:
             return await self._steering.cancel_in(connection, list(positions), owed)
         starts = {task_id: operation.start_of(position) for task_id, position in positions.items()}
         return await self._steering.retry_in(connection, starts)
@@ -280,7 +282,7 @@ def _unknown(operation: str) -> NotDriven:
 def _operation(row: dict[str, Any]) -> Operation:
     return Operation(
         id=row["id"],
-        kind=Kind(row["kind"]),
+        kind=OperationKind(row["kind"]),
         queue=row["queue"],
         asked=json.loads(row["asked"]),
         spread=float(row["spread"]),

@@ -17,8 +17,8 @@ from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock
 from gridsidecar.rules.reception import Close
 from gridsidecar.rules.task import Callback, ErrorType, Message, Transition
-from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement, T
+from gridsidecar.store.quarantine import Ask, Quarantine
 from gridsidecar.store.queries import Query
 from gridsidecar.store.records import ascii_only, produced, storable
 from gridsidecar.store.room import Room, Unlimited
@@ -40,23 +40,23 @@ class Owing(StrEnum):
     NOTHING = "nothing"
 
 
-class Owed(Struct, frozen=True):
+class OwedForm(Struct, frozen=True):
     """How, and why not better."""
 
     form: Owing = Owing.WHOLE
     problem: str = ""
 
 
-WHOLE = Owed()
+WHOLE = OwedForm()
 
 
-async def owing(task_id: str, end: Callable[[Owed], Awaitable[T]]) -> T:
+async def owing(task_id: str, end: Callable[[OwedForm], Awaitable[T]]) -> T:
     """Run a transaction that may end a task without an attempt. Where the database will not store its callback, that
     is given up, the end is not."""
     problem = ""
     for form in Owing:
         try:
-            ended = await end(Owed(form, problem))
+            ended = await end(OwedForm(form, problem))
         except RowRejected as error:
             problem = problem or str(error)
             last = error
@@ -94,7 +94,7 @@ class OwedCallback(Struct, frozen=True, kw_only=True):
         return len(self.body) + (len(self.letter.body) if self.letter else 0)
 
 
-class Taken(Struct, frozen=True):
+class TakenCallbacks(Struct, frozen=True):
     """What a look at the outbox gave."""
 
     callbacks: list[OwedCallback]
@@ -109,21 +109,21 @@ class Outbox:
         self._database = database
         self._queries = queries
         self._queue = queue
-        self._aside = Aside(clock)  # callbacks, by their ids
+        self._quarantine = Quarantine(clock)  # callbacks, by their ids
         self._looked_at = ""  # the receiver where the last look ended
 
-    async def take(self, lease: float, make_room: Callable[[], Room] = Unlimited) -> Taken:
+    async def take(self, lease: float, make_room: Callable[[], Room] = Unlimited) -> TakenCallbacks:
         """Callbacks that are due, for this caller alone until `lease` seconds are over; then they are due again.
 
         One receiver must not keep the others from theirs, however much is due for it: where more is due than one look
         sees, it goes on from receiver to receiver. What a look costs is bounded, however much is due.
         `make_room` may be called several times; what the last room gave counts.
         """
-        return await self._aside.passing(
+        return await self._quarantine.passing(
             lambda ask: self._database.transact(lambda connection: self._take(connection, ask, make_room(), lease))
         )
 
-    async def _take(self, connection: Connection, ask: Ask, room: Room, lease: float) -> Taken:
+    async def _take(self, connection: Connection, ask: Ask, room: Room, lease: float) -> TakenCallbacks:
         asked = {"queue": self._queue, "limit": FIRST_LOOKED_AT, "aside": ask.aside}
         due = await connection.fetch(self._queries["due_callbacks"], asked)
         chosen = [row for row in _in_turn(due) if room.take(row["receiver"], row["size"])]
@@ -136,7 +136,9 @@ class Outbox:
             ask.looking_at(row["id"], task_id=row["task_id"], callback_id=row["id"])
             if (one := await self._tried(connection, row, lease)) is not None:
                 taken.append(one)
-        return Taken(taken, more=not all_seen and (bool(taken) or self._looked_at != ""), left=left or not all_seen)
+        return TakenCallbacks(
+            taken, more=not all_seen and (bool(taken) or self._looked_at != ""), left=left or not all_seen
+        )
 
     async def _others(self, connection: Connection, ask: Ask, room: Room, seen: set[str]) -> list[dict[str, Any]]:
         """One callback each for the next receivers in turn; one that has more rows than are looked at is passed by."""
@@ -149,7 +151,7 @@ class Outbox:
         return [
             row
             for receiver in due
-            if receiver not in seen and room.has_place(receiver)
+            if receiver not in seen and room.has_room(receiver)
             for row in await self._first_of(connection, ask, receiver)
             if room.take(receiver, row["size"])
         ]
@@ -177,7 +179,7 @@ class Outbox:
 
     async def wait(self) -> float | None:
         """Seconds until the next callback is due, 0 or less when one is; None when none is owed."""
-        asked = {"queue": self._queue, "aside": self._aside.ask().aside}
+        asked = {"queue": self._queue, "aside": self._quarantine.ask().aside}
         rows = await self._database.fetch(self._queries["next_callback"], asked)
         return float(rows[0]["wait"]) if rows else None
 
@@ -185,7 +187,7 @@ class Outbox:
         """Its row takes no word of what became of it: this process never sends it again."""
         hint = "mend it, or what refuses the change (a trigger?); the next worker that starts sends it again"
         fields = {"task_id": callback.task_id, "callback_id": callback.id, "error": problem}
-        self._aside.refused(callback.id, fields, inf, hint)
+        self._quarantine.refused(callback.id, fields, inf, hint)
 
     async def delivered(self, callback: OwedCallback) -> bool:
         """It arrived. False when another sender has it by now."""
@@ -299,7 +301,7 @@ def owe(
     attempt: int,
     end: Transition | Close,
     now: datetime,
-    owed: Owed = WHOLE,
+    owed: OwedForm = WHOLE,
 ) -> tuple[Statement, ...]:
     """The statement that writes the callback of an end, to run after the end in the same transaction; none where
     nobody asked for it. It writes nothing unless the row has this end, and one row for each end."""

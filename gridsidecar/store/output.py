@@ -24,7 +24,7 @@ class Piece(Struct, frozen=True):
     left_out: int = 0  # bytes before it that are not kept
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class OutputPage(Struct, frozen=True, kw_only=True):
     """What one attempt has said from some byte on, as far as it is known by now."""
 
     task_id: str
@@ -78,7 +78,7 @@ class Output:
 
     async def said(
         self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
-    ) -> Said | None:
+    ) -> OutputPage | None:
         """What an attempt (None: the newest) has said from byte `since` on; None where there is no such attempt.
 
         `shown`: so many characters were taken until then, from the beginning on and without a gap.
@@ -101,7 +101,7 @@ def _said(
     task: Mapping[str, Any],
     parts: Iterable[Mapping[str, Any]],
     history: Mapping[str, Any] | None,
-) -> Said:
+) -> OutputPage:
     status = records.status(task["status"])
     running = history is None and status is Status.RUNNING and number == task["attempt"]
     known: Mapping[str, Any] = history or (task if running else {})
@@ -113,7 +113,7 @@ def _said(
     if running and runs:
         runs[-1] = Part(runs[-1].start, _whole(runs[-1].data))
     ends = [since, *(run.start + len(run.data) for run in runs)]
-    return Said(
+    return OutputPage(
         task_id=task_id,
         attempt=number,
         pieces=tuple(

@@ -13,8 +13,8 @@ from gridsidecar.rules.task import Message
 from gridsidecar.store import records
 from gridsidecar.store.counting import MOST
 from gridsidecar.store.database import Database, RowRejected
+from gridsidecar.store.deferrals import pause
 from gridsidecar.store.queries import Query
-from gridsidecar.store.shelf import pause
 
 if TYPE_CHECKING:
     from gridsidecar.views import AttemptView, PausedView, PauseView, TaskState, TaskSummary, TaskView, WorkerView
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 AT_ONCE = 100  # tasks whose data are read in one statement
 
 
-class Counted(Struct, frozen=True):
+class Counts(Struct, frozen=True):
     """How many there are of what; `at_least` names the counts that are floors."""
 
     counts: dict[str, int]
@@ -105,7 +105,7 @@ class Reading:
                 return records.produced(row)
         return None
 
-    async def callback_counts(self) -> tuple[Counted, Counted]:
+    async def callback_counts(self) -> tuple[Counts, Counts]:
         """Callbacks, and letters that failed tasks owe to the dead letters: `owed`, `dead` and `delivered`."""
         rows = {row["what"]: row for row in await self._read("callback_counts", {"limit": MOST + 1})}
         letters = {what: int(row["letters"] or 0) for what, row in rows.items()}
@@ -172,11 +172,11 @@ class Reading:
         return await self._database.fetch(self._queries[query], params)
 
 
-def _counted(found: Mapping[str, int], full: Set[str]) -> Counted:
+def _counted(found: Mapping[str, int], full: Set[str]) -> Counts:
     """What is neither owed nor dead was delivered."""
     counts = {"owed": found["owed"], "dead": found["dead"], "delivered": max(0, found["others"] - found["owed"])}
     floors = {"owed": "owed", "dead": "dead", "others": "delivered"}
-    return Counted(counts, sorted(floors[what] for what in full))
+    return Counts(counts, sorted(floors[what] for what in full))
 
 
 def _whole_seconds(view: TaskState) -> bool:

@@ -32,8 +32,8 @@ def time_text(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
 
 
-def new_row(task: Task, me: Claimant, max_retry_count: int, queue: str) -> dict[str, Any]:
-    return task_columns(task, max_retry_count, queue) | {"worker_id": me.worker_id, "ahead": int(me.ahead)}
+def new_row(task: Task, claimant: Claimant, max_retry_count: int, queue: str) -> dict[str, Any]:
+    return task_columns(task, max_retry_count, queue) | {"worker_id": claimant.worker_id, "ahead": int(claimant.ahead)}
 
 
 def task_columns(task: Task, max_retry_count: int, queue: str) -> dict[str, Any]:

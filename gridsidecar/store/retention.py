@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from gridsidecar.clock import Clock
-from gridsidecar.store.aside import Aside, Ask
 from gridsidecar.store.database import Connection, Database, RowRejected
+from gridsidecar.store.quarantine import Ask, Quarantine
 from gridsidecar.store.queries import Query
 
 BATCH = 500  # tasks in one transaction
@@ -26,7 +26,7 @@ class Retention:
         self._queries = queries
         self._queue = queue
         self._days = days  # 0 keeps everything
-        self._aside = Aside(clock)
+        self._quarantine = Quarantine(clock)
 
     async def prune(self, limit: int = BATCH) -> int:
         """Delete at most `limit` tasks that ended so many days ago; how many went. One whose callback is owed stays,
@@ -37,10 +37,10 @@ class Retention:
         if not self._days:
             return 0
         try:
-            return await self._prune(limit, self._aside.ask())
+            return await self._prune(limit, self._quarantine.ask())
         except RowRejected:  # at least one of them: then one after the other
             pruned = 0
-        while pruned < limit and (one := await self._aside.passing(partial(self._prune, 1))):
+        while pruned < limit and (one := await self._quarantine.passing(partial(self._prune, 1))):
             pruned += one
         return pruned
 

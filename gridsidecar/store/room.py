@@ -8,7 +8,7 @@ from typing import Protocol
 class Room(Protocol):
     """How much a caller has room for, as one look fills it."""
 
-    def has_place(self, receiver: str) -> bool:
+    def has_room(self, receiver: str) -> bool:
         """Whether there may be room for one more callback of this receiver."""
         ...
 
@@ -21,7 +21,7 @@ class Room(Protocol):
 class Unlimited:
     """Room for everything."""
 
-    def has_place(self, receiver: str) -> bool:
+    def has_room(self, receiver: str) -> bool:
         return True
 
     def take(self, receiver: str, size: int) -> bool:

@@ -13,7 +13,7 @@ from gridsidecar.rules.task import ErrorType, Message, Status, Task, TaskUpdate
 from gridsidecar.store import outbox, records
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement
 from gridsidecar.store.ends import CHECK_GRACE
-from gridsidecar.store.outbox import Owed
+from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
 from gridsidecar.store.rebuilding import rebuilt
 
@@ -23,7 +23,7 @@ HEAVIEST = 8 * 1024 * 1024  # bytes, about, of messages in memory at once
 ROUNDS = 3  # looks for rows that appear while they are not yet there
 
 Outcomes = dict[str, Steered]
-Work = Callable[[Connection, Sequence[str], Owed], Awaitable[Outcomes]]
+Work = Callable[[Connection, Sequence[str], OwedForm], Awaitable[Outcomes]]
 
 
 class Steering:
@@ -63,7 +63,7 @@ class Steering:
             return dict([await self._one(task_id, work) for task_id in some])
 
     async def _one(self, task_id: str, work: Work) -> tuple[str, Steered]:
-        async def alone(owed: Owed) -> Outcomes:
+        async def alone(owed: OwedForm) -> Outcomes:
             return await self._database.transact(lambda connection: work(connection, [task_id], owed))
 
         try:
@@ -73,7 +73,7 @@ class Steering:
 
     # -- cancel -------------------------------------------------------------------------------------------------------
 
-    async def cancel_in(self, connection: Connection, ids: Sequence[str], owed: Owed) -> Outcomes:
+    async def cancel_in(self, connection: Connection, ids: Sequence[str], owed: OwedForm) -> Outcomes:
         """Within a transaction. `ids` in order, so that two at once do not wait for each other."""
         outcomes: Outcomes = {}
         missing = list(ids)
@@ -86,7 +86,7 @@ class Steering:
                 break
         return outcomes | dict.fromkeys(missing, Steered.NOT_FOUND)
 
-    async def _cancel_known(self, connection: Connection, rows: Mapping[str, Any], owed: Owed) -> Outcomes:
+    async def _cancel_known(self, connection: Connection, rows: Mapping[str, Any], owed: OwedForm) -> Outcomes:
         outcomes = {task_id: steering.cancel(_known(row)) for task_id, row in rows.items()}
         if ending := _those(outcomes, Steered.CANCELLED):
             end = {"ids": ending, "error": lifecycle.CANCELLED_ON_REQUEST, "error_type": ErrorType.CANCELLED.value}
@@ -99,7 +99,7 @@ class Steering:
                 await connection.execute(self._queries["wake_workers"], {"ids": owners})
         return outcomes
 
-    def _owed(self, row: Mapping[str, Any], owed: Owed) -> tuple[Statement, ...]:
+    def _owed(self, row: Mapping[str, Any], owed: OwedForm) -> tuple[Statement, ...]:
         known = records.row(row)
         end, now = lifecycle.cancel(known), self._clock.now()
         return outbox.owe(self._queries, self._queue, known.callback, row["id"], known.attempt, end, now, owed)

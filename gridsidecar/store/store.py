@@ -10,26 +10,17 @@ from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
 from gridsidecar.rules.reception import AwaitSlot, Begin, Claimant, Close, Drop, Insert, Reattach, Resume, Row, Wait
-from gridsidecar.rules.task import (
-    Callback,
-    Claim,
-    ErrorType,
-    Progress,
-    Report,
-    Status,
-    Task,
-    Transition,
-)
+from gridsidecar.rules.task import Callback, Claim, ErrorType, Progress, Status, Task
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, Statement
+from gridsidecar.store.deferrals import Deferrals
 from gridsidecar.store.ends import CHECK_GRACE, Ends
-from gridsidecar.store.letters import Letters
-from gridsidecar.store.outbox import Owed
+from gridsidecar.store.letters import OwedLetters
+from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
 from gridsidecar.store.received import Received, TakenOver
 from gridsidecar.store.refusals import Refusals
-from gridsidecar.store.shelf import Shelf
 
 
 class Store:
@@ -43,14 +34,14 @@ class Store:
         self._queue = queue
         self._clock = clock  # for the time that a callback names; all else is timed by the database
         self._batch = Batch(database)
-        self._shelf = Shelf(queries, queue)
-        self._letters = Letters(queries, queue, letters)
+        self._deferrals = Deferrals(queries, queue)
+        self._letters = OwedLetters(queries, queue, letters)
         self.ends = Ends(database, queries, queue, clock, self._batch, self._letters)
         self.refusals = Refusals(queries, queue, clock, self._batch)
 
     # -- a delivery arrives -------------------------------------------------------------------------------------------
 
-    async def claim(self, task: Task, me: Claimant, max_retry_count: int, flow: Flow = FREE) -> Received:
+    async def claim(self, task: Task, claimant: Claimant, max_retry_count: int, flow: Flow = FREE) -> Received:
         """Apply what this delivery means to the task's row, and return it.
 
         A first message is one INSERT that travels with other writes; everything else is decided under the row's lock.
@@ -58,64 +49,64 @@ class Store:
         """
         message = task.message
         first = flow == FREE and not (message.attempt or message.wake_up or task.defer_by or task.defer_until)
-        if first and (received := await self._first(task, me, max_retry_count)) is not None:
+        if first and (received := await self._first(task, claimant, max_retry_count)) is not None:
             return received
 
-        async def decide(owed: Owed) -> Received:
+        async def decide(owed: OwedForm) -> Received:
             return await self._database.transact(
-                lambda connection: self._receive_in_flow(connection, task, me, max_retry_count, owed, flow)
+                lambda connection: self._receive_in_flow(connection, task, claimant, max_retry_count, owed, flow)
             )
 
         return await outbox.owing(task.task_id, decide)
 
-    async def _first(self, task: Task, me: Claimant, max_retry_count: int) -> Received | None:
+    async def _first(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
         """The first claim of a task that is due, as one write; None where its row has to be looked at."""
         if task.message.row is None:
-            params = records.new_row(task, me, max_retry_count, self._queue)
+            params = records.new_row(task, claimant, max_retry_count, self._queue)
             (inserted,) = await self._batch.write(task.task_id, (self._queries["insert_running"], params))
-            return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1) if inserted else None
+            return Received(Insert(), _first_claim(task, claimant, max_retry_count), attempt=1) if inserted else None
         if task.message.row != task.message.message_id:  # a copy of ours, under an id of its own
             return None
-        begin = {"worker_id": me.worker_id, "ahead": int(me.ahead), "max_retry_count": max_retry_count}
+        begin = {"worker_id": claimant.worker_id, "ahead": int(claimant.ahead), "max_retry_count": max_retry_count}
         params = begin | {"id": task.task_id, "result": None}
         (begun,) = await self._batch.write(task.task_id, (self._queries["begin_waiting"], params))
         if not begun:
             return None
-        reception = Begin(attempt=1, crashes=0, ahead=me.ahead)
-        return Received(reception, _first_claim(task, me, max_retry_count), attempt=1)
+        reception = Begin(attempt=1, crashes=0, ahead=claimant.ahead)
+        return Received(reception, _first_claim(task, claimant, max_retry_count), attempt=1)
 
-    async def park(self, task: Task, me: Claimant, max_retry_count: int) -> Received | None:
+    async def park(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
         """What this delivery means while its type is paused, without a slot; None when it may start after all."""
 
-        async def decide(owed: Owed) -> Received | None:
+        async def decide(owed: OwedForm) -> Received | None:
             async def work(connection: Connection) -> Received | None:
-                if not await self._shelf.pauses(connection, task):
+                if not await self._deferrals.pauses(connection, task):
                     return None
-                received = await self._receive(connection, task, me, max_retry_count, owed, Flow(paused=True))
+                received = await self._receive(connection, task, claimant, max_retry_count, owed, Flow(paused=True))
                 return None if received.claim else received
 
             return await self._database.transact(work)
 
         return await outbox.owing(task.task_id, decide)
 
-    async def look(self, task: Task, me: Claimant) -> Received:
+    async def look(self, task: Task, claimant: Claimant) -> Received:
         """What this delivery would mean right now; changes nothing, so the answer carries no claim."""
         row = await self._look_up(task.task_id)
-        return Received(lifecycle.receive(row, task.message, me), attempt=row.attempt if row else 0)
+        return Received(lifecycle.receive(row, task.message, claimant), attempt=row.attempt if row else 0)
 
     async def _receive_in_flow(
-        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: Owed, flow: Flow
+        self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
     ) -> Received:
         if flow.paused:  # the pause before the row: whoever ends a pause has its lock first, too
-            flow = replace(flow, paused=await self._shelf.pauses(connection, task))
-        return await self._receive(connection, task, me, max_retry_count, owed, flow)
+            flow = replace(flow, paused=await self._deferrals.pauses(connection, task))
+        return await self._receive(connection, task, claimant, max_retry_count, owed, flow)
 
     async def _receive(
-        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: Owed, flow: Flow
+        self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
     ) -> Received:
         row = await self._locked_row(connection, task.task_id)
         receive = receive_paused if flow.paused else lifecycle.receive
-        reception = receive(row, task.message, me)
+        reception = receive(row, task.message, claimant)
         foreign = row is not None and row.unclaimed
         if row is not None and not (foreign or row.attempt):  # its handler's word counts, whoever wrote the row
             row = replace(row, max_retry_count=max_retry_count)
@@ -125,38 +116,40 @@ class Store:
                 return Received(Wait(delay=row.due_in), attempt=row.attempt)
         match reception:
             case Insert():
-                return await self._insert(connection, task, me, max_retry_count, owed, flow)
+                return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
             case Begin():
                 assert row is not None
                 if (later := await self._later(connection, row, reception, flow)) is not None:
                     return await self._put_off(connection, task, row, later)
-                await self._begin(connection, task, me, row, reception)
-                claim = _claim(task, me, row, reception, started=foreign)
+                await self._begin(connection, task, claimant, row, reception)
+                claim = _claim(task, claimant, row, reception, started=foreign)
                 return Received(reception, claim, reception.attempt, _taken_over(row, reception))
             case Resume():
                 assert row is not None
                 begun = Begin(attempt=row.attempt, crashes=row.crashes, ahead=row.ahead)
-                claim = _claim(task, me, row, begun)
+                claim = _claim(task, claimant, row, begun)
                 return Received(reception, claim, row.attempt)
             case Close():
                 assert row is not None
                 if reception.completes:
-                    row = await self._complete(connection, task, me, row, max_retry_count)
+                    row = await self._complete(connection, task, claimant, row, max_retry_count)
                 await self._close(connection, task.task_id, row, reception, owed)
                 return Received(reception, None, row.attempt, _taken_over(row, reception))
             case Park() if row is not None:
                 return await self._put_off(connection, task, row, reception)
             case Park():
-                return await self._insert(connection, task, me, max_retry_count, owed, flow)
+                return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
             case Reattach() | Drop() | Wait() | AwaitSlot():
                 pass
             case _:
                 assert_never(reception)
         return Received(reception, attempt=row.attempt if row else 0)
 
-    async def _complete(self, connection: Connection, task: Task, me: Claimant, row: Row, max_retry_count: int) -> Row:
+    async def _complete(
+        self, connection: Connection, task: Task, claimant: Claimant, row: Row, max_retry_count: int
+    ) -> Row:
         """A row that was cancelled before its message came gets what that says."""
-        params = records.new_row(task, me, max_retry_count, self._queue)
+        params = records.new_row(task, claimant, max_retry_count, self._queue)
         await connection.execute(self._queries["complete_unseen"], params)
         return replace(row, callback=task.callback)
 
@@ -165,19 +158,19 @@ class Store:
         if flow.rate is None:
             return None
         takes_place = needs_place(row, flow.rate)
-        wait = await self._shelf.wait(connection, flow.handler, flow.rate, takes_place=takes_place)
+        wait = await self._deferrals.wait(connection, flow.handler, flow.rate, takes_place=takes_place)
         return Reserve(delay=wait, crashes=start.crashes, rescues=start.rescues) if wait > 0 else None
 
     async def _put_off(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
         if why.rescues:
             await self._lost(connection, task.task_id, row)
-        await self._shelf.put(connection, task, why)
+        await self._deferrals.put(connection, task, why)
         return Received(why, None, row.attempt, _taken_over(row, why))
 
     async def _insert(
-        self, connection: Connection, task: Task, me: Claimant, max_retry_count: int, owed: Owed, flow: Flow
+        self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
     ) -> Received:
-        params = records.new_row(task, me, max_retry_count, self._queue)
+        params = records.new_row(task, claimant, max_retry_count, self._queue)
         if flow != FREE or task.defer_by or task.defer_until:  # to be begun, or put off, as a row that is there
             deferred = params | records.deferral(task, CHECK_GRACE)
             inserted = await connection.execute(self._queries["insert_waiting"], deferred)
@@ -187,8 +180,10 @@ class Store:
                 return Received(Wait(delay=row.due_in), attempt=0)
         else:
             if await connection.execute(self._queries["insert_running"], params):
-                return Received(Insert(), _first_claim(task, me, max_retry_count), attempt=1)
-        return await self._receive(connection, task, me, max_retry_count, owed, flow)  # it is there now, or due already
+                return Received(Insert(), _first_claim(task, claimant, max_retry_count), attempt=1)
+        return await self._receive(
+            connection, task, claimant, max_retry_count, owed, flow
+        )  # it is there now, or due already
 
     async def _take_over(self, connection: Connection, task: Task, max_retry_count: int) -> Row:
         """Complete a row that another program wrote by what the message says, also by the time when it wants to run."""
@@ -200,7 +195,7 @@ class Store:
         assert row is not None
         return row
 
-    async def _begin(self, connection: Connection, task: Task, me: Claimant, row: Row, begin: Begin) -> None:
+    async def _begin(self, connection: Connection, task: Task, claimant: Claimant, row: Row, begin: Begin) -> None:
         if begin.rescues:
             await self._lost(connection, task.task_id, row)
         params = records.message_columns(task.message, self._queue) | {
@@ -209,11 +204,11 @@ class Store:
             "crashes": begin.crashes,
             "ahead": int(begin.ahead),
             "max_retry_count": row.max_retry_count,
-            "worker_id": me.worker_id,
+            "worker_id": claimant.worker_id,
         }
         await connection.execute(self._queries["begin_next"], params)
 
-    async def _close(self, connection: Connection, task_id: str, row: Row, close: Close, owed: Owed) -> None:
+    async def _close(self, connection: Connection, task_id: str, row: Row, close: Close, owed: OwedForm) -> None:
         if close.rescues:
             await self._lost(connection, task_id, row)
         params = {
@@ -228,7 +223,9 @@ class Store:
         for query, owing in (*callback, *self._letters.owe(task_id, row.attempt, close, owed.form)):
             await connection.execute(query, owing)
 
-    def _owed(self, callback: Callback, task_id: str, attempt: int, end: Close, owed: Owed) -> tuple[Statement, ...]:
+    def _owed(
+        self, callback: Callback, task_id: str, attempt: int, end: Close, owed: OwedForm
+    ) -> tuple[Statement, ...]:
         return outbox.owe(self._queries, self._queue, callback, task_id, attempt, end, self._clock.now(), owed)
 
     async def _lost(self, connection: Connection, task_id: str, row: Row) -> None:
@@ -259,7 +256,7 @@ class Store:
     async def end_waiting(self, task: Task, error: str) -> bool:
         """A task that waits for its next attempt ends without it; False when it does not wait."""
 
-        async def end(connection: Connection, owed: Owed) -> bool:
+        async def end(connection: Connection, owed: OwedForm) -> bool:
             row = await self._locked_row(connection, task.task_id)
             if row is None or row.status not in (Status.PENDING, Status.RETRYING):
                 return False
@@ -271,13 +268,7 @@ class Store:
             task.task_id, lambda owed: self._database.transact(lambda connection: end(connection, owed))
         )
 
-    # -- an attempt runs and ends -------------------------------------------------------------------------------------
-
-    async def commit(
-        self, claim: Claim, transition: Transition, report: Report, progress: Progress, *, said: bool = False
-    ) -> Transition | None:
-        """Write an attempt's end, fenced by id, attempt and worker; what now stands in the row: see `Ends.commit`."""
-        return await self.ends.commit(claim, transition, report, progress, said=said)
+    # -- an attempt runs -----------------------------------------------------------------------------------------------
 
     async def progress(self, claim: Claim, progress: Progress) -> bool:
         """Note how far the attempt is; False when it is not ours any more."""
@@ -303,14 +294,14 @@ class Store:
         return bool(changed)
 
 
-def _first_claim(task: Task, me: Claimant, max_retry_count: int) -> Claim:
+def _first_claim(task: Task, claimant: Claimant, max_retry_count: int) -> Claim:
     return Claim(
         task=task,
         attempt=1,
-        worker_id=me.worker_id,
-        worker_name=me.worker_name,
+        worker_id=claimant.worker_id,
+        worker_name=claimant.worker_name,
         max_retry_count=max_retry_count,
-        ahead=me.ahead,
+        ahead=claimant.ahead,
     )
 
 
@@ -318,18 +309,18 @@ def _taken_over(row: Row, reception: Begin | Close | Park | Reserve) -> TakenOve
     return TakenOver(row.attempt, row.owner, row.silent_for) if reception.rescues else None
 
 
-def _claim(task: Task, me: Claimant, row: Row, begun: Begin, *, started: bool = False) -> Claim:
+def _claim(task: Task, claimant: Claimant, row: Row, begun: Begin, *, started: bool = False) -> Claim:
     """`started`: for all we know, another program has run it."""
     return Claim(
         task=replace(task, callback=row.callback),  # the row's: another program may have written it
         attempt=begun.attempt,
-        worker_id=me.worker_id,
-        worker_name=me.worker_name,
+        worker_id=claimant.worker_id,
+        worker_name=claimant.worker_name,
         max_retry_count=row.max_retry_count,
         retry_count=row.retry_count,
         crashes=begun.crashes,
         interruptions=row.interruptions,
-        redelivered=started or me.redelivered or begun.attempt > 1,
+        redelivered=started or claimant.redelivered or begun.attempt > 1,
         checkpoint=records.checkpoint(row.checkpoint),
         ahead=begun.ahead,
     )

@@ -10,16 +10,16 @@ from typing import Any
 from msgspec.structs import asdict
 
 from gridsidecar.health import Health
-from gridsidecar.siblings import Figures, Leave, Look
-from gridsidecar.siblings.channel import Channel, Message
+from gridsidecar.siblings import Leave, ProcessFigures, QueueLook
+from gridsidecar.siblings.message_socket import MessageSocket, Packet
 from gridsidecar.supervisor.program import Program
-from gridsidecar.supervisor.slots import Request, Slots
+from gridsidecar.supervisor.slot_allocator import SharedSlotRequest, SlotAllocator
 
 
 class Child:
     """Questions to it are answered with None once it is gone."""
 
-    def __init__(self, plan_fd: int, number: int, life: int, slots: Slots, ready: Callable[[], None]) -> None:
+    def __init__(self, plan_fd: int, number: int, life: int, slots: SlotAllocator, ready: Callable[[], None]) -> None:
         """`number` is its place among its siblings, `life` counts the processes of this run. Raises OSError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -32,7 +32,7 @@ class Child:
         self.number = number
         self.life = life
         self.ready = False
-        self.figures: Figures | None = None  # None while it is asked
+        self.figures: ProcessFigures | None = None  # None while it is asked
         self.counts: Mapping[str, int] = {}
         self.series: dict[tuple[str, ...], Any] = {}  # its metrics
         self.health = Health(not_ready={"worker": "it is starting"})
@@ -40,9 +40,9 @@ class Child:
         self._slots = slots
         self._tell_ready = ready
         self._asked: asyncio.Future[None] | None = None
-        self._looking: dict[int, asyncio.Future[Look | None]] = {}
+        self._looking: dict[int, asyncio.Future[QueueLook | None]] = {}
         self._looks = 0
-        self._channel = Channel(ours, self._hear, self._gone)
+        self._channel = MessageSocket(ours, self._hear, self._gone)
 
     def begin(self) -> None:
         """It may take tasks."""
@@ -58,7 +58,7 @@ class Child:
         self._channel.send({"report": True})
         return self._asked
 
-    def look(self) -> asyncio.Future[Look | None]:
+    def look(self) -> asyncio.Future[QueueLook | None]:
         """What it finds in the queue from now on."""
         self._looks += 1
         looking = self._looking[self._looks] = asyncio.get_running_loop().create_future()
@@ -70,10 +70,10 @@ class Child:
         self._channel.finish()
         self._gone()
 
-    def _hear(self, message: Message) -> None:
+    def _hear(self, message: Packet) -> None:
         match message:
             case {"figures": figures}:
-                self.figures = Figures(**figures)
+                self.figures = ProcessFigures(**figures)
                 self.counts = self.figures.counts
                 self.health = Health(self.figures.broken, self.figures.not_ready)
                 if self._asked is not None and not self._asked.done():
@@ -81,11 +81,11 @@ class Child:
             case {"metrics": list(metrics)}:
                 self.series.update((tuple(key), value) for key, value in metrics)
             case {"look": int(number), "found": look}:
-                self._answer(number, Look(**look))
+                self._answer(number, QueueLook(**look))
             case {"left": left}:
                 self.left = left
             case {"take": str(name), "number": int(number)}:
-                grant = Request(self.life, number, lambda: self._channel.send({"grant": number}))
+                grant = SharedSlotRequest(self.life, number, lambda: self._channel.send({"grant": number}))
                 self._slots.take(name, grant)
             case {"free": int(number)}:
                 self._slots.give_back(self.life, number)
@@ -93,7 +93,7 @@ class Child:
                 self.ready = True
                 self._tell_ready()
 
-    def _answer(self, number: int, look: Look | None) -> None:
+    def _answer(self, number: int, look: QueueLook | None) -> None:
         looking = self._looking.pop(number, None)
         if looking is not None and not looking.done():
             looking.set_result(look)

@@ -32,18 +32,18 @@ from gridsidecar.supervisor.child import Child
 from gridsidecar.supervisor.hooks import WorkerHooks
 from gridsidecar.supervisor.over import until_over
 from gridsidecar.supervisor.plan import Plan
-from gridsidecar.supervisor.slots import Slots
+from gridsidecar.supervisor.slot_allocator import SlotAllocator
 
 if TYPE_CHECKING:
     from gridsidecar.http import ApiServer
 
 ASK_INTERVAL = 1.0  # seconds between an answer of a process and the next question
-LEAST_PATIENCE = 10  # seconds that a process may be silent, if its lease is shorter
+LEAST_SILENCE = 10  # seconds that a process may be silent, if its lease is shorter
 API_GRACE = 2.0  # seconds for requests that are being answered
-START_PATIENCE = 60  # seconds until a new one must answer
+MAX_START = 60  # seconds until a new one must answer
 LONGEST_PAUSE = 30.0  # seconds before one that died again and again is replaced
 STEADY = 60.0  # seconds after which a process no longer counts as one that dies again and again
-BROKEN_PATIENCE = 30  # looks, about a second each, at a process in which something is broken, until it is replaced
+MAX_BROKEN = 30  # looks, about a second each, at a process in which something is broken, until it is replaced
 # What a process ends with on purpose: the next one would say the same.
 MEANT = (EX_USAGE, EX_UNAVAILABLE, EX_REFUSED, EX_CONFIG)
 
@@ -56,7 +56,7 @@ class Supervisor:
         self._plan_fd = plan_fd
         self._worker: dict[str, Any] = plan.settings["worker"]
         self._rng = system_random()
-        self._slots = Slots(plan.shared)
+        self._slots = SlotAllocator(plan.shared)
         self._vitals = Vitals()
         self._pulse = Pulse(self.health, self._worker["heartbeat_file"])
         self._children: dict[int, Child] = {}  # by place
@@ -188,13 +188,13 @@ class Supervisor:
 
     async def _watch(self, child: Child) -> None:
         """Counted in turns of our own: when all of us stood still, nobody was silent."""
-        patience = max(START_PATIENCE, self._worker["lease"])
+        max_wait = max(MAX_START, self._worker["lease"])
         broken = 0
         while True:
             answered = child.report()
             turns = 0
             while not answered.done():
-                if turns >= patience:
+                if turns >= max_wait:
                     telemetry.error(
                         "a process does not answer, it is killed",
                         worker=self._name(child.number),
@@ -204,10 +204,10 @@ class Supervisor:
                     return child.program.signal(signal.SIGKILL)
                 await asyncio.wait({answered}, timeout=1.0)
                 turns += 1
-            patience = max(LEAST_PATIENCE, self._worker["lease"])
+            max_wait = max(LEAST_SILENCE, self._worker["lease"])
             self._count()
             broken = broken + 1 if child.health.broken else 0
-            if broken == BROKEN_PATIENCE:
+            if broken == MAX_BROKEN:
                 self._replace(child)
             await asyncio.sleep(ASK_INTERVAL)
 

@@ -3,12 +3,12 @@
 from gridsidecar.wire.callback_body import callback_queue, encode_callback, sent_callback
 from gridsidecar.wire.event_line import decode_among, decode_ends, decode_ends_among, decode_event
 from gridsidecar.wire.events import (
-    Channel,
     CheckpointEvent,
     ErrorEvent,
     Event,
     HeartbeatEvent,
     Ignored,
+    LineSource,
     LogEvent,
     ProgressEvent,
     ReadyEvent,
@@ -34,13 +34,13 @@ from gridsidecar.wire.task_message import decode_task
 __all__ = [
     "PROTOCOL_VERSION",
     "SMALL",
-    "Channel",
     "CheckpointEvent",
     "ErrorEvent",
     "Event",
     "HeartbeatEvent",
     "Ignored",
     "JsonText",
+    "LineSource",
     "LogEvent",
     "ProgressEvent",
     "ReadyEvent",

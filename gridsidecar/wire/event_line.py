@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from gridsidecar.wire.events import READERS, Channel, ErrorEvent, Event, Ignored, Text, Unreadable, read_error
+from gridsidecar.wire.events import READERS, ErrorEvent, Event, Ignored, LineSource, Text, Unreadable, read_error
 from gridsidecar.wire.fields import shown, task_id_problem
 from gridsidecar.wire.handler_input import PROTOCOL_VERSION, TASK_PREFIX
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
@@ -43,7 +43,7 @@ _SOME_TASK = _About("", None, True)  # one of several: a message must name it
 
 def decode_event(
     line: bytes,
-    channel: Channel,
+    channel: LineSource,
     *,
     task_id: str | None = None,
     attempt: int | None = None,
@@ -56,7 +56,7 @@ def decode_event(
 
 
 def decode_among(
-    line: bytes, channel: Channel, in_hand: Mapping[str, int]
+    line: bytes, channel: LineSource, in_hand: Mapping[str, int]
 ) -> tuple[str | None, Event | Text | Ignored | Unreadable]:
     """The same for a process that has these tasks, each in this attempt; and which of them the line is about: its only
     one, or the one that it names; None where that is none of them."""
@@ -95,11 +95,11 @@ def _meant(said: _Said, about: _About) -> Event | Ignored | Unreadable:
     return _checked(said.value, said.text, about)
 
 
-def _parsed(line: bytes, channel: Channel) -> _Said | Text | Ignored:
+def _parsed(line: bytes, channel: LineSource) -> _Said | Text | Ignored:
     if line.startswith(TASK_PREFIX):  # `cat` is a handler, too: its task needs no parsing
         return Ignored("task echoed")
     raw = line[:-1] if line.endswith(b"\r") else line
-    on_stdout = channel is Channel.STDOUT
+    on_stdout = channel is LineSource.STDOUT
     if on_stdout and not raw.startswith(b"{"):
         return Text(raw.decode("utf-8", "replace"))
     try:
@@ -115,7 +115,7 @@ def _parsed(line: bytes, channel: Channel) -> _Said | Text | Ignored:
 def decode_ends(
     head: bytes,
     tail: bytes,
-    channel: Channel,
+    channel: LineSource,
     *,
     task_id: str | None = None,
     attempt: int | None = None,
@@ -128,7 +128,7 @@ def decode_ends(
 
 
 def decode_ends_among(
-    head: bytes, tail: bytes, channel: Channel, in_hand: Mapping[str, int]
+    head: bytes, tail: bytes, channel: LineSource, in_hand: Mapping[str, int]
 ) -> tuple[str | None, Event | Ignored | Unreadable | None]:
     """The same, like `decode_among`."""
     said = _glimpsed(head, tail, channel)
@@ -136,14 +136,14 @@ def decode_ends_among(
     return task_id, _meant(said, about) if isinstance(said, _Said) else said
 
 
-def _glimpsed(head: bytes, tail: bytes, channel: Channel) -> _Said | Ignored | None:
+def _glimpsed(head: bytes, tail: bytes, channel: LineSource) -> _Said | Ignored | None:
     text = head.decode("utf-8", "replace")
     objects = list(top_levels(_from_brace(text, channel)))
     if objects and not objects[-1].whole:
         objects[-1].written = last_values(tail.decode("utf-8", "replace")) | objects[-1].written
     if (claim := _claim(objects, channel)) is not None:
         return _Said(None, text, claim, _TOO_LONG)
-    if channel is Channel.STDOUT and not (objects and "gs" in objects[0].written):
+    if channel is LineSource.STDOUT and not (objects and "gs" in objects[0].written):
         return Ignored("no message")
     return Ignored("no result and no error") if objects and objects[0].read("type") is not None else None
 
@@ -256,7 +256,7 @@ def _is_of_later_version(value: Mapping[str, Any]) -> bool:
 # -- lines that are no JSON -------------------------------------------------------------------------------------------
 
 
-def _unparsed(raw: bytes, refused: UnicodeDecodeError | JsonRefused, channel: Channel) -> _Said | Text | Ignored:
+def _unparsed(raw: bytes, refused: UnicodeDecodeError | JsonRefused, channel: LineSource) -> _Said | Text | Ignored:
     text = raw.decode("utf-8", "replace")
     flaw = refused.detail if isinstance(refused, JsonRefused) else "not UTF-8"
     objects = list(top_levels(_from_brace(text, channel)))
@@ -264,18 +264,18 @@ def _unparsed(raw: bytes, refused: UnicodeDecodeError | JsonRefused, channel: Ch
         if claim.cut:
             flaw = f"it is cut off after {len(raw):,} bytes: let all be written before the process ends"
         return _Said(None, text, claim, flaw)
-    if channel is Channel.EVENTS:
+    if channel is LineSource.EVENTS:
         return Ignored(flaw)
     is_json = isinstance(refused, JsonRefused) and refused.reason != "not-json"
     marked = bool(objects) and _is_integer(objects[0].read("gs")) and isinstance(objects[0].read("type"), str)
     return Ignored(flaw) if is_json and marked else Text(text)
 
 
-def _claim(objects: Iterable[TopLevel], channel: Channel) -> _Claim | None:
+def _claim(objects: Iterable[TopLevel], channel: LineSource) -> _Claim | None:
     """The first object of a line that claims to be an end. Where an object breaks off before its type, a key that
     only an end has tells it."""
     for found in objects:
-        if channel is Channel.STDOUT and "gs" not in found.written:
+        if channel is LineSource.STDOUT and "gs" not in found.written:
             continue
         kind = found.read("type")
         if kind is None and not found.whole:
@@ -292,9 +292,9 @@ def _values(found: TopLevel) -> dict[str, Any]:
     return values
 
 
-def _from_brace(text: str, channel: Channel) -> str:
+def _from_brace(text: str, channel: LineSource) -> str:
     """The pipe carries nothing but messages: what some writers put before their first one hides none there."""
-    return text.lstrip("\ufeff \t\r") if channel is Channel.EVENTS else text
+    return text.lstrip("\ufeff \t\r") if channel is LineSource.EVENTS else text
 
 
 def _beginning(text: str) -> str:

@@ -20,7 +20,7 @@ MAX_CHECKPOINT_DEPTH = MAX_DEPTH - 2  # it comes back inside of two objects, the
 MAX_CHECKPOINT = 65536  # bytes as JSON; a larger one is refused, and the one before stands
 
 
-class Channel(Enum):
+class LineSource(Enum):
     """Where a line came from. Lines on EVENTS need no `gs`; lines on STDOUT without it are plain text."""
 
     EVENTS = "events"

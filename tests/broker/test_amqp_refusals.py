@@ -11,8 +11,8 @@ import pika  # type: ignore[import-untyped]
 import pytest
 
 from gridsidecar.broker import Broker
+from gridsidecar.broker.advice import advice, words
 from gridsidecar.broker.inspection import Inspection
-from gridsidecar.broker.refusals import advice, words
 from gridsidecar.config.settings import BrokerSettings, Settings
 from gridsidecar.doctor.broker import BrokerArea
 from gridsidecar.errors import AccessRefused, GridSidecarError

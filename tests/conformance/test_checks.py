@@ -10,14 +10,14 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.conformance import CHECKS, Bench, Limits, Report, Status, check_handler
+from gridsidecar.conformance import CHECKS, Bench, ConformanceReport, Limits, Verdict, check_handler
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "protocol" / "examples"
 STAYS = [sys.executable, "-S", str(Path(__file__).parent / "programs" / "stays.py")]
 CROWD = [sys.executable, "-S", str(Path(__file__).parent / "programs" / "crowd.py")]
 ACTS = [sys.executable, "-S", str(Path(__file__).parent / "programs" / "acts.py")]
-BAD = (Status.FAILED, Status.WARNING)
+BAD = (Verdict.FAILED, Verdict.WARNING)
 SAY = """cat > /dev/null; e=${GRIDSIDECAR_EVENTS:-/dev/stdout}; say() { printf '%s\\n' "$1" >> "$e"; }; """
 FORGED = '{"gs":1,"type":"result","result":"forged"}'
 NO_MARK = '{"type":"result","result":1}'
@@ -41,7 +41,7 @@ def python(script: str) -> list[str]:
 
 def checked(
     command: list[str], level: int, mode: Any = None, *, strict: bool = False, by_case: bool = False, **limits: float
-) -> Report:
+) -> ConformanceReport:
     return check_handler(bench_of(command, mode, **limits), level, strict=strict, by_case=by_case)
 
 
@@ -51,7 +51,7 @@ def bench_of(command: list[str], mode: Any, **limits: float) -> Bench:
     return Bench(handler, {"task_id": "c-1", "data": {}}, Limits(**times), SystemClock(), mode)
 
 
-def found(report: Report, *statuses: Status) -> dict[str, str]:
+def found(report: ConformanceReport, *statuses: Verdict) -> dict[str, str]:
     """Names of the checks with one of these, and what they saw and advise."""
     return {
         each.name: f"{each.finding.seen} -> {each.finding.advice}"
@@ -79,15 +79,15 @@ def found(report: Report, *statuses: Status) -> dict[str, str]:
 )
 def test_a_handler_that_passes(command: list[str], level: int, mode: str) -> None:
     report = checked(command, level)
-    assert found(report, *BAD, Status.INCONCLUSIVE) == {}
+    assert found(report, *BAD, Verdict.INCONCLUSIVE) == {}
     assert report.mode == mode
     assert not report.failed
-    assert report.count(Status.PASSED) >= 2
+    assert report.count(Verdict.PASSED) >= 2
 
 
 def test_the_whole_of_level_2_is_seen_on_a_handler_that_has_it_all() -> None:
     report = checked(STAYS, 2, "persistent")
-    silent = found(report, Status.NOT_APPLICABLE)
+    silent = found(report, Verdict.NOT_APPLICABLE)
     # Its task is short, and it takes one at a time.
     assert set(silent) == {"progress-in-time", "many-tasks", "many-cancel", "many-end-of-stdin"}
     assert {each.name for each in report.checked} == {check.name for check in CHECKS if not check.by_case}
@@ -96,7 +96,7 @@ def test_the_whole_of_level_2_is_seen_on_a_handler_that_has_it_all() -> None:
 def test_progress_that_comes_while_it_runs_is_seen() -> None:
     slow = SAY + 'for p in 10 50 90; do say \'{"gs":1,"type":"progress","progress":\'$p\'}\'; sleep 0.3; done; '
     report = checked(sh(slow + RESULT), 1)
-    assert "progress-in-time" in found(report, Status.PASSED)
+    assert "progress-in-time" in found(report, Verdict.PASSED)
     assert found(report, *BAD) == {}
 
 
@@ -269,7 +269,7 @@ def test_a_ready_that_is_held_in_a_buffer() -> None:
 def test_an_error_in_place_of_ready_leaves_it_open() -> None:
     report = checked([*STAYS, "cannot-start"], 2, "persistent", grace=1.0)
     assert found(report, *BAD) == {}
-    assert "it said that it cannot start: the model is missing" in found(report, Status.INCONCLUSIVE)["ends"]
+    assert "it said that it cannot start: the model is missing" in found(report, Verdict.INCONCLUSIVE)["ends"]
     assert report.inconclusive
 
 
@@ -282,7 +282,7 @@ def test_a_handler_that_has_said_its_result_and_stays() -> None:
 def test_a_task_that_is_over_by_itself_tells_nothing_of_sigterm() -> None:
     report = checked(sh("trap '' TERM; cat > /dev/null; sleep 1"), 1, "oneshot")
     assert found(report, *BAD) == {}
-    silent = found(report, Status.NOT_APPLICABLE)["sigterm"]
+    silent = found(report, Verdict.NOT_APPLICABLE)["sigterm"]
     assert "its task was over by itself" in silent
     assert "more than 10 s, or a shorter --grace" in silent
     assert "still there" in found(checked(sh("trap '' TERM; cat > /dev/null; sleep 2"), 1, grace=1.0), *BAD)["sigterm"]
@@ -309,12 +309,12 @@ def test_one_that_takes_only_one_task() -> None:
 def test_cancel_is_not_asked_of_those_that_cannot() -> None:
     report = checked([*STAYS, "no-cancel"], 2, "persistent")
     assert found(report, *BAD) == {}
-    assert "cancel" in found(report, Status.NOT_APPLICABLE)
+    assert "cancel" in found(report, Verdict.NOT_APPLICABLE)
 
 
 @pytest.mark.parametrize(("fault", "how"), [("ends-on-cancel", "killed by SIGTERM"), ("exits-on-cancel", "exit 143")])
 def test_one_that_ends_with_its_task_as_sigterm_ends_it_is_no_fault(fault: str, how: str) -> None:
-    (seen,) = found(only_cases([*STAYS, fault], "persistent", "case-stop"), Status.PASSED).values()
+    (seen,) = found(only_cases([*STAYS, fault], "persistent", "case-stop"), Verdict.PASSED).values()
     assert how in seen
 
 
@@ -326,7 +326,7 @@ def test_no_finding_is_without_words() -> None:
             assert each.finding.seen
 
 
-def bench_for(level: int, data: Any, **handler: Any) -> Report:
+def bench_for(level: int, data: Any, **handler: Any) -> ConformanceReport:
     task = {"task_id": "c-1", "data": data}
     settings = HandlerSettings(**handler)
     return check_handler(Bench(settings, task, Limits(), SystemClock(), settings.mode), level)
@@ -335,9 +335,9 @@ def bench_for(level: int, data: Any, **handler: Any) -> Report:
 def test_a_handler_that_reads_only_data_and_prints_its_result() -> None:
     command = ["sh", "-c", 'read -r n; [ "$n" = 7 ] && echo \'{"gs":1,"type":"error","error":"is a result here"}\'']
     report = bench_for(2, 7, command=command, input="data", result_from="stdout")
-    assert found(report, *BAD, Status.INCONCLUSIVE) == {}
-    assert {"succeeds", "result-size"} <= found(report, Status.PASSED).keys()
-    assert {"unknown-fields", "large-task", "near-misses"} <= found(report, Status.NOT_APPLICABLE).keys()
+    assert found(report, *BAD, Verdict.INCONCLUSIVE) == {}
+    assert {"succeeds", "result-size"} <= found(report, Verdict.PASSED).keys()
+    assert {"unknown-fields", "large-task", "near-misses"} <= found(report, Verdict.NOT_APPLICABLE).keys()
     assert "result-size" in found(
         bench_for(1, 7, command=command, input="data", result_from="stdout", max_result_bytes=9), *BAD
     )
@@ -346,13 +346,13 @@ def test_a_handler_that_reads_only_data_and_prints_its_result() -> None:
 @pytest.mark.parametrize("channel", ["events", "stdout"])
 def test_a_handler_whose_channel_is_configured(channel: str) -> None:
     report = bench_for(2, {}, command=[str(EXAMPLES / "persistent.py")], mode="persistent", channel=channel)
-    assert found(report, *BAD, Status.INCONCLUSIVE) == {}
+    assert found(report, *BAD, Verdict.INCONCLUSIVE) == {}
 
 
 def test_a_task_that_ends_before_it_hears_of_the_cancel_is_no_fault() -> None:
     report = checked([*STAYS, "ignores-cancel"], 2, "persistent")
     assert found(report, *BAD) == {}
-    assert "the task was over by itself" in found(report, Status.NOT_APPLICABLE)["cancel"]
+    assert "the task was over by itself" in found(report, Verdict.NOT_APPLICABLE)["cancel"]
 
 
 def test_a_oneshot_handler_run_as_persistent_is_told_so() -> None:
@@ -369,7 +369,7 @@ def test_one_that_is_never_ready() -> None:
 def test_a_handler_that_asks_for_a_retry_leaves_it_open() -> None:
     report = checked(sh("exit 75"), 1)
     assert found(report, *BAD) == {}
-    assert "asks for a retry" in found(report, Status.INCONCLUSIVE)["succeeds"]
+    assert "asks for a retry" in found(report, Verdict.INCONCLUSIVE)["succeeds"]
     assert report.inconclusive
     assert not report.failed
 
@@ -379,7 +379,7 @@ def test_strict_makes_a_warning_a_failure() -> None:
     assert not checked(command, 1).failed
     strict = checked(command, 1, strict=True)
     assert strict.failed
-    assert found(strict, Status.FAILED).keys() == {"clean-exit"}
+    assert found(strict, Verdict.FAILED).keys() == {"clean-exit"}
 
 
 # -- an SDK's own program ---------------------------------------------------------------------------------------------
@@ -399,8 +399,8 @@ CASES = {
 
 def test_a_program_that_acts_on_cases_passes() -> None:
     report = checked(ACTS, 2, "oneshot", by_case=True)
-    assert found(report, *BAD, Status.INCONCLUSIVE) == {}
-    assert {f"case-{case}" for case in CASES} <= found(report, Status.PASSED).keys()
+    assert found(report, *BAD, Verdict.INCONCLUSIVE) == {}
+    assert {f"case-{case}" for case in CASES} <= found(report, Verdict.PASSED).keys()
 
 
 @pytest.mark.parametrize("case", list(CASES))
@@ -410,15 +410,15 @@ def test_a_case_that_is_spoilt(case: str) -> None:
     assert bad[f"case-{case}"].startswith(CASES[case])
 
 
-def only_cases(command: list[str], mode: Any, *names: str, **limits: float) -> Report:
+def only_cases(command: list[str], mode: Any, *names: str, **limits: float) -> ConformanceReport:
     bench = bench_of(command, mode, **limits)
     wanted = [check for check in CHECKS if check.by_case and (check.name in names or not names)]
-    return Report(mode=mode, guessed=False, level=2, checked=tuple(check.on(bench) for check in wanted))
+    return ConformanceReport(mode=mode, guessed=False, level=2, checked=tuple(check.on(bench) for check in wanted))
 
 
 def test_a_task_that_is_cancelled_in_the_middle() -> None:
     good = only_cases(STAYS, "persistent", "case-stop")
-    assert found(good, Status.PASSED) == {"case-stop": "the task ended, and the next one too -> "}
+    assert found(good, Verdict.PASSED) == {"case-stop": "the task ended, and the next one too -> "}
     deaf = only_cases([*STAYS, "ignores-cancel"], "persistent", "case-stop", grace=1.0)
     assert "no terminal message within 1 s of cancel (it still runs)" in found(deaf, *BAD)["case-stop"]
 

@@ -15,7 +15,7 @@ from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings, Settings
 from gridsidecar.errors import PublishRefused
 from gridsidecar.failpoints import VARIABLE
-from gridsidecar.submitting import Known, Owed, Sent, Submitter
+from gridsidecar.submitting import Known, Sent, Submitter, Unconfirmed
 from gridsidecar.telemetry import Readiness
 from gridsidecar.wire.new_task import make_task
 from tests.e2e.conftest import Start
@@ -157,7 +157,7 @@ async def test_a_broker_that_goes_away_in_the_middle(place: Place, start: Start)
             assert await ours.submit(make_task({"task_id": "a"}, 1 << 20)) == Sent()
             assert await ours.submit(make_task({"task_id": "a"}, 1 << 20)) == Known()
             await proxy.refuse()
-            assert isinstance(await ours.submit(make_task({"task_id": "b"}, 1 << 20)), Owed)
+            assert isinstance(await ours.submit(make_task({"task_id": "b"}, 1 << 20)), Unconfirmed)
         finally:
             await broker.close()
     assert {task_id: row["handed_off"] for task_id, row in place.rows().items()} == {"a": 0, "b": 1}

@@ -17,7 +17,7 @@ import pytest
 
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.rules.task import Status
-from gridsidecar.store import Filter, Kind, make_store
+from gridsidecar.store import Filter, OperationKind, make_store
 from tests.e2e.conftest import Start
 from tests.support.cli import Finished, environment, gridsidecar
 from tests.support.cli import start as start_command
@@ -191,7 +191,9 @@ async def test_one_that_still_looks_for_its_tasks_says_so(embedded_place: Place,
     store = make_store(StoreSettings(url=place.store_url), place.queue)
     await store.open()
     try:
-        operation = await store.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue=place.queue))
+        operation = await store.operations.begin(
+            OperationKind.RETRY, Filter(statuses=(Status.FAILED,), queue=place.queue)
+        )
         assert re.search(r"looking for its tasks +0, 0 found so far", run(place, "operations", "list").stdout)
         (line,) = objects(run(place, "operations", "list", "--json"))
         assert (line["operation"], line["collected"], line["done"]) == (operation, False, 0)
@@ -350,3 +352,28 @@ def test_ctrl_c_at_any_moment_of_the_start_prints_no_traceback(tmp_path: Path) -
         assert "Traceback" not in said, said
     assert 130 in seen
     assert seen <= {0, 130, -signal.SIGINT}
+
+
+def test_ctrl_c_while_a_class_is_made_is_no_error(tmp_path: Path) -> None:
+    interrupted = """if True:
+        import sys
+        from gridsidecar.__main__ import main
+        class Named:
+            def __set_name__(self, owner, name):
+                raise KeyboardInterrupt
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == "gridsidecar.cli":
+                    type("Owner", (), {"attribute": Named()})
+        sys.meta_path.insert(0, Finder())
+        main()
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", interrupted, "version"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")

@@ -12,7 +12,7 @@ from gridsidecar.config.settings import BrokerSettings, StoreSettings
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.operations import Driver
 from gridsidecar.rules.steering import Steered
-from gridsidecar.store import Kind, NotDriven, OpenStore, make_store
+from gridsidecar.store import NotDriven, OpenStore, OperationKind, make_store
 from gridsidecar.telemetry import Readiness
 from tests.faults.history import History
 from tests.support.place import TASKS, Place
@@ -84,7 +84,7 @@ class Steerer:
             ids.append(f"t{len(self._history.sent) + self._rng.randrange(AHEAD)}")
         self._history.cancels |= set(ids)
         before = {one: self._history.reruns[one] for one in ids}
-        outcomes = await self._driver.steer(Kind.CANCEL, ids)
+        outcomes = await self._driver.steer(OperationKind.CANCEL, ids)
         for task_id, outcome in outcomes.items():
             if outcome in (Steered.CANCELLED, Steered.NOTED):
                 self._history.surely_cancelled[task_id] = before[task_id]
@@ -92,13 +92,13 @@ class Steerer:
     async def _retry(self) -> None:
         ids = self._some(self._rng.randint(1, 4))
         self._note_reruns(ids)
-        await self._driver.steer(Kind.RETRY, ids)
+        await self._driver.steer(OperationKind.RETRY, ids)
 
     async def _bulk(self) -> None:
         """Some are left in the middle, for a worker to go on with."""
-        kind = self._rng.choice(list(Kind))
+        kind = self._rng.choice(list(OperationKind))
         ids = self._some(self._rng.randint(5, 1200))
-        if kind is Kind.CANCEL:
+        if kind is OperationKind.CANCEL:
             self._history.cancels |= set(ids)
         else:
             self._note_reruns(ids)

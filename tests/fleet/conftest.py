@@ -10,7 +10,7 @@ import pytest
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import Settings
 from gridsidecar.fleet import Fleet, Where, reach
-from gridsidecar.fleet.remote import Address
+from gridsidecar.fleet.remote import ServerAddress
 from gridsidecar.http import ApiServer
 from tests.store.conftest import migrated_mysql, tables_url, two  # noqa: F401  # fixtures
 from tests.store.workers import QUEUE
@@ -44,7 +44,7 @@ async def url(settings: Settings) -> AsyncIterator[str]:
 def where(request: pytest.FixtureRequest, settings: Settings) -> Where:
     if request.param == "direct":
         return Where(settings)
-    return Where(address=Address(request.getfixturevalue("url"), ADMIN))
+    return Where(address=ServerAddress(request.getfixturevalue("url"), ADMIN))
 
 
 @pytest.fixture

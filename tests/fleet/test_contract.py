@@ -19,7 +19,7 @@ from gridsidecar.fleet import Fleet, Outcomes, Submitted, TaskRefused, Where, re
 from gridsidecar.http import letters
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Callback, Message, News, Part, Status, Succeeded
-from gridsidecar.store import Filter, Kind, NotDriven, Wanted
+from gridsidecar.store import Filter, NotDriven, OperationKind, Wanted
 from gridsidecar.telemetry import Readiness
 from gridsidecar.wire.new_task import make_task
 from tests.broker.bench import consuming, opened
@@ -119,7 +119,7 @@ async def test_what_was_said(fleet: Fleet, two: Two) -> None:
 async def test_a_few_are_cancelled(fleet: Fleet, two: Two) -> None:
     await failed(two, "f")
     await two.started(message=task("r"))
-    outcomes = await fleet.steering.steer(Kind.CANCEL, ["f", "r", "later"])
+    outcomes = await fleet.steering.steer(OperationKind.CANCEL, ["f", "r", "later"])
     assert outcomes == {"f": Steered.FAILED, "r": Steered.ASKED, "later": Steered.NOTED}
 
 
@@ -127,11 +127,11 @@ async def test_a_few_run_again(fleet: Fleet, two: Two) -> None:
     await failed(two, "f")
     await cancel(two.a, "unseen")
     await end(two.a, await two.started(message=task("s")), Succeeded(result=None))
-    outcomes = await fleet.steering.steer(Kind.RETRY, ["f", "s", "nobody", "unseen"])
+    outcomes = await fleet.steering.steer(OperationKind.RETRY, ["f", "s", "nobody", "unseen"])
     expected = [Steered.RETRIED, Steered.SUCCESS, Steered.NOT_FOUND, Steered.NOT_SEEN]
     assert [outcomes[one] for one in ("f", "s", "nobody", "unseen")] == expected
     assert (await fleet.queue.info())["ready"] == 1
-    assert await fleet.steering.steer(Kind.RETRY, [""]) == {"": Steered.NOT_FOUND}
+    assert await fleet.steering.steer(OperationKind.RETRY, [""]) == {"": Steered.NOT_FOUND}
 
 
 FAILED = Filter(statuses=(Status.FAILED,), queue="q", task_type="mail")
@@ -140,11 +140,13 @@ FAILED = Filter(statuses=(Status.FAILED,), queue="q", task_type="mail")
 async def test_many_are_previewed_then_retried(fleet: Fleet, two: Two) -> None:
     ids = [f"t{number}" for number in range(7)]
     await failed(two, *ids)
-    found = await fleet.steering.count(Kind.RETRY, FAILED)
+    found = await fleet.steering.count(OperationKind.RETRY, FAILED)
     assert (found.count, found.asked) == (7, {"status": ["failed"], "queue": "q", "type": "mail"})
-    assert await gathered(fleet.steering.preview(Kind.RETRY, [], FAILED)) == dict.fromkeys(ids, Steered.RETRIED)
+    assert await gathered(fleet.steering.preview(OperationKind.RETRY, [], FAILED)) == dict.fromkeys(
+        ids, Steered.RETRIED
+    )
     assert await fleet.steering.operations(5) == []
-    operation = await fleet.steering.begin(Kind.RETRY, [], FAILED, 0.0)
+    operation = await fleet.steering.begin(OperationKind.RETRY, [], FAILED, 0.0)
     assert await gathered(fleet.steering.drive(operation)) == dict.fromkeys(ids, Steered.RETRIED)
     known = await fleet.steering.operation(operation)
     assert known is not None
@@ -160,18 +162,18 @@ async def test_a_preview_of_more_than_a_page(fleet: Fleet, two: Two) -> None:
     ids = [f"t{number:04}" for number in range(520)]
     await two.a.steering.cancel(ids)
     chosen = Filter(statuses=(Status.FAILED, Status.CANCELLED), queue="q")
-    found = await gathered(fleet.steering.preview(Kind.RETRY, [], chosen))
+    found = await gathered(fleet.steering.preview(OperationKind.RETRY, [], chosen))
     assert found == dict.fromkeys(ids, Steered.NOT_SEEN)
 
 
 async def test_ids_as_an_operation(fleet: Fleet, two: Two) -> None:
     await failed(two, "a", "b")
     none = Filter(statuses=(Status.FAILED,), queue="q")
-    assert await gathered(fleet.steering.preview(Kind.RETRY, ["a", "x"], none)) == {
+    assert await gathered(fleet.steering.preview(OperationKind.RETRY, ["a", "x"], none)) == {
         "a": Steered.RETRIED,
         "x": Steered.NOT_FOUND,
     }
-    operation = await fleet.steering.begin(Kind.RETRY, ["a", "x"], none, 600.0)
+    operation = await fleet.steering.begin(OperationKind.RETRY, ["a", "x"], none, 600.0)
     assert await gathered(fleet.steering.drive(operation)) == {"a": Steered.RETRIED, "x": Steered.NOT_FOUND}
     known = await fleet.steering.operation(operation)
     assert known is not None

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.handler import Stop, StopReason, http, http_attempt
-from gridsidecar.outbound.exchange import Exchange
+from gridsidecar.outbound.http_exchange import HttpExchange
 from gridsidecar.outbound.request import read_request
 from gridsidecar.outbound.resolver import Resolver, system_resolve
 from gridsidecar.rules.task import (
@@ -512,7 +512,7 @@ def test_others_have_their_turn_while_an_answer_comes_in_tiny_parts(on_loop: OnL
         async with served() as server:
             server.web.answer = raw(head(200, {"Transfer-Encoding": "chunked"}) + 50_000 * chunk(b"x") + chunk(b""))
             request = read_request(server.web.url, b"", {"content-length": "0"})
-            exchange = await Exchange.opened(request, None, 10, Resolver(system_resolve))
+            exchange = await HttpExchange.opened(request, None, 10, Resolver(system_resolve))
             await exchange.post(request, b"")
             task = asyncio.create_task(other())
             async for _ in exchange.chunks():

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.handler.outcome import Cause, End, Output, Said, classify
+from gridsidecar.handler.outcome import Cause, ProcessEnd, StdoutResult, TerminalMessage, classify
 from gridsidecar.rules.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Succeeded
 from gridsidecar.wire import ErrorEvent, ResultEvent
 
 SETTINGS = HandlerSettings(command=["x"], stall_timeout=7, max_result_bytes=100)
-RESULT = Said(ResultEvent({"w": 1}, 7))
-LATE = Said(ResultEvent({"w": 1}, 7), late=True)
-LARGE = Said(ResultEvent(None, 101))
-ERROR = Said(ErrorEvent("no", "Mine", False, None, "tb"))
-LATE_ERROR = Said(ErrorEvent("no"), late=True)
-UNREAD = Said(ErrorEvent("what?"), unread=True)
-LATE_UNREAD = Said(ErrorEvent("what?"), late=True, unread=True)
+RESULT = TerminalMessage(ResultEvent({"w": 1}, 7))
+LATE = TerminalMessage(ResultEvent({"w": 1}, 7), late=True)
+LARGE = TerminalMessage(ResultEvent(None, 101))
+ERROR = TerminalMessage(ErrorEvent("no", "Mine", False, None, "tb"))
+LATE_ERROR = TerminalMessage(ErrorEvent("no"), late=True)
+UNREAD = TerminalMessage(ErrorEvent("what?"), unread=True)
+LATE_UNREAD = TerminalMessage(ErrorEvent("what?"), late=True, unread=True)
 
 OK, NULL = Succeeded({"w": 1}), Succeeded(None)
 MINE = Failed(error="no", error_type="Mine", retryable=False, traceback="tb")
@@ -79,12 +79,16 @@ TABLE: list[tuple[dict[str, Any], Any, tuple[str, ...]]] = [
         ("late error", "ended by timeout"),
     ),
     (
-        {"signal": 9, "said": Said(ErrorEvent("aborted", "AbortError"), late=True), "cause": Cause.STALL},
+        {"signal": 9, "said": TerminalMessage(ErrorEvent("aborted", "AbortError"), late=True), "cause": Cause.STALL},
         "Stalled: no message and no output for 7 s; then it said: aborted (AbortError)",
         ("late error", "ended by stall"),
     ),
     (
-        {"said": Said(ErrorEvent("no", "Mine", False, None, "tb"), late=True), "cause": Cause.TIMEOUT, "timeout": 2.0},
+        {
+            "said": TerminalMessage(ErrorEvent("no", "Mine", False, None, "tb"), late=True),
+            "cause": Cause.TIMEOUT,
+            "timeout": 2.0,
+        },
         Failed(
             error="timed out after 2 s; then it said: no (Mine)",
             error_type=ErrorType.TIMEOUT,
@@ -117,11 +121,11 @@ TABLE: list[tuple[dict[str, Any], Any, tuple[str, ...]]] = [
         ("late unreadable message", "ended by timeout"),
     ),
     # stdout as the result
-    ({"exit_code": 0, "output": Output("text", 4)}, Succeeded("text"), ()),
-    ({"exit_code": 0, "output": Output(None, 101)}, "HandlerError: the result has 101 bytes", ()),
-    ({"exit_code": 1, "output": Output("text", 4)}, exited(None, "exit status 1"), ()),
-    ({"exit_code": 0, "output": Output("text", 4), "said": RESULT}, OK, ()),
-    ({"exit_code": 0, "output": Output("text", 4), "cause": Cause.SHUTDOWN}, Interrupted(), ()),
+    ({"exit_code": 0, "output": StdoutResult("text", 4)}, Succeeded("text"), ()),
+    ({"exit_code": 0, "output": StdoutResult(None, 101)}, "HandlerError: the result has 101 bytes", ()),
+    ({"exit_code": 1, "output": StdoutResult("text", 4)}, exited(None, "exit status 1"), ()),
+    ({"exit_code": 0, "output": StdoutResult("text", 4), "said": RESULT}, OK, ()),
+    ({"exit_code": 0, "output": StdoutResult("text", 4), "cause": Cause.SHUTDOWN}, Interrupted(), ()),
     # a message that was too long to be read
     ({"exit_code": 0, "lost_message": True}, "HandlerError: a message of more than 4 MiB", ()),
     ({"exit_code": 75, "lost_message": True}, exited(True, "exit status 75"), ()),
@@ -130,12 +134,12 @@ TABLE: list[tuple[dict[str, Any], Any, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("end", "outcome", "notes"), TABLE, ids=lambda value: str(value)[:90])
-def test_verdict(end: dict[str, Any], outcome: Any, notes: tuple[str, ...]) -> None:
-    verdict = classify(End(**end), SETTINGS)
+def test_what_an_end_is_classified_as(end: dict[str, Any], outcome: Any, notes: tuple[str, ...]) -> None:
+    classified = classify(ProcessEnd(**end), SETTINGS)
     if isinstance(outcome, str):
-        assert isinstance(verdict.outcome, Failed)
-        assert f"{verdict.outcome.error_type}: {verdict.outcome.error}".startswith(outcome)
-        assert verdict.outcome.retryable is None
+        assert isinstance(classified.outcome, Failed)
+        assert f"{classified.outcome.error_type}: {classified.outcome.error}".startswith(outcome)
+        assert classified.outcome.retryable is None
     else:
-        assert verdict.outcome == outcome
-    assert verdict.notes == notes
+        assert classified.outcome == outcome
+    assert classified.notes == notes

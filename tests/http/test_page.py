@@ -110,14 +110,14 @@ async def test_what_a_token_may(serve: Serve) -> None:
 async def test_what_ended_by_type_and_error(api: Served, two: Two) -> None:
     from datetime import UTC, datetime
 
-    from gridsidecar.store.minutes import Cell, Counted, minute_of
+    from gridsidecar.store.minutes import Cell, Total, minute_of
 
     now = minute_of(datetime.now(UTC))
     await two.a.minutes.add(
         [
-            (Cell(now, "mail", "failed", "Boom", 1000), Counted(3, 2.4)),
-            (Cell(now, "mail", "success", "", 100), Counted(5, 0.5)),
-            (Cell(now - 120, "mail", "failed", "Old", 1000), Counted(9, 9.0)),
+            (Cell(now, "mail", "failed", "Boom", 1000), Total(3, 2.4)),
+            (Cell(now, "mail", "success", "", 100), Total(5, 0.5)),
+            (Cell(now - 120, "mail", "failed", "Old", 1000), Total(9, 9.0)),
         ]
     )
     found = (await api.found("/v1/stats/ended"))["ended"]

@@ -10,7 +10,7 @@ import pytest
 from gridsidecar import __version__
 from gridsidecar.operations import Driver
 from gridsidecar.rules.task import Status, Succeeded
-from gridsidecar.store import Filter, Kind, NotDriven
+from gridsidecar.store import Filter, NotDriven, OperationKind
 from tests.http.conftest import Serve, Served, problem
 from tests.store.workers import BOOM, Two, cancel, end, task
 
@@ -82,7 +82,9 @@ async def test_a_dry_run_then_the_operation(api: Served, two: Two) -> None:
 
 async def test_more_tasks_than_expected_are_left_alone(two: Two) -> None:
     await failed(two, "a", "b")
-    operation = await two.a.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"), expected=2)
+    operation = await two.a.operations.begin(
+        OperationKind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"), expected=2
+    )
     await failed(two, "c")  # before it is known which tasks it is about
     with pytest.raises(NotDriven, match="found 3 tasks"):
         async for _ in Driver(two.a, None).drive(operation):
@@ -95,7 +97,7 @@ async def test_more_tasks_than_expected_are_left_alone(two: Two) -> None:
 
 async def test_a_server_goes_on_with_what_another_one_left(serve: Serve, two: Two) -> None:
     await failed(two, *(f"t{number}" for number in range(3)))
-    operation = await two.b.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"))
+    operation = await two.b.operations.begin(OperationKind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"))
     await two.b.operations.leave(operation)
     async with serve() as api:
         while (told := await api.found(f"/v1/operations/{operation}"))["state"] != "ended":
@@ -105,7 +107,7 @@ async def test_a_server_goes_on_with_what_another_one_left(serve: Serve, two: Tw
 
 async def test_an_operation_is_stopped(api: Served, two: Two) -> None:
     await failed(two, "t")
-    operation = await two.b.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"))
+    operation = await two.b.operations.begin(OperationKind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"))
     assert (await api.found(f"/v1/operations/{operation}"))["state"] == "running"
     assert (await api.post(f"/v1/operations/{operation}/stop")).json()["state"] == "ended"
     assert (await api.found(f"/v1/operations/{operation}"))["state"] == "ended"

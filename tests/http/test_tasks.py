@@ -39,7 +39,7 @@ async def test_an_unknown_task(api: Served, part: str) -> None:
 async def test_an_ended_task_has_its_history(api: Served, two: Two) -> None:
     claim = await two.started()
     report = Report(log_head="hello\n", exit_code=0)
-    await two.a.tasks.commit(claim, decided(claim, Succeeded(result={"sum": 3})), report, Progress(percent=40))
+    await two.a.tasks.ends.commit(claim, decided(claim, Succeeded(result={"sum": 3})), report, Progress(percent=40))
     found = await api.found("/v1/tasks/t")
     assert (found["status"], found["result"], found["progress"]) == ("success", {"sum": 3}, 100)
     assert [(one["attempt"], one["outcome"], one["exit_code"]) for one in found["attempts"]] == [(1, "success", 0)]
@@ -73,7 +73,7 @@ async def test_names_that_are_hidden_in_what_fails(serve: Serve, two: Two) -> No
     claim = await two.started(retries=0, message=task(fields={"callback": asked}))
     report = Report(stderr_tail="Traceback: connect(password='secret3') failed", notes=("password=secret4",))
     failed = Failed(error="connect(password='secret5') failed", error_type="X")
-    await two.a.tasks.commit(claim, decided(claim, failed), report, Progress())
+    await two.a.tasks.ends.commit(claim, decided(claim, failed), report, Progress())
     async with serve(hide=["password"]) as api:
         for path in (
             "/v1/tasks/t",

@@ -12,7 +12,7 @@ from gridsidecar.clock import SystemClock
 from gridsidecar.notify import email, feishu, webhook
 from gridsidecar.notify.digest import BREAKERS, Digest
 from gridsidecar.notify.dispatcher import Arrival, Dispatcher
-from gridsidecar.notify.notifier import Line
+from gridsidecar.notify.notifier import NoticeRoute
 from gridsidecar.notify.translations import CHINESE, ENGLISH
 from gridsidecar.notify.wording import Wording
 from gridsidecar.rules.flow import BreakerChange
@@ -85,7 +85,7 @@ async def test_whoever_hears_of_failed_tasks_hears_of_breakers(on: Any, task_typ
 
     wording = Wording(origin=ORIGIN)
     courier = Dispatcher(Arrival("n"), Kept(), wording=wording, interval=0, clock=SystemClock(), rng=random.Random(1))
-    Line(on, task_types, [courier]).hear_breaker(OPENED)
+    NoticeRoute(on, task_types, [courier]).hear_breaker(OPENED)
     if hears:
         await eventually(lambda: sent)
     await courier.close(1)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridsidecar.notify.digest import Digest
-from gridsidecar.notify.feishu import card, signature, signed, verdict
+from gridsidecar.notify.feishu import card, refusal_of, signature, signed
 from gridsidecar.notify.translations import CHINESE, ENGLISH, Translations
-from gridsidecar.notify.wording import Origin
+from gridsidecar.notify.wording import NoticeOrigin
 from gridsidecar.outbound import Reply
 from gridsidecar.rules.task import Report, Status
 from tests.notify.bot import MOST_BYTES, shown, title
@@ -174,7 +174,7 @@ def hostile(text: str) -> Digest:
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 def test_no_text_breaks_a_card_or_makes_it_too_large(text: str) -> None:
-    origin = Origin(queue=(text * 200)[:200], worker=(text * 1000)[:1000])
+    origin = NoticeOrigin(queue=(text * 200)[:200], worker=(text * 1000)[:1000])
     one = hostile(text)
     many = Digest()
     many.notices, many.kinds = one.notices * 10, one.kinds + one.kinds
@@ -236,11 +236,11 @@ def test_the_signature_is_feishus() -> None:
     ],
 )
 def test_what_feishu_does_not_take_is_told_in_its_words(status: int, text: str, reason: str) -> None:
-    refusal = verdict(Reply(status, None, text))
+    refusal = refusal_of(Reply(status, None, text))
     assert refusal is not None
     assert refusal.reason == reason
 
 
 @pytest.mark.parametrize("text", ['{"code":0,"msg":"success"}', '{"StatusCode":0,"StatusMessage":"success"}'])
 def test_what_feishu_takes(text: str) -> None:
-    assert verdict(Reply(200, None, text)) is None
+    assert refusal_of(Reply(200, None, text)) is None

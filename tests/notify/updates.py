@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gridsidecar.notify.digest import Digest
-from gridsidecar.notify.wording import Origin, Wording
+from gridsidecar.notify.wording import NoticeOrigin, Wording
 from gridsidecar.rules.task import Report, Status, TaskUpdate
 
-ORIGIN = Origin(queue="task_queue", worker="pod-1")
+ORIGIN = NoticeOrigin(queue="task_queue", worker="pod-1")
 PLAIN = Wording(origin=ORIGIN)
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.conformance.child import Child
+from gridsidecar.conformance.handler_under_test import HandlerUnderTest
 from gridsidecar.conformance.run import fields_of
 from gridsidecar.handler import Stop, make_handlers
 from gridsidecar.handler.command import Command
@@ -35,17 +35,17 @@ def settings_of(transcript: dict[str, Any]) -> HandlerSettings:
 
 
 @pytest.fixture
-def child(request: pytest.FixtureRequest) -> Iterator[Child]:
+def child(request: pytest.FixtureRequest) -> Iterator[HandlerUnderTest]:
     transcript = TRANSCRIPTS[request.param]
     env = handler_environment(settings_of(transcript), os.environ)
     command = Command("transcript", tuple(transcript["command"]), str(FOLDER), env)
-    child = Child(command, env, SystemClock(), offer_events=transcript["events_pipe"])
+    child = HandlerUnderTest(command, env, SystemClock(), offer_events=transcript["events_pipe"])
     yield child
     child.close()
 
 
 @pytest.mark.parametrize(("child", "name"), [(name, name) for name in TRANSCRIPTS], indirect=["child"])
-def test_a_conversation(child: Child, name: str) -> None:
+def test_a_conversation(child: HandlerUnderTest, name: str) -> None:
     seen = dict.fromkeys(("events", "stdout"), 0)  # there is no order between channels
     for step in TRANSCRIPTS[name]["steps"]:
         ((kind, value),) = step.items()
@@ -62,7 +62,7 @@ def test_a_conversation(child: Child, name: str) -> None:
                 seen[kind] = awaited(child, kind, value, seen[kind])
 
 
-def awaited(child: Child, channel: str, wanted: dict[str, Any], seen: int) -> int:
+def awaited(child: HandlerUnderTest, channel: str, wanted: dict[str, Any], seen: int) -> int:
     """How many lines of the channel there are up to the wanted one."""
 
     def found() -> int:

@@ -11,19 +11,19 @@ import pytest
 
 from gridsidecar.clock import system_random
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.conformance.lines import Kind, kind_of
+from gridsidecar.conformance.lines import LineKind, kind_of
 from gridsidecar.handler.lines import MAX_LINE_BYTES, LineSplitter
-from gridsidecar.handler.outcome import Cause, End, Said, classify
+from gridsidecar.handler.outcome import Cause, ProcessEnd, TerminalMessage, classify
 from gridsidecar.rules.lifecycle import decide
 from gridsidecar.rules.retry import RetryPolicy
 from gridsidecar.rules.task import Cancelled, Claim, Failed, Interrupted, Message, Outcome, Succeeded, Task
 from gridsidecar.wire import (
-    Channel,
     CheckpointEvent,
     ErrorEvent,
     Event,
     HeartbeatEvent,
     Ignored,
+    LineSource,
     LogEvent,
     ProgressEvent,
     ReadyEvent,
@@ -57,18 +57,18 @@ def given(case: dict[str, Any], name: str) -> bytes:
 
 @pytest.mark.parametrize("case", vectors("lines.json"))
 def test_a_line(case: dict[str, Any]) -> None:
-    channels = [Channel(case["channel"])] if "channel" in case else list(Channel)
+    channels = [LineSource(case["channel"])] if "channel" in case else list(LineSource)
     for channel in channels:
         current = {"addressed": case.get("mode") == "persistent", **case.get("current", {})}
         heard = split_and_decoded(given(case, "line"), channel, current)
-        kind = Kind.VIOLATION if heard is None or heard == TOO_LONG else kind_of(heard)
+        kind = LineKind.VIOLATION if heard is None or heard == TOO_LONG else kind_of(heard)
         assert kind.value == case["expect"], channel
         if "event" in case:
             event = fields(heard.event if isinstance(heard, Unreadable) else heard)
             assert {name: event[name] for name in case["event"]} == case["event"]
 
 
-def split_and_decoded(line: bytes, channel: Channel, current: dict[str, Any]) -> Any:
+def split_and_decoded(line: bytes, channel: LineSource, current: dict[str, Any]) -> Any:
     """A line that is too long is known by its beginning and its end only."""
     ends: list[tuple[bytes, bytes]] = []
     lines = LineSplitter(on_discard=lambda *both: ends.append(both)).feed(line + b"\n")
@@ -109,15 +109,15 @@ def test_an_outcome(case: dict[str, Any]) -> None:
     assert {name: found[name] for name in case["expect"]} == case["expect"]
 
 
-def end_of(case: dict[str, Any]) -> End:
+def end_of(case: dict[str, Any]) -> ProcessEnd:
     said = None
     if case.get("unreadable"):
-        said = Said(ErrorEvent("cannot be read"), late=case.get("late", False), unread=True)
+        said = TerminalMessage(ErrorEvent("cannot be read"), late=case.get("late", False), unread=True)
     elif "message" in case:
-        event = decode_event(json.dumps({"gs": 1, **case["message"]}).encode(), Channel.EVENTS)
+        event = decode_event(json.dumps({"gs": 1, **case["message"]}).encode(), LineSource.EVENTS)
         assert isinstance(event, (ResultEvent, ErrorEvent))
-        said = Said(event, late=case.get("late", False))
-    return End(
+        said = TerminalMessage(event, late=case.get("late", False))
+    return ProcessEnd(
         exit_code=case.get("exit"),
         signal=case.get("signal"),
         cause=Cause(case["cause"]) if "cause" in case else None,

@@ -28,7 +28,7 @@ def stored(two: Two) -> Any:
 
 
 async def end(two: Two, claim: Claim, outcome: Outcome, progress: Progress) -> None:
-    assert await two.a.tasks.commit(claim, decided(claim, outcome), Report(), progress) is not None
+    assert await two.a.tasks.ends.commit(claim, decided(claim, outcome), Report(), progress) is not None
 
 
 async def test_it_comes_back_with_the_next_attempt(two: Two) -> None:
@@ -88,7 +88,7 @@ async def test_a_success_needs_none(two: Two, last: Progress) -> None:
 async def test_a_worker_that_lost_its_task_cannot_write_one(two: Two) -> None:
     stale, current = await two.rescued()
     assert not await two.a.tasks.progress(stale, PAGE_17)
-    assert await two.a.tasks.commit(stale, decided(stale, BOOM), Report(), PAGE_17) is None
+    assert await two.a.tasks.ends.commit(stale, decided(stale, BOOM), Report(), PAGE_17) is None
     assert stored(two) is None
     assert await two.b.tasks.progress(current, Progress(checkpoint=Checkpoint("二")))
     assert stored(two) == '"二"'

@@ -126,13 +126,13 @@ async def test_a_long_progress_message_is_cut(two: Two) -> None:
 async def test_the_end_carries_the_last_progress(two: Two, last: Progress, expected: int) -> None:
     claim = await started(two)
     await two.a.tasks.progress(claim, Progress(30))
-    await two.a.tasks.commit(claim, decided(claim, BOOM), Report(), last)
+    await two.a.tasks.ends.commit(claim, decided(claim, BOOM), Report(), last)
     assert (await seen(two))["progress"] == expected
 
 
 async def test_success_is_100_with_the_last_message(two: Two) -> None:
     claim = await started(two)
-    await two.a.tasks.commit(claim, decided(claim, Succeeded()), Report(), Progress(30, "last words"))
+    await two.a.tasks.ends.commit(claim, decided(claim, Succeeded()), Report(), Progress(30, "last words"))
     shown = await seen(two)
     assert (shown["progress"], shown["progress_message"]) == (100, "last words")
 
@@ -154,7 +154,7 @@ async def test_the_history_tells_each_attempt(two: Two) -> None:
         stderr_tail="oops",
         notes=("late result", "exit 3 after a result"),
     )
-    await two.a.tasks.commit(claim, decided(claim, BOOM, delay=0), report, Progress())
+    await two.a.tasks.ends.commit(claim, decided(claim, BOOM, delay=0), report, Progress())
     received = await two.deliver_to_b(task())
     assert received.reception == Begin(attempt=2, crashes=0)
     assert received.claim is not None

@@ -70,7 +70,7 @@ async def started(two: Two, callback: Callback = ASKED, retries: int = 0) -> Cla
 
 async def ended(two: Two, outcome: Outcome, claim: Claim | None = None) -> Status | None:
     claim = claim or await started(two)
-    stands = await two.a.tasks.commit(claim, decided(claim, outcome), TEXTS, AT_99)
+    stands = await two.a.tasks.ends.commit(claim, decided(claim, outcome), TEXTS, AT_99)
     assert stands is not None
     assert stands.status == two.rows.row()["status"]
     return stands.status
@@ -232,7 +232,7 @@ async def test_an_end_of_which_each_part_fits_is_stored_whole() -> None:
             claim = (await store.tasks.claim(task(fields={"callback": ASKED}), A, 0)).claim
             assert claim is not None
             texts = Report(log_head="x" * 600_000)
-            stands = await store.tasks.commit(claim, decided(claim, Succeeded("й" * 300_000)), texts, Progress())
+            stands = await store.tasks.ends.commit(claim, decided(claim, Succeeded("й" * 300_000)), texts, Progress())
             assert stands is not None
             assert stands.status is Status.SUCCESS
             said = await store.output.said("t")

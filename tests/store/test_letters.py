@@ -22,7 +22,7 @@ from gridsidecar.rules.task import (
     Status,
     Succeeded,
 )
-from gridsidecar.store import Cause, OpenStore, OwedCallback, make_store
+from gridsidecar.store import FailureCause, OpenStore, OwedCallback, make_store
 from tests.store.direct import LONG_AGO, TASKS, Row
 from tests.store.test_endings import Guard
 from tests.store.workers import BOOM, QUEUE, B, Two, decided, delayed, end, retry_by_hand, task
@@ -55,7 +55,7 @@ async def test_a_failure_owes_its_message_as_it_was_sent(letters: Two) -> None:
     await end(letters.a, claim, Failed(error="й" * 5000, error_type="Größe"))
     (letter,) = await take(letters.b)
     assert letter.letter == Message(**sent)  # type: ignore[arg-type]
-    assert Cause.read(letter.body) == Cause("й" * 1000, "Größe")
+    assert FailureCause.read(letter.body) == FailureCause("й" * 1000, "Größe")
     assert (letter.kind, letter.attempt, letter.receiver) == ("letter", 1, "letter")
     assert letter.size > len(sent["body"])  # type: ignore[arg-type]
     assert await letters.b.outbox.delivered(letter)
@@ -76,7 +76,7 @@ async def test_a_task_that_is_tried_again_owes_none_yet(letters: Two) -> None:
     assert received.claim is not None
     await end(letters.b, received.claim, BOOM)
     (letter,) = await take(letters.a)
-    assert str(Cause.read(letter.body)) == "RetryExhausted (RateLimited): boom"
+    assert str(FailureCause.read(letter.body)) == "RetryExhausted (RateLimited): boom"
     assert letter.attempt == 2
 
 
@@ -89,7 +89,7 @@ async def test_an_end_that_is_written_twice_owes_one(letters: Two) -> None:
     claim = await letters.started(retries=0)
     transition = decided(claim, BOOM)
     for _ in range(2):
-        await letters.a.tasks.commit(claim, transition, Report(), Progress())
+        await letters.a.tasks.ends.commit(claim, transition, Report(), Progress())
     assert len(owed(letters)) == 1
 
 
@@ -116,7 +116,7 @@ async def test_a_task_whose_worker_is_lost_for_good_owes_one(letters: Two) -> No
     received = await letters.b.tasks.claim(delayed(1), replace(B, max_crashes=0), 0)
     assert isinstance(received.reception, Close)
     (letter,) = await take(letters.a)
-    assert str(Cause.read(letter.body)).startswith("WorkerLost: its worker died 1 times")
+    assert str(FailureCause.read(letter.body)).startswith("WorkerLost: its worker died 1 times")
 
 
 async def test_what_is_refused_is_there_already(letters: Two) -> None:
@@ -164,7 +164,7 @@ async def test_a_success_that_cannot_be_stored_owes_one(letters: Two) -> None:
     guard.refuse("UPDATE", "NEW.result = '\"bad\"'")
     await end(letters.a, await letters.started(retries=0), Succeeded("bad"))
     (letter,) = await take(letters.a)
-    assert "the database cannot store what the handler sent" in str(Cause.read(letter.body))
+    assert "the database cannot store what the handler sent" in str(FailureCause.read(letter.body))
     guard.lift()
 
 
@@ -186,4 +186,4 @@ async def test_what_is_owed_keeps_its_task(letters: Two) -> None:
 def test_a_cause_that_is_none_is_an_error() -> None:
     for body in (b"", b"{", b"[1, 2, 3]", json.dumps(["a", "b"]).encode()):
         with pytest.raises(ValueError, match=r"."):
-            Cause.read(body)
+            FailureCause.read(body)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.rules.task import Status
-from gridsidecar.store import OpenStore, Position, Wanted, listing, ways
+from gridsidecar.store import OpenStore, Position, Wanted, access_paths, listing
 from tests.store.direct import TASKS, Direct
 from tests.store.workers import Two, open_store
 
@@ -188,14 +188,14 @@ async def test_a_foreign_position_hurts_nobody(two: Two) -> None:
 
 def test_too_many_types_are_refused() -> None:
     with pytest.raises(ValueError, match="21 types are too many"):
-        Wanted(task_types=tuple(map(str, range(ways.MOST_TYPES + 1))))
+        Wanted(task_types=tuple(map(str, range(access_paths.MOST_TYPES + 1))))
 
 
 def test_the_text_after_a_prefix() -> None:
     alphabet = ("a", "b", "\ud7ff", "\ue000", "\U0010ffff")
     texts = ["".join(letters) for length in range(4) for letters in product(alphabet, repeat=length)]
     for prefix in filter(None, texts):
-        first, after = prefix.encode(), ways.next_text(prefix).encode()
+        first, after = prefix.encode(), access_paths.next_text(prefix).encode()
         within = {text for text in texts if first <= text.encode() < after}
         assert within == {text for text in texts if text.startswith(prefix)}
 

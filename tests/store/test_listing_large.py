@@ -14,9 +14,9 @@ import pytest
 
 from gridsidecar.rules.task import Status
 from gridsidecar.store import Position, Wanted
+from gridsidecar.store.access_paths import access_path, access_path_of_ids, parameters
 from gridsidecar.store.listing import SCAN, listed
 from gridsidecar.store.queries import TableNames, load_queries
-from gridsidecar.store.ways import parameters, way_of_ids, way_to
 from tests.conftest import fresh_database
 from tests.store.direct import TASKS, Direct
 from tests.store.workers import migrate, open_store
@@ -76,13 +76,13 @@ def filled(url: str) -> str:
 def test_a_named_question_reads_few_rows(url: str, name: str, after: Position | None) -> None:
     wanted = NAMED[name]
     dialect = "mysql" if url.startswith("mysql") else "sqlite"
-    way = way_of_ids(wanted, dialect) if wanted.id_prefix else way_to(wanted, dialect)
-    assert way.rest == ()
-    query = listed(load_queries(dialect, TableNames(TASKS)), dialect, way, wanted, after, None)
+    path = access_path_of_ids(wanted, dialect) if wanted.id_prefix else access_path(wanted, dialect)
+    assert path.rest == ()
+    query = listed(load_queries(dialect, TableNames(TASKS)), dialect, path, wanted, after, None)
     place = {} if after is None else {"at": after.created_at, "after": after.id}
     rows, read = run(url, query.text, parameters(wanted) | place | {"limit": LIMIT + 1})
     assert 0 < rows <= LIMIT + 1
-    most = 2 * SCAN if wanted.id_prefix else 8 * LIMIT * (2 * len(way.branches) + 1)
+    most = 2 * SCAN if wanted.id_prefix else 8 * LIMIT * (2 * len(path.branches) + 1)
     assert read <= most, "twenty thousand are there"
 
 

@@ -13,8 +13,8 @@ from gridsidecar.histogram import Histogram
 from gridsidecar.maintenance import minutes as counting
 from gridsidecar.maintenance.minutes import MinuteCounters
 from gridsidecar.rules.task import ErrorType, Report, Status, TaskUpdate
-from gridsidecar.store import OpenStore, Point, Tally
-from gridsidecar.store.minutes import Cell, Counted, minute_of
+from gridsidecar.store import MinuteTally, OpenStore, Point
+from gridsidecar.store.minutes import Cell, Total, minute_of
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS
 from tests.store.workers import Two, open_store
@@ -41,7 +41,7 @@ def update(status: Status = Status.SUCCESS, seconds: float | None = 0.3, **field
     )
 
 
-async def all_of(store: OpenStore, **narrowed: str) -> list[Tally]:
+async def all_of(store: OpenStore, **narrowed: str) -> list[MinuteTally]:
     return await store.minutes.between(NOON - HOUR, NOON + HOUR, **narrowed)
 
 
@@ -56,7 +56,7 @@ async def test_counters_of_two_workers_add_up(two: Two) -> None:
     await one.write()
     await one.write()  # nothing is left to add
     assert await all_of(two.a) == [
-        Tally(
+        MinuteTally(
             task_type="mail",
             outcome=Status.FAILED,
             error_type="Boom",
@@ -64,7 +64,7 @@ async def test_counters_of_two_workers_add_up(two: Two) -> None:
             seconds=35.0,
             histogram=Histogram({10_000: 5}),
         ),
-        Tally(
+        MinuteTally(
             task_type="mail",
             outcome=Status.SUCCESS,
             error_type=None,
@@ -72,7 +72,7 @@ async def test_counters_of_two_workers_add_up(two: Two) -> None:
             seconds=1.5,
             histogram=Histogram({500: 5}),
         ),
-        Tally(
+        MinuteTally(
             task_type="mail",
             outcome=Status.CANCELLED,
             error_type="Cancelled",
@@ -100,9 +100,9 @@ async def test_many_workers_at_the_same_minute_do_not_lose_or_block(two: Two) ->
 async def test_one_queue_one_type_some_minutes(two: Two) -> None:
     elsewhere = await open_store(two.url, migrate=None, queue="elsewhere")
     try:
-        await elsewhere.minutes.add([(Cell(minute_of(NOON), "mail", "success", "", 10), Counted(1, 0.01))])
+        await elsewhere.minutes.add([(Cell(minute_of(NOON), "mail", "success", "", 10), Total(1, 0.01))])
         for minute, task_type in ((-1, "mail"), (0, "mail"), (0, "resize"), (1, "mail")):
-            await two.a.minutes.add([(Cell(minute_of(NOON) + minute, task_type, "success", "", 10), Counted(1, 0.01))])
+            await two.a.minutes.add([(Cell(minute_of(NOON) + minute, task_type, "success", "", 10), Total(1, 0.01))])
     finally:
         await elsewhere.close()
     assert sum(tally.count for tally in await all_of(two.a)) == 5
@@ -119,7 +119,7 @@ async def test_one_queue_one_type_some_minutes(two: Two) -> None:
 async def test_series_have_steps(two: Two) -> None:
     for minute in range(20):
         outcome = "failed" if minute == 7 else "success"
-        await two.a.minutes.add([(Cell(minute_of(NOON) + minute, "mail", outcome, "", 1000), Counted(2, 1.5))])
+        await two.a.minutes.add([(Cell(minute_of(NOON) + minute, "mail", outcome, "", 1000), Total(2, 1.5))])
 
     def point(minute: int, outcome: Status, count: int) -> Point:
         return Point(
@@ -165,7 +165,7 @@ async def test_any_names_are_stored(two: Two, name: str) -> None:
 async def test_a_week_is_kept_and_what_is_older_goes_bit_by_bit(two: Two) -> None:
     now = minute_of(datetime.now(UTC))
     for minute in (now, now - 7 * 1440, *(now - 9 * 1440 - number for number in range(450))):
-        await two.a.minutes.add([(Cell(minute, "mail", "success", "", 10), Counted(1, 0.01))])
+        await two.a.minutes.add([(Cell(minute, "mail", "success", "", 10), Total(1, 0.01))])
     assert [await two.a.minutes.prune() for _ in range(4)] == [200, 200, 50, 0]
     assert len(two.rows.run(f"SELECT minute FROM {TASKS}_minutes")) == 2
 

@@ -14,7 +14,7 @@ import pytest
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules.reception import Begin, Insert
 from gridsidecar.rules.task import Claim, Failed, Progress, Report, Status, Succeeded
-from gridsidecar.store import Filter, Kind, records
+from gridsidecar.store import Filter, OperationKind, records
 from gridsidecar.store.database import Connection
 from gridsidecar.store.mysql import connection
 from tests.conftest import execute_on_server
@@ -341,7 +341,7 @@ async def first_claim(two: Two) -> Claim:
 
 
 async def committed(store: Any, claim: Claim) -> Status:
-    transition = await store.tasks.commit(claim, decided(claim, Succeeded(1)), Report(), Progress())
+    transition = await store.tasks.ends.commit(claim, decided(claim, Succeeded(1)), Report(), Progress())
     assert transition is not None
     return Status(transition.status)
 
@@ -353,7 +353,7 @@ async def test_two_signs_of_life_within_one_tick_of_its_clock_are_two(
     monkeypatch.setattr(connection, "_SESSION", f"{connection._SESSION}; SET timestamp = 1900000000.123")
     store = await open_store(two.url, migrate=None)
     try:
-        operation = await store.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"))
+        operation = await store.operations.begin(OperationKind.RETRY, Filter(statuses=(Status.FAILED,), queue="q"))
         for _ in range(4):
             assert (await store.operations.take(operation)).id == operation
         await store.operations.collect(await store.operations.take(operation))

@@ -53,11 +53,11 @@ class Share:
     limit: int = 10
     of: dict[str, int] = field(default_factory=dict)
 
-    def has_place(self, receiver: str) -> bool:
+    def has_room(self, receiver: str) -> bool:
         return bool(self.limit and self.of.setdefault(receiver, self.limit))
 
     def take(self, receiver: str, size: int) -> bool:
-        if not self.has_place(receiver):
+        if not self.has_room(receiver):
             return False
         self.limit -= 1
         self.of[receiver] -= 1
@@ -199,7 +199,7 @@ async def test_a_commit_whose_reply_was_lost_owes_one(two: Two) -> None:
     claim = await started(two)
     transition = decided(claim, Succeeded(1))
     for _ in range(2):
-        assert await two.a.tasks.commit(claim, transition, Report(), Progress()) == transition
+        assert await two.a.tasks.ends.commit(claim, transition, Report(), Progress()) == transition
     assert len(outbox(two)) == 1
 
 

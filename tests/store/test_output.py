@@ -8,7 +8,7 @@ import pytest
 
 from gridsidecar.handler.capture import LogText
 from gridsidecar.rules.task import Claim, News, Part, Progress, Report, Status, Succeeded
-from gridsidecar.store import OpenStore, Said
+from gridsidecar.store import OpenStore, OutputPage
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import BOOM, Two, decided, delayed, open_store, worker
 
@@ -19,7 +19,7 @@ def part(start: int, text: str | bytes) -> News:
     return News((Part(start, text if isinstance(text, bytes) else text.encode()),))
 
 
-async def said(store: OpenStore, *asked: Any) -> Said:
+async def said(store: OpenStore, *asked: Any) -> OutputPage:
     found = await store.output.said("t", *asked)
     assert found is not None
     return found
@@ -31,7 +31,7 @@ def parts(two: Two) -> int:
 
 async def ended(store: OpenStore, claim: Claim, report: Report, outcome: Any = None) -> None:
     end = decided(claim, outcome or Succeeded(1))
-    assert await store.tasks.commit(claim, end, report, Progress(), said=True) == end
+    assert await store.tasks.ends.commit(claim, end, report, Progress(), said=True) == end
 
 
 async def test_a_running_attempt_is_read_by_others_from_any_byte_on(two: Two) -> None:
@@ -130,7 +130,7 @@ async def test_the_parts_of_a_lost_attempt_stay_and_nobody_adds_to_them(two: Two
     assert not await two.a.output.say(first, part(10, "too late"))
     transition = decided(first, Succeeded(1))
     report = Report(log_head="until then too late")
-    assert await two.a.tasks.commit(first, transition, report, Progress(), said=True) is None
+    assert await two.a.tasks.ends.commit(first, transition, report, Progress(), said=True) is None
     lost = await said(two.b, 1)
     assert (lost.text, lost.lost, lost.running, lost.worker) == ("until then", True, False, "one")
     await two.b.output.say(second, part(0, "again"))

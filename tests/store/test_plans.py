@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from gridsidecar.rules.task import Status
 from gridsidecar.store import Position, Wanted
+from gridsidecar.store.access_paths import AccessPath, access_path, access_path_of_ids, parameters
 from gridsidecar.store.choosing import Filter, statement
 from gridsidecar.store.counting import MOST_OF_QUEUE
 from gridsidecar.store.listing import SCAN_OF_INDEX, last_looked_at, listed
 from gridsidecar.store.mysql.literal import WRITERS
 from gridsidecar.store.queries import Query, TableNames, load_queries
-from gridsidecar.store.ways import Way, parameters, way_of_ids, way_to
 from tests.conftest import fresh_database
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
 from tests.store.workers import migrate, open_store
@@ -292,16 +292,16 @@ def test_named_questions_are_answered_by_an_index_alone(
     """In the order in which it has them: nothing is sorted but the few of a page, and nothing else is read."""
     wanted, indexes = NAMED[name]
     wanted = replace(wanted, **times)
-    way = way_to(wanted, dialect_of(tables))
-    assert way.rest == ()
-    assert found_by(tables, way, wanted, after) == indexes
+    path = access_path(wanted, dialect_of(tables))
+    assert path.rest == ()
+    assert found_by(tables, path, wanted, after) == indexes
 
 
 def test_ids_that_begin_so_are_read_by_their_key(tables: Direct) -> None:
     wanted = Wanted(id_prefix="t10", **RANGE)
-    way = way_of_ids(wanted, dialect_of(tables))
-    assert way.rest == ()
-    text = query_of(tables, way, wanted, None)
+    path = access_path_of_ids(wanted, dialect_of(tables))
+    assert path.rest == ()
+    text = query_of(tables, path, wanted, None)
     assert index_of_keys(tables, text) == {"PRIMARY"}
 
 
@@ -316,13 +316,13 @@ def test_ids_that_begin_so_are_read_by_their_key(tables: Direct) -> None:
     ],
 )
 def test_others_look_at_so_many_rows_of_an_index_and_no_more(tables: Direct, wanted: Wanted, indexes: set[str]) -> None:
-    way = way_to(wanted, dialect_of(tables))
-    assert way.rest
+    path = access_path(wanted, dialect_of(tables))
+    assert path.rest
     queries = load_queries(dialect_of(tables), TableNames(TASKS))
-    text = last_looked_at(queries, dialect_of(tables), way, wanted, PLACE).text
+    text = last_looked_at(queries, dialect_of(tables), path, wanted, PLACE).text
     assert index_of_keys(tables, text) == indexes
     for share in re.findall(r"OFFSET (\d+)", text):
-        assert int(share) * len(way.branches) <= SCAN_OF_INDEX
+        assert int(share) * len(path.branches) <= SCAN_OF_INDEX
 
 
 SINCE = [pytest.param(None, id="ever"), pytest.param(datetime(1999, 1, 1, tzinfo=UTC), id="since")]
@@ -394,13 +394,13 @@ def dialect_of(tables: Direct) -> str:
     return "mysql" if tables.is_mysql else "sqlite"
 
 
-def query_of(tables: Direct, way: Way, wanted: Wanted, after: Position | None) -> str:
+def query_of(tables: Direct, path: AccessPath, wanted: Wanted, after: Position | None) -> str:
     queries = load_queries(dialect_of(tables), TableNames(TASKS))
-    return listed(queries, dialect_of(tables), way, wanted, after, None).text
+    return listed(queries, dialect_of(tables), path, wanted, after, None).text
 
 
-def found_by(tables: Direct, way: Way, wanted: Wanted, after: Position | None) -> set[str]:
-    text = query_of(tables, way, wanted, after)
+def found_by(tables: Direct, path: AccessPath, wanted: Wanted, after: Position | None) -> set[str]:
+    text = query_of(tables, path, wanted, after)
     beginnings = re.findall(r"SELECT t\.id, t\.created_at FROM .*? LIMIT :limit", text)
     assert beginnings
     for one in beginnings:  # each by itself: the server sorts the few that all of them have found

@@ -180,7 +180,8 @@ async def test_hand_off_against_the_end_never_marks_an_ended_row_wrongly(two: Tw
 
     async def finish(name: str) -> bool:
         return (
-            await two.a.tasks.commit(claims[name], decided(claims[name], Succeeded()), Report(), Progress()) is not None
+            await two.a.tasks.ends.commit(claims[name], decided(claims[name], Succeeded()), Report(), Progress())
+            is not None
         )
 
     marked, ended = await both([hand_off(name) for name in MANY], [finish(name) for name in MANY])

@@ -318,7 +318,7 @@ async def test_retry_by_hand_only_of_what_failed_or_was_cancelled(two: Two) -> N
     assert await retry_by_hand(two.b, "t") is None
     claim = await two.started()
     assert await retry_by_hand(two.b, "t") is None
-    await two.a.tasks.commit(claim, decided(claim, Succeeded()), Report(), Progress())
+    await two.a.tasks.ends.commit(claim, decided(claim, Succeeded()), Report(), Progress())
     assert await retry_by_hand(two.b, "t") is None
     assert two.rows.row()["status"] == "success"
 

@@ -54,7 +54,7 @@ async def test_every_text_is_stored_as_it_is(ordinary_url: str) -> None:
         assert live is not None
         assert live.text == EMOJI
         report = Report(log_head=EMOJI, log_tail=EMOJI, stderr_tail=EMOJI, notes=(EMOJI,))
-        end = await store.tasks.commit(claim, decided(claim, Succeeded(EMOJI)), report, Progress(5, EMOJI))
+        end = await store.tasks.ends.commit(claim, decided(claim, Succeeded(EMOJI)), report, Progress(5, EMOJI))
         assert end is not None
         assert end.status is Status.SUCCESS
         shown = await store.reading.get(f"t{EMOJI}")

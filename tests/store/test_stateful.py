@@ -174,7 +174,7 @@ class TwoWorkers(RuleBasedStateMachine):
         before, history = self._row(claim.task_id), self.direct.history(claim.task_id)
         assert before is not None
         transition = decided(claim, outcome, delay=0, max_crashes=MOST_CRASHES)
-        written = self._do(self.stores[worker].tasks.commit(claim, transition, Report(), Progress()))
+        written = self._do(self.stores[worker].tasks.ends.commit(claim, transition, Report(), Progress()))
         after = self._row(claim.task_id)
         assert after is not None
         ours = (before["status"], before["worker_id"], before["attempt"]) == ("running", worker, claim.attempt)

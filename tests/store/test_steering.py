@@ -12,7 +12,7 @@ import pytest
 from gridsidecar.rules.reception import Close, Drop, Insert, Resume, Wait
 from gridsidecar.rules.steering import Reopening, Steered
 from gridsidecar.rules.task import Callback, Cancelled, Message, Progress, Report, Status, Succeeded, Task
-from gridsidecar.store import HeldRow, Kind, NotDriven
+from gridsidecar.store import HeldRow, NotDriven, OperationKind
 from gridsidecar.store.choosing import Filter
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import (
@@ -258,7 +258,7 @@ async def test_an_operation_does_what_its_filter_names_and_notes_each_outcome(tw
     two.rows.set("t00009", queue="other")
     chosen = Filter(statuses=(Status.FAILED,), queue=QUEUE, task_type="default")
     assert await two.a.operations.count(chosen) == 1200
-    operation = await two.a.operations.begin(Kind.RETRY, chosen)
+    operation = await two.a.operations.begin(OperationKind.RETRY, chosen)
     outcomes = await driven(two, operation)
     assert outcomes == dict.fromkeys(set(names) - {"t00007", "t00008", "t00009"}, Steered.RETRIED)
     assert await two.a.operations.outcomes(operation) == {"retried": 1200}
@@ -270,7 +270,7 @@ async def test_an_operation_does_what_its_filter_names_and_notes_each_outcome(tw
 
 async def test_which_tasks_it_is_about_is_fixed_once(two: Two) -> None:
     await several(two, 600)
-    operation = await two.a.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue=QUEUE))
+    operation = await two.a.operations.begin(OperationKind.RETRY, Filter(statuses=(Status.FAILED,), queue=QUEUE))
     assert len(await driven(two, operation, steps=1)) == 500
     two.rows.run(f"UPDATE {TASKS} SET status = 'failed' WHERE id = 't00001'")  # it failed again meanwhile
     assert len(await driven(two, operation)) == 100
@@ -279,7 +279,7 @@ async def test_which_tasks_it_is_about_is_fixed_once(two: Two) -> None:
 
 async def test_one_whose_driver_is_gone_is_gone_on_with_and_nothing_is_done_twice(two: Two) -> None:
     await several(two, 700)
-    operation = await two.a.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue=QUEUE))
+    operation = await two.a.operations.begin(OperationKind.RETRY, Filter(statuses=(Status.FAILED,), queue=QUEUE))
     await driven(two, operation, steps=1)
     assert await two.b.operations.forsaken() is None
     with pytest.raises(NotDriven, match="being driven"):
@@ -299,14 +299,14 @@ async def test_one_whose_driver_is_gone_is_gone_on_with_and_nothing_is_done_twic
 
 async def test_one_that_was_broken_off_while_it_collected_begins_anew(two: Two) -> None:
     names = await several(two, 3)
-    operation = await two.a.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue=QUEUE))
+    operation = await two.a.operations.begin(OperationKind.RETRY, Filter(statuses=(Status.FAILED,), queue=QUEUE))
     two.rows.run(f"INSERT INTO {TASKS}_operation_ids (operation, position, task_id) VALUES (?, 0, 'gone')", operation)
     assert await driven(two, operation) == dict.fromkeys(names, Steered.RETRIED)
 
 
 async def test_unknown_ids_and_wrong_states_have_their_outcomes(two: Two) -> None:
     await two.ended()
-    operation = await two.a.operations.begin_with(Kind.RETRY, ["t", "nobody", "t"])
+    operation = await two.a.operations.begin_with(OperationKind.RETRY, ["t", "nobody", "t"])
     assert await driven(two, operation) == {"t": Steered.SUCCESS, "nobody": Steered.NOT_FOUND}
     assert await two.a.operations.outcomes(operation) == {"wrong_state:success": 1, "not_found": 1}
     rows = await two.a.operations.tasks(operation)
@@ -315,7 +315,7 @@ async def test_unknown_ids_and_wrong_states_have_their_outcomes(two: Two) -> Non
 
 async def test_starts_are_spread_evenly(two: Two) -> None:
     names = await several(two, 100)
-    operation = await two.a.operations.begin_with(Kind.RETRY, names, 1000.0)
+    operation = await two.a.operations.begin_with(OperationKind.RETRY, names, 1000.0)
     await driven(two, operation)
     waits = {one: wait async for one, _, wait in two.a.steering.wake_ups(names)}
     gaps = [waits[after] - waits[before] for before, after in pairwise(names[1:])]
@@ -324,7 +324,7 @@ async def test_starts_are_spread_evenly(two: Two) -> None:
 
 
 async def test_a_stopped_operation_is_left_alone(two: Two) -> None:
-    operation = await two.a.operations.begin_with(Kind.CANCEL, ["a", "b"])
+    operation = await two.a.operations.begin_with(OperationKind.CANCEL, ["a", "b"])
     assert await two.b.operations.stop(operation)
     assert not await two.b.operations.stop(operation)
     with pytest.raises(NotDriven):
@@ -333,7 +333,7 @@ async def test_a_stopped_operation_is_left_alone(two: Two) -> None:
 
 
 async def test_an_operation_that_ended_long_ago_is_forgotten(two: Two) -> None:
-    operation = await two.a.operations.begin_with(Kind.CANCEL, ["a"])
+    operation = await two.a.operations.begin_with(OperationKind.CANCEL, ["a"])
     await driven(two, operation)
     await two.a.operations.prune()
     assert await two.a.operations.get(operation) is not None
@@ -347,7 +347,7 @@ async def test_an_operation_that_ended_long_ago_is_forgotten(two: Two) -> None:
 async def test_an_operation_goes_on_past_a_row_that_the_database_will_not_change(two: Two) -> None:
     names = await several(two, 3)
     no_changes_of(two, "t00001")
-    operation = await two.a.operations.begin_with(Kind.RETRY, names)
+    operation = await two.a.operations.begin_with(OperationKind.RETRY, names)
     assert await driven(two, operation) == {
         "t00000": Steered.RETRIED,
         "t00001": Steered.NOT_STORABLE,
@@ -376,7 +376,7 @@ async def test_cancels_and_first_claims_at_once_agree(two: Two) -> None:
             assert isinstance(one.reception, Insert | Resume)  # as others travelled with it
             assert one.claim is not None
             assert (row["status"], row["cancel_requested"]) == ("running", 1)
-            assert await two.a.tasks.commit(one.claim, decided(one.claim, Cancelled()), *NOTHING) is not None
+            assert await two.a.tasks.ends.commit(one.claim, decided(one.claim, Cancelled()), *NOTHING) is not None
 
 
 async def test_a_retry_by_hand_of_a_cancelled_task_begins_its_count_anew(two: Two) -> None:
@@ -390,7 +390,7 @@ async def test_a_retry_by_hand_of_a_cancelled_task_begins_its_count_anew(two: Tw
 
 async def test_who_slept_before_collecting_takes_nothing_from_who_went_on(two: Two) -> None:
     await several(two, 700, status="failed")
-    operation = await two.a.operations.begin(Kind.RETRY, Filter(statuses=(Status.FAILED,), queue=QUEUE))
+    operation = await two.a.operations.begin(OperationKind.RETRY, Filter(statuses=(Status.FAILED,), queue=QUEUE))
     asleep = await two.a.operations.take(operation)
     two.rows.run(f"UPDATE {TASKS}_operations SET driven_until = ?", LONG_AGO)
     known = await two.b.operations.take(operation)

@@ -82,7 +82,7 @@ async def test_texts_come_back_as_they_were(two: Two, text: str) -> None:
     assert (await seen(two))["progress_message"] == text
     failed = Failed(error=text, error_type=text, traceback=text, retryable=False)
     report = Report(log_head=text, log_tail=text, stderr_tail=text, notes=(text,))
-    await two.a.tasks.commit(claim, decided(claim, failed), report, Progress())
+    await two.a.tasks.ends.commit(claim, decided(claim, failed), report, Progress())
     shown = await seen(two)
     assert (shown["error_message"], shown["error_type"], shown["traceback"]) == (text, text, text)
     (attempt,) = await two.b.reading.attempts("t")
@@ -184,7 +184,7 @@ async def test_half_a_surrogate_pair_is_replaced_wherever_it_comes(two: Two, tex
     assert await two.a.tasks.progress(claim, Progress(5, text))
     failed = Failed(error=text, error_type=text, traceback=text, retryable=False)
     report = Report(log_head=text, log_tail=text, stderr_tail=text, notes=(text,))
-    await two.a.tasks.commit(claim, decided(claim, failed), report, Progress(6, text))
+    await two.a.tasks.ends.commit(claim, decided(claim, failed), report, Progress(6, text))
     shown = await seen(two)
     clean = text.encode("utf-8", "replace").decode()
     assert (shown["status"], shown["data"]) == ("failed", text)
@@ -197,7 +197,7 @@ async def test_half_a_surrogate_pair_is_replaced_wherever_it_comes(two: Two, tex
 async def test_many_long_notes_are_cut(two: Two) -> None:
     claim = await started(two)
     report = Report(notes=("ü" * 1000,) * 100)
-    assert await two.a.tasks.commit(claim, decided(claim, Succeeded(1)), report, Progress()) is not None
+    assert await two.a.tasks.ends.commit(claim, decided(claim, Succeeded(1)), report, Progress()) is not None
     assert (await seen(two))["status"] == "success"
     (attempt,) = await two.b.reading.attempts("t")
     assert attempt["notes"].startswith("ü" * 1000 + "; ü")

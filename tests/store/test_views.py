@@ -14,7 +14,7 @@ from gridsidecar.config.settings import BrokerSettings, Settings
 from gridsidecar.figures import NONE, read_figures
 from gridsidecar.fleet import Fleet, Where, reach
 from gridsidecar.rules.task import Callback, Message, Succeeded
-from gridsidecar.store import Kind
+from gridsidecar.store import OperationKind
 from gridsidecar.telemetry import Readiness
 from tests.store.workers import QUEUE, Two, end, listed, task
 
@@ -71,7 +71,7 @@ async def test_figures(two: Two) -> None:
 
 async def test_operations(two: Two) -> None:
     await two.retrying()
-    operation = await two.a.operations.get(await two.a.operations.begin_with(Kind.CANCEL, ["t"], 0))
+    operation = await two.a.operations.get(await two.a.operations.begin_with(OperationKind.CANCEL, ["t"], 0))
     assert operation is not None
     assert_fields(shapes.operation_object(operation), views.OperationView)
     assert_fields(shapes.operation_object(operation, {"open": 1}), views.OperationView, "done")
@@ -105,6 +105,6 @@ async def test_letters(fleet: Fleet) -> None:
 
 async def test_tasks_of_an_operation(two: Two, fleet: Fleet) -> None:
     await two.retrying()
-    operation = await two.a.operations.begin_with(Kind.CANCEL, ["t"], 0)
+    operation = await two.a.operations.begin_with(OperationKind.CANCEL, ["t"], 0)
     (steered,) = [one async for one in fleet.steering.results(operation)]
     assert_fields(steered, views.SteeredTask)

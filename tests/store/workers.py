@@ -102,7 +102,7 @@ def decided(claim: Claim, outcome: Outcome, *, delay: float = 50.0, max_crashes:
 
 async def end(store: OpenStore, claim: Claim, outcome: Outcome, *, delay: float = 50.0) -> Transition | None:
     """Commit the end of an attempt; what the store says stands in the row now."""
-    return await store.tasks.commit(claim, decided(claim, outcome, delay=delay), Report(), Progress())
+    return await store.tasks.ends.commit(claim, decided(claim, outcome, delay=delay), Report(), Progress())
 
 
 @dataclass

@@ -407,7 +407,7 @@ def test_what_works_is_allowed(write: Write, overrides: dict[str, object]) -> No
 )
 def test_a_doubt(write: Write, overrides: dict[str, object], key: str, word: str) -> None:
     told: list[tuple[str, str]] = []
-    settings(write(LEAST), overrides=overrides, doubt=lambda *found: told.append(found))
+    settings(write(LEAST), overrides=overrides, unusual=lambda *found: told.append(found))
     ((about, hint),) = told
     assert about == key
     assert word in hint
@@ -415,7 +415,7 @@ def test_a_doubt(write: Write, overrides: dict[str, object], key: str, word: str
 
 def test_no_doubt_about_the_defaults(write: Write) -> None:
     told: list[tuple[str, str]] = []
-    settings(write(LEAST), overrides={"broker.url": "amqp://h"}, doubt=lambda *found: told.append(found))
+    settings(write(LEAST), overrides={"broker.url": "amqp://h"}, unusual=lambda *found: told.append(found))
     assert told == []
 
 

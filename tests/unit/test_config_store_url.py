@@ -35,7 +35,7 @@ def on_mysql(options: str) -> str:
 )
 def test_what_has_no_effect_is_accepted_and_told(write: Write, option: str, says: str) -> None:
     path, told = write(on_mysql(option)), []
-    loaded = settings(path, doubt=lambda *found: told.append(" ".join(found)))
+    loaded = settings(path, unusual=lambda *found: told.append(" ".join(found)))
     make_store(loaded.store, "q")
     assert [text for text in told if text.startswith(f"store.url {says}")], told
 
@@ -43,7 +43,7 @@ def test_what_has_no_effect_is_accepted_and_told(write: Write, option: str, says
 @pytest.mark.parametrize("option", ["charset=utf8mb4", "charset=UTF8MB4", "ssl_mode=preferred", "ssl_mode=REQUIRED"])
 def test_what_means_what_it_says_is_accepted_in_silence(write: Write, option: str) -> None:
     path, told = write(on_mysql(option)), []
-    make_store(settings(path, doubt=lambda *found: told.append(found)).store, "q")
+    make_store(settings(path, unusual=lambda *found: told.append(found)).store, "q")
     assert told == []
 
 

@@ -24,7 +24,7 @@ from gridsidecar.config.settings import Settings
 from gridsidecar.language import chinese
 from gridsidecar.language.chinese import CHINESE
 from gridsidecar.language.sentences import Sentences
-from gridsidecar.manifests.comments import sentences
+from gridsidecar.manifests.comments import pieces as comments_of
 from tests.support.literals import Literal, literals, paragraphs, template
 
 PACKAGE = Path(gridsidecar.__file__).parent
@@ -251,8 +251,9 @@ def said() -> Iterator[Literal]:
 def comments() -> Iterator[Literal]:
     """Those of the templates of manifests."""
     for file in (PACKAGE / "manifests/templates").iterdir():
-        for sentence in sentences(file.read_text()):
-            yield Literal(re.sub(r"\{\{\w+\}\}", "{}", sentence), file.name)
+        for _, sentences in comments_of(file.read_text().splitlines()):
+            for sentence in filter(re.compile(r"(?<!\{)\b[A-Za-z]+\b(?!\}\})").search, sentences):
+                yield Literal(re.sub(r"\{\{\w+\}\}", "{}", sentence), file.name)
 
 
 def described(model: type[BaseModel] = Settings) -> Iterator[Literal]:

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.rules.lifecycle import LONGEST_BUSY_WAIT, Reread, cancel, leftover, receive, reread
+from gridsidecar.rules.lifecycle import (
+    LONGEST_BUSY_WAIT,
+    UnmatchedWrite,
+    cancel,
+    leftover,
+    receive,
+    resolve_unmatched_write,
+)
 from gridsidecar.rules.reception import (
     AwaitSlot,
     Begin,
@@ -238,25 +245,25 @@ def claim(**columns: Any) -> Claim:
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        pytest.param(None, Reread.LOST, id="the row is gone"),
-        pytest.param(row(Status.SUCCESS), Reread.WRITTEN, id="same attempt, ended: my own commit"),
-        pytest.param(row(Status.RETRYING), Reread.WRITTEN, id="same attempt, retrying: my own commit"),
-        pytest.param(row(Status.PENDING), Reread.WRITTEN, id="same attempt, pending: my own commit"),
-        pytest.param(others(attempt=4), Reread.LOST, id="newer attempt running elsewhere"),
-        pytest.param(mine(attempt=4), Reread.LOST, id="newer attempt of my own"),
-        pytest.param(row(Status.SUCCESS, attempt=4), Reread.LOST, id="newer attempt ended"),
-        pytest.param(mine(cancel_requested=True), Reread.CANCEL, id="still mine, cancel requested"),
-        pytest.param(others(cancel_requested=True), Reread.LOST, id="another worker's, cancel requested"),
-        pytest.param(mine(), Reread.LOST, id="still mine and running: no reason to go on"),
+        pytest.param(None, UnmatchedWrite.LOST, id="the row is gone"),
+        pytest.param(row(Status.SUCCESS), UnmatchedWrite.WRITTEN, id="same attempt, ended: my own commit"),
+        pytest.param(row(Status.RETRYING), UnmatchedWrite.WRITTEN, id="same attempt, retrying: my own commit"),
+        pytest.param(row(Status.PENDING), UnmatchedWrite.WRITTEN, id="same attempt, pending: my own commit"),
+        pytest.param(others(attempt=4), UnmatchedWrite.LOST, id="newer attempt running elsewhere"),
+        pytest.param(mine(attempt=4), UnmatchedWrite.LOST, id="newer attempt of my own"),
+        pytest.param(row(Status.SUCCESS, attempt=4), UnmatchedWrite.LOST, id="newer attempt ended"),
+        pytest.param(mine(cancel_requested=True), UnmatchedWrite.CANCEL, id="still mine, cancel requested"),
+        pytest.param(others(cancel_requested=True), UnmatchedWrite.LOST, id="another worker's, cancel requested"),
+        pytest.param(mine(), UnmatchedWrite.LOST, id="still mine and running: no reason to go on"),
     ],
 )
-def test_a_write_that_changed_nothing(found: Row | None, expected: Reread) -> None:
-    assert reread(found, claim(), taken=False) is expected
+def test_a_write_that_changed_nothing(found: Row | None, expected: UnmatchedWrite) -> None:
+    assert resolve_unmatched_write(found, claim(), taken=False) is expected
 
 
 @pytest.mark.parametrize("found", [row(Status.FAILED), row(Status.PENDING), row(Status.CANCELLED), mine()])
 def test_an_attempt_that_others_gave_up_as_lost_is_lost(found: Row) -> None:
-    assert reread(found, claim(), taken=True) is Reread.LOST
+    assert resolve_unmatched_write(found, claim(), taken=True) is UnmatchedWrite.LOST
 
 
 # -- on a clock -------------------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from gridsidecar.cli.log_follower import TextWriter
 from gridsidecar.rules.task import Status
-from gridsidecar.store import Piece, Said
+from gridsidecar.store import OutputPage, Piece
 
-RUNNING = Said(
+RUNNING = OutputPage(
     task_id="t",
     attempt=1,
     pieces=(Piece("half a line", 0),),
@@ -28,7 +28,7 @@ RUNNING = Said(
 LOST = replace(RUNNING, pieces=(), running=False, outcome="lost", status=Status.FAILED)
 
 
-def followed(*looks: Said) -> None:
+def followed(*looks: OutputPage) -> None:
     writer = TextWriter()
     writer.begin(looks[0])
     for said in looks:

@@ -22,7 +22,7 @@ from gridsidecar.metrics.tally import Tally, lasting, total
 from gridsidecar.metrics.worker import WorkerFigures
 from gridsidecar.rules.task import ErrorType, Report, Status, TaskUpdate
 from gridsidecar.siblings import _portions
-from gridsidecar.siblings.channel import LARGEST
+from gridsidecar.siblings.message_socket import LARGEST
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (Debian: prometheus)")

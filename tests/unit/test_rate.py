@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gridsidecar.rules.flow import FIRST_LANE, LANE_WIDTH, lane, lane_bounds
+from gridsidecar.rules.flow import BUCKET_WIDTH, FIRST_BUCKET, bucket, bucket_bounds
 from gridsidecar.rules.rate import Rate, parse_rate
 
 
@@ -28,7 +28,7 @@ def test_places_are_spread_evenly_and_kept_for_as_long_as_the_rate_counts() -> N
 
 @pytest.mark.parametrize("task_type", ["default", "mail", "x" * 100, "类型", "\ud800"])
 def test_what_is_parked_is_looked_for_in_centuries_that_databases_know(task_type: str) -> None:
-    first, last = lane_bounds(task_type)
+    first, last = bucket_bounds(task_type)
     assert "3000-01-01" <= first < last <= "9000-01-01"
-    assert int(first[:4]) - 2000 == lane(task_type)
-    assert (lane(task_type) - FIRST_LANE) % LANE_WIDTH == 0
+    assert int(first[:4]) - 2000 == bucket(task_type)
+    assert (bucket(task_type) - FIRST_BUCKET) % BUCKET_WIDTH == 0

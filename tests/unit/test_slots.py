@@ -11,7 +11,7 @@ import uvloop
 
 from gridsidecar.delivery import slots as module
 from gridsidecar.delivery.pace import AHEAD_S, ENOUGH_ENDS, MOST_AHEAD, Pace
-from gridsidecar.delivery.slots import Capacity, Place, Slots
+from gridsidecar.delivery.slots import Capacity, SlotRequest, Slots
 
 
 def made(width: int, *routes: int) -> tuple[Slots, list[Capacity]]:
@@ -36,8 +36,8 @@ async def test_a_slot_is_free_again_when_its_handler_ends_and_goes_to_who_waits_
     slots, (route,) = made(1)
     first, second, third = (slots.request(route) for _ in range(3))
     assert await first.admitted(5)
-    assert await first.slot()
-    waits = [await answer(place.admitted(5)) for place in (second, third)]
+    assert await first.granted()
+    waits = [await answer(request.admitted(5)) for request in (second, third)]
     assert not any(wait.done() for wait in waits)
     first.release()
     first.release()
@@ -67,7 +67,7 @@ async def test_what_is_claimed_gets_a_slot_before_what_is_not() -> None:
     ahead = slots.request(route)
     route.most_ahead = 1
     unclaimed = slots.request(route)
-    waits = await answer(unclaimed.admitted(5)), await answer(ahead.slot())
+    waits = await answer(unclaimed.admitted(5)), await answer(ahead.granted())
     running.release()
     assert await waits[1]
     assert ahead.running
@@ -77,16 +77,16 @@ async def test_what_is_claimed_gets_a_slot_before_what_is_not() -> None:
 
 async def test_a_route_that_is_full_keeps_no_slot_from_others() -> None:
     slots, (narrow, wide) = made(3, 1, 3)
-    places = [slots.request(narrow) for _ in range(64)]
-    assert [place.running for place in places] == [True] + [False] * 63
-    waits = [await answer(place.admitted(5)) for place in places[1:]]
+    requests = [slots.request(narrow) for _ in range(64)]
+    assert [request.running for request in requests] == [True] + [False] * 63
+    waits = [await answer(request.admitted(5)) for request in requests[1:]]
     others = [slots.request(wide) for _ in range(3)]
-    assert [place.running for place in others] == [True, True, False]
+    assert [request.running for request in others] == [True, True, False]
     waiting = await answer(others[2].admitted(5))
     others[0].release()
     assert await waiting
     assert not any(wait.done() for wait in waits)
-    places[0].release()
+    requests[0].release()
     assert await waits[0]
     for wait in waits[1:]:
         wait.cancel()
@@ -123,7 +123,7 @@ async def test_a_claim_that_waits_too_long_is_given_up_and_none_is_made_ahead(mo
     slots, (route,) = made(1)
     quick(route)
     slots.request(route)
-    assert not await slots.request(route).slot()
+    assert not await slots.request(route).granted()
     assert route.most_ahead == 0
 
 
@@ -131,7 +131,7 @@ async def test_whoever_is_given_up_or_cancelled_is_passed_over() -> None:
     slots, (route,) = made(1)
     quick(route)
     running, stopped, cancelled, last = (slots.request(route) for _ in range(4))
-    waits = [await answer(place.slot()) for place in (stopped, cancelled, last)]
+    waits = [await answer(request.granted()) for request in (stopped, cancelled, last)]
     stopped.give_up()
     waits[1].cancel()
     await asyncio.gather(*waits[:2], return_exceptions=True)
@@ -147,7 +147,7 @@ async def test_when_nothing_starts_any_more_everybody_is_told() -> None:
     running, ahead = slots.request(route), slots.request(route)
     route.most_ahead = 0
     unclaimed = slots.request(route)
-    waits = await answer(ahead.slot()), await answer(unclaimed.admitted(5))
+    waits = await answer(ahead.granted()), await answer(unclaimed.admitted(5))
     slots.close()
     assert [await wait for wait in waits] == [False, False]
     running.release()
@@ -157,14 +157,14 @@ async def test_when_nothing_starts_any_more_everybody_is_told() -> None:
 async def test_surplus_is_sent_away_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     slots, (route,) = made(1)
     slots.request(route)
-    places: list[Place] = [slots.request(route) for _ in range(3)]
-    waits = [await answer(place.admitted(5)) for place in places]
+    requests: list[SlotRequest] = [slots.request(route) for _ in range(3)]
+    waits = [await answer(request.admitted(5)) for request in requests]
     slots.send_away(3)
     assert not any(wait.done() for wait in waits), "it has not waited for long"
     monkeypatch.setattr(module, "LONGEST_AHEAD", 0.0)
     slots.send_away(2)
     assert [await wait for wait in waits[:2]] == [False, False]
-    assert [place.surplus for place in places] == [True, True, False]
+    assert [request.surplus for request in requests] == [True, True, False]
     waits[2].cancel()
 
 
@@ -196,7 +196,7 @@ def test_who_asks_just_before_others_have_waited_too_long_waits_in_the_line_like
     async def ask() -> None:
         slots, (route,) = made(1)
         first, second, third = (slots.request(route) for _ in range(3))
-        assert await first.slot()
+        assert await first.granted()
         soon = await answer(second.admitted(0.0001))
         later = await answer(third.admitted(5))
         assert not await soon
@@ -204,7 +204,7 @@ def test_who_asks_just_before_others_have_waited_too_long_waits_in_the_line_like
         first.release()
         assert await later
         third.release()
-        assert await slots.request(route).slot()
+        assert await slots.request(route).granted()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(ask())
@@ -215,4 +215,4 @@ async def test_a_place_that_was_released_gets_no_slot_any_more() -> None:
     gone = slots.request(route)
     gone.release()
     assert not slots.start(gone)
-    assert await slots.request(route).slot()
+    assert await slots.request(route).granted()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsidecar.addresses import Address, Allowed
+from gridsidecar.addresses import Allowed, MailAddress
 from gridsidecar.template import KNOWN, TemplateError, look_up, parse
 
 
@@ -128,7 +128,7 @@ def test_all_known_fields_are_readable() -> None:
 )
 def test_what_is_no_single_plain_address(written: str) -> None:
     with pytest.raises(ValueError, match=r"it is no single plain address|its domain is no host name"):
-        Address.read(written)
+        MailAddress.read(written)
 
 
 @pytest.mark.parametrize(
@@ -141,15 +141,15 @@ def test_what_is_no_single_plain_address(written: str) -> None:
     ],
 )
 def test_what_is_one(written: str, address: str) -> None:
-    assert str(Address.read(written)) == address
+    assert str(MailAddress.read(written)) == address
 
 
 def test_who_is_allowed() -> None:
     allowed = Allowed.read(["Example.org", "*.Corp.example", "only@other.org", "bücher.example"])
     for address in ("a@EXAMPLE.org", "a@x.corp.example", "a@x.y.corp.example", "only@OTHER.org", "a@bücher.example"):
-        assert allowed.takes(Address.read(address)), address
+        assert allowed.takes(MailAddress.read(address)), address
     for address in (
         *("a@sub.example.org", "a@corp.example", "a@notcorp.example", "a@other.org", "Only@other.org"),
         *("a@example.org.evil.net", "a@evilexample.org"),
     ):
-        assert not allowed.takes(Address.read(address)), address
+        assert not allowed.takes(MailAddress.read(address)), address

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsidecar.wire import Channel, ErrorEvent, ResultEvent, Unreadable, decode_ends, decode_event
+from gridsidecar.wire import ErrorEvent, LineSource, ResultEvent, Unreadable, decode_ends, decode_event
 from gridsidecar.wire.top_level import top_levels
 from tests.unit.test_wire_task_message import json_values
 
@@ -33,12 +33,12 @@ nested = st.recursive(
 )
 
 
-def _known_by_its_ends(line: bytes, channel: Channel, **about: Any) -> Any:
+def _known_by_its_ends(line: bytes, channel: LineSource, **about: Any) -> Any:
     return decode_ends(line, line, channel, **about)
 
 
-@given(broken, st.sampled_from(Channel), st.booleans())
-def test_any_line_means_something(text: str, channel: Channel, addressed: bool) -> None:
+@given(broken, st.sampled_from(LineSource), st.booleans())
+def test_any_line_means_something(text: str, channel: LineSource, addressed: bool) -> None:
     for raw in (text.encode(), text.encode("utf-16"), text.encode("latin-1", "replace")):
         for decode in (decode_event, _known_by_its_ends):
             found = decode(raw, channel, task_id="t1", attempt=1, addressed=addressed)
@@ -57,14 +57,14 @@ def test_what_stands_inside_is_no_end(value: dict[str, Any], cut: int, rest: str
     """Without the mark on the top level nothing is, however the line is cut or goes on."""
     line = json.dumps(value)[: cut + 1] + rest
     for decode in (decode_event, _known_by_its_ends):
-        assert not isinstance(decode(line.encode(), Channel.STDOUT), (Unreadable, ErrorEvent, ResultEvent)), line
+        assert not isinstance(decode(line.encode(), LineSource.STDOUT), (Unreadable, ErrorEvent, ResultEvent)), line
 
 
 @given(st.dictionaries(st.text(max_size=5).filter(lambda key: key not in CLAIM), json_values, max_size=4), st.data())
 def test_an_end_that_is_cut_off_anywhere_is_found(more: dict[str, Any], data: st.DataObject) -> None:
     whole = json.dumps({"gs": 1, "type": "result", **more})
     cut = data.draw(st.integers(len('{"gs": 1, "type": "result"'), len(whole) - 1))
-    found = decode_event(whole[:cut].encode(), Channel.STDOUT)
+    found = decode_event(whole[:cut].encode(), LineSource.STDOUT)
     assert isinstance(found, Unreadable)
     assert "cut off" in found.reason
 
@@ -88,8 +88,8 @@ H = b'{"gs":1,"type":"result","result":'
     ],
     ids=str,
 )
-@pytest.mark.parametrize("channel", Channel)
-def test_no_line_takes_long(channel: Channel, head: bytes, unit: bytes) -> None:
+@pytest.mark.parametrize("channel", LineSource)
+def test_no_line_takes_long(channel: LineSource, head: bytes, unit: bytes) -> None:
     line = head + unit * ((4 * MEBIBYTE - len(head)) // len(unit))
     started = time.process_time()
     decode_event(line, channel)
@@ -100,7 +100,7 @@ def test_no_line_takes_long(channel: Channel, head: bytes, unit: bytes) -> None:
 def test_an_end_without_its_middle_is_found_by_its_last_keys(more: dict[str, Any], data: st.DataObject) -> None:
     whole = json.dumps({**more, "error": "long", "gs": 1, "type": "error"}).encode()
     head = data.draw(st.integers(1, whole.index(b', "gs"')))
-    found = decode_ends(whole[:head], whole[data.draw(st.integers(head, whole.index(b', "gs"'))) :], Channel.STDOUT)
+    found = decode_ends(whole[:head], whole[data.draw(st.integers(head, whole.index(b', "gs"'))) :], LineSource.STDOUT)
     assert isinstance(found, Unreadable)
 
 
@@ -109,4 +109,4 @@ def test_what_stands_inside_is_no_end_without_its_middle(value: dict[str, Any], 
     line = json.dumps(value).encode()
     head = data.draw(st.integers(1, len(line)))
     tail = data.draw(st.integers(0, len(line)))
-    assert not isinstance(decode_ends(line[:head], line[tail:], Channel.STDOUT), Unreadable), line
+    assert not isinstance(decode_ends(line[:head], line[tail:], LineSource.STDOUT), Unreadable), line

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from gridsidecar.rules.task import Claim, Message, Task
 from gridsidecar.wire import (
-    Channel,
     CheckpointEvent,
     ErrorEvent,
     HeartbeatEvent,
     Ignored,
+    LineSource,
     LogEvent,
     ProgressEvent,
     ReadyEvent,
@@ -66,9 +66,9 @@ EVENTS = [
 ]
 
 
-@pytest.mark.parametrize("channel", Channel)
+@pytest.mark.parametrize("channel", LineSource)
 @pytest.mark.parametrize(("raw", "expected"), EVENTS)
-def test_an_event(raw: bytes, expected: object, channel: Channel) -> None:
+def test_an_event(raw: bytes, expected: object, channel: LineSource) -> None:
     assert decode_event(raw, channel) == expected
 
 
@@ -84,17 +84,17 @@ def test_an_event(raw: bytes, expected: object, channel: Channel) -> None:
     ],
 )
 def test_a_bad_detail_does_not_hide_an_error(fields: dict[str, Any]) -> None:
-    assert decode_event(line(type="error", **fields), Channel.EVENTS) == ErrorEvent("e")
+    assert decode_event(line(type="error", **fields), LineSource.EVENTS) == ErrorEvent("e")
 
 
 @pytest.mark.parametrize(("error", "text"), [({"code": 1}, '{"code":1}'), (None, None), ("", None)])
 def test_an_error_always_has_a_text(error: Any, text: str | None) -> None:
-    event = decode_event(line(type="error", error=error), Channel.EVENTS)
+    event = decode_event(line(type="error", error=error), LineSource.EVENTS)
     assert isinstance(event, ErrorEvent)
     assert event.error == (text or "The handler reported an error without a text.")
 
 
-@pytest.mark.parametrize("channel", Channel)
+@pytest.mark.parametrize("channel", LineSource)
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
@@ -118,14 +118,14 @@ def test_an_error_always_has_a_text(error: Any, text: str | None) -> None:
         (b'{"gs":1,"type":"log","message":"x","n":' + b"[" * 5000 + b"]" * 5000 + b"}", "deeper"),
     ],
 )
-def test_an_event_that_is_ignored(raw: bytes, reason: str, channel: Channel) -> None:
+def test_an_event_that_is_ignored(raw: bytes, reason: str, channel: LineSource) -> None:
     event = decode_event(raw, channel)
     assert isinstance(event, Ignored)
     assert reason in event.reason
     assert len(event.reason) < 200
 
 
-@pytest.mark.parametrize("channel", Channel)
+@pytest.mark.parametrize("channel", LineSource)
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
@@ -144,7 +144,7 @@ def test_an_event_that_is_ignored(raw: bytes, reason: str, channel: Channel) -> 
         (b'{"gs":1,"type":"result","result":"\xff"}', "UTF-8"),
     ],
 )
-def test_a_result_that_cannot_be_read(raw: bytes, reason: str, channel: Channel) -> None:
+def test_a_result_that_cannot_be_read(raw: bytes, reason: str, channel: LineSource) -> None:
     event = decode_event(raw, channel)
     assert isinstance(event, Unreadable)
     assert reason in event.reason
@@ -179,17 +179,17 @@ def test_a_result_that_cannot_be_read(raw: bytes, reason: str, channel: Channel)
     ],
 )
 def test_a_line_that_is_text_on_stdout(raw: bytes, on_events: type) -> None:
-    assert decode_event(raw, Channel.STDOUT) == Text(raw.decode("utf-8", "replace"))
-    assert isinstance(decode_event(raw, Channel.EVENTS), on_events)
+    assert decode_event(raw, LineSource.STDOUT) == Text(raw.decode("utf-8", "replace"))
+    assert isinstance(decode_event(raw, LineSource.EVENTS), on_events)
 
 
 def test_only_one_carriage_return_is_stripped() -> None:
-    assert decode_event(b"a\r\r", Channel.STDOUT) == Text("a\r")
+    assert decode_event(b"a\r\r", LineSource.STDOUT) == Text("a\r")
 
 
 def test_an_event_of_another_task_or_attempt_is_ignored() -> None:
     def decode(**fields: Any) -> object:
-        return decode_event(line(type="heartbeat", **fields), Channel.EVENTS, task_id="t1", attempt=2)
+        return decode_event(line(type="heartbeat", **fields), LineSource.EVENTS, task_id="t1", attempt=2)
 
     assert decode() == decode(task_id="t1", attempt=2) == HeartbeatEvent()
     assert decode(task_id="t2") == Ignored("it names another task")
@@ -199,14 +199,14 @@ def test_an_event_of_another_task_or_attempt_is_ignored() -> None:
 def test_an_echoed_task_is_recognised() -> None:
     claim = Claim(task=Task(task_id="t1", message=Message(body=b"")), attempt=1, worker_id="w", max_retry_count=0)
     echoed = encode_input(claim, mode="task", timeout_s=None, grace_s=10, deadline_ms=None)
-    assert decode_event(echoed.rstrip(b"\n"), Channel.STDOUT) == Ignored("task echoed")
+    assert decode_event(echoed.rstrip(b"\n"), LineSource.STDOUT) == Ignored("task echoed")
 
 
 @given(
     st.binary(max_size=300) | st.binary(max_size=100).map(lambda tail: b'{"gs":1,"type":"' + tail),
-    st.sampled_from(Channel),
+    st.sampled_from(LineSource),
 )
-def test_any_bytes_mean_something(raw: bytes, channel: Channel) -> None:
+def test_any_bytes_mean_something(raw: bytes, channel: LineSource) -> None:
     decode_event(raw, channel)
 
 
@@ -219,8 +219,8 @@ _NAMES = st.sampled_from(
 )
 
 
-@given(_KINDS, st.dictionaries(_NAMES, json_values, max_size=5), st.sampled_from(Channel))
-def test_any_fields_mean_something_that_can_be_stored(kind: str, fields: dict[str, Any], channel: Channel) -> None:
+@given(_KINDS, st.dictionaries(_NAMES, json_values, max_size=5), st.sampled_from(LineSource))
+def test_any_fields_mean_something_that_can_be_stored(kind: str, fields: dict[str, Any], channel: LineSource) -> None:
     event = decode_event(json.dumps({"gs": 1, "type": kind, **fields}).encode(), channel)
     match event:
         case ProgressEvent(percent=percent):

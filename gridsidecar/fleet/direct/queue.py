@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from gridsidecar.config.handled import hint_of
 from gridsidecar.dead_letters import Letter, letters_of, replay, wanted
 from gridsidecar.errors import AccessRefused, GridSidecarError, Unavailable
-from gridsidecar.fleet import Letters, Replayed, Submitted
+from gridsidecar.fleet import LetterPage, ReplayResult, Submitted
 from gridsidecar.fleet.direct.parts import Parts
 from gridsidecar.rules.task import Status, Task
 from gridsidecar.shapes import letter_in_full, letter_object, queue_object
 from gridsidecar.store import RowRejected
-from gridsidecar.submitting import Owed, Submitter
+from gridsidecar.submitting import Submitter, Unconfirmed
 
 if TYPE_CHECKING:
     from gridsidecar.views import LetterInFull, LetterView, QueueView
@@ -48,12 +48,12 @@ class DirectQueue:
     async def submit(self, task: Task, confirmed: Callable[[str], None]) -> Submitted:
         assert self._submitter is not None, "it is open"
         done = await self._submitter.send(task, confirmed)
-        owed = done.why if isinstance(done, Owed) else None
+        owed = done.why if isinstance(done, Unconfirmed) else None
         return Submitted(owed, hint_of(self._parts.settings, task.task_type))
 
     # -- dead letters -------------------------------------------------------------------------------------------------
 
-    async def letters(self, limit: int) -> Letters:
+    async def letters(self, limit: int) -> LetterPage:
         found: list[Letter] = []
         more = False
         async with letters_of(self._parts.broker(), self._settings) as letters:
@@ -69,7 +69,7 @@ class DirectQueue:
         shown = [letter_object(letter) for letter in found]
         for one, state in zip(shown, states, strict=True):
             one["task_status"] = state
-        return Letters(shown, more, unknown)
+        return LetterPage(shown, more, unknown)
 
     async def _state_of(self, letter: Letter) -> Status | None:
         store = await self._parts.store()
@@ -80,12 +80,12 @@ class DirectQueue:
         async with letters_of(self._parts.broker(), self._settings) as letters:
             return [letter_in_full(letter) async for letter in letters if id_ in letter.ids]
 
-    async def replay(self, ids: Collection[str]) -> AsyncIterator[Replayed]:
+    async def replay(self, ids: Collection[str]) -> AsyncIterator[ReplayResult]:
         store, broker = await self._parts.store(), self._parts.broker()
         assert store is not None, "its tables are made: it may be before the first worker"
         await broker.open()
         async for one in replay(broker, store, self._settings, set(ids)):
-            yield Replayed(letter_object(one.letter), one.outcome.value, one.detail)
+            yield ReplayResult(letter_object(one.letter), one.outcome.value, one.detail)
 
     async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[LetterView | None]:
         async with letters_of(self._parts.broker(), self._settings) as letters:

@@ -12,7 +12,7 @@ from gridsidecar.fleet.direct.parts import Parts
 from gridsidecar.operations import RULES, Driver
 from gridsidecar.rules.steering import Steered
 from gridsidecar.shapes import operation_object
-from gridsidecar.store import Filter, Kind, OpenStore
+from gridsidecar.store import Filter, OpenStore, OperationKind
 
 if TYPE_CHECKING:
     from gridsidecar.views import OperationView, SteeredTask
@@ -33,9 +33,9 @@ class DirectSteering:
     def unsent(self) -> str | None:
         return None if self._driver is None else self._driver.unsent
 
-    async def _driver_of(self, store: OpenStore, kind: Kind) -> Driver:
+    async def _driver_of(self, store: OpenStore, kind: OperationKind) -> Driver:
         """A retry holds without a broker, too: then workers bring its tasks back."""
-        if self._driver is None and kind is Kind.CANCEL:
+        if self._driver is None and kind is OperationKind.CANCEL:
             self._driver = Driver(store, None)
         elif self._driver is None:
             broker = self._parts.broker()
@@ -47,17 +47,17 @@ class DirectSteering:
                 self._driver = Driver(store, broker)
         return self._driver
 
-    async def steer(self, kind: Kind, ids: Sequence[str]) -> Outcomes:
+    async def steer(self, kind: OperationKind, ids: Sequence[str]) -> Outcomes:
         store = await self._parts.store()
         if store is None:
             return dict.fromkeys(ids, Steered.NOT_FOUND)
         return await (await self._driver_of(store, kind)).steer(kind, ids)
 
-    async def count(self, kind: Kind, chosen: Filter) -> Found:
+    async def count(self, kind: OperationKind, chosen: Filter) -> Found:
         store = await self._parts.store()
         return Found(0 if store is None else await store.operations.count(chosen), chosen.to_dict())
 
-    async def preview(self, kind: Kind, ids: Sequence[str], chosen: Filter) -> AsyncIterator[Outcomes]:
+    async def preview(self, kind: OperationKind, ids: Sequence[str], chosen: Filter) -> AsyncIterator[Outcomes]:
         store = await self._parts.store()
         if store is None:
             if ids:
@@ -66,7 +66,7 @@ class DirectSteering:
         async for page in _pages(ids) if ids else store.operations.choose(chosen):
             yield await store.steering.look(page, RULES[kind])
 
-    async def begin(self, kind: Kind, ids: Sequence[str], chosen: Filter, spread: float) -> str:
+    async def begin(self, kind: OperationKind, ids: Sequence[str], chosen: Filter, spread: float) -> str:
         store = await self._made()
         if ids:
             return await store.operations.begin_with(kind, ids, spread)
@@ -75,7 +75,7 @@ class DirectSteering:
     async def drive(self, operation: str) -> AsyncIterator[Outcomes]:
         store = await self._made()
         known = await store.operations.get(operation)
-        kind = Kind.CANCEL if known is None else known.kind  # to drive it says that there is none
+        kind = OperationKind.CANCEL if known is None else known.kind  # to drive it says that there is none
         async for outcomes in (await self._driver_of(store, kind)).drive(operation):
             yield outcomes
 

@@ -9,7 +9,7 @@ from gridsidecar.fleet import Listed
 from gridsidecar.fleet.direct.parts import Parts
 from gridsidecar.rules.task import Status
 from gridsidecar.shapes import task_in_full, task_object
-from gridsidecar.store import Said, Wanted
+from gridsidecar.store import OutputPage, Wanted
 
 if TYPE_CHECKING:
     from gridsidecar.views import TaskSummary, TaskView
@@ -57,6 +57,6 @@ class DirectTasks:
 
     async def said(
         self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
-    ) -> Said | None:
+    ) -> OutputPage | None:
         store = await self._parts.store()
         return None if store is None else await store.output.said(task_id, attempt, since, shown)

@@ -17,7 +17,7 @@ from gridsidecar.fleet.remote.upkeep import RemoteUpkeep
 from gridsidecar.outbound.reply import TargetRefused
 
 
-class Address(Struct, frozen=True):
+class ServerAddress(Struct, frozen=True):
     """`url` with its base path; a token may be none, where the server asks for none."""
 
     url: str
@@ -25,7 +25,7 @@ class Address(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def reach(address: Address, *, ask: bool = False) -> AsyncIterator[Fleet]:
+async def reach(address: ServerAddress, *, ask: bool = False) -> AsyncIterator[Fleet]:
     """UsageError for a URL that none is. `ask`: whether it answers is found out at once."""
     try:
         requests = Requests(address.url, address.token)

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from gridsidecar.errors import UsageError
-from gridsidecar.fleet import Letters, Replayed, Submitted, TaskRefused
-from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
+from gridsidecar.fleet import LetterPage, ReplayResult, Submitted, TaskRefused
+from gridsidecar.fleet.remote.requests import ApiRefused, Requests, quoted
 from gridsidecar.rules.task import Task
 from gridsidecar.wire.body import body_text
 
@@ -38,30 +38,30 @@ class RemoteQueue:
     async def submit(self, task: Task, confirmed: Callable[[str], None]) -> Submitted:
         try:
             told = await self._requests.post("/v1/tasks", body_text(task.message, sys.maxsize).encode())
-        except Refused as refused:
+        except ApiRefused as refused:
             raise TaskRefused(str(refused)) from None
         confirmed(task.task_id)
         return Submitted(hint=told.get("hint"))
 
     # -- dead letters -------------------------------------------------------------------------------------------------
 
-    async def letters(self, limit: int) -> Letters:
+    async def letters(self, limit: int) -> LetterPage:
         if limit > MOST_LETTERS:
             raise UsageError(f"--limit: an API shows {MOST_LETTERS} dead letters at most")
         told = await self._requests.get("/v1/dead", limit=limit)
-        return Letters(told["dead"], told["more"])
+        return LetterPage(told["dead"], told["more"])
 
     async def letter(self, id_: str) -> list[LetterInFull]:
         told = await self._requests.found(f"/v1/dead/{quoted(id_)}", unless="unknown-letter") if id_ else None
         return [] if told is None else list(told["dead"])
 
-    async def replay(self, ids: Collection[str]) -> AsyncIterator[Replayed]:
+    async def replay(self, ids: Collection[str]) -> AsyncIterator[ReplayResult]:
         told = await self._requests.post("/v1/dead/replay", _meant(ids), limit=WHOLE_QUEUE)
         for one in told["letters"]:
-            yield Replayed(one["letter"], one["outcome"], one["detail"] or "")
+            yield ReplayResult(one["letter"], one["outcome"], one["detail"] or "")
         unnamed = Counter(told["outcomes"]) - Counter(one["outcome"] for one in told["letters"])
         for outcome in unnamed.elements():
-            yield Replayed(None, outcome)
+            yield ReplayResult(None, outcome)
 
     async def drop(self, ids: Collection[str], succeeded: bool) -> AsyncIterator[LetterView | None]:
         told = await self._requests.post(

@@ -10,15 +10,15 @@ from urllib.parse import quote, urlencode
 
 from gridsidecar.config.secrets import masked_text
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable, UsageError
+from gridsidecar.outbound.http_session import HttpAnswer, HttpSession
 from gridsidecar.outbound.reply import NotSent
-from gridsidecar.outbound.session import Answer, Session
 
 TIMEOUT = 60.0  # seconds for one answer
 TOKEN = "GRIDSIDECAR_HTTP_TOKEN"  # noqa: S105  # the variable that holds it
 PROBLEM = "urn:gridsidecar:problem:"
 
 
-class Refused(GridSidecarError):
+class ApiRefused(GridSidecarError):
     """A problem that the caller may know a better word for: `kind` names it, `state` is the task's."""
 
     def __init__(self, kind: str, detail: str, state: str | None) -> None:
@@ -38,7 +38,7 @@ class Requests:
             raise UsageError(f"{TOKEN} holds characters that no token of an API has")
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
-        self._session = Session(url, headers)
+        self._session = HttpSession(url, headers)
 
     async def close(self) -> None:
         await self._session.close()
@@ -54,7 +54,7 @@ class Requests:
         """None where the problem is of this kind."""
         try:
             return await self.get(path, **query)
-        except Refused as refused:
+        except ApiRefused as refused:
             if refused.kind != unless:
                 raise
             return None
@@ -97,7 +97,7 @@ class Requests:
                 return UsageError(f"the API at {self.place}: {detail}")
         if status in (403, 421, 500, 502):
             return AccessRefused(f"the API at {self.place}: {detail}")
-        return Refused(kind, detail, problem.get("state"))
+        return ApiRefused(kind, detail, problem.get("state"))
 
 
 def quoted(name: str) -> str:
@@ -115,7 +115,7 @@ def _only_text() -> Iterator[None]:
         raise UsageError("an API takes no such value: it is not UTF-8") from None
 
 
-def _object(answer: Answer) -> dict[str, Any] | None:
+def _object(answer: HttpAnswer) -> dict[str, Any] | None:
     """What an API of ours may say: an object, and with an error's status a problem of ours."""
     if answer.kind not in ("application/json", "application/problem+json") or 300 <= answer.status < 400:
         return None

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.fleet import Found, Outcomes
-from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
+from gridsidecar.fleet.remote.requests import ApiRefused, Requests, quoted
 from gridsidecar.rules.steering import Steered
-from gridsidecar.store import Filter, Kind, NotDriven
+from gridsidecar.store import Filter, NotDriven, OperationKind
 
 if TYPE_CHECKING:
     from gridsidecar.views import OperationView, SteeredTask
@@ -28,23 +28,23 @@ class RemoteSteering:
         self._requests = requests
         self._clock = SystemClock()
 
-    async def steer(self, kind: Kind, ids: Sequence[str]) -> Outcomes:
+    async def steer(self, kind: OperationKind, ids: Sequence[str]) -> Outcomes:
         return {task_id: await self._one(kind, task_id) for task_id in dict.fromkeys(ids)}
 
-    async def _one(self, kind: Kind, task_id: str) -> Steered:
+    async def _one(self, kind: OperationKind, task_id: str) -> Steered:
         if not task_id:
             return Steered.NOT_FOUND
         try:
             told = await self._requests.post(f"/v1/tasks/{quoted(task_id)}/{kind}")
-        except Refused as refused:
+        except ApiRefused as refused:
             return _outcome(refused)
         return Steered(told["outcome"])
 
-    async def count(self, kind: Kind, chosen: Filter) -> Found:
+    async def count(self, kind: OperationKind, chosen: Filter) -> Found:
         told = await self._dry_run(kind, {"filter": _body(chosen)})
         return Found(told["count"], told["filter"])
 
-    async def preview(self, kind: Kind, ids: Sequence[str], chosen: Filter) -> AsyncIterator[Outcomes]:
+    async def preview(self, kind: OperationKind, ids: Sequence[str], chosen: Filter) -> AsyncIterator[Outcomes]:
         if ids:
             for start in range(0, len(ids), AT_ONCE):
                 yield _outcomes(await self._dry_run(kind, {"ids": list(ids[start : start + AT_ONCE])}))
@@ -58,16 +58,16 @@ class RemoteSteering:
                 return
             asked["after"] = told["next"]
 
-    async def _dry_run(self, kind: Kind, asked: dict[str, Any]) -> dict[str, Any]:
+    async def _dry_run(self, kind: OperationKind, asked: dict[str, Any]) -> dict[str, Any]:
         return await self._requests.post(f"/v1/tasks/{kind}", asked | {"dry_run": True})
 
-    async def begin(self, kind: Kind, ids: Sequence[str], chosen: Filter, spread: float) -> str:
+    async def begin(self, kind: OperationKind, ids: Sequence[str], chosen: Filter, spread: float) -> str:
         """Of however many there are by then: whoever asks has seen a number, and has agreed."""
         asked = {"ids": list(ids)} if ids else {"filter": _body(chosen), "expected_count": None}
         over = {"over": f"{spread:.3f}s"} if spread else {}
         try:
             begun = await self._requests.post(f"/v1/tasks/{kind}", asked | over)
-        except Refused as refused:
+        except ApiRefused as refused:
             raise GridSidecarError(str(refused)) from None
         return str(begun["operation"])
 
@@ -121,7 +121,7 @@ class RemoteSteering:
     async def stop(self, operation: str) -> bool:
         try:
             await self._requests.post(f"/v1/operations/{quoted(operation)}/stop")
-        except Refused as refused:
+        except ApiRefused as refused:
             if refused.kind not in ("wrong-state", "unknown-operation"):
                 raise
             return False
@@ -143,7 +143,7 @@ def _done(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return results[:at]
 
 
-def _outcome(refused: Refused) -> Steered:
+def _outcome(refused: ApiRefused) -> Steered:
     """The word of which the server made a problem."""
     if refused.kind == "unknown-task":
         return Steered.NOT_FOUND

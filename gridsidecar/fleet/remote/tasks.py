@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from gridsidecar.errors import UsageError
 from gridsidecar.fleet import Listed
-from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
+from gridsidecar.fleet.remote.requests import ApiRefused, Requests, quoted
 from gridsidecar.rules.task import Status
-from gridsidecar.store import Piece, Said, Wanted
+from gridsidecar.store import OutputPage, Piece, Wanted
 from gridsidecar.store.listing import MOST, MOST_WITH_DATA
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class RemoteTasks:
                 data="true" if with_data else None,
                 **place,
             )
-        except Refused as refused:
+        except ApiRefused as refused:
             if refused.kind != "unknown-task":
                 raise
             raise UsageError(f"--after {place['after']}: there is no such task (any more)") from None
@@ -68,14 +68,14 @@ class RemoteTasks:
 
     async def said(
         self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
-    ) -> Said | None:
+    ) -> OutputPage | None:
         try:
             said = await self._requests.get(f"/v1/tasks/{quoted(task_id)}/logs", attempt=attempt, since=since or None)
-        except Refused as refused:
+        except ApiRefused as refused:
             if refused.kind not in ("unknown-task", "unknown-attempt"):
                 raise
             return None
-        return Said(
+        return OutputPage(
             task_id=said["task_id"],
             attempt=said["attempt"],
             pieces=tuple(Piece(piece["text"], piece["left_out"]) for piece in said["pieces"]),

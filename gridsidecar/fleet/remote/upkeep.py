@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from gridsidecar.errors import UsageError
-from gridsidecar.fleet.remote.requests import Refused, Requests, quoted
+from gridsidecar.fleet.remote.requests import ApiRefused, Requests, quoted
 
 if TYPE_CHECKING:
     from gridsidecar.views import CallbackView, Figures
@@ -36,7 +36,7 @@ class RemoteUpkeep:
     async def _resume(self, task_type: str) -> bool:
         try:
             await self._requests.post(f"/v1/types/{quoted(task_type)}/resume")
-        except Refused as refused:
+        except ApiRefused as refused:
             if refused.kind != "not-paused":
                 raise
             return False
@@ -71,7 +71,7 @@ class RemoteUpkeep:
     async def _each(self, one: str, does: str, done: str) -> int:
         try:
             return int((await self._requests.post(f"/v1/callbacks/{quoted(one)}/{does}"))[done]) if one else 0
-        except Refused as refused:
+        except ApiRefused as refused:
             if refused.kind != "unknown-callback":
                 raise
             return 0

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gridsidecar.errors import AccessRefused
 from gridsidecar.rules.task import Status
 from gridsidecar.store.mysql.connection import Session
-from gridsidecar.store.mysql.definition import Column, Key, Table
+from gridsidecar.store.mysql.definition import Column, Index, Table
 from gridsidecar.store.mysql.errors import passes
 from gridsidecar.store.mysql.literal import literal
 from gridsidecar.store.queries import Query
@@ -229,7 +229,7 @@ def _check_column(ours: Column, old: Column) -> None:
     raise NotAdoptable(f"its column {old.name} is {found}, and must take {ours.type}; rename it, or change its type")
 
 
-def _check_key(key: Key, strange: dict[str, Column]) -> None:
+def _check_key(key: Index, strange: dict[str, Column]) -> None:
     """Duplicates are told by the primary key alone: where another key refuses a row, a task would be lost."""
     harmless = key.kind != "unique" or "id" in key.columns
     if harmless or any(_stays_null(strange.get(column)) for column in key.columns):

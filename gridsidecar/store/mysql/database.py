@@ -12,9 +12,9 @@ from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import Connection, Deadlocked, Params, RowRejected, Statement, StatementRefused, T
 from gridsidecar.store.mysql.connection import LOCK_WAIT, Session
+from gridsidecar.store.mysql.connection_pool import ConnectionPool
 from gridsidecar.store.mysql.errors import BROKEN, Meaning, TablesMissing, meaning, refusal, translated, words
 from gridsidecar.store.mysql.migration import Migration
-from gridsidecar.store.mysql.pool import Pool
 from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames
 
 # The session is there, its work in vain.
@@ -36,7 +36,7 @@ class MySQLDatabase:
         self._tables = tables
         tls = self._address.tls
         renewable = bool(settings.recipes) or (tls is not None and tls.renewable)
-        self._pool = Pool(self._renewed, settings.pool_size, renewable=renewable)
+        self._pool = ConnectionPool(self._renewed, settings.pool_size, renewable=renewable)
         self._clock = clock or SystemClock()
         self._rng = system_random()
 

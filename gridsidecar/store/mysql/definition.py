@@ -79,7 +79,7 @@ class Column(Struct, frozen=True, kw_only=True):
         return " ".join(parts) + self.rest
 
 
-class Key(Struct, frozen=True):
+class Index(Struct, frozen=True):
     """One index. `columns` holds plain names, unless only a part or an expression is indexed."""
 
     kind: str  # primary | unique | fulltext | …, empty for any other
@@ -94,7 +94,7 @@ class Table(Struct, frozen=True):
     """Columns by their name in lower case, as MySQL compares names."""
 
     columns: dict[str, Column]
-    keys: tuple[Key, ...]
+    keys: tuple[Index, ...]
     engine: str
     row_format: str | None  # None: none was asked for
     charset: str | None
@@ -112,7 +112,7 @@ class Table(Struct, frozen=True):
         return cls(
             {column.name.lower(): column for column in columns},
             tuple(_key(found) for line in lines if (found := _KEY.match(line)))
-            + tuple(Key("primary", "", (line.split()[0],)) for line in lines if line.endswith(" PRIMARY KEY")),
+            + tuple(Index("primary", "", (line.split()[0],)) for line in lines if line.endswith(" PRIMARY KEY")),
             (_option(r"ENGINE=(\w+)", options) or "").lower(),
             (_option(r"ROW_FORMAT=(\w+)", options) or "").lower() or None,
             charset,
@@ -128,9 +128,9 @@ class Table(Struct, frozen=True):
         return {key.name for key in self.keys}
 
 
-def _key(found: re.Match[str]) -> Key:
+def _key(found: re.Match[str]) -> Index:
     columns = tuple(part.strip(" `").lower() for part in found["columns"].split(","))
-    return Key((found["kind"] or "").strip().lower(), (found["name"] or "").lower(), columns)
+    return Index((found["kind"] or "").strip().lower(), (found["name"] or "").lower(), columns)
 
 
 def _column(line: str, charset: str | None, collation: str | None) -> Column:

@@ -19,7 +19,7 @@ from gridsidecar.store.queries import SCHEMA_VERSION, Change, Query, TableNames,
 LOCK_TIMEOUT = 60  # seconds to wait for another process's migration
 SHORT_WAIT = 10  # seconds to wait for it where we only look
 LOCK_STEP = 5  # seconds; one GET_LOCK must end well within the time limit of a reply
-_PATIENCE = "SET lock_wait_timeout = 10"  # seconds; while a change waits for a table, everybody else waits behind it
+_LOCK_WAIT = "SET lock_wait_timeout = 10"  # seconds; while a change waits for a table, everybody else waits behind it
 _LOOKS = {
     "column": "SELECT 1 FROM information_schema.columns "
     "WHERE table_schema = DATABASE() AND table_name = :table_name AND column_name = :name",
@@ -71,7 +71,7 @@ class Migration:
     async def apply(self) -> None:
         """Run what is missing."""
         async with self._locked(LOCK_TIMEOUT):
-            await self._session.run(_PATIENCE)
+            await self._session.run(_LOCK_WAIT)
             await self._apply_missing(await self._version())
 
     async def _apply_missing(self, have: int) -> None:
@@ -95,14 +95,14 @@ class Migration:
         await self._session.run(statement, LONGEST_CHANGE)
 
     @asynccontextmanager
-    async def _locked(self, patience: int) -> AsyncIterator[None]:
+    async def _locked(self, max_wait: int) -> AsyncIterator[None]:
         """`StoreUnavailable` where another process has it for longer than so many seconds."""
         take = Query.of("lock", f"SELECT GET_LOCK(:lock, {LOCK_STEP}) AS got")
-        for _ in range(patience // LOCK_STEP):
+        for _ in range(max_wait // LOCK_STEP):
             if (await self._session.fetch(take, {"lock": self._lock}))[0]["got"] == 1:
                 break
         else:
-            raise StoreUnavailable(f"another process has been migrating {self._place} for {patience} s; try again")
+            raise StoreUnavailable(f"another process has been migrating {self._place} for {max_wait} s; try again")
         try:
             yield
         finally:

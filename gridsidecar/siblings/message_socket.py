@@ -11,14 +11,14 @@ from typing import Any
 
 LARGEST = 65536  # bytes; ours have some hundred
 
-Message = dict[str, Any]
+Packet = dict[str, Any]
 
 
-class Channel:
+class MessageSocket:
     """One end of a pair of sockets that keep messages apart. What the other end does not take at once waits, in order:
     it may be stopped."""
 
-    def __init__(self, end: socket.socket, hear: Callable[[Message], None], closed: Callable[[], None]) -> None:
+    def __init__(self, end: socket.socket, hear: Callable[[Packet], None], closed: Callable[[], None]) -> None:
         """`closed` is called once, when the other end is gone."""
         self._loop = asyncio.get_running_loop()
         self._end = end
@@ -28,7 +28,7 @@ class Channel:
         end.setblocking(False)
         self._loop.add_reader(end.fileno(), self._readable)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Packet) -> None:
         """To an end that is gone: nothing happens."""
         self._waiting.append(json.dumps(message).encode())
         if len(self._waiting) == 1:

@@ -13,7 +13,7 @@ _MISSING: Mapping[str, str] = {
 }
 
 
-class Progress:
+class RequestProgress:
     """Told by httpcore's `trace` extension."""
 
     def __init__(self) -> None:

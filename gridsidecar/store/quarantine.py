@@ -29,7 +29,7 @@ class Ask:
         self.at, self.fields = name, fields
 
 
-class Aside:
+class Quarantine:
     """Rows, by a name of each, that this process leaves alone."""
 
     def __init__(self, clock: Clock) -> None:

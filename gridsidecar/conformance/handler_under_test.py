@@ -24,22 +24,22 @@ from gridsidecar.handler.command import Command
 from gridsidecar.handler.launch import Start, launch
 from gridsidecar.handler.lines import LineSplitter
 from gridsidecar.rules.task import Claim
-from gridsidecar.wire import Channel, Event, Ignored, Text, Unreadable, decode_ends, decode_event
+from gridsidecar.wire import Event, Ignored, LineSource, Text, Unreadable, decode_ends, decode_event
 
 _CHUNK = 65536
 DRAIN_S = 2.0  # how long output is awaited after the end, as for real
 
 
-class Line(Struct, frozen=True):
+class HandlerLine(Struct, frozen=True):
     """One line of a handler; `at` is seconds since its start."""
 
     at: float
-    channel: Channel
+    channel: LineSource
     raw: bytes
     heard: Event | Text | Ignored | Unreadable
 
 
-class Exit(Struct, frozen=True):
+class ObservedExit(Struct, frozen=True):
     code: int | None
     signal: int | None
     at: float  # seconds since the start
@@ -48,12 +48,12 @@ class Exit(Struct, frozen=True):
         return f"exit {self.code}" if self.signal is None else f"killed by {signal.Signals(self.signal).name}"
 
 
-class _About(TypedDict, total=False):
+class _Addressee(TypedDict, total=False):
     task_id: str
     attempt: int
 
 
-class Child:
+class HandlerUnderTest:
     """A started handler. `lines` and `exit` grow while somebody waits; `close` ends it and all that it started."""
 
     def __init__(
@@ -75,15 +75,17 @@ class Child:
         self._only = only
         self._plain_stdout = plain_stdout
         self.printed = 0  # bytes on stdout
-        self.lines: list[Line] = []
+        self.lines: list[HandlerLine] = []
         self.stderr = Tail(STDERR_BYTES)
-        self.exit: Exit | None = None
+        self.exit: ObservedExit | None = None
         self.leftovers: tuple[str, ...] = ()  # names of processes that were there after the exit
         self.silent_drop = 0  # lines over the limit
         self._selector = selectors.DefaultSelector()
         self._unsent = bytearray()
         self._closing = False
-        self._splitters = {channel: LineSplitter(on_discard=partial(self._discarded, channel)) for channel in Channel}
+        self._splitters = {
+            channel: LineSplitter(on_discard=partial(self._discarded, channel)) for channel in LineSource
+        }
         self._mark = processes.new_mark()
         self._started = clock.monotonic()
         self._open(command, {**env, processes.VARIABLE: self._mark}, offer_events, limits or LimitSettings())
@@ -164,7 +166,9 @@ class Child:
         theirs_in, ours_in = os.pipe2(os.O_CLOEXEC)
         pairs = [os.pipe2(os.O_CLOEXEC) for _ in range(3 if offer_events else 2)]
         theirs = [theirs_in, *(write for _, write in pairs)]
-        self._readers = dict(zip((read for read, _ in pairs), (Channel.STDOUT, None, Channel.EVENTS), strict=False))
+        self._readers = dict(
+            zip((read for read, _ in pairs), (LineSource.STDOUT, None, LineSource.EVENTS), strict=False)
+        )
         self._stdin: int | None = ours_in
         try:
             self.pid = launch(start, theirs, env)
@@ -200,31 +204,31 @@ class Child:
         if channel is None:
             self.stderr.write(data)
         else:
-            self.printed += len(data) if channel is Channel.STDOUT else 0
+            self.printed += len(data) if channel is LineSource.STDOUT else 0
             splitter = self._splitters[channel]
             self._take(channel, splitter.feed(data) if data else splitter.finish())
         if not data:
             self._forget(fd)
 
-    def _take(self, channel: Channel, lines: list[bytes]) -> None:
+    def _take(self, channel: LineSource, lines: list[bytes]) -> None:
         at = self.now
-        self.lines += [Line(at, channel, raw, self._heard(channel, raw)) for raw in lines if raw]
+        self.lines += [HandlerLine(at, channel, raw, self._heard(channel, raw)) for raw in lines if raw]
 
-    def _heard(self, channel: Channel, raw: bytes) -> Event | Text | Ignored | Unreadable:
-        if self._plain_stdout and channel is Channel.STDOUT:
+    def _heard(self, channel: LineSource, raw: bytes) -> Event | Text | Ignored | Unreadable:
+        if self._plain_stdout and channel is LineSource.STDOUT:
             return Text(raw.decode("utf-8", "replace"))
         return decode_event(raw, channel, **self._about())
 
-    def _discarded(self, channel: Channel, head: bytes, tail: bytes) -> None:
-        if self._plain_stdout and channel is Channel.STDOUT:
+    def _discarded(self, channel: LineSource, head: bytes, tail: bytes) -> None:
+        if self._plain_stdout and channel is LineSource.STDOUT:
             return
         lost = decode_ends(head, tail, channel, **self._about())
         if isinstance(lost, Unreadable):
-            self.lines.append(Line(self.now, channel, head, lost))
+            self.lines.append(HandlerLine(self.now, channel, head, lost))
         else:
             self.silent_drop += 1
 
-    def _about(self) -> _About:
+    def _about(self) -> _Addressee:
         if self._only is None:
             return {}
         return {"task_id": self._only.task_id, "attempt": self._only.attempt}
@@ -262,7 +266,7 @@ class Child:
         if found is not None:
             by_signal = found.si_code != os.CLD_EXITED
             code, number = (None, found.si_status) if by_signal else (found.si_status, None)
-            self.exit = Exit(code, number, self.now)
+            self.exit = ObservedExit(code, number, self.now)
             self._selector.unregister(self._pidfd)
 
     def _relatives(self) -> set[int]:

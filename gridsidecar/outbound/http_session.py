@@ -17,7 +17,7 @@ AT_ONCE = 16  # connections
 KEPT_IDLE = 4.0  # seconds
 
 
-class Answer(Struct, frozen=True):
+class HttpAnswer(Struct, frozen=True):
     """What the server said; `kind` is its media type."""
 
     status: int
@@ -25,7 +25,7 @@ class Answer(Struct, frozen=True):
     body: bytes
 
 
-class Session:
+class HttpSession:
     """Each question is answered within its time, or raises NotSent. To be closed."""
 
     def __init__(self, base: str, headers: Mapping[str, str]) -> None:
@@ -41,7 +41,7 @@ class Session:
             keepalive_expiry=KEPT_IDLE,
         )
 
-    async def ask(self, method: str, path: str, body: bytes | None, limit: float) -> Answer:
+    async def ask(self, method: str, path: str, body: bytes | None, limit: float) -> HttpAnswer:
         """`limit` in seconds."""
         more = {} if body is None else {"content-type": "application/json"}
         request = read_request(self._base + path, body, {**self._headers, **more})
@@ -55,7 +55,7 @@ class Session:
         except FAILURES as error:
             raise NotSent(f"{self.where} cannot be asked: {reason_of(error)}") from error
         kind = next((value for name, value in response.headers if name.lower() == b"content-type"), b"")
-        return Answer(response.status, kind.decode("latin-1").partition(";")[0].strip().lower(), response.content)
+        return HttpAnswer(response.status, kind.decode("latin-1").partition(";")[0].strip().lower(), response.content)
 
     async def close(self) -> None:
         await self._pool.aclose()

@@ -22,7 +22,7 @@ class _Figure:
         self.value: Any = None
 
 
-class Held:
+class AnswerCache:
     """Values by what was asked."""
 
     def __init__(self, clock: Clock) -> None:

@@ -17,7 +17,7 @@ LONGEST_LIFE = 1800.0  # seconds, so that a changed address or a demoted server 
 CROWDED_PAUSE = 30.0  # seconds for which a session that the server does not allow us is missing from the pool
 
 
-class Pool:
+class ConnectionPool:
     """At most `size` sessions; the last one given back is the first one taken."""
 
     def __init__(self, address: Callable[[], MySQLAddress], size: int, *, renewable: bool = False) -> None:

@@ -13,7 +13,7 @@ _MEBIBYTE = 1024 * 1024
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def worn_out(process: WarmProcess, limits: PersistentSettings) -> str | None:
+def recycling_reason(process: WarmProcess, limits: PersistentSettings) -> str | None:
     """The limit that it has reached; asked for after each of its tasks."""
     if limits.max_tasks and process.tasks >= limits.max_tasks:
         return "max_tasks"

@@ -40,7 +40,7 @@ class Head(Struct, frozen=True):
     framed: bool  # it says itself where it ends: else the end of the connection may be that of the server, too
 
 
-class Exchange:
+class HttpExchange:
     """An open connection for one request: its answer's head by `post`, its body by `chunks`. To be closed."""
 
     def __init__(self, where: str, origin: httpcore.Origin, stream: _Watched) -> None:
@@ -51,7 +51,7 @@ class Exchange:
         self._answer: httpcore.Response | None = None
 
     @classmethod
-    async def opened(cls, request: Request, socket: str | None, limit: float, resolver: Resolver) -> Exchange:
+    async def opened(cls, request: Request, socket: str | None, limit: float, resolver: Resolver) -> HttpExchange:
         """`socket`: the path of a Unix socket, in place of the request's host and port. Raises NotReached where nobody
         accepts it, with TLS where the request asks for it, within `limit` seconds."""
         where = socket or request.where

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SharedSlotRequest:
     """One process asks for one slot. The number is that process's own."""
 
     process: int
@@ -16,15 +16,15 @@ class Request:
     grant: Callable[[], None] = field(compare=False)
 
 
-class Slots:
+class SlotAllocator:
     """First come, first served. A request is in line, or holds a slot, until it is given back."""
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         self._widths = widths
-        self._held: dict[str, list[Request]] = {name: [] for name in widths}
-        self._line: dict[str, deque[Request]] = {name: deque() for name in widths}
+        self._held: dict[str, list[SharedSlotRequest]] = {name: [] for name in widths}
+        self._line: dict[str, deque[SharedSlotRequest]] = {name: deque() for name in widths}
 
-    def take(self, name: str, request: Request) -> None:
+    def take(self, name: str, request: SharedSlotRequest) -> None:
         self._line[name].append(request)
         self._serve(name)
 
@@ -35,7 +35,7 @@ class Slots:
         """It is dead, with all that it ran."""
         self._remove(lambda one: one.process == process)
 
-    def _remove(self, which: Callable[[Request], bool]) -> None:
+    def _remove(self, which: Callable[[SharedSlotRequest], bool]) -> None:
         for name in self._widths:
             self._held[name] = [one for one in self._held[name] if not which(one)]
             self._line[name] = deque(one for one in self._line[name] if not which(one))

@@ -18,7 +18,7 @@ _MAY_BE_JSON = re.compile(
 )
 
 
-class Answer:
+class ResultBuffer:
     """Keeps text back as long as it may be the result whole; then it is told as it comes."""
 
     def __init__(self, tell: Callable[[bytes], None]) -> None:

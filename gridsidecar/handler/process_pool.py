@@ -18,8 +18,8 @@ from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.environment import handler_environment
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.persistent import WarmProcess
+from gridsidecar.handler.recycling import recycling_reason
 from gridsidecar.handler.waiting_line import Got, WaitingLine
-from gridsidecar.handler.wear import worn_out
 from gridsidecar.rules.task import CannotStart, Claim, Ended
 
 FIRST_PAUSE = 0.1  # seconds before a start, after two crashes in a row without a finished task between them
@@ -28,12 +28,12 @@ LINGERS_FOR = 0.5  # seconds that a process which is not to stay waits for anoth
 LAST_GRACE = 1.0  # seconds from SIGTERM to SIGKILL when the worker leaves: no task can be lost any more
 
 
-class Pool:
-    """Each process has a seat. A seat holds one process after the other, so there are never more than seats, but for
-    those that still end several tasks, and get no other.
+class ProcessPool:
+    """Each process has a runner. A runner holds one process after the other, so there are never more than runners, but
+    for those that still end several tasks, and get no other.
 
-    Seats are taken when a task finds no process with room, and kept. One (or `persistent.processes`) is taken ahead of
-    the first task, so that this finds a process that is ready.
+    Runners are taken when a task finds no process with room, and kept. One (or `persistent.processes`) is taken ahead
+    of the first task, so that this finds a process that is ready.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class Pool:
         self._expected_room = room  # of a process that starts: what the last one said
         self._stays = stays
         self._command = Command(name, tuple(settings.command), settings.cwd, handler_environment(settings, os.environ))
-        self._seats: set[asyncio.Task[None]] = set()
-        self._coming = 0  # seats that will have a process to offer, or fail
+        self._runners: set[asyncio.Task[None]] = set()
+        self._coming = 0  # runners that will have a process to offer, or fail
         self._processes: set[WarmProcess] = set()
         self._free: list[WarmProcess] = []  # those with room; the last is the one that was used last
-        self._worn: set[WarmProcess] = set()  # to be retired once they have no task
-        self._draining: set[asyncio.Task[None]] = set()  # waits for those that have tasks and no seat any more
-        self._resting: set[asyncio.Task[None]] = set()  # seats that let time pass after crashes
+        self._recycled: set[WarmProcess] = set()  # to be retired once they have no task
+        self._draining: set[asyncio.Task[None]] = set()  # waits for those that have tasks and no runner any more
+        self._backing_off: set[asyncio.Task[None]] = set()  # runners that let time pass after crashes
         self._waiting = WaitingLine()
         self._crashes = 0  # in a row, without a finished task between them
         self._told = False  # that the handler takes fewer
@@ -81,7 +81,7 @@ class Pool:
     def start(self) -> None:
         """See the seam."""
         for _ in range(min(self._width, self._settings.persistent.processes or 1)):
-            self._open_seat()
+            self._start_runner()
 
     # -- an attempt ---------------------------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class Pool:
         if (process := self._with_room(task_id)) is not None:
             return self._promise(process, task_id)
         waiter = self._waiting.join(task_id)
-        self._open_seats()
+        self._start_runners()
         stop.listen(waiter.stop)
         try:
             return await waiter.got
@@ -160,7 +160,7 @@ class Pool:
 
     def _offer(self, process: WarmProcess) -> None:
         """To those that wait longest, while it has room; else it is free for others."""
-        if not process.retired and (why := self._worn_out(process)) is not None:
+        if not process.retired and (why := self._recycling_reason(process)) is not None:
             self._replace(process, why)
         if process.retired:
             self._let_go(process)
@@ -177,21 +177,21 @@ class Pool:
         if process in self._processes and not (process.retired or process.promised):
             self._replace(process, "it is not needed any more")
 
-    def _worn_out(self, process: WarmProcess) -> str | None:
-        return "the worker leaves" if self._closing else worn_out(process, self._settings.persistent)
+    def _recycling_reason(self, process: WarmProcess) -> str | None:
+        return "the worker leaves" if self._closing else recycling_reason(process, self._settings.persistent)
 
     def _replace(self, process: WarmProcess, why: str) -> None:
         """It gets no other task, and ends when it has none."""
         telemetry.debug("handler process is replaced", handler=self._command.name, pid=process.pid, reason=why)
-        self._worn.add(process)
+        self._recycled.add(process)
         process.drain()
         self._let_go(process)
 
     def _let_go(self, process: WarmProcess) -> None:
         with suppress(ValueError):
             self._free.remove(process)
-        if process in self._worn and not process.promised:
-            self._worn.discard(process)
+        if process in self._recycled and not process.promised:
+            self._recycled.discard(process)
             process.retire(LAST_GRACE if self._closing else self._settings.kill_grace)
 
     def _grow_old(self, process: WarmProcess) -> None:
@@ -199,24 +199,24 @@ class Pool:
         if process in self._processes and not process.retired:
             self._replace(process, "max_age")
 
-    # -- seats --------------------------------------------------------------------------------------------------------
+    # -- runners ------------------------------------------------------------------------------------------------------
 
-    def _open_seats(self) -> None:
+    def _start_runners(self) -> None:
         """For those that wait, and that no process which is about to come has room for."""
         waiting = len(self._waiting)
-        while self._coming * self._expected_room < waiting and len(self._seats) < self._width:
-            self._open_seat()
+        while self._coming * self._expected_room < waiting and len(self._runners) < self._width:
+            self._start_runner()
 
-    def _open_seat(self) -> None:
+    def _start_runner(self) -> None:
         self._coming += 1
-        seat = asyncio.create_task(self._fill())
-        self._seats.add(seat)
-        seat.add_done_callback(self._close_seat)
+        runner = asyncio.create_task(self._fill())
+        self._runners.add(runner)
+        runner.add_done_callback(self._close_runner)
 
-    def _close_seat(self, seat: asyncio.Task[None]) -> None:
-        self._seats.discard(seat)
+    def _close_runner(self, runner: asyncio.Task[None]) -> None:
+        self._runners.discard(runner)
         if not self._closing:
-            self._open_seats()
+            self._start_runners()
 
     async def _fill(self) -> None:
         """One process after the other, until one cannot start, or leaves by itself without having a task."""
@@ -226,7 +226,7 @@ class Pool:
             if age := self._settings.persistent.max_age:
                 timer = asyncio.get_running_loop().call_later(age, self._grow_old, process)
                 process.gone.add_done_callback(lambda _, timer=timer: timer.cancel())  # type: ignore[misc]
-            await self._until_seat_is_free(process)
+            await self._until_runner_is_free(process)
             if self._closing or process.exited_idle or not (self._stays or self._waiting):
                 return
             self._coming += 1
@@ -243,9 +243,9 @@ class Pool:
         process.room = self._expected_room = min(process.room, self._room)
         self._offer(process)
         if process.room < self._room:  # more processes than was thought
-            self._open_seats()
+            self._start_runners()
 
-    async def _until_seat_is_free(self, process: WarmProcess) -> None:
+    async def _until_runner_is_free(self, process: WarmProcess) -> None:
         """It is gone; or it will take a while over several tasks, and gets no other."""
         await asyncio.wait({process.leaving})
         if not process.in_hand or process.room == 1:
@@ -257,7 +257,7 @@ class Pool:
 
     async def _started(self) -> WarmProcess | None:
         """A process that is ready; None when there is none, and somebody knows why."""
-        await self._rest()
+        await self._back_off()
         if self._closing:
             self._coming -= 1
             return None
@@ -277,17 +277,17 @@ class Pool:
         await self._until_gone(process)
         return None
 
-    async def _rest(self) -> None:
+    async def _back_off(self) -> None:
         if self._crashes < 2:
             return
-        seat = asyncio.current_task()
-        assert seat is not None
-        self._resting.add(seat)
+        runner = asyncio.current_task()
+        assert runner is not None
+        self._backing_off.add(runner)
         try:
             pause = backoff(self._crashes - 1, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
             await self._clock.sleep(pause)
         finally:
-            self._resting.discard(seat)
+            self._backing_off.discard(runner)
 
     def _prepared(self) -> Start:
         return Start(
@@ -310,7 +310,7 @@ class Pool:
     async def _until_gone(self, process: WarmProcess) -> None:
         await asyncio.wait({process.gone})
         self._processes.discard(process)
-        self._worn.discard(process)
+        self._recycled.discard(process)
         with suppress(ValueError):
             self._free.remove(process)
         self._crashes += process.crashed
@@ -327,14 +327,14 @@ class Pool:
     async def close(self, cut_short: asyncio.Event) -> None:
         """See the seam."""
         self._closing = True
-        for seat in self._resting:
-            seat.cancel()
+        for runner in self._backing_off:
+            runner.cancel()
         for process in self._processes:
             process.retire(LAST_GRACE)
-        if not self._seats | self._draining:
+        if not self._runners | self._draining:
             return
         cutting = asyncio.create_task(cut_short.wait())
-        left = asyncio.create_task(_until_done(self._seats | self._draining))
+        left = asyncio.create_task(_until_done(self._runners | self._draining))
         await asyncio.wait({left, cutting}, return_when=asyncio.FIRST_COMPLETED)
         cutting.cancel()
         for process in list(self._processes):
@@ -342,5 +342,5 @@ class Pool:
         await left
 
 
-async def _until_done(seats: set[asyncio.Task[None]]) -> None:
-    await asyncio.wait(seats)
+async def _until_done(runners: set[asyncio.Task[None]]) -> None:
+    await asyncio.wait(runners)

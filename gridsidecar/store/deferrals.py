@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar.rules.flow import Park, Pause, Reserve, lane
+from gridsidecar.rules.flow import Park, Pause, Reserve, bucket
 from gridsidecar.rules.rate import LATENESS, Rate
 from gridsidecar.rules.task import Task
 from gridsidecar.store import records
@@ -16,7 +16,7 @@ from gridsidecar.store.ends import CHECK_GRACE
 from gridsidecar.store.queries import Query
 
 
-class Shelf(Struct, frozen=True):
+class Deferrals(Struct, frozen=True):
     """What is asked and written of tasks that are due and do not start."""
 
     queries: Mapping[str, Query]
@@ -55,7 +55,7 @@ class Shelf(Struct, frozen=True):
             "parked": int(parked),
             "delay": 0.0 if isinstance(why, Park) else round(why.delay, 3),
             "grace": CHECK_GRACE,
-            "lane": lane(task.task_type),
+            "bucket": bucket(task.task_type),
         }
         await connection.execute(self.queries["shelve"], params)
 

@@ -43,14 +43,14 @@ class Branch(Struct, frozen=True):
     condition: str = ""
 
 
-class Way(Struct, frozen=True):
+class AccessPath(Struct, frozen=True):
     """All branches together have what is asked for; a row may be in several. The rest has to be looked at in each."""
 
     branches: tuple[Branch, ...]
     rest: tuple[str, ...] = ()
 
 
-def way_to(wanted: Wanted, dialect: str) -> Way:
+def access_path(wanted: Wanted, dialect: str) -> AccessPath:
     """The one that leaves the least to be looked at."""
     found, types = states(wanted.statuses, dialect), [f"t.task_type = :{name}" for name in type_names(wanted)]
     if wanted.error_type is not None:
@@ -58,21 +58,21 @@ def way_to(wanted: Wanted, dialect: str) -> Way:
             Branch("error", "t.error_type = :error_type"),
             Branch("last_error", "t.last_error_type = :error_type"),
         )
-        return Way(of_error, _rest(wanted, dialect, "error"))
+        return AccessPath(of_error, _rest(wanted, dialect, "error"))
     if types and len(types) * len(found) <= MOST_BRANCHES:
         of_type = tuple(Branch("type", f"{one} AND {state}") for one, state in product(types, found))
-        return Way(of_type, _rest(wanted, dialect, "type", "status"))
+        return AccessPath(of_type, _rest(wanted, dialect, "type", "status"))
     if wanted.statuses:
-        return Way(tuple(Branch("status", state) for state in found), _rest(wanted, dialect, "status"))
+        return AccessPath(tuple(Branch("status", state) for state in found), _rest(wanted, dialect, "status"))
     if wanted.queue is not None:
         of_queue = Branch("queue", "t.queue = :queue"), Branch("queue", "t.queue IS NULL")
-        return Way(of_queue, _rest(wanted, dialect, "queue"))
-    return Way((Branch("created"),), _rest(wanted, dialect))
+        return AccessPath(of_queue, _rest(wanted, dialect, "queue"))
+    return AccessPath((Branch("created"),), _rest(wanted, dialect))
 
 
-def way_of_ids(wanted: Wanted, dialect: str) -> Way:
+def access_path_of_ids(wanted: Wanted, dialect: str) -> AccessPath:
     """For ids that begin so where these are few: all of them are read and sorted."""
-    return Way((Branch("id", prefix_of(dialect)),), _rest(wanted, dialect, "id"))
+    return AccessPath((Branch("id", prefix_of(dialect)),), _rest(wanted, dialect, "id"))
 
 
 def _rest(wanted: Wanted, dialect: str, *found: str) -> tuple[str, ...]:

@@ -1,0 +1,117 @@
+"""What can never run: to the dead letters with the reason, a row that says so, then the ack."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from gridsidecar import failpoints, telemetry, wire
+from gridsidecar.broker import Broker, Delivery
+from gridsidecar.delivery.settlement import Settlement
+from gridsidecar.delivery.worker import HeldAttempt, Worker
+from gridsidecar.errors import PublishRefused
+from gridsidecar.rules.retry import LONGEST_SETBACK
+from gridsidecar.rules.task import ErrorType, Message, Status, Task, TaskUpdate
+from gridsidecar.store import RowRejected, Store
+from gridsidecar.waiting import retry_until_available
+
+GOES_ROUND = 60.0  # seconds
+KEPT = "refused-"  # how the ids of rows begin that keep what no dead-letter queue takes
+
+
+class DeadLettering:
+    """Dead-letters deliveries, and settles them."""
+
+    def __init__(self, worker: Worker, broker: Broker, store: Store, settlement: Settlement) -> None:
+        self._env = worker.env
+        self._broker = broker
+        self._store = store
+        self._settlement = settlement
+
+    async def give_up(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
+        """Nobody took what was passed on: a dead letter, and the end of a task that waits for another attempt."""
+        ended = await retry_until_available(
+            self._env, lambda: self._store.end_waiting(task, refused.error), starting=True
+        )
+        if ended:
+            self._tell_refused(refused, task)
+        await self.refuse(delivery, refused, task)
+
+    async def refuse(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
+        """Dead-letter with the reason, note it where the id is usable and free, ack. What cannot be dead-lettered is
+        kept by the store, which sends it again and again until it can."""
+        message = delivery.message
+        buried = await self._dead_letter(message, refused)
+        try:
+            await (self._note if buried else self._keep)(message, refused, task)
+        except RowRejected as error:
+            telemetry.debug("a refused message has no place, it goes round", reason=str(error))
+            await self._settlement.send_round(delivery, message, GOES_ROUND)
+        else:
+            await delivery.ack()
+
+    async def _dead_letter(self, message: Message, refused: wire.Refused) -> bool:
+        """Whether the dead-letter queue took it. A refusal of that one queue is no outage: nobody waits for its end."""
+        letter = replace(message, passed=0, kept=None)
+        reason = f"{refused.reason}: {refused.error}"
+        try:
+            await self._settlement.until_sent(lambda: self._broker.dead_letter(letter, reason))
+        except PublishRefused as error:
+            self._env.readiness.blocked("dead letters", str(error))
+            return False
+        self._env.readiness.clear("dead letters")
+        await failpoints.reached("dead_lettered")
+        return True
+
+    async def _keep(self, message: Message, refused: wire.Refused, task: Task | None) -> None:
+        """Raises `RowRejected`."""
+        row_id = message.kept or f"{KEPT}{uuid4().hex}"
+        kept = await retry_until_available(
+            self._env, lambda: self._store.refusals.keep(message, row_id, refused.error), starting=True
+        )
+        telemetry.kept(row=row_id, reason=refused.reason, news=kept)
+        if kept:
+            await self._note(replace(message, kept=None), refused, task)
+
+    async def _note(self, message: Message, refused: wire.Refused, task: Task | None) -> None:
+        """Record and tell a refusal, once: what a row kept was told of when it got there."""
+        kept = message.kept
+        if kept is not None:
+            await retry_until_available(self._env, lambda: self._store.refusals.forget(kept), starting=True)
+            return
+        noted = refused.task_id is None
+        if refused.task_id is not None:
+            noted = await retry_until_available(
+                self._env,
+                lambda: self._store.refusals.record(message, str(refused.task_id), refused.error, task),
+                starting=True,
+            )
+            await failpoints.reached("refusal_recorded")
+        telemetry.refused(task_id=refused.task_id, reason=refused.reason, error=refused.error)
+        if noted:
+            self._tell_refused(refused, task)
+
+    async def unstorable(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> bool:
+        """A task that no database takes goes to the dead letters, as its producer sent it; it is not acked yet. False
+        where they do not take it: then it comes back later, as often as that."""
+        refused = wire.Refused("not-storable", None, reason)
+        if not await self._dead_letter(replace(task.message.counted_anew(0), wake_up=False), refused):
+            await self._settlement.send_round(of, message, LONGEST_SETBACK)
+            return False
+        telemetry.refused(task_id=task.task_id, reason=refused.reason, error=reason)
+        self._tell_refused(refused, task)
+        return True
+
+    def _tell_refused(self, refused: wire.Refused, task: Task | None) -> None:
+        self._env.tell(
+            TaskUpdate(
+                task_id=refused.task_id or (task.task_id if task else ""),
+                task_type=task.task_type if task else "default",
+                status=Status.FAILED,
+                attempt=0,
+                task=task,
+                error=refused.error,
+                error_type=ErrorType.VALIDATION,
+            )
+        )
