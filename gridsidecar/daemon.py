@@ -289,6 +289,8 @@ class Daemon:
         """Stop taking, let running attempts finish, end the rest as interrupted. Every wait has a limit."""
         telemetry.info("leaving", reason=self._shutdown.why or "an error", running=self._worker.attempts.running)
         self._env.readiness.reasons["worker"] = "draining"
+        if not self._shutdown.finishes_work:
+            self._consumer.hold()
         await failpoints.reached("draining")
         await self._look_ahead.stop()
         with suppress(GridSidecarError, TimeoutError):

@@ -22,7 +22,8 @@ _KINDS = frozenset({_METHOD, _HEADER, _BODY, 8})
 _END = 0xCE
 _HEARTBEAT = b"\x08\0\0\0\0\0\0\xce"
 _DELIVER = b"\0\x3c\0\x3c"
-_CONNECTION_CLOSE, _CHANNEL_CLOSE, _CHANNEL_CLOSE_OK = b"\0\x0a\0\x32", b"\0\x14\0\x28", b"\0\x14\0\x29"
+_CLOSES_WITH_TEXT = (b"\0\x0a\0\x32", b"\0\x14\0\x28")  # the server closes the connection, or a channel
+_CLOSES = (b"\0\x14\0\x28", b"\0\x14\0\x29")  # the server closes a channel, or says that it has closed it
 _TAG = struct.Struct(">QB")
 _SETTLE = struct.Struct(">BHIIQBB")
 _BASIC_ACK, _BASIC_NACK = 0x3C0050, 0x3C0078
@@ -138,7 +139,7 @@ class DeliveryReader(asyncio.StreamReader):
                 break
             if self._is_of_delivery(kind, number, data, at + 7, after - 1):
                 self._took = True
-            elif kind == _METHOD and data[at + 7 : at + 11] in (_CONNECTION_CLOSE, _CHANNEL_CLOSE):
+            elif kind == _METHOD and data[at + 7 : at + 11] in _CLOSES_WITH_TEXT:
                 others.append(self._heard(number, data[at:after]))
             else:
                 others.append(data[at:after])
@@ -167,7 +168,7 @@ class DeliveryReader(asyncio.StreamReader):
                 tag, bits = _TAG.unpack_from(data, start + 5 + data[start + 4])
                 self._halves[number] = _Half(tag, bool(bits & 1))
                 return True
-            if method in (_CHANNEL_CLOSE, _CHANNEL_CLOSE_OK) and number in self._direct:
+            if method in _CLOSES and number in self._direct:
                 self._direct.pop(number).over = True
                 self._halves.pop(number, None)
             return False

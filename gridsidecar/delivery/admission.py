@@ -273,6 +273,10 @@ class Admissions:
         telemetry.reattached(task_id=task.task_id, attempt=held.claim.attempt)
         return Reattached()
 
+    def hold(self) -> None:
+        """Nothing starts any more; what waits is kept until we take nothing more, or it would come back at once."""
+        self._slots.hold()
+
     def stop_waiting(self) -> None:
         """Nothing starts any more: whatever waits to be claimed, for its slot or for a command is let go."""
         self._slots.close()

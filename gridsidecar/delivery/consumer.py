@@ -250,6 +250,10 @@ class Consumer:
         if not job.cancelled() and (error := job.exception()) is not None:
             telemetry.unexpected_error(error)
 
+    def hold(self) -> None:
+        """Nothing starts any more. What waits to start is not given back yet."""
+        self._admissions.hold()
+
     def start_nothing(self) -> None:
         """What waits to start goes back to the queue."""
         self._admissions.stop_waiting()

@@ -261,6 +261,10 @@ class Slots:
         """Others had better have what waits here, unclaimed, for long: at most so many."""
         self.unclaimed.send_away(LONGEST_AHEAD, most)
 
+    def hold(self) -> None:
+        """Nothing starts any more; whoever waits goes on waiting, until `close`."""
+        self._closed = True
+
     def close(self) -> None:
         """Nothing starts any more: whoever waits is told so."""
         self._closed = True

@@ -52,6 +52,21 @@ async def test_a_signal_lets_running_attempts_finish(any_place: Place, start: St
     assert place.left() == 1, "what was not started belongs to the queue"
 
 
+async def test_nothing_starts_while_the_broker_is_told_that_we_leave(any_place: Place, start: Start) -> None:
+    place = any_place
+    gate = place.folder / "gate"
+    config = place.config({"default": place.job("until", gate)}, worker={"concurrency": 2})
+    sidecar = start(config, failpoints="draining:pause=1")
+    await place.publish(*({"task_id": f"t{index}"} for index in range(3)))
+    await eventually(lambda: len(place.journal.started) == 2)
+    sidecar.terminate()
+    await sidecar.said("leaving")
+    gate.touch()
+    assert await sidecar.ended() == 0
+    assert place.statuses() == {"success": 2}
+    assert place.left() == 1
+
+
 async def test_what_outlasts_the_grace_is_interrupted_and_done_by_the_next(any_place: Place, start: Start) -> None:
     place = any_place
     gate = place.folder / "gate"
