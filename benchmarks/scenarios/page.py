@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import nullcontext
+
 from benchmarks import rows
 from benchmarks.bench import Bench, Contestant, Figures, Scenario
 from benchmarks.pages import FIGURES, OVERVIEW, open_pages
 from benchmarks.settings import persistent
 from benchmarks.sidecar import Checkout, place, sidecar
 
-NOBODY, PAGES, PROGRAM = "nobody looks", "five open pages", "/metrics and /v1/stats each second"
+OFF, NOBODY = "no API", "nobody looks"
+PAGES, PROGRAM = "five open pages", "/metrics and /v1/stats each second"
 EARLIER = 200_000  # tasks in the table: nothing counts more than 100,000 of a state, so that a million cost no more
 
 
@@ -17,20 +21,21 @@ def contestants(bench: Bench) -> list[Contestant]:
     tasks, earlier = bench.size(16_000, 200), bench.amount(EARLIER, 1000)
     filled: dict[Checkout, str] = {}
 
-    def beside(checkout: Checkout, pages: int, asked: dict[str, float]) -> Figures:
+    def beside(checkout: Checkout, pages: int | None, asked: dict[str, float]) -> Figures:
         if checkout not in filled:
             filled[checkout] = rows.filled(bench, checkout, earlier)
         with place(bench.servers, filled[checkout]) as where:
             where.fill(tasks)
             handlers = {"default": persistent("noop.py", processes=16)}
+            listen = None if pages is None else "127.0.0.1:0"
             with (
-                sidecar(checkout, where, handlers, 16, bench.processes, listen="127.0.0.1:0") as running,
-                open_pages(running.api, pages, asked) as answers,
+                sidecar(checkout, where, handlers, 16, bench.processes, listen=listen) as running,
+                nullcontext(Counter()) if pages is None else open_pages(running.api, pages, asked) as answers,
             ):
                 figures = running.figures(tasks)
         return figures | {"answers": answers.total(), "unchanged": answers[304]}
 
-    looking = {NOBODY: (0, {}), PAGES: (5, OVERVIEW), PROGRAM: (1, FIGURES)}
+    looking = {OFF: (None, {}), NOBODY: (0, {}), PAGES: (5, OVERVIEW), PROGRAM: (1, FIGURES)}
     return [
         each
         for name, (pages, asked) in looking.items()
