@@ -16,6 +16,7 @@ from gridsidecar.store.queries import Query
 
 MOST = 100_000  # tasks in one state, and callbacks, that are counted
 MOST_OF_TYPE = 10_000  # tasks of one type in one state
+MOST_OF_QUEUE = 5_000  # the newest of a queue that is not alone in the table: no index has its types
 MOST_TYPES = 50  # the first by their names
 AT_ONCE = 10  # types in one statement
 SAMPLE = 100  # the newest tasks of a type and state, whose time is taken for that of all
@@ -61,14 +62,14 @@ class Counting:
 
     async def by_type(self, since: datetime | None = None, queue: str | None = None) -> list[TypeCount]:
         """The same for each type and state, of this queue or of all."""
-        index = "by_type" if queue is None else "by_queue_type"
+        if queue is not None and (await self._fetch(self._queries["beside"].text, None, queue=queue))[0]["others"]:
+            return await self._newest_of(queue, since)
         found = []
-        async for types in self._types(index, queue):
+        async for types in self._types():
             named = {f"type_{place}": task_type for place, task_type in zip(_PLACES, types, strict=False)}
-            conditions = {name: f"{_in_queue(queue)}t.task_type = :{name}" for name in named}
-            named |= _named(queue)
-            counts = await self._counts(index, conditions, since, MOST_OF_TYPE, **named)
-            seconds = await self._seconds(index, conditions, counts, since, named)
+            conditions = {name: f"t.task_type = :{name}" for name in named}
+            counts = await self._counts("by_type", conditions, since, MOST_OF_TYPE, **named)
+            seconds = await self._seconds(conditions, counts, since, named)
             found += [
                 TypeCount(task_type=named[name], status=status, count=count, seconds=seconds.get((name, status)))
                 for name, of_states in counts.items()
@@ -76,14 +77,33 @@ class Counting:
             ]
         return found
 
-    async def _types(self, index: str, queue: str | None) -> AsyncIterator[list[str]]:
+    async def _newest_of(self, queue: str, since: datetime | None) -> list[TypeCount]:
+        """Floors where the queue has more than are looked at."""
+        rows = f"{self._queries['by_queue'].text}{_where(['t.queue = :queue'], since)}"
+        columns = "t.task_type, t.status"
+        counted = f"SELECT {columns}, COUNT(*) AS n, {self._took(f'{columns}, ', rows, MOST_OF_QUEUE)}"
+        cells = await self._fetch(f"{counted} GROUP BY {columns}", since, queue=queue)
+        full = sum(cell["n"] for cell in cells) >= MOST_OF_QUEUE
+        found = [
+            TypeCount(
+                task_type=cell["task_type"],
+                status=(status := records.status(cell["status"])),
+                count=Count(cell["n"], at_least=full),
+                seconds=round(float(cell["seconds"]), 3) if status.terminal and cell["seconds"] is not None else None,
+            )
+            for cell in cells
+        ]
+        types = sorted({one.task_type for one in found})[:MOST_TYPES]
+        return sorted((one for one in found if one.task_type in types), key=lambda one: (one.task_type, one.status))
+
+    async def _types(self) -> AsyncIterator[list[str]]:
         """Some at a time. Each is the first one after the one before: so the index is not read through."""
         some: list[str] = []
         after = None
         for _ in range(MOST_TYPES):
-            where = f"WHERE {_in_queue(queue)}{'TRUE' if after is None else 't.task_type > :after'}"
-            text = f"SELECT MIN(t.task_type) AS task_type {self._queries[index].text} {where}"
-            after = (await self._fetch(text, None, after=after, **_named(queue)))[0]["task_type"]
+            where = "" if after is None else " WHERE t.task_type > :after"
+            text = f"SELECT MIN(t.task_type) AS task_type {self._queries['by_type'].text}{where}"
+            after = (await self._fetch(text, None, after=after))[0]["task_type"]
             if after is None:
                 break
             some.append(after)
@@ -123,7 +143,6 @@ class Counting:
 
     async def _seconds(
         self,
-        index: str,
         conditions: Mapping[str, str],
         counts: Mapping[str, Mapping[Status, Count]],
         since: datetime | None,
@@ -131,7 +150,7 @@ class Counting:
     ) -> dict[tuple[str, Status], float]:
         """Mean times of what ended."""
         parts = [
-            self._mean(index, name, status, _where([conditions[name], f"t.status = '{status}'"], since))
+            self._mean(name, status, _where([conditions[name], f"t.status = '{status}'"], since))
             for name, of_states in counts.items()
             for status in of_states
             if status.terminal
@@ -143,11 +162,14 @@ class Counting:
             if row["seconds"] is not None
         }
 
-    def _mean(self, index: str, name: str, status: Status, where: str) -> str:
-        rows = f"{self._queries[index].text}{where}"
-        newest = f"SELECT t.started_at, t.completed_at {rows} ORDER BY t.created_at DESC LIMIT {SAMPLE}"
-        mean = self._queries["took"].text.replace("(tasks)", f"({newest})")
-        return f"SELECT '{name}' AS name, '{status}' AS status, ({mean}) AS seconds"
+    def _mean(self, name: str, status: Status, where: str) -> str:
+        rows = f"{self._queries['by_type'].text}{where}"
+        return f"SELECT '{name}' AS name, '{status}' AS status, {self._took('', rows, SAMPLE)}"
+
+    def _took(self, columns: str, rows: str, most: int) -> str:
+        """Mean time of the newest, and what else is read of them."""
+        newest = f"SELECT {columns}t.started_at, t.completed_at {rows} ORDER BY t.created_at DESC LIMIT {most}"
+        return f"{self._queries['took'].text} AS seconds FROM ({newest}) t"
 
     async def _fetch(self, text: str, since: datetime | None, **params: Any) -> list[dict[str, Any]]:
         return await self._database.fetch(Query.of("counts", text), params | {"since": records.time_text(since)})
@@ -163,14 +185,6 @@ def totals(types: Sequence[TypeCount]) -> dict[Status, Count]:
     for one in types:
         found[one.status] = found.get(one.status, Count(0, at_least=full)) + one.count
     return found
-
-
-def _in_queue(queue: str | None) -> str:
-    return "" if queue is None else "t.queue = :queue AND "
-
-
-def _named(queue: str | None) -> dict[str, str]:
-    return {} if queue is None else {"queue": queue}
 
 
 def _where(conditions: list[str], since: datetime | None) -> str:

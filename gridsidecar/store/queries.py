@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-SCHEMA_VERSION = 13  # the newest migration in sql/
+SCHEMA_VERSION = 12  # the newest migration in sql/
 LONGEST_NAME = 64  # characters of a table's name, in MySQL
 _SIDE_TABLES = (
     "attempts",

@@ -69,20 +69,48 @@ async def test_types_are_many(two: Two, monkeypatch: pytest.MonkeyPatch) -> None
     assert [one.task_type for one in await two.a.counting.by_type()] == [f"type-{number:02d}" for number in range(25)]
 
 
-async def test_only_of_one_queue(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "MOST_OF_TYPE", 5)
-    ours, others = rows(6, "failed", "a") + rows(2, "failed", "b") + rows(1, "running", "b"), rows(3, "failed", "c")
-    insert(two.rows, [{**row, "queue": "ours"} for row in ours] + [{**row, "queue": "others"} for row in others])
+def in_queues(two: Two, **queues: list[dict[str, object]]) -> None:
+    insert(two.rows, [{**row, "queue": queue} for queue, found in queues.items() for row in found])
+
+
+async def test_only_of_one_queue(two: Two) -> None:
+    in_queues(
+        two,
+        ours=rows(6, "failed", "a", seconds=2) + rows(2, "failed", "b") + rows(1, "running", "b"),
+        others=rows(3, "failed", "c"),
+    )
+    found = await two.a.counting.by_type(queue="ours")
+    assert found == [
+        TypeCount(task_type="a", status=Status.FAILED, count=Count(6), seconds=2.0),
+        TypeCount(task_type="b", status=Status.FAILED, count=Count(2), seconds=None),
+        TypeCount(task_type="b", status=Status.RUNNING, count=Count(1), seconds=None),
+    ]
+    assert counting.totals(found) == {Status.FAILED: Count(8), Status.RUNNING: Count(1)}
+    late = await two.a.counting.by_type(START + timedelta(seconds=2), "ours")
+    assert [(one.task_type, one.count) for one in late] == [("a", Count(4))]
+    assert await two.a.counting.by_type(queue="nobody's") == []
+
+
+async def test_of_a_large_queue_beside_others_the_newest_are_counted(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "MOST_OF_QUEUE", 5)
+    in_queues(two, ours=rows(3, "success") + rows(6, "failed", "a"), others=rows(1, "failed", "c"))
     found = await two.a.counting.by_type(queue="ours")
     assert [(one.task_type, one.status, one.count) for one in found] == [
-        ("a", Status.FAILED, Count(5, at_least=True)),
-        ("b", Status.FAILED, Count(2)),
-        ("b", Status.RUNNING, Count(1)),
+        ("a", Status.FAILED, Count(4, at_least=True)),
+        ("mail", Status.SUCCESS, Count(1, at_least=True)),
     ]
-    assert counting.totals(found) == {Status.FAILED: Count(7, at_least=True), Status.RUNNING: Count(1)}
+
+
+async def test_a_queue_that_has_the_table_to_itself_is_counted_as_all(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "MOST_OF_QUEUE", 5)
+    monkeypatch.setattr(counting, "MOST_OF_TYPE", 7)
+    in_queues(two, ours=rows(6, "failed", "a") + rows(8, "failed", "b"))
+    found = await two.a.counting.by_type(queue="ours")
+    assert [(one.task_type, one.count) for one in found] == [("a", Count(6)), ("b", Count(7, at_least=True))]
     monkeypatch.setattr(counting, "MOST_TYPES", 2)
-    assert counting.totals(found)[Status.RUNNING] == Count(1, at_least=True), "there may be more types"
-    assert await two.a.counting.by_type(queue="nobody's") == []
+    assert counting.totals(found)[Status.FAILED] == Count(13, at_least=True), "there may be more types"
 
 
 def test_counts_as_people_read_them() -> None:

@@ -16,6 +16,7 @@ from gridsidecar.rules.task import Status
 from gridsidecar.store import Position, Wanted
 from gridsidecar.store.access_paths import AccessPath, access_path, access_path_of_ids, parameters
 from gridsidecar.store.choosing import Filter, statement
+from gridsidecar.store.counting import MOST_OF_QUEUE
 from gridsidecar.store.listing import SCAN_OF_INDEX, last_looked_at, listed
 from gridsidecar.store.mysql.literal import WRITERS
 from gridsidecar.store.queries import Query, TableNames, load_queries
@@ -125,10 +126,9 @@ SMALL_OR_SELDOM = {
         "by_created",
         "by_status",
         "by_type",
-        "by_queue_type",
     ),
     *("by_error", "by_last_error", "by_queue", "by_id"),
-    *("owed", "oldest_pending", "callbacks_waiting", "callback_counts"),  # whose plans are looked at below
+    *("owed", "oldest_pending", "callbacks_waiting", "callback_counts", "beside"),  # whose plans are looked at below
 }
 ALIASES = {"t": "tasks", "w": "workers", "c": "callbacks", "a": "attempts"}
 
@@ -325,12 +325,41 @@ def test_others_look_at_so_many_rows_of_an_index_and_no_more(tables: Direct, wan
         assert int(share) * len(path.branches) <= SCAN_OF_INDEX
 
 
-@pytest.mark.parametrize("since", [None, datetime(1999, 1, 1, tzinfo=UTC)], ids=["ever", "since"])
-@pytest.mark.parametrize(("queue", "index"), [(None, "type"), ("q", "queue_type")])
-async def test_types_are_counted_by_an_index_alone(
-    tables: Direct, queue: str | None, index: str, since: datetime | None
-) -> None:
-    """Of one queue as of all; but for the newest of what ended, whose rows have their times."""
+SINCE = [pytest.param(None, id="ever"), pytest.param(datetime(1999, 1, 1, tzinfo=UTC), id="since")]
+
+
+@pytest.mark.parametrize("since", SINCE)
+@pytest.mark.parametrize("queue", [None, "q"], ids=["all", "the only queue"])
+async def test_types_are_counted_by_an_index_alone(tables: Direct, queue: str | None, since: datetime | None) -> None:
+    """Those of a queue that has the table to itself as those of all; but for the newest of what ended, whose rows have
+    their times."""
+    asked = await asked_for_types(tables, since, queue)
+    counting = [text for text in asked if "AVG" not in text and "EXISTS" not in text]
+    assert len(counting) >= 3
+    for text in counting:
+        assert counted_by(tables, text) <= {"type"}, text
+    for text in [text for text in asked if "EXISTS" in text]:
+        assert counted_by(tables, text) == {"queue"}, text
+
+
+@pytest.mark.parametrize("since", SINCE)
+async def test_of_a_queue_beside_others_so_many_are_looked_at(tables: Direct, since: datetime | None) -> None:
+    tables.run(f"UPDATE {TASKS} SET queue = 'other' WHERE id = 't0'")
+    try:
+        _, text = await asked_for_types(tables, since, "q")
+    finally:
+        tables.run(f"UPDATE {TASKS} SET queue = 'q' WHERE id = 't0'")
+    (newest,) = re.findall(rf"FROM \((SELECT .* LIMIT {MOST_OF_QUEUE})\)", text)
+    if tables.is_mysql:
+        (row,) = tables.run(f"EXPLAIN FORMAT=TRADITIONAL {newest}")
+        assert (row["key"], "filesort" in (row["Extra"] or "")) == ("ix_queue", False), row
+        return
+    (detail,) = [row["detail"] for row in tables.run(f"EXPLAIN QUERY PLAN {newest}")]
+    assert f"USING INDEX {TASKS}_queue (queue=?" in detail
+
+
+async def asked_for_types(tables: Direct, since: datetime | None, queue: str | None) -> list[str]:
+    """The statements that count by type."""
     store = await open_store(tables.url)
     try:
         asked: list[str] = []
@@ -342,12 +371,9 @@ async def test_types_are_counted_by_an_index_alone(
 
         store.database.fetch = noted  # type: ignore[method-assign]
         assert await store.counting.by_type(since, queue)
+        return asked
     finally:
         await store.close()
-    counting = [text for text in asked if "AVG" not in text]
-    assert len(counting) >= 3
-    for text in counting:
-        assert counted_by(tables, text) <= {index}, text
 
 
 def counted_by(tables: Direct, text: str) -> set[str]:

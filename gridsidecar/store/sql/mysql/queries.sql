@@ -561,9 +561,6 @@ FROM {tasks} t FORCE INDEX (ix_status)
 -- name: by_type
 FROM {tasks} t FORCE INDEX (ix_type)
 
--- name: by_queue_type
-FROM {tasks} t FORCE INDEX (ix_queue_type)
-
 -- name: by_error
 FROM {tasks} t FORCE INDEX (ix_error)
 
@@ -577,8 +574,13 @@ FROM {tasks} t FORCE INDEX (ix_queue)
 FROM {tasks} t FORCE INDEX (PRIMARY)
 
 -- name: took
--- Whose time is meant stands for (tasks).
-SELECT AVG(TIMESTAMPDIFF(MICROSECOND, t.started_at, t.completed_at) / 1000000) FROM (tasks) t
+-- How long tasks took, on average.
+AVG(TIMESTAMPDIFF(MICROSECOND, t.started_at, t.completed_at) / 1000000)
+
+-- name: beside
+-- Whether another queue has tasks in the table, too.
+SELECT EXISTS (SELECT 1 FROM {tasks} t FORCE INDEX (ix_queue) WHERE t.queue < :queue)
+  OR EXISTS (SELECT 1 FROM {tasks} t FORCE INDEX (ix_queue) WHERE t.queue > :queue) AS others
 
 -- name: workers
 SELECT w.id, w.name, w.queue, w.version, w.concurrency, w.started_at, w.expires_at, w.expires_at > UTC_TIMESTAMP(3) AS alive,

@@ -556,9 +556,6 @@ FROM {tasks} t INDEXED BY `{name}_status`
 -- name: by_type
 FROM {tasks} t INDEXED BY `{name}_type`
 
--- name: by_queue_type
-FROM {tasks} t INDEXED BY `{name}_queue_type`
-
 -- name: by_error
 FROM {tasks} t INDEXED BY `{name}_error`
 
@@ -572,8 +569,13 @@ FROM {tasks} t INDEXED BY `{name}_queue`
 FROM {tasks} t INDEXED BY `sqlite_autoindex_{name}_1`
 
 -- name: took
--- Whose time is meant stands for (tasks).
-SELECT AVG((julianday(t.completed_at) - julianday(t.started_at)) * 86400) FROM (tasks) t
+-- How long tasks took, on average.
+AVG((julianday(t.completed_at) - julianday(t.started_at)) * 86400)
+
+-- name: beside
+-- Whether another queue has tasks in the table, too.
+SELECT EXISTS (SELECT 1 FROM {tasks} t INDEXED BY `{name}_queue` WHERE t.queue < :queue)
+  OR EXISTS (SELECT 1 FROM {tasks} t INDEXED BY `{name}_queue` WHERE t.queue > :queue) AS others
 
 -- name: workers
 SELECT w.id, w.name, w.queue, w.version, w.concurrency, w.started_at, w.expires_at, w.expires_at > {now} AS alive,
