@@ -12,7 +12,7 @@ from gridsidecar.delivery.slots import SlotRequest, Slots
 from gridsidecar.delivery.waits import Waits
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.handler import StopReason
-from gridsidecar.rules.reception import AwaitSlot, Begin, Drop, Insert, Reattach, Unstarted
+from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Drop, Insert, Reattach, Unstarted
 from gridsidecar.rules.retry import pass_on_delay, passed_enough
 from gridsidecar.rules.task import Task
 from gridsidecar.shutdown import Phase
@@ -170,11 +170,11 @@ class Admissions:
         claiming[task.task_id] = self._worker.lease_for(task.task_id)
         try:
             received = await self._claimed(task, delivery, route, ahead=slot.ahead, alone=alone)
-            if received.reception == AwaitSlot():
+            if isinstance(received.reception, AwaitSlot):
                 if not await slot.granted():
                     return await self._too_late(task, delivery)
                 received = await self._claimed(task, delivery, route, ahead=False, alone=alone)
-            if isinstance(received.reception, AwaitSlot):
+            if isinstance(received.reception, AwaitOwnProcess):
                 return Suspect()
             if task.task_id in self._worker.attempts.returning:
                 return NotNow()

@@ -1,4 +1,4 @@
-"""One attempt, from its slot to the told end: wait for the slot, run the handler, decide, commit, tell."""
+"""One attempt, from its claim to the told end: have a slot, run the handler, decide, commit, tell."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class AttemptRunner:
         return Stored(transition)
 
     async def _until_ended(self, held: HeldAttempt, route: Route) -> Ended:
-        """The slot is taken when the handler may start and free when it has ended, for whoever is next."""
+        """What was claimed ahead waits for its slot. The slot is free when the handler has ended."""
         ended: Ended | None = None
         try:
             held.stop.listen(held.slot.give_up)

@@ -14,7 +14,7 @@ from gridsidecar.delivery.requeued import GAP, Requeued
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules.flow import Park, Reserve
-from gridsidecar.rules.reception import AwaitSlot, Begin, Close, Drop, Insert, Reattach, Resume, Wait
+from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Close, Drop, Insert, Reattach, Resume, Wait
 from gridsidecar.rules.task import Message, Settle, Task, TaskUpdate, Transition
 from gridsidecar.shutdown import Phase
 from gridsidecar.store import Received, Store
@@ -72,7 +72,7 @@ class Settlement:
             case Close() as close:
                 self._tell_closed(task, close, received.attempt)
                 await delivery.ack()
-            case Insert() | Begin() | Resume() | Reattach() | AwaitSlot():
+            case Insert() | Begin() | Resume() | Reattach() | AwaitSlot() | AwaitOwnProcess():
                 raise AssertionError("this one is not to be settled now")
             case _:
                 assert_never(received.reception)

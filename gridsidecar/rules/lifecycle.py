@@ -15,6 +15,7 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from gridsidecar.rules.reception import (
+    AwaitOwnProcess,
     AwaitSlot,
     Begin,
     Claimant,
@@ -76,7 +77,7 @@ def receive(row: Row | None, message: Message, claimant: Claimant) -> Reception:
     if row.due_in <= 0:
         suspect = row.crashes > 0
         if suspect and (claimant.ahead or not claimant.alone):
-            return AwaitSlot(alone=not claimant.alone)
+            return AwaitSlot() if claimant.alone else AwaitOwnProcess()
         return Begin(attempt=row.attempt + 1, crashes=row.crashes, ahead=claimant.ahead)
     if leftover(row, message):
         return Drop("a newer message will bring it back")
@@ -101,8 +102,9 @@ def _receive_running(row: Row, message: Message, claimant: Claimant) -> Receptio
 
 def _receive_mine(row: Row, message: Message, claimant: Claimant) -> Reception:
     if claimant.holds_attempt != row.attempt:
-        suspect = row.crashes > 0 and not claimant.alone
-        return AwaitSlot(alone=suspect) if suspect or (claimant.ahead and not row.ahead) else Resume()
+        if row.crashes > 0 and not claimant.alone:
+            return AwaitOwnProcess()
+        return AwaitSlot() if claimant.ahead and not row.ahead else Resume()
     if claimant.holds_live_copy or row.handed_off or leftover(row, message):
         return Drop("runs here")
     return Reattach()
@@ -122,9 +124,10 @@ def _rescue(row: Row, claimant: Claimant) -> Reception:
             crashes=crashes,
             rescues=True,
         )
-    suspect = crashes > 0 and not claimant.alone
-    if suspect or claimant.ahead:
-        return AwaitSlot(alone=suspect)
+    if crashes > 0 and not claimant.alone:
+        return AwaitOwnProcess()
+    if claimant.ahead:
+        return AwaitSlot()
     return Begin(attempt=row.attempt + 1, crashes=crashes, rescues=True)
 
 

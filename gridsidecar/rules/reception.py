@@ -88,12 +88,12 @@ class Wait(Struct, frozen=True, kw_only=True):
 
 
 class AwaitSlot(Struct, frozen=True):
-    """It may start, but is claimed only with a slot: its worker's death shall count, and only after a start.
+    """It may start, but is claimed only with a slot: its worker's death shall count, and only after a start."""
 
-    `alone`: and with a process to itself, for which it waits without a slot.
-    """
 
-    alone: bool = False
+class AwaitOwnProcess(Struct, frozen=True):
+    """It may start, but is claimed only with a process to itself, for which it waits without a slot: it may have ended
+    one under others."""
 
 
 class Close(Struct, frozen=True, kw_only=True):
@@ -107,5 +107,5 @@ class Close(Struct, frozen=True, kw_only=True):
     completes: bool = False  # the row lacks what this message says of its task
 
 
-Unstarted = Reattach | Drop | Wait  # settles the delivery without touching the row
-Reception = Insert | Begin | Resume | Reattach | Drop | Wait | Close | AwaitSlot
+Unstarted = Reattach | Drop | Wait  # changes no row
+Reception = Insert | Begin | Resume | Reattach | Drop | Wait | Close | AwaitSlot | AwaitOwnProcess

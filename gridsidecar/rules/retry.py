@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt. Pure."""
+"""How long to wait: before the next attempt, before what was refused or passed on comes again. Pure."""
 
 from __future__ import annotations
 

@@ -301,7 +301,7 @@ class TaskUpdate(Struct, frozen=True, kw_only=True):
     report: Report | None = None  # of the attempt that ended; None: the task ended without one
     span: Trace | None = None  # of the attempt that ended, where spans are sent
     outcome: str | None = None  # the attempt's, as its history has it
-    waited: float | None = None  # seconds from its message's arrival to its slot; None: it got none
+    waited: float | None = None  # seconds from its message's arrival to its handler's start; None: there was none
 
     @property
     def trace_id(self) -> str | None:

@@ -9,7 +9,19 @@ from msgspec.structs import replace
 from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
-from gridsidecar.rules.reception import AwaitSlot, Begin, Claimant, Close, Drop, Insert, Reattach, Resume, Row, Wait
+from gridsidecar.rules.reception import (
+    AwaitOwnProcess,
+    AwaitSlot,
+    Begin,
+    Claimant,
+    Close,
+    Drop,
+    Insert,
+    Reattach,
+    Resume,
+    Row,
+    Wait,
+)
 from gridsidecar.rules.task import Callback, Claim, ErrorType, Progress, Status, Task
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
@@ -139,7 +151,7 @@ class Store:
                 return await self._put_off(connection, task, row, reception)
             case Park():
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
-            case Reattach() | Drop() | Wait() | AwaitSlot():
+            case Reattach() | Drop() | Wait() | AwaitSlot() | AwaitOwnProcess():
                 pass
             case _:
                 assert_never(reception)

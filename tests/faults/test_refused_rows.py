@@ -66,7 +66,7 @@ async def test_tasks_that_are_refused_are_put_aside_and_the_others_end(
     assert sorted(reasons) == BADS
     assert all(reason.startswith("not-storable: ") and "not here" in reason for reason in reasons.values())
     assert [place.journal.started.count(name) for name in BADS] == [runs] * len(BADS)
-    assert place.left() == 0
+    await eventually(lambda: place.left() == 0)  # the ack comes after the dead letter
     await place.publish({"task_id": "last"})
     await eventually(lambda: place.status("last") == "success")
     assert not sidecar.says("unexpected error")

@@ -16,6 +16,7 @@ from gridsidecar.rules.lifecycle import (
     resolve_unmatched_write,
 )
 from gridsidecar.rules.reception import (
+    AwaitOwnProcess,
     AwaitSlot,
     Begin,
     Claimant,
@@ -190,20 +191,20 @@ _DELIVERIES: list[tuple[str, Row | None, Message, Claimant, Reception]] = [
      me(max_crashes=0), Begin(attempt=4, crashes=0, rescues=True)),
     ("the claim's reply was lost, it had a slot: wait for one", mine(), DELAYED, me(ahead=True), AwaitSlot()),
     ("due, it may have ended a process under others: wait to be alone", waiting(crashes=1), DELAYED, me(alone=False),
-     AwaitSlot(alone=True)),
+     AwaitOwnProcess()),
     ("due, the same, no slot either: wait to be alone", waiting(crashes=1), DELAYED, me(alone=False, ahead=True),
-     AwaitSlot(alone=True)),
+     AwaitOwnProcess()),
     ("due, the same, cancel requested: cancelled", waiting(crashes=1, cancel_requested=True), DELAYED, me(alone=False),
      ends_cancelled(crashes=1)),
     ("due, it has ended nobody: need not be alone", waiting(), DELAYED, me(alone=False), Begin(attempt=4, crashes=0)),
     ("lease expired: it has ended a worker, wait to be alone", orphaned(), DELAYED, me(alone=False),
-     AwaitSlot(alone=True)),
+     AwaitOwnProcess()),
     ("lease expired, claimed ahead: it has ended nobody", orphaned(ahead=True), DELAYED, me(alone=False),
      Begin(attempt=4, crashes=0, rescues=True)),
     ("lease expired, claimed ahead, no slot: wait for that", orphaned(ahead=True), DELAYED, me(alone=False, ahead=True),
      AwaitSlot()),
     ("the claim's reply was lost, with a crash: wait to be alone", mine(crashes=1), DELAYED, me(alone=False),
-     AwaitSlot(alone=True)),
+     AwaitOwnProcess()),
     ("the claim's reply was lost, it was ahead: resume", mine(ahead=True), DELAYED, me(ahead=True), Resume()),
 ]  # fmt: skip
 
