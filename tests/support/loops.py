@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-PATIENCE_S = 5.0  # for what is closing already: its last bytes, or the other side's goodbye under TLS
+PATIENCE_S = 5.0  # for what is closing, which nobody can see under TLS until the other side has answered
 
 
 class TidyLoop(asyncio.SelectorEventLoop):
     """Closes once the sockets of its transports have closed.
 
     Raises:
-        ResourceWarning: by `close`, when some were open and nobody was closing them, or did not close in time.
+        ResourceWarning: by `close`, when some were still open after a while.
     """
 
     def close(self) -> None:
@@ -26,7 +26,7 @@ class TidyLoop(asyncio.SelectorEventLoop):
         left = []
         while found := self._open():
             for each in found:
-                if not each.is_closing() or self.time() > until:
+                if self.time() > until:
                     left.append(f"{each!r} to {each.get_extra_info('peername')}")
                     each.abort()
             await asyncio.sleep(0.001)
