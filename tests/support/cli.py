@@ -111,9 +111,7 @@ def _read(leader: int, typed: dict[str, str], pid: int) -> str:
         written += chunk
         for words in [words for words in typed if words.encode() in written]:
             keys = typed.pop(words)
-            while keys == INTERRUPT and _works(
-                pid
-            ):  # nobody is so quick, and Python loses what comes just before it reads
+            while keys == INTERRUPT and _works(pid):  # Python loses it just before it reads; no person is so quick
                 time.sleep(0.01)
             os.write(leader, keys.encode())
 
