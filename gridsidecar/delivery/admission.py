@@ -12,7 +12,7 @@ from gridsidecar.delivery.slots import SlotRequest, Slots
 from gridsidecar.delivery.waits import Waits
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.handler import StopReason
-from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Drop, Insert, Reattach, Unstarted
+from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Drop, Insert, Reattach, RowUnchanged
 from gridsidecar.rules.retry import pass_on_delay, passed_enough
 from gridsidecar.rules.task import Task
 from gridsidecar.shutdown import Phase
@@ -97,11 +97,11 @@ class Admissions:
         try:
             if task.task_id in self._worker.attempts:  # it must not wait behind the attempt that it repeats
                 known = await self._look(task, delivery)
-                if isinstance(known.reception, Unstarted):
-                    return await self._unstarted(task, delivery, known)
+                if isinstance(known.reception, RowUnchanged):
+                    return await self._without_attempt(task, delivery, known)
             parked = await self._parked(task, delivery, route)
             if parked is not None:
-                return await self._unstarted(task, delivery, parked)
+                return await self._without_attempt(task, delivery, parked)
             admission = await self._in_slot(task, delivery, route, received_at, until, alone=route.alone is None)
             if isinstance(admission, Suspect):
                 admission = await self._alone(task, delivery, route, received_at)
@@ -179,7 +179,7 @@ class Admissions:
             if task.task_id in self._worker.attempts.returning:
                 return NotNow()
             if received.claim is None:
-                return await self._unstarted(task, delivery, received)
+                return await self._without_attempt(task, delivery, received)
             _tell_taken_over(task, received)
             await failpoints.reached("claimed")
             await self._end_superseded(task.task_id)
@@ -236,8 +236,8 @@ class Admissions:
         if task.message.passed:  # whoever passes on is quicker than whoever works, and must not take all there is
             await self._env.clock.sleep(OTHERS_FIRST)
         received = await self._look(task, delivery)
-        if isinstance(received.reception, Unstarted):
-            return await self._unstarted(task, delivery, received)
+        if isinstance(received.reception, RowUnchanged):
+            return await self._without_attempt(task, delivery, received)
         if passed_enough(task.message.passed) and not await retry_until_available(
             self._env, lambda: self._store.is_running_one(task.task_type), starting=True, reading=True
         ):
@@ -249,8 +249,8 @@ class Admissions:
         if self._env.shutdown.phase >= Phase.LEAVING:
             return NotNow()
         received = await self._look(task, delivery)
-        if isinstance(received.reception, Unstarted):
-            return await self._unstarted(task, delivery, received)
+        if isinstance(received.reception, RowUnchanged):
+            return await self._without_attempt(task, delivery, received)
         return WaitedTooLong(received.attempt)
 
     async def _look(self, task: Task, delivery: Delivery) -> Received:
@@ -260,7 +260,9 @@ class Admissions:
             self._env, lambda: self._store.look(task, claimant), starting=True, reading=True
         )
 
-    async def _unstarted(self, task: Task, delivery: Delivery, received: Received) -> Settles | Reattached | NotNow:
+    async def _without_attempt(
+        self, task: Task, delivery: Delivery, received: Received
+    ) -> Settles | Reattached | NotNow:
         if not isinstance(received.reception, Reattach):
             _tell_taken_over(task, received)
             return Settles(received)

@@ -14,7 +14,7 @@ from gridsidecar.clock import Clock
 from gridsidecar.delivery.routes import Route
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
-from gridsidecar.handler import StopReason, unstarted
+from gridsidecar.handler import StopReason, stopped_before_start
 from gridsidecar.handler.capture import LogText
 from gridsidecar.output_log import OutputLog
 from gridsidecar.rules import lifecycle
@@ -147,7 +147,7 @@ class AttemptRunner:
 
 def _without_a_slot(reason: StopReason | None) -> Outcome:
     """The outcome of an attempt whose turn did not come."""
-    return NotStarted() if reason in (None, StopReason.SHUTDOWN) else unstarted(reason)
+    return NotStarted() if reason in (None, StopReason.SHUTDOWN) else stopped_before_start(reason)
 
 
 class ProgressNote:

@@ -103,7 +103,7 @@ class Consumer:
             if self._once and self.first_attempt.is_set() and task.task_id not in self._worker.attempts:
                 await delivery.give_back()  # it was on its way while we said that we want no more
                 return
-            if delivery.returns and await self._renewed(task, delivery):
+            if delivery.returns and await self._reset_returns(task, delivery):
                 return
             self._warn_of_unmet_wishes(task)
             admission = await self._admissions.admit(task, delivery, route)
@@ -111,11 +111,11 @@ class Consumer:
                 case Admitted(held):
                     await self._carry(held, delivery, route)
                 case Settles(received):
-                    await self._settlement.unstarted(task, delivery, received)
+                    await self._settlement.without_attempt(task, delivery, received)
                 case Reattached():
                     pass
                 case WaitedTooLong(attempt):
-                    await self._settlement.send_anew(task, delivery, attempt)
+                    await self._settlement.requeue(task, delivery, attempt)
                 case NotNow():
                     await delivery.give_back()
                 case _:
@@ -166,9 +166,11 @@ class Consumer:
 
     # -- what has no attempt here -------------------------------------------------------------------------------------
 
-    async def _renewed(self, task: Task, delivery: Delivery) -> bool:
+    async def _reset_returns(self, task: Task, delivery: Delivery) -> bool:
         """Whether a delivery that came back without a start was put in its own place, with no returns counted."""
-        return await self._admissions.never_started(task, delivery) and await self._settlement.renew(task, delivery)
+        return await self._admissions.never_started(task, delivery) and await self._settlement.reset_returns(
+            task, delivery
+        )
 
     async def _without_a_handler(self, task: Task, delivery: Delivery) -> None:
         known = ", ".join(self._routes.types)
@@ -190,9 +192,9 @@ class Consumer:
                 await self._settlement.pass_on(task, delivery, attempt, delay)
             case NobodysTask():
                 error = f"{refused.error}; passed on for {task.message.passed} seconds, and no worker took it"
-                await self._dead_lettering.give_up(task, delivery, replace(refused, error=error))
+                await self._dead_lettering.end_and_refuse(task, delivery, replace(refused, error=error))
             case Settles(received):
-                await self._settlement.unstarted(task, delivery, received)
+                await self._settlement.without_attempt(task, delivery, received)
             case Reattached():
                 pass
             case NotNow():

@@ -61,7 +61,7 @@ class Stop:
             self._listener()
 
 
-def unstarted(reason: StopReason) -> Outcome:
+def stopped_before_start(reason: StopReason) -> Outcome:
     """The outcome of an attempt that was stopped before its start."""
     match reason:
         case StopReason.CANCEL:

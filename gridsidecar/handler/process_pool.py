@@ -10,7 +10,7 @@ from contextlib import suppress
 from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.handler import Stop, unstarted
+from gridsidecar.handler import Stop, stopped_before_start
 from gridsidecar.handler.assignment import Assignment
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
@@ -107,7 +107,7 @@ class ProcessPool:
             if never_read > 1 and stop.reason is None:
                 return Ended(CannotStart(self._says("it ended after it was ready, without reading a task")))
         assert stop.reason is not None
-        return Ended(unstarted(stop.reason))
+        return Ended(stopped_before_start(stop.reason))
 
     def _line(self, claim: Claim, timeout: float) -> bytes | wire.Spliced:
         return wire.encode_input(

@@ -107,5 +107,5 @@ class Close(Struct, frozen=True, kw_only=True):
     completes: bool = False  # the row lacks what this message says of its task
 
 
-Unstarted = Reattach | Drop | Wait  # changes no row
+RowUnchanged = Reattach | Drop | Wait
 Reception = Insert | Begin | Resume | Reattach | Drop | Wait | Close | AwaitSlot | AwaitOwnProcess
