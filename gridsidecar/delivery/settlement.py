@@ -113,7 +113,7 @@ class Settlement:
             telemetry.warning("nudge not sent", task_id=held.claim.task_id, reason=str(error))
 
     async def requeue(self, task: Task, delivery: Delivery, attempt: int) -> None:
-        """Its turn did not come: to the end of the queue, then ack. A quorum queue throws away what is given back often.
+        """Its turn did not come: to the end of the queue, then ack. Given back too often, a quorum queue drops it.
 
         Not as a delayed message: a task without a row has nobody to miss it, should a delay queue lose it.
         """
