@@ -64,7 +64,7 @@ class Daemon:
         self._settings = settings
         self._options = options
         self._siblings = siblings  # one of several processes; a supervisor decides what concerns all of them
-        self._alone = False  # the supervisor is gone
+        self._unsupervised = False  # the supervisor is gone
         self._clock = SystemClock()
         self._rng = system_random()
         self._env = env = Environment(settings.worker, Readiness(), self._clock, self._rng)
@@ -173,16 +173,18 @@ class Daemon:
             signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        again = self._shutdown.told and self._siblings is None  # that of a sibling counts when the supervisor says it
-        self._shutdown.tell(f"{number.name} received", hurry=again)
+        again = (
+            self._shutdown.demanded and self._siblings is None
+        )  # that of a sibling counts when the supervisor says it
+        self._shutdown.demand(f"{number.name} received", hurry=again)
 
     def leave(self, word: Leave) -> None:
         """The supervisor says so."""
-        self._alone = self._alone or word.alone
-        if word.told or word.hurry:
-            self._shutdown.tell(word.why, hurry=word.hurry)
+        self._unsupervised = self._unsupervised or word.unsupervised
+        if word.demanded or word.hurry:
+            self._shutdown.demand(word.why, hurry=word.hurry)
         else:
-            self._shutdown.ask(word.why, finishes_work=word.finish_in_hand)
+            self._shutdown.request(word.why, finishes_work=word.finishes_work)
 
     async def _start(self) -> bool:
         """Connect and announce ourselves. False when we are told to leave before that has worked."""
@@ -216,9 +218,9 @@ class Daemon:
     async def _begin(self) -> None:
         """The hook that comes before the first task; of several processes, when all may begin."""
         if self._siblings is None:
-            await self._hooks.start(self._shutdown.asked)
+            await self._hooks.start(self._shutdown.requested)
         else:
-            await self._siblings.begin(self._shutdown.asked)
+            await self._siblings.begin(self._shutdown.requested)
 
     async def _look_for_dead_letters(self) -> None:
         """Known before the first message that needs them; tasks can run without."""
@@ -229,7 +231,7 @@ class Daemon:
 
     async def _until_reached(self, part: str, step: Callable[[], Awaitable[object]]) -> bool:
         failures = 0
-        while not self._shutdown.asked.is_set():
+        while not self._shutdown.requested.is_set():
             try:
                 await step()
             except Unavailable as error:
@@ -240,7 +242,7 @@ class Daemon:
                 self._env.readiness.clear(part)
                 return True
             failures += 1
-            await pause(self._shutdown.asked, backoff(failures, base=0.5, limit=15.0, rng=self._rng))
+            await pause(self._shutdown.requested, backoff(failures, base=0.5, limit=15.0, rng=self._rng))
         return False
 
     # -- serving ------------------------------------------------------------------------------------------------------
@@ -248,7 +250,7 @@ class Daemon:
     async def _until_leaving(self, consuming: asyncio.Task[None]) -> None:
         self._observed.serves()
         watchers = {
-            asyncio.create_task(self._shutdown.asked.wait()),
+            asyncio.create_task(self._shutdown.requested.wait()),
             asyncio.create_task(self._env.refused.wait()),
             consuming,
         }
@@ -260,7 +262,7 @@ class Daemon:
             for watcher in watchers - {consuming}:
                 watcher.cancel()
         if self._env.refusal is not None:
-            self._shutdown.ask("a server refused us")
+            self._shutdown.request("a server refused us")
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend
 
@@ -297,7 +299,7 @@ class Daemon:
             async with asyncio.timeout(CLOSE_LIMIT):
                 await self._broker.stop_consuming()
         worker = self._settings.worker
-        no_wait = self._alone or (worker.burst and not worker.burst_wait)
+        no_wait = self._unsupervised or (worker.burst and not worker.burst_wait)
         grace = 0.0 if no_wait else worker.shutdown_grace
         kill_grace = max(handler.kill_grace for handler in self._settings.handlers.values())
         await self._shutdown.drain(self._consumer, grace=grace, kill_grace=kill_grace)

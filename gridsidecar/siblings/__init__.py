@@ -37,10 +37,10 @@ class Leave(Struct, frozen=True):
     """A word to leave."""
 
     why: str
-    finish_in_hand: bool = False  # the work is done: what still arrives is work, too
-    told: bool = False  # somebody wants it
+    finishes_work: bool = False  # the work is done: what still arrives is work, too
+    demanded: bool = False  # somebody wants it
     hurry: bool = False  # … and said so before
-    alone: bool = False  # nobody would notice if we hung: give back what runs
+    unsupervised: bool = False  # nobody would notice if we hung: give back what runs
 
 
 class FigureSource(Protocol):
@@ -136,7 +136,7 @@ class Siblings:
         self._channel.send({"look": number, "found": asdict(await self._process.look())})
 
     def _supervisor_is_gone(self) -> None:
-        self._process.leave(Leave("the supervisor is gone", told=True, alone=True))
+        self._process.leave(Leave("the supervisor is gone", demanded=True, unsupervised=True))
 
 
 def _portions(metrics: Iterable[tuple[tuple[str, ...], Any]]) -> Iterable[list[Any]]:
