@@ -39,9 +39,9 @@ from gridsidecar.observed import Observed, make_api
 from gridsidecar.output_log import OutputLog
 from gridsidecar.run_limits import RunLimits
 from gridsidecar.shutdown import CLOSE_LIMIT
-from gridsidecar.siblings import Leave, QueueLook, Siblings
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
+from gridsidecar.supervisor_link import Leave, QueueLook, SupervisorLink
 from gridsidecar.telemetry import Readiness
 from gridsidecar.tracing import make_spans
 from gridsidecar.waiting import pause
@@ -60,10 +60,10 @@ class RunOptions(Struct, frozen=True):
 class Daemon:
     """One run of the sidecar, from start to exit code."""
 
-    def __init__(self, settings: Settings, options: RunOptions, siblings: Siblings | None = None) -> None:
+    def __init__(self, settings: Settings, options: RunOptions, supervisor: SupervisorLink | None = None) -> None:
         self._settings = settings
         self._options = options
-        self._siblings = siblings  # one of several processes; a supervisor decides what concerns all of them
+        self._supervisor = supervisor  # one of several processes; a supervisor decides what concerns all of them
         self._unsupervised = False  # the supervisor is gone
         self._clock = SystemClock()
         self._rng = system_random()
@@ -98,7 +98,7 @@ class Daemon:
         )
         self._pulse = self._observed.pulse
         # That of several processes is their supervisor's.
-        self._api = make_api(settings, self._observed) if siblings is None else None
+        self._api = make_api(settings, self._observed) if supervisor is None else None
         env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
@@ -108,7 +108,7 @@ class Daemon:
         if len(handlers) > 1:  # what waits for one handler must not keep the others from their work
             max_wait = min(max_wait, MAX_WAIT_BESIDE_OTHERS)
         slots = Slots(self._concurrency)
-        shared = {} if self._siblings is None else self._siblings.shared_slots()
+        shared = {} if self._supervisor is None else self._supervisor.shared_slots()
         routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency, shared)
         admissions = Admissions(self._worker, tasks, slots, max_wait, self._concurrency, longest)
         lines = OutputLog(self._clock) if settings.log.handler_output else None
@@ -128,8 +128,8 @@ class Daemon:
     async def run(self) -> int:
         """Serve until there is a reason to leave; the exit code."""
         self._listen_to_signals()
-        if self._siblings is not None:
-            self._siblings.join(self, self._observed)
+        if self._supervisor is not None:
+            self._supervisor.join(self, self._observed)
         become_subreaper()
         hide_from_children()
         async with AsyncExitStack() as leaving:  # from the last to the first; none is left out if one fails
@@ -173,9 +173,7 @@ class Daemon:
             signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        again = (
-            self._shutdown.demanded and self._siblings is None
-        )  # that of a sibling counts when the supervisor says it
+        again = self._shutdown.demanded and self._supervisor is None  # else it counts when the supervisor says it
         self._shutdown.demand(f"{number.name} received", hurry=again)
 
     def leave(self, word: Leave) -> None:
@@ -203,7 +201,7 @@ class Daemon:
             handler.start()
         self._maintenance.start()
         self._deliverer.start()
-        if self._siblings is None:
+        if self._supervisor is None:
             self._statistics.start(self._env.vitals)
         telemetry.info(
             "consuming",
@@ -217,10 +215,10 @@ class Daemon:
 
     async def _begin(self) -> None:
         """The hook that comes before the first task; of several processes, when all may begin."""
-        if self._siblings is None:
+        if self._supervisor is None:
             await self._hooks.start(self._shutdown.requested)
         else:
-            await self._siblings.begin(self._shutdown.requested)
+            await self._supervisor.begin(self._shutdown.requested)
 
     async def _look_for_dead_letters(self) -> None:
         """Known before the first message that needs them; tasks can run without."""
@@ -254,7 +252,7 @@ class Daemon:
             asyncio.create_task(self._env.refused.wait()),
             consuming,
         }
-        if self._siblings is None:
+        if self._supervisor is None:
             watchers.add(asyncio.create_task(self._limits.reached()))
         try:
             await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
@@ -276,10 +274,10 @@ class Daemon:
         return QueueLook(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
 
     async def _tell_figures(self) -> None:
-        if self._siblings is None:
+        if self._supervisor is None:
             await self._statistics.stop()
         else:
-            self._siblings.tell_last(await self._statistics.look())
+            self._supervisor.tell_last(await self._statistics.look())
 
     @property
     def _busy(self) -> bool:
@@ -339,12 +337,12 @@ class Daemon:
                         await lease.leave()
 
 
-def run(settings: Settings, options: RunOptions, siblings: Siblings | None = None) -> int:
+def run(settings: Settings, options: RunOptions, supervisor: SupervisorLink | None = None) -> int:
     """Run the daemon on the fastest event loop there is; the exit code."""
     give_back_what_is_freed()
     with asyncio.Runner(loop_factory=fast_loop()) as runner:
-        return runner.run(_serve(settings, options, siblings))
+        return runner.run(_serve(settings, options, supervisor))
 
 
-async def _serve(settings: Settings, options: RunOptions, siblings: Siblings | None) -> int:
-    return await Daemon(settings, options, siblings).run()
+async def _serve(settings: Settings, options: RunOptions, supervisor: SupervisorLink | None) -> int:
+    return await Daemon(settings, options, supervisor).run()

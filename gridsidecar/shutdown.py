@@ -58,9 +58,7 @@ class Shutdown:
         self.phase = Phase.SERVING
         self.why = ""
         self.finishes_work = False  # we leave because the work is done: what still arrives is work, too
-        self.requested = (
-            asyncio.Event()
-        )  # there is a reason to leave, by our own rules or because somebody wants it
+        self.requested = asyncio.Event()  # there is a reason to leave, by our own rules or because somebody wants it
         self.hurry = asyncio.Event()  # a second signal came
         self._demanded = asyncio.Event()  # a first one came, or word from our supervisor
 

@@ -17,7 +17,7 @@ from gridsidecar.rules.flow import FREE, Flow
 from gridsidecar.rules.rate import Rate, parse_rate
 from gridsidecar.rules.retry import RetryPolicy
 from gridsidecar.rules.task import Task
-from gridsidecar.siblings import SharedSlots
+from gridsidecar.supervisor_link import SharedSlots
 
 LONGEST_BACKOFF = 60.0  # seconds
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gridsidecar.siblings import Leave
 from gridsidecar.supervisor.child import Child
+from gridsidecar.supervisor_link import Leave
 
 Children = Callable[[], Sequence[Child] | None]  # None while one is missing or not ready
 

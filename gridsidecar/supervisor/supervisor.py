@@ -26,13 +26,13 @@ from gridsidecar.metrics.tally import Series, lasting, total
 from gridsidecar.metrics.worker import OwnFigures
 from gridsidecar.pulse import Pulse
 from gridsidecar.rules.task import Status
-from gridsidecar.siblings import Leave
 from gridsidecar.statistics import Statistics
 from gridsidecar.supervisor.child import Child
 from gridsidecar.supervisor.hooks import WorkerHooks
 from gridsidecar.supervisor.over import until_over
 from gridsidecar.supervisor.plan import Plan
 from gridsidecar.supervisor.slot_allocator import SlotAllocator
+from gridsidecar.supervisor_link import Leave
 
 if TYPE_CHECKING:
     from gridsidecar.http import ApiServer
