@@ -63,7 +63,7 @@ class Daemon:
     def __init__(self, settings: Settings, options: RunOptions, supervisor: SupervisorLink | None = None) -> None:
         self._settings = settings
         self._options = options
-        self._supervisor = supervisor  # one of several processes; a supervisor decides what concerns all of them
+        self._supervisor = supervisor  # of several processes, of which we are one; it decides what concerns all of them
         self._unsupervised = False  # the supervisor is gone
         self._clock = SystemClock()
         self._rng = system_random()

@@ -102,15 +102,17 @@ class Admissions:
             parked = await self._parked(task, delivery, route)
             if parked is not None:
                 return await self._without_attempt(task, delivery, parked)
-            admission = await self._in_slot(task, delivery, route, received_at, until, alone=route.alone is None)
+            admission = await self._in_slot(
+                task, delivery, route, received_at, until, own_process=route.own_processes is None
+            )
             if isinstance(admission, Suspect):
-                admission = await self._alone(task, delivery, route, received_at)
+                admission = await self._in_own_process(task, delivery, route, received_at)
             return admission
         finally:
             self._turns.release(task.task_id)
 
     async def _in_slot(
-        self, task: Task, delivery: Delivery, route: Route, received_at: float, until: float, *, alone: bool
+        self, task: Task, delivery: Delivery, route: Route, received_at: float, until: float, *, own_process: bool
     ) -> Admission | Suspect:
         slot = await self._slot(route, until)
         if slot is None:
@@ -118,30 +120,30 @@ class Admissions:
         admission: Admission | Suspect = NotNow()
         try:
             if not slot.surplus:
-                admission = await self._claim(task, delivery, route, slot, received_at, alone=alone)
+                admission = await self._claim(task, delivery, route, slot, received_at, own_process=own_process)
         finally:
             if not isinstance(admission, Admitted):
                 slot.release()
         return admission
 
-    async def _alone(self, task: Task, delivery: Delivery, route: Route, received_at: float) -> Admission:
+    async def _in_own_process(self, task: Task, delivery: Delivery, route: Route, received_at: float) -> Admission:
         """The longest waiting first. Others have the slots meanwhile."""
-        assert route.alone is not None
+        assert route.own_processes is not None
         until = received_at + (self._longest if len(self.suspects) < self._lent else self.max_wait)
         self.suspects.add(task.task_id)
         try:
-            if not await self._waits.within(route.alone.acquire(), until):
+            if not await self._waits.within(route.own_processes.acquire(), until):
                 return await self._too_late(task, delivery)
         finally:
             self.suspects.discard(task.task_id)
         admission: Admission | Suspect = NotNow()
         try:
-            admission = await self._in_slot(task, delivery, route, received_at, until, alone=True)
+            admission = await self._in_slot(task, delivery, route, received_at, until, own_process=True)
         finally:
             if isinstance(admission, Admitted):
-                admission.held.slot.also(route.alone.release)
+                admission.held.slot.also(route.own_processes.release)
             else:
-                route.alone.release()
+                route.own_processes.release()
         assert not isinstance(admission, Suspect)
         return admission
 
@@ -163,17 +165,17 @@ class Admissions:
         return slot if admitted else None
 
     async def _claim(
-        self, task: Task, delivery: Delivery, route: Route, slot: SlotRequest, received_at: float, *, alone: bool
+        self, task: Task, delivery: Delivery, route: Route, slot: SlotRequest, received_at: float, *, own_process: bool
     ) -> Admission | Suspect:
         claiming = self._worker.identity.claiming
         claimed_at = self._env.clock.monotonic()
         claiming[task.task_id] = self._worker.lease_for(task.task_id)
         try:
-            received = await self._claimed(task, delivery, route, ahead=slot.ahead, alone=alone)
+            received = await self._claimed(task, delivery, route, ahead=slot.ahead, own_process=own_process)
             if isinstance(received.reception, AwaitSlot):
                 if not await slot.granted():
                     return await self._too_late(task, delivery)
-                received = await self._claimed(task, delivery, route, ahead=False, alone=alone)
+                received = await self._claimed(task, delivery, route, ahead=False, own_process=own_process)
             if isinstance(received.reception, AwaitOwnProcess):
                 return Suspect()
             if task.task_id in self._worker.attempts.returning:
@@ -189,12 +191,16 @@ class Admissions:
         finally:
             claiming.pop(task.task_id, None)
 
-    async def _claimed(self, task: Task, delivery: Delivery, route: Route, *, ahead: bool, alone: bool) -> Received:
+    async def _claimed(
+        self, task: Task, delivery: Delivery, route: Route, *, ahead: bool, own_process: bool
+    ) -> Received:
         async def claim() -> Received:
             lease = self._worker.lease_for(task.task_id)
             if not lease.live:  # judged dead, we could be rescued in the middle of our own claim
                 await lease.renew()
-            claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered, ahead=ahead, alone=alone)
+            claimant = self._worker.claimant(
+                task.task_id, redelivered=delivery.redelivered, ahead=ahead, own_process=own_process
+            )
             flow = route.flow(paused=task.task_type in self._env.paused)
             return await self._store.claim(task, claimant, route.retries(task), flow)
 

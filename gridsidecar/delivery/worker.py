@@ -120,7 +120,7 @@ class Worker(Struct, frozen=True):
         held = self.attempts.get(task_id)
         return (held and self.identity.of(held.claim.worker_id)) or self.identity.lease
 
-    def claimant(self, task_id: str, *, redelivered: bool, ahead: bool = False, alone: bool = True) -> Claimant:
+    def claimant(self, task_id: str, *, redelivered: bool, ahead: bool = False, own_process: bool = True) -> Claimant:
         """This worker's side of the rules for one task, and what the broker said of the delivery in our hands."""
         held = self.attempts.get(task_id)
         return Claimant(
@@ -132,5 +132,5 @@ class Worker(Struct, frozen=True):
             holds_live_copy=bool(held and held.delivery and held.delivery.alive),
             max_crashes=self.env.settings.max_crashes,
             ahead=ahead,
-            alone=alone,
+            own_process=own_process,
         )

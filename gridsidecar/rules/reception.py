@@ -46,7 +46,7 @@ class Claimant(Struct, frozen=True, kw_only=True):
     holds_live_copy: bool = False  # … and its delivery is alive
     max_crashes: int = 3
     ahead: bool = False  # there is no slot for it yet
-    alone: bool = True  # it would share its handler's process with no other task
+    own_process: bool = True  # it would share its handler's process with no other task
 
 
 # -- what to do with a delivery ---------------------------------------------------------------------------------------
