@@ -104,13 +104,13 @@ class Daemon:
     def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
         """What carries a delivery from its arrival to its ack."""
         settings, tasks = self._settings, self._store.tasks
-        max_wait = longest = settings.broker.longest_hold
+        max_wait = longest_hold = settings.broker.longest_hold
         if len(handlers) > 1:  # what waits for one handler must not keep the others from their work
             max_wait = min(max_wait, MAX_WAIT_BESIDE_OTHERS)
         slots = Slots(self._concurrency)
         shared = {} if self._supervisor is None else self._supervisor.shared_slots()
         routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency, shared)
-        admissions = Admissions(self._worker, tasks, slots, max_wait, self._concurrency, longest)
+        admissions = Admissions(self._worker, tasks, slots, max_wait, self._concurrency, longest_hold)
         lines = OutputLog(self._clock) if settings.log.handler_output else None
         before = self._hooks.before_attempt
         attempts = AttemptRunner(self._worker, tasks, settings.progress_interval, before, lines, self._spans)
@@ -290,7 +290,7 @@ class Daemon:
         telemetry.info("leaving", reason=self._shutdown.why or "an error", running=self._worker.attempts.running)
         self._env.readiness.reasons["worker"] = "draining"
         if not self._shutdown.finishes_work:
-            self._consumer.hold()
+            self._consumer.freeze()
         await failpoints.reached("draining")
         await self._look_ahead.stop()
         with suppress(GridSidecarError, TimeoutError):

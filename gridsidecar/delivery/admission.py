@@ -72,16 +72,17 @@ class Admissions:
     it cannot disagree."""
 
     def __init__(
-        self, worker: Worker, store: Store, slots: Slots, max_wait: float, lent: int = 0, longest: float = 0.0
+        self, worker: Worker, store: Store, slots: Slots, max_wait: float, lent: int = 0, suspect_max_wait: float = 0.0
     ) -> None:
-        """`max_wait`: seconds that a delivery may wait for its turn; `longest`: that one of `lent` suspects may."""
+        """`max_wait`: seconds that a delivery may wait for its turn. Up to `lent` suspects at a time, whose places
+        others have meanwhile (`look_ahead`), may wait for `suspect_max_wait` instead."""
         self._worker = worker
         self._env = worker.env
         self._store = store
         self._slots = slots
         self.max_wait = max_wait
         self._lent = lent
-        self._longest = longest
+        self._suspect_max_wait = suspect_max_wait
         self.suspects: set[str] = set()  # tasks that wait, without a slot, until they may have a process to themselves
         self._turns = KeyedLock()
         self._waits = Waits(self._env)
@@ -129,7 +130,7 @@ class Admissions:
     async def _in_own_process(self, task: Task, delivery: Delivery, route: Route, received_at: float) -> Admission:
         """The longest waiting first. Others have the slots meanwhile."""
         assert route.own_processes is not None
-        until = received_at + (self._longest if len(self.suspects) < self._lent else self.max_wait)
+        until = received_at + (self._suspect_max_wait if len(self.suspects) < self._lent else self.max_wait)
         self.suspects.add(task.task_id)
         try:
             if not await self._waits.within(route.own_processes.acquire(), until):
@@ -281,9 +282,9 @@ class Admissions:
         telemetry.reattached(task_id=task.task_id, attempt=held.claim.attempt)
         return Reattached()
 
-    def hold(self) -> None:
+    def freeze(self) -> None:
         """Nothing starts any more; what waits is kept until we take nothing more, or it would come back at once."""
-        self._slots.hold()
+        self._slots.freeze()
 
     def stop_waiting(self) -> None:
         """Nothing starts any more: whatever waits to be claimed, for its slot or for a command is let go."""

@@ -71,9 +71,9 @@ class Consumer:
         size = len(delivery.message.body)
         if size <= wire.SMALL:
             job = asyncio.create_task(self._job(delivery))
-        elif self._env.memory.hold(size):
+        elif self._env.memory.reserve(size):
             job = asyncio.create_task(self._job(delivery))
-            job.add_done_callback(lambda _: self._env.memory.let_go(size))
+            job.add_done_callback(lambda _: self._env.memory.release(size))
         else:
             delivery.forget()
             job = asyncio.create_task(self._until_room(delivery))
@@ -252,11 +252,11 @@ class Consumer:
         if not job.cancelled() and (error := job.exception()) is not None:
             telemetry.unexpected_error(error)
 
-    def hold(self) -> None:
+    def freeze(self) -> None:
         """Nothing starts any more. What waits to start is not given back yet."""
-        self._admissions.hold()
+        self._admissions.freeze()
 
-    def start_nothing(self) -> None:
+    def give_back_waiting(self) -> None:
         """What waits to start goes back to the queue."""
         self._admissions.stop_waiting()
         for job in self._bodiless:

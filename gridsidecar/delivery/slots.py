@@ -261,7 +261,7 @@ class Slots:
         """Others had better have what waits here, unclaimed, for long: at most so many."""
         self.unclaimed.send_away(LONGEST_AHEAD, most)
 
-    def hold(self) -> None:
+    def freeze(self) -> None:
         """Nothing starts any more; whoever waits goes on waiting, until `close`."""
         self._closed = True
 

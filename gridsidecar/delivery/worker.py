@@ -101,7 +101,7 @@ class Worker(Struct, frozen=True):
         pause = self.env.paused.get(held.claim.task.task_type)
         # A claim made after that was heard found in the store that the pause is over.
         unheard = pause is not None and held.claimed_at < self.env.paused_at[pause.task_type]
-        if pause is not None and unheard and pause.holds(held.claim.task_id):
+        if pause is not None and unheard and pause.stops(held.claim.task_id):
             return False
         if not held.claim.ahead:
             return True

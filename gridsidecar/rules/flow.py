@@ -48,8 +48,8 @@ class Pause(Struct, frozen=True, kw_only=True):
     def wants_probe(self) -> bool:
         return self.over and self.cool_down is not None
 
-    def holds(self, task_id: str) -> bool:
-        """Whether it keeps this task from its start."""
+    def stops(self, task_id: str) -> bool:
+        """Whether it keeps this task from its start: one is let through to try."""
         return not self.ended and task_id != self.probe
 
 

@@ -1,9 +1,9 @@
 """The state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
 
-Three tables, one function each: `receive`, `decide` (an attempt ended), `resolve_unmatched_write` (ours changed
-no row).
-`tests/model` checks the rules over all interleavings; `tests/store/test_stateful.py` walks through them on real stores.
-What a paused type and a rate keep from its start is in `flow`.
+Each of the three has its function: `receive` says what a delivery means, `decide` what an attempt's end does to the
+row, and `resolve_unmatched_write` why a write of ours changed no row. `tests/model` checks the rules over all
+interleavings; `tests/store/test_stateful.py` walks through them on real stores. What a paused type and a rate keep from
+its start is in `flow`.
 """
 
 from __future__ import annotations

@@ -193,6 +193,6 @@ def _detailed(view: TaskSummary, own: Detail | None, with_data: bool) -> TaskSum
 
 
 def _kept_by(kept: Pause | None, view: TaskState) -> PausedView | None:
-    if kept is None or not waits(view["status"], view["due_in_s"]) or not kept.holds(view["task_id"]):
+    if kept is None or not waits(view["status"], view["due_in_s"]) or not kept.stops(view["task_id"]):
         return None
     return {"since_at": kept.since, "until_at": kept.until, "cool_down": kept.cool_down, "reason": kept.reason}
