@@ -17,7 +17,7 @@ from gridsidecar.cli.since import Since, Until, moment
 from gridsidecar.cli.status import EPILOG, status
 from gridsidecar.cli.steer import OfErrorType, States
 from gridsidecar.errors import UsageError
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Listed, Where
@@ -115,7 +115,7 @@ def _details(view: TaskSummary) -> str:
         case "running":
             return f"{percent(view)} %, {words(view)}".removesuffix(", running")
         case "pending" | "retrying":
-            return said(words(view))
+            return translated(words(view))
         case "failed":
             return error_line(view)
         case _:

@@ -78,7 +78,9 @@ class AttemptRunner:
             try:
                 transition = await retry_until_available(
                     self._env,
-                    lambda: self._store.ends.commit(held.claim, decided, ended.report, held.progress, said=held.said),
+                    lambda: self._store.ends.commit(
+                        held.claim, decided, ended.report, held.progress, output_stored=held.output_stored
+                    ),
                 )
             except StoreUnavailable:
                 return OutOfReach()

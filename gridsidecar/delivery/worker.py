@@ -34,7 +34,7 @@ class HeldAttempt(Struct, eq=False):
     progress: Progress = field(default_factory=Progress)  # the latest the handler reported
     log: LogText | None = None  # what it says, while it runs
     live: LiveText | None = None  # … and how much of that is in the database
-    said: bool = False  # some of it may be there
+    output_stored: bool = False  # some of its output may be in the database
     marked: bool = False  # its row says that it has started, though it was claimed ahead
     ended: bool = False  # the handler is gone; only the row and the delivery are left to settle
     settled: bool = False  # its delivery was acked or given back; another copy comes too late for it

@@ -165,7 +165,7 @@ class _Attempt:
                 exit_code=exit_.code,
                 signal=exit_.signal,
                 cause=self._cause,
-                said=self._talk.said,
+                terminal=self._talk.terminal,
                 output=self._talk.output() if self._settings.result_from == "stdout" else None,
                 stderr_line=self._talk.stderr_tail.last_line() if exit_.code != 0 else "",
                 lost_message=self._talk.lost_message,

@@ -214,7 +214,7 @@ class PersistentProcess:
             self._output.finish()
             problem = f"it ended before it said that it is ready: {self.exit_text}"
             self._end_with_it(
-                [assignment for assignment in assignments if assignment.said is None or assignment.said.unread],
+                [assignment for assignment in assignments if assignment.terminal is None or assignment.terminal.unread],
                 gone.result(),
             )
         if not self.ready.done():
@@ -264,7 +264,7 @@ class PersistentProcess:
             if self.in_hand.shared:
                 assignment.heard()
             assignment.hear(event)
-            if assignment.said is not None:
+            if assignment.terminal is not None:
                 self._settle(assignment)
         elif self.ready.done():
             self._hear_aside(event)
@@ -276,7 +276,7 @@ class PersistentProcess:
         if task_id is not None:
             assignment = self.in_hand[task_id]
             assignment.miss(head, lost)
-            if assignment.said is not None:
+            if assignment.terminal is not None:
                 self._settle(assignment)
             return
         self.in_hand.between.miss(head)
@@ -312,10 +312,10 @@ class PersistentProcess:
 
     def _not_ready_in_time(self) -> None:
         seconds = self._settings.persistent.ready_timeout
-        said = self.in_hand.between.last_words
+        words = self.in_hand.between.last_words
         self.ready.set_result(
             f'it did not send {{"gs":1,"type":"ready"}} within {seconds:g} s (persistent.ready_timeout); '
-            f"a command that knows nothing of this needs mode: oneshot{said and '; on stderr it said: ' + said}"
+            f"a command that knows nothing of this needs mode: oneshot{words and '; on stderr it said: ' + words}"
         )
         self._stop()
 

@@ -100,7 +100,7 @@ class ProcessPool:
             finally:
                 self._give(got, claim.task_id)
             if not assignment.never_read:
-                if assignment.said is not None and assignment.exit is None:
+                if assignment.terminal is not None and assignment.exit is None:
                     self._crashes = 0
                 return assignment.ended(got.notes)
             never_read += not got.tasks

@@ -40,7 +40,7 @@ class LiveOutput:
         news = live.news()
         if not news.parts:
             return
-        held.said = True
+        held.output_stored = True
         try:
             if await self._store.say(held.claim, news):
                 live.stored(news)

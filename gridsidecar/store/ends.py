@@ -39,21 +39,23 @@ class Ends:
         self._batch = batch
 
     async def commit(
-        self, claim: Claim, transition: Transition, report: Report, progress: Progress, *, said: bool = False
+        self, claim: Claim, transition: Transition, report: Report, progress: Progress, *, output_stored: bool = False
     ) -> Transition | None:
-        """Write an attempt's end; what now stands in the row. `said`: parts of its output are stored already.
+        """Write an attempt's end; what now stands in the row. `output_stored`: parts of its output are stored already.
 
         That is `transition`, or what of it the database would store, or the cancellation that came in meanwhile, or
         None when a newer claim owns the task. Raises `RowRejected` where not even its status can be stored.
         """
-        transition, written = await self._write_storable(claim, transition, report, progress, said)
+        transition, written = await self._write_storable(claim, transition, report, progress, output_stored)
         if written:
             return transition
         match await self._resolve_unmatched_write(claim):
             case UnmatchedWrite.WRITTEN:
                 return transition
             case UnmatchedWrite.CANCEL:
-                return await self.commit(claim, lifecycle.cancelled(claim), report, progress, said=said)
+                return await self.commit(
+                    claim, lifecycle.cancelled(claim), report, progress, output_stored=output_stored
+                )
             case UnmatchedWrite.LOST:
                 return None
 
@@ -68,7 +70,7 @@ class Ends:
         await self._database.batch([(self._queries["set_aside"], {"id": task_id, "attempt": attempt})])
 
     async def _write_storable(
-        self, claim: Claim, transition: Transition, report: Report, progress: Progress, said: bool
+        self, claim: Claim, transition: Transition, report: Report, progress: Progress, output_stored: bool
     ) -> tuple[Transition, bool]:
         """What was written, and whether the row was ours. Most ends are written whole, together with others."""
         first: RowRejected | None = None
@@ -81,7 +83,7 @@ class Ends:
             refused.add(form.tables)
             try:
                 end = form.of(transition, report, progress, str(last or ""))
-                statements = self._statements(claim, end, str(last or ""), said)
+                statements = self._statements(claim, end, str(last or ""), output_stored)
                 counts = await (
                     self._database.batch(statements) if last else self._batch.write(claim.task_id, *statements)
                 )
@@ -94,7 +96,7 @@ class Ends:
         assert last is not None
         raise last
 
-    def _statements(self, claim: Claim, end: StoredEnd, problem: str, said: bool) -> tuple[Statement, ...]:
+    def _statements(self, claim: Claim, end: StoredEnd, problem: str, output_stored: bool) -> tuple[Statement, ...]:
         row = records.end_columns(claim, end.transition, end.progress, CHECK_GRACE, end.report.duration_s)
         history = records.attempt_columns(claim, end.transition, end.report)
         return (
@@ -102,8 +104,8 @@ class Ends:
             *([(self._queries["attempt_ended"], history)] if end.in_history else ()),
             # The parts of a log that is left out are all that there is of it.
             *(
-                [(self._queries["said_in_full"], records.fence(claim))]
-                if said and end.in_history and history["log_head"]
+                [(self._queries["forget_output_in_history"], records.fence(claim))]
+                if output_stored and end.in_history and history["log_head"]
                 else ()
             ),
             *(self._owed(claim, end, problem) if claim.task.callback.wanted else ()),

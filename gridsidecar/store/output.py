@@ -67,7 +67,7 @@ class Output:
         if news.outdated is not None:
             start, until = news.outdated
             gone = {"id": claim.task_id, "attempt": claim.attempt, "start": start, "before": until}
-            statements.append((self._queries["forget_said"], gone))
+            statements.append((self._queries["forget_output"], gone))
         changed = await self._batch.write(claim.task_id, *statements)
         return all(changed[: len(news.parts)])
 
@@ -76,7 +76,7 @@ class Output:
         found = await self._database.fetch(self._queries["last_attempt"], {"id": task_id})
         return (records.status(found[0]["status"]), found[0]["attempt"]) if found else None
 
-    async def said(
+    async def page(
         self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
     ) -> OutputPage | None:
         """What an attempt (None: the newest) has said from byte `since` on; None where there is no such attempt.
@@ -88,12 +88,14 @@ class Output:
             return None
         asked = {"id": task_id, "attempt": number}
         # The parts first: an end removes them when it stands in the history.
-        parts = await self._database.fetch(self._queries["said"], asked | {"since": since, "part": LONGEST_PART})
+        parts = await self._database.fetch(
+            self._queries["output_parts"], asked | {"since": since, "part": LONGEST_PART}
+        )
         history = await self._database.fetch(self._queries["attempt_of"], asked)
-        return _said(task_id, number, since, shown, found[0], parts, history[0] if history else None)
+        return _page(task_id, number, since, shown, found[0], parts, history[0] if history else None)
 
 
-def _said(
+def _page(
     task_id: str,
     number: int,
     since: int,

@@ -103,14 +103,14 @@ async def test_what_was_said(fleet: Fleet, two: Two) -> None:
     claim = await two.started()
     assert await fleet.tasks.newest("t") == (Status.RUNNING, 1)
     await two.a.output.say(claim, News((Part(0, b"one\ntwo\n"),)))
-    said = await fleet.tasks.said("t")
+    said = await fleet.tasks.output("t")
     assert said is not None
     assert (said.text, said.next, said.running, said.latest) == ("one\ntwo\n", 8, True, 1)
-    rest = await fleet.tasks.said("t", 1, 4)
+    rest = await fleet.tasks.output("t", 1, 4)
     assert rest is not None
     assert rest.text == "two\n"
-    assert await fleet.tasks.said("t", 2) is None
-    assert await fleet.tasks.said("nobody") is None
+    assert await fleet.tasks.output("t", 2) is None
+    assert await fleet.tasks.output("nobody") is None
 
 
 # -- steering ---------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ def part(start: int, text: str | bytes) -> News:
 
 
 async def said(store: OpenStore, *asked: Any) -> OutputPage:
-    found = await store.output.said("t", *asked)
+    found = await store.output.page("t", *asked)
     assert found is not None
     return found
 
@@ -31,7 +31,7 @@ def parts(two: Two) -> int:
 
 async def ended(store: OpenStore, claim: Claim, report: Report, outcome: Any = None) -> None:
     end = decided(claim, outcome or Succeeded(1))
-    assert await store.tasks.ends.commit(claim, end, report, Progress(), said=True) == end
+    assert await store.tasks.ends.commit(claim, end, report, Progress(), output_stored=True) == end
 
 
 async def test_a_running_attempt_is_read_by_others_from_any_byte_on(two: Two) -> None:
@@ -50,9 +50,9 @@ async def test_a_running_attempt_is_read_by_others_from_any_byte_on(two: Two) ->
 
 
 async def test_there_is_nothing_of_what_is_not_there(two: Two) -> None:
-    assert await two.a.output.said("t") is None
+    assert await two.a.output.page("t") is None
     await two.started()
-    assert [await two.a.output.said("t", attempt) for attempt in (-1, 2)] == [None, None]
+    assert [await two.a.output.page("t", attempt) for attempt in (-1, 2)] == [None, None]
     assert await two.a.output.newest("t") == (Status.RUNNING, 1)
     assert await two.a.output.newest("other") is None
 
@@ -130,7 +130,7 @@ async def test_the_parts_of_a_lost_attempt_stay_and_nobody_adds_to_them(two: Two
     assert not await two.a.output.say(first, part(10, "too late"))
     transition = decided(first, Succeeded(1))
     report = Report(log_head="until then too late")
-    assert await two.a.tasks.ends.commit(first, transition, report, Progress(), said=True) is None
+    assert await two.a.tasks.ends.commit(first, transition, report, Progress(), output_stored=True) is None
     lost = await said(two.b, 1)
     assert (lost.text, lost.lost, lost.running, lost.worker) == ("until then", True, False, "one")
     await two.b.output.say(second, part(0, "again"))

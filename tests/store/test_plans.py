@@ -49,8 +49,8 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     ),
     # What it says meanwhile.
     "say": BY_ID,
-    **dict.fromkeys(["forget_said", "prune_output", "said"], OUTPUT),
-    "said_in_full": OUTPUT | HISTORY,
+    **dict.fromkeys(["forget_output", "prune_output", "output_parts"], OUTPUT),
+    "forget_output_in_history": OUTPUT | HISTORY,
     # Workers and maintenance. Of the tasks they read those that run, or are due.
     "leave": {"workers": "PRIMARY"},
     "rows_of_worker": {"tasks": "status"},

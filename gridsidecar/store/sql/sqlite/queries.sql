@@ -233,10 +233,10 @@ REPLACE INTO {output} (task_id, attempt, start, said_at, bytes)
 SELECT t.id, t.attempt, :start, {now}, :bytes
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.worker_id = :worker_id AND t.status = 'running'
 
--- name: forget_said
+-- name: forget_output
 DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND start >= :start AND start < :before
 
--- name: said_in_full
+-- name: forget_output_in_history
 -- Its history has all of it by now; that of a lost attempt has not.
 DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND EXISTS (SELECT 1 FROM {attempts} a
   WHERE a.task_id = :id AND a.attempt = :attempt AND a.worker_id = :worker_id AND a.outcome <> 'lost')
@@ -517,7 +517,7 @@ SELECT * FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 SELECT t.status, t.attempt, t.worker_id, (SELECT w.name FROM {workers} w WHERE w.id = t.worker_id) AS worker, t.started_at
 FROM {tasks} t WHERE t.id = :id
 
--- name: said
+-- name: output_parts
 -- No part is longer than :part bytes.
 SELECT start, bytes FROM {output}
 WHERE task_id = :id AND attempt = :attempt AND start > :since - :part ORDER BY start
