@@ -183,7 +183,7 @@ class Admissions:
                 return NotNow()
             if received.claim is None:
                 return await self._without_attempt(task, delivery, received)
-            _tell_taken_over(task, received)
+            _tell_rescued(task, received)
             await failpoints.reached("claimed")
             await self._end_superseded(task.task_id)
             held = HeldAttempt(received.claim, delivery, received_at, claimed_at, slot)
@@ -271,14 +271,14 @@ class Admissions:
         self, task: Task, delivery: Delivery, received: Received
     ) -> Settles | Reattached | NotNow:
         if not isinstance(received.reception, Reattach):
-            _tell_taken_over(task, received)
+            _tell_rescued(task, received)
             return Settles(received)
         held = self._worker.attempts.get(task.task_id)
         if held is None or held.settled:  # it ended while we looked: let the row say what this copy is for
             return NotNow()
         held.delivery = delivery
         held.received_at = self._env.clock.monotonic()
-        await failpoints.reached("adopted")
+        await failpoints.reached("reattached")
         telemetry.reattached(task_id=task.task_id, attempt=held.claim.attempt)
         return Reattached()
 
@@ -292,9 +292,9 @@ class Admissions:
         self._waits.cancel()
 
 
-def _tell_taken_over(task: Task, received: Received) -> None:
+def _tell_rescued(task: Task, received: Received) -> None:
     """Once, by the worker that wrote it."""
-    if (taken := received.taken_over) is not None:
-        telemetry.taken_over(
-            task_id=task.task_id, attempt=taken.attempt, worker=taken.worker, silent_for=taken.silent_for
+    if (rescued := received.rescued) is not None:
+        telemetry.rescued(
+            task_id=task.task_id, attempt=rescued.attempt, worker=rescued.worker, silent_for=rescued.silent_for
         )

@@ -124,7 +124,7 @@ class Settlement:
         except (PublishRefused, BrokerUnavailable):
             await delivery.give_back()
         else:
-            await failpoints.reached("sent_anew")
+            await failpoints.reached("requeued")
             await delivery.ack()
 
     async def reset_returns(self, task: Task, delivery: Delivery) -> bool:
@@ -163,7 +163,7 @@ class Settlement:
         except (PublishRefused, BrokerUnavailable):
             await (self.give_back(of) if isinstance(of, HeldAttempt) else of.give_back())
         else:
-            await failpoints.reached("sent_anew")
+            await failpoints.reached("requeued")
             await ack(of)
 
     async def _delay_with_row(self, task_id: str, message: Message, delay: float, of: HeldAttempt | Delivery) -> None:

@@ -29,7 +29,7 @@ class Row(Struct, frozen=True, kw_only=True):
     # Not for the rules, but for the claim:
     checkpoint: Any = None
     callback: Callback = NO_CALLBACK
-    unclaimed: bool = False  # written by another program; none of ours has had its message yet
+    foreign: bool = False  # written by another program; none of ours has had its message yet
     unseen: bool = False  # cancelled by its id before any worker saw its message
     owner: str = "an earlier system"  # whoever runs it, for people
     silent_for: float | None = None  # seconds since the owner's last sign of life

@@ -31,7 +31,7 @@ from gridsidecar.store.ends import CHECK_GRACE, Ends
 from gridsidecar.store.letters import OwedLetters
 from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
-from gridsidecar.store.received import Received, TakenOver
+from gridsidecar.store.received import Received, Rescued
 from gridsidecar.store.refusals import Refusals
 
 
@@ -119,11 +119,11 @@ class Store:
         row = await self._locked_row(connection, task.task_id)
         receive = receive_paused if flow.paused else lifecycle.receive
         reception = receive(row, task.message, claimant)
-        foreign = row is not None and row.unclaimed
+        foreign = row is not None and row.foreign
         if row is not None and not (foreign or row.attempt):  # its handler's word counts, whoever wrote the row
             row = replace(row, max_retry_count=max_retry_count)
         if row is not None and foreign and isinstance(reception, Begin | Park):
-            row = await self._take_over(connection, task, max_retry_count)
+            row = await self._complete_foreign(connection, task, max_retry_count)
             if row.due_in > 0:
                 return Received(Wait(delay=row.due_in), attempt=row.attempt)
         match reception:
@@ -135,7 +135,7 @@ class Store:
                     return await self._put_off(connection, task, row, later)
                 await self._begin(connection, task, claimant, row, reception)
                 claim = _claim(task, claimant, row, reception, started=foreign)
-                return Received(reception, claim, reception.attempt, _taken_over(row, reception))
+                return Received(reception, claim, reception.attempt, _rescued(row, reception))
             case Resume():
                 assert row is not None
                 begun = Begin(attempt=row.attempt, crashes=row.crashes, ahead=row.ahead)
@@ -144,9 +144,9 @@ class Store:
             case Close():
                 assert row is not None
                 if reception.completes:
-                    row = await self._complete(connection, task, claimant, row, max_retry_count)
+                    row = await self._complete_unseen(connection, task, claimant, row, max_retry_count)
                 await self._close(connection, task.task_id, row, reception, owed)
-                return Received(reception, None, row.attempt, _taken_over(row, reception))
+                return Received(reception, None, row.attempt, _rescued(row, reception))
             case Park() if row is not None:
                 return await self._put_off(connection, task, row, reception)
             case Park():
@@ -157,10 +157,10 @@ class Store:
                 assert_never(reception)
         return Received(reception, attempt=row.attempt if row else 0)
 
-    async def _complete(
+    async def _complete_unseen(
         self, connection: Connection, task: Task, claimant: Claimant, row: Row, max_retry_count: int
     ) -> Row:
-        """A row that was cancelled before its message came gets what that says."""
+        """A row that was cancelled before its message came gets what that says of the task."""
         params = records.new_row(task, claimant, max_retry_count, self._queue)
         await connection.execute(self._queries["complete_unseen"], params)
         return replace(row, callback=task.callback)
@@ -177,7 +177,7 @@ class Store:
         if why.rescues:
             await self._lost(connection, task.task_id, row)
         await self._deferrals.put(connection, task, why)
-        return Received(why, None, row.attempt, _taken_over(row, why))
+        return Received(why, None, row.attempt, _rescued(row, why))
 
     async def _insert(
         self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
@@ -197,9 +197,9 @@ class Store:
             connection, task, claimant, max_retry_count, owed, flow
         )  # it is there now, or due already
 
-    async def _take_over(self, connection: Connection, task: Task, max_retry_count: int) -> Row:
-        """Complete a row that another program wrote by what the message says, also by the time when it wants to run."""
-        await connection.execute(self._queries["take_over"], records.take_over(task, max_retry_count))
+    async def _complete_foreign(self, connection: Connection, task: Task, max_retry_count: int) -> Row:
+        """A row that another program wrote gets what the message says of the task, also when it wants to run."""
+        await connection.execute(self._queries["complete_foreign"], records.foreign_columns(task, max_retry_count))
         if task.defer_by or task.defer_until:
             params = records.message_columns(task.message, self._queue) | records.deferral(task, CHECK_GRACE)
             await connection.execute(self._queries["defer"], params | {"id": task.task_id})
@@ -317,8 +317,8 @@ def _first_claim(task: Task, claimant: Claimant, max_retry_count: int) -> Claim:
     )
 
 
-def _taken_over(row: Row, reception: Begin | Close | Park | Reserve) -> TakenOver | None:
-    return TakenOver(row.attempt, row.owner, row.silent_for) if reception.rescues else None
+def _rescued(row: Row, reception: Begin | Close | Park | Reserve) -> Rescued | None:
+    return Rescued(row.attempt, row.owner, row.silent_for) if reception.rescues else None
 
 
 def _claim(task: Task, claimant: Claimant, row: Row, begun: Begin, *, started: bool = False) -> Claim:

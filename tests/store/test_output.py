@@ -144,10 +144,10 @@ async def test_the_history_names_workers(two: Two) -> None:
     assert (await two.b.reading.get("t") or {})["worker"] == "one"
     two.rows.expire("A")
     taken = await two.b.tasks.claim(delayed(1), worker("B", worker_name="pod-2"), 3)
-    assert taken.taken_over is not None
-    assert (taken.taken_over.worker, taken.taken_over.attempt) == ("one", first.attempt)
-    assert taken.taken_over.silent_for is not None
-    assert taken.taken_over.silent_for > 60  # its lease, and some more
+    assert taken.rescued is not None
+    assert (taken.rescued.worker, taken.rescued.attempt) == ("one", first.attempt)
+    assert taken.rescued.silent_for is not None
+    assert taken.rescued.silent_for > 60  # its lease, and some more
     assert taken.claim is not None
     await ended(two.b, taken.claim, Report(), BOOM)
     history = await two.b.reading.attempts("t")
@@ -161,7 +161,7 @@ async def test_the_history_names_workers(two: Two) -> None:
 async def test_a_dead_worker_that_nobody_knows_any_more_has_its_id_for_a_name(two: Two) -> None:
     await two.started()
     two.rows.run(f"DELETE FROM {TASKS}_workers WHERE id = 'A'")
-    taken = (await two.deliver_to_b(delayed(1))).taken_over
+    taken = (await two.deliver_to_b(delayed(1))).rescued
     assert taken is not None
     assert (taken.worker, taken.silent_for) == ("A", None)
     assert (await two.b.reading.attempts("t"))[0]["worker"] == "A"
@@ -171,7 +171,7 @@ async def test_the_end_of_a_task_whose_worker_died_too_often_names_it(two: Two) 
     await two.started()
     two.rows.expire("A")
     closed = await two.deliver_to_b(delayed(1), max_crashes=0)
-    assert closed.taken_over is not None
+    assert closed.rescued is not None
     row = await two.b.reading.get("t")
     assert row is not None
     assert (row["status"], row["error_type"]) == ("failed", "WorkerLost")

@@ -41,7 +41,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "row_locked": BY_ID | {"workers": "PRIMARY"},
     "outcome_of": {"attempts": "PRIMARY"},
     "running_of_type": {"tasks": "status", "workers": "PRIMARY"},
-    **dict.fromkeys(["keep_again", "forget_kept", "take_over", "defer", "begin_next", "close", "commit"], BY_ID),
+    **dict.fromkeys(["keep_again", "forget_kept", "complete_foreign", "defer", "begin_next", "close", "commit"], BY_ID),
     **dict.fromkeys(["note_sent", "withdraw", "begin_waiting"], BY_ID),
     "attempt_lost": BY_ID | {"workers": "PRIMARY"},
     **dict.fromkeys(

@@ -68,7 +68,7 @@ SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 -- name: row
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
+  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row,
   t.status = 'cancelled' AND t.attempt = 0 AND t.body IS NULL AND t.queue IS NOT NULL AS unseen,
   TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in,
   (SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), w.expires_at) / 1000000 FROM {workers} w
@@ -80,7 +80,7 @@ FROM {tasks} t WHERE t.id = :id
 -- name: row_locked
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
+  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row,
   t.status = 'cancelled' AND t.attempt = 0 AND t.body IS NULL AND t.queue IS NOT NULL AS unseen,
   TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in,
   (SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), w.expires_at) / 1000000 FROM {workers} w
@@ -89,7 +89,7 @@ SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes
   (SELECT w.lease FROM {workers} w WHERE w.id = t.worker_id) AS lease
 FROM {tasks} t WHERE t.id = :id FOR UPDATE
 
--- name: take_over
+-- name: complete_foreign
 UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0), :max_retry_count),
   callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(:callback_data, callback_data),
   callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type
@@ -344,7 +344,7 @@ WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying')
 -- name: rows_to_cancel
 SELECT t.id, t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  NULL AS checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed, 0 AS unseen,
+  NULL AS checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row, 0 AS unseen,
   0 AS due_in, NULL AS lease_left, NULL AS lease, NULL AS worker_name, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
 FROM {tasks} t FORCE INDEX (PRIMARY) WHERE t.id IN :ids ORDER BY t.id FOR UPDATE
 

@@ -67,7 +67,7 @@ SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 -- name: row
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
+  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row,
   t.status = 'cancelled' AND t.attempt = 0 AND t.body IS NULL AND t.queue IS NOT NULL AS unseen,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
@@ -79,7 +79,7 @@ FROM {tasks} t WHERE t.id = :id
 -- name: row_locked
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
+  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row,
   t.status = 'cancelled' AND t.attempt = 0 AND t.body IS NULL AND t.queue IS NOT NULL AS unseen,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
@@ -88,7 +88,7 @@ SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes
   (SELECT w.lease FROM {workers} w WHERE w.id = t.worker_id) AS lease
 FROM {tasks} t WHERE t.id = :id
 
--- name: take_over
+-- name: complete_foreign
 UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0), :max_retry_count),
   callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(CAST(:callback_data AS TEXT), callback_data),
   callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type
@@ -341,7 +341,7 @@ WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying')
 -- name: rows_to_cancel
 SELECT t.id, t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  NULL AS checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed, 0 AS unseen,
+  NULL AS checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row, 0 AS unseen,
   0 AS due_in, NULL AS lease_left, NULL AS lease, NULL AS worker_name, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
 FROM {tasks} t WHERE t.id IN (SELECT value FROM json_each(:ids)) ORDER BY t.id
 
