@@ -93,7 +93,7 @@ class AmqpBroker:
         try:
             await self._publisher.send(message, name)
         except Unroutable:
-            # Somebody deleted the wait queue since we declared it.
+            # Somebody deleted the delay queue since we declared it.
             await self._declare_delay_queue(seconds)
             await self._publisher.send(message, name)
 

@@ -89,7 +89,7 @@ class Inspection:
         return None
 
     async def delay_queues(self) -> list[str]:
-        """What is wrong with each of the wait queues, where anything is."""
+        """What is wrong with each of the delay queues, where anything is."""
         broker = self._settings
         kind = broker.queue_type if broker.delay_queue_type == "auto" else broker.delay_queue_type
         found = []

@@ -107,7 +107,7 @@ class Topology:
         return True
 
     async def declare_delay_queue(self, link: BrokerConnection, seconds: int) -> str:
-        """Declare the wait queue of one delay and say its name. Raises PublishRefused when the server will not."""
+        """Declare the queue of one delay and say its name. Raises PublishRefused when the server will not."""
         name = delays.queue_name(self._settings.queue, seconds)
         arguments = delays.queue_arguments(self._settings.queue, seconds, self._delay_queue_type)
         try:
@@ -115,11 +115,11 @@ class Topology:
         except ChannelPreconditionFailed as error:
             if differs(error):
                 raise PublishRefused(
-                    f"wait queue {name!r} exists with other arguments: delete it when it is empty ({error})"
+                    f"delay queue {name!r} exists with other arguments: delete it when it is empty ({error})"
                 ) from error
-            raise PublishRefused(f"wait queue {name!r} cannot be declared: {words(error)}", advice(error)) from error
+            raise PublishRefused(f"delay queue {name!r} cannot be declared: {words(error)}", advice(error)) from error
         except REFUSALS as error:
-            raise PublishRefused(f"wait queue {name!r} cannot be declared: {words(error)}", advice(error)) from error
+            raise PublishRefused(f"delay queue {name!r} cannot be declared: {words(error)}", advice(error)) from error
         return name
 
     async def ready_count(self, link: BrokerConnection) -> int:
