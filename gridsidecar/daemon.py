@@ -24,7 +24,7 @@ from gridsidecar.delivery.identity import Identity
 from gridsidecar.delivery.look_ahead import LookAhead
 from gridsidecar.delivery.routes import Routes
 from gridsidecar.delivery.slots import Slots
-from gridsidecar.delivery.worker import Attempts, Worker
+from gridsidecar.delivery.worker import HeldAttempts, Worker
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavailable
 from gridsidecar.event_loop import fast_loop
@@ -74,7 +74,7 @@ class Daemon:
         self._store: OpenStore = make_store(settings.store, settings.broker.queue, letters=letters)
         self._spans = make_spans(settings, self._clock, os.environ)
         identity = Identity(self._store.leases, env.name, settings.worker.lease, self._concurrency, self._clock)
-        self._worker = Worker(env, identity, Attempts(self._clock))
+        self._worker = Worker(env, identity, HeldAttempts(self._clock))
         self._hooks = Hooks(settings.hooks, env, self._worker.attempts, settings.broker.queue)
         handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)
         self._handlers = list(handlers.values())
@@ -113,9 +113,9 @@ class Daemon:
         admissions = Admissions(self._worker, tasks, slots, max_wait, self._concurrency, longest_hold)
         lines = OutputLog(self._clock) if settings.log.handler_output else None
         before = self._hooks.before_attempt
-        attempts = AttemptRunner(self._worker, tasks, settings.progress_interval, before, lines, self._spans)
+        runner = AttemptRunner(self._worker, tasks, settings.progress_interval, before, lines, self._spans)
         consumer = Consumer(
-            self._worker, routes, admissions, attempts, self._broker, tasks, settings.broker, once=self._options.once
+            self._worker, routes, admissions, runner, self._broker, tasks, settings.broker, once=self._options.once
         )
         most = 0 if self._options.once else settings.worker.prefetch
         lends = routes.share_processes

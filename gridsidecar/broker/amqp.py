@@ -97,8 +97,8 @@ class AmqpBroker:
             await self._declare_delay_queue(seconds)
             await self._publisher.send(message, name)
 
-    async def dead_letter(self, message: Message, reason: str, attempts: int | None = None) -> None:
-        extra = label(reason, self._settings.queue, self._clock.now(), attempts)
+    async def dead_letter(self, message: Message, reason: str, attempt_count: int | None = None) -> None:
+        extra = label(reason, self._settings.queue, self._clock.now(), attempt_count)
         try:
             await self._bury(message, extra)
         except Unroutable:

@@ -43,7 +43,7 @@ class Consumer:
         worker: Worker,
         routes: Routes,
         admissions: Admissions,
-        attempts: AttemptRunner,
+        attempt_runner: AttemptRunner,
         broker: Broker,
         store: Store,
         settings: BrokerSettings,
@@ -53,7 +53,7 @@ class Consumer:
         self._env = worker.env
         self._routes = routes
         self._admissions = admissions
-        self._attempts = attempts
+        self._attempt_runner = attempt_runner
         self._settlement = Settlement(worker, broker, store)
         self._dead_lettering = DeadLettering(worker, broker, store, self._settlement)
         self._setbacks = Setbacks(worker, store, self._settlement, self._dead_lettering)
@@ -126,7 +126,7 @@ class Consumer:
     async def _carry(self, held: HeldAttempt, delivery: Delivery, route: Route) -> None:
         self.first_attempt.set()
         try:
-            end = await self._attempts.run(held, route)
+            end = await self._attempt_runner.run(held, route)
             match end:
                 case Stored(transition):
                     await self._settlement.ended(held, transition)

@@ -41,7 +41,7 @@ class HeldAttempt(Struct, eq=False):
     gone: asyncio.Event = field(default_factory=asyncio.Event)  # settled, and out of memory
 
 
-class Attempts:
+class HeldAttempts:
     """The attempts in hand, one for each task at most."""
 
     def __init__(self, clock: Clock) -> None:
@@ -87,7 +87,7 @@ class Worker(Struct, frozen=True):
 
     env: Environment
     identity: Identity
-    attempts: Attempts
+    attempts: HeldAttempts
 
     def hold(self, held: HeldAttempt) -> None:
         """Keep an attempt in memory; one that comes too late in a shutdown will not even start."""
