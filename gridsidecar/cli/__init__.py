@@ -50,8 +50,8 @@ COMMANDS = {  # in the order of the help
     "check": "check:check",
     "manifests": "manifests:manifests",
     "config": "config",
-    "migrate": "tables:migrate",
-    "version": "tables:version",
+    "migrate": "migrate:migrate",
+    "version": "version:version",
 }
 
 

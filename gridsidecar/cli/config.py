@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gridsidecar.cli.run import ConfigFile, config_file
+from gridsidecar.cli.config_options import ConfigFile, config_file
 from gridsidecar.cli.screen import json_text, say, speaks_unicode
 from gridsidecar.language import translated
 

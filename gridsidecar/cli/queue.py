@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
+from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED
 from gridsidecar.language import translated

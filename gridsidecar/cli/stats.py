@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.screen import clean, console, interactive, json_text
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.since import Since, moment

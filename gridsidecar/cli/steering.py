@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
+from gridsidecar.cli.cancel_and_retry import Wish
 from gridsidecar.cli.screen import agreed, clean, console, counted, interactive, json_text, must_ask, say
-from gridsidecar.cli.steer import Wish
 from gridsidecar.config.handled import is_handled
 from gridsidecar.errors import EX_FAILED, EX_OK, GridSidecarError
 from gridsidecar.fleet import FleetSteering, Found, Where, reach

@@ -257,7 +257,7 @@ class Settle(StrEnum):
 
 
 class Transition(Struct, frozen=True, kw_only=True):
-    """The row's next state, as a value. Built by `lifecycle`, or by `store.endings` where the database refuses that;
+    """The row's next state, as a value. Built by `lifecycle`, or by `store.end_forms` where the database refuses that;
     applied by `store` in one fenced write."""
 
     status: Status

@@ -7,12 +7,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar.rules.flow import Park, Pause, Reserve, bucket
+from gridsidecar.rules.flow import Park, Pause, Reserve
 from gridsidecar.rules.rate import LATENESS, Rate
 from gridsidecar.rules.task import Task
 from gridsidecar.store import records
 from gridsidecar.store.database import Connection
 from gridsidecar.store.ends import CHECK_GRACE
+from gridsidecar.store.parking import parked_for
 from gridsidecar.store.queries import Query
 
 
@@ -55,7 +56,7 @@ class Deferrals(Struct, frozen=True):
             "parked": int(parked),
             "delay": 0.0 if isinstance(why, Park) else round(why.delay, 3),
             "grace": CHECK_GRACE,
-            "bucket": bucket(task.task_type),
+            "years": parked_for(task.task_type),
         }
         await connection.execute(self.queries["shelve"], params)
 

@@ -7,10 +7,10 @@ from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.lifecycle import UnmatchedWrite
 from gridsidecar.rules.task import Claim, Progress, Report, Transition
-from gridsidecar.store import endings, outbox, records
+from gridsidecar.store import end_forms, outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Database, Deadlocked, RowRejected, Statement
-from gridsidecar.store.endings import Form, StoredEnd
+from gridsidecar.store.end_forms import Form, StoredEnd
 from gridsidecar.store.letters import OwedLetters
 from gridsidecar.store.outbox import OwedForm, Owing
 from gridsidecar.store.queries import Query
@@ -61,7 +61,7 @@ class Ends:
 
     async def put_back(self, claim: Claim, problem: str, delay: float) -> bool:
         """Let a task whose end was refused wait so many seconds; False when it is not ours any more."""
-        params = records.end_columns(claim, endings.put_back(claim, problem, delay), Progress(), CHECK_GRACE)
+        params = records.end_columns(claim, end_forms.put_back(claim, problem, delay), Progress(), CHECK_GRACE)
         (changed,) = await self._database.batch([(self._queries["commit"], params)])
         return bool(changed) or await self._resolve_unmatched_write(claim) is not UnmatchedWrite.LOST
 
@@ -77,7 +77,7 @@ class Ends:
         last: RowRejected | None = None
         owes = claim.task.callback.wanted or self._letters.wanted
         refused: set[tuple[bool, Owing]] = set()
-        for form in endings.forms(transition, owes=owes):
+        for form in end_forms.forms(transition, owes=owes):
             if isinstance(last, Deadlocked) and form.tables in refused:
                 continue
             refused.add(form.tables)

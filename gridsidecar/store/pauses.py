@@ -9,12 +9,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar.rules.flow import Pause, bucket_bounds
+from gridsidecar.rules.flow import Pause
 from gridsidecar.rules.task import Message
 from gridsidecar.store import records
 from gridsidecar.store.database import Connection, Database, RowRejected
 from gridsidecar.store.deferrals import pause
 from gridsidecar.store.ends import CHECK_GRACE
+from gridsidecar.store.parking import parked_between
 from gridsidecar.store.queries import Query
 
 REASON_LIMIT = 1000  # characters
@@ -164,12 +165,12 @@ class Pauses:
             word = {**key, **word, "goes_on": int(not found.ended)}
             await connection.execute(self._queries["pause_anew"], word)
             return
-        parked_from, parked_to = bucket_bounds(task_type)
+        parked_from, parked_to = parked_between(task_type)
         bounds = {"parked_from": parked_from, "parked_to": parked_to}
         await connection.execute(self._queries["insert_pause"], {**key, **word, **bounds})
 
     async def _parked(self, connection: Connection, task_type: str, limit: int) -> list[dict[str, Any]]:
-        parked_from, parked_to = bucket_bounds(task_type)
+        parked_from, parked_to = parked_between(task_type)
         asked = {**self._key(task_type), "parked_from": parked_from, "parked_to": parked_to, "limit": limit}
         return await connection.fetch(self._queries["parked"], asked)
 

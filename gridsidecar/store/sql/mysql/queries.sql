@@ -629,7 +629,7 @@ ON DUPLICATE KEY UPDATE version = version
 UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pending' END, crashes = :crashes,
   worker_id = NULL, ahead = 0, handed_off = :parked, reserved = 1 - :parked,
   next_run_at = CASE WHEN :parked = 1 THEN COALESCE(next_run_at, UTC_TIMESTAMP(3)) ELSE UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND END,
-  next_check_at = CASE WHEN :parked = 1 THEN UTC_TIMESTAMP(3) + INTERVAL :bucket YEAR ELSE UTC_TIMESTAMP(3) + INTERVAL ((:delay + :grace) * 1000000) MICROSECOND END,
+  next_check_at = CASE WHEN :parked = 1 THEN UTC_TIMESTAMP(3) + INTERVAL :years YEAR ELSE UTC_TIMESTAMP(3) + INTERVAL ((:delay + :grace) * 1000000) MICROSECOND END,
   message_id = :message_id, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
   queue = COALESCE(queue, :queue), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id

@@ -623,7 +623,7 @@ ON CONFLICT (version) DO NOTHING
 UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pending' END, crashes = :crashes,
   worker_id = NULL, ahead = 0, handed_off = :parked, reserved = 1 - :parked,
   next_run_at = CASE WHEN :parked = 1 THEN COALESCE(next_run_at, {now}) ELSE strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds') END,
-  next_check_at = CASE WHEN :parked = 1 THEN strftime('%Y-%m-%d %H:%M:%f', 'now', :bucket || ' years') ELSE strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + :grace) || ' seconds') END,
+  next_check_at = CASE WHEN :parked = 1 THEN strftime('%Y-%m-%d %H:%M:%f', 'now', :years || ' years') ELSE strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + :grace) || ' seconds') END,
   message_id = :message_id, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
   queue = COALESCE(queue, :queue), updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id
