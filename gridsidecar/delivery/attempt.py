@@ -130,7 +130,6 @@ class AttemptRunner:
             telemetry.superseded(held.claim, ended.report)
             return
         update = TaskUpdate.of_attempt(held.claim, transition, ended.report, held.waited)
-        telemetry.task_update(update)
         self._env.tell(update)
 
     def _tell_of_start(self, route: Route, ended: Ended) -> None:

@@ -94,7 +94,7 @@ class DeadLettering:
 
     def tell(self, refused: wire.Refused, task: Task | None) -> None:
         """The task has failed, for whoever listens."""
-        self._env.tell(
+        self._env.tell_listeners(
             TaskUpdate(
                 task_id=refused.task_id or (task.task_id if task else ""),
                 task_type=task.task_type if task else "default",

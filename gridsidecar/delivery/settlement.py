@@ -96,7 +96,6 @@ class Settlement:
             error=close.error,
             error_type=close.error_type,
         )
-        telemetry.task_update(update)
         self._env.tell(update)
 
     async def give_back(self, held: HeldAttempt) -> None:

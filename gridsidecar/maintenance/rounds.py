@@ -122,7 +122,6 @@ class Maintenance:
         """What was cancelled while it waited has had nobody who could tell of it. Raises `StoreUnavailable`."""
         while updates := await self._steering.untold():
             for update in updates:
-                telemetry.task_update(update)
                 self._env.tell(update)
 
     async def _reconcile(self, lease: Lease) -> bool:
