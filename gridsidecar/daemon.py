@@ -78,7 +78,7 @@ class Daemon:
         self._hooks = Hooks(settings.hooks, env, self._worker.attempts, settings.broker.queue)
         handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)
         self._handlers = list(handlers.values())
-        self._consumer, self._look_ahead = self._build_line(handlers)
+        self._consumer, self._look_ahead = self._build_delivery(handlers)
         self._pausing = Pausing(self._worker, self._broker, self._store.pauses)
         longest_hold = settings.broker.longest_hold
         self._maintenance = Maintenance(self._worker, self._broker, self._store, self._pausing, longest_hold)
@@ -101,7 +101,7 @@ class Daemon:
         self._api = make_api(settings, self._observed) if supervisor is None else None
         env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
-    def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
+    def _build_delivery(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
         """What carries a delivery from its arrival to its ack."""
         settings, tasks = self._settings, self._store.tasks
         max_wait = longest_hold = settings.broker.longest_hold

@@ -97,7 +97,7 @@ class Broker(Protocol):
     async def consume(self, receive: Receive, prefetch: int) -> None:
         """Hand deliveries to `receive`, at most `prefetch` unsettled at a time, until `stop_consuming`.
 
-        Outages are ridden out inside: it reconnects with back-off and reports to telemetry's readiness. It raises
+        Outages are waited out inside: it reconnects with back-off and reports to telemetry's readiness. It raises
         `AccessRefused` only when the queue turns out to be one that no task can be taken from. Deliveries
         that were in hand when a connection died are no longer `alive`; the broker hands them out again.
         """

@@ -28,8 +28,8 @@ class Admitted(Struct, frozen=True):
     held: HeldAttempt
 
 
-class Settles(Struct, frozen=True):
-    """The delivery starts nothing, and what is to become of it is known."""
+class NoAttempt(Struct, frozen=True):
+    """The delivery starts no attempt, and by this answer it is to be settled."""
 
     received: Received
 
@@ -63,8 +63,8 @@ class Suspect(Struct, frozen=True):
     """It may have ended a process under others: it needs one to itself, and is not claimed before."""
 
 
-Admission = Admitted | Settles | Reattached | WaitedTooLong | NotNow
-Passing = PassOn | NobodysTask | Settles | Reattached | NotNow
+Admission = Admitted | NoAttempt | Reattached | WaitedTooLong | NotNow
+Passing = PassOn | NobodysTask | NoAttempt | Reattached | NotNow
 
 
 class Admissions:
@@ -88,11 +88,12 @@ class Admissions:
         self._waits = Waits(self._env)
 
     async def admit(self, task: Task, delivery: Delivery, route: Route) -> Admission:
-        """Raises `StoreUnavailable` when nothing starts any more, `AccessRefused`, `RowRejected`."""
+        """Claim an attempt for this delivery, or say why there is none. Raises `StoreUnavailable` when nothing starts
+        any more, `AccessRefused`, `RowRejected`."""
         received_at = self._env.clock.monotonic()
         until = received_at + self.max_wait
         if task.message.wake_up and task.task_id in self.suspects:
-            return Settles(Received(Drop("waits here")))
+            return NoAttempt(Received(Drop("waits here")))
         if not await self._turns.acquire(task.task_id, self.max_wait):
             return await self._too_late(task, delivery)
         try:
@@ -100,22 +101,22 @@ class Admissions:
                 known = await self._look(task, delivery)
                 if isinstance(known.reception, RowUnchanged):
                     return await self._without_attempt(task, delivery, known)
-            parked = await self._parked(task, delivery, route)
+            parked = await self._park_if_paused(task, delivery, route)
             if parked is not None:
                 return await self._without_attempt(task, delivery, parked)
-            admission = await self._in_slot(
+            admission = await self._admit_in_slot(
                 task, delivery, route, received_at, until, own_process=route.own_processes is None
             )
             if isinstance(admission, Suspect):
-                admission = await self._in_own_process(task, delivery, route, received_at)
+                admission = await self._admit_in_own_process(task, delivery, route, received_at)
             return admission
         finally:
             self._turns.release(task.task_id)
 
-    async def _in_slot(
+    async def _admit_in_slot(
         self, task: Task, delivery: Delivery, route: Route, received_at: float, until: float, *, own_process: bool
     ) -> Admission | Suspect:
-        slot = await self._slot(route, until)
+        slot = await self._wait_to_claim(route, until)
         if slot is None:
             return await self._too_late(task, delivery)
         admission: Admission | Suspect = NotNow()
@@ -127,8 +128,11 @@ class Admissions:
                 slot.release()
         return admission
 
-    async def _in_own_process(self, task: Task, delivery: Delivery, route: Route, received_at: float) -> Admission:
-        """The longest waiting first. Others have the slots meanwhile."""
+    async def _admit_in_own_process(
+        self, task: Task, delivery: Delivery, route: Route, received_at: float
+    ) -> Admission:
+        """For a suspect: wait for a process, the longest waiting first, and only then for a slot, which others have
+        meanwhile."""
         assert route.own_processes is not None
         until = received_at + (self._suspect_max_wait if len(self.suspects) < self._lent else self.max_wait)
         self.suspects.add(task.task_id)
@@ -139,27 +143,27 @@ class Admissions:
             self.suspects.discard(task.task_id)
         admission: Admission | Suspect = NotNow()
         try:
-            admission = await self._in_slot(task, delivery, route, received_at, until, own_process=True)
+            admission = await self._admit_in_slot(task, delivery, route, received_at, until, own_process=True)
         finally:
             if isinstance(admission, Admitted):
-                admission.held.slot.also(route.own_processes.release)
+                admission.held.slot.also_on_release(route.own_processes.release)
             else:
                 route.own_processes.release()
         assert not isinstance(admission, Suspect)
         return admission
 
-    async def _slot(self, route: Route, until: float) -> SlotRequest | None:
-        """Where the task may be claimed, or (surplus) better not here; None when that takes too long, or nothing starts
-        any more."""
+    async def _wait_to_claim(self, route: Route, until: float) -> SlotRequest | None:
+        """Until the task may be claimed, in a slot or ahead of one, or (`surplus`) others had better have it. None when
+        that takes too long, or nothing starts any more."""
         if not await self._waits.startable(route, until):
             return None
         if route.shared is not None and not await self._waits.within(route.shared.acquire(), until):
             return None
         slot = self._slots.request(route.capacity)
-        slot.then = None if route.shared is None else route.shared.release
+        slot.on_release = None if route.shared is None else route.shared.release
         admitted = False
         try:
-            admitted = await slot.admitted(self._waits.left(until)) or slot.surplus
+            admitted = await slot.claimable(self._waits.left(until)) or slot.surplus
         finally:
             if not admitted:
                 slot.release()
@@ -168,15 +172,16 @@ class Admissions:
     async def _claim(
         self, task: Task, delivery: Delivery, route: Route, slot: SlotRequest, received_at: float, *, own_process: bool
     ) -> Admission | Suspect:
+        """Claim the row, and take the attempt in hand."""
         claiming = self._worker.identity.claiming
         claimed_at = self._env.clock.monotonic()
         claiming[task.task_id] = self._worker.lease_for(task.task_id)
         try:
-            received = await self._claimed(task, delivery, route, ahead=slot.ahead, own_process=own_process)
+            received = await self._store_claim(task, delivery, route, ahead=slot.ahead, own_process=own_process)
             if isinstance(received.reception, AwaitSlot):
                 if not await slot.granted():
                     return await self._too_late(task, delivery)
-                received = await self._claimed(task, delivery, route, ahead=False, own_process=own_process)
+                received = await self._store_claim(task, delivery, route, ahead=False, own_process=own_process)
             if isinstance(received.reception, AwaitOwnProcess):
                 return Suspect()
             if task.task_id in self._worker.attempts.returning:
@@ -192,9 +197,11 @@ class Admissions:
         finally:
             claiming.pop(task.task_id, None)
 
-    async def _claimed(
+    async def _store_claim(
         self, task: Task, delivery: Delivery, route: Route, *, ahead: bool, own_process: bool
     ) -> Received:
+        """The store's answer, under a lease of ours that is alive."""
+
         async def claim() -> Received:
             lease = self._worker.lease_for(task.task_id)
             if not lease.live:  # judged dead, we could be rescued in the middle of our own claim
@@ -207,7 +214,7 @@ class Admissions:
 
         return await retry_until_available(self._env, claim, starting=True)
 
-    async def _parked(self, task: Task, delivery: Delivery, route: Route) -> Received | None:
+    async def _park_if_paused(self, task: Task, delivery: Delivery, route: Route) -> Received | None:
         """A task of a paused type needs no slot to be put off; None: it may start."""
         if task.task_type not in self._env.paused:
             return None
@@ -237,7 +244,7 @@ class Admissions:
             case _:
                 return False
 
-    async def stand_by(self, task: Task, delivery: Delivery) -> Passing:
+    async def leave_to_others(self, task: Task, delivery: Delivery) -> Passing:
         """This worker cannot run it, others may. It was passed on for long enough only while nobody runs such a task:
         a worker that does may be too busy for this one."""
         if task.message.passed:  # whoever passes on is quicker than whoever works, and must not take all there is
@@ -251,7 +258,7 @@ class Admissions:
             return NobodysTask()
         return PassOn(received.attempt, pass_on_delay(task.message.passed, self._env.rng))
 
-    async def _too_late(self, task: Task, delivery: Delivery) -> Settles | Reattached | WaitedTooLong | NotNow:
+    async def _too_late(self, task: Task, delivery: Delivery) -> NoAttempt | Reattached | WaitedTooLong | NotNow:
         """Its turn did not come."""
         if self._env.shutdown.phase >= Phase.LEAVING:
             return NotNow()
@@ -269,10 +276,11 @@ class Admissions:
 
     async def _without_attempt(
         self, task: Task, delivery: Delivery, received: Received
-    ) -> Settles | Reattached | NotNow:
+    ) -> NoAttempt | Reattached | NotNow:
+        """A second copy of the message of what runs here takes the place of the first, where that is lost."""
         if not isinstance(received.reception, Reattach):
             _tell_rescued(task, received)
-            return Settles(received)
+            return NoAttempt(received)
         held = self._worker.attempts.get(task.task_id)
         if held is None or held.settled:  # it ended while we looked: let the row say what this copy is for
             return NotNow()

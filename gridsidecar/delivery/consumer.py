@@ -13,11 +13,11 @@ from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.delivery.admission import (
     Admissions,
     Admitted,
+    NoAttempt,
     NobodysTask,
     NotNow,
     PassOn,
     Reattached,
-    Settles,
     WaitedTooLong,
 )
 from gridsidecar.delivery.attempt import AttemptRunner, EndRefused, OutOfReach, Stored
@@ -64,7 +64,7 @@ class Consumer:
         self._bodiless: set[asyncio.Task[None]] = set()  # jobs that wait for the memory to hold their message
         self._warned: set[str] = set()
         self.first_attempt = asyncio.Event()  # one was started
-        self.active_at = self._env.clock.monotonic()
+        self.active_at = self._env.clock.monotonic()  # when this worker last had work
 
     def receive(self, delivery: Delivery) -> None:
         """A delivery arrived; returns at once."""
@@ -88,13 +88,13 @@ class Consumer:
                 case wire.Refused() as refused:
                     await self._dead_lettering.refuse(delivery, refused, refused.task)
                 case Task() as task:
-                    await self._take(task, delivery)
+                    await self._route_and_admit(task, delivery)
         except (StoreUnavailable, asyncio.CancelledError):  # we leave
             await delivery.give_back()
         except Exception as error:
             await self._unexpected(delivery, error)
 
-    async def _take(self, task: Task, delivery: Delivery) -> None:
+    async def _route_and_admit(self, task: Task, delivery: Delivery) -> None:
         route = self._routes.route(task.task_type)
         try:
             if route is None or task.message.kept is not None:  # what was refused before runs only when it is replayed
@@ -109,8 +109,8 @@ class Consumer:
             admission = await self._admissions.admit(task, delivery, route)
             match admission:
                 case Admitted(held):
-                    await self._carry(held, delivery, route)
-                case Settles(received):
+                    await self._run_and_settle(held, delivery, route)
+                case NoAttempt(received):
                     await self._settlement.without_attempt(task, delivery, received)
                 case Reattached():
                     pass
@@ -123,7 +123,7 @@ class Consumer:
         except RowRejected as error:  # its row cannot be read or written, whatever we wanted of it
             await self._setbacks.claim_refused(task, delivery, error)
 
-    async def _carry(self, held: HeldAttempt, delivery: Delivery, route: Route) -> None:
+    async def _run_and_settle(self, held: HeldAttempt, delivery: Delivery, route: Route) -> None:
         self.first_attempt.set()
         try:
             end = await self._attempt_runner.run(held, route)
@@ -186,14 +186,14 @@ class Consumer:
             hint = "it is passed on to other workers, for an hour"
             telemetry.warning("a task's type has no handler here", type=task.task_type, hint=hint)
         self._of_others.add(asyncio.current_task())
-        passing = await self._admissions.stand_by(task, delivery)
+        passing = await self._admissions.leave_to_others(task, delivery)
         match passing:
             case PassOn(attempt, delay):
                 await self._settlement.pass_on(task, delivery, attempt, delay)
             case NobodysTask():
                 error = f"{refused.error}; passed on for {task.message.passed} seconds, and no worker took it"
                 await self._dead_lettering.end_and_refuse(task, delivery, replace(refused, error=error))
-            case Settles(received):
+            case NoAttempt(received):
                 await self._settlement.without_attempt(task, delivery, received)
             case Reattached():
                 pass
@@ -212,9 +212,9 @@ class Consumer:
             if name == "callback_url" or self._is_new(f"another {name}"):
                 telemetry.warning("a field of a task is not taken as it is", task_id=task.task_id, field=name, why=why)
 
-    def _is_new(self, wish: str) -> bool:
-        known = wish in self._warned
-        self._warned.add(wish)
+    def _is_new(self, warning: str) -> bool:
+        known = warning in self._warned
+        self._warned.add(warning)
         return not known
 
     async def _unexpected(self, delivery: Delivery, error: Exception) -> None:

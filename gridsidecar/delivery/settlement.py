@@ -24,7 +24,7 @@ SOON = 0.25  # seconds that are waited for in hand: no delay queue of RabbitMQ i
 
 
 class Settlement:
-    """Settles deliveries. Rides out a broker that is away, until this worker's patience runs out."""
+    """Settles deliveries. Waits for a broker that is away, as long as this worker stays."""
 
     def __init__(self, worker: Worker, broker: Broker, store: Store) -> None:
         self._worker = worker
@@ -170,7 +170,7 @@ class Settlement:
         delayed message is confirmed before the ack: a crash between gives a duplicate, never a loss."""
         delayed = replace(message, message_id=None, wake_up=False)
         try:
-            await self.until_sent(lambda: self._sent_for(delayed, delay))
+            await self.until_sent(lambda: self._send_delayed(delayed, delay))
             await failpoints.reached("delay_published")
         except PublishRefused as error:
             telemetry.warning("alarm refused; the store brings it back", task_id=task_id, reason=str(error))
@@ -183,7 +183,7 @@ class Settlement:
             return
         await ack(of)
 
-    async def _sent_for(self, delayed: Message, delay: float) -> None:
+    async def _send_delayed(self, delayed: Message, delay: float) -> None:
         if 0 < delay <= SOON:
             await self._env.clock.sleep(delay)
             await self._broker.publish(delayed)

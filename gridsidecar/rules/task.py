@@ -1,4 +1,4 @@
-"""The values that travel along the line: message, task, claim, outcome, transition. Frozen, and free of I/O."""
+"""The values of a task on its way: message, task, claim, outcome, transition. Frozen, and free of I/O."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Deferrals(Struct, frozen=True):
             await connection.execute(self.queries["pace_start"], pace)
         return wait
 
-    async def put(self, connection: Connection, task: Task, why: Park | Reserve) -> None:
+    async def put_off(self, connection: Connection, task: Task, why: Park | Reserve) -> None:
         """Put a row off that stands in the database already."""
         parked = isinstance(why, Park)
         params = records.message_columns(task.message, self.queue) | {

@@ -1,4 +1,5 @@
-"""Every write to a task's row that the line makes. The rules come from `lifecycle`; here they are applied, fenced."""
+"""Every write to a task's row from a delivery to its ack. The rules come from `lifecycle`; here they are applied,
+fenced."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ class Store:
         """
         message = task.message
         first = flow == FREE and not (message.attempt or message.wake_up or task.defer_by or task.defer_until)
-        if first and (received := await self._first(task, claimant, max_retry_count)) is not None:
+        if first and (received := await self._claim_in_one_write(task, claimant, max_retry_count)) is not None:
             return received
 
         async def decide(owed: OwedForm) -> Received:
@@ -71,12 +72,12 @@ class Store:
 
         return await outbox.owing(task.task_id, decide)
 
-    async def _first(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
+    async def _claim_in_one_write(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
         """The first claim of a task that is due, as one write; None where its row has to be looked at."""
         if task.message.row is None:
             params = records.new_row(task, claimant, max_retry_count, self._queue)
             (inserted,) = await self._batch.write(task.task_id, (self._queries["insert_running"], params))
-            return Received(Insert(), _first_claim(task, claimant, max_retry_count), attempt=1) if inserted else None
+            return Received(Insert(), _claim_of_first(task, claimant, max_retry_count), attempt=1) if inserted else None
         if task.message.row != task.message.message_id:  # a copy of ours, under an id of its own
             return None
         begin = {"worker_id": claimant.worker_id, "ahead": int(claimant.ahead), "max_retry_count": max_retry_count}
@@ -85,7 +86,7 @@ class Store:
         if not begun:
             return None
         reception = Begin(attempt=1, crashes=0, ahead=claimant.ahead)
-        return Received(reception, _first_claim(task, claimant, max_retry_count), attempt=1)
+        return Received(reception, _claim_of_first(task, claimant, max_retry_count), attempt=1)
 
     async def park(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
         """What this delivery means while its type is paused, without a slot; None when it may start after all."""
@@ -131,7 +132,7 @@ class Store:
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
             case Begin():
                 assert row is not None
-                if (later := await self._later(connection, row, reception, flow)) is not None:
+                if (later := await self._place_in_rate(connection, row, reception, flow)) is not None:
                     return await self._put_off(connection, task, row, later)
                 await self._begin(connection, task, claimant, row, reception)
                 claim = _claim(task, claimant, row, reception, started=foreign)
@@ -165,7 +166,7 @@ class Store:
         await connection.execute(self._queries["complete_unseen"], params)
         return replace(row, callback=task.callback)
 
-    async def _later(self, connection: Connection, row: Row, start: Begin, flow: Flow) -> Reserve | None:
+    async def _place_in_rate(self, connection: Connection, row: Row, start: Begin, flow: Flow) -> Reserve | None:
         """The place that this start has in its handler's rate; None: now, or no rate limits it."""
         if flow.rate is None:
             return None
@@ -175,8 +176,8 @@ class Store:
 
     async def _put_off(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
         if why.rescues:
-            await self._lost(connection, task.task_id, row)
-        await self._deferrals.put(connection, task, why)
+            await self._note_lost(connection, task.task_id, row)
+        await self._deferrals.put_off(connection, task, why)
         return Received(why, None, row.attempt, _rescued(row, why))
 
     async def _insert(
@@ -192,7 +193,7 @@ class Store:
                 return Received(Wait(delay=row.due_in), attempt=0)
         else:
             if await connection.execute(self._queries["insert_running"], params):
-                return Received(Insert(), _first_claim(task, claimant, max_retry_count), attempt=1)
+                return Received(Insert(), _claim_of_first(task, claimant, max_retry_count), attempt=1)
         return await self._receive(
             connection, task, claimant, max_retry_count, owed, flow
         )  # it is there now, or due already
@@ -209,7 +210,7 @@ class Store:
 
     async def _begin(self, connection: Connection, task: Task, claimant: Claimant, row: Row, begin: Begin) -> None:
         if begin.rescues:
-            await self._lost(connection, task.task_id, row)
+            await self._note_lost(connection, task.task_id, row)
         params = records.message_columns(task.message, self._queue) | {
             "id": task.task_id,
             "attempt": begin.attempt,
@@ -222,7 +223,7 @@ class Store:
 
     async def _close(self, connection: Connection, task_id: str, row: Row, close: Close, owed: OwedForm) -> None:
         if close.rescues:
-            await self._lost(connection, task_id, row)
+            await self._note_lost(connection, task_id, row)
         params = {
             "id": task_id,
             "status": close.status.value,
@@ -240,7 +241,7 @@ class Store:
     ) -> tuple[Statement, ...]:
         return outbox.owe(self._queries, self._queue, callback, task_id, attempt, end, self._clock.now(), owed)
 
-    async def _lost(self, connection: Connection, task_id: str, row: Row) -> None:
+    async def _note_lost(self, connection: Connection, task_id: str, row: Row) -> None:
         """End a dead worker's attempt in the history, so that its own late entry is refused."""
         params = {
             "id": task_id,
@@ -306,7 +307,7 @@ class Store:
         return bool(changed)
 
 
-def _first_claim(task: Task, claimant: Claimant, max_retry_count: int) -> Claim:
+def _claim_of_first(task: Task, claimant: Claimant, max_retry_count: int) -> Claim:
     return Claim(
         task=task,
         attempt=1,
