@@ -34,7 +34,7 @@ class PersistentProcess:
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[str | None] = self._loop.create_future()
         self.leaving: asyncio.Future[None] = self._loop.create_future()
-        self.room = 1  # tasks that it takes at once
+        self.concurrency = 1  # tasks that it takes at once
         self.promised: set[str] = set()  # ids of those that it has, or is about to get
         self.tasks = 0  # that it has begun
         self.retired = False  # it gets no other task
@@ -301,7 +301,7 @@ class PersistentProcess:
                 if event.refused is not None:
                     self.in_hand.between.ignore(f"concurrency must be a whole number from 1, not {event.refused}")
                 if self._cancellable:  # else none of several could be ended without the others
-                    self.room = event.concurrency
+                    self.concurrency = event.concurrency
                 self.ready.set_result(None)
             case wire.ErrorEvent(error=error) | wire.Unreadable(event=wire.ErrorEvent(error=error), kind="error"):
                 self._ready_timer.cancel()

@@ -16,10 +16,12 @@ from gridsidecar.rules.task import Claim, Ended
 
 def make_persistent(name: str, settings: HandlerSettings, clock: Clock, rng: random.Random, width: int) -> Handler:
     """`width`: most tasks at the same time."""
-    room = min(settings.persistent.concurrency, width)
-    if room == 1:
+    concurrency = min(settings.persistent.concurrency, width)
+    if concurrency == 1:
         return ProcessPool(name, settings, clock, rng, width)
-    together = ProcessPool(name, settings, clock, rng, min(settings.persistent.processes or width, width), room=room)
+    together = ProcessPool(
+        name, settings, clock, rng, min(settings.persistent.processes or width, width), concurrency=concurrency
+    )
     for_suspects = ProcessPool(name, settings, clock, rng, own_processes_of(settings, width), stays=False)
     return SharedHandler(together, for_suspects)
 
