@@ -40,7 +40,7 @@ class PersistentProcess:
         self.retired = False  # it gets no other task
         self.exited_idle = False  # it left by itself, without having a task
         self.crashed = False  # … or with some
-        self._told = False  # to end, by us
+        self._told_to_end = False  # by us
         self._given_up = False  # one of its tasks did not end in time
         self._broken = ""  # why nobody can tell any more which of its tasks it speaks of
         self._cancellable = False
@@ -70,7 +70,7 @@ class PersistentProcess:
     # -- a task -------------------------------------------------------------------------------------------------------
 
     async def take(self, assignment: Assignment, task: bytes | wire.Spliced, stop: Stop) -> None:
-        """Give it a task, and wait until that is over; what came of it is in `turn`."""
+        """Give it a task, and wait until that is over; what came of it is in the assignment."""
         if not self.in_hand:
             self._output.read_all(self._process)  # what it has said until now is not about this task
         if self.retired or self._process.exited:
@@ -159,7 +159,7 @@ class PersistentProcess:
     def retire(self, grace: float) -> None:
         """End of input, SIGTERM after `kill_grace`, SIGKILL `grace` seconds after that. It has no task."""
         self.drain()
-        self._told = True
+        self._told_to_end = True
         self._ready_timer.cancel()
         self._process.close_stdin()
         if self._stop_timer is not None:
@@ -171,12 +171,12 @@ class PersistentProcess:
 
     def kill(self) -> None:
         self.drain()
-        self._told = True
+        self._told_to_end = True
         self._process.kill()
 
     def _stop(self) -> None:
         self.drain()
-        self._told = True
+        self._told_to_end = True
         self._process.stop(self._settings.kill_grace)
 
     def _break(self, why: str) -> None:
@@ -203,7 +203,7 @@ class PersistentProcess:
         self._ready_timer.cancel()
         if self._stop_timer is not None:
             self._stop_timer.cancel()
-        self.exited_idle = not self.in_hand and not self._told
+        self.exited_idle = not self.in_hand and not self._told_to_end
         assignments = list(self.in_hand)
         if (error := gone.exception()) is not None:
             for assignment in assignments:
@@ -236,7 +236,7 @@ class PersistentProcess:
 
     def _displace(self, innocent: list[Assignment], begun: list[Assignment], how: Exit) -> None:
         """Nobody knows which of them did it, unless we were ending one."""
-        suspect = len(innocent) == len(begun) and (not self._told or bool(self._broken))
+        suspect = len(innocent) == len(begun) and (not self._told_to_end or bool(self._broken))
         words = self._broken or _how(how, self.in_hand.between.last_words)
         telemetry.warning(
             "handler process ended with several tasks, which are given back",
