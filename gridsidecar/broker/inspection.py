@@ -46,18 +46,20 @@ class Inspection:
 
     def __init__(self, settings: BrokerSettings) -> None:
         self._settings = settings
-        self._link = BrokerConnection(settings, "doctor")
+        self._connection = BrokerConnection(settings, "doctor")
         self._turn = asyncio.Lock()  # the client may open a channel under the number of one that is just being refused
 
     async def server(self) -> BrokerServer:
-        found = await self._link.server()
+        found = await self._connection.server()
         vhost = virtual_host(self._settings.urls[0])
-        return BrokerServer(str(found.get("product", "?")), str(found.get("version", "?")), self._link.where, vhost)
+        return BrokerServer(
+            str(found.get("product", "?")), str(found.get("version", "?")), self._connection.where, vhost
+        )
 
     async def look(self, queue: str) -> QueueCounts | InspectionRefused | None:
         """None: there is no such queue."""
-        with translated(self._link.where):
-            async with self._turn, self._link.scratch() as channel:
+        with translated(self._connection.where):
+            async with self._turn, self._connection.scratch() as channel:
                 try:
                     found = await channel.queue_declare(queue, passive=True)
                 except ChannelNotFoundEntity:
@@ -102,12 +104,12 @@ class Inspection:
 
     async def close(self) -> None:
         """Within CLOSE_LIMIT, whoever is at the other end."""
-        await self._link.close(CLOSE_LIMIT)
+        await self._connection.close(CLOSE_LIMIT)
 
     async def _declare(self, queue: str, arguments: dict[str, Any]) -> None:
         refusal: Exception | None = None
-        with translated(self._link.where):
-            async with self._turn, self._link.scratch() as channel:
+        with translated(self._connection.where):
+            async with self._turn, self._connection.scratch() as channel:
                 try:
                     await channel.queue_declare(queue, durable=True, arguments=arguments)
                 except REFUSALS as error:
