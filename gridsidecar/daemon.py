@@ -44,7 +44,7 @@ from gridsidecar.store import OpenStore, make_store
 from gridsidecar.supervisor_link import Leave, QueueLook, SupervisorLink
 from gridsidecar.telemetry import Readiness
 from gridsidecar.tracing import make_spans
-from gridsidecar.waiting import pause
+from gridsidecar.waiting import sleep_unless
 
 MAX_WAIT_BESIDE_OTHERS = 5.0  # seconds
 API_GRACE = 2.0  # seconds for requests that are being answered
@@ -240,7 +240,7 @@ class Daemon:
                 self._env.readiness.clear(part)
                 return True
             failures += 1
-            await pause(self._shutdown.requested, backoff(failures, base=0.5, limit=15.0, rng=self._rng))
+            await sleep_unless(self._shutdown.requested, backoff(failures, base=0.5, limit=15.0, rng=self._rng))
         return False
 
     # -- serving ------------------------------------------------------------------------------------------------------

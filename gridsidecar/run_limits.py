@@ -8,7 +8,7 @@ from gridsidecar.broker import Broker
 from gridsidecar.delivery.consumer import Consumer
 from gridsidecar.environment import Environment
 from gridsidecar.errors import GridSidecarError
-from gridsidecar.waiting import pause
+from gridsidecar.waiting import sleep_unless
 
 
 class RunLimits:
@@ -42,7 +42,7 @@ class RunLimits:
     async def _one_was_taken(self, seconds: float) -> bool:
         """Pause; with --once True as soon as an attempt starts, which cannot wait for the pause's end."""
         if self._once:
-            return await pause(self._consumer.first_attempt, seconds)
+            return await sleep_unless(self._consumer.first_attempt, seconds)
         await self._clock.sleep(seconds)
         return False
 

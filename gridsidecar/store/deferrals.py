@@ -27,7 +27,7 @@ class Deferrals(Struct, frozen=True):
         """Whether a pause keeps this task from its start. Read under a lock: none is forgotten while this parks."""
         asked = {"queue": self.queue, "task_type": task.task_type}
         rows = await connection.fetch(self.queries["pause_shared"], asked)
-        return bool(rows) and pause(rows[0]).stops(task.task_id)
+        return bool(rows) and pause_of(rows[0]).stops(task.task_id)
 
     async def wait(self, connection: Connection, handler: str, rate: Rate, *, takes_place: bool) -> float:
         """Seconds until a start of this handler may be, 0 or less for now: then it is counted. `takes_place`: it is
@@ -61,7 +61,7 @@ class Deferrals(Struct, frozen=True):
         await connection.execute(self.queries["shelve"], params)
 
 
-def pause(row: Mapping[str, Any]) -> Pause:
+def pause_of(row: Mapping[str, Any]) -> Pause:
     """One pause as it is stored."""
     return Pause(
         task_type=row["task_type"],

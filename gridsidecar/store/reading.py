@@ -13,7 +13,7 @@ from gridsidecar.rules.task import Message
 from gridsidecar.store import records
 from gridsidecar.store.counting import MOST
 from gridsidecar.store.database import Database, RowRejected
-from gridsidecar.store.deferrals import pause
+from gridsidecar.store.deferrals import pause_of
 from gridsidecar.store.queries import Query
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Reading:
         found = {
             (queue, one.task_type): one
             for queue in queues
-            for one in map(pause, await self._read("pauses", {"queue": queue}))
+            for one in map(pause_of, await self._read("pauses", {"queue": queue}))
         }
         for view in views:
             view["paused"] = _kept_by(found.get((view["queue"], view["task_type"])), view)
