@@ -10,7 +10,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from msgspec import Struct
 
 from gridsidecar.broker import delays
-from gridsidecar.broker.connection import BrokerConnection, translated
+from gridsidecar.broker.connection import BrokerConnection, errors_as_ours
 from gridsidecar.broker.kinds import NO_SUCH_TYPE, REFUSALS, Existing, difference, existing
 from gridsidecar.broker.management import virtual_host
 from gridsidecar.broker.topology import work_queue_arguments
@@ -58,7 +58,7 @@ class Inspection:
 
     async def look(self, queue: str) -> QueueCounts | InspectionRefused | None:
         """None: there is no such queue."""
-        with translated(self._connection.where):
+        with errors_as_ours(self._connection.where):
             async with self._turn, self._connection.scratch() as channel:
                 try:
                     found = await channel.queue_declare(queue, passive=True)
@@ -108,7 +108,7 @@ class Inspection:
 
     async def _declare(self, queue: str, arguments: dict[str, Any]) -> None:
         refusal: Exception | None = None
-        with translated(self._connection.where):
+        with errors_as_ours(self._connection.where):
             async with self._turn, self._connection.scratch() as channel:
                 try:
                     await channel.queue_declare(queue, durable=True, arguments=arguments)

@@ -14,7 +14,7 @@ from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelAccessRefused
 
 from gridsidecar.broker.advice import advice, words
-from gridsidecar.broker.connection import BrokerConnection, translated
+from gridsidecar.broker.connection import BrokerConnection, errors_as_ours
 from gridsidecar.broker.envelope import encode, fresh_id
 from gridsidecar.errors import PublishRefused
 from gridsidecar.rules.task import Message
@@ -49,7 +49,7 @@ class Publisher:
             await self._send(message, queue, unique, extra)
 
     async def _send(self, message: Message, queue: str, unique: str, extra: Mapping[str, Any] | None) -> None:
-        with translated(self.connection.where):
+        with errors_as_ours(self.connection.where):
             async with asyncio.timeout(PUBLISH_TIMEOUT):
                 await (
                     self.connection.unblocked()

@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from gridsidecar import clock
 from gridsidecar.broker import Receive, round_trips
-from gridsidecar.broker.connection import BrokerConnection, close_quietly, translated
+from gridsidecar.broker.connection import BrokerConnection, close_quietly, errors_as_ours
 from gridsidecar.broker.delivery import AmqpDelivery
 from gridsidecar.broker.direct import DirectChannel, Properties
 from gridsidecar.broker.topology import StreamRefused, Topology
@@ -194,7 +194,7 @@ class Subscription:
 
     async def _start(self) -> ChannelConsumer:
         await self._topology.ensure_work_queue(self._connection)
-        with translated(self._connection.where):
+        with errors_as_ours(self._connection.where):
             async with asyncio.timeout(SETUP_TIMEOUT):
                 channel = await self._usable_channel()
                 self._resized.clear()
@@ -236,7 +236,7 @@ class Subscription:
         await round_trips.keep_asking(self._channel, self._prefetch, self._connection.where, self._readiness)
 
     async def _cancel(self, consumer: ChannelConsumer) -> None:
-        with translated(self._connection.where):
+        with errors_as_ours(self._connection.where):
             await consumer.cancel()
 
     async def _usable_channel(self) -> DirectChannel:

@@ -13,7 +13,7 @@ from pamqp.commands import Queue
 
 from gridsidecar.broker import QueueInfo, delays
 from gridsidecar.broker.advice import advice, words
-from gridsidecar.broker.connection import BrokerConnection, translated
+from gridsidecar.broker.connection import BrokerConnection, errors_as_ours
 from gridsidecar.broker.kinds import REFUSALS, differs, is_stream
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import EX_REFUSED, AccessRefused, BrokerUnavailable, PublishRefused
@@ -151,7 +151,7 @@ class Topology:
 
     async def purge(self, connection: BrokerConnection) -> int:
         """Remove what is ready on the work queue. Raises QueueMissing."""
-        with translated(connection.where):
+        with errors_as_ours(connection.where):
             async with asyncio.timeout(REPLY_TIMEOUT), connection.scratch() as channel:
                 try:
                     return (await channel.queue_purge(self._settings.queue)).message_count or 0
@@ -169,7 +169,7 @@ class Topology:
         found: dict[str, Queue.DeclareOk | None] = {}
         left = deque(queues)
         while left:
-            with translated(connection.where):
+            with errors_as_ours(connection.where):
                 async with asyncio.timeout(REPLY_TIMEOUT), connection.scratch() as channel:
                     refusal = await _look(channel, left, found)
             if refusal is not None:
@@ -194,7 +194,7 @@ class Topology:
     async def _declare(self, connection: BrokerConnection, queue: str, arguments: dict[str, Any]) -> None:
         """Declare a durable queue; the server's refusals come out as the client's exceptions."""
         refusal: Exception | None = None
-        with translated(connection.where):
+        with errors_as_ours(connection.where):
             async with asyncio.timeout(REPLY_TIMEOUT), connection.scratch() as channel:
                 try:
                     await channel.queue_declare(queue, durable=True, arguments=arguments)
