@@ -12,7 +12,7 @@ from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Database, Deadlocked, RowRejected, Statement
 from gridsidecar.store.end_forms import Form, StoredEnd
 from gridsidecar.store.letters import OwedLetters
-from gridsidecar.store.outbox import OwedForm, Owing
+from gridsidecar.store.outbox import CallbackForm, OwedForm
 from gridsidecar.store.queries import Query
 
 LOST = "lost"  # the outcome of an attempt that was taken from its worker
@@ -76,7 +76,7 @@ class Ends:
         first: RowRejected | None = None
         last: RowRejected | None = None
         owes = claim.task.callback.wanted or self._letters.wanted
-        refused: set[tuple[bool, Owing]] = set()
+        refused: set[tuple[bool, CallbackForm]] = set()
         for form in end_forms.forms(transition, owes=owes):
             if isinstance(last, Deadlocked) and form.tables in refused:
                 continue
@@ -109,7 +109,7 @@ class Ends:
                 else ()
             ),
             *(self._owed(claim, end, problem) if claim.task.callback.wanted else ()),
-            *self._letters.owe(claim.task_id, claim.attempt, end.transition, end.owing),
+            *self._letters.owe(claim.task_id, claim.attempt, end.transition, end.callback),
         )
 
     def _owed(self, claim: Claim, end: StoredEnd, problem: str) -> tuple[Statement, ...]:
@@ -121,7 +121,7 @@ class Ends:
             claim.attempt,
             end.transition,
             self._clock.now(),
-            OwedForm(end.owing, problem),
+            OwedForm(end.callback, problem),
         )
 
     async def _resolve_unmatched_write(self, claim: Claim) -> UnmatchedWrite:
@@ -140,7 +140,7 @@ class Ends:
 def _tell_left_out(claim: Claim, form: Form, problem: str, *, letter: bool) -> None:
     told = {"task_id": claim.task_id, "attempt": claim.attempt}
     telemetry.warning("an end was stored without all of it", **told, left_out=form.left_out, reason=problem)
-    if form.owing is not Owing.WHOLE and claim.task.callback.wanted:
+    if form.callback is not CallbackForm.WHOLE and claim.task.callback.wanted:
         telemetry.error("callback given up", task_id=claim.task_id, error=f"{outbox.NOT_STORED}: {problem}")
-    if form.owing is Owing.NOTHING and letter:
+    if form.callback is CallbackForm.NOTHING and letter:
         telemetry.error("dead letter given up", task_id=claim.task_id, error=f"{outbox.NOT_STORED}: {problem}")

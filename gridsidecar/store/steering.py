@@ -67,7 +67,7 @@ class Steering:
             return await self._database.transact(lambda connection: work(connection, [task_id], owed))
 
         try:
-            return task_id, (await outbox.owing(task_id, alone))[task_id]
+            return task_id, (await outbox.until_storable(task_id, alone))[task_id]
         except RowRejected:
             return task_id, Steered.NOT_STORABLE
 

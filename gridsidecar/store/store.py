@@ -70,7 +70,7 @@ class Store:
                 lambda connection: self._receive_in_flow(connection, task, claimant, max_retry_count, owed, flow)
             )
 
-        return await outbox.owing(task.task_id, decide)
+        return await outbox.until_storable(task.task_id, decide)
 
     async def _claim_in_one_write(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
         """The first claim of a task that is due, as one write; None where its row has to be looked at."""
@@ -100,7 +100,7 @@ class Store:
 
             return await self._database.transact(work)
 
-        return await outbox.owing(task.task_id, decide)
+        return await outbox.until_storable(task.task_id, decide)
 
     async def look(self, task: Task, claimant: Claimant) -> Received:
         """What this delivery would mean right now; changes nothing, so the answer carries no claim."""
@@ -233,8 +233,8 @@ class Store:
         }
         await connection.execute(self._queries["close"], params)
         callback = self._owed(row.callback, task_id, row.attempt, close, owed)
-        for query, owing in (*callback, *self._letters.owe(task_id, row.attempt, close, owed.form)):
-            await connection.execute(query, owing)
+        for query, values in (*callback, *self._letters.owe(task_id, row.attempt, close, owed.form)):
+            await connection.execute(query, values)
 
     def _owed(
         self, callback: Callback, task_id: str, attempt: int, end: Close, owed: OwedForm
@@ -277,7 +277,7 @@ class Store:
             await self._close(connection, task.task_id, row, close, owed)
             return True
 
-        return await outbox.owing(
+        return await outbox.until_storable(
             task.task_id, lambda owed: self._database.transact(lambda connection: end(connection, owed))
         )
 
