@@ -51,7 +51,7 @@ class Settlement:
                 assert_never(transition.settle)
 
     async def without_attempt(self, task: Task, delivery: Delivery, received: Received) -> None:
-        """The rules, or the store, made of this delivery something else than an attempt."""
+        """Of a delivery that starts no attempt, by what the rules or the store made of it."""
         match received.reception:
             case Drop(why):
                 self._tell_duplicate(task, why)
