@@ -42,7 +42,7 @@ class LiveOutput:
             return
         held.output_stored = True
         try:
-            if await self._store.say(held.claim, news):
+            if await self._store.write(held.claim, news):
                 live.stored(news)
         except RowRejected as error:
             self._refused.add(_name(held))

@@ -231,17 +231,17 @@ class Progress(Struct, frozen=True):
     checkpoint: Checkpoint | None = None
 
 
-class Part(Struct, frozen=True):
+class OutputPart(Struct, frozen=True):
     """Some of an attempt's output, from its byte `start` on."""
 
     start: int
     data: bytes
 
 
-class News(Struct, frozen=True):
+class NewOutput(Struct, frozen=True):
     """What an attempt has said lately; and of what it said before, from which byte to which is not kept any more."""
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[OutputPart, ...] = ()
     outdated: tuple[int, int] | None = None
 
 

@@ -48,7 +48,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
         ["progress", "mark_started", "hand_off", "schedule", "return_row", "owe_callback", "owe_letter"], BY_ID
     ),
     # What it says meanwhile.
-    "say": BY_ID,
+    "write_output": BY_ID,
     **dict.fromkeys(["forget_output", "prune_output", "output_parts"], OUTPUT),
     "forget_output_in_history": OUTPUT | HISTORY,
     # Workers and maintenance. Of the tasks they read those that run, or are due.

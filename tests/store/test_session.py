@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from gridsidecar.errors import AccessRefused
-from gridsidecar.rules.task import News, Part, Progress, Report, Status, Succeeded
+from gridsidecar.rules.task import NewOutput, OutputPart, Progress, Report, Status, Succeeded
 from tests.conftest import execute_on_server
 from tests.store.direct import Direct
 from tests.store.workers import A, Two, decided, open_store, task
@@ -49,7 +49,7 @@ async def test_every_text_is_stored_as_it_is(ordinary_url: str) -> None:
         asked = task(f"t{EMOJI}", fields={"data": EMOJI})
         claim = (await store.tasks.claim(asked, A, 0)).claim
         assert claim is not None
-        await store.output.say(claim, News((Part(0, EMOJI.encode()),)))
+        await store.output.write(claim, NewOutput((OutputPart(0, EMOJI.encode()),)))
         live = await store.output.page(f"t{EMOJI}")
         assert live is not None
         assert live.text == EMOJI

@@ -229,7 +229,7 @@ SELECT t.id, t.attempt, :worker_id, COALESCE((SELECT w.name FROM {workers} w WHE
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt
 ON DUPLICATE KEY UPDATE task_id = {attempts}.task_id
 
--- name: say
+-- name: write_output
 -- A part is written again while it grows. The row is held until this is done, so that nothing comes after the end.
 REPLACE INTO {output} (task_id, attempt, start, said_at, bytes)
 SELECT t.id, t.attempt, :start, UTC_TIMESTAMP(3), :bytes

@@ -227,7 +227,7 @@ SELECT t.id, t.attempt, :worker_id, COALESCE((SELECT w.name FROM {workers} w WHE
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt
 ON CONFLICT (task_id, attempt) DO NOTHING
 
--- name: say
+-- name: write_output
 -- A part is written again while it grows. The row is held until this is done, so that nothing comes after the end.
 REPLACE INTO {output} (task_id, attempt, start, said_at, bytes)
 SELECT t.id, t.attempt, :start, {now}, :bytes
