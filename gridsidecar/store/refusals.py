@@ -58,7 +58,7 @@ class Refusals:
         refusal = Close(status=Status.FAILED, error=error, error_type=ErrorType.VALIDATION, crashes=0)
         body = message.body if whole and len(message.body) <= wire.SMALL else None
         again = {name: params[name] for name in ("id", "error", "error_type")} | {"body": body}
-        again["message_id"] = message.row or params["message_id"]
+        again["message_id"] = message.prewritten_id or params["message_id"]
         inserted, closed, *_ = await self._batch.write(
             task_id,
             (self._queries["insert_refused"], params),
