@@ -18,7 +18,7 @@ from tests.store.direct import TASKS
 from tests.store.workers import A, Two, end, open_store, task
 from tests.support.database import mysql_session
 
-pytestmark = [pytest.mark.parametrize("tables_url", ["mysql"], indirect=True), pytest.mark.usefixtures("triggers")]
+pytestmark = pytest.mark.parametrize("tables_url", ["mysql"], indirect=True)
 
 
 @pytest.fixture
@@ -33,15 +33,15 @@ async def two(two: Two, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Two]:
     yield workers
     await workers.a.close()
     await workers.b.close()
-    for (number,) in sessions_of(two):  # a sleep goes on after its client, row by row
-        two.rows.run(f"KILL {number}")
 
 
-def sessions_of(two: Two) -> list[tuple[int]]:
-    """All but the one that asks."""
-    with mysql_session(two.url) as session, session.cursor() as cursor:
-        cursor.execute("SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE '%INSERT%'")
-        return [(number,) for (number,) in cursor.fetchall() if number != session.thread_id()]
+@pytest.fixture(autouse=True)
+def _no_sleeper_left(two: Two, triggers: None) -> Iterator[None]:
+    """A sleep goes on after its client, row by row."""
+    yield
+    asleep = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE ?"
+    for row in two.rows.run(asleep, "%INSERT INTO%VALUES%"):
+        two.rows.run(f"KILL {row['id']}")
 
 
 def trigger(two: Two, event: str, does: str, name: str = "new.id") -> None:
