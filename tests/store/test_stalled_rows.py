@@ -39,8 +39,9 @@ async def two(two: Two, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Two]:
 def _no_sleeper_left(two: Two, triggers: None) -> Iterator[None]:
     """A sleep goes on after its client, row by row."""
     yield
-    asleep = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE ?"
-    for row in two.rows.run(asleep, "%INSERT INTO%VALUES%"):
+    others = "db = DATABASE() AND id <> CONNECTION_ID()"
+    asleep = f"SELECT id FROM information_schema.processlist WHERE {others} AND info LIKE ?"
+    for row in two.rows.run(asleep, "%SLEEP%"):
         two.rows.run(f"KILL {row['id']}")
 
 
