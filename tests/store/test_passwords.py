@@ -7,6 +7,8 @@ import logging
 import secrets
 import socket
 import ssl
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -95,6 +97,48 @@ async def test_a_key_is_refused_whatever_way_it_comes(monkeypatch: pytest.Monkey
         with pytest.raises(AccessRefused, match="a key that it sent in clear"):
             await open_store(f"mysql://root:{PASSWORD}@127.0.0.1:{server.port}/x?ssl_mode=required")
     assert server.learned == b""
+
+
+PROCESS = """
+import asyncio, sys
+from gridsidecar.config.settings import StoreSettings
+from gridsidecar.errors import AccessRefused
+from gridsidecar.store import make_store
+
+async def main():
+    store = make_store(StoreSettings(url=sys.argv[1]), "tasks")
+    try:
+        await store.open(migrate=True)
+    except AccessRefused:
+        print("refused")
+    await store.close()
+    print("loaded" if "cryptography" in sys.modules else "not loaded")
+
+asyncio.run(main())
+"""
+
+
+async def in_a_process(url: str) -> list[str]:
+    """What a process says that opens a store, in which nothing else has loaded anything."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROCESS, url, stdout=PIPE, stderr=PIPE, cwd=Path(__file__).parents[2]
+    )
+    out, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return out.decode().split("\n")[:-1]
+
+
+async def test_a_login_by_digest_loads_no_cryptography(mysql_url: str) -> None:
+    assert await in_a_process(mysql_url) == ["not loaded"]
+
+
+@pytest.mark.parametrize("plugin", SHA2, ids=["caching_sha2", "sha256"])
+async def test_a_key_to_encrypt_by_loads_it(plugin: bytes) -> None:
+    server = KeyServer(plugin, by_switch=False)
+    async with server.running():
+        said = await in_a_process(f"mysql://root:{PASSWORD}@127.0.0.1:{server.port}/x")
+    assert said == ["refused", "loaded"]
+    assert server.learned == PASSWORD.encode()
 
 
 # -- with TLS ---------------------------------------------------------------------------------------------------------
