@@ -22,7 +22,7 @@ from gridsidecar.store.database import (
 )
 from gridsidecar.store.mysql.connection import LOCK_WAIT, Session
 from gridsidecar.store.mysql.connection_pool import ConnectionPool
-from gridsidecar.store.mysql.errors import BROKEN, Meaning, TablesMissing, meaning, refusal, translated, words
+from gridsidecar.store.mysql.errors import BROKEN, Meaning, TablesMissing, as_ours, meaning, refusal, words
 from gridsidecar.store.mysql.migration import Migration
 from gridsidecar.store.mysql.witness import Witness
 from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames
@@ -139,7 +139,7 @@ class MySQLDatabase:
                 raise
             except BROKEN as error:
                 if meaning(error) is not Meaning.RETRY:
-                    raise translated(error, self._address.place, self._tables.all) from error
+                    raise as_ours(error, self._address.place, self._tables.all) from error
                 last: Exception = error
             waits += self._clock.monotonic() - began >= 0.9 * LOCK_WAIT
             if waits == LOCK_WAITS:
