@@ -53,6 +53,7 @@ def load(
             sources.add_variable(key, variables.names[key], text, variables.recipes.get(key))
     sources.add_file(expanded, tree.lines)
     flags = [sources.add_flag(key, value) for key, value in (overrides or {}).items() if value is not None]
+    sources.add_passed(dotenv or "", from_dotenv, environ)
     faults = [fault for fault in flags if fault is not None]
     faults += [*tree.faults, *sources.reference_faults(expanded), *_still_used(variables.faults, sources)]
     settings = check(sources, faults)
