@@ -14,6 +14,8 @@ from gridsidecar.language import said
 
 app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True, add_completion=False)
 
+ORIGINS_AT = 60  # columns
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")]
 
 
@@ -69,7 +71,6 @@ def print_reference() -> None:
 
 
 def _print_origins(file: str | None, as_json: bool) -> None:
-    from gridsidecar.cli.listing import aligned
     from gridsidecar.cli.screen import clean
     from gridsidecar.config.load import load
     from gridsidecar.config.show import with_origins
@@ -81,10 +82,9 @@ def _print_origins(file: str | None, as_json: bool) -> None:
     if as_json:
         print(json_text({key: {"value": value, "origin": origin} for key, value, origin in found}, indent=2))
         return
-    rows = [
-        (f"{clean(key)}: {json_text(value)}", f"# {clean(origin or said('default'))}") for key, value, origin in found
-    ]
-    print("\n".join(aligned(rows)))
+    for key, value, origin in found:  # a long value moves no other line's origin out of sight
+        setting = f"{clean(key)}: {json_text(value)}"
+        print(f"{setting:<{ORIGINS_AT}}  # {clean(origin or said('default'))}")
 
 
 def _print(value: dict[str, Any], as_json: bool) -> None:
