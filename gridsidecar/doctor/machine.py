@@ -56,7 +56,7 @@ def stop_grace(machine: Machine, settings: Settings) -> Finding:
     key, needed = _KEYS[machine.area], longest_exit(settings)
     given = _DEFAULTS[machine.area] if machine.grace is None else _seconds(str(machine.grace))
     if given is None:
-        return fail(f"{key} is {machine.grace}", f"write {key} as seconds, such as {needed}s")
+        return fail(f"{key} cannot be read: {machine.grace}", f"write {key} as seconds, such as {needed}s")
     if given < needed:
         return fail(
             f"{key} is {given:g} s, leaving may take {needed} s: handlers are killed", f"set it to {needed}s or more"
