@@ -22,8 +22,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML
 @app.command("validate")
 def validate(config: ConfigFile = None) -> None:
     """Check the file and the variables, as `run` does. Every fault is a line on stderr, and the exit code is 78; what
-    works, but hardly as it is meant, and a command that is not on this machine are told, and the exit code is 0."""
+    works, but hardly as it is meant, and a command or a file that is not on this machine are told, and the exit code is
+    0."""
     from gridsidecar.config.load import load
+    from gridsidecar.config.places import unusable
     from gridsidecar.handler.commands import unstartable
 
     file = config_file(config)
@@ -35,6 +37,8 @@ def validate(config: ConfigFile = None) -> None:
     )
     for key, problem in unstartable(settings, os.environ):
         say(f"{key} cannot be started here: {problem}")
+    for key, problem in unusable(settings):
+        say(f"{key} cannot be used here: {problem}")
     say(f"{file or 'the environment'} is valid")
 
 
