@@ -107,6 +107,7 @@ class AttemptRunner:
             if self._spans is not None:
                 self._spans.end(held.claim, None if ended is None else ended.outcome)
             held.ended = True
+            held.stop.close()
             held.slot.release()
 
     async def _handled(self, held: HeldAttempt, route: Route) -> Ended:

@@ -56,6 +56,10 @@ class Stop:
         if self.reason is not None:
             listener()
 
+    def close(self) -> None:
+        """The attempt is over: nobody is told any more."""
+        self._listener = None
+
     def _tell(self) -> None:
         if self._listener is not None and self.reason is not None:
             self._listener()

@@ -33,7 +33,7 @@ class HttpAttempt:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._output = HttpOutput(settings, claim, on_progress, log)
-        self._deadlines = Deadlines(timeout_of(claim, settings), settings.stall_timeout, self._end_for)
+        self._deadlines = Deadlines(timeout_of(claim, settings), settings.stall_timeout)
         self._started = self._loop.time()
         self._head: Head | None = None
         self._cause: Cause | None = None
@@ -77,7 +77,7 @@ class HttpAttempt:
             self.began = True
             await failpoints.reached("spawned")
             self._started = self._loop.time()
-            self._deadlines.start()
+            self._deadlines.start(self._end_for)
             self._head = await exchange.post(*await posted())
             async for chunk in exchange.chunks():
                 self._take(chunk)

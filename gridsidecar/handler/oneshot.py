@@ -101,7 +101,7 @@ class _Attempt:
         self._settings = settings
         self._talk = OneshotOutput(settings, claim, on_progress, log)
         self._cause: Cause | None = None
-        self._deadlines = Deadlines(timeout_of(claim, settings), settings.stall_timeout, self._end_for)
+        self._deadlines = Deadlines(timeout_of(claim, settings), settings.stall_timeout)
         self._oom = own_oom_counter()
         self._oom_kills = self._oom.kills()
 
@@ -112,7 +112,7 @@ class _Attempt:
         if self._settings.stall_timeout:
             sinks = self._timed(sinks)
         self._process = Process(start, sinks)
-        self._deadlines.start()
+        self._deadlines.start(self._end_for)
 
     async def until_end(self, stop: Stop) -> Ended:
         stop.listen(partial(self._obey, stop))

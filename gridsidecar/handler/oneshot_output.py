@@ -63,6 +63,8 @@ class OneshotOutput(AttemptOutput):
         self._scanner.finish()
         if self._events.used and self._stdout.said is not None:
             self.ignored += 1  # it came before the first message on the pipe
+        # These lead back here. Without them an attempt is gone with its end, and is no garbage to be searched for.
+        del self._splitter, self._scanner, self.take_stdout
 
     # -- what it came to ----------------------------------------------------------------------------------------------
 

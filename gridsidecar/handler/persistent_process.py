@@ -9,7 +9,6 @@ from gridsidecar import telemetry, wire
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop
 from gridsidecar.handler.assignment import Assignment
-from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.in_hand import InHand
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.outcome import Cause, signal_name
@@ -78,8 +77,7 @@ class PersistentProcess:
             assignment.never_read = True
             return
         self.in_hand.begin(assignment)
-        deadlines = Deadlines(assignment.timeout, self._settings.stall_timeout, partial(self._end_for, assignment))
-        assignment.begin(deadlines, self._process.sent)
+        assignment.begin(partial(self._end_for, assignment), self._process.sent)
         self._process.send(task)
         stop.listen(partial(self._obey, assignment, stop))
         try:

@@ -13,6 +13,7 @@ from gridsidecar.wire import JsonText, Spliced
 LARGEST_FLUSH = 64  # operations
 HEAVIEST_FLUSH = 4 * 1024 * 1024  # characters, about; one operation alone may be heavier
 FLUSHERS = 2  # flushes under way at once, each on its own connection
+LATE = 0.05  # seconds that a flush has before what came meanwhile leaves beside it
 
 
 class _Operation(Struct):
@@ -22,14 +23,23 @@ class _Operation(Struct):
     done: asyncio.Future[list[int]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
+class _Flusher(Struct, eq=False):
+    late: bool = False  # its flush takes long
+
+
 class Batch:
-    """Turns single writes into few transactions. No timer: an idle store writes at once, a busy one in groups."""
+    """Turns single writes into few transactions. An idle store writes at once, a busy one in groups.
+
+    One flush at a time, so that the groups are large: it costs the database and us the least for each task. A second
+    one leaves beside it where there is enough for another, or where it takes long: a row that somebody holds, or a
+    server that hangs, keeps no other task waiting.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._pending: list[_Operation] = []
-        self._idle_flushers = FLUSHERS
-        self._flushers: set[asyncio.Task[None]] = set()
+        self._flushers: list[_Flusher] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def write(self, key: str, *statements: Statement) -> list[int]:
         """Run the statements of one operation in one transaction; rows changed by each.
@@ -38,21 +48,35 @@ class Batch:
         """
         operation = _Operation(key, statements, _weight(statements))
         self._pending.append(operation)
-        if self._idle_flushers:
-            self._idle_flushers -= 1
-            flusher = asyncio.create_task(self._keep_flushing())
-            self._flushers.add(flusher)
-            flusher.add_done_callback(self._flushers.discard)
+        if len(self._pending) >= LARGEST_FLUSH or all(flusher.late for flusher in self._flushers):
+            self._start_flusher()
         return await operation.done
 
-    async def _keep_flushing(self) -> None:
+    def _start_flusher(self) -> None:
+        if len(self._flushers) < FLUSHERS:
+            flusher = _Flusher()
+            self._flushers.append(flusher)
+            task = asyncio.create_task(self._keep_flushing(flusher))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _keep_flushing(self, flusher: _Flusher) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._pending:
-                operations = self._next()
-                operations.sort(key=lambda operation: operation.key)
-                await self._flush(operations)
+                flusher.late = False
+                timer = loop.call_later(LATE, self._is_late, flusher)
+                try:
+                    await self._flush(sorted(self._next(), key=lambda operation: operation.key))
+                finally:
+                    timer.cancel()
         finally:
-            self._idle_flushers += 1
+            self._flushers.remove(flusher)
+
+    def _is_late(self, flusher: _Flusher) -> None:
+        flusher.late = True
+        if self._pending:
+            self._start_flusher()
 
     def _next(self) -> list[_Operation]:
         """What may travel together: in a flush, every text is in memory several times over."""
