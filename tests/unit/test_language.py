@@ -68,6 +68,7 @@ OTHERS = {  # patterns of what others say, and lists of their words
     "Input should be greater than or equal to (.*)",
     "Input should be less than or equal to (.*)",
     "queue limit in vhost",
+    "queue limit in cluster",
     "number of channels",
     "access to vhost .* refused",
     "Login was refused|user '.*' can only connect",

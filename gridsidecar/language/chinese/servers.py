@@ -181,4 +181,5 @@ CHINESE = {
     "store (reading)": "数据库（读取）",
     "watching process {}": "监视进程 {}",
     "minute counters": "按分钟计数",
+    "raise cluster_queue_limit of the broker, or delete queues that nobody needs": "请提高 broker 的 cluster_queue_limit，或删除无人需要的队列",
 }
