@@ -107,7 +107,7 @@ class Sentences:
             yield from self._filled(text, depth)
 
     def _filled(self, text: str, depth: int) -> Iterator[_Told]:
-        for pattern in self._patterns[""] + self._patterns.get(_first_word(text), []):
+        for pattern in self._patterns.get(_first_word(text), []) + self._patterns[""]:
             values = pattern.values(text)
             if values is not None:
                 told = [self._found(value, depth - 1) or _Told(0, value) for value in values]

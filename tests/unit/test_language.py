@@ -153,6 +153,8 @@ CATALOGUE = {
     "it is gone for {} s": "它已离开 {} 秒",
     "no broker": "没有 broker",
     "{} is away: {}": "{} 不可用：{}",
+    "the API at {} fails: {}": "{} 的 API 失败：{}",
+    "{} cannot be asked: {}": "无法询问 {}：{}",
     "{} lies in {}": "{1} 中有 {0}",
     "{} is buried in {}": "{1} 中埋有 {0}",
     "task": "任务",
@@ -167,6 +169,7 @@ CATALOGUE = {
         ("no task a b in c", "c 中没有任务 a b"),
         ("it is gone for 3 s", "它已离开 3 秒"),
         ("the store is away: it is gone for 3 s", "the store 不可用：它已离开 3 秒"),
+        ("the API at h fails: g cannot be asked: no broker", "h 的 API 失败：无法询问 g：没有 broker"),
         ("f.yaml:3: store.url = 5: it is gone; no broker", "f.yaml:3: store.url = 5: 它已不在；没有 broker"),
         ("it is gone\n  no broker\nrest", "它已不在\n  没有 broker\nrest"),
         ("no task task in task", "task 中没有任务 task"),  # a name stays a name
