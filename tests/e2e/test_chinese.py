@@ -193,6 +193,13 @@ def test_no_command_says_an_english_sentence(folder: Path) -> None:
     assert left == {}
 
 
+def test_a_question_is_asked_again_in_chinese(folder: Path) -> None:
+    assert gridsidecar(folder, "submit", "-c", "c.yaml", "--type", "good").returncode == 0
+    answers = {"永久删除？ [y/N]": "perhaps", "请回答 y 或 n": "y"}
+    code, told = cli.on_terminal(folder, "purge-queue", "-c", "c.yaml", "--lang=zh", answers=answers)
+    assert (code, english(told)) == (0, [])
+
+
 def test_the_name_of_a_command_is_never_translated(tmp_path: Path) -> None:
     told = gridsidecar(tmp_path, "version", "--nothing").stderr
     assert "'gridsidecar version -h'" in told
