@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gridsidecar.cli.run import ConfigFile, config_file
+from gridsidecar.cli.config_options import ConfigFile, config_file
 from gridsidecar.cli.screen import json_text, say, speaks_unicode
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True, add_completion=False)
 
@@ -88,7 +88,7 @@ def _print_origins(file: str | None, as_json: bool) -> None:
         return
     for key, value, origin in found:  # a long value moves no other line's origin out of sight
         setting = f"{clean(key)}: {json_text(value)}"
-        print(f"{setting:<{ORIGINS_AT}}  # {clean(origin or said('default'))}")
+        print(f"{setting:<{ORIGINS_AT}}  # {clean(origin or translated('default'))}")
 
 
 def _print(value: dict[str, Any], as_json: bool) -> None:

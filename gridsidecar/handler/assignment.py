@@ -29,7 +29,7 @@ class Assignment(AttemptOutput):
         self._loop = asyncio.get_running_loop()
         self.timeout = timeout_of(claim, settings)
         self.over: asyncio.Future[None] = self._loop.create_future()
-        self.said: TerminalMessage | None = None
+        self.terminal: TerminalMessage | None = None
         self.exit: Exit | None = None  # of the process, when it went before it had said how the task ended
         self.never_read = False  # … and before it had read any of the task
         self.displaced: Displaced | None = None  # … and others with it
@@ -105,8 +105,8 @@ class Assignment(AttemptOutput):
         self._end(end.event, unread=not end.own)
 
     def _end(self, event: wire.ResultEvent | wire.ErrorEvent, *, unread: bool = False) -> None:
-        if self.said is None:
-            self.said = TerminalMessage(event, late=self.stopping, unread=unread)
+        if self.terminal is None:
+            self.terminal = TerminalMessage(event, late=self.stopping, unread=unread)
 
     # -- what it comes to ---------------------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class Assignment(AttemptOutput):
                 exit_code=code,
                 signal=number,
                 cause=self.cause,
-                said=self.said,
+                terminal=self.terminal,
                 stderr_line=self.stderr_tail.last_line() if self.exit else "",
                 out_of_memory=killed and self._oom.kills() > self._oom_kills,
                 timeout=self.timeout,

@@ -19,7 +19,8 @@ def answer(
     headers: Mapping[str, str] | None = None,
     media_type: str = "application/json",
 ) -> Response:
-    return Response(json_bytes(value), status, {**_ALWAYS, **(headers or {})}, media_type)
+    line = json_bytes(value) + b"\n"  # in a terminal the prompt stands below it
+    return Response(line, status, {**_ALWAYS, **(headers or {})}, media_type)
 
 
 def json_bytes(value: Any) -> bytes:

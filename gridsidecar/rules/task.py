@@ -1,4 +1,4 @@
-"""The values that travel along the line: message, task, claim, outcome, transition. Frozen, and free of I/O."""
+"""The values of a task on its way: message, task, claim, outcome, transition. Frozen, and free of I/O."""
 
 from __future__ import annotations
 
@@ -231,17 +231,17 @@ class Progress(Struct, frozen=True):
     checkpoint: Checkpoint | None = None
 
 
-class Part(Struct, frozen=True):
+class OutputPart(Struct, frozen=True):
     """Some of an attempt's output, from its byte `start` on."""
 
     start: int
     data: bytes
 
 
-class News(Struct, frozen=True):
+class NewOutput(Struct, frozen=True):
     """What an attempt has said lately; and of what it said before, from which byte to which is not kept any more."""
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[OutputPart, ...] = ()
     outdated: tuple[int, int] | None = None
 
 
@@ -257,7 +257,7 @@ class Settle(StrEnum):
 
 
 class Transition(Struct, frozen=True, kw_only=True):
-    """The row's next state, as a value. Built by `lifecycle`, or by `store.endings` where the database refuses that;
+    """The row's next state, as a value. Built by `lifecycle`, or by `store.end_forms` where the database refuses that;
     applied by `store` in one fenced write."""
 
     status: Status

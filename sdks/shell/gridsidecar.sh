@@ -35,7 +35,7 @@ function write_string(    line, more) {
 }
 
 function escape(line,    i, from, c, size) {
-  if (line !~ /[^ !#-[\]-~]/) { print line; return }
+  if (line !~ /[^ -~]|["\\]/) { print line; return }
   for (i = from = 1; i <= length(line); i++) {
     c = substr(line, i, 1)
     if (c >= " " && c <= "~" && c != "\"" && c != "\\") continue

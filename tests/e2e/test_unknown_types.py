@@ -26,7 +26,7 @@ def stamped(place: Place, **stamps: int) -> dict[str, Any]:
 
 
 def delay_nothing(place: Place) -> None:
-    """Somebody else's queues stand where the wait queues belong."""
+    """Somebody else's queues stand where the delay queues belong."""
     with place.channel() as channel:
         for seconds in (1, 2, 5, 10, 30):
             channel.queue_declare(f"{place.queue}.delay.{seconds}", durable=True, arguments={"x-max-length": 7})

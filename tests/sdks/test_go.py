@@ -68,6 +68,7 @@ replace github.com/gridsidecar/gridsidecar/sdks/go => SDK
 def test_a_handler_that_never_looks_at_its_context_passes(tmp_path: Path) -> None:
     (tmp_path / "main.go").write_text(DEAF)
     (tmp_path / "go.mod").write_text(MODULE.replace("SDK", SDK.as_posix()))
+    go("vet", ".", folder=tmp_path)
     go("build", "-o", "deaf", ".", folder=tmp_path)
     done = gridsidecar(tmp_path, "check", "--level", "2", "--strict", "--mode", "persistent", "--", "./deaf")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Tests of gridsidecar.sh: run it with each shell, as `dash test/test.sh` and `bash test/test.sh`.
+# Tests of gridsidecar.sh: run it with each shell, as `dash test/test.sh`, `bash test/test.sh` and `busybox sh test/test.sh`.
 # Each handler runs in a shell of its own under `set -eu`; its events and its exit code are compared.
 
 cd "$(dirname "$0")" || exit
 shell=$(readlink /proc/$$/exe)
+case $shell in */busybox) shell="$shell sh" ;; esac # a program of many names
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 count=0 failures=0
@@ -15,7 +16,7 @@ handle() {
   rm -f "$folder/events"
   printf '%s\n' "${2-$task}" |
     env -i PATH="$PATH" GRIDSIDECAR_EVENTS="$folder/events" GRIDSIDECAR_MODE="${mode-oneshot}" \
-      "$shell" -c "set -eu; . ../gridsidecar.sh; $1" >"$folder/out" 2>"$folder/err"
+      $shell -c "set -eu; . ../gridsidecar.sh; $1" >"$folder/out" 2>"$folder/err"
   code=$?
   events=$(cat "$folder/events" 2>/dev/null) out=$(cat "$folder/out") err=$(cat "$folder/err")
 }
