@@ -56,6 +56,10 @@ def test_what_means_what_it_says_is_accepted_in_silence(write: Write, option: st
         ("sslmode=required", "unknown option 'sslmode'"),
         ("charset=latin1", "charset must be utf8mb4"),
         ("ssl_key=/k.pem", "ssl_key means nothing without ssl_cert"),
+        (
+            "ssl_mode=required&ssl_mode=disabled",
+            "ssl_mode stands there twice, once as 'required' and once as 'disabled'",
+        ),
         ("ssl_cert=/nonexistent", "cannot read ssl_cert=/nonexistent: no such file"),
     ],
 )

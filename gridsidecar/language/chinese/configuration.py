@@ -157,4 +157,5 @@ CHINESE = {
     "the folder {} does not exist; create it": "目录 {} 不存在；请创建",
     "{} is a folder; name a file": "{} 是目录；请写文件名",
     "{} holds no token": "{} 中没有 token",
+    "{} stands there twice, once as {} and once as {}: leave one": "{} 出现了两次，一次是 {}，一次是 {}：请只留一个",
 }
