@@ -167,7 +167,7 @@ class Consumer:
     # -- what has no attempt here -------------------------------------------------------------------------------------
 
     async def _reset_returns(self, task: Task, delivery: Delivery) -> bool:
-        """Whether a delivery that came back without a start was put in its own place, with no returns counted."""
+        """Whether a delivery that came back without a start was published again, with no returns counted."""
         return await self._admissions.never_started(task, delivery) and await self._settlement.reset_returns(
             task, delivery
         )

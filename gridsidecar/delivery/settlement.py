@@ -127,7 +127,7 @@ class Settlement:
             await delivery.ack()
 
     async def reset_returns(self, task: Task, delivery: Delivery) -> bool:
-        """Put a message that came back too often in its own place, as it is: at the end of the queue, where the broker
+        """Publish a message that came back without a start again, as it is: at the end of the queue, where the broker
         counts its returns from 0. False when the broker does not take it now."""
         try:
             await self._broker.publish(task.message)

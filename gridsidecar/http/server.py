@@ -30,19 +30,26 @@ class CannotListen(GridSidecarError):
 
 def listen(settings: HttpSettings) -> socket.socket:
     """A socket on `http.listen`; CannotListen."""
-    host, port = settings.address
     try:
-        if host:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            return socket.create_server((host, port), family=family, backlog=BACKLOG)
-        both = socket.has_dualstack_ipv6()
-        family = socket.AF_INET6 if both else socket.AF_INET
-        return socket.create_server(("", port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+        listening = _listen(*settings.address)
     except OSError as error:
         reason = error.strerror or str(error)
         raise CannotListen(
             f"cannot listen on {settings.listen}: {reason}; http.listen, or --listen of serve, names it"
         ) from error
+    # Connections inherit it. uvicorn writes an answer's headers and body apart: else the body waits for the client's
+    # delayed acknowledgement, 40 ms. uvloop would set it, asyncio does not for sockets that do not name their protocol.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if host:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    return socket.create_server(("", port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
 
 
 class _Connection(H11Protocol):

@@ -72,7 +72,7 @@ class Message(Struct, frozen=True, kw_only=True):
     refusals: int = 0  # how often in a row the store refused to write what this message had come to
     kept: str | None = None  # the row that keeps it, refused, until the dead-letter queue takes it
     callback: bool = False  # it reports a task's end, so it is never a task
-    row: str | None = None  # the id of the message whose row its producer wrote first; None: it wrote none
+    prewritten_id: str | None = None  # the id of the message whose row its producer wrote first; None: it wrote none
 
     def counted_anew(self, attempt: int) -> Message:
         """For the row's `attempt`, with nothing counted: what was counted in a row has come to an end."""

@@ -91,8 +91,15 @@ def message_columns(message: Message, queue: str) -> dict[str, Any]:
 
 
 def _as_produced(message: Message) -> Message:
-    if message.attempt or message.wake_up or message.busy or message.passed or message.refusals or message.row:
-        return replace(message.counted_anew(0), wake_up=False, row=None)
+    if (
+        message.attempt
+        or message.wake_up
+        or message.busy
+        or message.passed
+        or message.refusals
+        or message.prewritten_id
+    ):
+        return replace(message.counted_anew(0), wake_up=False, prewritten_id=None)
     return message
 
 

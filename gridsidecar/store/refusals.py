@@ -12,7 +12,7 @@ from gridsidecar.rules.reception import Close
 from gridsidecar.rules.task import NO_CALLBACK, ErrorType, Message, Status, Task
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
-from gridsidecar.store.database import RowRejected
+from gridsidecar.store.database import RowLocked, RowRejected
 from gridsidecar.store.outbox import CallbackForm, OwedForm
 from gridsidecar.store.queries import Query
 
@@ -35,6 +35,8 @@ class Refusals:
         for owed in (outbox.WHOLE, OwedForm(CallbackForm.GIVEN_UP, error), OwedForm(CallbackForm.NOTHING)):
             try:
                 return await self._note(message, task_id, error, task, owed)
+            except RowLocked:
+                raise
             except RowRejected as problem:
                 last = problem
         telemetry.warning("a refusal cannot be noted in the database", task_id=task_id, reason=str(last))
@@ -58,7 +60,7 @@ class Refusals:
         refusal = Close(status=Status.FAILED, error=error, error_type=ErrorType.VALIDATION, crashes=0)
         body = message.body if whole and len(message.body) <= wire.SMALL else None
         again = {name: params[name] for name in ("id", "error", "error_type")} | {"body": body}
-        again["message_id"] = message.row or params["message_id"]
+        again["message_id"] = message.prewritten_id or params["message_id"]
         inserted, closed, *_ = await self._batch.write(
             task_id,
             (self._queries["insert_refused"], params),

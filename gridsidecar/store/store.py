@@ -1,5 +1,5 @@
-"""Every write to a task's row from a delivery to its ack. The rules come from `lifecycle`; here they are applied,
-fenced."""
+"""What a delivery means for a task's row, and the claim. The rules come from `lifecycle`; here they are applied,
+fenced. Ends are written by `ends`, what waits by `deferrals`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gridsidecar.rules.reception import (
 from gridsidecar.rules.task import Callback, Claim, ErrorType, Progress, Status, Task
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
-from gridsidecar.store.database import Connection, Database, Statement
+from gridsidecar.store.database import Connection, Database, FalseAlarm, Statement
 from gridsidecar.store.deferrals import Deferrals
 from gridsidecar.store.ends import CHECK_GRACE, Ends
 from gridsidecar.store.letters import OwedLetters
@@ -62,8 +62,15 @@ class Store:
         """
         message = task.message
         first = flow == FREE and not (message.attempt or message.wake_up or task.defer_by or task.defer_until)
-        if first and (received := await self._claim_in_one_write(task, claimant, max_retry_count)) is not None:
-            return received
+        if first:
+            try:
+                received = await self._claim_in_one_write(task, claimant, max_retry_count)
+            except FalseAlarm:  # it may have been written, though its answer never came
+                if await self._look_up(task.task_id) is None:
+                    raise
+            else:
+                if received is not None:
+                    return received
 
         async def decide(owed: OwedForm) -> Received:
             return await self._database.transact(
@@ -74,11 +81,11 @@ class Store:
 
     async def _claim_in_one_write(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
         """The first claim of a task that is due, as one write; None where its row has to be looked at."""
-        if task.message.row is None:
+        if task.message.prewritten_id is None:
             params = records.new_row(task, claimant, max_retry_count, self._queue)
             (inserted,) = await self._batch.write(task.task_id, (self._queries["insert_running"], params))
             return Received(Insert(), _claim_of_first(task, claimant, max_retry_count), attempt=1) if inserted else None
-        if task.message.row != task.message.message_id:  # a copy of ours, under an id of its own
+        if task.message.prewritten_id != task.message.message_id:  # a copy of ours, under an id of its own
             return None
         begin = {"worker_id": claimant.worker_id, "ahead": int(claimant.ahead), "max_retry_count": max_retry_count}
         params = begin | {"id": task.task_id, "result": None}

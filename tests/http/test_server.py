@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from gridsidecar.clock import SystemClock
+from gridsidecar.config.http import HttpSettings
 from gridsidecar.config.settings import Settings
 from gridsidecar.http import ApiServer, limits, server
 from gridsidecar.http.server import CannotListen
@@ -213,3 +214,11 @@ async def test_it_describes_itself(api: Served) -> None:
     told = await api.get("/v1/openapi.yaml")
     assert (told.status_code, told.headers["content-type"]) == (200, "application/yaml")
     assert told.text == (Path(__file__).parents[2] / "protocol" / "openapi.yaml").read_text()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", ":0"])
+def test_no_part_of_an_answer_waits_for_an_acknowledgement(address: str) -> None:
+    with server.listen(HttpSettings(listen=address)) as listening:
+        port = listening.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)), listening.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
