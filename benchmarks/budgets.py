@@ -96,6 +96,13 @@ def _plain(scenario: str, contestant: str, figure: str) -> Callable[[Results], S
     return measure
 
 
+def _slowest(results: Results) -> Spread | None:
+    """In each round the question to the API that took longest, of its usual times."""
+    found = results.scenarios.get("lists", {})
+    columns = [figures["p50_ms"] for figures in found.values()]
+    return Spread.of([max(row) for row in zip(*columns, strict=True)]) if columns else None
+
+
 BUDGETS = (
     Budget("oneshot `cat`, best concurrency, against `amqp-consume`", _rate(ONESHOT, [AMQP_CONSUME]), 1.15),
     Budget("oneshot at concurrency 8 against its own best", _rate([ONESHOT_8], ONESHOT), 0.9),
@@ -123,6 +130,7 @@ BUDGETS = (
         "database 5 ms away, handler of 20 ms, concurrency 8", _plain("distant", "5 ms away", "rate"), 360, "tasks/s"
     ),
     Budget("1,000,000 rows against an empty table", _rate(["rows · 1,000,000"], ["rows · 0"], "table_size"), 0.9),
+    Budget("the API's slowest page, or statistics, of 1,000,000 tasks", _slowest, 50, "ms", at_most=True),
     Budget("five open pages against none", _ratio("page", "rate", [page.PAGES], [page.NOBODY]), 0.95),
     Budget(
         "`/metrics` and `/v1/stats` each second against none",

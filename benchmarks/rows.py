@@ -8,14 +8,22 @@ from benchmarks.sidecar import Checkout, place, sidecar
 
 _DIGITS = "(SELECT 0 AS d" + "".join(f" UNION ALL SELECT {digit}" for digit in range(1, 10)) + ")"
 _SLICES = "0123456789abcdef"  # of the ids, a statement each
+SINCE_S = 3600  # seconds since the newest of them; in each second before as many as there are slices
 
 
-def filled(bench: Bench, checkout: Checkout, count: int) -> str:
-    """A database with so many tasks that ended earlier, for as long as the scenario."""
+_ALIKE = "'default', 'success', NULL, 'earlier'"
+_VARIOUS = """
+    IF(n % 10 = 0, 'mail', 'default'), IF(n % 7 = 0, 'failed', 'success'), IF(n % 7 = 0, 'TimeoutError', NULL),
+    IF(n % 10 = 3, 'other', 'earlier')"""
+
+
+def filled(bench: Bench, checkout: Checkout, count: int, *, various: bool = False) -> str:
+    """A database with so many tasks that ended earlier, for as long as the scenario. `various`: of several types and
+    queues, and some failed."""
     schema = bench.kept.enter_context(bench.servers.schema())
     tables(checkout, bench.servers, schema)
     if count:
-        ended(bench.servers, schema, "earlier", count)
+        ended(bench.servers, schema, count, _VARIOUS if various else _ALIKE)
         bench.servers.settle()
     return schema
 
@@ -26,8 +34,8 @@ def tables(checkout: Checkout, servers: Servers, schema: str) -> None:
         pass
 
 
-def ended(servers: Servers, schema: str, queue: str, count: int) -> None:
-    """Tasks that ended well an hour and more ago, each with its attempt.
+def ended(servers: Servers, schema: str, count: int, kinds: str = _ALIKE) -> None:
+    """Tasks that ended an hour and more ago, each with its attempt; `kinds` is SQL for type, status, error and queue.
 
     Their ids are as random as real ones, so that new tasks come to lie between them, and are written in order:
     otherwise the filling alone would take many minutes.
@@ -35,19 +43,17 @@ def ended(servers: Servers, schema: str, queue: str, count: int) -> None:
     with servers.session(schema) as run:
         for first in _SLICES:
             ids = f"SELECT CONCAT('{first}', SHA1(CONCAT('{first}', n))) AS id, n FROM {_numbers(count // 16)}"
+            timed = f"SELECT id, n, UTC_TIMESTAMP(3) - INTERVAL ({SINCE_S} + n) SECOND AS t FROM ({ids}) ids"
             run(
-                f"INSERT INTO {TASKS} (id, task_type, status, data, progress, attempt, message_id, queue, body, "
-                "created_at, updated_at, started_at, completed_at) "
-                "SELECT id, 'default', 'success', '{}', 100, 1, id, %s, "
+                f"INSERT INTO {TASKS} (id, task_type, status, error_type, queue, data, progress, attempt, message_id, "
+                "body, created_at, updated_at, started_at, completed_at) "
+                f"SELECT id, {kinds}, '{{}}', 100, 1, id, "
                 """CONCAT('{"task_id": "', id, '", "data": {}}'), """
-                "t, t, t, t FROM (SELECT id, UTC_TIMESTAMP(3) - INTERVAL (3600 + n) SECOND AS t "
-                f"FROM ({ids}) ids) tasks ORDER BY id",
-                queue,
+                f"t, t, t, t FROM ({timed}) tasks ORDER BY id"
             )
             run(
                 f"INSERT INTO {TASKS}_attempts (task_id, attempt, worker_id, started_at, ended_at, outcome, exit_code) "
-                "SELECT id, 1, 'earlier', t, t, 'success', 0 FROM "
-                f"(SELECT id, UTC_TIMESTAMP(3) - INTERVAL (3600 + n) SECOND AS t FROM ({ids}) ids) tasks ORDER BY id"
+                f"SELECT id, 1, 'earlier', t, t, 'success', 0 FROM ({timed}) tasks ORDER BY id"
             )
         run(f"ANALYZE TABLE {TASKS}, {TASKS}_attempts")
 

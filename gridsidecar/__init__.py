@@ -22,8 +22,8 @@ a cancel or a retry by hand does to a row. Both are pure.
 
 `daemon` builds and stops all of it, `maintenance` holds the lease and brings back what got lost, `worker` is what this
 process holds in memory, under the leases of its `identity`. `shutdown` has the phases in which a run ends. With several
-processes a `supervisor` starts them, each with a daemon, and decides what concerns all of them; `siblings` is what they
-say to each other. `task` has the values, `wire` the formats, `config` the settings, `telemetry` the log.
+processes a `supervisor` starts them, each with a daemon, and decides what concerns all of them; `supervisor_link` is
+what they say to each other. `task` has the values, `wire` the formats, `config` the settings, `telemetry` the log.
 """
 
 __version__ = "0.2.0"

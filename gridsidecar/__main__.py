@@ -38,8 +38,8 @@ def _main() -> None:
     if sys.argv[1:2] == ["health"] and not {"-h", "--help"} & set(sys.argv):
         from gridsidecar import language, probe  # alone: the other commands take ten times as long to load
 
-        said = language.translator(language.asked_for(sys.argv[2:], os.environ))
-        sys.exit(probe.main(language.without_flag(sys.argv[2:]), said))
+        translate = language.translator(language.asked_for(sys.argv[2:], os.environ))
+        sys.exit(probe.main(language.without_flag(sys.argv[2:]), translate))
     from gridsidecar import cli
 
     cli.main()

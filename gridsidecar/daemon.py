@@ -24,7 +24,7 @@ from gridsidecar.delivery.identity import Identity
 from gridsidecar.delivery.look_ahead import LookAhead
 from gridsidecar.delivery.routes import Routes
 from gridsidecar.delivery.slots import Slots
-from gridsidecar.delivery.worker import Attempts, Worker
+from gridsidecar.delivery.worker import HeldAttempts, Worker
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavailable
 from gridsidecar.event_loop import fast_loop
@@ -39,12 +39,12 @@ from gridsidecar.observed import Observed, make_api
 from gridsidecar.output_log import OutputLog
 from gridsidecar.run_limits import RunLimits
 from gridsidecar.shutdown import CLOSE_LIMIT
-from gridsidecar.siblings import Leave, QueueLook, Siblings
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
+from gridsidecar.supervisor_link import Leave, QueueLook, SupervisorLink
 from gridsidecar.telemetry import Readiness
 from gridsidecar.tracing import make_spans
-from gridsidecar.waiting import pause
+from gridsidecar.waiting import sleep_unless
 
 MAX_WAIT_BESIDE_OTHERS = 5.0  # seconds
 API_GRACE = 2.0  # seconds for requests that are being answered
@@ -60,11 +60,11 @@ class RunOptions(Struct, frozen=True):
 class Daemon:
     """One run of the sidecar, from start to exit code."""
 
-    def __init__(self, settings: Settings, options: RunOptions, siblings: Siblings | None = None) -> None:
+    def __init__(self, settings: Settings, options: RunOptions, supervisor: SupervisorLink | None = None) -> None:
         self._settings = settings
         self._options = options
-        self._siblings = siblings  # one of several processes; a supervisor decides what concerns all of them
-        self._alone = False  # the supervisor is gone
+        self._supervisor = supervisor  # of several processes, of which we are one; it decides what concerns all of them
+        self._unsupervised = False  # the supervisor is gone
         self._clock = SystemClock()
         self._rng = system_random()
         self._env = env = Environment(settings.worker, Readiness(), self._clock, self._rng)
@@ -74,11 +74,11 @@ class Daemon:
         self._store: OpenStore = make_store(settings.store, settings.broker.queue, letters=letters)
         self._spans = make_spans(settings, self._clock, os.environ)
         identity = Identity(self._store.leases, env.name, settings.worker.lease, self._concurrency, self._clock)
-        self._worker = Worker(env, identity, Attempts(self._clock))
+        self._worker = Worker(env, identity, HeldAttempts(self._clock))
         self._hooks = Hooks(settings.hooks, env, self._worker.attempts, settings.broker.queue)
         handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)
         self._handlers = list(handlers.values())
-        self._consumer, self._look_ahead = self._build_line(handlers)
+        self._consumer, self._look_ahead = self._build_delivery(handlers)
         self._pausing = Pausing(self._worker, self._broker, self._store.pauses)
         longest_hold = settings.broker.longest_hold
         self._maintenance = Maintenance(self._worker, self._broker, self._store, self._pausing, longest_hold)
@@ -98,24 +98,24 @@ class Daemon:
         )
         self._pulse = self._observed.pulse
         # That of several processes is their supervisor's.
-        self._api = make_api(settings, self._observed) if siblings is None else None
+        self._api = make_api(settings, self._observed) if supervisor is None else None
         env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
-    def _build_line(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
+    def _build_delivery(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
         """What carries a delivery from its arrival to its ack."""
         settings, tasks = self._settings, self._store.tasks
-        max_wait = longest = settings.broker.longest_hold
+        max_wait = longest_hold = settings.broker.longest_hold
         if len(handlers) > 1:  # what waits for one handler must not keep the others from their work
             max_wait = min(max_wait, MAX_WAIT_BESIDE_OTHERS)
         slots = Slots(self._concurrency)
-        shared = {} if self._siblings is None else self._siblings.shared_slots()
+        shared = {} if self._supervisor is None else self._supervisor.shared_slots()
         routes = Routes(handlers, settings.handlers, settings.retry, slots, self._concurrency, shared)
-        admissions = Admissions(self._worker, tasks, slots, max_wait, self._concurrency, longest)
+        admissions = Admissions(self._worker, tasks, slots, max_wait, self._concurrency, longest_hold)
         lines = OutputLog(self._clock) if settings.log.handler_output else None
         before = self._hooks.before_attempt
-        attempts = AttemptRunner(self._worker, tasks, settings.progress_interval, before, lines, self._spans)
+        runner = AttemptRunner(self._worker, tasks, settings.progress_interval, before, lines, self._spans)
         consumer = Consumer(
-            self._worker, routes, admissions, attempts, self._broker, tasks, settings.broker, once=self._options.once
+            self._worker, routes, admissions, runner, self._broker, tasks, settings.broker, once=self._options.once
         )
         most = 0 if self._options.once else settings.worker.prefetch
         lends = routes.share_processes
@@ -128,8 +128,8 @@ class Daemon:
     async def run(self) -> int:
         """Serve until there is a reason to leave; the exit code."""
         self._listen_to_signals()
-        if self._siblings is not None:
-            self._siblings.join(self, self._observed)
+        if self._supervisor is not None:
+            self._supervisor.join(self, self._observed)
         become_subreaper()
         hide_from_children()
         async with AsyncExitStack() as leaving:  # from the last to the first; none is left out if one fails
@@ -173,16 +173,16 @@ class Daemon:
             signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        again = self._shutdown.told and self._siblings is None  # that of a sibling counts when the supervisor says it
-        self._shutdown.tell(f"{number.name} received", hurry=again)
+        again = self._shutdown.demanded and self._supervisor is None  # else it counts when the supervisor says it
+        self._shutdown.demand(f"{number.name} received", hurry=again)
 
     def leave(self, word: Leave) -> None:
         """The supervisor says so."""
-        self._alone = self._alone or word.alone
-        if word.told or word.hurry:
-            self._shutdown.tell(word.why, hurry=word.hurry)
+        self._unsupervised = self._unsupervised or word.unsupervised
+        if word.demanded or word.hurry:
+            self._shutdown.demand(word.why, hurry=word.hurry)
         else:
-            self._shutdown.ask(word.why, finishes_work=word.finish_in_hand)
+            self._shutdown.request(word.why, finishes_work=word.finishes_work)
 
     async def _start(self) -> bool:
         """Connect and announce ourselves. False when we are told to leave before that has worked."""
@@ -201,7 +201,7 @@ class Daemon:
             handler.start()
         self._maintenance.start()
         self._deliverer.start()
-        if self._siblings is None:
+        if self._supervisor is None:
             self._statistics.start(self._env.vitals)
         telemetry.info(
             "consuming",
@@ -215,10 +215,10 @@ class Daemon:
 
     async def _begin(self) -> None:
         """The hook that comes before the first task; of several processes, when all may begin."""
-        if self._siblings is None:
-            await self._hooks.start(self._shutdown.asked)
+        if self._supervisor is None:
+            await self._hooks.start(self._shutdown.requested)
         else:
-            await self._siblings.begin(self._shutdown.asked)
+            await self._supervisor.begin(self._shutdown.requested)
 
     async def _look_for_dead_letters(self) -> None:
         """Known before the first message that needs them; tasks can run without."""
@@ -229,7 +229,7 @@ class Daemon:
 
     async def _until_reached(self, part: str, step: Callable[[], Awaitable[object]]) -> bool:
         failures = 0
-        while not self._shutdown.asked.is_set():
+        while not self._shutdown.requested.is_set():
             try:
                 await step()
             except Unavailable as error:
@@ -240,7 +240,7 @@ class Daemon:
                 self._env.readiness.clear(part)
                 return True
             failures += 1
-            await pause(self._shutdown.asked, backoff(failures, base=0.5, limit=15.0, rng=self._rng))
+            await sleep_unless(self._shutdown.requested, backoff(failures, base=0.5, limit=15.0, rng=self._rng))
         return False
 
     # -- serving ------------------------------------------------------------------------------------------------------
@@ -248,11 +248,11 @@ class Daemon:
     async def _until_leaving(self, consuming: asyncio.Task[None]) -> None:
         self._observed.serves()
         watchers = {
-            asyncio.create_task(self._shutdown.asked.wait()),
+            asyncio.create_task(self._shutdown.requested.wait()),
             asyncio.create_task(self._env.refused.wait()),
             consuming,
         }
-        if self._siblings is None:
+        if self._supervisor is None:
             watchers.add(asyncio.create_task(self._limits.reached()))
         try:
             await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
@@ -260,7 +260,7 @@ class Daemon:
             for watcher in watchers - {consuming}:
                 watcher.cancel()
         if self._env.refusal is not None:
-            self._shutdown.ask("a server refused us")
+            self._shutdown.request("a server refused us")
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend
 
@@ -274,10 +274,10 @@ class Daemon:
         return QueueLook(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
 
     async def _tell_figures(self) -> None:
-        if self._siblings is None:
+        if self._supervisor is None:
             await self._statistics.stop()
         else:
-            self._siblings.tell_last(await self._statistics.look())
+            self._supervisor.tell_last(await self._statistics.look())
 
     @property
     def _busy(self) -> bool:
@@ -290,14 +290,14 @@ class Daemon:
         telemetry.info("leaving", reason=self._shutdown.why or "an error", running=self._worker.attempts.running)
         self._env.readiness.reasons["worker"] = "draining"
         if not self._shutdown.finishes_work:
-            self._consumer.hold()
+            self._consumer.freeze()
         await failpoints.reached("draining")
         await self._look_ahead.stop()
         with suppress(GridSidecarError, TimeoutError):
             async with asyncio.timeout(CLOSE_LIMIT):
                 await self._broker.stop_consuming()
         worker = self._settings.worker
-        no_wait = self._alone or (worker.burst and not worker.burst_wait)
+        no_wait = self._unsupervised or (worker.burst and not worker.burst_wait)
         grace = 0.0 if no_wait else worker.shutdown_grace
         kill_grace = max(handler.kill_grace for handler in self._settings.handlers.values())
         await self._shutdown.drain(self._consumer, grace=grace, kill_grace=kill_grace)
@@ -337,12 +337,12 @@ class Daemon:
                         await lease.leave()
 
 
-def run(settings: Settings, options: RunOptions, siblings: Siblings | None = None) -> int:
+def run(settings: Settings, options: RunOptions, supervisor: SupervisorLink | None = None) -> int:
     """Run the daemon on the fastest event loop there is; the exit code."""
     give_back_what_is_freed()
     with asyncio.Runner(loop_factory=fast_loop()) as runner:
-        return runner.run(_serve(settings, options, siblings))
+        return runner.run(_serve(settings, options, supervisor))
 
 
-async def _serve(settings: Settings, options: RunOptions, siblings: Siblings | None) -> int:
-    return await Daemon(settings, options, siblings).run()
+async def _serve(settings: Settings, options: RunOptions, supervisor: SupervisorLink | None) -> int:
+    return await Daemon(settings, options, supervisor).run()

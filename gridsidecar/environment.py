@@ -8,6 +8,7 @@ import random
 import socket
 from collections.abc import Callable
 
+from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import WorkerSettings
 from gridsidecar.errors import AccessRefused
@@ -43,6 +44,11 @@ class Environment:
         self.refused.set()
 
     def tell(self, update: TaskUpdate) -> None:
-        """Something happened to a task and is stored: pass it on."""
+        """Something happened to a task and is stored: a line of the log, and word to all who listen."""
+        telemetry.task_update(update)
+        self.tell_listeners(update)
+
+    def tell_listeners(self, update: TaskUpdate) -> None:
+        """For what has a line of its own in the log."""
         for listener in self.listeners:
             listener(update)

@@ -28,8 +28,8 @@ POINTS = (
     "acked",
     "given_back",
     # a delivery that does not
-    "adopted",
-    "sent_anew",
+    "reattached",
+    "requeued",
     "dead_lettered",
     "refusal_recorded",
     # the heartbeat, and what maintenance does

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gridsidecar import telemetry, wire
 from gridsidecar.config.hooks import HookSettings
 from gridsidecar.delivery.routes import Route
-from gridsidecar.delivery.worker import Attempts, HeldAttempt
+from gridsidecar.delivery.worker import HeldAttempt, HeldAttempts
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_CONFIG, GridSidecarError
 from gridsidecar.handler import CommandEnd, Stop, StopReason, run_command, timeout_of
@@ -38,7 +38,7 @@ class HookFailed(GridSidecarError):
 class Hooks:
     """Runs the configured hooks. Only a failure of on_startup has a consequence; any other is a warning."""
 
-    def __init__(self, settings: HookSettings, env: Environment, attempts: Attempts, queue: str) -> None:
+    def __init__(self, settings: HookSettings, env: Environment, attempts: HeldAttempts, queue: str) -> None:
         self._settings = settings
         self._env = env
         self._attempts = attempts

@@ -32,14 +32,14 @@ class MemoryBudget:
         self._gone = 0  # bytes, since the allocator was asked
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def hold(self, size: int) -> bool:
-        """Count a large body as ours until `let_go`. False when it is too much beside the others."""
+    def reserve(self, size: int) -> bool:
+        """Count a large body as ours until `release`. False when it is too much beside the others."""
         if self._in_hand and self._in_hand + size > self.room // 3:
             return False
         self._in_hand += size
         return True
 
-    def let_go(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """One is gone: whoever waits longest may try again, and all of them once nothing is in hand."""
         self._in_hand -= size
         self._gone += size

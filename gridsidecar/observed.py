@@ -14,8 +14,8 @@ from gridsidecar.health import Health
 from gridsidecar.metrics.tally import Series, SeriesKey, Value
 from gridsidecar.metrics.worker import WorkerFigures
 from gridsidecar.pulse import Pulse
-from gridsidecar.siblings import ProcessFigures
 from gridsidecar.statistics import Statistics
+from gridsidecar.supervisor_link import ProcessFigures
 
 if TYPE_CHECKING:
     from gridsidecar.http import ApiServer

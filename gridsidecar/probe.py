@@ -51,13 +51,13 @@ def check(file: str, *, ready: bool) -> tuple[int, str]:
     return code, f"{file}: {sentence}" if code else sentence
 
 
-def main(arguments: list[str], said: Callable[[str], str] = str) -> int:
+def main(arguments: list[str], translate: Callable[[str], str] = str) -> int:
     """The exit code."""
     flags = [word for word in arguments if word.startswith("-")]
     files = [word for word in arguments if not word.startswith("-")]
     if set(flags) - {"--ready"} or len(files) > 1:
-        print(said(USAGE), file=sys.stderr)
+        print(translate(USAGE), file=sys.stderr)
         return EX_USAGE
     code, sentence = check(files[0] if files else DEFAULT_FILE, ready=bool(flags))
-    print(said(sentence), file=sys.stderr if code else sys.stdout)
+    print(translate(sentence), file=sys.stderr if code else sys.stdout)
     return code

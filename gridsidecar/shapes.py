@@ -132,7 +132,7 @@ def letter_object(letter: Letter) -> LetterView:
         "message_id": letter.message_id,
         "task_type": None if isinstance(letter.content, wire.Refused) else letter.content.task_type,
         "reason": letter.dead.reason,
-        "attempts": letter.dead.attempts,
+        "attempts": letter.dead.attempt_count,
         "queue": letter.dead.queue,
         "time": iso(letter.dead.time),
         "bytes": len(letter.dead.message.body),

@@ -40,7 +40,7 @@ class Crew(Protocol):
         """Return when nothing is in hand."""
         ...
 
-    def start_nothing(self) -> None: ...
+    def give_back_waiting(self) -> None: ...
 
     def interrupt(self) -> None: ...
 
@@ -52,32 +52,32 @@ class Crew(Protocol):
 
 
 class Shutdown:
-    """The reason to leave, who hurries us, and the phase."""
+    """The reason to leave, whether somebody wants that or even hurries us, and the phase."""
 
     def __init__(self) -> None:
         self.phase = Phase.SERVING
         self.why = ""
         self.finishes_work = False  # we leave because the work is done: what still arrives is work, too
-        self.asked = asyncio.Event()  # there is a reason to leave
+        self.requested = asyncio.Event()  # there is a reason to leave, by our own rules or because somebody wants it
         self.hurry = asyncio.Event()  # a second signal came
-        self._told = asyncio.Event()  # a first one did
+        self._demanded = asyncio.Event()  # a first one came, or word from our supervisor
 
-    def ask(self, why: str, *, finishes_work: bool = False) -> None:
+    def request(self, why: str, *, finishes_work: bool = False) -> None:
         """There is a reason to leave; the first one stands."""
-        if not self.asked.is_set():
+        if not self.requested.is_set():
             self.why = why
             self.finishes_work = finishes_work
-            self.asked.set()
+            self.requested.set()
 
-    def tell(self, why: str, *, hurry: bool) -> None:
-        """Somebody wants us to go, or (`hurry`) said so before."""
-        (self.hurry if hurry else self._told).set()
-        self.ask(why)
+    def demand(self, why: str, *, hurry: bool) -> None:
+        """Somebody wants us to go, or (`hurry`) says so once more."""
+        (self.hurry if hurry else self._demanded).set()
+        self.request(why)
 
     @property
-    def told(self) -> bool:
-        """Somebody wanted us to go."""
-        return self._told.is_set()
+    def demanded(self) -> bool:
+        """Whether somebody wants us to go."""
+        return self._demanded.is_set()
 
     async def drain(self, crew: Crew, *, grace: float, kill_grace: float) -> None:
         """Through all phases. `grace` is for handlers to come to their end by themselves, `kill_grace` for those that
@@ -85,9 +85,9 @@ class Shutdown:
         drained = asyncio.create_task(crew.drained())
         if self.finishes_work:
             self._enter(Phase.FINISHING)
-            await _first(drained, self._told)
+            await _first(drained, self._demanded)
         self._enter(Phase.LEAVING)
-        crew.start_nothing()
+        crew.give_back_waiting()
         await _first(drained, self.hurry, grace)
         if not drained.done():
             self._enter(Phase.INTERRUPTING)

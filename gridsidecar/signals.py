@@ -45,7 +45,7 @@ def obey(leave: Callable[..., object]) -> None:
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def blocked() -> Iterator[None]:
     """Those that ask to leave wait meanwhile; for a program that is started inside, until it obeys."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, leaving())
     try:

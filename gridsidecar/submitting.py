@@ -104,7 +104,7 @@ class Submitter:
             return Sent()
         await failpoints.reached("row_written")
         try:
-            await self._broker.publish(replace(task.message, row=task.message.message_id))
+            await self._broker.publish(replace(task.message, prewritten_id=task.message.message_id))
         except BrokerUnavailable as error:
             return Unconfirmed(str(error))
         except (PublishRefused, AccessRefused) as error:

@@ -220,7 +220,7 @@ class QueueView(TypedDict):
     ready: int
     unsettled: int | None
     consumers: int | None
-    delayed: dict[str, int]  # messages by the seconds of their wait queue
+    delayed: dict[str, int]  # messages by the seconds of their delay queue
     dead: int
     dead_letter_queue: str
 

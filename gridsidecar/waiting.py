@@ -45,7 +45,7 @@ async def retry_until_available(
             return result
 
 
-async def pause(event: asyncio.Event, seconds: float) -> bool:
+async def sleep_unless(event: asyncio.Event, seconds: float) -> bool:
     """Sleep, but not past the event; whether it came."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

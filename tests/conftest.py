@@ -119,18 +119,26 @@ def mysql_server_url() -> Iterator[str]:
 @pytest.fixture
 def queue(amqp_url: str) -> Iterator[str]:
     """A queue name that nobody has used; what the test made of it is deleted afterwards."""
-    name = f"gs_{secrets.token_hex(4)}"
-    yield name
-    with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
-        channel = connection.channel()
-        for used in (
-            name,
-            f"{name}.dead",
-            f"{name}.callbacks",
-            f"{name}.answers",
-            *(f"{name}.delay.{seconds}" for seconds in DELAYS_S),
-        ):
-            channel.queue_delete(used)
+    with fresh_queue(amqp_url, f"gs_{secrets.token_hex(4)}") as name:
+        yield name
+
+
+@contextmanager
+def fresh_queue(amqp_url: str, name: str) -> Iterator[str]:
+    """Its name; it and those that belong to it are deleted afterwards."""
+    try:
+        yield name
+    finally:
+        with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
+            channel = connection.channel()
+            for used in (
+                name,
+                f"{name}.dead",
+                f"{name}.callbacks",
+                f"{name}.answers",
+                *(f"{name}.delay.{seconds}" for seconds in DELAYS_S),
+            ):
+                channel.queue_delete(used)
 
 
 @pytest.fixture
@@ -158,8 +166,10 @@ def fresh_database(server_url: str) -> Iterator[str]:
     """An empty one, dropped afterwards."""
     database = f"gs_{secrets.token_hex(4)}"
     execute_on_server(server_url, f"create database {database} character set utf8mb4")
-    yield urlunsplit(urlsplit(server_url)._replace(path=f"/{database}"))
-    execute_on_server(server_url, f"drop database {database}")
+    try:
+        yield urlunsplit(urlsplit(server_url)._replace(path=f"/{database}"))
+    finally:
+        execute_on_server(server_url, f"drop database {database}")
 
 
 def execute_on_server(server_url: str, statement: str) -> None:

@@ -72,7 +72,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     reason: str | None
     queue: str | None  # the work queue it was refused on
     time: datetime | None  # aware, UTC
-    attempts: int | None = None  # of a task that failed for good; None: its message was refused
+    attempt_count: int | None = None  # of a task that failed for good; None: its message was refused
     remove: Callable[[], Awaitable[None]]  # for good; call it last of all
 
 
@@ -97,7 +97,7 @@ class Broker(Protocol):
     async def consume(self, receive: Receive, prefetch: int) -> None:
         """Hand deliveries to `receive`, at most `prefetch` unsettled at a time, until `stop_consuming`.
 
-        Outages are ridden out inside: it reconnects with back-off and reports to telemetry's readiness. It raises
+        Outages are waited out inside: it reconnects with back-off and reports to telemetry's readiness. It raises
         `AccessRefused` only when the queue turns out to be one that no task can be taken from. Deliveries
         that were in hand when a connection died are no longer `alive`; the broker hands them out again.
         """
@@ -140,9 +140,9 @@ class Broker(Protocol):
         needed by more than a second; raises `PublishRefused` where the broker will not let us delay."""
         ...
 
-    async def dead_letter(self, message: Message, reason: str, attempts: int | None = None) -> None:
-        """Put the body, untouched, on the dead-letter queue with headers that say why; `attempts` are those of a task
-        that failed for good."""
+    async def dead_letter(self, message: Message, reason: str, attempt_count: int | None = None) -> None:
+        """Put the body, untouched, on the dead-letter queue with headers that say why; `attempt_count` is that of a
+        task that failed for good."""
         ...
 
     async def ready_count(self) -> int:

@@ -13,7 +13,7 @@ from pamqp.commands import Basic
 
 from gridsidecar import clock, telemetry
 from gridsidecar.broker import DeadLetter, QueueInfo, Receive, delays, envelope
-from gridsidecar.broker.connection import BrokerConnection, translated
+from gridsidecar.broker.connection import BrokerConnection, errors_as_ours
 from gridsidecar.broker.dead_letters import label, read_letter
 from gridsidecar.broker.management import Management
 from gridsidecar.broker.names import check_queue_name
@@ -93,12 +93,12 @@ class AmqpBroker:
         try:
             await self._publisher.send(message, name)
         except Unroutable:
-            # Somebody deleted the wait queue since we declared it.
+            # Somebody deleted the delay queue since we declared it.
             await self._declare_delay_queue(seconds)
             await self._publisher.send(message, name)
 
-    async def dead_letter(self, message: Message, reason: str, attempts: int | None = None) -> None:
-        extra = label(reason, self._settings.queue, self._clock.now(), attempts)
+    async def dead_letter(self, message: Message, reason: str, attempt_count: int | None = None) -> None:
+        extra = label(reason, self._settings.queue, self._clock.now(), attempt_count)
         try:
             await self._bury(message, extra)
         except Unroutable:
@@ -146,7 +146,7 @@ class AmqpBroker:
 
     async def _next_letter(self, channel: AbstractChannel) -> tuple[DeadLetter, int] | None:
         """The next letter that nobody holds, and how many are behind it."""
-        with translated(self._consuming.where):
+        with errors_as_ours(self._consuming.where):
             try:
                 raw = await channel.basic_get(self._settings.dead_letters, timeout=REPLY_TIMEOUT)
             except ChannelNotFoundEntity:
@@ -156,7 +156,7 @@ class AmqpBroker:
             return None
 
         async def remove() -> None:
-            with translated(self._consuming.where):
+            with errors_as_ours(self._consuming.where):
                 await channel.basic_ack(got.delivery_tag or 0)
 
         properties = raw.header.properties

@@ -113,7 +113,7 @@ class AbortableConnection(aio_pika.Connection, TransportFactory):
         cancelled or not."""
         dropping = asyncio.get_running_loop().call_later(limit, self.drop)
         try:
-            with suppress(BrokerUnavailable, AccessRefused), translated("the broker"):
+            with suppress(BrokerUnavailable, AccessRefused), errors_as_ours("the broker"):
                 await self.close()
         finally:
             dropping.cancel()
@@ -146,13 +146,13 @@ class BrokerConnection:
 
     async def confirming_channel(self) -> AbstractChannel:
         """A new channel to publish on, on a new connection if need be. Raises BrokerUnavailable or AccessRefused."""
-        with translated(self.where):
+        with errors_as_ours(self.where):
             connection = await self._connected()
             return await connection.channel(publisher_confirms=True, on_return_raises=True)
 
     async def direct_channel(self) -> DirectChannel:
         """The same, for a consumer."""
-        with translated(self.where):
+        with errors_as_ours(self.where):
             connection = await self._connected()
             return await connection.direct_channel()
 
@@ -171,7 +171,7 @@ class BrokerConnection:
     async def scratch(self, *, confirms: bool = False) -> AsyncIterator[aiormq.abc.AbstractChannel]:
         """A channel to throw away: the server closes a channel on every refusal. It is the protocol layer's, as
         aio-pika keeps 4 KiB of each of its own until the connection ends."""
-        with translated(self.where):
+        with errors_as_ours(self.where):
             connection = await self._connected()
             channel = await connection.underlay.channel(publisher_confirms=confirms)
         try:
@@ -181,7 +181,7 @@ class BrokerConnection:
 
     async def server(self) -> Mapping[str, Any]:
         """What the server says of itself: `product`, `version`, … Raises BrokerUnavailable or AccessRefused."""
-        with translated(self.where):
+        with errors_as_ours(self.where):
             connection = await self._connected()
             properties = getattr(connection.underlay, "server_properties", {})  # not in the client's interface
         return {name: _text(value) for name, value in properties.items()}
@@ -211,7 +211,7 @@ class BrokerConnection:
             self._order.append(place)  # also where somebody loses patience meanwhile: the next try begins with another
             url = self._url_now(place)
             try:
-                with translated(_where(url)):
+                with errors_as_ours(_where(url)):
                     connection = await self._connect_to(url, CONNECT_TIMEOUT / len(self._urls))
             except BrokerUnavailable as error:
                 failures.append(error)
@@ -291,13 +291,13 @@ def _url(settings: BrokerSettings, text: str, purpose: str) -> URL:
 
 async def close_quietly(channel: AbstractChannel | aiormq.abc.AbstractChannel) -> None:
     """Close within CLOSE_TIMEOUT; whether the other side still listens does not matter."""
-    with suppress(TimeoutError, BrokerUnavailable, AccessRefused), translated("the broker"):
+    with suppress(TimeoutError, BrokerUnavailable, AccessRefused), errors_as_ours("the broker"):
         async with asyncio.timeout(CLOSE_TIMEOUT):
             await channel.close()
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
+def errors_as_ours(where: str) -> Iterator[None]:
     """Turn what the client raises into BrokerUnavailable and AccessRefused. The texts hold no password."""
     try:
         yield

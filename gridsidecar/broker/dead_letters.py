@@ -21,14 +21,14 @@ REASON_LENGTH = 1000  # characters: headers have to fit into one frame
 BROKERS_REASON, BROKERS_QUEUE, BROKERS_DEATHS = "x-first-death-reason", "x-first-death-queue", "x-death"
 
 
-def label(reason: str, queue: str, now: datetime, attempts: int | None = None) -> dict[str, str | int]:
+def label(reason: str, queue: str, now: datetime, attempt_count: int | None = None) -> dict[str, str | int]:
     """The headers that say why, from where and when."""
     labels: dict[str, str | int] = {
         REASON: reason[:REASON_LENGTH],
         QUEUE: queue,
         TIME: now.isoformat(timespec="milliseconds"),
     }
-    return labels if attempts is None else labels | {ATTEMPTS: attempts}
+    return labels if attempt_count is None else labels | {ATTEMPTS: attempt_count}
 
 
 def read_letter(message: Message, headers: Mapping[str, Any], remove: Callable[[], Awaitable[None]]) -> DeadLetter:
@@ -39,7 +39,7 @@ def read_letter(message: Message, headers: Mapping[str, Any], remove: Callable[[
         reason=_text(headers.get(REASON)) or _text(headers.get(BROKERS_REASON)),
         queue=_text(headers.get(QUEUE)) or _text(headers.get(BROKERS_QUEUE)),
         time=_moment(headers.get(TIME)) or _time_of_death(headers.get(BROKERS_DEATHS)),
-        attempts=_count(headers.get(ATTEMPTS)),
+        attempt_count=_count(headers.get(ATTEMPTS)),
         remove=remove,
     )
 

@@ -1,4 +1,4 @@
-"""The ladder of fixed delays: which wait queue a delay uses, and what that queue looks like."""
+"""The ladder of fixed delays: which delay queue a delay uses, and what that queue looks like."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def delay_within(delay: float) -> int:
 
 
 def queue_name(queue: str, seconds: int) -> str:
-    """Name of the wait queue of one delay."""
+    """Name of the queue of one delay."""
     return f"{queue}.delay.{seconds}"
 
 
 def queue_arguments(queue: str, seconds: int, queue_type: Literal["classic", "quorum"]) -> dict[str, Any]:
-    """Arguments of the wait queue of one delay: what has waited there goes to `queue` by the default exchange."""
+    """Arguments of the queue of one delay: what has waited there goes to `queue` by the default exchange."""
     arguments: dict[str, Any] = {
         "x-queue-type": queue_type,
         "x-message-ttl": seconds * 1000,

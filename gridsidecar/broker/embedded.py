@@ -145,8 +145,8 @@ class EmbeddedBroker:
     async def publish_delayed(self, message: Message, delay: float) -> None:
         await self._put(replace(message, message_id=None), self._settings.queue, delay)
 
-    async def dead_letter(self, message: Message, reason: str, attempts: int | None = None) -> None:
-        headers = {**message.headers, **label(reason, self._settings.queue, self._clock.now(), attempts)}
+    async def dead_letter(self, message: Message, reason: str, attempt_count: int | None = None) -> None:
+        headers = {**message.headers, **label(reason, self._settings.queue, self._clock.now(), attempt_count)}
         await self._put(replace(message, headers=headers), self._settings.dead_letters, 0.0)
 
     async def ready_count(self) -> int:

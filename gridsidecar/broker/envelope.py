@@ -67,7 +67,7 @@ def _read(headers: Mapping[str, Any]) -> dict[str, Any]:
         "refusals": _count(headers.get(REFUSALS)),
         "kept": _id(headers.get(KEPT)),
         "callback": _count(headers.get(CALLBACK)) > 0,
-        "row": _id(headers.get(ROW)),
+        "prewritten_id": _id(headers.get(ROW)),
     }
 
 
@@ -153,7 +153,7 @@ def _stamps(message: Message) -> dict[str, int | str | None]:
         REFUSALS: message.refusals,
         KEPT: message.kept,
         CALLBACK: int(message.callback),
-        ROW: message.row,
+        ROW: message.prewritten_id,
     }
     return {key: value for key, value in stamps.items() if value}
 

@@ -10,7 +10,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from msgspec import Struct
 
 from gridsidecar.broker import delays
-from gridsidecar.broker.connection import BrokerConnection, translated
+from gridsidecar.broker.connection import BrokerConnection, errors_as_ours
 from gridsidecar.broker.kinds import NO_SUCH_TYPE, REFUSALS, Existing, difference, existing
 from gridsidecar.broker.management import virtual_host
 from gridsidecar.broker.topology import work_queue_arguments
@@ -46,18 +46,20 @@ class Inspection:
 
     def __init__(self, settings: BrokerSettings) -> None:
         self._settings = settings
-        self._link = BrokerConnection(settings, "doctor")
+        self._connection = BrokerConnection(settings, "doctor")
         self._turn = asyncio.Lock()  # the client may open a channel under the number of one that is just being refused
 
     async def server(self) -> BrokerServer:
-        found = await self._link.server()
+        found = await self._connection.server()
         vhost = virtual_host(self._settings.urls[0])
-        return BrokerServer(str(found.get("product", "?")), str(found.get("version", "?")), self._link.where, vhost)
+        return BrokerServer(
+            str(found.get("product", "?")), str(found.get("version", "?")), self._connection.where, vhost
+        )
 
     async def look(self, queue: str) -> QueueCounts | InspectionRefused | None:
         """None: there is no such queue."""
-        with translated(self._link.where):
-            async with self._turn, self._link.scratch() as channel:
+        with errors_as_ours(self._connection.where):
+            async with self._turn, self._connection.scratch() as channel:
                 try:
                     found = await channel.queue_declare(queue, passive=True)
                 except ChannelNotFoundEntity:
@@ -89,7 +91,7 @@ class Inspection:
         return None
 
     async def delay_queues(self) -> list[str]:
-        """What is wrong with each of the wait queues, where anything is."""
+        """What is wrong with each of the delay queues, where anything is."""
         broker = self._settings
         kind = broker.queue_type if broker.delay_queue_type == "auto" else broker.delay_queue_type
         found = []
@@ -102,12 +104,12 @@ class Inspection:
 
     async def close(self) -> None:
         """Within CLOSE_LIMIT, whoever is at the other end."""
-        await self._link.close(CLOSE_LIMIT)
+        await self._connection.close(CLOSE_LIMIT)
 
     async def _declare(self, queue: str, arguments: dict[str, Any]) -> None:
         refusal: Exception | None = None
-        with translated(self._link.where):
-            async with self._turn, self._link.scratch() as channel:
+        with errors_as_ours(self._connection.where):
+            async with self._turn, self._connection.scratch() as channel:
                 try:
                     await channel.queue_declare(queue, durable=True, arguments=arguments)
                 except REFUSALS as error:

@@ -28,6 +28,6 @@ def check_queue_name(name: str) -> None:
 
 def is_ours(name: str, settings: BrokerSettings) -> bool:
     """Whether it is the work queue, or one behind it: what is put there comes back as a task, or as a dead letter."""
-    wait_queue = re.escape(delays.queue_name(settings.queue, 0)).removesuffix("0") + r"\d+"
+    delay_queue = re.escape(delays.queue_name(settings.queue, 0)).removesuffix("0") + r"\d+"
     ours = (settings.queue, settings.dead_letters, f"{settings.queue}.dead")
-    return name in ours or re.fullmatch(wait_queue, name) is not None
+    return name in ours or re.fullmatch(delay_queue, name) is not None

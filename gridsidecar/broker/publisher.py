@@ -14,7 +14,7 @@ from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelAccessRefused
 
 from gridsidecar.broker.advice import advice, words
-from gridsidecar.broker.connection import BrokerConnection, translated
+from gridsidecar.broker.connection import BrokerConnection, errors_as_ours
 from gridsidecar.broker.envelope import encode, fresh_id
 from gridsidecar.errors import PublishRefused
 from gridsidecar.rules.task import Message
@@ -32,8 +32,8 @@ class Unroutable(PublishRefused):
 class Publisher:
     """Publishes on one long-lived confirming channel."""
 
-    def __init__(self, link: BrokerConnection) -> None:
-        self.link = link
+    def __init__(self, connection: BrokerConnection) -> None:
+        self.connection = connection
         self._channel: aio_pika.abc.AbstractChannel | None = None
         self._opening = asyncio.Lock()
         self._in_flight: set[str] = set()
@@ -49,27 +49,33 @@ class Publisher:
             await self._send(message, queue, unique, extra)
 
     async def _send(self, message: Message, queue: str, unique: str, extra: Mapping[str, Any] | None) -> None:
-        with translated(self.link.where):
+        with errors_as_ours(self.connection.where):
             async with asyncio.timeout(PUBLISH_TIMEOUT):
-                await self.link.unblocked()  # or each try would wait in the socket, and all be published in the end
+                await (
+                    self.connection.unblocked()
+                )  # or each try would wait in the socket, and all be published in the end
                 if unique in self._in_flight:
                     # On one channel, a returned message is told from the others by its id alone.
-                    return await self._send_alone(message, queue, unique, extra)
+                    return await self._send_on_own_channel(message, queue, unique, extra)
                 try:
-                    await self._send_along(message, queue, unique, extra)
+                    await self._send_on_shared_channel(message, queue, unique, extra)
                 except REFUSALS:
                     # The server closed the channel, maybe over another message in flight. Alone it is clear whose.
-                    await self._send_alone(message, queue, unique, extra)
+                    await self._send_on_own_channel(message, queue, unique, extra)
 
-    async def _send_along(self, message: Message, queue: str, unique: str, extra: Mapping[str, Any] | None) -> None:
+    async def _send_on_shared_channel(
+        self, message: Message, queue: str, unique: str, extra: Mapping[str, Any] | None
+    ) -> None:
         self._in_flight.add(unique)
         try:
             await _publish(await self._confirming(), message, queue, unique, extra)
         finally:
             self._in_flight.discard(unique)
 
-    async def _send_alone(self, message: Message, queue: str, unique: str, extra: Mapping[str, Any] | None) -> None:
-        async with self.link.scratch(confirms=True) as channel:
+    async def _send_on_own_channel(
+        self, message: Message, queue: str, unique: str, extra: Mapping[str, Any] | None
+    ) -> None:
+        async with self.connection.scratch(confirms=True) as channel:
             try:
                 await _publish(channel, message, queue, unique, extra)
             except REFUSALS as error:
@@ -80,8 +86,8 @@ class Publisher:
     async def _confirming(self) -> AbstractChannel:
         """The protocol layer's side of our channel: on the other, a message costs 10 µs more."""
         async with self._opening:
-            if self._channel is None or self._channel.is_closed or not self.link.connected:
-                self._channel = await self.link.confirming_channel()
+            if self._channel is None or self._channel.is_closed or not self.connection.connected:
+                self._channel = await self.connection.confirming_channel()
             return await self._channel.get_underlay_channel()
 
 

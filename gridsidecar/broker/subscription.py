@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from gridsidecar import clock
 from gridsidecar.broker import Receive, round_trips
-from gridsidecar.broker.connection import BrokerConnection, close_quietly, translated
+from gridsidecar.broker.connection import BrokerConnection, close_quietly, errors_as_ours
 from gridsidecar.broker.delivery import AmqpDelivery
 from gridsidecar.broker.direct import DirectChannel, Properties
 from gridsidecar.broker.topology import StreamRefused, Topology
@@ -100,7 +100,7 @@ class Subscription:
 
     def __init__(
         self,
-        link: BrokerConnection,
+        connection: BrokerConnection,
         topology: Topology,
         queue: str,
         readiness: Readiness,
@@ -108,7 +108,7 @@ class Subscription:
     ) -> None:
         """`count` asks the broker, on another connection, how many messages wait in the queue."""
         self._count = count
-        self._link = link
+        self._connection = connection
         self._topology = topology
         self._queue = queue
         self._readiness = readiness
@@ -193,8 +193,8 @@ class Subscription:
         return True
 
     async def _start(self) -> ChannelConsumer:
-        await self._topology.ensure_work_queue(self._link)
-        with translated(self._link.where):
+        await self._topology.ensure_work_queue(self._connection)
+        with errors_as_ours(self._connection.where):
             async with asyncio.timeout(SETUP_TIMEOUT):
                 channel = await self._usable_channel()
                 self._resized.clear()
@@ -225,7 +225,7 @@ class Subscription:
         if reason is None:
             await self._cancel(consumer)
         else:
-            lost = f"consuming from {self._link.where} ended: {reason}"
+            lost = f"consuming from {self._connection.where} ended: {reason}"
             self.consuming = False
             self._readiness.blocked("broker", lost)  # at once: to close the channel may take its time
             await self._drop_channel()
@@ -233,17 +233,17 @@ class Subscription:
 
     async def _keep_asking(self) -> None:
         assert self._channel is not None
-        await round_trips.keep_asking(self._channel, self._prefetch, self._link.where, self._readiness)
+        await round_trips.keep_asking(self._channel, self._prefetch, self._connection.where, self._readiness)
 
     async def _cancel(self, consumer: ChannelConsumer) -> None:
-        with translated(self._link.where):
+        with errors_as_ours(self._connection.where):
             await consumer.cancel()
 
     async def _usable_channel(self) -> DirectChannel:
         """The channel that still carries unsettled deliveries, or a new one."""
         if self._channel is None or not self._channel.alive:
             await self._drop_channel()
-            self._channel = await self._link.direct_channel()
+            self._channel = await self._connection.direct_channel()
         return self._channel
 
     async def _drop_channel(self) -> None:

@@ -142,7 +142,7 @@ class Deliverer:
         return self._offer
 
     def _send(self, callback: OwedCallback) -> None:
-        permit = self._permits.hold(callback.receiver, callback.size)
+        permit = self._permits.take(callback.receiver, callback.size)
         job = asyncio.create_task(self._deliver(callback, permit))
         self._sending.add(job)
         job.add_done_callback(lambda job: self._sent(job, permit))

@@ -113,7 +113,7 @@ class Permits:
             memory[permit.speed] += _weight(permit.size)
         return Offer(self, Counter(permit.speed for permit in self._held), memory, calm)
 
-    def hold(self, receiver: str, size: int) -> Permit:
+    def take(self, receiver: str, size: int) -> Permit:
         permit = Permit(receiver, self.speed(receiver), size)
         self._held.add(permit)
         return permit

@@ -14,7 +14,7 @@ from gridsidecar.cli import speech
 from gridsidecar.cli.lazy_commands import LazyCommands
 from gridsidecar.cli.open_files import refuse_too_few
 from gridsidecar.errors import EX_FAILED, EX_INTERRUPTED, EX_USAGE, GridSidecarError
-from gridsidecar.language import asked_for, said, speak
+from gridsidecar.language import asked_for, speak, translated
 
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -50,8 +50,8 @@ COMMANDS = {  # in the order of the help
     "check": "check:check",
     "manifests": "manifests:manifests",
     "config": "config",
-    "migrate": "tables:migrate",
-    "version": "tables:version",
+    "migrate": "migrate:migrate",
+    "version": "version:version",
 }
 
 
@@ -97,7 +97,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        print(said(f"gridsidecar: cannot write to stdout: {error.strerror}"), file=sys.stderr)
+        print(translated(f"gridsidecar: cannot write to stdout: {error.strerror}"), file=sys.stderr)
         _discard(sys.stdout)
         code = EX_FAILED
     try:
@@ -117,7 +117,7 @@ def _code() -> int:
     try:
         code = command(language).main(standalone_mode=False, prog_name="gridsidecar")
     except GridSidecarError as error:
-        text = said(str(error))
+        text = translated(str(error))
         print(text if "\n" in text else f"gridsidecar: {text}", file=sys.stderr)
         return error.exit_code
     except typer.Exit as done:
@@ -126,7 +126,7 @@ def _code() -> int:
         context: Any = getattr(error, "ctx", None)
         if getattr(error, "option_name", None) == "--server" and not hasattr(context.command, "commands"):
             path = context.command_path
-            print(said(f"{path} works on the servers of a configuration: it cannot ask an API"), file=sys.stderr)
+            print(translated(f"{path} works on the servers of a configuration: it cannot ask an API"), file=sys.stderr)
         else:
             print(speech.complaint(error) if hasattr(error, "show") else error, file=sys.stderr)
         return EX_USAGE

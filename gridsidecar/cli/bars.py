@@ -12,7 +12,7 @@ from gridsidecar.cli.follow import Views
 from gridsidecar.cli.screen import clean, console, interactive, repeat
 from gridsidecar.cli.task_words import STYLES, percent, status_of, words
 from gridsidecar.clock import SystemClock
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -67,7 +67,7 @@ class Lines:
             if change != self._told.get(task_id, ("queued",)):
                 self._told[task_id] = change
                 name = clean(self._names.get(task_id, task_id))
-                repeat(f"{seconds:6.1f} s  {name:<{width}}  {said(_line(view))}")
+                repeat(f"{seconds:6.1f} s  {name:<{width}}  {translated(_line(view))}")
 
 
 def _change(view: TaskView | None) -> tuple[str, ...]:
@@ -134,7 +134,7 @@ class Bars:
                 Text(_name(names[task_id], name_width), no_wrap=True),
                 ProgressBar(100, percent(view), width=bar_width, complete_style=style, finished_style=style),
                 Text(f"{percent(view):3d}%", style=style),
-                Text(fitted(said(words(view)), rest), style=style, no_wrap=True, overflow="crop"),
+                Text(fitted(translated(words(view)), rest), style=style, no_wrap=True, overflow="crop"),
             )
         return table
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.lazy_commands import add
 from gridsidecar.cli.queue import Yes
-from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, json_text, say
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK, UsageError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gridsidecar import signals
-from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.config_options import ConfigFile, command_flag
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 
 if TYPE_CHECKING:
@@ -130,7 +130,6 @@ def _handler(
     """The handler, and its mode where that is known."""
     from gridsidecar.cli.context import load_parts
     from gridsidecar.cli.execute import handler_name
-    from gridsidecar.cli.run import command_flag
     from gridsidecar.config.handlers import HandlerSettings
 
     if command and config is None:

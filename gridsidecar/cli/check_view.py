@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gridsidecar.cli.screen import clean, console, interactive, json_text, padded
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from gridsidecar.conformance import ConformanceReport, ReportedCheck
@@ -26,20 +26,24 @@ def print_check(checked: ReportedCheck) -> None:
     finding = checked.finding
     word, style = _WORDS[finding.status]
     before = f"  {checked.name:<{_NAME}}"
-    _print(padded(said(word), 7), style, f"{before}  {clean(said(finding.seen))}  [{', '.join(checked.requirements)}]")
+    _print(
+        padded(translated(word), 7),
+        style,
+        f"{before}  {clean(translated(finding.seen))}  [{', '.join(checked.requirements)}]",
+    )
     if finding.advice and finding.status != "passed":
-        _print(" " * 7, "", f"  {'':<{_NAME}}  -> {clean(said(finding.advice))}")
+        _print(" " * 7, "", f"  {'':<{_NAME}}  -> {clean(translated(finding.advice))}")
 
 
 def print_sum(report: ConformanceReport) -> None:
     from gridsidecar.conformance import Verdict
 
     counts = ((status.value, report.count(status)) for status in Verdict)
-    told = ", ".join(f"{count} {said(word)}" for word, count in counts if count)
+    told = ", ".join(f"{count} {translated(word)}" for word, count in counts if count)
     why = ""
     if report.guessed:
         why = ", as it says ready" if report.mode == "persistent" else ", as it says no ready (else: --mode persistent)"
-    print("\n" + said(f"{report.mode}{why}; level {report.level}: {told}"), flush=True)
+    print("\n" + translated(f"{report.mode}{why}; level {report.level}: {told}"), flush=True)
 
 
 def print_json(report: ConformanceReport) -> None:

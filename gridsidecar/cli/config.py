@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gridsidecar.cli.run import ConfigFile, config_file
+from gridsidecar.cli.config_options import ConfigFile, config_file
 from gridsidecar.cli.screen import json_text, say, speaks_unicode
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True, add_completion=False)
 
@@ -82,7 +82,8 @@ def _print_origins(file: str | None, as_json: bool) -> None:
         print(json_text({key: {"value": value, "origin": origin} for key, value, origin in found}, indent=2))
         return
     rows = [
-        (f"{clean(key)}: {json_text(value)}", f"# {clean(origin or said('default'))}") for key, value, origin in found
+        (f"{clean(key)}: {json_text(value)}", f"# {clean(origin or translated('default'))}")
+        for key, value, origin in found
     ]
     print("\n".join(aligned(rows)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from gridsidecar.cli.run import config_file
+from gridsidecar.cli.config_options import config_file
 from gridsidecar.cli.screen import say
 from gridsidecar.config.handled import NO_HANDLER
 from gridsidecar.errors import EX_FAILED

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.cli.queue import QueueOption, Yes
-from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK, ConfigError, UsageError
 

@@ -18,7 +18,7 @@ from gridsidecar.cli.listing import print_listing
 from gridsidecar.cli.screen import console, interactive, json_text, say
 from gridsidecar.cli.task_words import STYLES, duration, error_line, status_of
 from gridsidecar.errors import EX_FAILED, EX_OK
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from gridsidecar.cli.follow import Views
@@ -164,8 +164,8 @@ def _print_rich(rows: list[tuple[str, ...]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
     for name in _COLUMNS[:-1]:
-        table.add_column(said(name), no_wrap=True, justify="right" if name in ("attempts", "time") else "left")
-    table.add_column(said(_COLUMNS[-1]), overflow="fold")
+        table.add_column(translated(name), no_wrap=True, justify="right" if name in ("attempts", "time") else "left")
+    table.add_column(translated(_COLUMNS[-1]), overflow="fold")
     for name, handler, status, *rest in rows:
         table.add_row(Text(name), Text(handler), Text(status, style=STYLES[status]), *(Text(cell) for cell in rest))
     console(sys.stdout).print(table)

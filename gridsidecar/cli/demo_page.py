@@ -41,6 +41,6 @@ async def _address(sidecar: Sidecar) -> str:
     async with asyncio.timeout(START):
         while True:
             sidecar.check()
-            if found := _LISTENS.search(sidecar.said()):
+            if found := _LISTENS.search(sidecar.log_text()):
                 return found[1]
             await asyncio.sleep(0.05)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gridsidecar.cli.run import ConfigFile, config_file
+from gridsidecar.cli.config_options import ConfigFile, config_file
 from gridsidecar.errors import EX_FAILED
 
 EPILOG = """

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gridsidecar import __version__
 from gridsidecar.cli.screen import clean, console, interactive, json_text
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -30,9 +30,9 @@ def print_report(report: DoctorReport) -> None:
     else:
         width = max((len(each.id) for each in shown), default=0) + 2
         for each in shown:
-            print(f"{each.finding.state:<{STATE}}{each.id:<{width}}{clean(said(each.finding.found))}")
+            print(f"{each.finding.state:<{STATE}}{each.id:<{width}}{clean(translated(each.finding.found))}")
             if each.finding.advice:
-                print(f"{'':<{STATE + width}}-> {clean(said(each.finding.advice))}")
+                print(f"{'':<{STATE + width}}-> {clean(translated(each.finding.advice))}")
     print(("\n" if interactive(sys.stdout) else "") + _sum(report), flush=True)
 
 
@@ -91,9 +91,9 @@ def _cells(each: Diagnosis) -> tuple[Text, Text, Text]:
     from rich.text import Text
 
     finding = each.finding
-    told = Text(clean(said(finding.found)))
+    told = Text(clean(translated(finding.found)))
     if finding.advice:
-        told.append(f"\n→ {clean(said(finding.advice))}", style="cyan")
+        told.append(f"\n→ {clean(translated(finding.advice))}", style="cyan")
     return Text(f"  {finding.state}", style=STYLES[finding.state]), Text(_tail(each)), told
 
 
@@ -103,4 +103,4 @@ def _tail(each: Diagnosis) -> str:
 
 def _sum(report: DoctorReport) -> str:
     counts = [(sum(each.finding.state == state for each in report.checked), state) for state in STYLES]
-    return ", ".join(f"{count} {state}" for count, state in counts if count) or said("nothing was checked")
+    return ", ".join(f"{count} {state}" for count, state in counts if count) or translated("nothing was checked")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gridsidecar.cli.screen import columns as wide
 from gridsidecar.cli.screen import console, interactive, padded, told
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,12 +27,12 @@ def print_listing(columns: Sequence[str], rows: Rows, styles: Mapping[str, str] 
         out = console(sys.stdout)
         out.print(_table(columns, rows, styles or {}, out.width))
     else:
-        print("\n".join(aligned([[said(column) for column in columns], *rows])))
+        print("\n".join(aligned([[translated(column) for column in columns], *rows])))
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:
     """A label and its text on each line."""
-    named = [(said(label), told(text)) for label, text in facts]
+    named = [(translated(label), told(text)) for label, text in facts]
     if interactive(sys.stdout):
         _print_grid(named)
         return
@@ -56,7 +56,7 @@ def _table(columns: Sequence[str], rows: Rows, styles: Mapping[str, str], width:
 
     from gridsidecar.cli.bars import fitted
 
-    named = [said(column) for column in columns]
+    named = [translated(column) for column in columns]
     table = Table(*named, box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     taken = [max(map(cell_len, cells)) + GAP for cells in zip(named, *rows, strict=True)]
     rest = max(NARROWEST_REST, width - sum(taken[:-1]))

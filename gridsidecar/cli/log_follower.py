@@ -23,15 +23,15 @@ HINT_AFTER = 10.0  # seconds without any row
 
 
 class Writer(Protocol):
-    def begin(self, said: OutputPage) -> None:
+    def begin(self, page: OutputPage) -> None:
         """An attempt that was not shown before."""
         ...
 
-    def show(self, said: OutputPage) -> None:
+    def show(self, page: OutputPage) -> None:
         """What is new."""
         ...
 
-    def end(self, said: OutputPage) -> None:
+    def end(self, page: OutputPage) -> None:
         """This attempt is over."""
         ...
 
@@ -44,31 +44,31 @@ async def follow(tasks: Tasks, task_id: str, attempt: int | None, writer: Writer
     number, since, begun = attempt, 0, 0
     shown: int | None = 0  # characters from the beginning on; None once some were left out
     while not await looks.over(number):
-        said = await looks.said(number, since, shown)
-        if said is None:
+        page = await looks.output(number, since, shown)
+        if page is None:
             await looks.tell_why()
             await clock.sleep(LOOK_EVERY)
             continue
-        if begun != said.attempt:
-            writer.begin(said)
-        number = begun = said.attempt
-        writer.show(said)
-        since = said.next
-        shown = _shown(shown, said)
-        if said.running or not (said.outcome is not None or said.latest > number or said.status.terminal):
+        if begun != page.attempt:
+            writer.begin(page)
+        number = begun = page.attempt
+        writer.show(page)
+        since = page.next
+        shown = _shown(shown, page)
+        if page.running or not (page.outcome is not None or page.latest > number or page.status.terminal):
             await clock.sleep(LOOK_EVERY)
             continue
-        writer.end(said)
+        writer.end(page)
         if attempt is not None:
             break
         number, since, shown = number + 1, 0, 0
     return begun > 0
 
 
-def _shown(before: int | None, said: OutputPage) -> int | None:
-    if before is None or any(piece.left_out for piece in said.pieces):
+def _shown(before: int | None, page: OutputPage) -> int | None:
+    if before is None or any(piece.left_out for piece in page.pieces):
         return None
-    return before + sum(len(piece.text) for piece in said.pieces)
+    return before + sum(len(piece.text) for piece in page.pieces)
 
 
 class _Looks:
@@ -92,9 +92,9 @@ class _Looks:
         status, attempt = newest
         return status.terminal and attempt < (number or 1)
 
-    async def said(self, number: int | None, since: int, shown: int | None) -> OutputPage | None:
+    async def output(self, number: int | None, since: int, shown: int | None) -> OutputPage | None:
         """None: nothing to see now."""
-        return await self._answer(self._tasks.said(self._task_id, number, since, shown))
+        return await self._answer(self._tasks.output(self._task_id, number, since, shown))
 
     async def tell_why(self) -> None:
         """What it waits for, once until that is something else."""
@@ -131,28 +131,28 @@ class TextWriter:
         self._held = ""  # half of a line's end
         self._shown = False  # something of this attempt
 
-    def begin(self, said: OutputPage) -> None:
+    def begin(self, page: OutputPage) -> None:
         self._shown = False
-        say(f"attempt {said.attempt} on {clean(said.worker or 'an unknown worker')}")
+        say(f"attempt {page.attempt} on {clean(page.worker or 'an unknown worker')}")
 
-    def show(self, said: OutputPage) -> None:
-        for piece in said.pieces:
+    def show(self, page: OutputPage) -> None:
+        for piece in page.pieces:
             self._shown = True
             if piece.left_out:
                 self._close_line()
                 self._write(f"{left_out(piece.left_out)}\n")
             text = self._held + piece.text
-            self._held = "\r" if said.running and text.endswith("\r") else ""
+            self._held = "\r" if page.running and text.endswith("\r") else ""
             self._write(clean_text(text.removesuffix(self._held) if self._held else text))
         sys.stdout.flush()
 
-    def end(self, said: OutputPage) -> None:
+    def end(self, page: OutputPage) -> None:
         self._close_line()
         sys.stdout.flush()
         say(
-            state_of(said, shown=self._shown)
-            if said.lost
-            else f"attempt {said.attempt} ended: {said.outcome or said.status}"
+            state_of(page, shown=self._shown)
+            if page.lost
+            else f"attempt {page.attempt} ended: {page.outcome or page.status}"
         )
 
     def _write(self, text: str) -> None:
@@ -168,15 +168,15 @@ class TextWriter:
 class JsonWriter:
     """One object for each piece of text, and one at the end of each attempt."""
 
-    def begin(self, said: OutputPage) -> None:
+    def begin(self, page: OutputPage) -> None:
         pass
 
-    def show(self, said: OutputPage) -> None:
-        for piece in said.pieces:
-            self._print(said, left_out=piece.left_out, text=piece.text)
+    def show(self, page: OutputPage) -> None:
+        for piece in page.pieces:
+            self._print(page, left_out=piece.left_out, text=piece.text)
 
-    def end(self, said: OutputPage) -> None:
-        self._print(said, outcome=said.outcome, task_status=said.status)
+    def end(self, page: OutputPage) -> None:
+        self._print(page, outcome=page.outcome, task_status=page.status)
 
-    def _print(self, said: OutputPage, **more: object) -> None:
-        print(json_text({"task_id": said.task_id, "attempt": said.attempt, "worker": said.worker, **more}), flush=True)
+    def _print(self, page: OutputPage, **more: object) -> None:
+        print(json_text({"task_id": page.task_id, "attempt": page.attempt, "worker": page.worker, **more}), flush=True)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.screen import clean, clean_text, json_text, say
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK
-from gridsidecar.language import said as translated
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Fleet, Tasks, Where
@@ -58,11 +58,11 @@ async def _logs(fleet: Fleet, task_id: str, attempt: int | None, as_json: bool) 
     view = await fleet.tasks.get(task_id)
     if view is None:
         return unknown_tasks([task_id], fleet.place)
-    said = await fleet.tasks.said(task_id, attempt)
-    if said is None:
+    page = await fleet.tasks.output(task_id, attempt)
+    if page is None:
         say(_no_attempt(view, attempt))
         return EX_FAILED
-    print(json_text(_object(said))) if as_json else _print(said)
+    print(json_text(_object(page))) if as_json else _print(page)
     return EX_OK
 
 
@@ -86,64 +86,64 @@ def _no_attempt(view: TaskView, attempt: int | None) -> str:
     return f"task {view['task_id']} has no attempt yet: {words(view)}"
 
 
-def _object(said: OutputPage) -> dict[str, Any]:
+def _object(page: OutputPage) -> dict[str, Any]:
     from gridsidecar.shapes import in_utc
 
-    head = said.pieces[0].text if said.pieces and not said.pieces[0].left_out else ""
+    head = page.pieces[0].text if page.pieces and not page.pieces[0].left_out else ""
     return in_utc(
         {
-            "task_id": said.task_id,
-            "attempt": said.attempt,
-            "outcome": said.outcome,
-            "running": said.running,
-            "started_at": said.started_at,
-            "ended_at": said.ended_at,
-            "worker": said.worker,
-            "worker_id": said.worker_id,
+            "task_id": page.task_id,
+            "attempt": page.attempt,
+            "outcome": page.outcome,
+            "running": page.running,
+            "started_at": page.started_at,
+            "ended_at": page.ended_at,
+            "worker": page.worker,
+            "worker_id": page.worker_id,
             "log_head": head or None,
-            "log_tail": said.text[len(head) :] or None,
-            "log_dropped": sum(piece.left_out for piece in said.pieces),
-            "stderr_tail": said.stderr_tail,
+            "log_tail": page.text[len(head) :] or None,
+            "log_dropped": sum(piece.left_out for piece in page.pieces),
+            "stderr_tail": page.stderr_tail,
         }
     )
 
 
-def _print(said: OutputPage) -> None:
-    for piece in said.pieces:
+def _print(page: OutputPage) -> None:
+    for piece in page.pieces:
         if piece.left_out:
             print(left_out(piece.left_out))
         print(clean_text(piece.text).removesuffix("\n"))
-    if said.lost or said.running or not said.pieces:
-        say(state_of(said))
+    if page.lost or page.running or not page.pieces:
+        say(state_of(page))
 
 
 def left_out(count: int) -> str:
     return translated(f"[... {count:,} bytes left out ...]")
 
 
-def state_of(said: OutputPage, *, shown: bool = False) -> str:
+def state_of(page: OutputPage, *, shown: bool = False) -> str:
     """What is to be known beside the text; `shown`: some of it was shown before."""
-    which = f"attempt {said.attempt} of task {said.task_id}"
-    if said.running:
-        words = "" if said.pieces else ", and nothing that it said has come yet"
-        return f"{which} runs on {clean(said.worker or 'an earlier system')}{words}"
-    if said.lost:
-        worker = clean(said.worker or "an earlier system")
+    which = f"attempt {page.attempt} of task {page.task_id}"
+    if page.running:
+        words = "" if page.pieces else ", and nothing that it said has come yet"
+        return f"{which} runs on {clean(page.worker or 'an earlier system')}{words}"
+    if page.lost:
+        worker = clean(page.worker or "an earlier system")
         words = (
             "the last seconds before that may be missing"
-            if said.pieces or shown
+            if page.pieces or shown
             else "nothing is known of what it said"
         )
         return f"{which} was lost with its worker, {worker}: {words}"
-    if said.notes and "its log is left out" in said.notes:
-        return f"of {which}, {clean(said.notes)}"
-    if said.outcome is None:
+    if page.notes and "its log is left out" in page.notes:
+        return f"of {which}, {clean(page.notes)}"
+    if page.outcome is None:
         return f"nothing is known of what {which} said"
     return f"{which} said nothing"
 
 
 async def last_line(tasks: Tasks, task_id: str) -> str:
     """The last line that a running task has said, safe to show; empty where there is none."""
-    said = await tasks.said(task_id)
-    lines = said.text.splitlines() if said is not None else []
+    page = await tasks.output(task_id)
+    lines = page.text.splitlines() if page is not None else []
     return clean(next((line.strip() for line in reversed(lines) if line.strip()), ""))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from gridsidecar.cli.config_options import ConfigFile, config_file
 from gridsidecar.cli.manifest_options import option_problems
-from gridsidecar.cli.run import ConfigFile, config_file
 from gridsidecar.cli.screen import clean, say
 from gridsidecar.errors import ConfigError, Fault, UsageError
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.lazy_commands import add
-from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.rules.steering import Steered

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.queue import QueueOption
-from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, UsageError
 from gridsidecar.moments import later_of

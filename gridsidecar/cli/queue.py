@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
+from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import BrokerSettings, Settings
@@ -141,7 +141,7 @@ def _print(info: QueueView, place: str) -> None:
 
 
 def _known(count: int | None) -> str:
-    return said("unknown") if count is None else f"{count:,}"
+    return translated("unknown") if count is None else f"{count:,}"
 
 
 def _delayed(info: QueueView) -> str:

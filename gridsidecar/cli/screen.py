@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from unicodedata import east_asian_width
 
 from gridsidecar.errors import UsageError
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +28,7 @@ def console(stream: TextIO) -> Console:
 
 def say(text: str) -> None:
     """Words of ours for people, on stderr, in their language; they may contain texts of tasks."""
-    repeat(said(text))
+    repeat(translated(text))
 
 
 def repeat(text: str) -> None:
@@ -47,7 +47,7 @@ def agreed(question: str) -> bool:
     """The person's answer; no is the default."""
     import typer
 
-    return typer.confirm(clean(said(question)), err=True)
+    return typer.confirm(clean(translated(question)), err=True)
 
 
 def clean(text: str) -> str:
@@ -76,7 +76,7 @@ def cut(text: str, width: int) -> str:
 
 def told(text: str) -> str:
     """A cell or the text of a fact; a single word is a name, or what somebody else wrote."""
-    return said(text) if " " in text else text
+    return translated(text) if " " in text else text
 
 
 def padded(text: str, width: int) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gridsidecar import signals
-from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
+from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.errors import EX_OK, GridSidecarError, UsageError
 
 EPILOG = """
@@ -42,10 +42,10 @@ def serve(
         raise UsageError("nothing says where to listen: set http.listen, or give --listen 127.0.0.1:8080")
     log = settings.log
     telemetry.configure(log.level, log.format, language=log.language)
-    from gridsidecar.http import alone
+    from gridsidecar.http import standalone
 
     try:
-        code = alone.serve(settings)
+        code = standalone.serve(settings)
     except GridSidecarError as error:
         telemetry.error("cannot go on", reason=str(error))
         code = error.exit_code

@@ -36,8 +36,8 @@ def where(
     queue: str | None = None,
     has_store: bool = True,
 ) -> Where:
-    """`url` is what `cli.run.url_flag` gives. UsageError where flags contradict each other, ConfigError where the
-    configuration is asked and wrong."""
+    """`url` is what `cli.config_options.url_flag` gives. UsageError where flags contradict each other, ConfigError
+    where the configuration is asked and wrong."""
     from gridsidecar.fleet import Where
 
     address = _address(server, config, url, queue)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from gridsidecar.language import FLAG, said
+from gridsidecar.language import FLAG, translated
 
 
 def prepare(command: Any, language: str) -> None:
@@ -45,15 +45,15 @@ def _translate(command: Any) -> None:
 
     def translated_help_option(context: Any) -> Any:
         option = help_option(context)
-        option.help = said(option.help)
+        option.help = translated(option.help)
         return option
 
     command.get_help_option = translated_help_option
-    command.get_usage = lambda context: usage(context).replace("Usage:", said("Usage:"), 1)
+    command.get_usage = lambda context: usage(context).replace("Usage:", translated("Usage:"), 1)
 
 
 def _paragraphs(text: str | None) -> str | None:
-    return text and "\n\n".join(said(" ".join(paragraph.split())) for paragraph in text.split("\n\n"))
+    return text and "\n\n".join(translated(" ".join(paragraph.split())) for paragraph in text.split("\n\n"))
 
 
 def translate_titles() -> None:
@@ -66,7 +66,7 @@ def translate_titles() -> None:
         "OPTIONS_PANEL_TITLE",
         "COMMANDS_PANEL_TITLE",
     ):
-        setattr(rich_utils, name, said(getattr(rich_utils, name)))
+        setattr(rich_utils, name, translated(getattr(rich_utils, name)))
     highlight: Any = rich_utils.highlighter
 
     def folded(text: Any) -> Any:
@@ -92,7 +92,7 @@ def complaint(error: Any) -> str:
     """What the reader of the command line has to say of it."""
     told = io.StringIO()
     error.show(file=told)
-    return "\n".join(said(_in_our_words(line)) for line in told.getvalue().splitlines())
+    return "\n".join(translated(_in_our_words(line)) for line in told.getvalue().splitlines())
 
 
 def _in_our_words(line: str) -> str:

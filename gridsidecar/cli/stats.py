@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.screen import clean, console, interactive, json_text
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.since import Since, moment
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,7 +67,7 @@ def _print(figures: Figures) -> None:
         rows = [(status, _number(count, status in figures["at_least"])) for status, count in statuses.items()]
         print_listing(("status", "tasks"), rows, STYLES)
     else:
-        print(said("no tasks"))
+        print(translated("no tasks"))
     if types := _types(figures["tasks"], {one["task_type"] for one in figures["pauses"] if not one["ended"]}):
         print()
         print_listing(("type", "status", "tasks", "mean time", ""), types, STYLES)
@@ -76,19 +76,19 @@ def _print(figures: Figures) -> None:
         _counts(figures["callbacks"], figures["callbacks_at_least"]),
         _counts(figures["letters"], figures["letters_at_least"]),
     )
-    print(said("callbacks  " + ", ".join(f"{callbacks[word]} {word}" for word in ("owed", "dead", "delivered"))))
+    print(translated("callbacks  " + ", ".join(f"{callbacks[word]} {word}" for word in ("owed", "dead", "delivered"))))
     if any(figures["letters"].values()):
         told = (
             f"letters    of tasks that failed for good: {letters['owed']} still to be sent to the dead-letter queue, "
             f"{letters['dead']} that it does not take, {letters['delivered']} sent"
         )
-        print(said(told))
+        print(translated(told))
     alive = [worker for worker in figures["workers"] if worker["alive"]]
-    print(said(f"workers    {len(alive)} alive"))
+    print(translated(f"workers    {len(alive)} alive"))
     for line in _workers(alive):
         print(f"  {line}")
     if figures["pauses"]:
-        print(said("paused"))
+        print(translated("paused"))
     for line in _pauses(figures["pauses"]):
         print(f"  {line}")
 
@@ -104,10 +104,10 @@ def _pauses(pauses: list[PauseView]) -> Iterator[str]:
     rows = [
         (
             clean(one["task_type"]),
-            said(f"queue {clean(one['queue'])}"),
-            said(f"{one['parked']:,} parked"),
-            said(f"since {local_time(one['since_at'])}"),
-            said(_until(one)),
+            translated(f"queue {clean(one['queue'])}"),
+            translated(f"{one['parked']:,} parked"),
+            translated(f"since {local_time(one['since_at'])}"),
+            translated(_until(one)),
             clean(one["reason"] or ""),
         )
         for one in pauses
@@ -133,7 +133,7 @@ def _types(tasks: list[TypeCounts], paused: Set[str]) -> list[tuple[str, ...]]:
             entry["status"],
             _number(entry["count"], entry["at_least"]),
             "" if entry["seconds"] is None or entry["status"] == "cancelled" else duration(entry["seconds"]),
-            said("paused") if entry["task_type"] in paused and entry["status"] in ("pending", "retrying") else "",
+            translated("paused") if entry["task_type"] in paused and entry["status"] in ("pending", "retrying") else "",
         )
         for entry in tasks
     ]
@@ -146,10 +146,10 @@ def _workers(alive: list[WorkerView]) -> Iterator[str]:
     rows = [
         (
             clean(one["name"]),
-            said(f"queue {clean(one['queue'])}"),
-            said(_busy(one)),
+            translated(f"queue {clean(one['queue'])}"),
+            translated(_busy(one)),
             clean(one.get("version") or ""),
-            said(f"since {local_time(one['started_at'])}"),
+            translated(f"since {local_time(one['started_at'])}"),
         )
         for one in alive
     ]

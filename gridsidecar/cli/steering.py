@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
+from gridsidecar.cli.cancel_and_retry import Wish
 from gridsidecar.cli.screen import agreed, clean, console, counted, interactive, json_text, must_ask, say
-from gridsidecar.cli.steer import Wish
 from gridsidecar.config.handled import is_handled
 from gridsidecar.errors import EX_FAILED, EX_OK, GridSidecarError
 from gridsidecar.fleet import FleetSteering, Found, Where, reach
-from gridsidecar.language import said
+from gridsidecar.language import translated
 from gridsidecar.operations import possible
 from gridsidecar.rules.steering import Steered
 from gridsidecar.store import NotDriven, OperationKind
@@ -97,7 +97,7 @@ class SteeringPrinter:
         if self._as_json:
             told = {"task_id": task_id, "outcome": outcome.value, "done": outcome.done}
             return json_text(told | {"dry_run": True} if self._dry_run else told)
-        return f"{clean(task_id)}  {said(words_of(outcome, dry_run=self._dry_run))}"
+        return f"{clean(task_id)}  {translated(words_of(outcome, dry_run=self._dry_run))}"
 
     def bar(self, total: int) -> AbstractContextManager[Any]:
         """A bar on a terminal, as long as this lasts."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec import Struct
 
-from gridsidecar.cli.run import ConfigFile, Url, UrlFile, url_flag
+from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 

@@ -22,7 +22,7 @@ from gridsidecar.cli.task_words import (
     until,
 )
 from gridsidecar.cli.times import local_time, seconds_between
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -146,10 +146,10 @@ def _plain(view: TaskView, facts: LabelledTexts, attempts: AttemptViews) -> Iter
     progress = f"{percent(view)} %{f' {message}' if message else ''}"
     state = ("task", clean(view["task_id"])), ("status", status_of(view)), ("progress", progress)
     for label, text in (*state, *facts):
-        yield f"{padded(said(label), _LABEL)} {text}"
+        yield f"{padded(translated(label), _LABEL)} {text}"
     if attempts:
-        yield said("attempts")
-        columns = [said(column) for column in _COLUMNS]
+        yield translated("attempts")
+        columns = [translated(column) for column in _COLUMNS]
         yield from (f"  {line}" for line in aligned([columns, *_history(attempts)]))
 
 
@@ -167,15 +167,15 @@ def _panel(view: TaskView, facts: LabelledTexts, attempts: AttemptViews) -> Rend
     figure = Text(f"{percent(view)}%", style=style)
     bar.add_row(ProgressBar(100, percent(view), width=30, complete_style=style, finished_style=style), figure, message)
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_row(Text(said("status"), style="dim"), Text(status_of(view), style=f"bold {style}"))
-    table.add_row(Text(said("progress"), style="dim"), bar)
+    table.add_row(Text(translated("status"), style="dim"), Text(status_of(view), style=f"bold {style}"))
+    table.add_row(Text(translated("progress"), style="dim"), bar)
     for label, text in facts:
         table.add_row(
-            Text(said(label), style="dim"), Text(text, style="red" if label == "error" else "", overflow="fold")
+            Text(translated(label), style="dim"), Text(text, style="red" if label == "error" else "", overflow="fold")
         )
     parts: list[RenderableType] = [table]
     if attempts:
-        history = Table(*map(said, _COLUMNS), box=box.SIMPLE, pad_edge=False, header_style="dim")
+        history = Table(*map(translated, _COLUMNS), box=box.SIMPLE, pad_edge=False, header_style="dim")
         for row in _history(attempts):
             history.add_row(*(Text(cell, overflow="fold") for cell in row))
         parts.append(history)

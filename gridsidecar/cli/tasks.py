@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.cli import steer
+from gridsidecar.cli import cancel_and_retry
+from gridsidecar.cli.cancel_and_retry import OfErrorType, States
+from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.lazy_commands import add
-from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.screen import clean, json_text, say
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.since import Since, Until, moment
 from gridsidecar.cli.status import EPILOG, status
-from gridsidecar.cli.steer import OfErrorType, States
 from gridsidecar.errors import UsageError
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Listed, Where
@@ -68,8 +68,8 @@ def list_tasks(
 
 add(app, "list", list_tasks)
 add(app, "show", status, EPILOG)
-add(app, "cancel", steer.cancel, steer.EPILOG)
-add(app, "retry", steer.retry, steer.EPILOG)
+add(app, "cancel", cancel_and_retry.cancel, cancel_and_retry.EPILOG)
+add(app, "retry", cancel_and_retry.retry, cancel_and_retry.EPILOG)
 
 
 async def _read(asked: Where, wanted: Wanted, after: str | None, limit: int, with_data: bool) -> Listed:
@@ -115,7 +115,7 @@ def _details(view: TaskSummary) -> str:
         case "running":
             return f"{percent(view)} %, {words(view)}".removesuffix(", running")
         case "pending" | "retrying":
-            return said(words(view))
+            return translated(words(view))
         case "failed":
             return error_line(view)
         case _:

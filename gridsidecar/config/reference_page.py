@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from gridsidecar.config.schema_text import allowed
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.variables import COMPOSED_FROM, FEISHU, VARIABLES, WITHOUT_EFFECT
-from gridsidecar.language import said
+from gridsidecar.language import translated
 
 INTRODUCTION = """# Configuration
 
@@ -38,7 +38,7 @@ def reference() -> str:
 
 
 def _told(paragraph: str) -> str:
-    told = said(whole := " ".join(paragraph.split()))
+    told = translated(whole := " ".join(paragraph.split()))
     return paragraph if told == whole else told
 
 
@@ -56,7 +56,7 @@ def _section(prefix: str, model: type[BaseModel]) -> Iterator[str]:
         yield _table(COLUMNS, plain)
     for key, field, inner in below:
         yield f"{'##' if not prefix else '###'} {_shown(key)}"
-        yield " ".join(said(text.split("\n")[0]) for text in (field.description, inner.__doc__) if text)
+        yield " ".join(translated(text.split("\n")[0]) for text in (field.description, inner.__doc__) if text)
         yield from _section(f"{_shown(key)}.", inner)
 
 
@@ -75,13 +75,15 @@ def model_of(annotation: Any) -> type[BaseModel] | None:
 def _row(key: str, field: FieldInfo) -> str:
     path = tuple(key.replace("[]", ".0").replace("NAME", "default").split("."))
     choices = allowed(tuple(int(part) if part.isdigit() else part for part in path)).split(" or ")
-    words = said(" or ").join(said(each) if " " in each or each == "text" else each for each in choices)  # else a value
-    default = said("required") if field.is_required() else f"`{json.dumps(field.default, ensure_ascii=False)}`"
-    return f"| `{key}` | {default} | {_cell(words)} | {_cell(said(field.description or ''))} |"
+    words = translated(" or ").join(
+        translated(each) if " " in each or each == "text" else each for each in choices
+    )  # else a value
+    default = translated("required") if field.is_required() else f"`{json.dumps(field.default, ensure_ascii=False)}`"
+    return f"| `{key}` | {default} | {_cell(words)} | {_cell(translated(field.description or ''))} |"
 
 
 def _table(columns: Sequence[str], rows: Sequence[str]) -> str:
-    return "\n".join([f"| {' | '.join(map(said, columns))} |", "|---" * len(columns) + "|", *rows])
+    return "\n".join([f"| {' | '.join(map(translated, columns))} |", "|---" * len(columns) + "|", *rows])
 
 
 def _cell(text: str) -> str:
@@ -89,8 +91,8 @@ def _cell(text: str) -> str:
 
 
 def _variables() -> Iterator[str]:
-    yield said("## Variables")
-    yield said(
+    yield translated("## Variables")
+    yield translated(
         "Those of the earlier plugin, read from the environment and from `.env`; a name further left wins. "
         "Those of URLs, users, passwords, the virtual host and the database may end in `_FILE`: then "
         "they name the file that holds the value. "
@@ -98,13 +100,13 @@ def _variables() -> Iterator[str]:
     )
     rows = []
     for key, names in VARIABLES.items():
-        shown = said("`notify`: a channel of type feishu") if key == FEISHU else f"`{key}`"
+        shown = translated("`notify`: a channel of type feishu") if key == FEISHU else f"`{key}`"
         rows.append(f"| {_names(names)} | {shown} |")
     for key, names in COMPOSED_FROM.items():
-        rows.append(f"| {_names(names)} | {said(f'`{key}`, put together')} |")
+        rows.append(f"| {_names(names)} | {translated(f'`{key}`, put together')} |")
     yield _table(("variable", "key"), rows)
-    yield said("These have no effect any more; a start that finds them says so:")
-    rows = [f"| `{name}` | {said(advice)} |" for name, advice in WITHOUT_EFFECT.items()]
+    yield translated("These have no effect any more; a start that finds them says so:")
+    rows = [f"| `{name}` | {translated(advice)} |" for name, advice in WITHOUT_EFFECT.items()]
     yield _table(("variable", "instead"), rows)
 
 

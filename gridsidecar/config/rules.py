@@ -29,7 +29,7 @@ CLUSTER_SCHEMES = ("amqp", "amqps")
 STORE_SCHEMES = (*MYSQL_SCHEMES, "sqlite")
 LONGEST_QUEUE_NAME = 255  # bytes
 LONGEST_ENDING = ".delay.86400"
-SHORTEST_RETENTION = 2.0  # days: the longest wait queue, and a day for what stands in the queue then
+SHORTEST_RETENTION = 2.0  # days: the longest delay queue, and a day for what stands in the queue then
 LONGEST_LEASE = 86400.0  # seconds
 NOTHING_IN_IT = "is empty: set the variable behind it, or leave the key out where there is to be no secret"
 NO_HOST = "must be a host, *.domain or a network such as 10.0.0.0/8, without a scheme or a port"
@@ -151,7 +151,7 @@ def _queues(settings: Settings) -> Iterator[SettingProblem]:
         (("callbacks", "queue"), callbacks.queue),
     ):
         if re.fullmatch(re.escape(broker.queue) + r"\.delay\.\d+", name):
-            yield path, "must not be a wait queue of the work queue: what is put there comes back as a task"
+            yield path, "must not be a delay queue of the work queue: what is put there comes back as a task"
     for path, name, ending in (
         (("broker", "queue"), broker.queue, LONGEST_ENDING),
         (("broker", "dead_letter_queue"), broker.dead_letter_queue or "", ""),
@@ -159,7 +159,7 @@ def _queues(settings: Settings) -> Iterator[SettingProblem]:
     ):
         spare = LONGEST_QUEUE_NAME - len((name + ending).encode("utf-8", "surrogatepass"))
         if spare < 0:
-            reason = f" with {ending}, the name of a wait queue," if ending else ""
+            reason = f" with {ending}, the name of a delay queue," if ending else ""
             yield path, f"is {-spare} bytes too long:{reason} a queue's name has at most {LONGEST_QUEUE_NAME} of UTF-8"
 
 

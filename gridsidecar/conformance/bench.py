@@ -14,7 +14,7 @@ from gridsidecar import wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
-from gridsidecar.conformance.run import Run, deciding, error_of, names, said
+from gridsidecar.conformance.run import Run, deciding, error_of, names, terminal_of
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import attempt_environment, handler_environment
 from gridsidecar.handler.outcome import ProcessEnd, StdoutResult, classify
@@ -209,7 +209,7 @@ class Bench:
             exit_code=code,
             signal=number,
             cause=None,
-            said=None if last is None else said(last),
+            terminal=None if last is None else terminal_of(last),
             output=StdoutResult(None, child.printed) if self.prints_result else None,
             stderr_line=child.stderr.last_line(),
             lost_message=child.silent_drop > 0,

@@ -10,7 +10,7 @@ from gridsidecar.conformance.bench import Bench, ended, wait_for_ready
 from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.level0 import ADDRESS, alike, misaddressed, told
 from gridsidecar.conformance.level1 import MARK, ONLY_DATA, aside, by_itself, longer
-from gridsidecar.conformance.run import deciding, deciding_channel, fields_of, names, said, shown
+from gridsidecar.conformance.run import deciding, deciding_channel, fields_of, names, shown, terminal_of
 from gridsidecar.conformance.verdict import CheckResult, Verdict, failed, inconclusive, not_applicable, passed, warning
 from gridsidecar.rules.task import Claim, Succeeded
 from gridsidecar.wire import CheckpointEvent, LineSource, ReadyEvent
@@ -152,7 +152,7 @@ def _after_its_end(lines: list[HandlerLine], task_id: str) -> HandlerLine | None
 
 
 def _ends(line: HandlerLine, task_id: str) -> bool:
-    return said(line) is not None and names(line, task_id)
+    return terminal_of(line) is not None and names(line, task_id)
 
 
 def unknown_messages(bench: Bench) -> CheckResult:

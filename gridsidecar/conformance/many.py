@@ -11,7 +11,7 @@ from gridsidecar.conformance.bench import LARGE, Bench, ended, wait_for_ready
 from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.level1 import longer
 from gridsidecar.conformance.level2 import can_cancel
-from gridsidecar.conformance.run import names, said, shown
+from gridsidecar.conformance.run import names, shown, terminal_of
 from gridsidecar.conformance.verdict import CheckResult, failed, inconclusive, not_applicable, passed
 from gridsidecar.rules.task import Claim
 from gridsidecar.wire import ErrorEvent, ReadyEvent, ResultEvent
@@ -148,4 +148,4 @@ def _all_answered(
 
 
 def _ends(child: HandlerUnderTest, claim: Claim) -> list[HandlerLine]:
-    return [line for line in child.lines if said(line) is not None and names(line, claim.task_id)]
+    return [line for line in child.lines if terminal_of(line) is not None and names(line, claim.task_id)]

@@ -91,7 +91,7 @@ def error_of(line: HandlerLine) -> ErrorEvent | None:
             return None
 
 
-def said(line: HandlerLine) -> TerminalMessage | None:
+def terminal_of(line: HandlerLine) -> TerminalMessage | None:
     """A terminal message, for a verdict."""
     match line.heard:
         case ResultEvent() | ErrorEvent() as event:

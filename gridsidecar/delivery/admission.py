@@ -12,7 +12,7 @@ from gridsidecar.delivery.slots import SlotRequest, Slots
 from gridsidecar.delivery.waits import Waits
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.handler import StopReason
-from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Drop, Insert, Reattach, Unstarted
+from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Drop, Insert, Reattach, RowUnchanged
 from gridsidecar.rules.retry import pass_on_delay, passed_enough
 from gridsidecar.rules.task import Task
 from gridsidecar.shutdown import Phase
@@ -28,8 +28,8 @@ class Admitted(Struct, frozen=True):
     held: HeldAttempt
 
 
-class Settles(Struct, frozen=True):
-    """The delivery starts nothing, and what is to become of it is known."""
+class NoAttempt(Struct, frozen=True):
+    """The delivery starts no attempt, and by this answer it is to be settled."""
 
     received: Received
 
@@ -63,8 +63,8 @@ class Suspect(Struct, frozen=True):
     """It may have ended a process under others: it needs one to itself, and is not claimed before."""
 
 
-Admission = Admitted | Settles | Reattached | WaitedTooLong | NotNow
-Passing = PassOn | NobodysTask | Settles | Reattached | NotNow
+Admission = Admitted | NoAttempt | Reattached | WaitedTooLong | NotNow
+Passing = PassOn | NobodysTask | NoAttempt | Reattached | NotNow
 
 
 class Admissions:
@@ -72,115 +72,123 @@ class Admissions:
     it cannot disagree."""
 
     def __init__(
-        self, worker: Worker, store: Store, slots: Slots, max_wait: float, lent: int = 0, longest: float = 0.0
+        self, worker: Worker, store: Store, slots: Slots, max_wait: float, lent: int = 0, suspect_max_wait: float = 0.0
     ) -> None:
-        """`max_wait`: seconds that a delivery may wait for its turn; `longest`: that one of `lent` suspects may."""
+        """`max_wait`: seconds that a delivery may wait for its turn. Up to `lent` suspects at a time, whose places
+        others have meanwhile (`look_ahead`), may wait for `suspect_max_wait` instead."""
         self._worker = worker
         self._env = worker.env
         self._store = store
         self._slots = slots
         self.max_wait = max_wait
         self._lent = lent
-        self._longest = longest
+        self._suspect_max_wait = suspect_max_wait
         self.suspects: set[str] = set()  # tasks that wait, without a slot, until they may have a process to themselves
         self._turns = KeyedLock()
         self._waits = Waits(self._env)
 
     async def admit(self, task: Task, delivery: Delivery, route: Route) -> Admission:
-        """Raises `StoreUnavailable` when nothing starts any more, `AccessRefused`, `RowRejected`."""
+        """Claim an attempt for this delivery, or say why there is none. Raises `StoreUnavailable` when nothing starts
+        any more, `AccessRefused`, `RowRejected`."""
         received_at = self._env.clock.monotonic()
         until = received_at + self.max_wait
         if task.message.wake_up and task.task_id in self.suspects:
-            return Settles(Received(Drop("waits here")))
+            return NoAttempt(Received(Drop("waits here")))
         if not await self._turns.acquire(task.task_id, self.max_wait):
             return await self._too_late(task, delivery)
         try:
             if task.task_id in self._worker.attempts:  # it must not wait behind the attempt that it repeats
                 known = await self._look(task, delivery)
-                if isinstance(known.reception, Unstarted):
-                    return await self._unstarted(task, delivery, known)
-            parked = await self._parked(task, delivery, route)
+                if isinstance(known.reception, RowUnchanged):
+                    return await self._without_attempt(task, delivery, known)
+            parked = await self._park_if_paused(task, delivery, route)
             if parked is not None:
-                return await self._unstarted(task, delivery, parked)
-            admission = await self._in_slot(task, delivery, route, received_at, until, alone=route.alone is None)
+                return await self._without_attempt(task, delivery, parked)
+            admission = await self._admit_in_slot(
+                task, delivery, route, received_at, until, own_process=route.own_processes is None
+            )
             if isinstance(admission, Suspect):
-                admission = await self._alone(task, delivery, route, received_at)
+                admission = await self._admit_in_own_process(task, delivery, route, received_at)
             return admission
         finally:
             self._turns.release(task.task_id)
 
-    async def _in_slot(
-        self, task: Task, delivery: Delivery, route: Route, received_at: float, until: float, *, alone: bool
+    async def _admit_in_slot(
+        self, task: Task, delivery: Delivery, route: Route, received_at: float, until: float, *, own_process: bool
     ) -> Admission | Suspect:
-        slot = await self._slot(route, until)
+        slot = await self._wait_to_claim(route, until)
         if slot is None:
             return await self._too_late(task, delivery)
         admission: Admission | Suspect = NotNow()
         try:
             if not slot.surplus:
-                admission = await self._claim(task, delivery, route, slot, received_at, alone=alone)
+                admission = await self._claim(task, delivery, route, slot, received_at, own_process=own_process)
         finally:
             if not isinstance(admission, Admitted):
                 slot.release()
         return admission
 
-    async def _alone(self, task: Task, delivery: Delivery, route: Route, received_at: float) -> Admission:
-        """The longest waiting first. Others have the slots meanwhile."""
-        assert route.alone is not None
-        until = received_at + (self._longest if len(self.suspects) < self._lent else self.max_wait)
+    async def _admit_in_own_process(
+        self, task: Task, delivery: Delivery, route: Route, received_at: float
+    ) -> Admission:
+        """For a suspect: wait for a process, the longest waiting first, and only then for a slot, which others have
+        meanwhile."""
+        assert route.own_processes is not None
+        until = received_at + (self._suspect_max_wait if len(self.suspects) < self._lent else self.max_wait)
         self.suspects.add(task.task_id)
         try:
-            if not await self._waits.within(route.alone.acquire(), until):
+            if not await self._waits.within(route.own_processes.acquire(), until):
                 return await self._too_late(task, delivery)
         finally:
             self.suspects.discard(task.task_id)
         admission: Admission | Suspect = NotNow()
         try:
-            admission = await self._in_slot(task, delivery, route, received_at, until, alone=True)
+            admission = await self._admit_in_slot(task, delivery, route, received_at, until, own_process=True)
         finally:
             if isinstance(admission, Admitted):
-                admission.held.slot.also(route.alone.release)
+                admission.held.slot.also_on_release(route.own_processes.release)
             else:
-                route.alone.release()
+                route.own_processes.release()
         assert not isinstance(admission, Suspect)
         return admission
 
-    async def _slot(self, route: Route, until: float) -> SlotRequest | None:
-        """Where the task may be claimed, or (surplus) better not here; None when that takes too long, or nothing starts
-        any more."""
+    async def _wait_to_claim(self, route: Route, until: float) -> SlotRequest | None:
+        """Until the task may be claimed, in a slot or ahead of one, or (`surplus`) others had better have it. None when
+        that takes too long, or nothing starts any more."""
         if not await self._waits.startable(route, until):
             return None
         if route.shared is not None and not await self._waits.within(route.shared.acquire(), until):
             return None
         slot = self._slots.request(route.capacity)
-        slot.then = None if route.shared is None else route.shared.release
+        slot.on_release = None if route.shared is None else route.shared.release
         admitted = False
         try:
-            admitted = await slot.admitted(self._waits.left(until)) or slot.surplus
+            admitted = await slot.claimable(self._waits.left(until)) or slot.surplus
         finally:
             if not admitted:
                 slot.release()
         return slot if admitted else None
 
     async def _claim(
-        self, task: Task, delivery: Delivery, route: Route, slot: SlotRequest, received_at: float, *, alone: bool
+        self, task: Task, delivery: Delivery, route: Route, slot: SlotRequest, received_at: float, *, own_process: bool
     ) -> Admission | Suspect:
+        """Claim the row, and take the attempt in hand."""
         claiming = self._worker.identity.claiming
         claimed_at = self._env.clock.monotonic()
         claiming[task.task_id] = self._worker.lease_for(task.task_id)
         try:
-            received = await self._claimed(task, delivery, route, ahead=slot.ahead, alone=alone)
+            received = await self._store_claim(task, delivery, route, ahead=slot.ahead, own_process=own_process)
             if isinstance(received.reception, AwaitSlot):
                 if not await slot.granted():
                     return await self._too_late(task, delivery)
-                received = await self._claimed(task, delivery, route, ahead=False, alone=alone)
+                received = await self._store_claim(task, delivery, route, ahead=False, own_process=own_process)
             if isinstance(received.reception, AwaitOwnProcess):
                 return Suspect()
             if task.task_id in self._worker.attempts.returning:
                 return NotNow()
             if received.claim is None:
-                return await self._unstarted(task, delivery, received)
-            _tell_taken_over(task, received)
+                return await self._without_attempt(task, delivery, received)
+            _tell_rescued(task, received)
             await failpoints.reached("claimed")
             await self._end_superseded(task.task_id)
             held = HeldAttempt(received.claim, delivery, received_at, claimed_at, slot)
@@ -189,18 +197,24 @@ class Admissions:
         finally:
             claiming.pop(task.task_id, None)
 
-    async def _claimed(self, task: Task, delivery: Delivery, route: Route, *, ahead: bool, alone: bool) -> Received:
+    async def _store_claim(
+        self, task: Task, delivery: Delivery, route: Route, *, ahead: bool, own_process: bool
+    ) -> Received:
+        """The store's answer, under a lease of ours that is alive."""
+
         async def claim() -> Received:
             lease = self._worker.lease_for(task.task_id)
             if not lease.live:  # judged dead, we could be rescued in the middle of our own claim
                 await lease.renew()
-            claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered, ahead=ahead, alone=alone)
+            claimant = self._worker.claimant(
+                task.task_id, redelivered=delivery.redelivered, ahead=ahead, own_process=own_process
+            )
             flow = route.flow(paused=task.task_type in self._env.paused)
             return await self._store.claim(task, claimant, route.retries(task), flow)
 
         return await retry_until_available(self._env, claim, starting=True)
 
-    async def _parked(self, task: Task, delivery: Delivery, route: Route) -> Received | None:
+    async def _park_if_paused(self, task: Task, delivery: Delivery, route: Route) -> Received | None:
         """A task of a paused type needs no slot to be put off; None: it may start."""
         if task.task_type not in self._env.paused:
             return None
@@ -230,27 +244,27 @@ class Admissions:
             case _:
                 return False
 
-    async def stand_by(self, task: Task, delivery: Delivery) -> Passing:
+    async def leave_to_others(self, task: Task, delivery: Delivery) -> Passing:
         """This worker cannot run it, others may. It was passed on for long enough only while nobody runs such a task:
         a worker that does may be too busy for this one."""
         if task.message.passed:  # whoever passes on is quicker than whoever works, and must not take all there is
             await self._env.clock.sleep(OTHERS_FIRST)
         received = await self._look(task, delivery)
-        if isinstance(received.reception, Unstarted):
-            return await self._unstarted(task, delivery, received)
+        if isinstance(received.reception, RowUnchanged):
+            return await self._without_attempt(task, delivery, received)
         if passed_enough(task.message.passed) and not await retry_until_available(
             self._env, lambda: self._store.is_running_one(task.task_type), starting=True, reading=True
         ):
             return NobodysTask()
         return PassOn(received.attempt, pass_on_delay(task.message.passed, self._env.rng))
 
-    async def _too_late(self, task: Task, delivery: Delivery) -> Settles | Reattached | WaitedTooLong | NotNow:
+    async def _too_late(self, task: Task, delivery: Delivery) -> NoAttempt | Reattached | WaitedTooLong | NotNow:
         """Its turn did not come."""
         if self._env.shutdown.phase >= Phase.LEAVING:
             return NotNow()
         received = await self._look(task, delivery)
-        if isinstance(received.reception, Unstarted):
-            return await self._unstarted(task, delivery, received)
+        if isinstance(received.reception, RowUnchanged):
+            return await self._without_attempt(task, delivery, received)
         return WaitedTooLong(received.attempt)
 
     async def _look(self, task: Task, delivery: Delivery) -> Received:
@@ -260,22 +274,25 @@ class Admissions:
             self._env, lambda: self._store.look(task, claimant), starting=True, reading=True
         )
 
-    async def _unstarted(self, task: Task, delivery: Delivery, received: Received) -> Settles | Reattached | NotNow:
+    async def _without_attempt(
+        self, task: Task, delivery: Delivery, received: Received
+    ) -> NoAttempt | Reattached | NotNow:
+        """A second copy of the message of what runs here takes the place of the first, where that is lost."""
         if not isinstance(received.reception, Reattach):
-            _tell_taken_over(task, received)
-            return Settles(received)
+            _tell_rescued(task, received)
+            return NoAttempt(received)
         held = self._worker.attempts.get(task.task_id)
         if held is None or held.settled:  # it ended while we looked: let the row say what this copy is for
             return NotNow()
         held.delivery = delivery
         held.received_at = self._env.clock.monotonic()
-        await failpoints.reached("adopted")
+        await failpoints.reached("reattached")
         telemetry.reattached(task_id=task.task_id, attempt=held.claim.attempt)
         return Reattached()
 
-    def hold(self) -> None:
+    def freeze(self) -> None:
         """Nothing starts any more; what waits is kept until we take nothing more, or it would come back at once."""
-        self._slots.hold()
+        self._slots.freeze()
 
     def stop_waiting(self) -> None:
         """Nothing starts any more: whatever waits to be claimed, for its slot or for a command is let go."""
@@ -283,9 +300,9 @@ class Admissions:
         self._waits.cancel()
 
 
-def _tell_taken_over(task: Task, received: Received) -> None:
+def _tell_rescued(task: Task, received: Received) -> None:
     """Once, by the worker that wrote it."""
-    if (taken := received.taken_over) is not None:
-        telemetry.taken_over(
-            task_id=task.task_id, attempt=taken.attempt, worker=taken.worker, silent_for=taken.silent_for
+    if (rescued := received.rescued) is not None:
+        telemetry.rescued(
+            task_id=task.task_id, attempt=rescued.attempt, worker=rescued.worker, silent_for=rescued.silent_for
         )

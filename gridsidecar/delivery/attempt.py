@@ -14,7 +14,7 @@ from gridsidecar.clock import Clock
 from gridsidecar.delivery.routes import Route
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
-from gridsidecar.handler import StopReason, unstarted
+from gridsidecar.handler import StopReason, stopped_before_start
 from gridsidecar.handler.capture import LogText
 from gridsidecar.output_log import OutputLog
 from gridsidecar.rules import lifecycle
@@ -78,7 +78,9 @@ class AttemptRunner:
             try:
                 transition = await retry_until_available(
                     self._env,
-                    lambda: self._store.ends.commit(held.claim, decided, ended.report, held.progress, said=held.said),
+                    lambda: self._store.ends.commit(
+                        held.claim, decided, ended.report, held.progress, output_stored=held.output_stored
+                    ),
                 )
             except StoreUnavailable:
                 return OutOfReach()
@@ -107,6 +109,7 @@ class AttemptRunner:
             if self._spans is not None:
                 self._spans.end(held.claim, None if ended is None else ended.outcome)
             held.ended = True
+            held.stop.close()
             held.slot.release()
 
     async def _handled(self, held: HeldAttempt, route: Route) -> Ended:
@@ -128,7 +131,6 @@ class AttemptRunner:
             telemetry.superseded(held.claim, ended.report)
             return
         update = TaskUpdate.of_attempt(held.claim, transition, ended.report, held.waited)
-        telemetry.task_update(update)
         self._env.tell(update)
 
     def _tell_of_start(self, route: Route, ended: Ended) -> None:
@@ -147,7 +149,7 @@ class AttemptRunner:
 
 def _without_a_slot(reason: StopReason | None) -> Outcome:
     """The outcome of an attempt whose turn did not come."""
-    return NotStarted() if reason in (None, StopReason.SHUTDOWN) else unstarted(reason)
+    return NotStarted() if reason in (None, StopReason.SHUTDOWN) else stopped_before_start(reason)
 
 
 class ProgressNote:

@@ -13,11 +13,11 @@ from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.delivery.admission import (
     Admissions,
     Admitted,
+    NoAttempt,
     NobodysTask,
     NotNow,
     PassOn,
     Reattached,
-    Settles,
     WaitedTooLong,
 )
 from gridsidecar.delivery.attempt import AttemptRunner, EndRefused, OutOfReach, Stored
@@ -43,7 +43,7 @@ class Consumer:
         worker: Worker,
         routes: Routes,
         admissions: Admissions,
-        attempts: AttemptRunner,
+        attempt_runner: AttemptRunner,
         broker: Broker,
         store: Store,
         settings: BrokerSettings,
@@ -53,7 +53,7 @@ class Consumer:
         self._env = worker.env
         self._routes = routes
         self._admissions = admissions
-        self._attempts = attempts
+        self._attempt_runner = attempt_runner
         self._settlement = Settlement(worker, broker, store)
         self._dead_lettering = DeadLettering(worker, broker, store, self._settlement)
         self._setbacks = Setbacks(worker, store, self._settlement, self._dead_lettering)
@@ -64,16 +64,16 @@ class Consumer:
         self._bodiless: set[asyncio.Task[None]] = set()  # jobs that wait for the memory to hold their message
         self._warned: set[str] = set()
         self.first_attempt = asyncio.Event()  # one was started
-        self.active_at = self._env.clock.monotonic()
+        self.active_at = self._env.clock.monotonic()  # when this worker last had work
 
     def receive(self, delivery: Delivery) -> None:
         """A delivery arrived; returns at once."""
         size = len(delivery.message.body)
         if size <= wire.SMALL:
             job = asyncio.create_task(self._job(delivery))
-        elif self._env.memory.hold(size):
+        elif self._env.memory.reserve(size):
             job = asyncio.create_task(self._job(delivery))
-            job.add_done_callback(lambda _: self._env.memory.let_go(size))
+            job.add_done_callback(lambda _: self._env.memory.release(size))
         else:
             delivery.forget()
             job = asyncio.create_task(self._until_room(delivery))
@@ -88,13 +88,13 @@ class Consumer:
                 case wire.Refused() as refused:
                     await self._dead_lettering.refuse(delivery, refused, refused.task)
                 case Task() as task:
-                    await self._take(task, delivery)
+                    await self._route_and_admit(task, delivery)
         except (StoreUnavailable, asyncio.CancelledError):  # we leave
             await delivery.give_back()
         except Exception as error:
             await self._unexpected(delivery, error)
 
-    async def _take(self, task: Task, delivery: Delivery) -> None:
+    async def _route_and_admit(self, task: Task, delivery: Delivery) -> None:
         route = self._routes.route(task.task_type)
         try:
             if route is None or task.message.kept is not None:  # what was refused before runs only when it is replayed
@@ -103,19 +103,19 @@ class Consumer:
             if self._once and self.first_attempt.is_set() and task.task_id not in self._worker.attempts:
                 await delivery.give_back()  # it was on its way while we said that we want no more
                 return
-            if delivery.returns and await self._renewed(task, delivery):
+            if delivery.returns and await self._reset_returns(task, delivery):
                 return
             self._warn_of_unmet_wishes(task)
             admission = await self._admissions.admit(task, delivery, route)
             match admission:
                 case Admitted(held):
-                    await self._carry(held, delivery, route)
-                case Settles(received):
-                    await self._settlement.unstarted(task, delivery, received)
+                    await self._run_and_settle(held, delivery, route)
+                case NoAttempt(received):
+                    await self._settlement.without_attempt(task, delivery, received)
                 case Reattached():
                     pass
                 case WaitedTooLong(attempt):
-                    await self._settlement.send_anew(task, delivery, attempt)
+                    await self._settlement.requeue(task, delivery, attempt)
                 case NotNow():
                     await delivery.give_back()
                 case _:
@@ -123,10 +123,10 @@ class Consumer:
         except RowRejected as error:  # its row cannot be read or written, whatever we wanted of it
             await self._setbacks.claim_refused(task, delivery, error)
 
-    async def _carry(self, held: HeldAttempt, delivery: Delivery, route: Route) -> None:
+    async def _run_and_settle(self, held: HeldAttempt, delivery: Delivery, route: Route) -> None:
         self.first_attempt.set()
         try:
-            end = await self._attempts.run(held, route)
+            end = await self._attempt_runner.run(held, route)
             match end:
                 case Stored(transition):
                     await self._settlement.ended(held, transition)
@@ -166,9 +166,11 @@ class Consumer:
 
     # -- what has no attempt here -------------------------------------------------------------------------------------
 
-    async def _renewed(self, task: Task, delivery: Delivery) -> bool:
-        """Whether a delivery that came back without a start was put in its own place, with no returns counted."""
-        return await self._admissions.never_started(task, delivery) and await self._settlement.renew(task, delivery)
+    async def _reset_returns(self, task: Task, delivery: Delivery) -> bool:
+        """Whether a delivery that came back without a start was published again, with no returns counted."""
+        return await self._admissions.never_started(task, delivery) and await self._settlement.reset_returns(
+            task, delivery
+        )
 
     async def _without_a_handler(self, task: Task, delivery: Delivery) -> None:
         known = ", ".join(self._routes.types)
@@ -184,15 +186,15 @@ class Consumer:
             hint = "it is passed on to other workers, for an hour"
             telemetry.warning("a task's type has no handler here", type=task.task_type, hint=hint)
         self._of_others.add(asyncio.current_task())
-        passing = await self._admissions.stand_by(task, delivery)
+        passing = await self._admissions.leave_to_others(task, delivery)
         match passing:
             case PassOn(attempt, delay):
                 await self._settlement.pass_on(task, delivery, attempt, delay)
             case NobodysTask():
                 error = f"{refused.error}; passed on for {task.message.passed} seconds, and no worker took it"
-                await self._dead_lettering.give_up(task, delivery, replace(refused, error=error))
-            case Settles(received):
-                await self._settlement.unstarted(task, delivery, received)
+                await self._dead_lettering.end_and_refuse(task, delivery, replace(refused, error=error))
+            case NoAttempt(received):
+                await self._settlement.without_attempt(task, delivery, received)
             case Reattached():
                 pass
             case NotNow():
@@ -210,9 +212,9 @@ class Consumer:
             if name == "callback_url" or self._is_new(f"another {name}"):
                 telemetry.warning("a field of a task is not taken as it is", task_id=task.task_id, field=name, why=why)
 
-    def _is_new(self, wish: str) -> bool:
-        known = wish in self._warned
-        self._warned.add(wish)
+    def _is_new(self, warning: str) -> bool:
+        known = warning in self._warned
+        self._warned.add(warning)
         return not known
 
     async def _unexpected(self, delivery: Delivery, error: Exception) -> None:
@@ -250,11 +252,11 @@ class Consumer:
         if not job.cancelled() and (error := job.exception()) is not None:
             telemetry.unexpected_error(error)
 
-    def hold(self) -> None:
+    def freeze(self) -> None:
         """Nothing starts any more. What waits to start is not given back yet."""
-        self._admissions.hold()
+        self._admissions.freeze()
 
-    def start_nothing(self) -> None:
+    def give_back_waiting(self) -> None:
         """What waits to start goes back to the queue."""
         self._admissions.stop_waiting()
         for job in self._bodiless:

@@ -9,9 +9,8 @@ from msgspec.structs import replace
 from gridsidecar import failpoints, telemetry, wire
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.delivery.settlement import Settlement
-from gridsidecar.delivery.worker import HeldAttempt, Worker
+from gridsidecar.delivery.worker import Worker
 from gridsidecar.errors import PublishRefused
-from gridsidecar.rules.retry import LONGEST_SETBACK
 from gridsidecar.rules.task import ErrorType, Message, Status, Task, TaskUpdate
 from gridsidecar.store import RowRejected, Store
 from gridsidecar.waiting import retry_until_available
@@ -29,30 +28,31 @@ class DeadLettering:
         self._store = store
         self._settlement = settlement
 
-    async def give_up(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
+    async def end_and_refuse(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
         """Nobody took what was passed on: a dead letter, and the end of a task that waits for another attempt."""
         ended = await retry_until_available(
             self._env, lambda: self._store.end_waiting(task, refused.error), starting=True
         )
         if ended:
-            self._tell_refused(refused, task)
+            self.tell(refused, task)
         await self.refuse(delivery, refused, task)
 
     async def refuse(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
         """Dead-letter with the reason, note it where the id is usable and free, ack. What cannot be dead-lettered is
         kept by the store, which sends it again and again until it can."""
         message = delivery.message
-        buried = await self._dead_letter(message, refused)
+        buried = await self.bury(message, refused)
         try:
             await (self._note if buried else self._keep)(message, refused, task)
         except RowRejected as error:
             telemetry.debug("a refused message has no place, it goes round", reason=str(error))
-            await self._settlement.send_round(delivery, message, GOES_ROUND)
+            await self._settlement.delay_without_row(delivery, message, GOES_ROUND)
         else:
             await delivery.ack()
 
-    async def _dead_letter(self, message: Message, refused: wire.Refused) -> bool:
-        """Whether the dead-letter queue took it. A refusal of that one queue is no outage: nobody waits for its end."""
+    async def bury(self, message: Message, refused: wire.Refused) -> bool:
+        """Whether the dead-letter queue took it; nothing is noted, and nothing acked. A refusal of that one queue is no
+        outage: nobody waits for its end."""
         letter = replace(message, passed=0, kept=None)
         reason = f"{refused.reason}: {refused.error}"
         try:
@@ -90,21 +90,11 @@ class DeadLettering:
             await failpoints.reached("refusal_recorded")
         telemetry.refused(task_id=refused.task_id, reason=refused.reason, error=refused.error)
         if noted:
-            self._tell_refused(refused, task)
+            self.tell(refused, task)
 
-    async def unstorable(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> bool:
-        """A task that no database takes goes to the dead letters, as its producer sent it; it is not acked yet. False
-        where they do not take it: then it comes back later, as often as that."""
-        refused = wire.Refused("not-storable", None, reason)
-        if not await self._dead_letter(replace(task.message.counted_anew(0), wake_up=False), refused):
-            await self._settlement.send_round(of, message, LONGEST_SETBACK)
-            return False
-        telemetry.refused(task_id=task.task_id, reason=refused.reason, error=reason)
-        self._tell_refused(refused, task)
-        return True
-
-    def _tell_refused(self, refused: wire.Refused, task: Task | None) -> None:
-        self._env.tell(
+    def tell(self, refused: wire.Refused, task: Task | None) -> None:
+        """The task has failed, for whoever listens."""
+        self._env.tell_listeners(
             TaskUpdate(
                 task_id=refused.task_id or (task.task_id if task else ""),
                 task_type=task.task_type if task else "default",

@@ -17,12 +17,13 @@ LOOK_GAP = 0.25  # seconds
 
 
 class LookAhead:
-    """Where tasks are long a pod never sits on one that another pod could run; where they are short, waiting for the
-    next one is what takes the time. So it is none, a few or many: each change asks the broker for another consumer.
-    What those before it brought on top is given back when it waits for long.
+    """While tasks are long, none is held beyond those that run: another pod could run it. While they are short, waiting
+    for the next one is what takes the time, so a few or many are held. Each change asks the broker for another
+    consumer; what the one before it brought beyond the new number goes back to the queue when it waits for long.
 
-    Tasks that may have ended a process under others wait for one to themselves, and others get as many places instead.
-    They are lent as many as run at a time at most: whoever loses process after process takes no more of the queue.
+    A task that may have ended a process under others waits, without a slot, until it gets a process of its own. For
+    each of these one more delivery is taken, so that its place is lent to another task. No more are lent than run at a
+    time: a worker that loses process after process is not to take the whole queue.
     """
 
     def __init__(
@@ -32,18 +33,18 @@ class LookAhead:
         consumer: Consumer,
         clock: Clock,
         concurrency: int,
-        held: int | None,
+        extra: int | None,
         *,
         lends: bool,
     ) -> None:
-        """`held`: the fixed number; None = by how long tasks take. `lends`: tasks may share processes."""
+        """`extra`: beyond those that run; None = by how long tasks take. `lends`: tasks may share processes."""
         self._broker = broker
         self._slots = slots
         self._consumer = consumer
         self._clock = clock
         self._concurrency = concurrency
-        self._automatic = held is None
-        self._held = held or 0
+        self._automatic = extra is None
+        self._extra = extra or 0
         self._lends = lends
         self._lent = 0
         self._loop: asyncio.Task[None] | None = None
@@ -51,7 +52,7 @@ class LookAhead:
     @property
     def prefetch(self) -> int:
         """Deliveries that the broker may leave with us unsettled."""
-        return min(65_535, self._concurrency + self._held + self._lent)
+        return min(65_535, self._concurrency + self._extra + self._lent)
 
     def start(self, vitals: Vitals) -> None:
         if self._automatic or self._lends:
@@ -69,22 +70,23 @@ class LookAhead:
             self._slots.send_away(self._consumer.busy - self.prefetch)
             before = self.prefetch
             if self._automatic:
-                self._held = self._wanted(self._slots.most_ahead)
+                self._extra = self._wanted(self._slots.most_ahead)
             self._lent = self._to_lend(self._consumer.suspects)
             if self.prefetch != before:
-                beyond = self._held + self._lent
-                telemetry.debug("holding another number of deliveries beyond those that run", held=beyond)
+                telemetry.debug(
+                    "holding another number of deliveries beyond those that run", held=self._extra + self._lent
+                )
                 self._broker.set_prefetch(self.prefetch)
 
     def _to_lend(self, waiting: int) -> int:
-        """In steps, and what is lent stays until a quarter of it would do."""
+        """By powers of two, and what is lent stays until a quarter of it would do: each change costs a consumer."""
         if self._lent // 4 < waiting <= self._lent:
             return self._lent
         return min(1 << (waiting - 1).bit_length(), self._concurrency) if waiting else 0
 
     def _wanted(self, most: int) -> int:
-        """What is held by now stays while half of what it took to come to it is left."""
-        for held in (MOST_AHEAD, FEW):
-            if most >= (held // 2 if self._held >= held else held):
-                return held
+        """`most`: tasks that may be claimed ahead of their slots. What is held stays until that is below half."""
+        for extra in (MOST_AHEAD, FEW):
+            if most >= (extra // 2 if self._extra >= extra else extra):
+                return extra
         return 0

@@ -12,12 +12,12 @@ from gridsidecar.clock import backoff
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.settings import RetrySettings, retry_policy
 from gridsidecar.delivery.slots import Capacity, Slots
-from gridsidecar.handler import Handler, alone_of, width_of
+from gridsidecar.handler import Handler, own_processes_of, width_of
 from gridsidecar.rules.flow import FREE, Flow
 from gridsidecar.rules.rate import Rate, parse_rate
 from gridsidecar.rules.retry import RetryPolicy
 from gridsidecar.rules.task import Task
-from gridsidecar.siblings import SharedSlots
+from gridsidecar.supervisor_link import SharedSlots
 
 LONGEST_BACKOFF = 60.0  # seconds
 
@@ -51,7 +51,9 @@ class Route(Struct, frozen=True):
     capacity: Capacity
     start_backoff: StartBackoff
     shared: SharedSlots | None  # it also needs one of these: other processes of this sidecar run it, too
-    alone: asyncio.Semaphore | None  # where tasks share processes, one that may have ended some needs one of these
+    own_processes: (
+        asyncio.Semaphore | None
+    )  # where tasks share processes, one that may have ended some needs one of these
     rate: Rate | None = None  # of starts, over all workers
 
     def retries(self, task: Task) -> int:
@@ -81,7 +83,7 @@ class Routes:
         for name, handler in handlers.items():
             of, width = settings[name], width_of(settings[name], concurrency)
             looks_ahead = name not in shared and of.rate is None  # a claim would take a place
-            alone = alone_of(of, width)
+            own_processes = own_processes_of(of, width)
             self._routes[name] = Route(
                 name,
                 of,
@@ -90,7 +92,7 @@ class Routes:
                 slots.capacity(width, looks_ahead=looks_ahead),
                 StartBackoff(),
                 shared.get(name),
-                asyncio.Semaphore(alone) if alone else None,
+                asyncio.Semaphore(own_processes) if own_processes else None,
                 None if of.rate is None else parse_rate(of.rate),
             )
 
@@ -105,7 +107,7 @@ class Routes:
     @property
     def share_processes(self) -> bool:
         """Whether tasks of any of them do."""
-        return any(route.alone is not None for route in self._routes.values())
+        return any(route.own_processes is not None for route in self._routes.values())
 
     @property
     def types(self) -> list[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from gridsidecar import telemetry
+from gridsidecar import telemetry, wire
 from gridsidecar.broker import Delivery
 from gridsidecar.delivery.dead_lettering import DeadLettering
 from gridsidecar.delivery.settlement import Settlement, ack
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import StoreUnavailable
-from gridsidecar.rules.retry import setback
+from gridsidecar.rules.retry import LONGEST_SETBACK, setback
 from gridsidecar.rules.task import Message, Task
 from gridsidecar.store import RowRejected, StatementRefused, Store
 from gridsidecar.waiting import retry_until_available
@@ -39,7 +39,7 @@ class Setbacks:
             await self._put_aside(task, message, delivery, f"the database cannot store this task: {error}")
             return
         self._tell(task, 0, delay, error)
-        await self._settlement.send_round(delivery, message, delay)
+        await self._settlement.delay_without_row(delivery, message, delay)
 
     async def end_refused(self, held: HeldAttempt, error: RowRejected) -> None:
         """An attempt came to its end, and not even its status can be stored."""
@@ -60,7 +60,7 @@ class Setbacks:
             await self._put_aside(claim.task, message, held, reason)
             return
         self._tell(claim.task, claim.attempt, delay, error)
-        await self._settlement.send_round(held, message, delay)
+        await self._settlement.delay_without_row(held, message, delay)
 
     async def _put_back(self, held: HeldAttempt, problem: str, delay: float) -> bool:
         """Whether the task is still ours to send on. A row that takes not even this is left as it is."""
@@ -72,9 +72,15 @@ class Setbacks:
             return True
 
     async def _put_aside(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> None:
-        """With the dead letters, and its row, if it has one, brings nobody back to it."""
-        if not await self._dead_lettering.unstorable(task, message, of, reason):
+        """With the dead letters, and its row, if it has one, brings nobody back to it. Where they do not take it, it
+        comes back later, as often as that."""
+        refused = wire.Refused("not-storable", None, reason)
+        letter = replace(task.message.counted_anew(0), wake_up=False)  # as its producer sent it
+        if not await self._dead_lettering.bury(letter, refused):
+            await self._settlement.delay_without_row(of, message, LONGEST_SETBACK)
             return
+        telemetry.refused(task_id=task.task_id, reason=refused.reason, error=reason)
+        self._dead_lettering.tell(refused, task)
         try:
             await retry_until_available(self._env, lambda: self._store.ends.set_aside(task.task_id, message.attempt))
         except (RowRejected, StoreUnavailable) as error:

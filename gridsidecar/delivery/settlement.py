@@ -24,7 +24,7 @@ SOON = 0.25  # seconds that are waited for in hand: no delay queue of RabbitMQ i
 
 
 class Settlement:
-    """Settles deliveries. Rides out a broker that is away, until this worker's patience runs out."""
+    """Settles deliveries. Waits for a broker that is away, as long as this worker stays."""
 
     def __init__(self, worker: Worker, broker: Broker, store: Store) -> None:
         self._worker = worker
@@ -44,14 +44,14 @@ class Settlement:
                 await ack(held)
             case Settle.DELAY:
                 message = held.claim.task.message.counted_anew(held.claim.attempt)
-                await self._delay_then_ack(held.claim.task_id, message, transition.delay or 0.0, held)
+                await self._delay_with_row(held.claim.task_id, message, transition.delay or 0.0, held)
             case Settle.GIVE_BACK:
                 await self.give_back(held)
             case _:
                 assert_never(transition.settle)
 
-    async def unstarted(self, task: Task, delivery: Delivery, received: Received) -> None:
-        """A delivery that starts no attempt."""
+    async def without_attempt(self, task: Task, delivery: Delivery, received: Received) -> None:
+        """Of a delivery that starts no attempt, by what the rules or the store made of it."""
         match received.reception:
             case Drop(why):
                 self._tell_duplicate(task, why)
@@ -61,14 +61,14 @@ class Settlement:
                     telemetry.leaseless(task_id=task.task_id, looks_again_in=delay)
                 seen = task.message.busy + 1 if busy else 0
                 message = replace(task.message, attempt=received.attempt, busy=seen)
-                await self._delay_then_ack(task.task_id, message, delay, delivery)
+                await self._delay_with_row(task.task_id, message, delay, delivery)
             case Park():
                 await failpoints.reached("parked")
                 telemetry.debug("task parked, its type is paused", task_id=task.task_id, type=task.task_type)
                 await delivery.ack()
             case Reserve(delay=delay):
                 message = replace(task.message, attempt=received.attempt)
-                await self._delay_then_ack(task.task_id, message, delay, delivery)
+                await self._delay_with_row(task.task_id, message, delay, delivery)
             case Close() as close:
                 self._tell_closed(task, close, received.attempt)
                 await delivery.ack()
@@ -96,7 +96,6 @@ class Settlement:
             error=close.error,
             error_type=close.error_type,
         )
-        telemetry.task_update(update)
         self._env.tell(update)
 
     async def give_back(self, held: HeldAttempt) -> None:
@@ -112,8 +111,8 @@ class Settlement:
         except (BrokerUnavailable, AccessRefused, PublishRefused) as error:  # handed off: maintenance finds the row
             telemetry.warning("nudge not sent", task_id=held.claim.task_id, reason=str(error))
 
-    async def send_anew(self, task: Task, delivery: Delivery, attempt: int) -> None:
-        """To the end of the queue, then ack: given back too often, a quorum queue would throw the message away.
+    async def requeue(self, task: Task, delivery: Delivery, attempt: int) -> None:
+        """Its turn did not come: to the end of the queue, then ack. Given back too often, a quorum queue drops it.
 
         Not as a delayed message: a task without a row has nobody to miss it, should a delay queue lose it.
         """
@@ -124,12 +123,12 @@ class Settlement:
         except (PublishRefused, BrokerUnavailable):
             await delivery.give_back()
         else:
-            await failpoints.reached("sent_anew")
+            await failpoints.reached("requeued")
             await delivery.ack()
 
-    async def renew(self, task: Task, delivery: Delivery) -> bool:
-        """Put a message that came back in the place of itself, at the end of the queue and with no returns counted.
-        False when the broker does not take it now."""
+    async def reset_returns(self, task: Task, delivery: Delivery) -> bool:
+        """Publish a message that came back without a start again, as it is: at the end of the queue, where the broker
+        counts its returns from 0. False when the broker does not take it now."""
         try:
             await self._broker.publish(task.message)
         except (PublishRefused, BrokerUnavailable, AccessRefused):
@@ -144,13 +143,14 @@ class Settlement:
         before = task.message.passed
         away = replace(task.message, attempt=attempt, passed=before + round(delay))
         last_round = round(GAP) if task.message.body in self._requeued else 0
-        await self.send_round(delivery, away, delay, at_once=replace(away, passed=before + last_round))
+        await self.delay_without_row(delivery, away, delay, at_once=replace(away, passed=before + last_round))
 
-    async def send_round(
+    async def delay_without_row(
         self, of: HeldAttempt | Delivery, message: Message, delay: float, at_once: Message | None = None
     ) -> None:
-        """Back after `delay` seconds, or (as `at_once`) to the end of the queue where nothing can be delayed: for what
-        no row brings back. Never by giving it back, which a quorum queue counts, while the broker takes anything."""
+        """Back after `delay` seconds, then ack: of what no row brings back. Where nothing can be delayed it goes (as
+        `at_once`) to the end of the queue; never by giving it back, which a quorum queue counts, while the broker takes
+        anything."""
         later, now = (replace(each, message_id=None, wake_up=False) for each in (message, at_once or message))
         try:
             try:
@@ -162,14 +162,15 @@ class Settlement:
         except (PublishRefused, BrokerUnavailable):
             await (self.give_back(of) if isinstance(of, HeldAttempt) else of.give_back())
         else:
-            await failpoints.reached("sent_anew")
+            await failpoints.reached("requeued")
             await ack(of)
 
-    async def _delay_then_ack(self, task_id: str, message: Message, delay: float, of: HeldAttempt | Delivery) -> None:
-        """The delayed message is confirmed before the ack: a crash between gives a duplicate, never a loss."""
+    async def _delay_with_row(self, task_id: str, message: Message, delay: float, of: HeldAttempt | Delivery) -> None:
+        """Back after `delay` seconds, then ack: of a task whose row brings it back where nothing can be delayed. The
+        delayed message is confirmed before the ack: a crash between gives a duplicate, never a loss."""
         delayed = replace(message, message_id=None, wake_up=False)
         try:
-            await self.until_sent(lambda: self._sent_for(delayed, delay))
+            await self.until_sent(lambda: self._send_delayed(delayed, delay))
             await failpoints.reached("delay_published")
         except PublishRefused as error:
             telemetry.warning("alarm refused; the store brings it back", task_id=task_id, reason=str(error))
@@ -182,7 +183,7 @@ class Settlement:
             return
         await ack(of)
 
-    async def _sent_for(self, delayed: Message, delay: float) -> None:
+    async def _send_delayed(self, delayed: Message, delay: float) -> None:
         if 0 < delay <= SOON:
             await self._env.clock.sleep(delay)
             await self._broker.publish(delayed)

@@ -46,7 +46,7 @@ class Capacity:
 class SlotRequest:
     """One task's way to its slot: wait to be claimed, be claimed, wait for the slot, have it, release it."""
 
-    __slots__ = ("_answer", "_slots", "capacity", "since", "started_at", "state", "surplus", "then", "until")
+    __slots__ = ("_answer", "_slots", "capacity", "on_release", "since", "started_at", "state", "surplus", "until")
 
     def __init__(self, slots: Slots, capacity: Capacity) -> None:
         self._slots = slots
@@ -56,7 +56,7 @@ class SlotRequest:
         self.since = 0.0  # loop time at which it began to wait
         self.until = 0.0  # loop time until which it waits
         self.surplus = False  # others had better have it
-        self.then: Callable[[], None] | None = None  # called when it is released
+        self.on_release: Callable[[], None] | None = None  # called when it is released
         self.started_at = 0.0  # loop time at which it got its slot
 
     @property
@@ -74,7 +74,7 @@ class SlotRequest:
         """Seconds that it has its slot."""
         return asyncio.get_running_loop().time() - self.started_at
 
-    async def admitted(self, max_wait: float) -> bool:
+    async def claimable(self, max_wait: float) -> bool:
         """Wait until the task may be claimed. False when that takes more than so many seconds, or nothing starts any
         more."""
         return self.state is not _State.WAITING or await self._slots.unclaimed.wait(self, max_wait)
@@ -83,10 +83,10 @@ class SlotRequest:
         """Wait, after the claim, for the slot. False when others had better run the task, or it was given up."""
         return self.running or self._slots.start(self) or await self._slots.claimed.wait(self, LONGEST_AHEAD)
 
-    def also(self, then: Callable[[], None]) -> None:
+    def also_on_release(self, call: Callable[[], None]) -> None:
         """Call this, too, when it is released."""
-        before = self.then
-        self.then = then if before is None else partial(_both, before, then)
+        before = self.on_release
+        self.on_release = call if before is None else partial(_both, before, call)
 
     def give_up(self) -> None:
         """It will not get its slot."""
@@ -215,7 +215,7 @@ class Slots:
         """For a delivery. Nobody who waits is passed: whoever could be served was served already."""
         request = SlotRequest(self, capacity)
         if not self.start(request):
-            self._admit_ahead(request)
+            self._let_claim_ahead(request)
         return request
 
     def start(self, request: SlotRequest) -> bool:
@@ -231,7 +231,7 @@ class Slots:
         request.started_at = asyncio.get_running_loop().time()
         return True
 
-    def _admit_ahead(self, request: SlotRequest) -> bool:
+    def _let_claim_ahead(self, request: SlotRequest) -> bool:
         capacity = request.capacity
         if self._closed or capacity.ahead >= capacity.most_ahead:
             return False
@@ -251,17 +251,19 @@ class Slots:
             case _State.GONE:
                 return
         request.state = _State.GONE
-        if request.then is not None:
-            request.then()
+        if request.on_release is not None:
+            request.on_release()
         if self._free:
             self.claimed.serve(self.start, len(self._capacities))
-        self.unclaimed.serve(lambda waiting: self.start(waiting) or self._admit_ahead(waiting), len(self._capacities))
+        self.unclaimed.serve(
+            lambda waiting: self.start(waiting) or self._let_claim_ahead(waiting), len(self._capacities)
+        )
 
     def send_away(self, most: int) -> None:
         """Others had better have what waits here, unclaimed, for long: at most so many."""
         self.unclaimed.send_away(LONGEST_AHEAD, most)
 
-    def hold(self) -> None:
+    def freeze(self) -> None:
         """Nothing starts any more; whoever waits goes on waiting, until `close`."""
         self._closed = True
 

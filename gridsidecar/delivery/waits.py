@@ -1,4 +1,4 @@
-"""Waiting before a claim: for a command that is missing, a slot that siblings share, a process of one's own."""
+"""Waiting before a claim: for a command that is missing, a slot that processes share, a process of one's own."""
 
 from __future__ import annotations
 

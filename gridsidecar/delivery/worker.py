@@ -34,14 +34,14 @@ class HeldAttempt(Struct, eq=False):
     progress: Progress = field(default_factory=Progress)  # the latest the handler reported
     log: LogText | None = None  # what it says, while it runs
     live: LiveText | None = None  # … and how much of that is in the database
-    said: bool = False  # some of it may be there
+    output_stored: bool = False  # some of its output may be in the database
     marked: bool = False  # its row says that it has started, though it was claimed ahead
     ended: bool = False  # the handler is gone; only the row and the delivery are left to settle
     settled: bool = False  # its delivery was acked or given back; another copy comes too late for it
     gone: asyncio.Event = field(default_factory=asyncio.Event)  # settled, and out of memory
 
 
-class Attempts:
+class HeldAttempts:
     """The attempts in hand, one for each task at most."""
 
     def __init__(self, clock: Clock) -> None:
@@ -87,7 +87,7 @@ class Worker(Struct, frozen=True):
 
     env: Environment
     identity: Identity
-    attempts: Attempts
+    attempts: HeldAttempts
 
     def hold(self, held: HeldAttempt) -> None:
         """Keep an attempt in memory; one that comes too late in a shutdown will not even start."""
@@ -101,7 +101,7 @@ class Worker(Struct, frozen=True):
         pause = self.env.paused.get(held.claim.task.task_type)
         # A claim made after that was heard found in the store that the pause is over.
         unheard = pause is not None and held.claimed_at < self.env.paused_at[pause.task_type]
-        if pause is not None and unheard and pause.holds(held.claim.task_id):
+        if pause is not None and unheard and pause.stops(held.claim.task_id):
             return False
         if not held.claim.ahead:
             return True
@@ -120,7 +120,7 @@ class Worker(Struct, frozen=True):
         held = self.attempts.get(task_id)
         return (held and self.identity.of(held.claim.worker_id)) or self.identity.lease
 
-    def claimant(self, task_id: str, *, redelivered: bool, ahead: bool = False, alone: bool = True) -> Claimant:
+    def claimant(self, task_id: str, *, redelivered: bool, ahead: bool = False, own_process: bool = True) -> Claimant:
         """This worker's side of the rules for one task, and what the broker said of the delivery in our hands."""
         held = self.attempts.get(task_id)
         return Claimant(
@@ -132,5 +132,5 @@ class Worker(Struct, frozen=True):
             holds_live_copy=bool(held and held.delivery and held.delivery.alive),
             max_crashes=self.env.settings.max_crashes,
             ahead=ahead,
-            alone=alone,
+            own_process=own_process,
         )

@@ -51,7 +51,7 @@ class Sidecar:
             self._process.wait()
             raise
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         """Its log so far."""
         return self._log.read_text(errors="replace")
 
@@ -59,7 +59,7 @@ class Sidecar:
         """Raises SidecarDied with the end of its log when it is gone."""
         code = self._process.poll()
         if code is not None:
-            lines = self.said().splitlines()[-LOG_LINES_SHOWN:]
+            lines = self.log_text().splitlines()[-LOG_LINES_SHOWN:]
             raise SidecarDied("\n".join([f"the demo's sidecar ended with {code}; the end of its log:", *lines]))
 
 

@@ -182,8 +182,8 @@ class BrokerArea:
         await self._server.known()
         if problems := await self._second.delay_queues():
             told = "; ".join(problems)
-            return fail(told, advice(told, "give the user the rights, or delete the wait queue when it is empty"))
-        return ok("the wait queues are there as they should be, or may be created")
+            return fail(told, advice(told, "give the user the rights, or delete the delay queue when it is empty"))
+        return ok("the delay queues are there as they should be, or may be created")
 
     async def _dead_letters(self) -> Finding:
         await self._server.known()

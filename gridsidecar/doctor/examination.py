@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 
 from gridsidecar.clock import Clock
-from gridsidecar.doctor import handlers, kubernetes, process
+from gridsidecar.doctor import address_and_heartbeat, handlers, kubernetes
 from gridsidecar.doctor.broker import BrokerArea
 from gridsidecar.doctor.callbacks import CallbackArea
 from gridsidecar.doctor.configuration import Configuration, read_configuration
@@ -87,7 +87,7 @@ class _Areas:
         found = [*(_left_out("broker") if self._broker is None else self._broker.checks())]
         found += _left_out("store") if self._store is None else self._store.checks()
         found += handlers.checks(settings, self._environ, self._configuration.broken)
-        found += process.checks(settings)
+        found += address_and_heartbeat.checks(settings)
         found += CallbackArea(settings, facts).checks()
         if self._manifest is not None:
             found += kubernetes.checks(self._manifest, settings, facts, self._configuration.broken)

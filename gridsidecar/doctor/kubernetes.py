@@ -8,8 +8,8 @@ from functools import partial
 from gridsidecar.broker.management import virtual_host
 from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Asked, CannotTell, Diagnostic, Finding, at_once, fail, ok, unknown, warn
-from gridsidecar.doctor.machine import read_machine, stop_grace
 from gridsidecar.doctor.manifest import Manifest, ManifestError, at, keda_vhost, read_manifest
+from gridsidecar.doctor.service_file import read_service_file, stop_grace
 from gridsidecar.doctor.store import connections, server_facts
 from gridsidecar.errors import ConfigError
 from gridsidecar.shutdown import longest_exit
@@ -21,8 +21,8 @@ def checks(
 ) -> list[Diagnostic]:
     """Of the pods' own configuration, where the manifest has a ConfigMap with one; else of `settings`. Its keys in
     `broken` say nothing."""
-    if (machine := read_machine(path)) is not None:
-        return [Diagnostic(f"{machine.area}.stop_grace", at_once(partial(stop_grace, machine, settings)))]
+    if (service := read_service_file(path)) is not None:
+        return [Diagnostic(f"{service.area}.stop_grace", at_once(partial(stop_grace, service, settings)))]
     try:
         manifest = read_manifest(path)
         pods = manifest.settings(settings, broken) or settings

@@ -97,10 +97,10 @@ class Tasks(Protocol):
         """A task's status and the number of its newest attempt."""
         ...
 
-    async def said(
+    async def output(
         self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
     ) -> OutputPage | None:
-        """As `gridsidecar.store.Output.said`."""
+        """As `gridsidecar.store.Output.page`."""
         ...
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gridsidecar.wire import Spliced
 
 
-MOST_ALONE = 4  # in processes beside the others: memory is not to grow by a process for each task of a dead one
+MOST_OWN_PROCESSES = 4  # in processes beside the others: memory is not to grow by a process for each task of a dead one
 
 
 class StopReason(StrEnum):
@@ -56,12 +56,16 @@ class Stop:
         if self.reason is not None:
             listener()
 
+    def close(self) -> None:
+        """The attempt is over: nobody is told any more."""
+        self._listener = None
+
     def _tell(self) -> None:
         if self._listener is not None and self.reason is not None:
             self._listener()
 
 
-def unstarted(reason: StopReason) -> Outcome:
+def stopped_before_start(reason: StopReason) -> Outcome:
     """The outcome of an attempt that was stopped before its start."""
     match reason:
         case StopReason.CANCEL:
@@ -113,11 +117,11 @@ def width_of(settings: HandlerSettings, concurrency: int) -> int:
     return width
 
 
-def alone_of(settings: HandlerSettings, width: int) -> int:
+def own_processes_of(settings: HandlerSettings, width: int) -> int:
     """How many of `width` attempts may at the same time be of tasks that may have brought a process down, which get one
     to themselves where it is ours; 0 where no task ever shares one."""
     shares = settings.mode == "http" or (settings.mode == "persistent" and settings.persistent.concurrency > 1)
-    return min(MOST_ALONE, width // 2) if shares else 0
+    return min(MOST_OWN_PROCESSES, width // 2) if shares else 0
 
 
 def make_handlers(

@@ -29,7 +29,7 @@ class Assignment(AttemptOutput):
         self._loop = asyncio.get_running_loop()
         self.timeout = timeout_of(claim, settings)
         self.over: asyncio.Future[None] = self._loop.create_future()
-        self.said: TerminalMessage | None = None
+        self.terminal: TerminalMessage | None = None
         self.exit: Exit | None = None  # of the process, when it went before it had said how the task ended
         self.never_read = False  # … and before it had read any of the task
         self.displaced: Displaced | None = None  # … and others with it
@@ -39,7 +39,7 @@ class Assignment(AttemptOutput):
         self.protocol_broken = False  # nobody can tell any more which task this process speaks of
         self.cause: Cause | None = None
         self.asked = False  # by a message, to give up
-        self._deadlines: Deadlines | None = None
+        self._deadlines = Deadlines(self.timeout, settings.stall_timeout)
         self._patience: asyncio.TimerHandle | None = None  # with which it was asked to end
         self._oom = own_oom_counter()
         self._oom_kills = self._oom.kills()
@@ -50,11 +50,10 @@ class Assignment(AttemptOutput):
         """It was ended because it had taken too long, or had been silent for too long."""
         return self.cause in (Cause.TIMEOUT, Cause.STALL)
 
-    def begin(self, deadlines: Deadlines, sent_at: int) -> None:
-        self._deadlines = deadlines
+    def begin(self, end_for: Callable[[Cause], None], sent_at: int) -> None:
         self.sent_at = sent_at
         self._started = self._loop.time()
-        deadlines.start()
+        self._deadlines.start(end_for)
 
     def expect_end(self, seconds: float, otherwise: Callable[[Assignment], None]) -> None:
         """It was asked to end."""
@@ -63,8 +62,7 @@ class Assignment(AttemptOutput):
 
     def finish(self) -> None:
         """It is over: nothing is awaited any more."""
-        if self._deadlines is not None:
-            self._deadlines.clear()
+        self._deadlines.clear()
         if self._patience is not None:
             self._patience.cancel()
         if not self.over.done():
@@ -74,8 +72,7 @@ class Assignment(AttemptOutput):
 
     def heard(self) -> None:
         """A sign of life."""
-        if self._deadlines is not None:
-            self._deadlines.heard()
+        self._deadlines.heard()
 
     def hear(self, event: wire.Event | wire.Ignored | wire.Unreadable) -> None:
         match event:
@@ -108,8 +105,8 @@ class Assignment(AttemptOutput):
         self._end(end.event, unread=not end.own)
 
     def _end(self, event: wire.ResultEvent | wire.ErrorEvent, *, unread: bool = False) -> None:
-        if self.said is None:
-            self.said = TerminalMessage(event, late=self.stopping, unread=unread)
+        if self.terminal is None:
+            self.terminal = TerminalMessage(event, late=self.stopping, unread=unread)
 
     # -- what it comes to ---------------------------------------------------------------------------------------------
 
@@ -122,7 +119,7 @@ class Assignment(AttemptOutput):
                 exit_code=code,
                 signal=number,
                 cause=self.cause,
-                said=self.said,
+                terminal=self.terminal,
                 stderr_line=self.stderr_tail.last_line() if self.exit else "",
                 out_of_memory=killed and self._oom.kills() > self._oom_kills,
                 timeout=self.timeout,

@@ -11,7 +11,7 @@ from gridsidecar import wire
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.handler_url import read_handler_url
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.handler import Stop, timeout_of, unstarted
+from gridsidecar.handler import Stop, stopped_before_start, timeout_of
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.environment import attempt_environment
@@ -68,7 +68,7 @@ class HttpHandler:
     async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop, log: LogText | None = None) -> Ended:
         """See the seam."""
         if stop.reason is not None:
-            return Ended(unstarted(stop.reason))
+            return Ended(stopped_before_start(stop.reason))
         attempt = self.make_attempt(self._settings, claim, on_progress, log)
         self._in_hand.add(attempt)
         try:
@@ -88,7 +88,7 @@ class HttpHandler:
                 together = await self._broken_together()
                 return attempt.broken(0 if claim.crashes else together)
             case _ if not attempt.began and stop.reason is not None:
-                return Ended(unstarted(stop.reason))
+                return Ended(stopped_before_start(stop.reason))
             case _:
                 return attempt.judged(f"handler {self._name}: {self._where}")
 

@@ -33,7 +33,7 @@ class HttpAttempt:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._output = HttpOutput(settings, claim, on_progress, log)
-        self._deadlines = Deadlines(timeout_of(claim, settings), settings.stall_timeout, self._end_for)
+        self._deadlines = Deadlines(timeout_of(claim, settings), settings.stall_timeout)
         self._started = self._loop.time()
         self._head: Head | None = None
         self._cause: Cause | None = None
@@ -46,8 +46,8 @@ class HttpAttempt:
     @property
     def decided(self) -> bool:
         """By us or by a message, however the connection ended."""
-        said = self._output.said
-        return self._cause is not None or (said is not None and not said.unread)
+        terminal = self._output.terminal
+        return self._cause is not None or (terminal is not None and not terminal.unread)
 
     async def until_end(
         self, stop: Stop, opened: Callable[[], Awaitable[HttpExchange]], posted: Callable[[], Awaitable[Posted]]
@@ -77,7 +77,7 @@ class HttpAttempt:
             self.began = True
             await failpoints.reached("spawned")
             self._started = self._loop.time()
-            self._deadlines.start()
+            self._deadlines.start(self._end_for)
             self._head = await exchange.post(*await posted())
             async for chunk in exchange.chunks():
                 self._take(chunk)
@@ -87,7 +87,7 @@ class HttpAttempt:
     def _take(self, chunk: bytes) -> None:
         self._deadlines.heard()
         self._output.take(chunk)
-        if self._output.said is not None and self._patience is None:
+        if self._output.terminal is not None and self._patience is None:
             self._patience = self._loop.call_later(ENDS_WITHIN, self._close)
 
     # -- ending it ----------------------------------------------------------------------------------------------------
@@ -119,16 +119,18 @@ class HttpAttempt:
 
     def broken(self, together: int) -> Ended:
         """The connection ended before it was time, and those of so many tasks with it."""
-        said = self._output.said
+        terminal = self._output.terminal
         words = str(self.failure)
-        if said is not None and isinstance(said.event, ErrorEvent):
-            words += f"; {said.event.error}"
+        if terminal is not None and isinstance(terminal.event, ErrorEvent):
+            words += f"; {terminal.event.error}"
         return Ended(broken_off(words, together), self._report(()))
 
     def _classified(self, where: str) -> Classified:
-        said = self._output.said
-        if self._cause is not None or said is not None:
-            return classify(ProcessEnd(cause=self._cause, said=said, timeout=self._deadlines.timeout), self._settings)
+        terminal = self._output.terminal
+        if self._cause is not None or terminal is not None:
+            return classify(
+                ProcessEnd(cause=self._cause, terminal=terminal, timeout=self._deadlines.timeout), self._settings
+            )
         if self.failure is not None:
             return Classified(Failed(error=str(self.failure), error_type=ErrorType.HANDLER_ERROR))
         assert self._head is not None

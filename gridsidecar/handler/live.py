@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from gridsidecar.handler.capture import KEPT_BYTES, LogText
-from gridsidecar.rules.task import News, Part
+from gridsidecar.rules.task import NewOutput, OutputPart
 
 GROWING_BYTES = 4 * 1024  # a part with fewer is written again, longer: who says little by little makes few parts
 
@@ -20,7 +20,7 @@ class LiveText:
         self._kept: deque[tuple[int, int]] = deque()  # stored parts behind the head: start and end
         self._forgotten = 0  # behind the head, what is before this byte is not stored any more
 
-    def news(self) -> News:
+    def news(self) -> NewOutput:
         """What is to be stored now; nothing where there is nothing new."""
         parts = []
         at, end = self._growing, self._end
@@ -28,16 +28,16 @@ class LiveText:
             start, data = self._log.since(at)
             if start > at:  # the last part cannot grow: some of it is gone from memory
                 start, data = self._log.since(max(start, end))
-            parts.append(Part(start, data))
+            parts.append(OutputPart(start, data))
             at = end = start + len(data)
-        return News(tuple(parts), self._outdated()) if parts else News()
+        return NewOutput(tuple(parts), self._outdated()) if parts else NewOutput()
 
     def _outdated(self) -> tuple[int, int] | None:
         if not self._kept or self._kept[0][0] <= self._forgotten:
             return None
         return self._log.head_size, self._kept[0][0]
 
-    def stored(self, news: News) -> None:
+    def stored(self, news: NewOutput) -> None:
         """All of that is in the database."""
         if news.outdated is not None:
             self._forgotten = news.outdated[1]

@@ -9,7 +9,7 @@ from functools import partial
 from gridsidecar import failpoints, wire
 from gridsidecar.clock import Clock
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.handler import Stop, timeout_of, unstarted
+from gridsidecar.handler import Stop, stopped_before_start, timeout_of
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.command import Command, NotStartable
@@ -52,7 +52,7 @@ class OneshotHandler:
     async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop, log: LogText | None = None) -> Ended:
         """See the seam."""
         if stop.reason is not None:
-            return Ended(unstarted(stop.reason))
+            return Ended(stopped_before_start(stop.reason))
         attempt = _Attempt(self._settings, claim, on_progress, log)
         try:
             attempt.start(self._prepared(claim, timeout_of(claim, self._settings)))
@@ -101,7 +101,7 @@ class _Attempt:
         self._settings = settings
         self._talk = OneshotOutput(settings, claim, on_progress, log)
         self._cause: Cause | None = None
-        self._deadlines = Deadlines(timeout_of(claim, settings), settings.stall_timeout, self._end_for)
+        self._deadlines = Deadlines(timeout_of(claim, settings), settings.stall_timeout)
         self._oom = own_oom_counter()
         self._oom_kills = self._oom.kills()
 
@@ -112,7 +112,7 @@ class _Attempt:
         if self._settings.stall_timeout:
             sinks = self._timed(sinks)
         self._process = Process(start, sinks)
-        self._deadlines.start()
+        self._deadlines.start(self._end_for)
 
     async def until_end(self, stop: Stop) -> Ended:
         stop.listen(partial(self._obey, stop))
@@ -165,7 +165,7 @@ class _Attempt:
                 exit_code=exit_.code,
                 signal=exit_.signal,
                 cause=self._cause,
-                said=self._talk.said,
+                terminal=self._talk.terminal,
                 output=self._talk.output() if self._settings.result_from == "stdout" else None,
                 stderr_line=self._talk.stderr_tail.last_line() if exit_.code != 0 else "",
                 lost_message=self._talk.lost_message,

@@ -21,7 +21,7 @@ class _Voice:
     def __init__(self, channel: wire.LineSource) -> None:
         self.channel = channel
         self.used = False  # for a valid message, or a terminal one that could not be read
-        self.said: TerminalMessage | None = None
+        self.terminal: TerminalMessage | None = None
         self.too_long: TerminalMessage | None = None  # what counts where no other end came: one was over the line limit
         self.lost = False  # a message over the line limit was discarded here, and nobody knows its type
 
@@ -61,15 +61,17 @@ class OneshotOutput(AttemptOutput):
         for line in self._splitter.finish():
             self._event_line(line)
         self._scanner.finish()
-        if self._events.used and self._stdout.said is not None:
+        if self._events.used and self._stdout.terminal is not None:
             self.ignored += 1  # it came before the first message on the pipe
+        # These lead back here. Without them an attempt is gone with its end, and is no garbage to be searched for.
+        del self._splitter, self._scanner, self.take_stdout
 
     # -- what it came to ----------------------------------------------------------------------------------------------
 
     @property
-    def said(self) -> TerminalMessage | None:
+    def terminal(self) -> TerminalMessage | None:
         """The terminal message that decides, if there is one."""
-        return self._deciding.said or self._deciding.too_long
+        return self._deciding.terminal or self._deciding.too_long
 
     @property
     def lost_message(self) -> bool:
@@ -123,10 +125,10 @@ class OneshotOutput(AttemptOutput):
                 self.ignore(reason)
                 return
             case wire.ResultEvent() | wire.ErrorEvent():
-                self._terminal(voice, TerminalMessage(self.trimmed(heard), late=self.stopping))
+                self._take_terminal(voice, TerminalMessage(self.trimmed(heard), late=self.stopping))
             case wire.Unreadable(event=event, own=own):
                 self.unreadable(heard)
-                self._terminal(voice, TerminalMessage(event, late=self.stopping, unread=not own))
+                self._take_terminal(voice, TerminalMessage(event, late=self.stopping, unread=not own))
             case wire.ProgressEvent() | wire.CheckpointEvent():
                 self._progress(voice, heard)
             case wire.LogEvent():
@@ -137,14 +139,14 @@ class OneshotOutput(AttemptOutput):
                 assert_never(heard)
         voice.used = True
 
-    def _terminal(self, voice: _Voice, said: TerminalMessage) -> None:
-        if voice.said is not None:
+    def _take_terminal(self, voice: _Voice, terminal: TerminalMessage) -> None:
+        if voice.terminal is not None:
             self.ignored += 1
             return
-        voice.said = said
+        voice.terminal = terminal
 
     def _progress(self, voice: _Voice, event: wire.ProgressEvent | wire.CheckpointEvent) -> None:
-        if voice.said is None:
+        if voice.terminal is None:
             self.on_progress(noted(event))
         else:
             self.ignored += 1

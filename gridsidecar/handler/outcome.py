@@ -62,7 +62,7 @@ class ProcessEnd(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     signal: int | None = None
     cause: Cause | None = None
-    said: TerminalMessage | None = None
+    terminal: TerminalMessage | None = None
     output: StdoutResult | None = None  # where the handler's result is its stdout
     stderr_line: str = ""  # the last one that is not blank
     lost_message: bool = False  # a message was too long to be read
@@ -85,17 +85,17 @@ class Classified(Struct, frozen=True):
 def classify(end: ProcessEnd, settings: HandlerSettings) -> Classified:
     """Our own reasons to end it come first, then its message, then the exit code. An error that it reports because we
     stopped it for its time has our name for that, and its words."""
-    said = end.said.event if end.said is not None else None
+    event = end.terminal.event if end.terminal is not None else None
     if end.cause is Cause.DISOWNED:
         return Classified(Disowned())
-    if end.cause is Cause.CANCEL and not (isinstance(said, ResultEvent) and said.size <= settings.max_result_bytes):
+    if end.cause is Cause.CANCEL and not (isinstance(event, ResultEvent) and event.size <= settings.max_result_bytes):
         return Classified(Cancelled())
-    if end.cause is Cause.SHUTDOWN and end.asked and isinstance(said, ErrorEvent):
+    if end.cause is Cause.SHUTDOWN and end.asked and isinstance(event, ErrorEvent):
         return Classified(Interrupted())  # it gave up because we asked it to
-    if end.cause is Cause.SHUTDOWN and (end.said is None or (end.said.unread and end.said.late)):
+    if end.cause is Cause.SHUTDOWN and (end.terminal is None or (end.terminal.unread and end.terminal.late)):
         return Classified(Interrupted())  # what it was about to say was cut off by us
-    if end.said is not None:
-        return Classified(_by_message(end, end.said, settings), _remarks(end, end.said))
+    if end.terminal is not None:
+        return Classified(_by_message(end, end.terminal, settings), _remarks(end, end.terminal))
     if (overdue := _overdue(end, settings)) is not None:
         return Classified(overdue)
     if end.cause is Cause.CLOSED:
@@ -113,8 +113,8 @@ def _overdue(end: ProcessEnd, settings: HandlerSettings) -> Failed | None:
     return None
 
 
-def _by_message(end: ProcessEnd, said: TerminalMessage, settings: HandlerSettings) -> Outcome:
-    event = said.event
+def _by_message(end: ProcessEnd, terminal: TerminalMessage, settings: HandlerSettings) -> Outcome:
+    event = terminal.event
     if isinstance(event, ResultEvent):
         return _too_large(event.size, settings) or Succeeded(event.result)
     failed = Failed(
@@ -124,23 +124,23 @@ def _by_message(end: ProcessEnd, said: TerminalMessage, settings: HandlerSetting
         retry_after=event.retry_after,
         traceback=event.traceback,
     )
-    words = event.error if said.unread else f"then it said: {event.error} ({event.error_type})"
-    if said.late and (overdue := _overdue(end, settings)) is not None:
+    words = event.error if terminal.unread else f"then it said: {event.error} ({event.error_type})"
+    if terminal.late and (overdue := _overdue(end, settings)) is not None:
         return replace(failed, error=f"{overdue.error}; {words}", error_type=overdue.error_type)
-    if said.unread and end.cause is None and (end.signal is not None or end.exit_code or end.exited_early):
+    if terminal.unread and end.cause is None and (end.signal is not None or end.exit_code or end.exited_early):
         how = _by_process(end, settings)
         retryable = how.retryable if failed.retryable is None else failed.retryable
         return replace(failed, error=f"{how.error}; {words}", error_type=how.error_type, retryable=retryable)
     return failed
 
 
-def _remarks(end: ProcessEnd, said: TerminalMessage) -> tuple[str, ...]:
-    word = "result" if isinstance(said.event, ResultEvent) else "unreadable message" if said.unread else "error"
+def _remarks(end: ProcessEnd, terminal: TerminalMessage) -> tuple[str, ...]:
+    word = "result" if isinstance(terminal.event, ResultEvent) else "unreadable message" if terminal.unread else "error"
     notes = []
-    if said.late:
+    if terminal.late:
         notes.append(f"late {word}")
     if end.cause is not None:
-        notes.append(f"ended by {end.cause} after its {word}" if not said.late else f"ended by {end.cause}")
+        notes.append(f"ended by {end.cause} after its {word}" if not terminal.late else f"ended by {end.cause}")
     elif end.signal is not None:
         notes.append(f"killed by {signal_name(end.signal)} after its {word}")
     elif end.exit_code:

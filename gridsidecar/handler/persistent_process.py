@@ -9,7 +9,6 @@ from gridsidecar import telemetry, wire
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop
 from gridsidecar.handler.assignment import Assignment
-from gridsidecar.handler.deadlines import Deadlines
 from gridsidecar.handler.in_hand import InHand
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.outcome import Cause, signal_name
@@ -34,13 +33,13 @@ class PersistentProcess:
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[str | None] = self._loop.create_future()
         self.leaving: asyncio.Future[None] = self._loop.create_future()
-        self.room = 1  # tasks that it takes at once
+        self.concurrency = 1  # tasks that it takes at once
         self.promised: set[str] = set()  # ids of those that it has, or is about to get
         self.tasks = 0  # that it has begun
         self.retired = False  # it gets no other task
         self.exited_idle = False  # it left by itself, without having a task
         self.crashed = False  # … or with some
-        self._told = False  # to end, by us
+        self._told_to_end = False  # by us
         self._given_up = False  # one of its tasks did not end in time
         self._broken = ""  # why nobody can tell any more which of its tasks it speaks of
         self._cancellable = False
@@ -70,7 +69,7 @@ class PersistentProcess:
     # -- a task -------------------------------------------------------------------------------------------------------
 
     async def take(self, assignment: Assignment, task: bytes | wire.Spliced, stop: Stop) -> None:
-        """Give it a task, and wait until that is over; what came of it is in `turn`."""
+        """Give it a task, and wait until that is over; what came of it is in the assignment."""
         if not self.in_hand:
             self._output.read_all(self._process)  # what it has said until now is not about this task
         if self.retired or self._process.exited:
@@ -78,8 +77,7 @@ class PersistentProcess:
             assignment.never_read = True
             return
         self.in_hand.begin(assignment)
-        deadlines = Deadlines(assignment.timeout, self._settings.stall_timeout, partial(self._end_for, assignment))
-        assignment.begin(deadlines, self._process.sent)
+        assignment.begin(partial(self._end_for, assignment), self._process.sent)
         self._process.send(task)
         stop.listen(partial(self._obey, assignment, stop))
         try:
@@ -159,7 +157,7 @@ class PersistentProcess:
     def retire(self, grace: float) -> None:
         """End of input, SIGTERM after `kill_grace`, SIGKILL `grace` seconds after that. It has no task."""
         self.drain()
-        self._told = True
+        self._told_to_end = True
         self._ready_timer.cancel()
         self._process.close_stdin()
         if self._stop_timer is not None:
@@ -171,12 +169,12 @@ class PersistentProcess:
 
     def kill(self) -> None:
         self.drain()
-        self._told = True
+        self._told_to_end = True
         self._process.kill()
 
     def _stop(self) -> None:
         self.drain()
-        self._told = True
+        self._told_to_end = True
         self._process.stop(self._settings.kill_grace)
 
     def _break(self, why: str) -> None:
@@ -203,7 +201,7 @@ class PersistentProcess:
         self._ready_timer.cancel()
         if self._stop_timer is not None:
             self._stop_timer.cancel()
-        self.exited_idle = not self.in_hand and not self._told
+        self.exited_idle = not self.in_hand and not self._told_to_end
         assignments = list(self.in_hand)
         if (error := gone.exception()) is not None:
             for assignment in assignments:
@@ -214,7 +212,7 @@ class PersistentProcess:
             self._output.finish()
             problem = f"it ended before it said that it is ready: {self.exit_text}"
             self._end_with_it(
-                [assignment for assignment in assignments if assignment.said is None or assignment.said.unread],
+                [assignment for assignment in assignments if assignment.terminal is None or assignment.terminal.unread],
                 gone.result(),
             )
         if not self.ready.done():
@@ -236,7 +234,7 @@ class PersistentProcess:
 
     def _displace(self, innocent: list[Assignment], begun: list[Assignment], how: Exit) -> None:
         """Nobody knows which of them did it, unless we were ending one."""
-        suspect = len(innocent) == len(begun) and (not self._told or bool(self._broken))
+        suspect = len(innocent) == len(begun) and (not self._told_to_end or bool(self._broken))
         words = self._broken or _how(how, self.in_hand.between.last_words)
         telemetry.warning(
             "handler process ended with several tasks, which are given back",
@@ -264,7 +262,7 @@ class PersistentProcess:
             if self.in_hand.shared:
                 assignment.heard()
             assignment.hear(event)
-            if assignment.said is not None:
+            if assignment.terminal is not None:
                 self._settle(assignment)
         elif self.ready.done():
             self._hear_aside(event)
@@ -276,7 +274,7 @@ class PersistentProcess:
         if task_id is not None:
             assignment = self.in_hand[task_id]
             assignment.miss(head, lost)
-            if assignment.said is not None:
+            if assignment.terminal is not None:
                 self._settle(assignment)
             return
         self.in_hand.between.miss(head)
@@ -301,7 +299,7 @@ class PersistentProcess:
                 if event.refused is not None:
                     self.in_hand.between.ignore(f"concurrency must be a whole number from 1, not {event.refused}")
                 if self._cancellable:  # else none of several could be ended without the others
-                    self.room = event.concurrency
+                    self.concurrency = event.concurrency
                 self.ready.set_result(None)
             case wire.ErrorEvent(error=error) | wire.Unreadable(event=wire.ErrorEvent(error=error), kind="error"):
                 self._ready_timer.cancel()
@@ -312,10 +310,10 @@ class PersistentProcess:
 
     def _not_ready_in_time(self) -> None:
         seconds = self._settings.persistent.ready_timeout
-        said = self.in_hand.between.last_words
+        words = self.in_hand.between.last_words
         self.ready.set_result(
             f'it did not send {{"gs":1,"type":"ready"}} within {seconds:g} s (persistent.ready_timeout); '
-            f"a command that knows nothing of this needs mode: oneshot{said and '; on stderr it said: ' + said}"
+            f"a command that knows nothing of this needs mode: oneshot{words and '; on stderr it said: ' + words}"
         )
         self._stop()
 

@@ -90,7 +90,7 @@ class Process:
     def _spawn(self, start: Start, sinks: Sinks) -> tuple[int, int]:
         theirs: list[int] = []
         try:
-            self._stdin = Stdin(start.stdin, self._watcher, lambda: self._closed(None))
+            self._stdin = Stdin(start.stdin, self._watcher, partial(self._closed, None))
             theirs.append(self._stdin.theirs)
             theirs.append(self._output(sinks.stdout))
             theirs.append(self._output(sinks.stderr))

@@ -10,7 +10,7 @@ from contextlib import suppress
 from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.handler import Stop, unstarted
+from gridsidecar.handler import Stop, stopped_before_start
 from gridsidecar.handler.assignment import Assignment
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
@@ -44,16 +44,17 @@ class ProcessPool:
         rng: random.Random,
         width: int,
         *,
-        room: int = 1,
+        concurrency: int = 1,
         stays: bool = True,
     ) -> None:
-        """`width`: most processes; `room`: most tasks in each; without `stays`, one with nothing to do is ended."""
+        """`width`: most processes; `concurrency`: most tasks in each; without `stays`, one with nothing to do is
+        ended."""
         self._settings = settings
         self._clock = clock
         self._rng = rng
         self._width = width
-        self._room = room
-        self._expected_room = room  # of a process that starts: what the last one said
+        self._concurrency = concurrency
+        self._expected_concurrency = concurrency  # of a process that starts: what the last one said
         self._stays = stays
         self._command = Command(name, tuple(settings.command), settings.cwd, handler_environment(settings, os.environ))
         self._runners: set[asyncio.Task[None]] = set()
@@ -98,16 +99,16 @@ class ProcessPool:
             try:
                 await got.take(assignment, self._line(claim, assignment.timeout), stop)
             finally:
-                self._give(got, claim.task_id)
+                self._task_is_over(got, claim.task_id)
             if not assignment.never_read:
-                if assignment.said is not None and assignment.exit is None:
+                if assignment.terminal is not None and assignment.exit is None:
                     self._crashes = 0
                 return assignment.ended(got.notes)
             never_read += not got.tasks
             if never_read > 1 and stop.reason is None:
                 return Ended(CannotStart(self._says("it ended after it was ready, without reading a task")))
         assert stop.reason is not None
-        return Ended(unstarted(stop.reason))
+        return Ended(stopped_before_start(stop.reason))
 
     def _line(self, claim: Claim, timeout: float) -> bytes | wire.Spliced:
         return wire.encode_input(
@@ -130,7 +131,7 @@ class ProcessPool:
         except asyncio.CancelledError:
             got = waiter.got.result() if waiter.got.done() and not waiter.got.cancelled() else None
             if isinstance(got, PersistentProcess):
-                self._give(got, task_id)
+                self._task_is_over(got, task_id)
             raise
         finally:
             self._waiting.leave(waiter)
@@ -149,11 +150,11 @@ class ProcessPool:
 
     def _promise(self, process: PersistentProcess, task_id: str) -> PersistentProcess:
         process.promised.add(task_id)
-        if len(process.promised) >= process.room:
+        if len(process.promised) >= process.concurrency:
             self._free.remove(process)
         return process
 
-    def _give(self, process: PersistentProcess, task_id: str) -> None:
+    def _task_is_over(self, process: PersistentProcess, task_id: str) -> None:
         """This task of its is over."""
         process.promised.discard(task_id)
         self._offer(process)
@@ -161,7 +162,7 @@ class ProcessPool:
     def _offer(self, process: PersistentProcess) -> None:
         """To those that wait longest, while it has room; else it is free for others."""
         if not process.retired and (why := self._recycling_reason(process)) is not None:
-            self._replace(process, why)
+            self._recycle(process, why)
         if process.retired:
             self._let_go(process)
             return
@@ -175,12 +176,12 @@ class ProcessPool:
     def _dismiss(self, process: PersistentProcess) -> None:
         """Unless somebody needed it after all."""
         if process in self._processes and not (process.retired or process.promised):
-            self._replace(process, "it is not needed any more")
+            self._recycle(process, "it is not needed any more")
 
     def _recycling_reason(self, process: PersistentProcess) -> str | None:
         return "the worker leaves" if self._closing else recycling_reason(process, self._settings.persistent)
 
-    def _replace(self, process: PersistentProcess, why: str) -> None:
+    def _recycle(self, process: PersistentProcess, why: str) -> None:
         """It gets no other task, and ends when it has none."""
         telemetry.debug("handler process is replaced", handler=self._command.name, pid=process.pid, reason=why)
         self._recycled.add(process)
@@ -197,14 +198,14 @@ class ProcessPool:
     def _grow_old(self, process: PersistentProcess) -> None:
         """Its time is up: at once where it has nothing to do, else when its tasks have ended."""
         if process in self._processes and not process.retired:
-            self._replace(process, "max_age")
+            self._recycle(process, "max_age")
 
     # -- runners ------------------------------------------------------------------------------------------------------
 
     def _start_runners(self) -> None:
         """For those that wait, and that no process which is about to come has room for."""
         waiting = len(self._waiting)
-        while self._coming * self._expected_room < waiting and len(self._runners) < self._width:
+        while self._coming * self._expected_concurrency < waiting and len(self._runners) < self._width:
             self._start_runner()
 
     def _start_runner(self) -> None:
@@ -232,23 +233,23 @@ class ProcessPool:
             self._coming += 1
 
     def _welcome(self, process: PersistentProcess) -> None:
-        if process.room < self._room and not self._told:
+        if process.concurrency < self._concurrency and not self._told:
             self._told = True
             telemetry.warning(
                 "handler takes fewer tasks at once than persistent.concurrency",
                 handler=self._command.name,
-                takes=process.room,
-                concurrency=self._room,
+                takes=process.concurrency,
+                concurrency=self._concurrency,
             )
-        process.room = self._expected_room = min(process.room, self._room)
+        process.concurrency = self._expected_concurrency = min(process.concurrency, self._concurrency)
         self._offer(process)
-        if process.room < self._room:  # more processes than was thought
+        if process.concurrency < self._concurrency:  # more processes than was thought
             self._start_runners()
 
     async def _until_runner_is_free(self, process: PersistentProcess) -> None:
         """It is gone; or it will take a while over several tasks, and gets no other."""
         await asyncio.wait({process.leaving})
-        if not process.in_hand or process.room == 1:
+        if not process.in_hand or process.concurrency == 1:
             await self._until_gone(process)
             return
         left = asyncio.create_task(self._until_gone(process))
@@ -301,7 +302,7 @@ class ProcessPool:
 
     def _failed(self, problem: str) -> None:
         self._coming -= 1
-        if not self._waiting.fail(problem, self._expected_room) and not self._closing:
+        if not self._waiting.fail(problem, self._expected_concurrency) and not self._closing:
             telemetry.warning("handler process cannot start", handler=self._command.name, reason=problem)
 
     def _says(self, problem: str) -> str:

@@ -7,7 +7,7 @@ import random
 
 from gridsidecar.clock import Clock
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.handler import Handler, Stop, alone_of
+from gridsidecar.handler import Handler, Stop, own_processes_of
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.process_pool import ProcessPool
@@ -16,20 +16,22 @@ from gridsidecar.rules.task import Claim, Ended
 
 def make_persistent(name: str, settings: HandlerSettings, clock: Clock, rng: random.Random, width: int) -> Handler:
     """`width`: most tasks at the same time."""
-    room = min(settings.persistent.concurrency, width)
-    if room == 1:
+    concurrency = min(settings.persistent.concurrency, width)
+    if concurrency == 1:
         return ProcessPool(name, settings, clock, rng, width)
-    together = ProcessPool(name, settings, clock, rng, min(settings.persistent.processes or width, width), room=room)
-    alone = ProcessPool(name, settings, clock, rng, alone_of(settings, width), stays=False)
-    return SharedHandler(together, alone)
+    together = ProcessPool(
+        name, settings, clock, rng, min(settings.persistent.processes or width, width), concurrency=concurrency
+    )
+    for_suspects = ProcessPool(name, settings, clock, rng, own_processes_of(settings, width), stays=False)
+    return SharedHandler(together, for_suspects)
 
 
 class SharedHandler:
     """A task with a crash to its name runs alone: if it was the one, it fails by itself and takes nobody with it."""
 
-    def __init__(self, together: ProcessPool, alone: ProcessPool) -> None:
+    def __init__(self, together: ProcessPool, for_suspects: ProcessPool) -> None:
         self._together = together
-        self._alone = alone
+        self._for_suspects = for_suspects
 
     def cannot_start(self) -> str | None:
         """See the seam."""
@@ -41,9 +43,9 @@ class SharedHandler:
 
     async def run(self, claim: Claim, on_progress: OnProgress, stop: Stop, log: LogText | None = None) -> Ended:
         """See the seam."""
-        pool = self._alone if claim.crashes else self._together
+        pool = self._for_suspects if claim.crashes else self._together
         return await pool.run(claim, on_progress, stop, log)
 
     async def close(self, cut_short: asyncio.Event) -> None:
         """See the seam."""
-        await asyncio.gather(self._together.close(cut_short), self._alone.close(cut_short))
+        await asyncio.gather(self._together.close(cut_short), self._for_suspects.close(cut_short))

@@ -23,7 +23,7 @@ class ApiServer:
         """Binds the address. `shown` is the worker's; without one the fleet is shown. Raises `ConfigError` and
         `CannotListen`."""
         self._api = Api(settings, clock, shown)
-        self._alone = shown is None  # no worker is in this process
+        self._standalone = shown is None  # no worker is in this process
         self._server = HttpServer(make_app(self._api, ENDPOINTS), listen(settings.http))
 
     @property
@@ -34,7 +34,7 @@ class ApiServer:
     def start(self) -> None:
         """Answer from now on. Neither the store nor the broker has to be there."""
         self._server.start()
-        if self._alone:
+        if self._standalone:
             self._api.look_after_operations()
 
     async def stop(self, grace: float) -> None:

@@ -29,8 +29,8 @@ class AnswerCache:
         self._clock = clock
         self._figures: dict[str, _Figure] = {}
 
-    async def get(self, name: str, hold: float, read: Callable[[], Awaitable[Any]]) -> Any:
-        """What `read` gave within the last `hold` seconds; longer where it takes long."""
+    async def get(self, name: str, max_age: float, read: Callable[[], Awaitable[Any]]) -> Any:
+        """What `read` gave within the last `max_age` seconds; longer where it takes long."""
         figure = self._figures.pop(name, None) or _Figure()
         self._figures[name] = figure
         if len(self._figures) > MOST:
@@ -40,7 +40,7 @@ class AnswerCache:
             if began > figure.until:
                 figure.value = await read()
                 ended = self._clock.monotonic()
-                figure.until = ended + max(hold, (ended - began) * SHARE)
+                figure.until = ended + max(max_age, (ended - began) * SHARE)
             return figure.value
 
     def drop(self) -> None:
@@ -48,6 +48,6 @@ class AnswerCache:
         self._figures.clear()
 
 
-def span_hold(span: timedelta) -> float:
+def max_age_of(span: timedelta) -> float:
     """Seconds for which figures of so long a time are good."""
     return min(LONGEST, span.total_seconds() / OF_SPAN)

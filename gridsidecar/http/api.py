@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from gridsidecar.views import Figures, TaskSummary
 
 OPERATIONS_EVERY = 10.0  # seconds
-FIGURES_HOLD = 5.0  # seconds
+FIGURES_MAX_AGE = 5.0  # seconds
 QUEUE_HOLDS = 1.0  # seconds
 LAST_WORK = 2.0  # seconds for what runs beside requests, when the server stops
 
@@ -75,7 +75,7 @@ class Api:
         ended = EndedSince(self._ended_between, clock)
         self.shown = shown or Overview(FleetFigures(self._broker, self._reading, queue, clock, ended), queue)
         self.works = shown is not None  # a worker is in this process
-        self.held = AnswerCache(clock)
+        self.cache = AnswerCache(clock)
         self.snapshots = Snapshots(clock)
 
     async def _reading(self) -> Reading:
@@ -98,13 +98,13 @@ class Api:
             return await read_figures(store, since, queue)
         name = "figures" if queue is None else f"figures of {queue}"
         read = partial(read_figures, store, queue=queue)
-        figures: Figures = await self.held.get(name, FIGURES_HOLD, read)
+        figures: Figures = await self.cache.get(name, FIGURES_MAX_AGE, read)
         return figures
 
     def acted(self) -> None:
         """Somebody has changed something, and whoever looks is to see that at once."""
         self.snapshots.drop()
-        self.held.drop()
+        self.cache.drop()
 
     async def look(self, ids: Sequence[str]) -> dict[str, TaskSummary]:
         """Tasks by id, without their data and results, with `rev`, and with what keeps them."""

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from gridsidecar.http.access import Access
-from gridsidecar.http.answer_cache import span_hold
+from gridsidecar.http.answer_cache import max_age_of
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
@@ -34,7 +34,7 @@ async def ended(api: Api, call: Call) -> Response:
             tally_object(one) for one in await store.minutes.between(since, until, queue=queue, task_type=task_type)
         ]
 
-    found = await api.held.get(call.asked, span_hold(until - since), read)
+    found = await api.cache.get(call.asked, max_age_of(until - since), read)
     return answer({"ended": found[:MOST], "more": len(found) > MOST})
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from gridsidecar.http.access import Access
-from gridsidecar.http.answer_cache import span_hold
+from gridsidecar.http.answer_cache import max_age_of
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
@@ -56,7 +56,7 @@ async def series(api: Api, call: Call) -> Response:
         points = await store.minutes.series(since, until, step, queue=queue, task_type=task_type)
         return [point_object(point) for point in points]
 
-    points = await api.held.get(call.asked, span_hold(until - since), read)
+    points = await api.cache.get(call.asked, max_age_of(until - since), read)
     return answer({"step_s": step.total_seconds(), "points": points})
 
 

@@ -19,8 +19,8 @@ from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, a_status, any_text, flag, number, parsed
+from gridsidecar.http.output_pages import output_page
 from gridsidecar.http.problems import Problem, bad_request, unavailable, unknown_task
-from gridsidecar.http.said import said_from
 from gridsidecar.moments import moment_of
 from gridsidecar.rules.task import Message, Status, Task
 from gridsidecar.shapes import in_utc, task_in_full, task_object
@@ -107,8 +107,8 @@ async def logs(api: Api, call: Call) -> Response:
     task_id = call.path("task_id")
     attempt = call.one("attempt", number(1, 2**31))
     since = call.one("since", number(0, 2**62)) or 0
-    said = await said_from(store.output, api.hiding, task_id, attempt, since)
-    if said is None:
+    page = await output_page(store.output, api.hiding, task_id, attempt, since)
+    if page is None:
         newest = await store.output.newest(task_id)
         if newest is None:
             raise unknown_task(task_id)
@@ -116,20 +116,20 @@ async def logs(api: Api, call: Call) -> Response:
     return answer(
         in_utc(
             {
-                "task_id": said.task_id,
-                "attempt": said.attempt,
-                "running": said.running,
-                "outcome": said.outcome,
-                "started_at": said.started_at,
-                "ended_at": said.ended_at,
-                "worker": said.worker,
-                "worker_id": said.worker_id,
-                "pieces": [{"text": piece.text, "left_out": piece.left_out} for piece in said.pieces],
-                "next": said.next,
-                "stderr_tail": said.stderr_tail and api.hiding.text(said.stderr_tail),
-                "notes": said.notes and api.hiding.text(said.notes),
-                "status": said.status,
-                "latest_attempt": said.latest,
+                "task_id": page.task_id,
+                "attempt": page.attempt,
+                "running": page.running,
+                "outcome": page.outcome,
+                "started_at": page.started_at,
+                "ended_at": page.ended_at,
+                "worker": page.worker,
+                "worker_id": page.worker_id,
+                "pieces": [{"text": piece.text, "left_out": piece.left_out} for piece in page.pieces],
+                "next": page.next,
+                "stderr_tail": page.stderr_tail and api.hiding.text(page.stderr_tail),
+                "notes": page.notes and api.hiding.text(page.notes),
+                "status": page.status,
+                "latest_attempt": page.latest,
             }
         )
     )

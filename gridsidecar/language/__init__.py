@@ -33,12 +33,12 @@ def translator(language: str) -> Translate:
 
 
 def speak(language: str) -> None:
-    """What `said` answers in, from now on in this process."""
+    """What `translated` answers in, from now on in this process."""
     global _translate, spoken
     _translate, spoken = translator(language), language
 
 
-def said(text: str) -> str:
+def translated(text: str) -> str:
     """What a command says, in the language that its user reads."""
     return _translate(text)
 

@@ -40,9 +40,9 @@ class LiveOutput:
         news = live.news()
         if not news.parts:
             return
-        held.said = True
+        held.output_stored = True
         try:
-            if await self._store.say(held.claim, news):
+            if await self._store.write(held.claim, news):
                 live.stored(news)
         except RowRejected as error:
             self._refused.add(_name(held))

@@ -102,7 +102,7 @@ class Maintenance:
         await self._take_new_identity()
         for held in self._worker.attempts:
             if self._env.clock.monotonic() - held.received_at > self._longest_hold:
-                await self._each(held.claim.task_id, self._hand_off(held))
+                await self._write_row(held.claim.task_id, self._hand_off(held))
 
     async def tick(self) -> None:
         """What cannot wait for the next heartbeat. Raises `StoreUnavailable`."""
@@ -122,7 +122,6 @@ class Maintenance:
         """What was cancelled while it waited has had nobody who could tell of it. Raises `StoreUnavailable`."""
         while updates := await self._steering.untold():
             for update in updates:
-                telemetry.task_update(update)
                 self._env.tell(update)
 
     async def _reconcile(self, lease: Lease) -> bool:
@@ -136,14 +135,14 @@ class Maintenance:
                 self._compare(held, rows.get(held.claim.task_id))
         for row in rows.values():
             if row.task_id not in before and row.task_id not in self._worker.attempts.unwritable:
-                await self._each(row.task_id, self._return(lease, row))
+                await self._write_row(row.task_id, self._return_row(lease, row))
         if not rows and self._worker.is_done_with(lease):
             await lease.leave()
             self._worker.identity.leases.remove(lease)
         told = {held.claim.task_id for held in running}
         return all(row.task_id in told for row in rows.values() if row.cancel_requested)
 
-    async def _each(self, task_id: str, write: Awaitable[None]) -> None:
+    async def _write_row(self, task_id: str, write: Awaitable[None]) -> None:
         """One row that the database refuses to write does not keep the others from their turn."""
         try:
             await write
@@ -164,7 +163,7 @@ class Maintenance:
             )
             await self._worker.identity.lease.renew()
 
-    async def _return(self, lease: Lease, row: HeldRow) -> None:
+    async def _return_row(self, lease: Lease, row: HeldRow) -> None:
         """A row that no attempt of ours stands behind. Nobody may resume it while it is on its way back."""
         if row.task_id in self._in_memory():
             return
@@ -206,7 +205,7 @@ class Maintenance:
             unmarked = held.claim.ahead and held.slot.running and not held.ended and not held.marked
             if unmarked and (seconds := held.slot.held_for) >= MARK_AFTER:
                 held.marked = True
-                await self._each(held.claim.task_id, self._store.mark_started(held.claim, seconds))
+                await self._write_row(held.claim.task_id, self._store.mark_started(held.claim, seconds))
 
     async def look(self) -> None:
         """What nobody else does. Raises `StoreUnavailable`."""

@@ -19,8 +19,8 @@ def told(template: str) -> str:
 
 
 def _told(lines: list[str]) -> Iterator[str]:
-    for before, said in pieces(lines):
-        yield from [f"{before}# {language.said(each)}" for each in said] or [before]
+    for before, sentences in pieces(lines):
+        yield from [f"{before}# {language.translated(each)}" for each in sentences] or [before]
 
 
 def pieces(lines: list[str]) -> Iterator[tuple[str, list[str]]]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from gridsidecar.language import said
+from gridsidecar.language import translated
 from gridsidecar.manifests.application import Application
 from gridsidecar.manifests.filling import filled, scalar, words
 from gridsidecar.manifests.pod import CONFIG, KEDA_MYSQL, KEDA_RABBITMQ, metadata, namespace, pod
@@ -22,7 +22,7 @@ def deployment(app: Application) -> str:
         "pod": pod(app, "deployment"),
         "checksum": scalar(hashlib.sha256(app.source.text.encode()).hexdigest()[:16]),
         "tasks": str(app.settings.worker.concurrency),
-        "scaled": said("that KEDA scales with its work, down to zero" if scales else f"of {app.replicas} pods"),
+        "scaled": translated("that KEDA scales with its work, down to zero" if scales else f"of {app.replicas} pods"),
         "replicas": filled("no_replicas.yaml", {}) if scales else f"replicas: {app.replicas}\n",
     }
     values["triggers"] = filled("triggers.yaml", values)
@@ -50,7 +50,9 @@ def compose(app: Application) -> str:
         source.addresses["broker.url"]: "amqp://grid:${GRID_PASSWORD:-only-on-this-machine}@rabbitmq:5672/",
         source.addresses["store.url"]: "mysql://grid:${GRID_PASSWORD:-only-on-this-machine}@mysql:3306/grid",
     }
-    given = servers | {name: f"${{{name}:?{said('set it in .env')}}}" for name in source.secrets if name not in servers}
+    given = servers | {
+        name: f"${{{name}:?{translated('set it in .env')}}}" for name in source.secrets if name not in servers
+    }
     given |= {name: value.replace("$", "$$") for name, value in {**source.plain, **app.own_variables}.items()}
     lines = [f"{name}: {value if name in servers else scalar(value)}\n" for name, value in given.items()]
     lines += [f"{name}:\n" for name in source.optional]  # passed on, if it is set
@@ -88,7 +90,7 @@ def systemd(app: Application) -> str:
             "environment": _environment(app.source.plain),
             "protect_home": "read-only" if at_home else "yes",
             "grace": str(app.grace),
-            "keys": _listed(app.source.secrets) or said("nothing: the configuration has no variables"),
+            "keys": _listed(app.source.secrets) or translated("nothing: the configuration has no variables"),
         },
     )
 
@@ -97,13 +99,13 @@ def secret(app: Application) -> str:
     """With an example for each server's address, and what one may add to it."""
     broker, store = (app.source.addresses.get(key, "") for key in ("broker.url", "store.url"))
     examples = {
-        broker: ("amqp://USER:PASSWORD@rabbitmq.default.svc:5672/", said("amqps:// for TLS; /VHOST at the end")),
-        store: ("mysql://USER:PASSWORD@mysql.default.svc:3306/grid", said("?ssl_mode=required for TLS")),
+        broker: ("amqp://USER:PASSWORD@rabbitmq.default.svc:5672/", translated("amqps:// for TLS; /VHOST at the end")),
+        store: ("mysql://USER:PASSWORD@mysql.default.svc:3306/grid", translated("?ssl_mode=required for TLS")),
         KEDA_RABBITMQ: (
             "http://USER:PASSWORD@rabbitmq.default.svc:15672/",
-            said("the management API; /VHOST at the end"),
+            translated("the management API; /VHOST at the end"),
         ),
-        KEDA_MYSQL: ("USER:PASSWORD@tcp(mysql.default.svc:3306)/grid", said("?tls=true for TLS")),
+        KEDA_MYSQL: ("USER:PASSWORD@tcp(mysql.default.svc:3306)/grid", translated("?tls=true for TLS")),
     }
     entries = ""
     for name in (*app.source.secrets, *app.source.optional, KEDA_RABBITMQ, KEDA_MYSQL):
@@ -153,7 +155,7 @@ def _values(app: Application, *, keda: bool) -> dict[str, str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return said(" and ").join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+    return translated(" and ").join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def _policies(app: Application, values: dict[str, str]) -> Iterator[str]:

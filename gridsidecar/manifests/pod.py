@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gridsidecar.language import said
+from gridsidecar.language import translated
 from gridsidecar.manifests.application import BUNDLED, Application
 from gridsidecar.manifests.filling import filled, scalar, words
 
@@ -28,7 +28,7 @@ def pod(app: Application, kind: str, *flags: str) -> str:
         "label": scalar(app.name),
         "grace": str(app.grace),
         "image": scalar(app.image),
-        "image_note": said("FROM gridsidecar, with your handler in it"),
+        "image_note": translated("FROM gridsidecar, with your handler in it"),
         "pull_secrets": _pull_secrets(app),
         "before": "",
         "command": _command(app, *flags),
@@ -53,7 +53,7 @@ def pod(app: Application, kind: str, *flags: str) -> str:
 def _injected(image: str, values: Mapping[str, str]) -> dict[str, str]:
     """An init container brings the sidecar into the app's container."""
     return {
-        "image_note": said("yours as it is"),
+        "image_note": translated("yours as it is"),
         "before": filled("inject.yaml", {**values, "inject": scalar(image)}),
         "mounts": "- name: gridsidecar\n  mountPath: /opt/gridsidecar\n  readOnly: true\n",
         "volumes": "- name: gridsidecar\n  emptyDir:\n    sizeLimit: 256Mi\n",
@@ -68,7 +68,7 @@ def _apart(app: Application, image: str, values: Mapping[str, str]) -> dict[str,
     volumes = "".join(f"- name: socket-{number}\n  emptyDir: {{}}\n" for number, _ in enumerate(app.sockets, 1))
     return {
         "image": scalar(image),
-        "image_note": said("gridsidecar's own"),
+        "image_note": translated("gridsidecar's own"),
         "before": filled("app.yaml", {**values, "sockets": sockets}),
         "resources": filled("resources.sidecar.yaml", {}),
         "mounts": sockets,

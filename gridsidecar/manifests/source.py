@@ -51,7 +51,7 @@ def read_source(path: str, environ: Mapping[str, str], *, shown: bool) -> Source
     readable = {each.name for each in variables if not each.may_be_secret}
     plain = {each.name: environ[each.name] for each in variables if each.name in readable and each.name in environ}
     hidden = [each for each in variables if each.name not in readable]
-    stand_ins = {each.name: each.stand_in for each in sorted(hidden, key=lambda each: each.alone)}
+    stand_ins = {each.name: each.stand_in for each in sorted(hidden, key=lambda each: each.whole)}
     servers = {key: SERVERS[key] for each in variables if (key := each.server) is not None}
     try:
         settings = load(path, overrides={**servers}, environ={**plain, **stand_ins}, dotenv=None)
@@ -65,8 +65,8 @@ def read_source(path: str, environ: Mapping[str, str], *, shown: bool) -> Source
         secrets=secrets,
         plain=plain,
         optional=_optional(hidden, settings, {*secrets, *readable}),
-        addresses={dotted(each.at): each.name for each in variables if each.alone and dotted(each.at) in SERVERS},
-        files={each.name: each.default or "" for each in variables if each.alone and _is_file(each)},
+        addresses={dotted(each.at): each.name for each in variables if each.whole and dotted(each.at) in SERVERS},
+        files={each.name: each.default or "" for each in variables if each.whole and _is_file(each)},
         lines=tree.lines,
     )
     if secrets_shown:

@@ -53,7 +53,7 @@ def _problems(kind: str, app: Application) -> Iterator[Unsuitability]:
         case "compose":
             yield from _servers(app.settings, "the file has a RabbitMQ and a MySQL of its own")
             yield from _of_variables(app)
-            yield from _alone(app.settings, _NAME_ITS_HOST)
+            yield from _local_urls(app.settings, _NAME_ITS_HOST)
             yield from _heartbeat(app)
             yield from _staying(app.settings)
         case "secret":
@@ -64,7 +64,7 @@ def _problems(kind: str, app: Application) -> Iterator[Unsuitability]:
             yield from _unmounted(app.settings)
             yield from _leaving(kind, app)
             yield from _queue(kind, app)
-            yield from _together(app) if app.container else _alone(app.settings, _BESIDE)
+            yield from _beside_the_app(app) if app.container else _local_urls(app.settings, _BESIDE)
 
 
 def _servers(settings: Settings, why: str) -> Iterator[Unsuitability]:
@@ -130,13 +130,13 @@ def _leaving(kind: str, app: Application) -> Iterator[Unsuitability]:
             )
 
 
-def _alone(settings: Settings, problem: str) -> Iterator[Unsuitability]:
+def _local_urls(settings: Settings, problem: str) -> Iterator[Unsuitability]:
     for name, handler in settings.handlers.items():
         if handler.url is not None and is_local(handler.url):
             yield f"handlers.{name}.url", problem
 
 
-def _together(app: Application) -> Iterator[Unsuitability]:
+def _beside_the_app(app: Application) -> Iterator[Unsuitability]:
     for name, handler in app.settings.handlers.items():
         if handler.url is None:
             yield (

@@ -17,11 +17,11 @@ _REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\}")
 
 
 class Variable(Struct, frozen=True):
-    """Where a variable stands; `alone` where it is the whole text, `default` what the text has without it."""
+    """Where a variable stands; `whole` where it is the whole text, `default` what the text has without it."""
 
     at: KeyPath
     name: str
-    alone: bool
+    whole: bool
     default: str | None
 
     @property
@@ -41,7 +41,7 @@ class Variable(Struct, frozen=True):
     @property
     def stand_in(self) -> str:
         """A value that any place takes. It names the variable, because some values must differ."""
-        if not self.alone:
+        if not self.whole:
             return f"{self.name}.{ELSEWHERE}"
         return f"{'smtp' if self.at[-1] == 'smtp_url' else 'https'}://{ELSEWHERE}/{self.name}"
 

@@ -23,7 +23,7 @@ BODY_GRACE = 2.0  # seconds for the body after the headers, which say what matte
 class HttpClient:
     """Posts and gets, each within `timeout` seconds from the look-up of the name to the reply. Connections are kept.
 
-    `targets` None: the URLs are the operator's own and may lead anywhere.
+    `egress` None: the URLs are the operator's own and may lead anywhere.
     """
 
     def __init__(

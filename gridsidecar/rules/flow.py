@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from zlib import crc32
-
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -11,10 +9,6 @@ from gridsidecar.rules import lifecycle
 from gridsidecar.rules.rate import Rate
 from gridsidecar.rules.reception import Begin, Claimant, Insert, Reception, Row
 from gridsidecar.rules.task import Message, Status
-
-BUCKETS = 59
-FIRST_BUCKET = 1000  # years from now
-BUCKET_WIDTH = 100  # years
 
 
 class Flow(Struct, frozen=True):
@@ -48,8 +42,8 @@ class Pause(Struct, frozen=True, kw_only=True):
     def wants_probe(self) -> bool:
         return self.over and self.cool_down is not None
 
-    def holds(self, task_id: str) -> bool:
-        """Whether it keeps this task from its start."""
+    def stops(self, task_id: str) -> bool:
+        """Whether it keeps this task from its start: one is let through to try."""
         return not self.ended and task_id != self.probe
 
 
@@ -101,15 +95,3 @@ def receive_paused(row: Row | None, message: Message, claimant: Claimant) -> Rec
 def needs_place(row: Row, rate: Rate) -> bool:
     """Whether a start takes a place in the rate: each attempt its own, unless it was given one and is in time."""
     return not row.reserved or row.due_in < -rate.keep
-
-
-def bucket(task_type: str) -> int:
-    """In how many years from now maintenance would look for a parked task of this type: never, and each type apart, so
-    that an index has those of one type in the order in which they were parked."""
-    return FIRST_BUCKET + BUCKET_WIDTH * (crc32(task_type.encode("utf-8", "surrogatepass")) % BUCKETS)
-
-
-def bucket_bounds(task_type: str) -> tuple[str, str]:
-    """From when, and until before when, such looks of one type are."""
-    start = 2000 + bucket(task_type)
-    return f"{start}-01-01 00:00:00.000", f"{start + BUCKET_WIDTH}-01-01 00:00:00.000"

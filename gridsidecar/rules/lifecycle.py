@@ -1,9 +1,9 @@
 """The state machine, pure: what a delivery, an attempt's end and a fenced write mean for a task's row.
 
-Three tables, one function each: `receive`, `decide` (an attempt ended), `resolve_unmatched_write` (ours changed
-no row).
-`tests/model` checks the rules over all interleavings; `tests/store/test_stateful.py` walks through them on real stores.
-What a paused type and a rate keep from its start is in `flow`.
+Each of the three has its function: `receive` says what a delivery means, `decide` what an attempt's end does to the
+row, and `resolve_unmatched_write` why a write of ours changed no row. `tests/model` checks the rules over all
+interleavings; `tests/store/test_stateful.py` walks through them on real stores. What a paused type and a rate keep from
+its start is in `flow`.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def receive(row: Row | None, message: Message, claimant: Claimant) -> Reception:
         return cancel(row)
     if row.due_in <= 0:
         suspect = row.crashes > 0
-        if suspect and (claimant.ahead or not claimant.alone):
-            return AwaitSlot() if claimant.alone else AwaitOwnProcess()
+        if suspect and (claimant.ahead or not claimant.own_process):
+            return AwaitSlot() if claimant.own_process else AwaitOwnProcess()
         return Begin(attempt=row.attempt + 1, crashes=row.crashes, ahead=claimant.ahead)
     if leftover(row, message):
         return Drop("a newer message will bring it back")
@@ -102,7 +102,7 @@ def _receive_running(row: Row, message: Message, claimant: Claimant) -> Receptio
 
 def _receive_mine(row: Row, message: Message, claimant: Claimant) -> Reception:
     if claimant.holds_attempt != row.attempt:
-        if row.crashes > 0 and not claimant.alone:
+        if row.crashes > 0 and not claimant.own_process:
             return AwaitOwnProcess()
         return AwaitSlot() if claimant.ahead and not row.ahead else Resume()
     if claimant.holds_live_copy or row.handed_off or leftover(row, message):
@@ -124,7 +124,7 @@ def _rescue(row: Row, claimant: Claimant) -> Reception:
             crashes=crashes,
             rescues=True,
         )
-    if crashes > 0 and not claimant.alone:
+    if crashes > 0 and not claimant.own_process:
         return AwaitOwnProcess()
     if claimant.ahead:
         return AwaitSlot()

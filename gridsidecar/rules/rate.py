@@ -10,7 +10,7 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SHAPE = "a number of starts per time, as 10/s, 100/1m or 5000/2h"
 LONGEST_LINE = 100  # characters
 SHORTEST_KEEP = 10.0  # seconds
-LATENESS = 1.0  # seconds that a start may be late for its place, as the shortest wait queue is, and others not wait
+LATENESS = 1.0  # seconds that a start may be late for its place, as the shortest delay queue is, and others not wait
 _RATE = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})?\s*([smhd])")
 
 

@@ -29,7 +29,7 @@ class Row(Struct, frozen=True, kw_only=True):
     # Not for the rules, but for the claim:
     checkpoint: Any = None
     callback: Callback = NO_CALLBACK
-    unclaimed: bool = False  # written by another program; none of ours has had its message yet
+    foreign: bool = False  # written by another program; none of ours has had its message yet
     unseen: bool = False  # cancelled by its id before any worker saw its message
     owner: str = "an earlier system"  # whoever runs it, for people
     silent_for: float | None = None  # seconds since the owner's last sign of life
@@ -46,7 +46,7 @@ class Claimant(Struct, frozen=True, kw_only=True):
     holds_live_copy: bool = False  # … and its delivery is alive
     max_crashes: int = 3
     ahead: bool = False  # there is no slot for it yet
-    alone: bool = True  # it would share its handler's process with no other task
+    own_process: bool = True  # it would share its handler's process with no other task
 
 
 # -- what to do with a delivery ---------------------------------------------------------------------------------------
@@ -107,5 +107,5 @@ class Close(Struct, frozen=True, kw_only=True):
     completes: bool = False  # the row lacks what this message says of its task
 
 
-Unstarted = Reattach | Drop | Wait  # changes no row
+RowUnchanged = Reattach | Drop | Wait
 Reception = Insert | Begin | Resume | Reattach | Drop | Wait | Close | AwaitSlot | AwaitOwnProcess

@@ -1,4 +1,4 @@
-"""The values that travel along the line: message, task, claim, outcome, transition. Frozen, and free of I/O."""
+"""The values of a task on its way: message, task, claim, outcome, transition. Frozen, and free of I/O."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Message(Struct, frozen=True, kw_only=True):
     refusals: int = 0  # how often in a row the store refused to write what this message had come to
     kept: str | None = None  # the row that keeps it, refused, until the dead-letter queue takes it
     callback: bool = False  # it reports a task's end, so it is never a task
-    row: str | None = None  # the id of the message whose row its producer wrote first; None: it wrote none
+    prewritten_id: str | None = None  # the id of the message whose row its producer wrote first; None: it wrote none
 
     def counted_anew(self, attempt: int) -> Message:
         """For the row's `attempt`, with nothing counted: what was counted in a row has come to an end."""
@@ -231,17 +231,17 @@ class Progress(Struct, frozen=True):
     checkpoint: Checkpoint | None = None
 
 
-class Part(Struct, frozen=True):
+class OutputPart(Struct, frozen=True):
     """Some of an attempt's output, from its byte `start` on."""
 
     start: int
     data: bytes
 
 
-class News(Struct, frozen=True):
+class NewOutput(Struct, frozen=True):
     """What an attempt has said lately; and of what it said before, from which byte to which is not kept any more."""
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[OutputPart, ...] = ()
     outdated: tuple[int, int] | None = None
 
 
@@ -257,7 +257,7 @@ class Settle(StrEnum):
 
 
 class Transition(Struct, frozen=True, kw_only=True):
-    """The row's next state, as a value. Built by `lifecycle`, or by `store.endings` where the database refuses that;
+    """The row's next state, as a value. Built by `lifecycle`, or by `store.end_forms` where the database refuses that;
     applied by `store` in one fenced write."""
 
     status: Status

@@ -23,7 +23,7 @@ from gridsidecar.store.pauses import Pauses
 from gridsidecar.store.quarantine import Quarantine
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
-from gridsidecar.store.received import Received, TakenOver
+from gridsidecar.store.received import Received
 from gridsidecar.store.retention import Retention
 from gridsidecar.store.steering import Steering
 from gridsidecar.store.store import Store
@@ -63,7 +63,6 @@ __all__ = [
     "Steering",
     "Store",
     "TakenCallbacks",
-    "TakenOver",
     "TypeCount",
     "Wanted",
     "make_store",

@@ -7,12 +7,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar.rules.flow import Park, Pause, Reserve, bucket
+from gridsidecar.rules.flow import Park, Pause, Reserve
 from gridsidecar.rules.rate import LATENESS, Rate
 from gridsidecar.rules.task import Task
 from gridsidecar.store import records
 from gridsidecar.store.database import Connection
 from gridsidecar.store.ends import CHECK_GRACE
+from gridsidecar.store.parking import parked_for
 from gridsidecar.store.queries import Query
 
 
@@ -26,7 +27,7 @@ class Deferrals(Struct, frozen=True):
         """Whether a pause keeps this task from its start. Read under a lock: none is forgotten while this parks."""
         asked = {"queue": self.queue, "task_type": task.task_type}
         rows = await connection.fetch(self.queries["pause_shared"], asked)
-        return bool(rows) and pause(rows[0]).holds(task.task_id)
+        return bool(rows) and pause_of(rows[0]).stops(task.task_id)
 
     async def wait(self, connection: Connection, handler: str, rate: Rate, *, takes_place: bool) -> float:
         """Seconds until a start of this handler may be, 0 or less for now: then it is counted. `takes_place`: it is
@@ -46,7 +47,7 @@ class Deferrals(Struct, frozen=True):
             await connection.execute(self.queries["pace_start"], pace)
         return wait
 
-    async def put(self, connection: Connection, task: Task, why: Park | Reserve) -> None:
+    async def put_off(self, connection: Connection, task: Task, why: Park | Reserve) -> None:
         """Put a row off that stands in the database already."""
         parked = isinstance(why, Park)
         params = records.message_columns(task.message, self.queue) | {
@@ -55,12 +56,12 @@ class Deferrals(Struct, frozen=True):
             "parked": int(parked),
             "delay": 0.0 if isinstance(why, Park) else round(why.delay, 3),
             "grace": CHECK_GRACE,
-            "bucket": bucket(task.task_type),
+            "years": parked_for(task.task_type),
         }
         await connection.execute(self.queries["shelve"], params)
 
 
-def pause(row: Mapping[str, Any]) -> Pause:
+def pause_of(row: Mapping[str, Any]) -> Pause:
     """One pause as it is stored."""
     return Pause(
         task_type=row["task_type"],

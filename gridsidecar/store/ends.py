@@ -7,12 +7,12 @@ from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.lifecycle import UnmatchedWrite
 from gridsidecar.rules.task import Claim, Progress, Report, Transition
-from gridsidecar.store import endings, outbox, records
+from gridsidecar.store import end_forms, outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Database, Deadlocked, RowRejected, Statement
-from gridsidecar.store.endings import Form, StoredEnd
+from gridsidecar.store.end_forms import Form, StoredEnd
 from gridsidecar.store.letters import OwedLetters
-from gridsidecar.store.outbox import OwedForm, Owing
+from gridsidecar.store.outbox import CallbackForm, OwedForm
 from gridsidecar.store.queries import Query
 
 LOST = "lost"  # the outcome of an attempt that was taken from its worker
@@ -39,27 +39,29 @@ class Ends:
         self._batch = batch
 
     async def commit(
-        self, claim: Claim, transition: Transition, report: Report, progress: Progress, *, said: bool = False
+        self, claim: Claim, transition: Transition, report: Report, progress: Progress, *, output_stored: bool = False
     ) -> Transition | None:
-        """Write an attempt's end; what now stands in the row. `said`: parts of its output are stored already.
+        """Write an attempt's end; what now stands in the row. `output_stored`: parts of its output are stored already.
 
         That is `transition`, or what of it the database would store, or the cancellation that came in meanwhile, or
         None when a newer claim owns the task. Raises `RowRejected` where not even its status can be stored.
         """
-        transition, written = await self._write_storable(claim, transition, report, progress, said)
+        transition, written = await self._write_storable(claim, transition, report, progress, output_stored)
         if written:
             return transition
         match await self._resolve_unmatched_write(claim):
             case UnmatchedWrite.WRITTEN:
                 return transition
             case UnmatchedWrite.CANCEL:
-                return await self.commit(claim, lifecycle.cancelled(claim), report, progress, said=said)
+                return await self.commit(
+                    claim, lifecycle.cancelled(claim), report, progress, output_stored=output_stored
+                )
             case UnmatchedWrite.LOST:
                 return None
 
     async def put_back(self, claim: Claim, problem: str, delay: float) -> bool:
         """Let a task whose end was refused wait so many seconds; False when it is not ours any more."""
-        params = records.end_columns(claim, endings.put_back(claim, problem, delay), Progress(), CHECK_GRACE)
+        params = records.end_columns(claim, end_forms.put_back(claim, problem, delay), Progress(), CHECK_GRACE)
         (changed,) = await self._database.batch([(self._queries["commit"], params)])
         return bool(changed) or await self._resolve_unmatched_write(claim) is not UnmatchedWrite.LOST
 
@@ -68,20 +70,20 @@ class Ends:
         await self._database.batch([(self._queries["set_aside"], {"id": task_id, "attempt": attempt})])
 
     async def _write_storable(
-        self, claim: Claim, transition: Transition, report: Report, progress: Progress, said: bool
+        self, claim: Claim, transition: Transition, report: Report, progress: Progress, output_stored: bool
     ) -> tuple[Transition, bool]:
         """What was written, and whether the row was ours. Most ends are written whole, together with others."""
         first: RowRejected | None = None
         last: RowRejected | None = None
         owes = claim.task.callback.wanted or self._letters.wanted
-        refused: set[tuple[bool, Owing]] = set()
-        for form in endings.forms(transition, owes=owes):
+        refused: set[tuple[bool, CallbackForm]] = set()
+        for form in end_forms.forms(transition, owes=owes):
             if isinstance(last, Deadlocked) and form.tables in refused:
                 continue
             refused.add(form.tables)
             try:
                 end = form.of(transition, report, progress, str(last or ""))
-                statements = self._statements(claim, end, str(last or ""), said)
+                statements = self._statements(claim, end, str(last or ""), output_stored)
                 counts = await (
                     self._database.batch(statements) if last else self._batch.write(claim.task_id, *statements)
                 )
@@ -94,7 +96,7 @@ class Ends:
         assert last is not None
         raise last
 
-    def _statements(self, claim: Claim, end: StoredEnd, problem: str, said: bool) -> tuple[Statement, ...]:
+    def _statements(self, claim: Claim, end: StoredEnd, problem: str, output_stored: bool) -> tuple[Statement, ...]:
         row = records.end_columns(claim, end.transition, end.progress, CHECK_GRACE, end.report.duration_s)
         history = records.attempt_columns(claim, end.transition, end.report)
         return (
@@ -102,12 +104,12 @@ class Ends:
             *([(self._queries["attempt_ended"], history)] if end.in_history else ()),
             # The parts of a log that is left out are all that there is of it.
             *(
-                [(self._queries["said_in_full"], records.fence(claim))]
-                if said and end.in_history and history["log_head"]
+                [(self._queries["forget_output_in_history"], records.fence(claim))]
+                if output_stored and end.in_history and history["log_head"]
                 else ()
             ),
             *(self._owed(claim, end, problem) if claim.task.callback.wanted else ()),
-            *self._letters.owe(claim.task_id, claim.attempt, end.transition, end.owing),
+            *self._letters.owe(claim.task_id, claim.attempt, end.transition, end.callback),
         )
 
     def _owed(self, claim: Claim, end: StoredEnd, problem: str) -> tuple[Statement, ...]:
@@ -119,7 +121,7 @@ class Ends:
             claim.attempt,
             end.transition,
             self._clock.now(),
-            OwedForm(end.owing, problem),
+            OwedForm(end.callback, problem),
         )
 
     async def _resolve_unmatched_write(self, claim: Claim) -> UnmatchedWrite:
@@ -138,7 +140,7 @@ class Ends:
 def _tell_left_out(claim: Claim, form: Form, problem: str, *, letter: bool) -> None:
     told = {"task_id": claim.task_id, "attempt": claim.attempt}
     telemetry.warning("an end was stored without all of it", **told, left_out=form.left_out, reason=problem)
-    if form.owing is not Owing.WHOLE and claim.task.callback.wanted:
+    if form.callback is not CallbackForm.WHOLE and claim.task.callback.wanted:
         telemetry.error("callback given up", task_id=claim.task_id, error=f"{outbox.NOT_STORED}: {problem}")
-    if form.owing is Owing.NOTHING and letter:
+    if form.callback is CallbackForm.NOTHING and letter:
         telemetry.error("dead letter given up", task_id=claim.task_id, error=f"{outbox.NOT_STORED}: {problem}")

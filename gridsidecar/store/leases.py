@@ -95,7 +95,7 @@ class Leases:
                 await self._owe_callback(connection, row, owed)
             return True
 
-        return await outbox.owing(
+        return await outbox.until_storable(
             row.task_id, lambda owed: self._database.transact(lambda connection: give_back(connection, owed))
         )
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from gridsidecar.rules.reception import Close
 from gridsidecar.rules.task import ErrorType, Status, Transition
 from gridsidecar.store.database import Statement
-from gridsidecar.store.outbox import LETTER, Owing
+from gridsidecar.store.outbox import LETTER, CallbackForm
 from gridsidecar.store.queries import Query
 
 REASON_LIMIT = 1000  # characters of an error: it travels in a header
@@ -56,11 +56,11 @@ class OwedLetters(Struct, frozen=True):
         return self.wanted and end.status is Status.FAILED and not refused
 
     def owe(
-        self, task_id: str, attempt: int, end: Transition | Close, form: Owing = Owing.WHOLE
+        self, task_id: str, attempt: int, end: Transition | Close, form: CallbackForm = CallbackForm.WHOLE
     ) -> tuple[Statement, ...]:
         """The statement that writes the letter of an end, to run after the end in the same transaction; none where none
         is owed. It writes nothing unless the row has failed in this attempt, and has a message of its own."""
-        if not self.owed_by(end) or form is Owing.NOTHING:
+        if not self.owed_by(end) or form is CallbackForm.NOTHING:
             return ()
         params = {
             "id": task_id,

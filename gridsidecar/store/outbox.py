@@ -32,8 +32,8 @@ LETTER = "letter"  # the kind of what is owed to the dead letters: see `letters`
 NOT_STORED = "the database would not store it"
 
 
-class Owing(StrEnum):
-    """How the callback of an end is written."""
+class CallbackForm(StrEnum):
+    """What is written of the callback of an end."""
 
     WHOLE = "whole"
     GIVEN_UP = "given up"  # without its body, for people to see
@@ -41,20 +41,20 @@ class Owing(StrEnum):
 
 
 class OwedForm(Struct, frozen=True):
-    """How, and why not better."""
+    """How the callback of an end is written, and why not better."""
 
-    form: Owing = Owing.WHOLE
+    form: CallbackForm = CallbackForm.WHOLE
     problem: str = ""
 
 
 WHOLE = OwedForm()
 
 
-async def owing(task_id: str, end: Callable[[OwedForm], Awaitable[T]]) -> T:
+async def until_storable(task_id: str, end: Callable[[OwedForm], Awaitable[T]]) -> T:
     """Run a transaction that may end a task without an attempt. Where the database will not store its callback, that
     is given up, the end is not."""
     problem = ""
-    for form in Owing:
+    for form in CallbackForm:
         try:
             ended = await end(OwedForm(form, problem))
         except RowRejected as error:
@@ -305,9 +305,9 @@ def owe(
 ) -> tuple[Statement, ...]:
     """The statement that writes the callback of an end, to run after the end in the same transaction; none where
     nobody asked for it. It writes nothing unless the row has this end, and one row for each end."""
-    if not (callback.wanted and end.status.terminal) or owed.form is Owing.NOTHING:
+    if not (callback.wanted and end.status.terminal) or owed.form is CallbackForm.NOTHING:
         return ()
-    given_up = owed.form is Owing.GIVEN_UP
+    given_up = owed.form is CallbackForm.GIVEN_UP
     body = "" if given_up else _body(callback, task_id, attempt, end, now)
     params = {
         "id": task_id,

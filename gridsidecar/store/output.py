@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar.rules.task import Claim, News, Part, Status
+from gridsidecar.rules.task import Claim, NewOutput, OutputPart, Status
 from gridsidecar.store import records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Database
@@ -60,14 +60,16 @@ class Output:
         self._queries = queries
         self._batch = Batch(database)
 
-    async def say(self, claim: Claim, news: News) -> bool:
+    async def write(self, claim: Claim, news: NewOutput) -> bool:
         """Store what a running attempt says; False when it is not ours any more. To repeat it is safe."""
         fence = records.fence(claim)
-        statements = [(self._queries["say"], fence | {"start": part.start, "bytes": part.data}) for part in news.parts]
+        statements = [
+            (self._queries["write_output"], fence | {"start": part.start, "bytes": part.data}) for part in news.parts
+        ]
         if news.outdated is not None:
             start, until = news.outdated
             gone = {"id": claim.task_id, "attempt": claim.attempt, "start": start, "before": until}
-            statements.append((self._queries["forget_said"], gone))
+            statements.append((self._queries["forget_output"], gone))
         changed = await self._batch.write(claim.task_id, *statements)
         return all(changed[: len(news.parts)])
 
@@ -76,7 +78,7 @@ class Output:
         found = await self._database.fetch(self._queries["last_attempt"], {"id": task_id})
         return (records.status(found[0]["status"]), found[0]["attempt"]) if found else None
 
-    async def said(
+    async def page(
         self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
     ) -> OutputPage | None:
         """What an attempt (None: the newest) has said from byte `since` on; None where there is no such attempt.
@@ -88,12 +90,14 @@ class Output:
             return None
         asked = {"id": task_id, "attempt": number}
         # The parts first: an end removes them when it stands in the history.
-        parts = await self._database.fetch(self._queries["said"], asked | {"since": since, "part": LONGEST_PART})
+        parts = await self._database.fetch(
+            self._queries["output_parts"], asked | {"since": since, "part": LONGEST_PART}
+        )
         history = await self._database.fetch(self._queries["attempt_of"], asked)
-        return _said(task_id, number, since, shown, found[0], parts, history[0] if history else None)
+        return _page(task_id, number, since, shown, found[0], parts, history[0] if history else None)
 
 
-def _said(
+def _page(
     task_id: str,
     number: int,
     since: int,
@@ -108,10 +112,10 @@ def _said(
     if history is not None and history["log_head"]:
         bytes_ = _in_history(history, since, shown)
     else:
-        bytes_ = [Part(row["start"], row["bytes"]) for row in parts]
+        bytes_ = [OutputPart(row["start"], row["bytes"]) for row in parts]
     runs = list(_runs(bytes_, since))
     if running and runs:
-        runs[-1] = Part(runs[-1].start, _whole(runs[-1].data))
+        runs[-1] = OutputPart(runs[-1].start, _whole(runs[-1].data))
     ends = [since, *(run.start + len(run.data) for run in runs)]
     return OutputPage(
         task_id=task_id,
@@ -135,7 +139,7 @@ def _said(
     )
 
 
-def _in_history(row: Mapping[str, Any], since: int, shown: int | None) -> list[Part]:
+def _in_history(row: Mapping[str, Any], since: int, shown: int | None) -> list[OutputPart]:
     """The log of an ended attempt, as nearly as it can be known at which bytes it was: a replaced character stands for
     one to three of them. What follows the characters that were shown from the beginning on is known exactly. Elsewhere
     it counts as three: so some may be shown twice, and nothing is left out."""
@@ -144,22 +148,22 @@ def _in_history(row: Mapping[str, Any], since: int, shown: int | None) -> list[P
         head, tail = head + tail, ""
     if shown is not None and shown <= len(head):
         rest = head[shown:].encode()
-        return [Part(since, rest), Part(since + len(rest) + dropped, tail.encode())]
-    return [Part(0, head.encode()), Part(len(head.encode()) + dropped, tail.encode())]
+        return [OutputPart(since, rest), OutputPart(since + len(rest) + dropped, tail.encode())]
+    return [OutputPart(0, head.encode()), OutputPart(len(head.encode()) + dropped, tail.encode())]
 
 
-def _runs(parts: Iterable[Part], since: int) -> Iterator[Part]:
+def _runs(parts: Iterable[OutputPart], since: int) -> Iterator[OutputPart]:
     """What follows byte `since`, joined where there is no gap."""
     start, run = since, bytearray()
     for part in parts:
         end = start + len(run)
         if part.start > end:
             if run:
-                yield Part(start, bytes(run))
+                yield OutputPart(start, bytes(run))
             start, run, end = part.start, bytearray(), part.start
         run += part.data[max(0, end - part.start) :]
     if run:
-        yield Part(start, bytes(run))
+        yield OutputPart(start, bytes(run))
 
 
 def _whole(data: bytes) -> bytes:

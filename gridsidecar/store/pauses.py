@@ -9,12 +9,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar.rules.flow import Pause, bucket_bounds
+from gridsidecar.rules.flow import Pause
 from gridsidecar.rules.task import Message
 from gridsidecar.store import records
 from gridsidecar.store.database import Connection, Database, RowRejected
-from gridsidecar.store.deferrals import pause
+from gridsidecar.store.deferrals import pause_of
 from gridsidecar.store.ends import CHECK_GRACE
+from gridsidecar.store.parking import parked_between
 from gridsidecar.store.queries import Query
 
 REASON_LIMIT = 1000  # characters
@@ -40,7 +41,7 @@ class Pauses:
     async def read(self) -> list[Pause]:
         """All of them, also those that are over and still have parked tasks."""
         rows = await self._database.fetch(self._queries["pauses"], {"queue": self._queue})
-        return [pause(row) for row in rows]
+        return [pause_of(row) for row in rows]
 
     async def pause(self, task_type: str, until: datetime | None = None, reason: str | None = None) -> None:
         """No task of this type starts until then, or until it is resumed. One that is paused stays so."""
@@ -156,7 +157,7 @@ class Pauses:
 
     async def _locked(self, connection: Connection, task_type: str) -> Pause | None:
         rows = await connection.fetch(self._queries["pause_locked"], self._key(task_type))
-        return pause(rows[0]) if rows else None
+        return pause_of(rows[0]) if rows else None
 
     async def _write(self, connection: Connection, task_type: str, found: Pause | None, word: dict[str, Any]) -> None:
         key = self._key(task_type)
@@ -164,12 +165,12 @@ class Pauses:
             word = {**key, **word, "goes_on": int(not found.ended)}
             await connection.execute(self._queries["pause_anew"], word)
             return
-        parked_from, parked_to = bucket_bounds(task_type)
+        parked_from, parked_to = parked_between(task_type)
         bounds = {"parked_from": parked_from, "parked_to": parked_to}
         await connection.execute(self._queries["insert_pause"], {**key, **word, **bounds})
 
     async def _parked(self, connection: Connection, task_type: str, limit: int) -> list[dict[str, Any]]:
-        parked_from, parked_to = bucket_bounds(task_type)
+        parked_from, parked_to = parked_between(task_type)
         asked = {**self._key(task_type), "parked_from": parked_from, "parked_to": parked_to, "limit": limit}
         return await connection.fetch(self._queries["parked"], asked)
 

@@ -13,7 +13,7 @@ from gridsidecar.rules.task import Message
 from gridsidecar.store import records
 from gridsidecar.store.counting import MOST
 from gridsidecar.store.database import Database, RowRejected
-from gridsidecar.store.deferrals import pause
+from gridsidecar.store.deferrals import pause_of
 from gridsidecar.store.queries import Query
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Reading:
         found = {
             (queue, one.task_type): one
             for queue in queues
-            for one in map(pause, await self._read("pauses", {"queue": queue}))
+            for one in map(pause_of, await self._read("pauses", {"queue": queue}))
         }
         for view in views:
             view["paused"] = _kept_by(found.get((view["queue"], view["task_type"])), view)
@@ -193,6 +193,6 @@ def _detailed(view: TaskSummary, own: Detail | None, with_data: bool) -> TaskSum
 
 
 def _kept_by(kept: Pause | None, view: TaskState) -> PausedView | None:
-    if kept is None or not waits(view["status"], view["due_in_s"]) or not kept.holds(view["task_id"]):
+    if kept is None or not waits(view["status"], view["due_in_s"]) or not kept.stops(view["task_id"]):
         return None
     return {"since_at": kept.since, "until_at": kept.until, "cool_down": kept.cool_down, "reason": kept.reason}

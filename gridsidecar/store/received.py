@@ -9,8 +9,8 @@ from gridsidecar.rules.reception import Reception
 from gridsidecar.rules.task import Claim
 
 
-class TakenOver(Struct, frozen=True):
-    """An attempt that its worker will not end any more."""
+class Rescued(Struct, frozen=True):
+    """An attempt whose worker died, so that its task goes on elsewhere, or ends."""
 
     attempt: int
     worker: str  # its name
@@ -23,4 +23,4 @@ class Received(Struct, frozen=True):
     reception: Reception | Park | Reserve
     claim: Claim | None = None
     attempt: int = 0  # of the row, for the stamp on a delayed message
-    taken_over: TakenOver | None = None  # by this
+    rescued: Rescued | None = None  # the attempt before, where its worker is dead

@@ -58,7 +58,7 @@ def callback_columns(callback: Callback) -> dict[str, Any]:
     }
 
 
-def take_over(task: Task, max_retry_count: int) -> dict[str, Any]:
+def foreign_columns(task: Task, max_retry_count: int) -> dict[str, Any]:
     """What a row that another program wrote lacks, of its task's message."""
     return callback_columns(task.callback) | {
         "id": task.task_id,
@@ -91,7 +91,14 @@ def message_columns(message: Message, queue: str) -> dict[str, Any]:
 
 
 def _as_produced(message: Message) -> Message:
-    if message.attempt or message.wake_up or message.busy or message.passed or message.refusals or message.row:
+    if (
+        message.attempt
+        or message.wake_up
+        or message.busy
+        or message.passed
+        or message.refusals
+        or message.prewritten_id
+    ):
         return replace(message.counted_anew(0), wake_up=False, row=None)
     return message
 
@@ -129,7 +136,7 @@ def row(stored: Mapping[str, Any]) -> Row:
             type=stored["callback_type"] or "http",
             data=_kept(stored["callback_data"]),
         ),
-        unclaimed=bool(stored["unclaimed"]),
+        foreign=bool(stored["foreign_row"]),
         owner=stored["worker_name"] or stored["worker_id"] or "an earlier system",
         silent_for=None if lease_left is None else float(stored["lease"]) - float(lease_left),
         unseen=bool(stored["unseen"]),

@@ -13,7 +13,7 @@ from gridsidecar.rules.task import NO_CALLBACK, ErrorType, Message, Status, Task
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import RowRejected
-from gridsidecar.store.outbox import OwedForm, Owing
+from gridsidecar.store.outbox import CallbackForm, OwedForm
 from gridsidecar.store.queries import Query
 
 
@@ -32,7 +32,7 @@ class Refusals:
 
         `task` is what it asks for, where it could be read at all.
         """
-        for owed in (outbox.WHOLE, OwedForm(Owing.GIVEN_UP, error), OwedForm(Owing.NOTHING)):
+        for owed in (outbox.WHOLE, OwedForm(CallbackForm.GIVEN_UP, error), OwedForm(CallbackForm.NOTHING)):
             try:
                 return await self._note(message, task_id, error, task, owed)
             except RowRejected as problem:
@@ -43,7 +43,7 @@ class Refusals:
     async def _note(self, message: Message, task_id: str, error: str, task: Task | None, owed: OwedForm) -> bool:
         """With less and less of its task where the database will not store it; at last with nothing but its id."""
         whole = owed == outbox.WHOLE
-        if owed.form is Owing.NOTHING:
+        if owed.form is CallbackForm.NOTHING:
             task = None
         callback = task.callback if task else NO_CALLBACK
         params = {
@@ -58,7 +58,7 @@ class Refusals:
         refusal = Close(status=Status.FAILED, error=error, error_type=ErrorType.VALIDATION, crashes=0)
         body = message.body if whole and len(message.body) <= wire.SMALL else None
         again = {name: params[name] for name in ("id", "error", "error_type")} | {"body": body}
-        again["message_id"] = message.row or params["message_id"]
+        again["message_id"] = message.prewritten_id or params["message_id"]
         inserted, closed, *_ = await self._batch.write(
             task_id,
             (self._queries["insert_refused"], params),

@@ -88,7 +88,7 @@ class SQLiteDatabase:
         async with self._turn:
             if self._connection is not None:
                 return
-            with _translated(self._path):
+            with _errors_as_ours(self._path):
                 connection = await self._connect()
                 try:
                     connection.row_factory = aiosqlite.Row
@@ -119,7 +119,7 @@ class SQLiteDatabase:
             await self.open()
         assert self._connection is not None
         async with self._turn:
-            with _translated(self._path):
+            with _errors_as_ours(self._path):
                 return await _SQLiteConnection(self._connection).fetch(query, params)
 
     async def batch(self, statements: Sequence[Statement]) -> list[int]:
@@ -161,7 +161,7 @@ class SQLiteDatabase:
         assert self._connection is not None
         connection = self._connection
         async with self._turn:
-            with _translated(self._path):
+            with _errors_as_ours(self._path):
                 try:
                     await connection.execute("BEGIN IMMEDIATE")
                     yield _SQLiteConnection(connection)
@@ -180,7 +180,7 @@ class SQLiteDatabase:
                 await connection.close()
 
 
-class _translated:
+class _errors_as_ours:
     """SQLite's errors in the store's words."""
 
     def __init__(self, path: str) -> None:

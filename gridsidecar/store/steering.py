@@ -63,11 +63,11 @@ class Steering:
             return dict([await self._one(task_id, work) for task_id in some])
 
     async def _one(self, task_id: str, work: Work) -> tuple[str, Steered]:
-        async def alone(owed: OwedForm) -> Outcomes:
+        async def by_itself(owed: OwedForm) -> Outcomes:
             return await self._database.transact(lambda connection: work(connection, [task_id], owed))
 
         try:
-            return task_id, (await outbox.owing(task_id, alone))[task_id]
+            return task_id, (await outbox.until_storable(task_id, by_itself))[task_id]
         except RowRejected:
             return task_id, Steered.NOT_STORABLE
 

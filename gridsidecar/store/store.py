@@ -1,4 +1,5 @@
-"""Every write to a task's row that the line makes. The rules come from `lifecycle`; here they are applied, fenced."""
+"""What a delivery means for a task's row, and the claim. The rules come from `lifecycle`; here they are applied,
+fenced. Ends are written by `ends`, what waits by `deferrals`."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ from gridsidecar.store.ends import CHECK_GRACE, Ends
 from gridsidecar.store.letters import OwedLetters
 from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
-from gridsidecar.store.received import Received, TakenOver
+from gridsidecar.store.received import Received, Rescued
 from gridsidecar.store.refusals import Refusals
 
 
@@ -61,7 +62,7 @@ class Store:
         """
         message = task.message
         first = flow == FREE and not (message.attempt or message.wake_up or task.defer_by or task.defer_until)
-        if first and (received := await self._first(task, claimant, max_retry_count)) is not None:
+        if first and (received := await self._claim_in_one_write(task, claimant, max_retry_count)) is not None:
             return received
 
         async def decide(owed: OwedForm) -> Received:
@@ -69,15 +70,15 @@ class Store:
                 lambda connection: self._receive_in_flow(connection, task, claimant, max_retry_count, owed, flow)
             )
 
-        return await outbox.owing(task.task_id, decide)
+        return await outbox.until_storable(task.task_id, decide)
 
-    async def _first(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
+    async def _claim_in_one_write(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
         """The first claim of a task that is due, as one write; None where its row has to be looked at."""
-        if task.message.row is None:
+        if task.message.prewritten_id is None:
             params = records.new_row(task, claimant, max_retry_count, self._queue)
             (inserted,) = await self._batch.write(task.task_id, (self._queries["insert_running"], params))
-            return Received(Insert(), _first_claim(task, claimant, max_retry_count), attempt=1) if inserted else None
-        if task.message.row != task.message.message_id:  # a copy of ours, under an id of its own
+            return Received(Insert(), _claim_of_first(task, claimant, max_retry_count), attempt=1) if inserted else None
+        if task.message.prewritten_id != task.message.message_id:  # a copy of ours, under an id of its own
             return None
         begin = {"worker_id": claimant.worker_id, "ahead": int(claimant.ahead), "max_retry_count": max_retry_count}
         params = begin | {"id": task.task_id, "result": None}
@@ -85,7 +86,7 @@ class Store:
         if not begun:
             return None
         reception = Begin(attempt=1, crashes=0, ahead=claimant.ahead)
-        return Received(reception, _first_claim(task, claimant, max_retry_count), attempt=1)
+        return Received(reception, _claim_of_first(task, claimant, max_retry_count), attempt=1)
 
     async def park(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
         """What this delivery means while its type is paused, without a slot; None when it may start after all."""
@@ -99,7 +100,7 @@ class Store:
 
             return await self._database.transact(work)
 
-        return await outbox.owing(task.task_id, decide)
+        return await outbox.until_storable(task.task_id, decide)
 
     async def look(self, task: Task, claimant: Claimant) -> Received:
         """What this delivery would mean right now; changes nothing, so the answer carries no claim."""
@@ -119,11 +120,11 @@ class Store:
         row = await self._locked_row(connection, task.task_id)
         receive = receive_paused if flow.paused else lifecycle.receive
         reception = receive(row, task.message, claimant)
-        foreign = row is not None and row.unclaimed
+        foreign = row is not None and row.foreign
         if row is not None and not (foreign or row.attempt):  # its handler's word counts, whoever wrote the row
             row = replace(row, max_retry_count=max_retry_count)
         if row is not None and foreign and isinstance(reception, Begin | Park):
-            row = await self._take_over(connection, task, max_retry_count)
+            row = await self._complete_foreign(connection, task, max_retry_count)
             if row.due_in > 0:
                 return Received(Wait(delay=row.due_in), attempt=row.attempt)
         match reception:
@@ -131,11 +132,11 @@ class Store:
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
             case Begin():
                 assert row is not None
-                if (later := await self._later(connection, row, reception, flow)) is not None:
+                if (later := await self._place_in_rate(connection, row, reception, flow)) is not None:
                     return await self._put_off(connection, task, row, later)
                 await self._begin(connection, task, claimant, row, reception)
                 claim = _claim(task, claimant, row, reception, started=foreign)
-                return Received(reception, claim, reception.attempt, _taken_over(row, reception))
+                return Received(reception, claim, reception.attempt, _rescued(row, reception))
             case Resume():
                 assert row is not None
                 begun = Begin(attempt=row.attempt, crashes=row.crashes, ahead=row.ahead)
@@ -144,9 +145,9 @@ class Store:
             case Close():
                 assert row is not None
                 if reception.completes:
-                    row = await self._complete(connection, task, claimant, row, max_retry_count)
+                    row = await self._complete_unseen(connection, task, claimant, row, max_retry_count)
                 await self._close(connection, task.task_id, row, reception, owed)
-                return Received(reception, None, row.attempt, _taken_over(row, reception))
+                return Received(reception, None, row.attempt, _rescued(row, reception))
             case Park() if row is not None:
                 return await self._put_off(connection, task, row, reception)
             case Park():
@@ -157,15 +158,15 @@ class Store:
                 assert_never(reception)
         return Received(reception, attempt=row.attempt if row else 0)
 
-    async def _complete(
+    async def _complete_unseen(
         self, connection: Connection, task: Task, claimant: Claimant, row: Row, max_retry_count: int
     ) -> Row:
-        """A row that was cancelled before its message came gets what that says."""
+        """A row that was cancelled before its message came gets what that says of the task."""
         params = records.new_row(task, claimant, max_retry_count, self._queue)
         await connection.execute(self._queries["complete_unseen"], params)
         return replace(row, callback=task.callback)
 
-    async def _later(self, connection: Connection, row: Row, start: Begin, flow: Flow) -> Reserve | None:
+    async def _place_in_rate(self, connection: Connection, row: Row, start: Begin, flow: Flow) -> Reserve | None:
         """The place that this start has in its handler's rate; None: now, or no rate limits it."""
         if flow.rate is None:
             return None
@@ -175,9 +176,9 @@ class Store:
 
     async def _put_off(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
         if why.rescues:
-            await self._lost(connection, task.task_id, row)
-        await self._deferrals.put(connection, task, why)
-        return Received(why, None, row.attempt, _taken_over(row, why))
+            await self._note_lost(connection, task.task_id, row)
+        await self._deferrals.put_off(connection, task, why)
+        return Received(why, None, row.attempt, _rescued(row, why))
 
     async def _insert(
         self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
@@ -192,14 +193,14 @@ class Store:
                 return Received(Wait(delay=row.due_in), attempt=0)
         else:
             if await connection.execute(self._queries["insert_running"], params):
-                return Received(Insert(), _first_claim(task, claimant, max_retry_count), attempt=1)
+                return Received(Insert(), _claim_of_first(task, claimant, max_retry_count), attempt=1)
         return await self._receive(
             connection, task, claimant, max_retry_count, owed, flow
         )  # it is there now, or due already
 
-    async def _take_over(self, connection: Connection, task: Task, max_retry_count: int) -> Row:
-        """Complete a row that another program wrote by what the message says, also by the time when it wants to run."""
-        await connection.execute(self._queries["take_over"], records.take_over(task, max_retry_count))
+    async def _complete_foreign(self, connection: Connection, task: Task, max_retry_count: int) -> Row:
+        """A row that another program wrote gets what the message says of the task, also when it wants to run."""
+        await connection.execute(self._queries["complete_foreign"], records.foreign_columns(task, max_retry_count))
         if task.defer_by or task.defer_until:
             params = records.message_columns(task.message, self._queue) | records.deferral(task, CHECK_GRACE)
             await connection.execute(self._queries["defer"], params | {"id": task.task_id})
@@ -209,7 +210,7 @@ class Store:
 
     async def _begin(self, connection: Connection, task: Task, claimant: Claimant, row: Row, begin: Begin) -> None:
         if begin.rescues:
-            await self._lost(connection, task.task_id, row)
+            await self._note_lost(connection, task.task_id, row)
         params = records.message_columns(task.message, self._queue) | {
             "id": task.task_id,
             "attempt": begin.attempt,
@@ -222,7 +223,7 @@ class Store:
 
     async def _close(self, connection: Connection, task_id: str, row: Row, close: Close, owed: OwedForm) -> None:
         if close.rescues:
-            await self._lost(connection, task_id, row)
+            await self._note_lost(connection, task_id, row)
         params = {
             "id": task_id,
             "status": close.status.value,
@@ -232,15 +233,15 @@ class Store:
         }
         await connection.execute(self._queries["close"], params)
         callback = self._owed(row.callback, task_id, row.attempt, close, owed)
-        for query, owing in (*callback, *self._letters.owe(task_id, row.attempt, close, owed.form)):
-            await connection.execute(query, owing)
+        for query, values in (*callback, *self._letters.owe(task_id, row.attempt, close, owed.form)):
+            await connection.execute(query, values)
 
     def _owed(
         self, callback: Callback, task_id: str, attempt: int, end: Close, owed: OwedForm
     ) -> tuple[Statement, ...]:
         return outbox.owe(self._queries, self._queue, callback, task_id, attempt, end, self._clock.now(), owed)
 
-    async def _lost(self, connection: Connection, task_id: str, row: Row) -> None:
+    async def _note_lost(self, connection: Connection, task_id: str, row: Row) -> None:
         """End a dead worker's attempt in the history, so that its own late entry is refused."""
         params = {
             "id": task_id,
@@ -276,7 +277,7 @@ class Store:
             await self._close(connection, task.task_id, row, close, owed)
             return True
 
-        return await outbox.owing(
+        return await outbox.until_storable(
             task.task_id, lambda owed: self._database.transact(lambda connection: end(connection, owed))
         )
 
@@ -306,7 +307,7 @@ class Store:
         return bool(changed)
 
 
-def _first_claim(task: Task, claimant: Claimant, max_retry_count: int) -> Claim:
+def _claim_of_first(task: Task, claimant: Claimant, max_retry_count: int) -> Claim:
     return Claim(
         task=task,
         attempt=1,
@@ -317,8 +318,8 @@ def _first_claim(task: Task, claimant: Claimant, max_retry_count: int) -> Claim:
     )
 
 
-def _taken_over(row: Row, reception: Begin | Close | Park | Reserve) -> TakenOver | None:
-    return TakenOver(row.attempt, row.owner, row.silent_for) if reception.rescues else None
+def _rescued(row: Row, reception: Begin | Close | Park | Reserve) -> Rescued | None:
+    return Rescued(row.attempt, row.owner, row.silent_for) if reception.rescues else None
 
 
 def _claim(task: Task, claimant: Claimant, row: Row, begun: Begin, *, started: bool = False) -> Claim:

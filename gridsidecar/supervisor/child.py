@@ -1,4 +1,4 @@
-"""One of the sidecar's processes: its program, with the supervisor's end of their line."""
+"""One of the sidecar's processes: its program, with the supervisor's end of their link."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from msgspec.structs import asdict
 
 from gridsidecar.health import Health
-from gridsidecar.siblings import Leave, ProcessFigures, QueueLook
-from gridsidecar.siblings.message_socket import MessageSocket, Packet
 from gridsidecar.supervisor.program import Program
 from gridsidecar.supervisor.slot_allocator import SharedSlotRequest, SlotAllocator
+from gridsidecar.supervisor_link import Leave, ProcessFigures, QueueLook
+from gridsidecar.supervisor_link.message_socket import MessageSocket, Packet
 
 
 class Child:

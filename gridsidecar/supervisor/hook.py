@@ -10,7 +10,7 @@ import sys
 from gridsidecar import signals, telemetry
 from gridsidecar.clock import SystemClock, system_random
 from gridsidecar.config.settings import Settings
-from gridsidecar.delivery.worker import Attempts
+from gridsidecar.delivery.worker import HeldAttempts
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError
 from gridsidecar.handler import reaper
@@ -45,7 +45,7 @@ async def _run(settings: Settings, name: str) -> None:
     reaper.hide_from_children()
     env = Environment(settings.worker, Readiness(), SystemClock(), system_random())
     only = {other: None for other in ("on_startup", "on_shutdown") if other != name}
-    hooks = Hooks(settings.hooks.model_copy(update=only), env, Attempts(env.clock), settings.broker.queue)
+    hooks = Hooks(settings.hooks.model_copy(update=only), env, HeldAttempts(env.clock), settings.broker.queue)
     try:
         await hooks.start(cut_short)
         if name == "on_shutdown":

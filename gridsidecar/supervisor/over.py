@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gridsidecar.siblings import Leave
 from gridsidecar.supervisor.child import Child
+from gridsidecar.supervisor_link import Leave
 
 Children = Callable[[], Sequence[Child] | None]  # None while one is missing or not ready
 
@@ -21,9 +21,9 @@ async def until_over(worker: Mapping[str, Any], children: Children) -> Leave:
         if burst_ends is not None and loop.time() >= burst_ends:
             return Leave(f"burst_timeout of {worker['burst_timeout']:g} s is over")
         if worker["idle_timeout"] and _idle(children()) >= worker["idle_timeout"]:
-            return Leave(f"idle for {worker['idle_timeout']:g} s", finish_in_hand=True)
+            return Leave(f"idle for {worker['idle_timeout']:g} s", finishes_work=True)
         if worker["burst"] and await _nothing_left(children):
-            return Leave("the queue is empty", finish_in_hand=worker["burst_wait"])
+            return Leave("the queue is empty", finishes_work=worker["burst_wait"])
 
 
 def _idle(children: Sequence[Child] | None) -> float:

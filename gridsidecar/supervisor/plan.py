@@ -65,7 +65,7 @@ def become_supervisor(settings: Settings, *, fail_fast: bool) -> NoReturn:
     telemetry.finish()
     for number in range(3):
         os.set_inheritable(number, True)  # also where we opened it ourselves
-    with signals.held():
+    with signals.blocked():
         os.execv(sys.executable, python("gridsidecar.supervisor", fd))  # noqa: S606  # no shell is wanted
 
 

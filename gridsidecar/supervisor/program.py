@@ -21,7 +21,7 @@ class Program:
 
     def __init__(self, module: str, *arguments: object, fds: Sequence[int]) -> None:
         """Raises OSError when it cannot be started."""
-        with signals.held():  # until it obeys them
+        with signals.blocked():  # until it obeys them
             self._process = subprocess.Popen(python(module, *arguments), pass_fds=fds, start_new_session=True)
         self.pid = self._process.pid
         reaper.own(self.pid)

@@ -14,9 +14,9 @@ from gridsidecar.config.settings import Settings
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.handler import reaper
 from gridsidecar.memory_budget import MEBIBYTE, automatic_room, cgroup_limit
-from gridsidecar.siblings import Siblings
 from gridsidecar.supervisor.plan import Plan, open_log
 from gridsidecar.supervisor.program import signal_at_death_of_supervisor
+from gridsidecar.supervisor_link import SupervisorLink
 
 
 def main(plan_fd: int, end: int, number: int, life: int) -> int:
@@ -32,9 +32,9 @@ def main(plan_fd: int, end: int, number: int, life: int) -> int:
     if life <= plan.processes:
         failpoints.arm(plan.failpoints)
     settings = _settings(plan, number)
-    siblings = Siblings(socket.socket(fileno=end), plan.shared)
+    link = SupervisorLink(socket.socket(fileno=end), plan.shared)
     try:
-        return daemon.run(settings, daemon.RunOptions(fail_fast=plan.fail_fast), siblings)
+        return daemon.run(settings, daemon.RunOptions(fail_fast=plan.fail_fast), link)
     except GridSidecarError as error:
         telemetry.error("cannot go on", reason=str(error))
         return error.exit_code

@@ -26,13 +26,13 @@ from gridsidecar.metrics.tally import Series, lasting, total
 from gridsidecar.metrics.worker import OwnFigures
 from gridsidecar.pulse import Pulse
 from gridsidecar.rules.task import Status
-from gridsidecar.siblings import Leave
 from gridsidecar.statistics import Statistics
 from gridsidecar.supervisor.child import Child
 from gridsidecar.supervisor.hooks import WorkerHooks
 from gridsidecar.supervisor.over import until_over
 from gridsidecar.supervisor.plan import Plan
 from gridsidecar.supervisor.slot_allocator import SlotAllocator
+from gridsidecar.supervisor_link import Leave
 
 if TYPE_CHECKING:
     from gridsidecar.http import ApiServer
@@ -66,7 +66,7 @@ class Supervisor:
         self._begun = False  # all may
         self._leave: Leave | None = None
         self._leaving = asyncio.Event()
-        self._told = False
+        self._signalled = False
         self._code = EX_OK
         self._past: Counter[Status] = Counter()  # figures of those that are gone
         self._past_series: Series = {}
@@ -119,8 +119,8 @@ class Supervisor:
             signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        again, self._told = self._told, True
-        self._go(Leave(f"{number.name} received", told=True, hurry=again))
+        again, self._signalled = self._signalled, True
+        self._go(Leave(f"{number.name} received", demanded=True, hurry=again))
 
     def _go(self, word: Leave) -> None:
         """The first reason stands; what follows is only passed on."""
@@ -132,7 +132,7 @@ class Supervisor:
 
     def _end_for(self, code: int, why: str) -> None:
         self._code = self._code or code
-        self._go(Leave(why, told=True))
+        self._go(Leave(why, demanded=True))
 
     # -- processes ----------------------------------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class Supervisor:
             pid=child.program.pid,
             parts=",".join(child.health.broken),
         )
-        child.leave(Leave("a part of this process is broken", told=True))
+        child.leave(Leave("a part of this process is broken", demanded=True))
 
     def _name(self, number: int) -> str:
         return f"{self._worker['name']}-{number}"

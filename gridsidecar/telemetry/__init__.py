@@ -218,7 +218,7 @@ def handler_said_more(claim: Claim, lines: int) -> None:
     )
 
 
-def taken_over(*, task_id: str, attempt: int, worker: str, silent_for: float | None) -> None:
+def rescued(*, task_id: str, attempt: int, worker: str, silent_for: float | None) -> None:
     """An attempt's worker is dead: the task is ours now."""
     seconds = None if silent_for is None else round(silent_for, 1)
     warning("task taken over from a dead worker", task_id=task_id, attempt=attempt, worker=worker, silent_for=seconds)

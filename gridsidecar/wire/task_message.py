@@ -69,7 +69,7 @@ def task_of(message: Message, fields: dict[str, Any]) -> Task | Refused:
 def early_id(message: Message) -> str | None:
     """Of a body that nobody reads, the id of the row that was written before it was sent: whoever writes one says the
     id first."""
-    if message.row is None:
+    if message.prewritten_id is None:
         return None
     try:
         head = bytes(next(iter(body_chunks(message)), b""))

@@ -82,7 +82,7 @@ async def test_a_missing_queue_that_may_not_be_created_says_what_to_do(
         await broker.close()
 
 
-async def test_a_deleted_wait_queue_is_declared_again(settings: BrokerSettings, server: BlockingChannel) -> None:
+async def test_a_deleted_delay_queue_is_declared_again(settings: BrokerSettings, server: BlockingChannel) -> None:
     async with opened(settings) as broker, consuming(broker, 2) as inbox:
         await broker.publish_delayed(message(b"first"), 1)
         server.queue_delete(f"{settings.queue}.delay.1")
@@ -92,7 +92,7 @@ async def test_a_deleted_wait_queue_is_declared_again(settings: BrokerSettings, 
         await delivery.ack()
 
 
-async def test_a_wait_queue_of_another_shape_refuses_the_delayed_message(
+async def test_a_delay_queue_of_another_shape_refuses_the_delayed_message(
     settings: BrokerSettings, server: BlockingChannel
 ) -> None:
     server.queue_declare(f"{settings.queue}.delay.1", durable=True)

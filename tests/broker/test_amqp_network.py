@@ -129,12 +129,12 @@ async def test_closing_is_bounded_when_the_broker_does_not_answer(settings: Brok
 
 async def test_a_frozen_broker_is_left_in_time_with_much_still_to_be_written(settings: BrokerSettings) -> None:
     async with proxied(settings.url) as (proxy, url):
-        link = BrokerConnection(through(settings, url), "test")
-        channel = await (await link.confirming_channel()).get_underlay_channel()
+        connection = BrokerConnection(through(settings, url), "test")
+        channel = await (await connection.confirming_channel()).get_underlay_channel()
         proxy.freeze()
         publishing = asyncio.create_task(channel.basic_publish(bytes(64 * 1024 * 1024), routing_key=settings.queue))
         await eventually(lambda: channel.delivery_tag == 1 and channel.connection.write_queue.empty())
-        await asyncio.wait_for(link.close(0.5), 10)
+        await asyncio.wait_for(connection.close(0.5), 10)
         with pytest.raises(CONNECTION_EXCEPTIONS):
             await publishing
         proxy.heal()

@@ -145,7 +145,7 @@ async def test_what_a_policy_says_is_known_by_the_management_api_only(server: Se
     await told("ok")
 
 
-async def test_a_wait_queue_with_other_arguments(server: Server, tmp_path: Path) -> None:
+async def test_a_delay_queue_with_other_arguments(server: Server, tmp_path: Path) -> None:
     server.declare("odd")
     server.declare("odd.delay.60", message_ttl=1)
     finding = (await look(tmp_path, config(tmp_path, server.url, queue="odd"), "broker.delays"))["broker.delays"]

@@ -98,7 +98,7 @@ def _statuses(place: Place, table: str) -> list[str]:
     return [row["status"] for row in place.fetch(f"select status from grid_async_task_{table} where id = 't'")]
 
 
-async def test_a_callback_that_comes_from_a_wait_queue_or_a_grave_is_no_task(place: Place, start: Start) -> None:
+async def test_a_callback_that_comes_from_a_delay_queue_or_a_grave_is_no_task(place: Place, start: Start) -> None:
     """Whichever way it takes: its mark travels with it."""
     other = replace(place, queue=f"{place.queue}.other")
     with place.channel() as channel:

@@ -388,7 +388,7 @@ async def test_several_sidecars_together_keep_a_rate_and_others_pass(any_place: 
     times = starts(place)
     assert len(times) == 60
     assert times[-1] - published >= 59 / 20, "the first turn was no sooner than its message"
-    for window in (1.0, 2.0):  # a start may be late by a second, as the shortest wait queue is
+    for window in (1.0, 2.0):  # a start may be late by a second, as the shortest delay queue is
         most = max(sum(first <= at < first + window for at in times) for first in times)
         assert most <= 20 * (window + 1) + 4  # … and from its claim to its start time passes
     assert max(starts(place, "o")) < times[0] + 3

@@ -26,7 +26,7 @@ def stamped(place: Place, **stamps: int) -> dict[str, Any]:
 
 
 def delay_nothing(place: Place) -> None:
-    """Somebody else's queues stand where the wait queues belong."""
+    """Somebody else's queues stand where the delay queues belong."""
     with place.channel() as channel:
         for seconds in (1, 2, 5, 10, 30):
             channel.queue_declare(f"{place.queue}.delay.{seconds}", durable=True, arguments={"x-max-length": 7})
@@ -41,7 +41,8 @@ async def test_two_configurations_share_a_queue(any_place: Place, start: Start) 
     ]
     for sidecar in sidecars:
         await sidecar.ready()
-    await place.publish(*({"task_id": f"{kind}{n}", "task_type": kind} for n in range(100) for kind in "ab"))
+    # Not by turns: so are they handed out, and each might get nothing but its own.
+    await place.publish(*({"task_id": f"{kind}{n}", "task_type": kind} for kind in "ab" for n in range(100)))
     await eventually(lambda: place.all_ended(200), timeout=150, interval=0.2)
     assert place.statuses() == {"success": 200}
     assert place.dead_letters() == []

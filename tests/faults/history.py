@@ -265,7 +265,7 @@ def _wrong_callbacks(history: History, rows: Rows) -> Iterator[str]:
 
 def _noise(history: History, rows: Rows) -> Iterator[str]:
     if left := history.place.left():
-        yield f"I6 {left} messages are left in the work queue or its wait queues"
+        yield f"I6 {left} messages are left in the work queue or its delay queues"
     for task_id, row in rows.items():
         if row["status"] not in ENDED:
             yield f"{'I8' if row['status'] == 'running' else 'I6'} {task_id} is {_words(row)}"

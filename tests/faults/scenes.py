@@ -123,7 +123,7 @@ async def no_slot(stage: Stage) -> tuple[Sidecar, History]:
 
 
 async def no_delays(stage: Stage) -> tuple[Sidecar, History]:
-    """A retry where the broker lets nobody make a wait queue: somebody else's queue stands there."""
+    """A retry where the broker lets nobody make a delay queue: somebody else's queue stands there."""
     with stage.place.channel() as channel:
         for seconds in (1, 2, 5):
             channel.queue_declare(f"{stage.place.queue}.delay.{seconds}", durable=True, arguments={"x-max-length": 7})

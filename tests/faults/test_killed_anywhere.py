@@ -37,9 +37,9 @@ SCENES: dict[str, Scene] = {
     "next_look_moved": scenes.lost_delayed_message,
     "wake_up_published": scenes.lost_delayed_message,
     "row_returned": scenes.row_without_attempt,
-    "sent_anew": scenes.no_slot,
+    "requeued": scenes.no_slot,
     "scheduled": scenes.no_delays,
-    "adopted": scenes.second_copy,
+    "reattached": scenes.second_copy,
     "parked": scenes.paused,
     "released": scenes.paused,
     "probe_taken": scenes.tripped,
@@ -47,7 +47,7 @@ SCENES: dict[str, Scene] = {
     "task_published": scenes.submitted,
 }
 SUBMITTING = {"row_written", "task_published"}  # a producer's, which the API is as well
-SERVERS_ONLY = {"scheduled", "adopted"}  # what brings them about is a matter of RabbitMQ
+SERVERS_ONLY = {"scheduled", "reattached"}  # what brings them about is a matter of RabbitMQ
 
 
 def test_every_failpoint_has_its_scene() -> None:

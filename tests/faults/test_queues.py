@@ -30,7 +30,7 @@ def overdue(place: Place, task_id: str) -> None:
     place.execute(f"update {TASKS} set next_run_at = '2001-01-01', next_check_at = '2001-01-01' where id = ?", task_id)
 
 
-async def test_a_wait_queue_is_deleted_with_a_retry_in_it(place: Place, start: Start) -> None:
+async def test_a_delay_queue_is_deleted_with_a_retry_in_it(place: Place, start: Start) -> None:
     """Row 10: the message is gone for good, the row is not; the next retry declares the queue again."""
     config = place.config({"default": place.job("flaky", 3)}, retry={"max_retries": 2, "delay": 5}, worker={"lease": 2})
     sidecar = start(config)

@@ -18,7 +18,7 @@ from gridsidecar.errors import EX_FAILED, UsageError
 from gridsidecar.fleet import Fleet, Outcomes, Submitted, TaskRefused, Where, reach
 from gridsidecar.http import letters
 from gridsidecar.rules.steering import Steered
-from gridsidecar.rules.task import Callback, Message, News, Part, Status, Succeeded
+from gridsidecar.rules.task import Callback, Message, NewOutput, OutputPart, Status, Succeeded
 from gridsidecar.store import Filter, NotDriven, OperationKind, Wanted
 from gridsidecar.telemetry import Readiness
 from gridsidecar.wire.new_task import make_task
@@ -102,15 +102,15 @@ async def test_what_was_said(fleet: Fleet, two: Two) -> None:
     assert await fleet.tasks.newest("t") is None
     claim = await two.started()
     assert await fleet.tasks.newest("t") == (Status.RUNNING, 1)
-    await two.a.output.say(claim, News((Part(0, b"one\ntwo\n"),)))
-    said = await fleet.tasks.said("t")
+    await two.a.output.write(claim, NewOutput((OutputPart(0, b"one\ntwo\n"),)))
+    said = await fleet.tasks.output("t")
     assert said is not None
     assert (said.text, said.next, said.running, said.latest) == ("one\ntwo\n", 8, True, 1)
-    rest = await fleet.tasks.said("t", 1, 4)
+    rest = await fleet.tasks.output("t", 1, 4)
     assert rest is not None
     assert rest.text == "two\n"
-    assert await fleet.tasks.said("t", 2) is None
-    assert await fleet.tasks.said("nobody") is None
+    assert await fleet.tasks.output("t", 2) is None
+    assert await fleet.tasks.output("nobody") is None
 
 
 # -- steering ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gridsidecar.handler.capture import KEPT_BYTES, LogText
 from gridsidecar.handler.live import GROWING_BYTES, LiveText
-from gridsidecar.rules.task import News
+from gridsidecar.rules.task import NewOutput
 
 MOST_PARTS = 2 * (KEPT_BYTES // GROWING_BYTES + 2)
 
@@ -18,7 +18,7 @@ class Table:
     def __init__(self) -> None:
         self.parts: dict[int, bytes] = {}
 
-    def take(self, news: News) -> None:
+    def take(self, news: NewOutput) -> None:
         self.parts |= {part.start: part.data for part in news.parts}
         if news.outdated is not None:
             start, until = news.outdated
@@ -98,9 +98,9 @@ def test_of_a_flood_the_beginning_and_the_end_are_stored() -> None:
 
 def test_nothing_new_is_nothing_to_store() -> None:
     live = LiveText(LogText())
-    assert live.news() == News()
+    assert live.news() == NewOutput()
     log = LogText()
     live = LiveText(log)
     log.write(b"x", "stdout")
     live.stored(live.news())
-    assert live.news() == News()
+    assert live.news() == NewOutput()

@@ -79,6 +79,7 @@ def test_every_word_is_there_in_both_languages_and_said_somewhere() -> None:
     for name, (english, chinese) in words.items():
         assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", chinese)), name
         assert re.search("[\u4e00-\u9fff{]", chinese) or english == chinese, name
+        assert not re.search("[\u4e00-\u9fff][,;:?!]|[,;:?!][\u4e00-\u9fff]", chinese), f"{name}: ，；：？！"
     code = "\n".join(file.read_text() for file in PAGE.glob("*.js") if file != WORDS)
     said = set(re.findall(r'\bt\(\s*"([^"]+)"', code))
     assert said <= set(words)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from gridsidecar.http.hiding import Hiding
-from gridsidecar.rules.task import Callback, Failed, News, Part, Progress, Report, Succeeded
+from gridsidecar.rules.task import Callback, Failed, NewOutput, OutputPart, Progress, Report, Succeeded
 from tests.http.conftest import Serve, Served, problem
 from tests.store.workers import BOOM, Two, cancel, decided, end, task
 from tests.support.waiting import eventually
@@ -50,10 +50,10 @@ async def test_an_ended_task_has_its_history(api: Served, two: Two) -> None:
 
 async def test_what_is_said_while_it_runs(api: Served, two: Two) -> None:
     claim = await two.started()
-    await two.a.output.say(claim, News((Part(0, b"one\n"),)))
+    await two.a.output.write(claim, NewOutput((OutputPart(0, b"one\n"),)))
     first = await api.found("/v1/tasks/t/logs")
     assert ([piece["text"] for piece in first["pieces"]], first["running"]) == (["one\n"], True)
-    await two.a.output.say(claim, News((Part(4, b"two\n"),)))
+    await two.a.output.write(claim, NewOutput((OutputPart(4, b"two\n"),)))
     more = await api.found("/v1/tasks/t/logs", since=first["next"])
     assert [piece["text"] for piece in more["pieces"]] == ["two\n"]
     assert problem(await api.get("/v1/tasks/t/logs", params={"attempt": 7})) == (404, "unknown-attempt")
@@ -61,7 +61,7 @@ async def test_what_is_said_while_it_runs(api: Served, two: Two) -> None:
 
 async def test_names_that_are_hidden(serve: Serve, two: Two) -> None:
     claim = await two.started(message=task(fields={"data": {"Password": "x", "list": [{"api_key": "y", "n": 1}]}}))
-    await two.a.output.say(claim, News((Part(0, b'password=x {"api_key": "y"} n=1\n'),)))
+    await two.a.output.write(claim, NewOutput((OutputPart(0, b'password=x {"api_key": "y"} n=1\n'),)))
     async with serve(hide=["password", "*_key"]) as api:
         assert (await api.found("/v1/tasks/t"))["data"] == {"Password": "***", "list": [{"api_key": "***", "n": 1}]}
         (piece,) = (await api.found("/v1/tasks/t/logs"))["pieces"]
@@ -91,14 +91,14 @@ async def test_names_that_are_hidden_in_what_fails(serve: Serve, two: Two) -> No
 async def test_no_half_of_a_line_is_said_where_names_are_hidden(serve: Serve, two: Two) -> None:
     claim = await two.started()
     said = b"one\nlogin with password=hunter2 ok\n\xe4\xbd\xa0\xe5\xa5\xbd password: x"
-    await two.a.output.say(claim, News((Part(0, said),)))
+    await two.a.output.write(claim, NewOutput((OutputPart(0, said),)))
     async with serve(hide=["password"]) as api:
         for since in range(len(said) + 1):
             found = await api.found("/v1/tasks/t/logs", since=since)
             text = "".join(piece["text"] for piece in found["pieces"])
             assert text in ("one\nlogin with password=*** ok\n", "login with password=*** ok\n", ""), since
         first = await api.found("/v1/tasks/t/logs")
-        await two.a.output.say(claim, News((Part(len(said), b"yz\nend\n"),)))
+        await two.a.output.write(claim, NewOutput((OutputPart(len(said), b"yz\nend\n"),)))
         more = await api.found("/v1/tasks/t/logs", since=first["next"])
         assert "".join(piece["text"] for piece in more["pieces"]) == "你好 password: ***\nend\n"
 

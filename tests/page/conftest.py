@@ -29,9 +29,9 @@ SCRIPTS = {
 }
 
 
-def until(true: Callable[[], Any], what: str = "") -> Any:
+def until(true: Callable[[], Any], what: str = "", limit: float = LIMIT) -> Any:
     """The first true value; for what no locator can wait for."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + limit
     while not (value := true()):
         assert time.monotonic() < deadline, f"did not come true: {what}"
         time.sleep(0.05)
@@ -80,6 +80,7 @@ def config_of(folder: Path, **http: Any) -> dict[str, Any]:
             for name, script in SCRIPTS.items()
         }
         | {"default": {"command": ["sh", "-c", ECHO], "kill_grace": 1}},
+        "retry": {"delay": 1},
         "progress_interval": 0.2,
         "http": {"listen": "127.0.0.1:0", **http},
     }
@@ -119,13 +120,18 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield fleet
 
 
+def chromium() -> dict[str, Any]:
+    """The browser of this machine, as the driver starts it; None where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return {"executable_path": program, "args": ["--no-sandbox", "--disable-dev-shm-usage"]}
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
+    if chromium()["executable_path"] is None:
         pytest.skip("no chromium")
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = driver.chromium.launch(**chromium())
         yield browser
         browser.close()
 
@@ -145,7 +151,7 @@ def opened(browser: Browser, **options: Any) -> Iterator[Page]:
     tab.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}") or dialog.dismiss())
     yield tab
     context.close()
-    assert wrong == []
+    assert wrong == [], wrong
 
 
 @pytest.fixture

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.page.conftest import Fleet, running, until
+from tests.support.place import TASKS
 
 ADMIN = "admin-0123456789abcdef"
 
@@ -205,6 +209,56 @@ def test_two_tabs_see_what_the_other_does(fleet: Fleet, tab: Page) -> None:
     other.click("#retry")  # of what it shows still
     until(lambda: fleet.has("shared", "failed")["attempt"] == 3, "and again")
     expect(tab.locator(".timeline .bar")).to_have_count(3, timeout=30_000)
+
+
+def test_who_works_with_the_keyboard_is_not_disturbed_by_a_task_that_goes_on(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("goes-on", "slow")
+    fleet.has("goes-on", "running")
+    tab.goto(f"{fleet.url}/#/task/goes-on")
+    tab.focus("#cancel")
+    said = tab.locator(".line.large bdi")
+    for _ in range(2):
+        before = said.inner_text()
+        expect(said).not_to_have_text(before)
+    expect(tab.locator("#cancel")).to_be_focused()
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("Enter")
+    expect(tab.locator(".title .badge")).to_have_text("cancelled")
+    expect(tab.locator("main")).to_be_focused()
+
+
+def test_types_and_errors_that_there_are_can_be_chosen(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("chosen", "fail")
+    fleet.has("chosen", "failed")
+    tab.goto(f"{fleet.url}/#/tasks")
+    with closing(sqlite3.connect(fleet.database, timeout=20)) as file, file:
+        file.execute(
+            f"INSERT INTO {TASKS}_minutes (minute, queue, task_type, outcome, error_type, up_to_ms, n, seconds) "
+            "VALUES (?, 'pictures', 'fail', 'failed', 'BadLight', 100, 1, 0.1)",
+            (int(time.time() // 60) - 60,),
+        )
+    for field, value in (("type", "fail"), ("error_type", "BadLight")):
+        option = tab.locator(f"#known-{field} option[value={value}]")
+
+        def offered(field: str = field, option: Locator = option) -> int:  # an answer is kept for some seconds
+            tab.focus("#search")
+            tab.focus(f"input[name={field}]")
+            tab.wait_for_timeout(200)
+            return option.count()
+
+        until(offered, f"{value} is offered")
+    tab.fill("input[name=type]", "fail")
+    tab.press("input[name=type]", "Enter")
+    expect(tab).to_have_url(re.compile("type=fail$"))
+
+
+def test_a_task_of_which_all_retries_failed_is_listed_with_what_went_wrong(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("exhausted", "fail", max_retry_count=1)
+    assert fleet.has("exhausted", "failed")["error_type"] == "RetryExhausted"
+    tab.goto(f"{fleet.url}/#/tasks?id_prefix=exhausted")
+    expect(tab.locator("tbody .line a")).to_have_text("BadPicture")
+    tab.click("tbody .line a")
+    expect(tab.locator("tbody tr", has_text="exhausted")).to_have_count(1)
 
 
 # -- what the browser keeps -------------------------------------------------------------------------------------------

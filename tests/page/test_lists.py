@@ -77,6 +77,16 @@ def test_a_table_that_is_seen_whole_has_no_such_edge(fleet: Fleet, tab: Page) ->
     expect(box).to_have_class("scroll")
 
 
+def test_how_far_tasks_are_is_seen_at_once_on_a_phone(fleet: Fleet, phone: Page) -> None:
+    fleet.submit("report-2026-10-europe", "slow")
+    fleet.has("report-2026-10-europe", "running")
+    phone.goto(fleet.url)
+    place = phone.locator("tr", has_text="report-2026-10-europe").locator(".progress").bounding_box()
+    assert place is not None
+    assert place["x"] + place["width"] <= 375, place
+    fleet.client.post("tasks/report-2026-10-europe/cancel")
+
+
 # -- times ------------------------------------------------------------------------------------------------------------
 
 

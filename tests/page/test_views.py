@@ -129,7 +129,7 @@ def test_a_type_is_paused_and_resumed(fleet: Fleet, tab: Page) -> None:
     expect(tab.locator(".notice", has_text="held")).to_contain_text("the disk is full")
     tab.goto(f"{fleet.url}/#/handlers")
     row.get_by_role("button", name="Resume").click()
-    expect(row).to_contain_text("open")
+    expect(row).to_contain_text("takes tasks")
     until(lambda: all(one["ended"] for one in fleet.found("pauses")["pauses"]), "it is resumed")
 
 

@@ -110,18 +110,18 @@ def test_an_outcome(case: dict[str, Any]) -> None:
 
 
 def end_of(case: dict[str, Any]) -> ProcessEnd:
-    said = None
+    terminal = None
     if case.get("unreadable"):
-        said = TerminalMessage(ErrorEvent("cannot be read"), late=case.get("late", False), unread=True)
+        terminal = TerminalMessage(ErrorEvent("cannot be read"), late=case.get("late", False), unread=True)
     elif "message" in case:
         event = decode_event(json.dumps({"gs": 1, **case["message"]}).encode(), LineSource.EVENTS)
         assert isinstance(event, (ResultEvent, ErrorEvent))
-        said = TerminalMessage(event, late=case.get("late", False))
+        terminal = TerminalMessage(event, late=case.get("late", False))
     return ProcessEnd(
         exit_code=case.get("exit"),
         signal=case.get("signal"),
         cause=Cause(case["cause"]) if "cause" in case else None,
-        said=said,
+        terminal=terminal,
         lost_message=case.get("lost_message", False),
         out_of_memory=case.get("out_of_memory", False),
         timeout=300.0,

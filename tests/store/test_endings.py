@@ -235,7 +235,7 @@ async def test_an_end_of_which_each_part_fits_is_stored_whole() -> None:
             stands = await store.tasks.ends.commit(claim, decided(claim, Succeeded("й" * 300_000)), texts, Progress())
             assert stands is not None
             assert stands.status is Status.SUCCESS
-            said = await store.output.said("t")
+            said = await store.output.page("t")
             assert said is not None
             assert len(said.text) == 600_000
             assert [one["dead"] for one in await store.outbox.all()] == [0]

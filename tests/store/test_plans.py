@@ -41,16 +41,16 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "row_locked": BY_ID | {"workers": "PRIMARY"},
     "outcome_of": {"attempts": "PRIMARY"},
     "running_of_type": {"tasks": "status", "workers": "PRIMARY"},
-    **dict.fromkeys(["keep_again", "forget_kept", "take_over", "defer", "begin_next", "close", "commit"], BY_ID),
+    **dict.fromkeys(["keep_again", "forget_kept", "complete_foreign", "defer", "begin_next", "close", "commit"], BY_ID),
     **dict.fromkeys(["note_sent", "withdraw", "begin_waiting"], BY_ID),
     "attempt_lost": BY_ID | {"workers": "PRIMARY"},
     **dict.fromkeys(
         ["progress", "mark_started", "hand_off", "schedule", "return_row", "owe_callback", "owe_letter"], BY_ID
     ),
     # What it says meanwhile.
-    "say": BY_ID,
-    **dict.fromkeys(["forget_said", "prune_output", "said"], OUTPUT),
-    "said_in_full": OUTPUT | HISTORY,
+    "write_output": BY_ID,
+    **dict.fromkeys(["forget_output", "prune_output", "output_parts"], OUTPUT),
+    "forget_output_in_history": OUTPUT | HISTORY,
     # Workers and maintenance. Of the tasks they read those that run, or are due.
     "leave": {"workers": "PRIMARY"},
     "rows_of_worker": {"tasks": "status"},

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from gridsidecar.errors import AccessRefused
-from gridsidecar.rules.task import News, Part, Progress, Report, Status, Succeeded
+from gridsidecar.rules.task import NewOutput, OutputPart, Progress, Report, Status, Succeeded
 from tests.conftest import execute_on_server
 from tests.store.direct import Direct
 from tests.store.workers import A, Two, decided, open_store, task
@@ -49,8 +49,8 @@ async def test_every_text_is_stored_as_it_is(ordinary_url: str) -> None:
         asked = task(f"t{EMOJI}", fields={"data": EMOJI})
         claim = (await store.tasks.claim(asked, A, 0)).claim
         assert claim is not None
-        await store.output.say(claim, News((Part(0, EMOJI.encode()),)))
-        live = await store.output.said(f"t{EMOJI}")
+        await store.output.write(claim, NewOutput((OutputPart(0, EMOJI.encode()),)))
+        live = await store.output.page(f"t{EMOJI}")
         assert live is not None
         assert live.text == EMOJI
         report = Report(log_head=EMOJI, log_tail=EMOJI, stderr_tail=EMOJI, notes=(EMOJI,))
@@ -60,7 +60,7 @@ async def test_every_text_is_stored_as_it_is(ordinary_url: str) -> None:
         shown = await store.reading.get(f"t{EMOJI}")
         assert shown is not None
         assert [shown[name] for name in ("data", "result", "progress_message")] == [EMOJI] * 3
-        said = await store.output.said(f"t{EMOJI}")
+        said = await store.output.page(f"t{EMOJI}")
         assert said is not None
         assert (said.text, said.stderr_tail, said.notes) == (EMOJI * 2, EMOJI, EMOJI)
     finally:

@@ -59,7 +59,7 @@ async def seen(two: Two, task_id: str = "t") -> dict[str, Any]:
 
 async def said(two: Two) -> str:
     """What the task's handler said, as another worker's store has it."""
-    found = await two.b.output.said("t")
+    found = await two.b.output.page("t")
     assert found is not None
     return found.text
 

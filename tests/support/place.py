@@ -122,7 +122,7 @@ class Place:
         return self._count(self.queue)
 
     def left(self) -> int:
-        """Messages in the work queue and in the wait queues behind it."""
+        """Messages in the work queue and in the delay queues behind it."""
         if self.embedded:
             return self.waiting()
         return self._count(self.queue, *(f"{self.queue}.delay.{seconds}" for seconds in DELAYS))

@@ -80,6 +80,14 @@ def test_each_file_that_it_names_is_there() -> None:
     assert missing == []
 
 
+def test_each_case_that_is_to_be_added_has_others_beside_it() -> None:
+    """Where the page says that a kind gets its case in a file, that file tells the kinds apart."""
+    files = re.findall(r"its case in (?:`\w+\.\w+` of )?`([\w/]+\.py)`", PAGE)
+    assert len(files) >= 2
+    without = [name for name in files if "case " not in (ROOT / "gridsidecar" / name).read_text()]
+    assert without == []
+
+
 def test_each_word_of_the_glossary_is_in_the_code() -> None:
     words = re.findall(r"^\| `(\w+)` \|", (DOCS / "glossary.md").read_text(), re.M)
     code = "\n".join(path.read_text() for path in (ROOT / "gridsidecar").rglob("*.py"))

@@ -365,7 +365,7 @@ def test_a_contradiction(write: Write, overrides: dict[str, object], key: str, w
     assert word in fault.problem
 
 
-def test_the_checks_know_the_names_of_the_wait_queues() -> None:
+def test_the_checks_know_the_names_of_the_delay_queues() -> None:
     assert delays.queue_name("", delays.DELAYS[-1]) == rules.LONGEST_ENDING
     assert delays.DELAYS[-1] < rules.SHORTEST_RETENTION * 86400
 

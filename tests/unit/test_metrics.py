@@ -21,8 +21,8 @@ from gridsidecar.metrics.families import FAMILIES, FLEET
 from gridsidecar.metrics.tally import Tally, lasting, total
 from gridsidecar.metrics.worker import WorkerFigures
 from gridsidecar.rules.task import ErrorType, Report, Status, TaskUpdate
-from gridsidecar.siblings import _portions
-from gridsidecar.siblings.message_socket import LARGEST
+from gridsidecar.supervisor_link import _portions
+from gridsidecar.supervisor_link.message_socket import LARGEST
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (Debian: prometheus)")

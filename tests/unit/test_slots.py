@@ -35,9 +35,9 @@ async def answer(waiting: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
 async def test_a_slot_is_free_again_when_its_handler_ends_and_goes_to_who_waits_longest() -> None:
     slots, (route,) = made(1)
     first, second, third = (slots.request(route) for _ in range(3))
-    assert await first.admitted(5)
+    assert await first.claimable(5)
     assert await first.granted()
-    waits = [await answer(request.admitted(5)) for request in (second, third)]
+    waits = [await answer(request.claimable(5)) for request in (second, third)]
     assert not any(wait.done() for wait in waits)
     first.release()
     first.release()
@@ -67,7 +67,7 @@ async def test_what_is_claimed_gets_a_slot_before_what_is_not() -> None:
     ahead = slots.request(route)
     route.most_ahead = 1
     unclaimed = slots.request(route)
-    waits = await answer(unclaimed.admitted(5)), await answer(ahead.granted())
+    waits = await answer(unclaimed.claimable(5)), await answer(ahead.granted())
     running.release()
     assert await waits[1]
     assert ahead.running
@@ -79,10 +79,10 @@ async def test_a_route_that_is_full_keeps_no_slot_from_others() -> None:
     slots, (narrow, wide) = made(3, 1, 3)
     requests = [slots.request(narrow) for _ in range(64)]
     assert [request.running for request in requests] == [True] + [False] * 63
-    waits = [await answer(request.admitted(5)) for request in requests[1:]]
+    waits = [await answer(request.claimable(5)) for request in requests[1:]]
     others = [slots.request(wide) for _ in range(3)]
     assert [request.running for request in others] == [True, True, False]
-    waiting = await answer(others[2].admitted(5))
+    waiting = await answer(others[2].claimable(5))
     others[0].release()
     assert await waiting
     assert not any(wait.done() for wait in waits)
@@ -104,7 +104,7 @@ async def test_each_waits_for_its_own_time() -> None:
     slots, (route,) = made(1)
     slots.request(route)
     patient, hasty = slots.request(route), slots.request(route)
-    waits = await answer(patient.admitted(60)), await answer(hasty.admitted(0.05))
+    waits = await answer(patient.claimable(60)), await answer(hasty.claimable(0.05))
     assert not await waits[1]
     assert not waits[0].done()
     waits[0].cancel()
@@ -114,7 +114,7 @@ async def test_who_waits_too_long_is_told_so() -> None:
     slots, (route,) = made(1)
     slots.request(route)
     late = slots.request(route)
-    assert not await late.admitted(0.05)
+    assert not await late.claimable(0.05)
     late.release()
 
 
@@ -147,18 +147,18 @@ async def test_when_nothing_starts_any_more_everybody_is_told() -> None:
     running, ahead = slots.request(route), slots.request(route)
     route.most_ahead = 0
     unclaimed = slots.request(route)
-    waits = await answer(ahead.granted()), await answer(unclaimed.admitted(5))
+    waits = await answer(ahead.granted()), await answer(unclaimed.claimable(5))
     slots.close()
     assert [await wait for wait in waits] == [False, False]
     running.release()
-    assert not await slots.request(route).admitted(5)
+    assert not await slots.request(route).claimable(5)
 
 
 async def test_surplus_is_sent_away_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     slots, (route,) = made(1)
     slots.request(route)
     requests: list[SlotRequest] = [slots.request(route) for _ in range(3)]
-    waits = [await answer(request.admitted(5)) for request in requests]
+    waits = [await answer(request.claimable(5)) for request in requests]
     slots.send_away(3)
     assert not any(wait.done() for wait in waits), "it has not waited for long"
     monkeypatch.setattr(module, "LONGEST_AHEAD", 0.0)
@@ -197,8 +197,8 @@ def test_who_asks_just_before_others_have_waited_too_long_waits_in_the_line_like
         slots, (route,) = made(1)
         first, second, third = (slots.request(route) for _ in range(3))
         assert await first.granted()
-        soon = await answer(second.admitted(0.0001))
-        later = await answer(third.admitted(5))
+        soon = await answer(second.claimable(0.0001))
+        later = await answer(third.claimable(5))
         assert not await soon
         second.release()
         first.release()

@@ -55,8 +55,8 @@ class DirectTasks:
         store = await self._parts.store()
         return None if store is None else await store.output.newest(task_id)
 
-    async def said(
+    async def output(
         self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
     ) -> OutputPage | None:
         store = await self._parts.store()
-        return None if store is None else await store.output.said(task_id, attempt, since, shown)
+        return None if store is None else await store.output.page(task_id, attempt, since, shown)

@@ -66,28 +66,28 @@ class RemoteTasks:
         found = await self.get(task_id)
         return None if found is None else (Status(found["status"]), int(found["attempt"]))
 
-    async def said(
+    async def output(
         self, task_id: str, attempt: int | None = None, since: int = 0, shown: int | None = None
     ) -> OutputPage | None:
         try:
-            said = await self._requests.get(f"/v1/tasks/{quoted(task_id)}/logs", attempt=attempt, since=since or None)
+            answer = await self._requests.get(f"/v1/tasks/{quoted(task_id)}/logs", attempt=attempt, since=since or None)
         except ApiRefused as refused:
             if refused.kind not in ("unknown-task", "unknown-attempt"):
                 raise
             return None
         return OutputPage(
-            task_id=said["task_id"],
-            attempt=said["attempt"],
-            pieces=tuple(Piece(piece["text"], piece["left_out"]) for piece in said["pieces"]),
-            next=said["next"],
-            running=said["running"],
-            outcome=said["outcome"],
-            started_at=said["started_at"],
-            ended_at=said["ended_at"],
-            worker=said["worker"],
-            worker_id=said.get("worker_id"),
-            stderr_tail=said["stderr_tail"],
-            notes=said.get("notes"),
-            status=Status(said["status"]),
-            latest=said["latest_attempt"],
+            task_id=answer["task_id"],
+            attempt=answer["attempt"],
+            pieces=tuple(Piece(piece["text"], piece["left_out"]) for piece in answer["pieces"]),
+            next=answer["next"],
+            running=answer["running"],
+            outcome=answer["outcome"],
+            started_at=answer["started_at"],
+            ended_at=answer["ended_at"],
+            worker=answer["worker"],
+            worker_id=answer.get("worker_id"),
+            stderr_tail=answer["stderr_tail"],
+            notes=answer.get("notes"),
+            status=Status(answer["status"]),
+            latest=answer["latest_attempt"],
         )

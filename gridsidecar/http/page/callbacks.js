@@ -9,7 +9,7 @@ import { t } from "./words.js";
 
 const PAGE = 100;
 const STATES = { owed: "pending", dead: "failed", delivered: "success" }; // and their colours
-const COLUMNS = () => [t("callbacks.state"), t("callbacks.kind"), `${t("callbacks.tries")}#`, t("callbacks.to"), zoned(t("callbacks.next")), t("callbacks.error"), t("letters.what")];
+const COLUMNS = () => [t("callbacks.state"), t("callbacks.kind"), `${t("callbacks.tries")}#`, t("callbacks.to"), zoned(t("callbacks.next")), t("callbacks.error"), `${t("letters.what")}#`];
 
 /** A table of callbacks; with the task of each where they are of many. */
 export function callbackTable(ofMany) {

@@ -5,9 +5,11 @@ import { listed, number, zoned } from "./format.js";
 import { language, t } from "./words.js";
 
 const HEIGHT = 170;
+const FEW = 10; // values of a line that are drawn as points, too
 
-/** A chart of `lines`: `[{ label, colour, unit }]`; its `draw` takes [seconds, [values…]…]. */
-export function chart(title, lines) {
+/** A chart of `lines`: `[{ label, colour, unit }]`; its `draw` takes [seconds, [values…]…]. Durations, which differ by
+ * powers of ten, are drawn as such, and a line goes on where nothing ended. */
+export function chart(title, lines, { durations = false } = {}) {
   const place = h("div.plot", { "aria-hidden": "true" });
   const rows = h("div");
   const details = h("details", { ontoggle: () => details.open && tabulate() }, h("summary", null, t("chart.table")), rows);
@@ -18,7 +20,7 @@ export function chart(title, lines) {
   const make = () => {
     plot?.destroy();
     plot = null;
-    if (data && place.clientWidth) plot = new uPlot(options(lines, place), data, place);
+    if (data && place.clientWidth) plot = new uPlot(options(lines, place, durations), data, place);
   };
   const sized = new ResizeObserver(() => (plot ? plot.setSize({ width: place.clientWidth, height: HEIGHT }) : make()));
   sized.observe(place);
@@ -49,7 +51,12 @@ export function chart(title, lines) {
   };
 }
 
-function options(lines, place) {
+/** Of the steps between powers of ten only those have lines and words. */
+const tens = (_, splits) => splits.map((value) => (Math.abs(Math.log10(value) % 1) < 1e-9 ? value : null));
+
+const seconds = (value) => (value === null ? "" : value < 1 ? `${number(value * 1000)} ms` : `${number(value)} s`);
+
+function options(lines, place, durations) {
   const colour = (name) => {
     const probe = h(`i.${name}`);
     place.append(probe);
@@ -69,8 +76,8 @@ function options(lines, place) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false } },
-    scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
-    axes: [{ ...axis, size: 28, values: words }, { ...axis, size: 56, values: (_, splits) => splits.map((value) => `${number(value, 2)}${lines[0].short ?? ""}`) }],
-    series: [{}, ...lines.map((line) => ({ stroke: colour(line.colour), fill: line.filled ? colour(`${line.colour}-faint`) : undefined, width: 1.5, points: { show: line.points === true, size: 4 }, spanGaps: line.points === true, paths: line.filled ? uPlot.paths.stepped({ align: 1 }) : undefined }))],
+    scales: { x: { range: (plot, from, to) => [from, to + (plot.data[0][1] - from || 0)] }, y: durations ? { distr: 3, range: (_, least, most) => (most > 0 ? uPlot.rangeLog(Math.max(least, 0.001), Math.max(most, 0.01), 10, true) : [0.1, 10]) } : { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+    axes: [{ ...axis, size: 28, values: words }, { ...axis, size: 56, ...(durations ? { grid: { ...grid, filter: tens }, ticks: { ...grid, filter: tens } } : {}), values: (_, splits) => (durations ? tens(_, splits).map(seconds) : splits.map((value) => number(value, 2))) }],
+    series: [{}, ...lines.map((line) => ({ stroke: colour(line.colour), fill: line.filled ? colour(`${line.colour}-faint`) : undefined, width: 1.5, points: { show: (plot, at) => plot.data[at].filter((value) => value !== null).length <= FEW, size: 5 }, spanGaps: durations, paths: line.filled ? uPlot.paths.stepped({ align: 1, extend: true }) : undefined }))],
   };
 }

@@ -13,7 +13,7 @@ export function h(name, props, ...children) {
     else if (key === "value" || key === "checked") element[key] = value;
     else element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...there(children));
   return element;
 }
 
@@ -27,10 +27,25 @@ export function plain(text, most = 300) {
 /** The same as an element that keeps its direction to itself. */
 export const said = (text, most) => h("bdi", { title: String(text ?? "").length > 60 ? plain(text, 2000) : null }, plain(text, most));
 
+const there = (children) => children.flat(3).filter((child) => child !== null && child !== undefined && child !== false);
+
 /** Everything in `parent` becomes these. */
 export function fill(parent, ...children) {
-  parent.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  parent.replaceChildren(...there(children));
   return parent;
+}
+
+/** The same for elements of which most look as before: those stay, with their focus and selection. */
+export function renew(parent, ...children) {
+  const next = there(children);
+  const focused = parent.contains(document.activeElement);
+  next.forEach((child, at) => {
+    const old = parent.childNodes[at];
+    if (!old) parent.append(child);
+    else if (!old.isEqualNode(child)) old.replaceWith(child);
+  });
+  while (parent.childNodes.length > next.length) parent.lastChild.remove();
+  if (focused && !parent.contains(document.activeElement)) document.getElementById("main").focus(); // not on what does something else now
 }
 
 /** The children of `parent` become one for each item. One whose item says the same stays, with its focus and selection. */

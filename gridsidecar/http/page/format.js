@@ -44,7 +44,7 @@ export function duration(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return "–";
   if (seconds < 0.001) return "0 s";
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 60) return `${number(seconds, 1)} s`;
+  if (seconds < 60) return `${number(seconds, 1, Number.isInteger(seconds) ? 0 : 1)} s`;
   if (seconds < 3600) return `${Math.trunc(seconds / 60)} min ${Math.trunc(seconds % 60)} s`;
   if (seconds < 86400) return `${Math.trunc(seconds / 3600)} h ${Math.trunc((seconds % 3600) / 60)} min`;
   return `${Math.trunc(seconds / 86400)} d ${Math.trunc((seconds % 86400) / 3600)} h`;
@@ -58,8 +58,8 @@ export function between(from, to) {
 
 export const ago = (iso) => (iso ? t("time.ago", { span: duration(Math.floor(between(iso))) }) : "–");
 
-export function number(value, digits = 0) {
-  return value === null || value === undefined ? "–" : value.toLocaleString(language(), { maximumFractionDigits: digits });
+export function number(value, most = 0, least = 0) {
+  return value === null || value === undefined ? "–" : value.toLocaleString(language(), { maximumFractionDigits: most, minimumFractionDigits: least });
 }
 
 /** More than can be counted is told as such. */

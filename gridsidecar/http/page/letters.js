@@ -10,6 +10,7 @@ import { act, sure, toast } from "./tell.js";
 import { t } from "./words.js";
 
 const PAGE = 100;
+const OF_A_TASK = /^task-failed: /; // which the task's status says
 
 export function letters(root, _, me) {
   const dead = deadLetters(me);
@@ -36,7 +37,7 @@ async function loaded(read, show) {
 // -- letters --
 
 function deadLetters(me) {
-  const view = table(t("letters.title"), [t("task.id"), t("letters.reason"), `${t("task.attempt")}#`, t("letters.queue"), zoned(t("letters.time")), `${t("letters.size")}#`, t("letters.task"), `${t("letters.what")}#`]);
+  const view = table(t("letters.title"), [t("task.id"), t("letters.reason"), `${t("task.attempt")}#`, zoned(t("letters.time")), `${t("letters.size")}#`, t("letters.task"), `${t("letters.what")}#`]);
   const below = h("div");
   const all = h("div.buttons");
   const root = h("section.card", null, h("div.title", null, h("h2", null, t("letters.title")), h("div.grow"), all), view.box, below);
@@ -52,15 +53,14 @@ function deadLetters(me) {
 
 function letter(one, me) {
   const id = one.task_id ?? one.message_id;
-  const open = opener(8, async () => {
+  const open = opener(7, async () => {
     const { dead } = await get(`dead/${part(id)}`, [], { fresh: true });
     return dead.map((found) => [json(t("letters.properties"), found.properties), json(t("letters.body"), found.body ?? found.body_base64)]);
   });
   return h("tr", null,
-    h("td", null, one.task_id ? taskLink(one.task_id) : said(one.message_id ?? "–", 80)),
-    h("td.what", null, said(one.reason ?? "–", 300)),
+    h("td", null, one.task_id ? taskLink(one.task_id) : h("span.mono", null, said(one.message_id ?? "–", 80)), one.queue === me.queue ? null : h("span.faint", null, " · ", said(one.queue ?? "–", 60))),
+    h("td.what", null, said((one.reason ?? "–").replace(OF_A_TASK, ""), 300)),
     h("td.number", null, one.attempts === null ? "–" : number(one.attempts)),
-    h("td", null, said(one.queue ?? "–", 60)),
     h("td", null, listed(one.time)),
     h("td.number", null, bytes(one.bytes)),
     h("td", null, one.task_status ? badge(one.task_status) : "–"),

@@ -15,10 +15,11 @@ const RUNNING = 50; // shown
 export function overview(root, _, me) {
   const tiles = h("div.tiles");
   const notices = h("div");
-  const running = section(t("overview.running"), [t("task.id"), t("task.type"), t("task.progress"), t("task.says"), `${t("task.attempt")}#`, `${t("overview.since")}#`]);
+  const running = section(t("overview.running"), [t("task.id"), t("task.type"), t("task.progress"), t("task.says"), `${t("task.attempt")}#`, `${t("task.runs_for")}#`]);
   const workers = section(t("overview.workers"), [t("task.worker"), `${t("overview.running")}#`, t("overview.life"), t("worker.version"), zoned(t("task.started"))]);
   const past = history();
-  fill(root, h("h1.hidden", null, t("view.overview")), notices, tiles, h("div.columns", null, running.root, workers.root), past.root);
+  running.box.classList.add("running");
+  fill(root, h("h1.hidden", null, t("view.overview")), notices, tiles, h("div.columns", null, running.root, h("div.stack", null, workers.root, past.failures)), past.root);
   const [, endState] = poll(4, async () => {
     const [stats, { tasks }] = await Promise.all([get("stats"), get("tasks", [["status", "running"], ["limit", RUNNING]])]);
     drawRunning(running, tasks, stats);
@@ -73,7 +74,7 @@ function tile(name, words, figure, href, bad, more) {
 
 const notReady = (me) => Object.entries(me.not_ready).map(([name, reason]) => h("p.notice.bad", null, h("b", null, t("overview.not_ready")), " ", said(name, 60), ": ", said(reason, 400)));
 
-const paused = (one) => h("p.notice", null, h("b", null, said(one.task_type, 60)), " ", t("pause.is_paused"), " ", pausedBy(one), " · ", t("pause.parked", { n: number(one.parked) }), " · ", h("a", { href: link("handlers") }, t("view.handlers")));
+const paused = (one) => h("p.notice", null, h("b", null, said(one.task_type, 60)), " ", t("pause.is_paused"), " ", pausedBy(one), one.parked ? [" · ", t("pause.parked", { n: number(one.parked) })] : null, " · ", h("a", { href: link("handlers") }, t("view.handlers")));
 
 // -- what runs, and who works --
 
@@ -114,10 +115,10 @@ function history() {
     { label: t("status.retrying"), colour: "retrying", unit: t("unit.per_minute") },
   ]);
   const took = chart(t("chart.took"), [
-    { label: "p50", colour: "success", unit: "s", short: " s", points: true },
-    { label: "p95", colour: "running", unit: "s", points: true },
-    { label: "p99", colour: "cancelled", unit: "s", points: true },
-  ]);
+    { label: "p50", colour: "success", unit: "s" },
+    { label: "p95", colour: "running", unit: "s" },
+    { label: "p99", colour: "cancelled", unit: "s" },
+  ], { durations: true });
   const errors = h("div");
   const failures = card(t("overview.failures"), errors);
   const begin = (chosen) => {
@@ -131,15 +132,16 @@ function history() {
       fill(errors, byError(ended.ended, span));
     });
   };
-  const root = h("div.stack", null, h("div.title", null, h("h2", null, t("overview.ended")), h("div.grow"), spans(span, begin)), h("div.charts", null, rate.root, took.root, failures));
+  const root = h("div.stack", null, h("div.title", null, h("h2", null, t("overview.ended")), h("div.grow"), spans(span, begin)), h("div.charts", null, rate.root, took.root));
   begin(span);
-  return { root, end: () => { stop(); rate.end(); took.end(); } };
+  return { root, failures, end: () => { stop(); rate.end(); took.end(); } };
 }
 
-/** Points on even steps up to the last whole one: none is zero for a rate, and a gap for a duration. */
+/** Points on even steps, of which only whole ones are told: none is zero for a rate, and a gap for a duration. */
 function aligned({ step_s: step, points }, span) {
   const last = (Math.floor(now() / 1000 / step) - 1) * step;
-  const times = Array.from({ length: Math.ceil(span / step) + 1 }, (_, at) => last - (Math.ceil(span / step) - at) * step);
+  const whole = Math.floor(span / step) - 1; // the oldest began before this time
+  const times = Array.from({ length: whole }, (_, at) => last - (whole - 1 - at) * step);
   const found = new Map(points.map((point) => [`${Date.parse(point.at) / 1000} ${point.outcome}`, point]));
   const line = (outcome, read, none) => times.map((at) => (found.has(`${at} ${outcome}`) ? read(found.get(`${at} ${outcome}`)) : none));
   const rate = (outcome) => line(outcome, (point) => (point.count * 60) / step, 0);
@@ -155,5 +157,5 @@ function byError(rows, span) {
   const worst = [...counts].sort((one, other) => other[1] - one[1]).slice(0, 8);
   if (!worst.length) return h("p.faint", null, t(all ? "overview.no_failures" : "overview.nothing_ended"));
   const bar = ([type, n]) => h("li", null, h("a", { href: link("tasks", "", [["error_type", type], ["since", span]]) }, type ? said(type, 60) : t("overview.no_type")), h("meter", { max: String(worst[0][1]), value: String(n), "aria-hidden": "true" }), h("span.number", null, number(n)), h("span.number.faint", null, percent(n / all)));
-  return h("ul.bars", null, worst.map(bar));
+  return [h("ul.bars", null, worst.map(bar)), h("p.faint.note", null, t("overview.share", { span: t(`span.${span}`) }))];
 }

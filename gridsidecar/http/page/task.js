@@ -1,7 +1,7 @@
 // One task: what it is, how it went, what it says, and what can be done about it.
 import { events, get, part, post } from "./api.js";
 import { callbackTable } from "./callbacks.js";
-import { fill, h, keep, plain, said, table } from "./dom.js";
+import { fill, h, keep, plain, renew, said, table } from "./dom.js";
 import { between, bytes, duration, listed, number, time, zoned } from "./format.js";
 import { json } from "./json.js";
 import { logs } from "./logs.js";
@@ -86,17 +86,20 @@ function layout(id) {
 const title = (id) => h("h1.mono", null, h("bdi", null, plain(id, 300)));
 
 function draw(view, found, me) {
-  fill(view.head, title(found.task_id), badge(found.status), h("div.grow"), h("div.buttons", null, buttons(found, me)));
+  renew(view.head, title(found.task_id), badge(found.status), h("div.grow"), h("div.buttons", null, buttons(found, me)));
   const notices = [
     found.paused ? h("p.notice", null, t("pause.type_is"), " ", pausedBy(found.paused)) : null,
     found.cancel_requested && !ENDED.includes(found.status) ? h("p.notice", null, t("task.cancelling_text")) : null,
     found.due_in_s > 0 && !ENDED.includes(found.status) ? h("p.notice", null, t("task.due", { span: duration(found.due_in_s) })) : null,
   ];
-  fill(view.now, found.status === "running" ? h("div.line.large", null, progress(found), said(found.progress_message ?? "", 400)) : null, notices);
-  fill(view.facts, facts(found));
-  fill(view.error, failure(found));
+  renew(view.now, found.status === "running" ? h("div.line.large", null, progress(found), said(found.progress_message ?? "", 400)) : null, notices);
+  renew(view.facts, facts(found));
+  const { error_type, last_error_type, error_message, traceback } = found;
+  const failed = error_type || error_message || traceback;
+  keep(view.error, failed ? [{ types: [error_type, last_error_type], error_message, traceback, over: ENDED.includes(found.status) }] : [], () => "error", failure);
   drawAttempts(view, found);
-  fill(view.values, json(t("task.data"), found.data), json(t("task.result"), found.result), json(t("task.checkpoint"), found.checkpoint));
+  const values = [[t("task.data"), found.data], [t("task.result"), found.result], [t("task.checkpoint"), found.checkpoint]];
+  keep(view.values, values.filter(([, value]) => value !== null && value !== undefined), ([name]) => name, ([name, value]) => json(name, value));
   view.owed.hidden = !found.callbacks?.length;
   view.callbacks.show(found.callbacks ?? [], me);
 }
@@ -137,7 +140,7 @@ function facts(found) {
     ["task.created", time(found.created_at)],
     ["task.started", time(found.started_at)],
     ["task.ended", ended ? time(found.completed_at) : null],
-    ["task.took", found.started_at ? duration(between(found.started_at, ended ? found.completed_at : null)) : null],
+    [found.status === "running" ? "task.runs_for" : "task.took", found.started_at ? duration(between(found.started_at, ended ? found.completed_at : null)) : null],
     ["task.next", found.next_run_at && !ended ? time(found.next_run_at) : null],
     ["task.worker", found.worker && said(found.worker)],
     ["task.priority", found.priority ? number(found.priority) : null],
@@ -151,15 +154,14 @@ function facts(found) {
 /** One that was retried by hand may have more than its retries allow. */
 const attemptOf = (n, most) => (n > most ? number(n) : t("task.attempt_of", { n: number(n), most: number(most) }));
 
-function failure(found) {
-  if (!found.error_message && !found.traceback && !found.error_type) return null;
-  const types = [...new Set([found.error_type, found.last_error_type])].filter(Boolean);
+/** Why it failed; of one that goes on, why it was tried again. */
+function failure({ types, error_message: message, traceback, over }) {
   return h(
     "section.card.failure",
     null,
-    h("h2", null, t("task.error"), types.map((type) => h("span.badge.failed", null, said(type, 120)))),
-    found.error_message ? h("pre.words", { tabindex: "0" }, found.error_message) : null,
-    found.traceback ? h("details", { open: true }, h("summary", null, t("task.traceback")), h("pre", { tabindex: "0" }, found.traceback)) : null,
+    h("h2", null, t(over ? "task.error" : "task.error_before"), [...new Set(types)].filter(Boolean).map((type) => h("span.badge.failed", null, said(type, 120)))),
+    message ? h("pre.words", { tabindex: "0", "aria-label": t("task.error") }, message) : null,
+    traceback ? h("details", { open: over }, h("summary", null, t("task.traceback")), h("pre", { tabindex: "0", "aria-label": t("task.traceback") }, traceback)) : null,
   );
 }
 
@@ -185,6 +187,6 @@ function attempt(one) {
     h("td", null, exit),
     h("td.number", null, duration(one.cpu_seconds)),
     h("td.number", null, bytes(one.peak_memory)),
-    h("td", null, one.error_type ? h("span.bad", null, said(one.error_type, 60), " ") : null, h("span.faint", null, said(one.error_message ?? "", 200))),
+    h("td.what", null, h("div.line", null, one.error_type ? h("span.bad", null, said(one.error_type, 60)) : null, h("span.faint", null, said(one.error_message ?? "", 200)))),
   );
 }

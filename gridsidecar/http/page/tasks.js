@@ -10,6 +10,7 @@ import { t } from "./words.js";
 
 const PAGE = 50;
 const TEXTS = ["type", "error_type", "queue", "id_prefix"];
+const KNOWN = { type: "task_type", error_type: "error_type" }; // those that the API can list, and their names there
 const TIMES = ["15m", "1h", "24h", "7d", "30d"];
 const SPAN = /^(\d+(?:\.\d+)?) *([smhdw])$/; // as the API takes it
 const UNITS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }; // milliseconds
@@ -53,8 +54,8 @@ function what(task) {
   const line = h("div.line");
   if (task.status === "running") line.append(progress(task));
   if (task.cancel_requested && task.status === "running") line.append(h("span.badge.cancelled", null, t("task.cancelling")));
-  const type = task.error_type ?? task.last_error_type;
-  if (type && task.status !== "success") line.append(h("a.bad", { href: link("tasks", "", [["error_type", type]]) }, said(type, 60)));
+  const type = task.last_error_type ?? task.error_type; // what went wrong, rather than that all retries are used up
+  if (type && task.status !== "success") line.append(h(task.status === "cancelled" ? "a.faint" : "a.bad", { href: link("tasks", "", [["error_type", type]]) }, said(type, 60)));
   const words = ["failed", "retrying"].includes(task.status) ? task.error_message : task.progress_message;
   if (words) line.append(h("span.faint", null, said(words, 200)));
   return line;
@@ -71,10 +72,24 @@ function filters(query) {
     const then = on ? chosen.filter((one) => one !== status) : [...chosen, status];
     return h(`button.chip.${status}`, { type: "button", id: `status-${status}`, "aria-pressed": String(on), onclick: () => change({ status: then }) }, t(`status.${status}`));
   });
-  const texts = TEXTS.map((name) =>
-    h("label", null, t(`filter.${name}`), h("input", { name, value: query.get(name) ?? "", spellcheck: "false", autocomplete: "off", onchange: (event) => change({ [name]: event.target.value.trim() }) })));
+  const texts = TEXTS.map((name) => {
+    const known = name in KNOWN ? h("datalist", { id: `known-${name}` }) : null;
+    return h("label", null, t(`filter.${name}`), known,
+      h("input", { name, list: known?.id, value: query.get(name) ?? "", spellcheck: "false", autocomplete: "off", onfocus: () => known && offer(known, KNOWN[name]), onchange: (event) => change({ [name]: event.target.value.trim() }) }));
+  });
   return h("form.filters", { role: "search", "aria-label": t("filter.label"), onsubmit: (event) => event.preventDefault() },
     h("div.chips", { role: "group", "aria-label": t("task.status") }, statuses), texts, created(query, change), h("a.button.small", { href: "#/tasks" }, t("filter.clear")));
+}
+
+/** What there is to choose from, asked for once somebody is about to; whoever knows better writes it. */
+async function offer(list, field) {
+  try {
+    const [{ tasks: counts }, { ended }] = await Promise.all([get("stats"), get("stats/ended", [["since", "7d"]])]);
+    const found = [...counts, ...ended].map((one) => one[field]).filter(Boolean);
+    fill(list, [...new Set(found)].sort().map((value) => h("option", { value })));
+  } catch {
+    // it is written, then
+  }
 }
 
 /** When tasks were created: some time back from now, or between two moments. */

@@ -16,7 +16,7 @@ export function timeline(task, attempts) {
     const bar = h(`span.bar.${/^[a-z_]+$/.test(outcome) ? outcome : "other"}`, { title: `#${number} ${plain(outcome, 40)} ${duration((end - start) / 1000)}` });
     bar.style.left = `${(100 * (start - from)) / span}%`;
     bar.style.width = `${Math.max(0.4, (100 * (end - start)) / span)}%`;
-    return h("span.lane", null, bar);
+    return h("span.row", null, h("span.number", null, `${number}`), h("span.lane", null, bar));
   });
   return h("div", { role: "img", "aria-label": t("attempts.timeline", { n: bars.length, span: duration(span / 1000) }) }, drawn, h("span.scale", null, h("span", null, "0"), h("span", null, duration(span / 1000))));
 }

@@ -13,7 +13,7 @@ from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
 from gridsidecar.store.database import Connection, Deadlocked, Params, RowRejected, Statement, StatementRefused, T
 from gridsidecar.store.mysql.connection import LOCK_WAIT, Session
 from gridsidecar.store.mysql.connection_pool import ConnectionPool
-from gridsidecar.store.mysql.errors import BROKEN, Meaning, TablesMissing, meaning, refusal, translated, words
+from gridsidecar.store.mysql.errors import BROKEN, Meaning, TablesMissing, as_ours, meaning, refusal, words
 from gridsidecar.store.mysql.migration import Migration
 from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames
 
@@ -101,7 +101,7 @@ class MySQLDatabase:
                 raise
             except BROKEN as error:
                 if meaning(error) is not Meaning.RETRY:
-                    raise translated(error, self._address.place, self._tables.all) from error
+                    raise as_ours(error, self._address.place, self._tables.all) from error
                 last: Exception = error
             waits += self._clock.monotonic() - began >= 0.9 * LOCK_WAIT
             if waits == LOCK_WAITS:

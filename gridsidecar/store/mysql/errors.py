@@ -139,7 +139,7 @@ def _refused(error: BaseException, place: str) -> AccessRefused:
     return TablesMissing(told, advice, words(error)) if missing else AccessRefused(told, advice)
 
 
-def translated(error: BaseException, place: str, ours: frozenset[str]) -> GridSidecarError | RowRejected:
+def as_ours(error: BaseException, place: str, ours: frozenset[str]) -> GridSidecarError | RowRejected:
     """The error in the store's words; `place` says which database, `ours` the names of our tables."""
     text = words(error)
     match meaning(error):

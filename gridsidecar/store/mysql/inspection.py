@@ -12,7 +12,7 @@ from gridsidecar.clock import Clock
 from gridsidecar.config.mysql_url import MySQLAddress, parse_mysql_url
 from gridsidecar.store.inspection import ServerFacts, seconds_between
 from gridsidecar.store.mysql.connection import Session
-from gridsidecar.store.mysql.errors import BROKEN, MISSING, translated
+from gridsidecar.store.mysql.errors import BROKEN, MISSING, as_ours
 from gridsidecar.store.queries import Query, TableNames, load_queries
 
 _VARIABLES = Query.of(
@@ -40,7 +40,7 @@ async def inspect_server(url: str, tables: TableNames, clock: Clock) -> ServerFa
         finally:
             await session.quit()
     except BROKEN as error:
-        raise translated(error, address.place, tables.all) from error
+        raise as_ours(error, address.place, tables.all) from error
 
 
 async def _facts(session: Session, address: MySQLAddress, tables: TableNames, clock: Clock) -> ServerFacts:

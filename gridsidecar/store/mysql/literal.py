@@ -29,24 +29,25 @@ def literal(value: object) -> str:
     return WRITERS[type(value)](value)
 
 
+class _Large(list[bytes | JsonText | Spliced]):
+    """Values that are not in a statement's text, and what stands there in their places."""
+
+    def put(self, value: bytes | JsonText | Spliced) -> str:
+        self.append(value)
+        return f"'{_PLACE}{len(self) - 1}{_PLACE}'"
+
+    def put_bytes(self, value: bytes) -> str:
+        return _bytes(value) if len(value) <= LARGE else f"_binary{self.put(value)}"
+
+
 class Literals:
     """The literals of statements that travel together. Large values are not in their text, which may take two bytes
     for each of theirs: they are put into the packet itself, and how long it gets is known before."""
 
     def __init__(self) -> None:
-        self.large: list[bytes | JsonText | Spliced] = []
+        self.large = _Large()
         self.writers = _Writers(WRITERS)
-        self.writers |= {bytes: self._bytes, JsonText: self._put_large, Spliced: self._put_large}
-
-    def _bytes(self, value: bytes) -> str:
-        return _bytes(value) if len(value) <= LARGE else f"_binary{self._put_large(value)}"
-
-    def _put_large(self, value: bytes | JsonText | Spliced) -> str:
-        return f"'{self._place(value)}'"
-
-    def _place(self, value: bytes | JsonText | Spliced) -> str:
-        self.large.append(value)
-        return f"{_PLACE}{len(self.large) - 1}{_PLACE}"
+        self.writers |= {bytes: self.large.put_bytes, JsonText: self.large.put, Spliced: self.large.put}
 
     def packets(self, parts: Sequence[str], largest: int) -> Iterator[bytes | bytearray]:
         """The bytes to send, for statements that were rendered with these literals: all together, or each by itself

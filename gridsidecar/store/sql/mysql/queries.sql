@@ -68,7 +68,7 @@ SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 -- name: row
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
+  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row,
   t.status = 'cancelled' AND t.attempt = 0 AND t.body IS NULL AND t.queue IS NOT NULL AS unseen,
   TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in,
   (SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), w.expires_at) / 1000000 FROM {workers} w
@@ -80,7 +80,7 @@ FROM {tasks} t WHERE t.id = :id
 -- name: row_locked
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
+  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row,
   t.status = 'cancelled' AND t.attempt = 0 AND t.body IS NULL AND t.queue IS NOT NULL AS unseen,
   TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), t.next_run_at) / 1000000 AS due_in,
   (SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), w.expires_at) / 1000000 FROM {workers} w
@@ -89,7 +89,7 @@ SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes
   (SELECT w.lease FROM {workers} w WHERE w.id = t.worker_id) AS lease
 FROM {tasks} t WHERE t.id = :id FOR UPDATE
 
--- name: take_over
+-- name: complete_foreign
 UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0), :max_retry_count),
   callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(:callback_data, callback_data),
   callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type
@@ -229,16 +229,16 @@ SELECT t.id, t.attempt, :worker_id, COALESCE((SELECT w.name FROM {workers} w WHE
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt
 ON DUPLICATE KEY UPDATE task_id = {attempts}.task_id
 
--- name: say
+-- name: write_output
 -- A part is written again while it grows. The row is held until this is done, so that nothing comes after the end.
 REPLACE INTO {output} (task_id, attempt, start, said_at, bytes)
 SELECT t.id, t.attempt, :start, UTC_TIMESTAMP(3), :bytes
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.worker_id = :worker_id AND t.status = 'running' LOCK IN SHARE MODE
 
--- name: forget_said
+-- name: forget_output
 DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND start >= :start AND start < :before
 
--- name: said_in_full
+-- name: forget_output_in_history
 -- Its history has all of it by now; that of a lost attempt has not.
 DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND EXISTS (SELECT 1 FROM {attempts} a
   WHERE a.task_id = :id AND a.attempt = :attempt AND a.worker_id = :worker_id AND a.outcome <> 'lost')
@@ -344,7 +344,7 @@ WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying')
 -- name: rows_to_cancel
 SELECT t.id, t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  NULL AS checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed, 0 AS unseen,
+  NULL AS checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row, 0 AS unseen,
   0 AS due_in, NULL AS lease_left, NULL AS lease, NULL AS worker_name, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
 FROM {tasks} t FORCE INDEX (PRIMARY) WHERE t.id IN :ids ORDER BY t.id FOR UPDATE
 
@@ -522,7 +522,7 @@ SELECT * FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 SELECT t.status, t.attempt, t.worker_id, (SELECT w.name FROM {workers} w WHERE w.id = t.worker_id) AS worker, t.started_at
 FROM {tasks} t WHERE t.id = :id
 
--- name: said
+-- name: output_parts
 -- No part is longer than :part bytes.
 SELECT start, bytes FROM {output}
 WHERE task_id = :id AND attempt = :attempt AND start > :since - :part ORDER BY start
@@ -629,7 +629,7 @@ ON DUPLICATE KEY UPDATE version = version
 UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pending' END, crashes = :crashes,
   worker_id = NULL, ahead = 0, handed_off = :parked, reserved = 1 - :parked,
   next_run_at = CASE WHEN :parked = 1 THEN COALESCE(next_run_at, UTC_TIMESTAMP(3)) ELSE UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND END,
-  next_check_at = CASE WHEN :parked = 1 THEN UTC_TIMESTAMP(3) + INTERVAL :bucket YEAR ELSE UTC_TIMESTAMP(3) + INTERVAL ((:delay + :grace) * 1000000) MICROSECOND END,
+  next_check_at = CASE WHEN :parked = 1 THEN UTC_TIMESTAMP(3) + INTERVAL :years YEAR ELSE UTC_TIMESTAMP(3) + INTERVAL ((:delay + :grace) * 1000000) MICROSECOND END,
   message_id = :message_id, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
   queue = COALESCE(queue, :queue), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
 WHERE id = :id

@@ -67,7 +67,7 @@ SELECT outcome FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 -- name: row
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
+  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row,
   t.status = 'cancelled' AND t.attempt = 0 AND t.body IS NULL AND t.queue IS NOT NULL AS unseen,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
@@ -79,7 +79,7 @@ FROM {tasks} t WHERE t.id = :id
 -- name: row_locked
 SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed,
+  t.checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row,
   t.status = 'cancelled' AND t.attempt = 0 AND t.body IS NULL AND t.queue IS NOT NULL AS unseen,
   (julianday(t.next_run_at) - julianday('now')) * 86400 AS due_in,
   (SELECT (julianday(w.expires_at) - julianday('now')) * 86400 FROM {workers} w
@@ -88,7 +88,7 @@ SELECT t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes
   (SELECT w.lease FROM {workers} w WHERE w.id = t.worker_id) AS lease
 FROM {tasks} t WHERE t.id = :id
 
--- name: take_over
+-- name: complete_foreign
 UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0), :max_retry_count),
   callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(CAST(:callback_data AS TEXT), callback_data),
   callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type
@@ -227,16 +227,16 @@ SELECT t.id, t.attempt, :worker_id, COALESCE((SELECT w.name FROM {workers} w WHE
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt
 ON CONFLICT (task_id, attempt) DO NOTHING
 
--- name: say
+-- name: write_output
 -- A part is written again while it grows. The row is held until this is done, so that nothing comes after the end.
 REPLACE INTO {output} (task_id, attempt, start, said_at, bytes)
 SELECT t.id, t.attempt, :start, {now}, :bytes
 FROM {tasks} t WHERE t.id = :id AND t.attempt = :attempt AND t.worker_id = :worker_id AND t.status = 'running'
 
--- name: forget_said
+-- name: forget_output
 DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND start >= :start AND start < :before
 
--- name: said_in_full
+-- name: forget_output_in_history
 -- Its history has all of it by now; that of a lost attempt has not.
 DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND EXISTS (SELECT 1 FROM {attempts} a
   WHERE a.task_id = :id AND a.attempt = :attempt AND a.worker_id = :worker_id AND a.outcome <> 'lost')
@@ -341,7 +341,7 @@ WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying')
 -- name: rows_to_cancel
 SELECT t.id, t.status, t.attempt, COALESCE(t.retry_count, 0) AS retry_count, t.crashes, t.interruptions,
   COALESCE(t.max_retry_count, 0) AS max_retry_count, t.worker_id, t.message_id, t.handed_off, t.cancel_requested, t.ahead, t.reserved,
-  NULL AS checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS unclaimed, 0 AS unseen,
+  NULL AS checkpoint, t.callback_url, t.callback_type, t.callback_data, t.body IS NULL AS foreign_row, 0 AS unseen,
   0 AS due_in, NULL AS lease_left, NULL AS lease, NULL AS worker_name, t.body IS NOT NULL AS has_body, t.queue, t.next_check_at IS NULL AS set_aside
 FROM {tasks} t WHERE t.id IN (SELECT value FROM json_each(:ids)) ORDER BY t.id
 
@@ -517,7 +517,7 @@ SELECT * FROM {attempts} WHERE task_id = :id AND attempt = :attempt
 SELECT t.status, t.attempt, t.worker_id, (SELECT w.name FROM {workers} w WHERE w.id = t.worker_id) AS worker, t.started_at
 FROM {tasks} t WHERE t.id = :id
 
--- name: said
+-- name: output_parts
 -- No part is longer than :part bytes.
 SELECT start, bytes FROM {output}
 WHERE task_id = :id AND attempt = :attempt AND start > :since - :part ORDER BY start
@@ -623,7 +623,7 @@ ON CONFLICT (version) DO NOTHING
 UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pending' END, crashes = :crashes,
   worker_id = NULL, ahead = 0, handed_off = :parked, reserved = 1 - :parked,
   next_run_at = CASE WHEN :parked = 1 THEN COALESCE(next_run_at, {now}) ELSE strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds') END,
-  next_check_at = CASE WHEN :parked = 1 THEN strftime('%Y-%m-%d %H:%M:%f', 'now', :bucket || ' years') ELSE strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + :grace) || ' seconds') END,
+  next_check_at = CASE WHEN :parked = 1 THEN strftime('%Y-%m-%d %H:%M:%f', 'now', :years || ' years') ELSE strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + :grace) || ' seconds') END,
   message_id = :message_id, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
   queue = COALESCE(queue, :queue), updated_at = {now}, rev = (rev & 4611686018427387903) + 1
 WHERE id = :id

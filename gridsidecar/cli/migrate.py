@@ -1,14 +1,11 @@
-"""`gridsidecar migrate` and `gridsidecar version`."""
+"""`gridsidecar migrate`: the store's tables."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 
-import typer
-
-from gridsidecar import __version__
-from gridsidecar.cli.run import ConfigFile
+from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.screen import say
 
 
@@ -43,8 +40,3 @@ def _done(name: str, before: Mapping[str, bool], rows: str) -> str:
     others = sorted(other for other, of_tasks in before.items() if of_tasks)
     hint = f"; {', '.join(others)} was there before: store.table_prefix and store.table_name say which is meant"
     return f"the tables {name}* are created{hint if others else ''}"
-
-
-def version() -> None:
-    """Print the version."""
-    typer.echo(f"gridsidecar {__version__}")

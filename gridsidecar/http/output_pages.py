@@ -10,11 +10,13 @@ from gridsidecar.store import Output, OutputPage, Piece
 LONGEST_HELD = 16 * 1024  # characters of an unfinished line that are held back while it may go on
 
 
-async def said_from(output: Output, hiding: Hiding, task_id: str, attempt: int | None, since: int) -> OutputPage | None:
-    """As `Output.said`; with names to hide, the end of a line that begins before `since` is left out."""
+async def output_page(
+    output: Output, hiding: Hiding, task_id: str, attempt: int | None, since: int
+) -> OutputPage | None:
+    """As `Output.page`; with names to hide, the end of a line that begins before `since` is left out."""
     if not hiding.active:
-        return await output.said(task_id, attempt, since)
-    found = await output.said(task_id, attempt, max(0, since - 1))
+        return await output.page(task_id, attempt, since)
+    found = await output.page(task_id, attempt, max(0, since - 1))
     if found is None:
         return None
     pieces = [_whole_lines(piece, cut=since > 0 and not at) for at, piece in enumerate(found.pieces)]

@@ -11,7 +11,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 def strict_place(place: Place) -> Place:
-    """Somebody else's queues stand where the wait queues belong."""
+    """Somebody else's queues stand where the delay queues belong."""
     with place.channel() as channel:
         for seconds in (1, 2, 5, 10):
             channel.queue_declare(f"{place.queue}.delay.{seconds}", durable=True, arguments={"x-max-length": 7})

@@ -1,4 +1,4 @@
-"""What one of several processes of a sidecar and their supervisor say to each other; here is the process's side."""
+"""What one of several processes of a sidecar and their supervisor say to each other; here is the process's end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from gridsidecar.siblings.message_socket import LARGEST, MessageSocket, Packet
+from gridsidecar.supervisor_link.message_socket import LARGEST, MessageSocket, Packet
 
 
 class ProcessFigures(Struct, frozen=True):
@@ -37,10 +37,10 @@ class Leave(Struct, frozen=True):
     """A word to leave."""
 
     why: str
-    finish_in_hand: bool = False  # the work is done: what still arrives is work, too
-    told: bool = False  # somebody wants it
+    finishes_work: bool = False  # the work is done: what still arrives is work, too
+    demanded: bool = False  # somebody wants it
     hurry: bool = False  # … and said so before
-    alone: bool = False  # nobody would notice if we hung: give back what runs
+    unsupervised: bool = False  # nobody would notice if we hung: give back what runs
 
 
 class FigureSource(Protocol):
@@ -53,7 +53,7 @@ class FigureSource(Protocol):
         ...
 
 
-class Sibling(Protocol):
+class SupervisedProcess(Protocol):
     """What a supervisor may ask of each process."""
 
     async def look(self) -> QueueLook: ...
@@ -63,8 +63,8 @@ class Sibling(Protocol):
         ...
 
 
-class Siblings:
-    """This process among the others of its sidecar, by way of their supervisor."""
+class SupervisorLink:
+    """From this process, one of several, to the supervisor of all of them."""
 
     def __init__(self, end: socket.socket, shared: Mapping[str, int]) -> None:
         """`shared` are the task types of which all processes together run no more than so many at a time."""
@@ -75,7 +75,7 @@ class Siblings:
         self._may_begin = asyncio.Event()
         self._looking: set[asyncio.Task[None]] = set()
 
-    def join(self, process: Sibling, shown: FigureSource) -> None:
+    def join(self, process: SupervisedProcess, shown: FigureSource) -> None:
         """From now on this process answers and obeys. Called in its event loop."""
         self._process = process
         self._shown = shown
@@ -136,7 +136,7 @@ class Siblings:
         self._channel.send({"look": number, "found": asdict(await self._process.look())})
 
     def _supervisor_is_gone(self) -> None:
-        self._process.leave(Leave("the supervisor is gone", told=True, alone=True))
+        self._process.leave(Leave("the supervisor is gone", demanded=True, unsupervised=True))
 
 
 def _portions(metrics: Iterable[tuple[tuple[str, ...], Any]]) -> Iterable[list[Any]]:
@@ -158,22 +158,22 @@ class SharedSlots:
     """Slots of a handler that runs less tasks at a time than there are processes. The supervisor gives them out, first
     come, first served, and has those of a dead process back when what that ran is dead, too."""
 
-    def __init__(self, siblings: Siblings, name: str) -> None:
-        self._siblings = siblings
+    def __init__(self, link: SupervisorLink, name: str) -> None:
+        self._link = link
         self._name = name
         self._held: list[int] = []
 
     async def acquire(self) -> bool:
         """Wait for one; True."""
-        number, granted = self._siblings.ask_for_slot(self._name)
+        number, granted = self._link.ask_for_slot(self._name)
         try:
             await granted
         except BaseException:
-            self._siblings.give_back(number)
+            self._link.give_back(number)
             raise
         self._held.append(number)
         return True
 
     def release(self) -> None:
         """Give one back."""
-        self._siblings.give_back(self._held.pop())
+        self._link.give_back(self._held.pop())

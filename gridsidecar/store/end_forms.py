@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gridsidecar.rules.task import Claim, ErrorType, Progress, Report, Settle, Status, Transition
-from gridsidecar.store.outbox import Owing
+from gridsidecar.store.outbox import CallbackForm
 from gridsidecar.store.records import ascii_only
 
 LONGEST_PROBLEM = 1000  # characters
@@ -22,7 +22,7 @@ class StoredEnd(Struct, frozen=True):
     transition: Transition
     report: Report
     progress: Progress
-    owing: Owing
+    callback: CallbackForm
     in_history: bool
 
 
@@ -32,7 +32,7 @@ class Form(Struct, frozen=True, kw_only=True):
     log: bool = True  # with the traceback and the notes
     details: bool = True  # the progress message, the checkpoint, the error as it is; else short and ASCII
     in_history: bool = True
-    owing: Owing = Owing.WHOLE
+    callback: CallbackForm = CallbackForm.WHOLE  # NOTHING: nor a letter
     result: bool = True  # a success without its result would be none: it is a failure that says so
 
     def of(self, transition: Transition, report: Report, progress: Progress, problem: str) -> StoredEnd:
@@ -45,12 +45,12 @@ class Form(Struct, frozen=True, kw_only=True):
         if not self.details:
             transition = _plain(transition)
             progress = Progress(progress.percent)
-        return StoredEnd(transition, report, progress, self.owing, self.in_history)
+        return StoredEnd(transition, report, progress, self.callback, self.in_history)
 
     @property
-    def tables(self) -> tuple[bool, Owing]:
+    def tables(self) -> tuple[bool, CallbackForm]:
         """Forms that are alike in this write into the same ones."""
-        return self.in_history, self.owing
+        return self.in_history, self.callback
 
     @property
     def left_out(self) -> str:
@@ -59,7 +59,7 @@ class Form(Struct, frozen=True, kw_only=True):
             "log and traceback": self.log,
             "details": self.details,
             "history": self.in_history,
-            "callback": self.owing is Owing.WHOLE,
+            "callback": self.callback is CallbackForm.WHOLE,
             "result": self.result,
         }
         return ", ".join(words for words, there in kept.items() if not there)
@@ -70,13 +70,13 @@ _PLAIN = Form(log=False, details=False)
 _LESSER = (
     Form(log=False),
     *(
-        replace(_PLAIN, result=result, in_history=in_history, owing=owing)
+        replace(_PLAIN, result=result, in_history=in_history, callback=callback)
         for result in (True, False)
-        for in_history, owing in (
-            (True, Owing.WHOLE),
-            (True, Owing.GIVEN_UP),
-            (False, Owing.WHOLE),
-            (False, Owing.NOTHING),  # the status and a note
+        for in_history, callback in (
+            (True, CallbackForm.WHOLE),
+            (True, CallbackForm.GIVEN_UP),
+            (False, CallbackForm.WHOLE),
+            (False, CallbackForm.NOTHING),  # the status and a note
         )
     ),
 )
@@ -86,12 +86,12 @@ def forms(transition: Transition, *, owes: bool) -> Iterator[Form]:
     """In the order in which they are tried, each with less than the one before: first what is only told goes, then what
     others are owed, and the result last. `owes`: something may be owed by its end."""
     yield WHOLE  # nearly always the only one
-    owing = owes and transition.status.terminal
+    may_owe = owes and transition.status.terminal
     for form in _LESSER:
         if (
             (form.result or transition.status is Status.SUCCESS)
-            and (owing or form.owing is not Owing.GIVEN_UP)
-            and (owing or form.in_history or form.owing is Owing.NOTHING)
+            and (may_owe or form.callback is not CallbackForm.GIVEN_UP)
+            and (may_owe or form.in_history or form.callback is CallbackForm.NOTHING)
         ):
             yield form
 

@@ -20,14 +20,14 @@ _UNITS = {"h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0, "sec": 1.0, "ms": 0.001
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
 
 
-class Machine(Struct, frozen=True):
+class ServiceFile(Struct, frozen=True):
     """`grace` is the time from SIGTERM to SIGKILL as the file has it; None: it says nothing."""
 
     area: Literal["compose", "systemd"]
     grace: str | None
 
 
-def read_machine(path: str) -> Machine | None:
+def read_service_file(path: str) -> ServiceFile | None:
     """None where the file is something else, or nothing that can be read."""
     try:
         text = Path(path).read_text("utf-8")
@@ -35,9 +35,9 @@ def read_machine(path: str) -> Machine | None:
         return None
     if re.search(r"^\[Service\]$", text, re.MULTILINE):
         found = re.findall(r"^TimeoutStopSec=(.*)$", text, re.MULTILINE)
-        return Machine("systemd", found[-1].strip() if found else None)
+        return ServiceFile("systemd", found[-1].strip() if found else None)
     service = _service(text)
-    return None if service is None else Machine("compose", service.get("stop_grace_period"))
+    return None if service is None else ServiceFile("compose", service.get("stop_grace_period"))
 
 
 def _service(text: str) -> Mapping[str, Any] | None:
@@ -52,11 +52,11 @@ def _service(text: str) -> Mapping[str, Any] | None:
     return None
 
 
-def stop_grace(machine: Machine, settings: Settings) -> Finding:
-    key, needed = _KEYS[machine.area], longest_exit(settings)
-    given = _DEFAULTS[machine.area] if machine.grace is None else _seconds(str(machine.grace))
+def stop_grace(service: ServiceFile, settings: Settings) -> Finding:
+    key, needed = _KEYS[service.area], longest_exit(settings)
+    given = _DEFAULTS[service.area] if service.grace is None else _seconds(str(service.grace))
     if given is None:
-        return fail(f"{key} is {machine.grace}", f"write {key} as seconds, such as {needed}s")
+        return fail(f"{key} is {service.grace}", f"write {key} as seconds, such as {needed}s")
     if given < needed:
         return fail(
             f"{key} is {given:g} s, leaving may take {needed} s: handlers are killed", f"set it to {needed}s or more"

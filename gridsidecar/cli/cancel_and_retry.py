@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec import Struct, field
 
+from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.queue import QueueOption, Yes
-from gridsidecar.cli.run import ConfigFile
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.since import Since, Until
 from gridsidecar.errors import UsageError
