@@ -7,22 +7,31 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from gridsidecar import telemetry
 from gridsidecar.clock import backoff
 from gridsidecar.environment import Environment
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.shutdown import Phase
+from gridsidecar.store import RowLocked
 
 T = TypeVar("T")
+LOCKS = 20  # times, each of half a minute, that a row is waited for which somebody holds
 
 
 async def retry_until_available(
-    env: Environment, operation: Callable[[], Awaitable[T]], *, starting: bool = False, reading: bool = False
+    env: Environment,
+    operation: Callable[[], Awaitable[T]],
+    *,
+    starting: bool = False,
+    reading: bool = False,
+    locks: int = LOCKS,
 ) -> T:
     """Run a store operation, again and again while the database is away; it must be safe to repeat.
 
     Raises `StoreUnavailable` when it is still away and this run will wait for no server any more; with `starting`
     (nothing has begun yet) as soon as nothing starts any more. A refusal ends the run: with `starting` it is raised,
-    otherwise what was done is not thrown away until then. `reading`: its success says nothing of writes.
+    otherwise what was done is not thrown away until then. `reading`: its success says nothing of writes. A row that
+    somebody still holds after so many `locks` is `RowLocked`.
     """
     part = "store (reading)" if reading else "store"
     last = Phase.LEAVING if starting else Phase.KILLING
@@ -40,6 +49,13 @@ async def retry_until_available(
             env.readiness.blocked(part, str(error))
             failures += 1
             await env.clock.sleep(backoff(failures, base=0.1, limit=5.0, rng=env.rng))
+        except RowLocked as error:
+            locks -= 1
+            if locks < 0:
+                raise
+            if env.shutdown.phase >= last:
+                raise StoreUnavailable(str(error)) from error
+            telemetry.debug("a row is locked by somebody else, it is waited for", reason=str(error))
         else:
             env.readiness.clear(part)
             return result

@@ -8,6 +8,7 @@ _ADVICE = tuple(
     (re.compile(words, re.DOTALL), advice)
     for words, advice in (
         (r"queue limit in vhost", "raise max-queues of the virtual host, or delete queues that nobody needs"),
+        (r"queue limit in cluster", "raise cluster_queue_limit of the broker, or delete queues that nobody needs"),
         (
             r"(connection|node|tracked) .*limit .*is reached",
             "raise that limit, or close connections that nobody needs: each process of a worker has two",

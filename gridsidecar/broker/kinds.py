@@ -13,6 +13,7 @@ from msgspec import Struct, field
 # How the server closes a channel when it will not have a queue declared.
 REFUSALS = (ChannelAccessRefused, ChannelLockedResource, ChannelPreconditionFailed)
 
+STREAM_OFFSET = "x-stream-offset"  # of a stream's consumer, and a header of everything that a stream delivers
 MOST_ARGUMENTS = 16  # that are learnt, one after the other
 NO_SUCH_TYPE = "none"  # nothing is created by it, should the queue be gone by now
 _DIFFERS = re.compile(
@@ -49,6 +50,20 @@ async def is_stream(declare: Declare) -> bool | None:
     """Whether an existing queue is a stream; None where the server does not say."""
     found = await existing(declare)
     return None if found is None else found.kind == "stream"
+
+
+async def is_consumed_as_stream(consume: Declare) -> bool | None:
+    """The same, for whoever may not declare: no queue starts a consumer with these arguments and without a prefetch
+    count. A stream misses the latter, every other kind refuses the former, by name."""
+    try:
+        await consume({STREAM_OFFSET: "next"})
+    except ChannelPreconditionFailed as error:
+        if STREAM_OFFSET in str(error):
+            return False
+        return True if "prefetch" in str(error) else None
+    except REFUSALS:
+        return None
+    return None
 
 
 async def existing(declare: Declare, wanted: Mapping[str, Any] | None = None) -> Existing | None:

@@ -15,6 +15,7 @@ from gridsidecar.broker import Receive, round_trips
 from gridsidecar.broker.connection import BrokerConnection, close_quietly, errors_as_ours
 from gridsidecar.broker.delivery import AmqpDelivery
 from gridsidecar.broker.direct import DirectChannel, Properties
+from gridsidecar.broker.kinds import STREAM_OFFSET
 from gridsidecar.broker.topology import StreamRefused, Topology
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError
 from gridsidecar.telemetry import Readiness
@@ -22,7 +23,6 @@ from gridsidecar.telemetry import Readiness
 SETUP_TIMEOUT = 15.0  # seconds
 CANCEL_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
-STREAM_OFFSET = "x-stream-offset"  # a header of everything that a stream delivers
 STEADY_AFTER = 10.0  # a consumer that lived shorter than this failed again
 REBUILDS = 3  # in a row that failed: then it is asked whether that is the broker's fault or ours
 ANSWER_TIMEOUT = 5.0

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal
 
 from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
-from aiormq.abc import AbstractChannel
+from aiormq.abc import AbstractChannel, DeliveredMessage
 from pamqp.commands import Queue
 
 from gridsidecar.broker import QueueInfo, delays
 from gridsidecar.broker.advice import advice, words
 from gridsidecar.broker.connection import BrokerConnection, errors_as_ours
-from gridsidecar.broker.kinds import REFUSALS, differs, is_stream
+from gridsidecar.broker.kinds import REFUSALS, differs, is_consumed_as_stream, is_stream
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import EX_REFUSED, AccessRefused, BrokerUnavailable, PublishRefused
 
@@ -95,6 +95,8 @@ class Topology:
             self.surely_no_stream = True
             return
         stream = await is_stream(lambda arguments: self._declare(connection, self._settings.queue, arguments))
+        if stream is None:
+            stream = await is_consumed_as_stream(lambda arguments: self._consume(connection, arguments))
         if stream:
             raise self.stream()
         self.surely_no_stream = stream is False
@@ -193,15 +195,28 @@ class Topology:
 
     async def _declare(self, connection: BrokerConnection, queue: str, arguments: dict[str, Any]) -> None:
         """Declare a durable queue; the server's refusals come out as the client's exceptions."""
-        refusal: Exception | None = None
-        with errors_as_ours(connection.where):
-            async with asyncio.timeout(REPLY_TIMEOUT), connection.scratch() as channel:
-                try:
-                    await channel.queue_declare(queue, durable=True, arguments=arguments)
-                except REFUSALS as error:
-                    refusal = error
-        if refusal is not None:
-            raise refusal
+        await _tried(connection, lambda channel: channel.queue_declare(queue, durable=True, arguments=arguments))
+
+    async def _consume(self, connection: BrokerConnection, arguments: dict[str, Any]) -> None:
+        """Try to, which ends with the channel; the same."""
+        queue = self._settings.queue
+        await _tried(connection, lambda channel: channel.basic_consume(queue, _never, arguments=arguments))
+
+
+async def _never(message: DeliveredMessage) -> None:
+    """What comes in spite of it goes back with the channel."""
+
+
+async def _tried(connection: BrokerConnection, ask: Callable[[AbstractChannel], Awaitable[object]]) -> None:
+    refusal: Exception | None = None
+    with errors_as_ours(connection.where):
+        async with asyncio.timeout(REPLY_TIMEOUT), connection.scratch() as channel:
+            try:
+                await ask(channel)
+            except REFUSALS as error:
+                refusal = error
+    if refusal is not None:
+        raise refusal
 
 
 async def _look(

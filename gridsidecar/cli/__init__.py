@@ -117,14 +117,15 @@ def _code() -> int:
     try:
         code = command(language).main(standalone_mode=False, prog_name="gridsidecar")
     except GridSidecarError as error:
-        text = translated(str(error))
+        text = "\n".join(map(translated, str(error).split("\n")))  # a file may have any number of faults
         print(text if "\n" in text else f"gridsidecar: {text}", file=sys.stderr)
         return error.exit_code
     except typer.Exit as done:
         return done.exit_code
     except typer.TyperException as error:  # the command line itself is wrong
         context: Any = getattr(error, "ctx", None)
-        if getattr(error, "option_name", None) == "--server" and not hasattr(context.command, "commands"):
+        unknown = getattr(error, "option_name", None) if hasattr(error, "possibilities") else None
+        if unknown == "--server" and not hasattr(context.command, "commands"):
             path = context.command_path
             print(translated(f"{path} works on the servers of a configuration: it cannot ask an API"), file=sys.stderr)
         else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gridsidecar.conformance import Bench, ConformanceReport
     from gridsidecar.conformance.bench import HandlerMode
 
+LONGEST = 604_800  # seconds: nobody waits for longer, and no system could at any length
 CONTEXT = {"allow_interspersed_args": False}  # what follows is the handler's command
 EPILOG = """
 Examples:
@@ -61,14 +62,17 @@ def check(
         Literal["task", "data"] | None, typer.Option("--input", help="What it reads: the whole task, or its data.")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds for one task; else as configured, or 60.", min=0.1)
+        float | None, typer.Option(help="Seconds for one task; else as configured, or 60.", min=0.1, max=LONGEST)
     ] = None,
     grace: Annotated[
-        float | None, typer.Option(help="Seconds between SIGTERM and SIGKILL; else as configured, or 10.", min=0.1)
+        float | None,
+        typer.Option(help="Seconds between SIGTERM and SIGKILL; else as configured, or 10.", min=0.1, max=LONGEST),
     ] = None,
     ready_timeout: Annotated[
         float | None,
-        typer.Option(help="Seconds until a persistent handler says ready; else as configured, or 30.", min=0.1),
+        typer.Option(
+            help="Seconds until a persistent handler says ready; else as configured, or 30.", min=0.1, max=LONGEST
+        ),
     ] = None,
     by_case: Annotated[
         bool, typer.Option("--cases", help="It is an SDK's own program, which does what data.case says; level 2.")

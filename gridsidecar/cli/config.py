@@ -14,14 +14,18 @@ from gridsidecar.language import translated
 
 app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True, add_completion=False)
 
+ORIGINS_AT = 60  # columns
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")]
 
 
 @app.command("validate")
 def validate(config: ConfigFile = None) -> None:
     """Check the file and the variables, as `run` does. Every fault is a line on stderr, and the exit code is 78; what
-    works, but hardly as it is meant, and a command that is not on this machine are told, and the exit code is 0."""
+    works, but hardly as it is meant, and a command or a file that is not on this machine are told, and the exit code is
+    0."""
     from gridsidecar.config.load import load
+    from gridsidecar.config.places import unusable
     from gridsidecar.handler.commands import unstartable
 
     file = config_file(config)
@@ -33,6 +37,8 @@ def validate(config: ConfigFile = None) -> None:
     )
     for key, problem in unstartable(settings, os.environ):
         say(f"{key} cannot be started here: {problem}")
+    for key, problem in unusable(settings):
+        say(f"{key} cannot be used here: {problem}")
     say(f"{file or 'the environment'} is valid")
 
 
@@ -69,7 +75,6 @@ def print_reference() -> None:
 
 
 def _print_origins(file: str | None, as_json: bool) -> None:
-    from gridsidecar.cli.listing import aligned
     from gridsidecar.cli.screen import clean
     from gridsidecar.config.load import load
     from gridsidecar.config.show import with_origins
@@ -81,11 +86,9 @@ def _print_origins(file: str | None, as_json: bool) -> None:
     if as_json:
         print(json_text({key: {"value": value, "origin": origin} for key, value, origin in found}, indent=2))
         return
-    rows = [
-        (f"{clean(key)}: {json_text(value)}", f"# {clean(origin or translated('default'))}")
-        for key, value, origin in found
-    ]
-    print("\n".join(aligned(rows)))
+    for key, value, origin in found:  # a long value moves no other line's origin out of sight
+        setting = f"{clean(key)}: {json_text(value)}"
+        print(f"{setting:<{ORIGINS_AT}}  # {clean(origin or translated('default'))}")
 
 
 def _print(value: dict[str, Any], as_json: bool) -> None:

@@ -127,7 +127,7 @@ def _words(outcome: str) -> str:
 def _done(operation: OperationView) -> str:
     if not operation["collected"] and operation["ended_at"] is None:
         return f"0, {operation['tasks']:,} found so far"
-    return f"{operation['done']:,} of {operation['tasks']:,}"
+    return f"{operation['done']:,}/{operation['tasks']:,}"
 
 
 async def _resume(asked: Where, id_: str, as_json: bool) -> int:

@@ -47,7 +47,17 @@ def agreed(question: str) -> bool:
     """The person's answer; no is the default."""
     import typer
 
-    return typer.confirm(clean(translated(question)), err=True)
+    while True:
+        print(f"{clean(translated(question))} [y/N]: ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise typer.Abort
+        match line.strip().lower():
+            case "y" | "yes":
+                return True
+            case "" | "n" | "no":
+                return False
+        say("answer y or n")
 
 
 def clean(text: str) -> str:

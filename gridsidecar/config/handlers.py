@@ -109,7 +109,7 @@ class HandlerSettings(Section, json_schema_extra={"oneOf": [{"required": ["comma
     cwd: str | None = Field(default=None, description="Folder to run the command in; null = where the worker runs.")
     env: dict[str, str] = Field(default={}, description="Variables for the command.")
     pass_env: list[str] = Field(
-        default=[], description="Names of the worker's own variables that the command gets as well."
+        default=[], description="Names of the worker's own variables, or of .env, that the command gets as well."
     )
     rate: str | None = Field(
         default=None,

@@ -12,6 +12,7 @@ from gridsidecar.config.secret_files import ServerSection
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.sources import Sources
 from gridsidecar.config.validation import check
+from gridsidecar.config.values import is_level
 from gridsidecar.config.variables import FEISHU, read_variables, without_effect
 from gridsidecar.config.warnings import warnings
 from gridsidecar.config.yaml_tree import Tree, dotted, read_bounded, read_tree
@@ -46,13 +47,18 @@ def load(
     variables = read_variables(environ, from_dotenv)
     expanded = expand(tree.values, {**from_dotenv, **environ})
     sources = Sources(path)
+    level: str | None = None  # that of a handler beside us, in words of its own
     for key, text in variables.values.items():
+        if variables.names[key] == "LOG_LEVEL" and not is_level(text):
+            level = text
+            continue
         if key == FEISHU:
             sources.add_variable_value("notify", variables.names[key], [{"type": "feishu", "url": text}])
         else:
             sources.add_variable(key, variables.names[key], text, variables.recipes.get(key))
     sources.add_file(expanded, tree.lines)
     flags = [sources.add_flag(key, value) for key, value in (overrides or {}).items() if value is not None]
+    sources.add_passed(dotenv or "", from_dotenv, environ)
     faults = [fault for fault in flags if fault is not None]
     faults += [*tree.faults, *sources.reference_faults(expanded), *_still_used(variables.faults, sources)]
     settings = check(sources, faults)
@@ -62,7 +68,7 @@ def load(
     given = {**from_dotenv, **environ}
     for name, advice in without_effect(name for name, value in given.items() if value):
         warn(name, advice)
-    for key, hint in warnings(settings, sources.value(("log", "level"))):
+    for key, hint in warnings(settings, sources.value(("log", "level")) or level):
         unusual(key, hint)
     return settings
 

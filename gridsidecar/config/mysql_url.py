@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from gridsidecar.config.tls import TLS_OPTIONS, Tls
+from gridsidecar.config.tls import TLS_OPTIONS, Tls, options_of
 
 SCHEMES = ("mysql", "mysql+pymysql", "mysql+aiomysql")
 OPTIONS = ("charset", "unix_socket", *TLS_OPTIONS)
@@ -51,7 +51,7 @@ def parse_mysql_url(url: str) -> MySQLAddress:
     database = unquote(parts.path.lstrip("/"))
     if not database:
         raise ValueError("the URL names no database: mysql://user:password@host:3306/DATABASE")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options = options_of(url, {})
     unknown = sorted(set(options) - {*OPTIONS, *_SETTLED})
     if unknown:
         raise ValueError(f"unknown option {unknown[0]!r} in the URL; known are {', '.join(OPTIONS)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -62,6 +62,18 @@ class Sources:
             return Fault(key, str(error), source=FLAGS)
         self.recipes[at] = recipe
         return None
+
+    def add_passed(self, name_of_file: str, dotenv: Mapping[str, str], environ: Mapping[str, str]) -> None:
+        """What handlers are to be passed that the environment lacks, and `.env` has. Names are not checked yet."""
+        handlers = self.values.get("handlers")
+        for handler, section in handlers.items() if isinstance(handlers, dict) else ():
+            may_have = isinstance(section, dict) and isinstance(section.get("env", {}), dict)
+            wanted = section.get("pass_env") if may_have else None
+            for name in wanted if isinstance(wanted, list) else ():
+                if isinstance(name, str) and name in dotenv and name not in environ:
+                    at = ("handlers", handler, "env", name)
+                    if self.value(at) is None:
+                        self._put(at, dotenv[name], SettingOrigin(name_of_file))
 
     def comes_from_variable(self, key: str) -> bool:
         return tuple(key.split(".")) in self._variables

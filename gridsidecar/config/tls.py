@@ -122,11 +122,21 @@ def _stamp(path: str | None) -> _Stamp | None:
     return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
+def options_of(url: str, other_names: Mapping[str, str]) -> dict[str, str]:
+    """What stands after the ? of a server's URL, by our names. ValueError where nobody can tell which of two values is
+    meant."""
+    options: dict[str, str] = {}
+    for given, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        name = other_names.get(given, given)
+        if name in TLS_OPTIONS and options.get(name, value) != value:
+            raise ValueError(f"{name} stands there twice, once as {options[name]!r} and once as {value!r}: leave one")
+        options[name] = value
+    return options
+
+
 def broker_tls(url: str) -> Tls | None:
     """TLS of an AMQP URL: `amqps://` verifies chain and name, unless `ssl_mode` says otherwise. ValueError as `of`."""
-    options = {
-        _EARLIER.get(name, name): value for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True)
-    }
+    options = options_of(url, _EARLIER)
     for name in _OTHER_AUTHORITIES:
         if name in options:
             raise ValueError(f"{name} is not read: name the file of the authorities by ssl_ca")

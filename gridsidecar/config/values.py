@@ -35,6 +35,10 @@ def _level_name(value: Any) -> Any:
     return _OTHERS_LEVELS.get(name, name)
 
 
+def is_level(text: str) -> bool:
+    return _level_name(text) in _OTHERS
+
+
 def _number_of_processes(value: Any) -> Any:
     """Checked by hand: pydantic would blame each choice of a union for itself."""
     if value == "auto" or (type(value) is int and 1 <= value <= MOST_PROCESSES):

@@ -212,7 +212,7 @@ class Admissions:
             flow = route.flow(paused=task.task_type in self._env.paused)
             return await self._store.claim(task, claimant, route.retries(task), flow)
 
-        return await retry_until_available(self._env, claim, starting=True)
+        return await retry_until_available(self._env, claim, starting=True, locks=0)
 
     async def _park_if_paused(self, task: Task, delivery: Delivery, route: Route) -> Received | None:
         """A task of a paused type needs no slot to be put off; None: it may start."""

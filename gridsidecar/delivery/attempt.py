@@ -19,7 +19,7 @@ from gridsidecar.handler.capture import LogText
 from gridsidecar.output_log import OutputLog
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.task import CannotStart, Claim, Ended, NotStarted, Outcome, Progress, TaskUpdate, Transition
-from gridsidecar.store import RowRejected, Store
+from gridsidecar.store import RowLocked, RowRejected, Store
 from gridsidecar.waiting import retry_until_available
 
 if TYPE_CHECKING:
@@ -183,10 +183,11 @@ class ProgressNote:
             written = self._held.progress
             try:
                 await self._store.progress(claim, written)
-            except RowRejected as error:
-                await self._refused(claim, written, error)
             except GridSidecarError as error:
-                telemetry.debug("progress not stored", task_id=claim.task_id, reason=str(error))
+                if isinstance(error, RowRejected) and not isinstance(error, RowLocked):
+                    await self._refused(claim, written, error)
+                else:
+                    telemetry.debug("progress not stored", task_id=claim.task_id, reason=str(error))
             await self._clock.sleep(self._interval)
         self._writer = None
 

@@ -12,8 +12,8 @@ from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules.retry import LONGEST_SETBACK, setback
 from gridsidecar.rules.task import Message, Task
-from gridsidecar.store import RowRejected, StatementRefused, Store
-from gridsidecar.waiting import retry_until_available
+from gridsidecar.store import RowLocked, RowRejected, StatementRefused, Store
+from gridsidecar.waiting import LOCKS, retry_until_available
 
 DELAY_GRACE = 60.0  # seconds
 
@@ -34,7 +34,7 @@ class Setbacks:
     async def claim_refused(self, task: Task, delivery: Delivery, error: RowRejected) -> None:
         """Nothing has begun. Values that cannot be stored never can; any other reason may pass."""
         message = _refused_again(task.message, task.message.attempt)
-        delay = setback(message.refusals, self._env.settings.max_crashes)
+        delay = self._delay(message, error)
         if delay is None or not isinstance(error, StatementRefused):
             await self._put_aside(task, message, delivery, f"the database cannot store this task: {error}")
             return
@@ -45,7 +45,7 @@ class Setbacks:
         """An attempt came to its end, and not even its status can be stored."""
         claim = held.claim
         message = _refused_again(claim.task.message, claim.attempt)
-        delay = setback(message.refusals, self._env.settings.max_crashes)
+        delay = self._delay(message, error)
         try:
             ours = await self._put_back(held, str(error), delay or 0.0)
         except StoreUnavailable:  # we leave and the database stays away: its row becomes a rescue
@@ -62,10 +62,17 @@ class Setbacks:
         self._tell(claim.task, claim.attempt, delay, error)
         await self._settlement.delay_without_row(held, message, delay)
 
+    def _delay(self, message: Message, error: RowRejected) -> float | None:
+        """A lock passes, and is waited for the longer: for more than an hour in all."""
+        allowed = self._env.settings.max_crashes
+        return setback(message.refusals, max(allowed, LOCKS) if isinstance(error, RowLocked) else allowed)
+
     async def _put_back(self, held: HeldAttempt, problem: str, delay: float) -> bool:
         """Whether the task is still ours to send on. A row that takes not even this is left as it is."""
         try:
-            return await retry_until_available(self._env, lambda: self._store.ends.put_back(held.claim, problem, delay))
+            return await retry_until_available(
+                self._env, lambda: self._store.ends.put_back(held.claim, problem, delay), locks=0
+            )
         except RowRejected:
             # Its delayed message brings it back. Should that get lost, the heartbeat gives the row back, once it may.
             self._worker.attempts.unwritable.leave(held.claim.task_id, delay + DELAY_GRACE)
@@ -82,7 +89,9 @@ class Setbacks:
         telemetry.refused(task_id=task.task_id, reason=refused.reason, error=reason)
         self._dead_lettering.tell(refused, task)
         try:
-            await retry_until_available(self._env, lambda: self._store.ends.set_aside(task.task_id, message.attempt))
+            await retry_until_available(
+                self._env, lambda: self._store.ends.set_aside(task.task_id, message.attempt), locks=0
+            )
         except (RowRejected, StoreUnavailable) as error:
             telemetry.debug("a row was not set aside", task_id=task.task_id, reason=str(error))
         await ack(of)

@@ -56,7 +56,7 @@ def stop_grace(service: ServiceFile, settings: Settings) -> Finding:
     key, needed = _KEYS[service.area], longest_exit(settings)
     given = _DEFAULTS[service.area] if service.grace is None else _seconds(str(service.grace))
     if given is None:
-        return fail(f"{key} is {service.grace}", f"write {key} as seconds, such as {needed}s")
+        return fail(f"{key} cannot be read: {service.grace}", f"write {key} as seconds, such as {needed}s")
     if given < needed:
         return fail(
             f"{key} is {given:g} s, leaving may take {needed} s: handlers are killed", f"set it to {needed}s or more"

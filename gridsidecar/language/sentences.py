@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ _FILLED = re.compile(r"( ?)\{(\d?)[a-z_]*\}( ?)")
 _CHINESE = re.compile("[\u4e00-\u9fff]{2}")
 _FIGURES = re.compile(r"[\d.,:+-]+%?(?: (?:[\d.,:+-]+%?|[A-Z]{2,5}|h|min|s))*")  # numbers, times, durations
 _JOINTS = ("; ", ": ", " (", ", ", ". ")
+_BETWEEN_CHINESE = {"; ": "；", ": ": "：", ", ": "，", ". ": "。"}
 
 
 class _Pattern(Struct, frozen=True):
@@ -105,7 +107,7 @@ class Sentences:
             yield from self._filled(text, depth)
 
     def _filled(self, text: str, depth: int) -> Iterator[_Told]:
-        for pattern in self._patterns[""] + self._patterns.get(_first_word(text), []):
+        for pattern in self._patterns.get(_first_word(text), []) + self._patterns[""]:
             values = pattern.values(text)
             if values is not None:
                 told = [self._found(value, depth - 1) or _Told(0, value) for value in values]
@@ -118,7 +120,10 @@ class Sentences:
         parts = _around(text, joint)
         told = [self._found(part, depth - 1) or _Told(0, part) for part in parts]
         if known := sum(each.known for each in told):
-            yield _Told(known, joint.join(each.words for each in told))
+            words = told[0].words
+            for before, after in pairwise(told):
+                words += (_BETWEEN_CHINESE.get(joint, joint) if before.known and after.known else joint) + after.words
+            yield _Told(known, words)
 
 
 def _is_plain(value: str) -> bool:

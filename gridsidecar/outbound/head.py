@@ -36,8 +36,10 @@ class Heads:
         ready = b""
         while (head := self._next(looked)) is not None:
             status, put_right = repaired(head)
+            if status == 101:  # a protocol that nobody asked for goes on from here
+                raise ValueError(_shown(head.partition(b"\n")[0]))
             looked, ready = 0, ready + put_right
-            if status == 101 or status >= 200:  # else the reply itself comes after it
+            if status >= 200:  # else the reply itself comes after it
                 rest, self._held, self._inside = bytes(self._held), bytearray(), False
                 return ready + rest
         self._doubt()

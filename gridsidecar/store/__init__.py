@@ -11,7 +11,7 @@ from gridsidecar.store.access_paths import Wanted
 from gridsidecar.store.beforehand import Beforehand
 from gridsidecar.store.choosing import Filter
 from gridsidecar.store.counting import Count, Counting, TypeCount
-from gridsidecar.store.database import Database, RowRejected, StatementRefused
+from gridsidecar.store.database import Database, RowLocked, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.letters import FailureCause
 from gridsidecar.store.listing import Listing, Page, Position
@@ -58,6 +58,7 @@ __all__ = [
     "Reading",
     "Received",
     "Retention",
+    "RowLocked",
     "RowRejected",
     "StatementRefused",
     "Steering",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from msgspec import Struct, field
 
-from gridsidecar.store.database import Database, RowRejected, Statement
+from gridsidecar.store.database import Database, FalseAlarm, RowLocked, RowRejected, Statement
 from gridsidecar.wire import JsonText, Spliced
 
 LARGEST_FLUSH = 64  # operations
 HEAVIEST_FLUSH = 4 * 1024 * 1024  # characters, about; one operation alone may be heavier
 FLUSHERS = 2  # flushes under way at once, each on its own connection
 LATE = 0.05  # seconds that a flush has before what came meanwhile leaves beside it
+LANES = 4  # operations under way at once that go by themselves
+MOST_STALLED = 1000  # keys that are remembered
 
 
 class _Operation(Struct):
@@ -40,6 +43,8 @@ class Batch:
         self._pending: list[_Operation] = []
         self._flushers: list[_Flusher] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lanes = asyncio.Semaphore(LANES)
+        self._stalled: dict[str, None] = {}  # keys of operations that held up others, or would have
 
     async def write(self, key: str, *statements: Statement) -> list[int]:
         """Run the statements of one operation in one transaction; rows changed by each.
@@ -47,6 +52,9 @@ class Batch:
         `key` (the task's id) orders operations within a flush, so that two flushes lock rows in the same order.
         """
         operation = _Operation(key, statements, _weight(statements))
+        if key in self._stalled:
+            self._begin(self._alone(operation))
+            return await operation.done
         self._pending.append(operation)
         if len(self._pending) >= LARGEST_FLUSH or all(flusher.late for flusher in self._flushers):
             self._start_flusher()
@@ -56,9 +64,12 @@ class Batch:
         if len(self._flushers) < FLUSHERS:
             flusher = _Flusher()
             self._flushers.append(flusher)
-            task = asyncio.create_task(self._keep_flushing(flusher))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._keep_flushing(flusher))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _keep_flushing(self, flusher: _Flusher) -> None:
         loop = asyncio.get_running_loop()
@@ -93,7 +104,10 @@ class Batch:
     async def _flush(self, operations: list[_Operation]) -> None:
         statements = [statement for operation in operations for statement in operation.statements]
         try:
-            counts = await self._database.batch(statements)
+            counts = await self._database.batch(statements, hasty=True)
+        except (FalseAlarm, RowLocked):  # one of them takes its time: no flush waits for it any longer
+            for operation in operations:
+                self._begin(self._alone(operation))
         except RowRejected as error:
             if len(operations) == 1:
                 _fail(operations, error)
@@ -107,6 +121,23 @@ class Batch:
             _fail(operations, error)
         else:
             _resolve(operations, counts)
+
+    async def _alone(self, operation: _Operation) -> None:
+        """An operation by itself, beside the flushes, and for as long as it takes to know that it is at fault."""
+        try:
+            async with self._lanes:
+                counts = await self._database.batch(operation.statements)
+        except BaseException as error:
+            if isinstance(error, FalseAlarm | RowLocked) and len(self._stalled) < MOST_STALLED:
+                self._stalled[operation.key] = None
+            else:
+                self._stalled.pop(operation.key, None)
+            _fail([operation], error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            self._stalled.pop(operation.key, None)
+            _resolve([operation], counts)
 
 
 _TEXTS = frozenset({str, bytes, JsonText, Spliced})

@@ -40,8 +40,13 @@ class StatementRefused(RowRejected):
     """The same, for a reason that nobody but the database knows (a trigger): the next time it may think otherwise."""
 
 
-class Deadlocked(StatementRefused):
-    """The same, in the words of a lock that nobody holds: with other values it says the same."""
+class FalseAlarm(StatementRefused):
+    """The same, in words that a server has for itself (a deadlock, its shutdown) or in none, while other writes go
+    through: with other values it says the same."""
+
+
+class RowLocked(StatementRefused):
+    """Somebody has held this row for long, while other writes go through. That passes."""
 
 
 class Database(Protocol):
@@ -62,8 +67,11 @@ class Database(Protocol):
         """Run one read by itself."""
         ...
 
-    async def batch(self, statements: Sequence[Statement]) -> list[int]:
-        """Run writes as one transaction, in one round trip where the server can; rows changed by each."""
+    async def batch(self, statements: Sequence[Statement], *, hasty: bool = False) -> list[int]:
+        """Run writes as one transaction, in one round trip where the server can; rows changed by each.
+
+        `hasty`: they belong to several tasks, and are better tried apart than together for long.
+        """
         ...
 
     async def migrate(self, apply: bool) -> None:

@@ -9,7 +9,7 @@ from gridsidecar.rules.lifecycle import UnmatchedWrite
 from gridsidecar.rules.task import Claim, Progress, Report, Transition
 from gridsidecar.store import end_forms, outbox, records
 from gridsidecar.store.batch import Batch
-from gridsidecar.store.database import Database, Deadlocked, RowRejected, Statement
+from gridsidecar.store.database import Database, FalseAlarm, RowLocked, RowRejected, Statement
 from gridsidecar.store.end_forms import Form, StoredEnd
 from gridsidecar.store.letters import OwedLetters
 from gridsidecar.store.outbox import CallbackForm, OwedForm
@@ -78,7 +78,7 @@ class Ends:
         owes = claim.task.callback.wanted or self._letters.wanted
         refused: set[tuple[bool, CallbackForm]] = set()
         for form in end_forms.forms(transition, owes=owes):
-            if isinstance(last, Deadlocked) and form.tables in refused:
+            if isinstance(last, FalseAlarm) and form.tables in refused:
                 continue
             refused.add(form.tables)
             try:
@@ -87,6 +87,8 @@ class Ends:
                 counts = await (
                     self._database.batch(statements) if last else self._batch.write(claim.task_id, *statements)
                 )
+            except RowLocked:  # no form is at fault
+                raise
             except RowRejected as error:
                 first, last = first or error, error
                 continue

@@ -10,11 +10,12 @@ from msgspec import Struct
 
 from gridsidecar import __version__, telemetry
 from gridsidecar.clock import Clock
+from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.retry import next_look
 from gridsidecar.rules.task import ErrorType, Message
 from gridsidecar.store import outbox, records
-from gridsidecar.store.database import Connection, Database, RowRejected
+from gridsidecar.store.database import Connection, Database, FalseAlarm, RowLocked, RowRejected
 from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.quarantine import Ask, Quarantine
 from gridsidecar.store.queries import Query
@@ -44,7 +45,10 @@ class Leases:
         """Say that this worker, which runs so many tasks at once, lives for another `lease` seconds."""
         known = {"version": __version__, "concurrency": concurrency}
         params = {"id": worker_id, "name": name[:255], "queue": self._queue, "lease": lease, **known}
-        await self._database.batch([(self._queries["renew"], params)])
+        try:
+            await self._database.batch([(self._queries["renew"], params)])
+        except (FalseAlarm, RowLocked) as error:  # no task is to blame here
+            raise StoreUnavailable(str(error)) from error
 
     async def leave(self, worker_id: str) -> None:
         """A clean goodbye: whatever still names this worker may be taken over at once."""

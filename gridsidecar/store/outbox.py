@@ -17,7 +17,7 @@ from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock
 from gridsidecar.rules.reception import Close
 from gridsidecar.rules.task import Callback, ErrorType, Message, Transition
-from gridsidecar.store.database import Connection, Database, RowRejected, Statement, T
+from gridsidecar.store.database import Connection, Database, RowLocked, RowRejected, Statement, T
 from gridsidecar.store.quarantine import Ask, Quarantine
 from gridsidecar.store.queries import Query
 from gridsidecar.store.records import ascii_only, produced, storable
@@ -57,6 +57,8 @@ async def until_storable(task_id: str, end: Callable[[OwedForm], Awaitable[T]]) 
     for form in CallbackForm:
         try:
             ended = await end(OwedForm(form, problem))
+        except RowLocked:  # its callback is not at fault
+            raise
         except RowRejected as error:
             problem = problem or str(error)
             last = error

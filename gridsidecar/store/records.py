@@ -99,7 +99,7 @@ def _as_produced(message: Message) -> Message:
         or message.refusals
         or message.prewritten_id
     ):
-        return replace(message.counted_anew(0), wake_up=False, row=None)
+        return replace(message.counted_anew(0), wake_up=False, prewritten_id=None)
     return message
 
 

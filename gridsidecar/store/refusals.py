@@ -12,7 +12,7 @@ from gridsidecar.rules.reception import Close
 from gridsidecar.rules.task import NO_CALLBACK, ErrorType, Message, Status, Task
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
-from gridsidecar.store.database import RowRejected
+from gridsidecar.store.database import RowLocked, RowRejected
 from gridsidecar.store.outbox import CallbackForm, OwedForm
 from gridsidecar.store.queries import Query
 
@@ -35,6 +35,8 @@ class Refusals:
         for owed in (outbox.WHOLE, OwedForm(CallbackForm.GIVEN_UP, error), OwedForm(CallbackForm.NOTHING)):
             try:
                 return await self._note(message, task_id, error, task, owed)
+            except RowLocked:
+                raise
             except RowRejected as problem:
                 last = problem
         telemetry.warning("a refusal cannot be noted in the database", task_id=task_id, reason=str(last))

@@ -122,7 +122,7 @@ class SQLiteDatabase:
             with _errors_as_ours(self._path):
                 return await _SQLiteConnection(self._connection).fetch(query, params)
 
-    async def batch(self, statements: Sequence[Statement]) -> list[int]:
+    async def batch(self, statements: Sequence[Statement], *, hasty: bool = False) -> list[int]:
         async with self._transaction() as connection:
             return await connection.execute_all(statements)
 

@@ -26,7 +26,7 @@ from gridsidecar.rules.reception import (
 from gridsidecar.rules.task import Callback, Claim, ErrorType, Progress, Status, Task
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
-from gridsidecar.store.database import Connection, Database, Statement
+from gridsidecar.store.database import Connection, Database, FalseAlarm, Statement
 from gridsidecar.store.deferrals import Deferrals
 from gridsidecar.store.ends import CHECK_GRACE, Ends
 from gridsidecar.store.letters import OwedLetters
@@ -62,8 +62,15 @@ class Store:
         """
         message = task.message
         first = flow == FREE and not (message.attempt or message.wake_up or task.defer_by or task.defer_until)
-        if first and (received := await self._claim_in_one_write(task, claimant, max_retry_count)) is not None:
-            return received
+        if first:
+            try:
+                received = await self._claim_in_one_write(task, claimant, max_retry_count)
+            except FalseAlarm:  # it may have been written, though its answer never came
+                if await self._look_up(task.task_id) is None:
+                    raise
+            else:
+                if received is not None:
+                    return received
 
         async def decide(owed: OwedForm) -> Received:
             return await self._database.transact(

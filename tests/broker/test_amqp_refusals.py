@@ -142,6 +142,11 @@ async def test_a_refusal_of_a_long_name_is_readable(server: RabbitMQ) -> None:
         await inspection.close()
 
 
+def test_a_limit_of_the_whole_cluster_is_not_that_of_the_virtual_host() -> None:
+    said = "PRECONDITION_FAILED - cannot declare queue 'tasks': queue limit in cluster (3) is reached"
+    assert advice(said, "look").startswith("raise cluster_queue_limit of the broker")
+
+
 def test_words_that_nobody_knows_are_told_as_they_are() -> None:
     assert (words("SOMETHING - new."), advice("SOMETHING - new.")) == ("SOMETHING - new", "")
     assert advice("SOMETHING - new.", "look") == "look"

@@ -16,11 +16,15 @@ from tests.support import cli
 from tests.support.place import TASKS, Place
 from tests.support.waiting import eventually
 
-SENTENCE = re.compile(r"[A-Za-z][A-Za-z'-]*(?: [a-z][a-z'-]*){2,}")  # three English words in a row
-NAMES = re.compile(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[(?:[a-z-]+, )*[a-z-]+\]|\S*[/=]\S*")
-EXAMPLES = re.compile(r"^\W*(gridsidecar|ls) .*$|gridsidecar( [a-z-]+)*", re.MULTILINE)  # to be typed as they are
+SENTENCE = re.compile(r"[A-Za-z][A-Za-z'-]*(?: [a-z][a-z'-]*)+")  # two English words in a row
+NAMES = re.compile(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[(?:[a-z-]+, )*[a-z-]+\]|--\S+ \S+|<[a-z ]+>|\S*[/=]\S*")
+EXAMPLES = re.compile(
+    r"^\W*(gridsidecar|ls) .*$|gridsidecar( [a-z-]+)*|tasks (cancel|retry)|dead drop|systemd unit"
+    r"|mode (http|persistent)",
+    re.MULTILINE,
+)  # to be typed as they are
 OTHERS = re.compile(
-    r"No such file or directory|Expecting [a-z ]+|(while|did not|expected|found) [a-z <>]+"
+    r"No such file or directory|Connection refused|Expecting [a-z ]+|(while|did not|expected|found) [a-z <>]+"
 )  # Python, YAML
 STATES = re.compile(r"\b(pending|running|retrying|success|failed|cancelled|queued)\b")
 
@@ -48,6 +52,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "wrong.yaml").write_text(
         "broker: {url: nonsense, prefetch: x}\nstore: {}\nhandlers: {a: {timeout: -1}}\n"
     )
+    (tmp_path / "faulty.yaml").write_text("".join(f"broken_{number}: {{}}\n" for number in range(60)))
     (tmp_path / "broken.yaml").write_text("a: [\n\tb")
     return tmp_path
 
@@ -160,7 +165,14 @@ COMMANDS = (
     ["run", "-c", "wrong.yaml"],
     ["run", "-c", "c.yaml", "--once", "--burst"],
     ["serve", "-c", "c.yaml"],
+    ["config", "validate", "-c", "faulty.yaml"],
     ["no-such-command"],
+    ["stats", "--server"],
+    ["run", "--onc"],
+    ["manifests", "-c", "c.yaml"],
+    ["exec", "--", "sh", "-c", "exit 65"],
+    ["stats", "--server", "http://127.0.0.1:9"],
+    ["dead", "drop", "-c", "c.yaml", "--all"],
     ["tasks", "lits"],
     ["stats", "--no-such-option"],
     [],
@@ -179,6 +191,13 @@ def test_no_command_says_an_english_sentence(folder: Path) -> None:
         if found := english(done.stdout) + english(done.stderr):
             left[" ".join(arguments)] = found
     assert left == {}
+
+
+def test_a_question_is_asked_again_in_chinese(folder: Path) -> None:
+    assert gridsidecar(folder, "submit", "-c", "c.yaml", "--type", "good").returncode == 0
+    answers = {"永久删除？ [y/N]": "perhaps", "请回答 y 或 n": "y"}
+    code, told = cli.on_terminal(folder, "purge-queue", "-c", "c.yaml", "--lang=zh", answers=answers)
+    assert (code, english(told)) == (0, [])
 
 
 def test_the_name_of_a_command_is_never_translated(tmp_path: Path) -> None:

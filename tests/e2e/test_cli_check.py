@@ -60,6 +60,8 @@ def test_json_for_ci(tmp_path: Path) -> None:
         (["--", "sh", "-c", NO_MARK.replace('"type"', '"gs":1,"type"') + "; exit 3"], 0, "warning  clean-exit"),
         (["--data", "{", "--", "true"], 64, "JSON"),
         (["--task", "nofile.json", "--", "true"], 64, "nofile.json"),
+        (["--timeout", "1e20", "--", "true"], 64, "must be at most 604800"),
+        (["--grace", "inf", "--", "true"], 64, "must be at most 604800"),
         ([], 78, "name a handler"),
         (["--level", "3", "--", "true"], 64, ""),
     ],

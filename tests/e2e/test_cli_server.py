@@ -135,7 +135,7 @@ async def test_tasks_are_steered(both: Both) -> None:
     assert "3 tasks: 3 to run again" in again.stderr
     operation = (await both.remote("operations", "list", "--json")).stdout
     shown = await both.remote("operations", "show", json.loads(operation)["operation"])
-    assert "3 of 3" in shown.stdout
+    assert "3/3" in shown.stdout
     noted = await both.remote("tasks", "cancel", "later")
     assert (noted.returncode, noted.stdout) == (0, "later  not known yet, will not run when it comes\n")
     nothing = await both.remote("tasks", "cancel", "--type", "nothing", "--yes")

@@ -170,12 +170,12 @@ async def test_an_operation_shows_how_far_it_is_and_what_came_of_it(embedded_pla
     assert (line["tasks"], line["done"]) == (3, 3)
     # It is `starting` until the last of them is due.
     await eventually(lambda: objects(run(place, "operations", "list", "--json"))[0]["state"] == "ended")
-    assert re.search(r"retry +\S+ \S+ UTC +ended +3 of 3 +3 ids$", run(place, "operations", "list").stdout, re.M)
+    assert re.search(r"retry +\S+ \S+ UTC +ended +3/3 +3 ids$", run(place, "operations", "list").stdout, re.M)
     shown = run(place, "operations", "show", line["operation"]).stdout
     for words in (
         r"^over +1\.0 s: the starts are spread over it$",
         r"^ended +\d{4}-",
-        r"^done +3 of 3$",
+        r"^done +3/3$",
         r"^ +2 to run again$",
         r"^ +1 left alone, being success$",
     ):

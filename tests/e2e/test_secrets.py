@@ -77,6 +77,9 @@ async def test_no_secret_comes_out(
                 "command": [*spy, f"--key={plant('argument')}", plant("word")],
                 "env": {"REPORT": str(report), "DSN": plant("dsn")},
             },
+            "server": {"mode": "http", "url": f"http://u:{plant('login')}@127.0.0.1:9/{plant('path')}?k={plant('k')}"},
+            "gone": {"command": ["./gone", plant("gone")]},
+            "warm": {"mode": "persistent", "command": ["false", f"--key={plant('warm')}"]},
         },
         "hooks": {"on_task_end": ["true", plant("hook")]},
         "callbacks": {"signing_secret": f"${{file:{files['signing']}}}", "allow": ["127.0.0.1"], "max_retries": 0},
@@ -87,11 +90,22 @@ async def test_no_secret_comes_out(
                 "secret": plant("notify"),
             },
             {"type": "feishu", "url": f"{nobody}/x/{plant('feishu')}", "secret": plant("sign")},
+            {"type": "email", "smtp_url": f"smtp://u:{plant('smtp')}@127.0.0.1:9", "from": "a@b.c", "to": ["d@e.f"]},
         ],
-        "http": {"listen": f"127.0.0.1:{port}", "token": f"${{file:{files['token']}}}"},
+        "http": {
+            "listen": f"127.0.0.1:{port}",
+            "token": f"${{file:{files['token']}}}",
+            "read_token": plant("read-token"),
+        },
         "log": {"level": "DEBUG", "dir": str(tmp_path / "logs"), "stats_interval": 1},
     }
-    variables = {"UNRELATED": plant("variable"), "MYSQL_PASSWORD": plant("unused"), "GRIDSIDECAR_X": plant("ours")}
+    variables = {
+        "UNRELATED": plant("variable"),
+        "MYSQL_PASSWORD": plant("unused"),
+        "GRIDSIDECAR_X": plant("ours"),
+        "HTTPS_PROXY": f"http://u:{plant('proxy')}@127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={plant('otel')}",
+    }
     sidecar = start(config, "--url-file", str(files["broker"]), variables=variables)
     await sidecar.ready()
     await place.publish(
@@ -102,7 +116,9 @@ async def test_no_secret_comes_out(
             "callback_url": f"http://127.0.0.1:9/cb?sig={(signature := plant('callback'))}",
         }
     )
+    await place.publish(*({"task_id": name, "task_type": name, "data": {}} for name in ("server", "gone", "warm")))
     await eventually(lambda: place.status("t") == "failed", timeout=30)
+    await eventually(lambda: "127.0.0.1:9 could not be reached" in sidecar.text, timeout=30)
     await eventually(lambda: "notices do not arrive" in sidecar.text, timeout=30)
     await eventually(lambda: "callback" in sidecar.text, timeout=30)
 
@@ -113,7 +129,7 @@ async def test_no_secret_comes_out(
         with urllib.request.urlopen(request, timeout=10) as reply:
             outputs[f"GET {path}"] = reply.read().decode()
 
-    for path in ("/metrics", "/v1/tasks/t", "/v1/tasks", "/v1/callbacks", "/v1/overview"):
+    for path in ("/metrics", "/readyz", "/v1/tasks/t", "/v1/tasks", "/v1/callbacks", "/v1/overview", "/v1/stats"):
         try:
             ask(path)
         except urllib.error.HTTPError as error:
@@ -124,6 +140,12 @@ async def test_no_secret_comes_out(
     for words in (
         ("config", "print", "-c", file),
         ("config", "print", "--json", "-c", file),
+        ("config", "print", "--origins", "-c", file),
+        ("exec", "--type", "server", "-c", file),
+        ("exec", "--type", "gone", "-c", file),
+        ("check", "--type", "warm", "-c", file),
+        ("manifests", "deployment", "-c", file),
+        ("stats", "-c", file),
         ("config", "validate", "-c", file),
         ("doctor", "-c", file),
         ("status", "t", "-c", file),
@@ -135,7 +157,7 @@ async def test_no_secret_comes_out(
     ):
         done = gridsidecar(tmp_path, *words, env=shell)
         assert "Traceback" not in done.stderr
-        outputs[" ".join(words[:3])] = done.stdout + done.stderr
+        outputs[" ".join(words[:3])] = outputs.get(" ".join(words[:3]), "") + done.stdout + done.stderr
     for pid in Path("/proc").glob("[0-9]*"):
         try:
             owner = (pid / "cmdline").read_bytes().decode(errors="replace")
@@ -164,3 +186,45 @@ async def test_no_secret_comes_out(
     for where, text in outputs.items():
         assert MARK not in text, f"{where}: …{text[max(0, text.find(MARK) - 200) : text.find(MARK) + 60]}…"
         assert "guest:guest" not in text, where
+
+
+FAILING = {
+    "nothing listens": ("amqp://u:{}@127.0.0.1:9/", "mysql://u:{}@127.0.0.1:9/d"),
+    "no such name": ("amqps://u:{}@no-such.invalid/v", "mysql://u:{}@no-such.invalid/d?ssl_mode=required"),
+    "no such login": ("amqp://u:{}@BROKER/", "mysql://u:{}@STORE/d"),
+    "each is the other's": ("amqp://u:{}@STORE/", "mysql://u:{}@BROKER/d"),
+    "no TLS there": ("amqps://u:{}@BROKER/", "mysql://u:{}@BROKER/d?ssl_mode=required"),
+    "a slash too few": ("amqp:/u:{}@h/", "mysql:/u:{}@h/d"),
+    "no scheme": ("u:{}@h:5672", "u:{}@h:3306/d"),
+    "not encoded": ("amqp://u:a/b#{}@h/", "mysql://u:a?{}@h/d"),
+    "a port that is none": ("amqp://u:{}@h:x/", "mysql://u:{}@h:99999/d"),
+    "options": ("amqp://h/?auth={}&cadata={}", "mysql://h/d?password={}&passwd={}"),
+    "a list": (["amqp://u:{}@127.0.0.1:9/", "amqp://v:{}@127.0.0.1:9/"], "mysql://u:{}@127.0.0.1:9/d"),
+}
+
+
+@pytest.mark.parametrize("urls", FAILING.values(), ids=FAILING)
+def test_what_fails_tells_no_secret(
+    urls: tuple[Any, str], amqp_url: str, mysql_server_url: str, tmp_path: Path
+) -> None:
+    places = {"BROKER": urlsplit(amqp_url).netloc.rpartition("@")[2], "STORE": urlsplit(mysql_server_url).netloc}
+    text = json.dumps(
+        {"broker": {"url": urls[0]}, "store": {"url": urls[1]}, "handlers": {"default": {"command": ["true"]}}}
+    )
+    for name, place in places.items():
+        text = text.replace(name, place.rpartition("@")[2])
+    (tmp_path / "c.yaml").write_text(text.replace("{}", plant("url")))
+    for words in (
+        ("config", "validate"),
+        ("config", "print"),
+        ("doctor",),
+        ("doctor", "--json"),
+        ("submit", "--type", "t"),
+        ("queue-info",),
+        ("stats",),
+        ("serve",),
+    ):
+        done = gridsidecar(tmp_path, *words, "-c", "c.yaml")
+        told = done.stdout + done.stderr
+        assert "Traceback" not in told
+        assert MARK not in told, f"{words}: …{told[max(0, told.find(MARK) - 200) : told.find(MARK) + 60]}…"

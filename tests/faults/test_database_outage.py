@@ -119,7 +119,7 @@ async def test_a_commit_is_cut_off_before_it_arrives(place: Place, start: Start)
         await place.publish({"task_id": "t", "callback_url": web.url})
         await eventually(lambda: place.journal.ended)
         proxy.cut_within(b"SET status = 'success'")
-        await sidecar.said("part=store")
+        await eventually(lambda: proxy.cuts)
         await kept(place, sidecar, tasks=1, web=web)
     assert_untouched(place)
 

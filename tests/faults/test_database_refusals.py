@@ -151,6 +151,31 @@ async def test_somebody_holds_a_row_for_longer_than_a_lock_is_waited_for(place: 
     assert_untouched(place)
 
 
+@pytest.mark.timeout(150)
+async def test_rows_that_somebody_keeps_locked_hold_up_no_others(place: Place, start: Start) -> None:
+    """As many as there are slots: they come back later, none of them is lost or run twice."""
+    locked = [f"locked{number}" for number in range(3)]
+    sidecar = start(
+        place.config(
+            {"default": place.job("flaky", 2)},
+            worker={"concurrency": 2, "prefetch": 0},
+            retry={"max_retries": 2, "delay": 2},
+        )
+    )
+    await place.publish(*({"task_id": name} for name in locked))
+    await eventually(lambda: place.statuses() == {"retrying": 3})
+    with transaction(place) as somebody:
+        for name in locked:  # each by itself: no gap between them is locked
+            somebody.execute(f"select id from {TASKS} where id = %s for update", (name,))
+        await eventually(lambda: waiting_statements(place, "locked"))
+        await place.publish(*({"task_id": f"good{number}"} for number in range(4)))
+        await eventually(lambda: place.statuses().get("success") == 4, timeout=90, interval=0.5)
+        assert [place.status(name) for name in locked] == ["retrying"] * 3
+        assert not sidecar.says("not ready")
+    await kept(place, sidecar, tasks=7, gap=2)
+    assert place.statuses() == {"success": 7}
+
+
 async def test_a_batch_of_results_meets_a_deadlock(place: Place, start: Start) -> None:
     """Row 13: somebody locks the rows in the other order; whoever is the victim tries again."""
     gate = place.folder / "gate"

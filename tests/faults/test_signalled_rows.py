@@ -1,4 +1,4 @@
-"""A trigger says of single tasks what a server says of itself (a deadlock, a missing column): it is about them."""
+"""A trigger says of single tasks what a server says of itself (a deadlock, its shutdown, nothing): it is about them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ SIGNALS = {
     "deadlock": "signal sqlstate '40001' set mysql_errno = 1213",
     "column": "signal sqlstate '42S22' set mysql_errno = 1054, message_text = 'not here'",
     "column of another table": "insert into guarded (id) values ('x')",  # it has none of this name
+    "read-only": "signal sqlstate 'HY000' set mysql_errno = 1290, message_text = 'not here'",
+    "shutdown": "signal sqlstate '08S01' set mysql_errno = 1053, message_text = 'not here'",
+    "lost connection": "signal sqlstate '08S01' set mysql_errno = 2013, message_text = 'not here'",
+    "killed": "kill connection_id()",
     "login": "signal sqlstate '28000' set mysql_errno = 1045, message_text = 'not here'",
 }
 TERMINAL = "new.status in ('success', 'failed', 'cancelled')"

@@ -10,7 +10,6 @@ import pytest
 from tests.e2e.conftest import Start
 from tests.faults.conftest import MakePlace
 from tests.support.place import Place
-from tests.support.servers import RabbitMQ
 from tests.support.waiting import eventually
 
 REFUSED = 77
@@ -39,21 +38,29 @@ async def test_a_stream_is_refused_at_the_start(
 
 
 @pytest.mark.parametrize("flags", [(), ("--burst",)], ids=["run", "burst"])
-async def test_a_stream_that_cannot_be_asked_is_refused_at_its_first_message(
-    on_own_rabbitmq: Place, own_rabbitmq: RabbitMQ, start: Start, limited: MakePlace, flags: tuple[str, ...]
+async def test_a_stream_is_refused_for_whoever_may_not_declare(
+    on_own_rabbitmq: Place, start: Start, limited: MakePlace, flags: tuple[str, ...]
 ) -> None:
     place = limited(on_own_rabbitmq, configure="^$")
     declare_stream(on_own_rabbitmq)
     sidecar = start(place.config({"default": place.job("done")}), *flags)
-    if not flags:
-        await sidecar.ready()
-    with on_own_rabbitmq.channel() as channel:
-        while sidecar.exit_code is None:  # a stream shows what comes after its consumer
-            channel.basic_publish("", place.queue, b'{"task_id": "t"}')
-            channel.connection.sleep(0.1)
     assert await sidecar.ended() == REFUSED
     assert sidecar.says("is a stream")
     assert place.rows() == {}
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+async def test_a_header_alone_makes_no_stream_for_whoever_may_not_declare(
+    on_own_rabbitmq: Place, start: Start, limited: MakePlace, kind: str
+) -> None:
+    """Or a producer could end every worker, again and again."""
+    on_own_rabbitmq.arguments = {"x-queue-type": kind}
+    place = limited(on_own_rabbitmq, configure="^$")
+    await on_own_rabbitmq.publish({"task_id": "t"}, headers={"x-stream-offset": 7})
+    sidecar = start(place.config({"default": place.job("done")}))
+    await eventually(lambda: place.status("t") == "success")
+    sidecar.terminate()
+    assert await sidecar.ended() == 0
 
 
 async def test_a_queue_that_became_a_stream_is_refused(place: Place, start: Start) -> None:

@@ -55,6 +55,14 @@ async def test_a_webhook_gets_json_that_is_signed(web: Web) -> None:
     }
 
 
+async def test_a_webhooks_url_is_sent_as_it_is_written(web: Web) -> None:
+    sent = "/%41%3A/x?sig=a%2Fb&x=%7E"
+    async with notifier(webhook(web, url=f"http://127.0.0.1:{web.port}{sent}", interval=LONG)) as tells:
+        tells.hear(update())
+        (request,) = await web.wait_for(1)
+    assert request.path == sent
+
+
 async def test_a_webhooks_digest_counts_what_it_does_not_list(web: Web) -> None:
     async with notifier(webhook(web, on=["failed", "success"], interval=LONG)) as tells:
         for number in range(30):

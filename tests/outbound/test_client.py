@@ -119,6 +119,10 @@ async def test_a_kept_connection_that_has_ended_does_not_count_against_the_recei
         (b"OK", "answered with something that is not HTTP: 'OK'$"),
         (b"HTTP/1.1 20", "answered with something that is not HTTP: "),
         (b"HTTP/1.1 2000 OK\r\n\r\n", "answered with something that is not HTTP: "),
+        (
+            b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n",
+            "answered with something that is not HTTP: .*101 Switching'$",
+        ),
         (b"\xff\x00" * 5000, "answered with something that is not HTTP: "),
     ],
 )

@@ -227,6 +227,27 @@ def test_who_works_with_the_keyboard_is_not_disturbed_by_a_task_that_goes_on(fle
     expect(tab.locator("main")).to_be_focused()
 
 
+def test_a_filter_that_is_changed_with_the_keyboard_keeps_the_place(fleet: Fleet, tab: Page) -> None:
+    fleet.submit("sought", "fail")
+    fleet.has("sought", "failed")
+    tab.goto(f"{fleet.url}/#/tasks")
+    tab.focus("#status-failed")
+    tab.keyboard.press("Enter")
+    expect(tab).to_have_url(re.compile("status=failed"))
+    expect(tab.locator("#status-failed")).to_be_focused()
+    tab.focus("input[name=type]")
+    tab.keyboard.type("fail")
+    tab.locator(".filters").evaluate("one => { one.dataset.before = true; }")
+    tab.keyboard.press("Tab")
+    expect(tab).to_have_url(re.compile("type=fail"))
+    expect(tab.locator("[data-before]")).to_have_count(0)  # the list is another one
+    expect(tab.locator("input[name=error_type]")).to_be_focused()
+    tab.locator("a.id", has_text="sought").focus()
+    tab.keyboard.press("Enter")
+    expect(tab.locator("h1")).to_have_text("sought")
+    expect(tab.locator("main")).to_be_focused()
+
+
 def test_types_and_errors_that_there_are_can_be_chosen(fleet: Fleet, tab: Page) -> None:
     fleet.submit("chosen", "fail")
     fleet.has("chosen", "failed")

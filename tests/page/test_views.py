@@ -33,7 +33,7 @@ def test_the_overview_has_what_runs_and_who_works(fleet: Fleet, tab: Page) -> No
     tab.goto(fleet.url)
     expect(tab.locator("#tile-failed .figure")).to_have_text(re.compile("[3-9]"))
     expect(tab.locator("#tile-workers .figure")).to_have_text("1")
-    row = tab.locator("tr", has_text="runs")
+    row = tab.locator("tbody tr", has_text="runs")
     expect(row).to_contain_text("40 %")
     before = row.inner_text()
     until(lambda: row.inner_text() != before, "the message of a running task moves on by itself")

@@ -126,6 +126,21 @@ async def test_a_row_that_cannot_be_changed(two: Two, caplog: pytest.LogCaptureF
     assert len(caplog.records) == 1, "told again"
 
 
+@pytest.mark.usefixtures("triggers")
+@pytest.mark.parametrize("tables_url", ["mysql"], indirect=True)
+@pytest.mark.parametrize("lost", [waiting, running])
+@pytest.mark.parametrize("number", [1290, 1053, 2013])
+async def test_a_row_that_cannot_be_changed_in_words_that_a_server_has_for_itself(
+    two: Two, caplog: pytest.LogCaptureFixture, lost: Any, number: int
+) -> None:
+    await lost(two, "a", "bad", "z")
+    signal = f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = 'not this one'"
+    head = f"CREATE TRIGGER refuses BEFORE UPDATE ON {TASKS} FOR EACH ROW"
+    two.rows.run(f"{head} IF OLD.id = 'bad' THEN {signal}; END IF")
+    assert len(await two.b.leases.overdue(judge_others=True)) == 2
+    assert said(caplog) == [("a row cannot be changed, and is left alone", "bad")]
+
+
 async def test_a_lease_of_no_worker_of_ours_hides_no_other(two: Two) -> None:
     await running(two, "a")
     assert (await two.b.tasks.claim(task("z"), B, 3)).claim is not None

@@ -33,7 +33,7 @@ class Slow:
         self.sizes: list[int] = []
         self.first, self.others = asyncio.Event(), asyncio.Event()
 
-    async def batch(self, statements: Sequence[Statement]) -> list[int]:
+    async def batch(self, statements: Sequence[Statement], *, hasty: bool) -> list[int]:
         self.sizes.append(len(statements))
         await (self.first if len(self.sizes) == 1 else self.others).wait()
         return await self.database.batch(statements)

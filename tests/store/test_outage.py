@@ -102,11 +102,9 @@ async def test_connection_killed_inside_a_claim(two: Two, server: Server) -> Non
     server.run(f"SELECT id FROM {TASKS} WHERE id = 't' FOR UPDATE")
     claiming = asyncio.create_task(two.deliver_to_b(delayed(1)))
     server.kill(await held_up(server, "FOR UPDATE"))
-    with pytest.raises(StoreUnavailable):
-        await claiming
+    await held_up(server, "FOR UPDATE")  # again: the server is there, as others see
     server.run("COMMIT")
-    received = await ridden_out(lambda: two.deliver_to_b(delayed(1)))
-    assert received.reception == Begin(attempt=2, crashes=0)
+    assert (await claiming).reception == Begin(attempt=2, crashes=0)
     assert two.rows.row()["attempt"] == 2
 
 
@@ -116,11 +114,10 @@ async def test_connection_killed_inside_a_commit(two: Two, server: Server) -> No
     server.run(f"SELECT id FROM {TASKS} WHERE id = 't' FOR UPDATE")
     committing = asyncio.create_task(end(two.a, claim, Succeeded("kept")))
     server.kill(await held_up(server, "kept"))
-    with pytest.raises(StoreUnavailable):
-        await committing
-    server.run("COMMIT")
+    await held_up(server, "kept")
     assert two.rows.row()["status"] == "running"
-    assert await ridden_out(lambda: end(two.a, claim, Succeeded("kept"))) is not None
+    server.run("COMMIT")
+    assert await committing is not None
     assert two.rows.row()["result"] == '"kept"'
     assert two.rows.history() == [(1, "success")]
 
@@ -229,9 +226,9 @@ async def test_connections_that_fell_silent_are_left_together(
         await asyncio.gather(*(store.reading.get("t") for _ in range(POOL)))
         assert proxy.open >= 2
         proxy.forget()
-        with pytest.raises(StoreUnavailable):
-            await store.tasks.progress(claim, Progress(50))
-        assert await store.tasks.progress(claim, Progress(60))
+        assert await store.tasks.progress(claim, Progress(50))
+        async with asyncio.timeout(1):
+            assert await store.tasks.progress(claim, Progress(60))
         await store.close()
     assert two.rows.row()["progress"] == 60
 

@@ -10,6 +10,7 @@ import pytest
 
 from gridsidecar.errors import AccessRefused
 from gridsidecar.rules.task import NewOutput, OutputPart, Progress, Report, Status, Succeeded
+from gridsidecar.store import Filter, OperationKind
 from tests.conftest import execute_on_server
 from tests.store.direct import Direct
 from tests.store.workers import A, Two, decided, open_store, task
@@ -33,12 +34,16 @@ def deaf_server(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def ordinary_url(deaf_server: str) -> str:
+    return ordinary(deaf_server)
+
+
+def ordinary(server: str) -> str:
     """A database for a user without an administrator's rights, for whom alone init_connect is."""
     name = f"gs_{secrets.token_hex(4)}"
-    execute_on_server(deaf_server, f"create database {name}")
-    execute_on_server(deaf_server, f"create user '{name}'@'%' identified by 'pw'")
-    execute_on_server(deaf_server, f"grant all on {name}.* to '{name}'@'%'")
-    parts = urlsplit(deaf_server)
+    execute_on_server(server, f"create database {name}")
+    execute_on_server(server, f"create user '{name}'@'%' identified by 'pw'")
+    execute_on_server(server, f"grant all on {name}.* to '{name}'@'%'")
+    parts = urlsplit(server)
     return urlunsplit(parts._replace(netloc=f"{name}:pw@{parts.netloc.rpartition('@')[2]}", path=f"/{name}"))
 
 
@@ -67,6 +72,29 @@ async def test_every_text_is_stored_as_it_is(ordinary_url: str) -> None:
         await store.close()
     plain = Direct(ordinary_url).run("SELECT HEX(result) AS result FROM grid_async_task_tasks")
     assert bytes.fromhex(plain[0]["result"]).decode() == f'"{EMOJI}"'  # not encoded twice
+
+
+@pytest.fixture(scope="module", params=["completion_type = 2", "sql_big_selects = 0, max_join_size = 1"])
+def odd_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server that ends each session after a COMMIT, or refuses whatever looks at more than one row."""
+    with private_mysql([f"--init-connect=SET {request.param}"]) as server:
+        yield server.url
+
+
+async def test_what_a_server_sets_for_its_sessions_ends_none_of_our_work(odd_server: str) -> None:
+    store = await open_store(ordinary(odd_server))
+    try:
+        await store.leases.renew("A", "one", 60)
+        for name in ("a", "b", "c"):
+            claim = (await store.tasks.claim(task(name), A, 0)).claim
+            assert claim is not None
+            assert await store.tasks.ends.commit(claim, decided(claim, Succeeded(1)), Report(), Progress())
+        asked = Filter(statuses=(Status.SUCCESS,), queue="q")
+        operation = await store.operations.begin(OperationKind.RETRY, asked)
+        await store.operations.collect(await store.operations.take(operation))
+        assert (await store.operations.take(operation)).total == 3
+    finally:
+        await store.close()
 
 
 class Mishearing(Proxy):

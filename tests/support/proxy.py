@@ -79,6 +79,7 @@ class Proxy:
         self._jobs: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.delay = 0.0  # seconds each way
+        self.cuts = 0
         self.port = 0
         self.heal()
 
@@ -96,6 +97,7 @@ class Proxy:
 
     def cut(self) -> None:
         """Reset every connection; the next one is welcome."""
+        self.cuts += 1
         for pair in list(self._pairs):
             pair.reset()
 

@@ -229,6 +229,8 @@ def test_the_broker_urls_of_a_cluster_in_a_variable(write: Write) -> None:
         (["amqp://a", ""], "broker.url[1]", "amqp:// or amqps://"),
         (["amqp://a", "sqlite:///q.db"], "broker.url[1]", "amqp:// or amqps://"),
         (["sqlite:///a.db", "sqlite:///b.db"], "broker.url[0]", "amqp:// or amqps://"),
+        ("amqps://a/?ssl_ca=/one.pem&cafile=/other.pem", "broker.url", "ssl_ca stands there twice"),
+        ("amqps://a/?ssl_mode=verify_ca&ssl_mode=required", "broker.url", "ssl_mode stands there twice"),
         (["amqp://a", "amqp:///"], "broker.url[1]", "must name a host"),
         (["amqp://a", "amqp://b", "amqp://a"], "broker.url[2]", "in the list already"),
         (["amqp://a/v", "amqp://b/w"], "broker.url[1]", "same virtual host"),

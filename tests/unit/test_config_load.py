@@ -12,6 +12,7 @@ import pytest
 from gridsidecar.config.load import load
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import ConfigError, Fault
+from gridsidecar.handler.environment import handler_environment
 
 LEAST = """\
 broker: {url: "sqlite:///q.db"}
@@ -269,6 +270,26 @@ def test_references_read_dotenv_too(write: Write, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("Q=from-dotenv\n")
     text = LEAST.replace("{url", "{queue: '${Q}', url", 1)
     assert settings(write(text), dotenv=str(tmp_path / ".env")).broker.queue == "from-dotenv"
+
+
+def test_a_handler_is_passed_what_dotenv_holds(write: Write, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KEY=of-dotenv\nBOTH=of-dotenv\nOWN=of-dotenv\nOTHER=of-dotenv\n")
+    text = LEAST.partition("handlers:")[0] + (
+        "handlers: {default: {command: ['true'], pass_env: [KEY, BOTH, OWN, NOWHERE], env: {OWN: of-file}}}\n"
+    )
+    environ = {"BOTH": "of-environment"}
+    default = settings(write(text), environ, dotenv=str(tmp_path / ".env")).handlers["default"]
+    seen = handler_environment(default, environ)
+    assert (seen["KEY"], seen["BOTH"], seen["OWN"]) == ("of-dotenv", "of-environment", "of-file")
+    assert not seen.keys() & {"NOWHERE", "OTHER"}
+
+
+@pytest.mark.parametrize("pass_env", ["KEY", "5", "[5, [KEY]]", "{KEY: 1}"])
+def test_names_to_be_passed_that_are_no_names(write: Write, tmp_path: Path, pass_env: str) -> None:
+    (tmp_path / ".env").write_text("KEY=of-dotenv\n")
+    text = LEAST.partition("handlers:")[0] + f"handlers: {{default: {{command: ['true'], pass_env: {pass_env}}}}}\n"
+    found = faults(write(text), dotenv=str(tmp_path / ".env"))
+    assert {fault.key.partition("[")[0] for fault in found} == {"handlers.default.pass_env"}
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,10 @@ def test_what_means_what_it_says_is_accepted_in_silence(write: Write, option: st
         ("sslmode=required", "unknown option 'sslmode'"),
         ("charset=latin1", "charset must be utf8mb4"),
         ("ssl_key=/k.pem", "ssl_key means nothing without ssl_cert"),
+        (
+            "ssl_mode=required&ssl_mode=disabled",
+            "ssl_mode stands there twice, once as 'required' and once as 'disabled'",
+        ),
         ("ssl_cert=/nonexistent", "cannot read ssl_cert=/nonexistent: no such file"),
     ],
 )
@@ -118,6 +122,35 @@ def test_validate_says_which_commands_are_not_here(write: Write, change: str, ke
     assert len(told) == bool(key)
     if key:
         assert told[0].startswith(f"{key} cannot be started here: {says}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "says"),
+    [
+        ("http: {listen: '127.0.0.1:1', token_file: FOLDER/none}", "http.token_file", "FOLDER/none cannot be read: No"),
+        (
+            "http: {listen: '127.0.0.1:1', read_token_file: /dev/null}",
+            "http.read_token_file",
+            "/dev/null holds no token",
+        ),
+        ("http: {token_file: FOLDER/none}", None, ""),
+        ("broker: {url: 'sqlite:///FOLDER/none/q.db'}", "broker.url", "the folder FOLDER/none does not exist; create"),
+        ("store: {url: 'sqlite:///FOLDER'}", "store.url", "FOLDER is a folder; name a file"),
+        ("store: {url: 'sqlite:///FOLDER/none.db'}", None, ""),
+    ],
+)
+def test_validate_says_which_files_are_not_here(
+    write: Write, tmp_path: Path, settings: str, key: str | None, says: str
+) -> None:
+    least = {"broker": "{url: 'sqlite:///q.db'}", "store": "{url: 'sqlite:///t.db'}"}
+    text = "".join(f"{name}: {value}\n" for name, value in least.items() if not settings.startswith(name))
+    path = write(f"{text}{settings}\nhandlers: {{default: {{command: [cat]}}}}\n".replace("FOLDER", str(tmp_path)))
+    told = CliRunner().invoke(app, ["validate", "-c", path])
+    found = [line for line in told.stderr.splitlines() if "cannot be used here" in line]
+    assert told.exit_code == 0, told.exception
+    assert len(found) == (key is not None)
+    if key is not None:
+        assert found[0].startswith(f"{key} cannot be used here: {says}".replace("FOLDER", str(tmp_path)))
 
 
 def test_validate_fails_where_the_start_would(write: Write) -> None:

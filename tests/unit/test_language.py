@@ -30,6 +30,9 @@ from tests.support.literals import Literal, literals, paragraphs, template
 PACKAGE = Path(gridsidecar.__file__).parent
 SENTENCE = re.compile(r"[A-Za-z][A-Za-z'-]*(?:,? [a-z][a-z'-]*){2,}")  # three English words in a row
 HINTS = ("hint", "why", "reason", "advice")  # what is given under these names is said to people, however short
+SAY = ("fail", "warn", "failed", "warning", "unknown", "inconclusive", "blocked")  # and all that these are given
+WORD = re.compile(r"(?<![\w.\-/_{<$=\[:])[A-Za-z]?[a-z']{2,}(?![\w/_.=(:\]-])")
+QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|'[^']*'|gridsidecar( [a-z-]+)*")
 SQL = re.compile(r"^(select|insert|update|delete|create|SELECT|INSERT|UPDATE|DELETE|CREATE|SHOW|SET) ")
 
 NOT_SAID = {  # where English stays, and why
@@ -65,17 +68,49 @@ OTHERS = {  # patterns of what others say, and lists of their words
     "Input should be greater than or equal to (.*)",
     "Input should be less than or equal to (.*)",
     "queue limit in vhost",
+    "queue limit in cluster",
     "number of channels",
     "access to vhost .* refused",
     "Login was refused|user '.*' can only connect",
     "in exclusive use",
     "exclusive access to locked queue",
 }
+PIECES = {  # short ones that stand in sentences of `composed`, and what is for programs
+    *("{} in {}", "{} {} in {} on {}", "in {} attempts", "in {}", "of {}, {}", "{} ids", "failed: {}", "success: {}"),
+    *("{} or {}", "from {} to {}", "above {}", "of {} characters", "at least {}", "at most {}", "that matches {}"),
+    *(
+        "at {}character {}",
+        "stopped; {} {}",
+        "{}: remove {} for good?",
+        "{} of {}",
+        "or ssl_key={}",
+        "{}, not {}",
+        "with {}",
+    ),
+    *("{} {}, not {}", "pool_size {} × {} processes", "+ {} of the API", ": set {}"),
+    *("dead drop {}", "rabbitmqctl set_policy tasks '^{}$' '{}' --apply-to queues"),  # to be typed
+    *("bold {}", "tag:yaml.org,2002:{}", "http://localhost{}", "sqlite:///{}"),
+    *("Bearer {}", "Basic {}", "HTTP {}, code {}", "process {}"),
+    *("reconnects to {}", "another {}", "notify[{}]", "[ignored: {}]", "{} after {}"),
+    *("gridsidecar status -c {} payment", "SELECT COUNT(*) FROM {} WHERE queue = '{}'", r"{}\.url(?:\[(\d+)\])?"),
+}
 
 
 def test_every_sentence_has_its_chinese() -> None:
     missing = [f"{one.place}: {one.text}" for one in said() if one.text not in CHINESE]
     assert missing == [], "add a line to a file of gridsidecar/language/chinese"
+
+
+def test_no_words_are_left_around_values() -> None:
+    """However few they are: `the API at {}: {}` has no three in a row."""
+    translated = Sentences(CHINESE).translated
+    left = {}
+    for one in literals(PACKAGE):
+        if "{}" in one.text and not (one.text in CHINESE or one.text in PIECES | OTHERS or exempt(one)):
+            left[one.place] = QUOTED.sub("", translated(one.text.replace("{}", "X1")))
+    elsewhere = ("store/", "manifests/")  # SQL and YAML
+    found = {place: told for place, told in left.items() if WORD.search(told) and not place.startswith(elsewhere)}
+    assert found == {}
 
 
 def test_every_help_has_its_chinese() -> None:
@@ -118,6 +153,8 @@ CATALOGUE = {
     "it is gone for {} s": "它已离开 {} 秒",
     "no broker": "没有 broker",
     "{} is away: {}": "{} 不可用：{}",
+    "the API at {} fails: {}": "{} 的 API 失败：{}",
+    "{} cannot be asked: {}": "无法询问 {}：{}",
     "{} lies in {}": "{1} 中有 {0}",
     "{} is buried in {}": "{1} 中埋有 {0}",
     "task": "任务",
@@ -132,7 +169,8 @@ CATALOGUE = {
         ("no task a b in c", "c 中没有任务 a b"),
         ("it is gone for 3 s", "它已离开 3 秒"),
         ("the store is away: it is gone for 3 s", "the store 不可用：它已离开 3 秒"),
-        ("f.yaml:3: store.url = 5: it is gone; no broker", "f.yaml:3: store.url = 5: 它已不在; 没有 broker"),
+        ("the API at h fails: g cannot be asked: no broker", "h 的 API 失败：无法询问 g：没有 broker"),
+        ("f.yaml:3: store.url = 5: it is gone; no broker", "f.yaml:3: store.url = 5: 它已不在；没有 broker"),
         ("it is gone\n  no broker\nrest", "它已不在\n  没有 broker\nrest"),
         ("no task task in task", "task 中没有任务 task"),  # a name stays a name
         ("at 1, to y: a task is buried in c", "at 1, to y: c 中埋有 a task"),  # not an "at 1, to y: a task"
@@ -275,10 +313,18 @@ def exempt(one: Literal) -> bool:
 
 def hints(tree: ast.Module, name: str) -> Iterator[Literal]:
     for node in ast.walk(tree):
-        for keyword in node.keywords if isinstance(node, ast.Call) else ():
-            text = template(keyword.value) if keyword.arg in HINTS else None
-            if text is not None and re.search(r"[a-z]{2,} [a-z]{2,}", text):
-                yield Literal(text.strip(), f"{name}:{keyword.value.lineno}")
+        if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "part" for to in node.targets):
+            given = [node.value.body, node.value.orelse] if isinstance(node.value, ast.IfExp) else [node.value]
+        elif isinstance(node, ast.Call):
+            function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            given = [keyword.value for keyword in node.keywords if keyword.arg in HINTS]
+            given += node.args if function in SAY else []
+        else:
+            continue
+        for value in given:
+            text = template(value)
+            if text is not None and text not in PIECES and re.search(r"[a-z]{2,}`? [`(a-z{]+", text):
+                yield Literal(text.strip(), f"{name}:{value.lineno}")
 
 
 def helps() -> list[str]:

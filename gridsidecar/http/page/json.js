@@ -12,5 +12,5 @@ export function json(title, value) {
   const pre = h("pre", { tabindex: "0", "aria-label": title }, whole.slice(0, SHOWN));
   const more = h("p.faint");
   if (whole.length > SHOWN) fill(more, t("json.cut", { size: bytes(whole.length) }), " ", h("button.small", { onclick: () => { pre.textContent = whole; more.remove(); } }, t("json.all")));
-  return h("section.card", null, h("h2", null, title, h("span.grow"), copying(t("copy.copy"), () => whole)), pre, whole.length > SHOWN ? more : null);
+  return h("section.card", null, h("div.title", null, h("h2", null, title), h("div.grow"), copying(t("copy.copy"), () => whole)), pre, whole.length > SHOWN ? more : null);
 }

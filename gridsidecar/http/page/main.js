@@ -32,7 +32,7 @@ function start() {
   const theme = keptTheme.read();
   setTheme(THEMES.includes(theme) ? theme : "auto");
   fill(document.body, h("a.skip", { href: "#main", onclick: skip }, t("frame.skip")), header, banner, main, h("div.toasts", { id: "toasts", role: "status" }));
-  window.addEventListener("hashchange", show);
+  window.addEventListener("hashchange", move);
   document.addEventListener("keydown", shortcut);
   onNews(news);
   enter();
@@ -88,6 +88,16 @@ function show() {
     if (here) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
+}
+
+/** Another address: whoever was inside the view before finds the same field or button in the new one, or begins at its start. */
+function move() {
+  const { id, name } = document.activeElement;
+  const inside = main.contains(document.activeElement);
+  show();
+  if (!inside) return;
+  const again = id ? document.getElementById(id) : main.querySelector(`[name="${CSS.escape(name ?? "")}"]`);
+  (again ?? main).focus({ preventScroll: true });
 }
 
 function frame() {

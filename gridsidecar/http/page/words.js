@@ -137,7 +137,7 @@ const WORDS = {
   "overview.no_type": ["without a type", "无类型"],
   "overview.nobody": ["No worker lives, so nothing will start. Start one:", "没有存活的工作进程，任务不会启动。请启动一个："],
   "overview.not_ready": ["Not ready:", "未就绪："],
-  "overview.nothing_ended": ["Nothing ended in this time. Workers count by the minute.", "此时间段内没有结束的任务。工作进程按分钟统计。"],
+  "overview.nothing_ended": ["Nothing is counted for this time so far: workers count by the minute.", "此时间段内尚无统计：工作进程按分钟统计。"],
   "overview.running": ["Running", "运行中"],
   "overview.share": ["Failed attempts within {span}, and their share of all that ended.", "{span}内失败的执行次数，及其占全部结束执行的比例。"],
   "overview.workers": ["Workers", "工作进程"],

@@ -214,4 +214,9 @@ CHINESE = {
     "give its handler a concurrency of 1": "请把 handler 的 concurrency 设为 1",
     "--url excludes -- CMD and --config": "--url 不能与 -- CMD 和 --config 同用",
     "a server runs already: leave --mode out": "服务器已在运行：请去掉 --mode",
+    "concurrency is {}": "concurrency 为 {}",
+    'answer `cancel`, and say "capabilities": ["cancel"]': '请应答 `cancel`，并写明 "capabilities": ["cancel"]',
+    "{} ended otherwise: {}": "{} 的结局不同：{}",
+    "send Content-Type: {}": "请发送 Content-Type: {}",
+    "{}, not {}": "{}，而不是 {}",
 }

@@ -202,4 +202,5 @@ CHINESE = {
     "{} tasks were sent before this; what follows them was not sent": "此前 {} 个任务已发送；其后的未发送",
     "{} is stored, and a worker sends it: the broker did not confirm it": "{} 已入库，将由 worker 发送：broker 没有确认",
     "sent without rows in the table, which a worker writes when it takes a task up": "已发送，表中没有记录；worker 取出任务时写入",
+    "answer y or n": "请回答 y 或 n",
 }

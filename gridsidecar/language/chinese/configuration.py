@@ -153,4 +153,9 @@ CHINESE = {
     "names a socket whose path has more than {} bytes: no system takes that": "其中套接字的路径超过 {} 字节：任何系统都不接受",
     "cannot be read: write {}; a port is 1 – 65535": "无法读取：请写 {}；端口为 1 – 65535",
     "no effect with mode: http: the server is not ours to start or to end": "在 mode: http 下无效：服务器不由我们启动或结束",
+    "{} cannot be used here: {}": "{} 在本机无法使用：{}",
+    "the folder {} does not exist; create it": "目录 {} 不存在；请创建",
+    "{} is a folder; name a file": "{} 是目录；请写文件名",
+    "{} holds no token": "{} 中没有 token",
+    "{} stands there twice, once as {} and once as {}: leave one": "{} 出现了两次，一次是 {}，一次是 {}：请只留一个",
 }

@@ -211,4 +211,6 @@ CHINESE = {
     "start it, or correct `url`; its tasks wait until it is there": "请启动它，或更正 `url`；它的任务会等到它出现",
     "{} accepts connections": "{} 接受连接",
     "{} checks: {}": "{} 项检查：{}",
+    "{} is unusual": "{} 的取值不寻常",
+    "correct `command` or `cwd`": "请更正 `command` 或 `cwd`",
 }

@@ -44,4 +44,6 @@ CHINESE = {
     "{} holds characters that no token of an API has": "{} 中有 API 的 token 不会有的字符",
     "an API takes no such value: it is not UTF-8": "API 不接受这样的值：不是 UTF-8",
     "the URL has characters beyond ASCII: write them %-encoded": "URL 含有 ASCII 以外的字符：请写成百分号编码",
+    "the API at {} is away: {}": "无法连接 {} 的 API：{}",
+    "the API at {}: {}": "{} 的 API：{}",
 }

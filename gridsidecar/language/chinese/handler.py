@@ -68,4 +68,7 @@ CHINESE = {
     "{} closed the connection before its answer was complete{}": "{} 在应答完整之前关闭了连接{}",
     "{} did not accept a connection within {} s": "{} 在 {} 秒内没有接受连接",
     "{} could not be reached: {}": "无法连接 {}：{}",
+    "handler {} start": "处理程序 {} 的启动",
+    "it sent {}": "它发来{}",
+    "an event": "事件",
 }

@@ -177,6 +177,6 @@ CHINESE = {
     "The handler is run several times, each time with the sample task or something close to it; let it do no harm. It is one of a configuration, run as that says; or CMD, as `mode`, `input` and the other options say. -- CMD takes the place of the default handler's command in a file that -c names.": "处理程序会运行多次，每次用示例任务或与之相近的任务；请确保它不会造成损害。它是配置中的一个，按配置运行；或者是 CMD，按 `mode`、`input` 等选项运行。-- CMD 代替 -c 所指文件中默认处理程序的命令。",
     "broker.url. Every user of this machine can read its password (ps): better --url-file.": "broker.url。本机所有用户都能看到其中的密码（ps）：最好用 --url-file。",
     "The file that holds broker.url, read again at a reconnect; or set GRID_ASYNC_TASK_AMQP_URL.": "存放 broker.url 的文件，重新连接时会再次读取；也可设置 GRID_ASYNC_TASK_AMQP_URL。",
-    "Check the file and the variables, as `run` does. Every fault is a line on stderr, and the exit code is 78; what works, but hardly as it is meant, and a command that is not on this machine are told, and the exit code is 0.": "像 `run` 一样检查文件和环境变量。每个错误在 stderr 上占一行，退出码为 78；虽能运行但可能并非本意的设置、本机上不存在的命令会给出提示，退出码为 0。",
+    "Check the file and the variables, as `run` does. Every fault is a line on stderr, and the exit code is 78; what works, but hardly as it is meant, and a command or a file that is not on this machine are told, and the exit code is 0.": "像 `run` 一样检查文件和环境变量。每个错误在 stderr 上占一行，退出码为 78；虽能运行但可能并非本意的设置、本机上不存在的命令或文件会给出提示，退出码为 0。",
     "The handler is a server there, as in mode http.": "处理程序是该地址的服务器，如 mode http。",
 }

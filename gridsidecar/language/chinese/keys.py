@@ -68,7 +68,7 @@ CHINESE = {
     "Tasks of this handler that run at the same time; 0 = as many as worker.concurrency.": "这个 handler 同时运行的任务数；0 = 与 worker.concurrency 相同。",
     "Folder to run the command in; null = where the worker runs.": "在哪个文件夹里执行命令；null = worker 所在的文件夹。",
     "Variables for the command.": "传给命令的环境变量。",
-    "Names of the worker's own variables that the command gets as well.": "worker 自己的环境变量中，也传给命令的那些变量名。",
+    "Names of the worker's own variables, or of .env, that the command gets as well.": "worker 自己的环境变量或 .env 中，也传给命令的那些变量名。",
     "Most starts in a time over all workers, evenly spread, as 10/s or 100/1m; null = no limit.": "所有 worker 合计、一段时间内最多启动多少个，均匀分布，如 10/s 或 100/1m；null = 不限。",
     "Pauses a task type whose attempts all fail.": "某个任务类型的执行全部失败时暂停该类型。",
     "Failed attempts of a type in a row, in one process, that pause it; 0 = never.": "一个进程里某类型连续失败多少次后暂停它；0 = 从不。",

@@ -52,6 +52,7 @@ CHINESE = {
     "the management API does not tell what is in hand": "无法从管理接口得知处理中的消息数",
     "task handed off to the store": "任务已移交数据库托管",
     "progress not stored": "进度未能入库",
+    "a row is locked by somebody else, it is waited for": "有一行被其他会话锁住，正在等待",
     "progress cannot be stored": "进度无法入库，数据库拒绝写入",
     "an end was stored without all of it": "任务结果已入库，部分内容被数据库拒绝而略去",
     "the database refuses a task, it comes back later": "数据库拒绝写入该任务，稍后重试",

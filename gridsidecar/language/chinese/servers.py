@@ -174,4 +174,12 @@ CHINESE = {
     "no TLS to the database {}: {}": "无法与数据库 {} 建立 TLS：{}",
     "the database {} ended the connection during the login: it may not trust the certificate in ssl_cert": "数据库 {} 在登录过程中断开了连接：它可能不信任 ssl_cert 中的证书",
     "store.url, as its files have it now, cannot be used: {}": "按其文件现在的内容，store.url 无法使用：{}",
+    "RabbitMQ at {} refused: {}": "{} 处的 RabbitMQ 拒绝：{}",
+    "RabbitMQ at {} ended the TLS connection ({})": "{} 处的 RabbitMQ 结束了 TLS 连接（{}）",
+    "no TLS: {}": "未能建立 TLS：{}",
+    "dead letters": "死信",
+    "store (reading)": "数据库（读取）",
+    "watching process {}": "监视进程 {}",
+    "minute counters": "按分钟计数",
+    "raise cluster_queue_limit of the broker, or delete queues that nobody needs": "请提高 broker 的 cluster_queue_limit，或删除无人需要的队列",
 }

@@ -209,4 +209,6 @@ CHINESE = {
     "without a store nobody knows what is there already": "没有数据库就无从得知已有哪些任务",
     "{} is above {}, the highest": "{0} 超过最高值 {1}",
     "it has {} characters, at most {} can be kept, so nobody can be called": "它有 {} 个字符，最多只能保存 {} 个，因此无法回调",
+    "waits here": "已在此等待",
+    "an error": "发生错误",
 }

@@ -27,9 +27,11 @@ REPLY_TIMEOUT = 30.0  # seconds for one statement or batch
 LOCK_WAIT = 5  # seconds for a row that somebody holds
 # The login asks for it, too, but a server may be told not to listen, or to set its own with init_connect afterwards.
 _NAMES = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci"
+# Limits on joins and what a COMMIT does besides may be set by a server, too, to what ends our work.
 # The comment is for MySQL alone, which would round a time to the next second, where a column holds whole seconds.
 _SESSION = (
-    f"SET time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT}, sql_mode = CONCAT("
+    f"SET time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT}, sql_big_selects = 1, completion_type = 0, "
+    "sql_mode = CONCAT("
     "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO' /*!80001 , ',TIME_TRUNCATE_FRACTIONAL' */)"
 )
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
@@ -197,19 +199,19 @@ class Session:
         literals = Literals()
         return await self._send(literals, *[query.render(params, literals.writers) for query, params in statements])
 
-    async def fetch(self, query: Query, params: Params, timeout: float = REPLY_TIMEOUT) -> list[dict[str, Any]]:
-        async with asyncio.timeout(timeout), self._connection.cursor(aiomysql.DictCursor) as cursor:
+    async def fetch(self, query: Query, params: Params, timeout: float | None = None) -> list[dict[str, Any]]:
+        async with asyncio.timeout(timeout or REPLY_TIMEOUT), self._connection.cursor(aiomysql.DictCursor) as cursor:
             await cursor.execute(query.render(params, WRITERS))
             return [_plain(row) for row in await cursor.fetchall()]
 
-    async def run(self, sql: str, timeout: float = REPLY_TIMEOUT) -> int:
+    async def run(self, sql: str, timeout: float | None = None) -> int:
         """One statement as it stands, within so many seconds; rows changed."""
         return (await self._send(Literals(), sql, timeout=timeout))[0]
 
-    async def _send(self, literals: Literals, *parts: str, timeout: float = REPLY_TIMEOUT) -> list[int]:
+    async def _send(self, literals: Literals, *parts: str, timeout: float | None = None) -> list[int]:
         """Rows changed by each of the statements."""
         counts: list[int] = []
-        async with self._large_turn if literals.large else nullcontext(), asyncio.timeout(timeout):
+        async with self._large_turn if literals.large else nullcontext(), asyncio.timeout(timeout or REPLY_TIMEOUT):
             self.used_at = self._connection.loop.time()
             for packet in literals.packets(parts, self._largest_packet):
                 counts += await replies.run(self._connection, packet)

@@ -10,11 +10,21 @@ from gridsidecar.config.mysql_url import MySQLAddress, parse_mysql_url
 from gridsidecar.config.rules import STORE_SCHEMES, url_problem
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
-from gridsidecar.store.database import Connection, Deadlocked, Params, RowRejected, Statement, StatementRefused, T
+from gridsidecar.store.database import (
+    Connection,
+    FalseAlarm,
+    Params,
+    RowLocked,
+    RowRejected,
+    Statement,
+    StatementRefused,
+    T,
+)
 from gridsidecar.store.mysql.connection import LOCK_WAIT, Session
 from gridsidecar.store.mysql.connection_pool import ConnectionPool
 from gridsidecar.store.mysql.errors import BROKEN, Meaning, TablesMissing, as_ours, meaning, refusal, words
 from gridsidecar.store.mysql.migration import Migration
+from gridsidecar.store.mysql.witness import Witness
 from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames
 
 # The session is there, its work in vain.
@@ -22,7 +32,12 @@ _ANSWERED = (Meaning.RETRY, Meaning.FULL, Meaning.AILING, Meaning.REJECTED, Mean
 
 DEADLOCK_TRIES = 10  # a second or two
 LOCK_WAITS = 6
-_OF_LOCKS = (1205, 1213)  # the others come of nodes of a cluster that do not agree
+_LOCK_HELD = 1205
+_OF_LOCKS = (_LOCK_HELD, 1213)  # the others come of nodes of a cluster that do not agree
+# One row may be all that these are about. Of a full disk and the like others say nothing, which may need less room.
+_PERHAPS_OF_A_ROW = (Meaning.GONE, Meaning.READ_ONLY)
+CONTRADICTIONS = 3  # times that another write goes through while one fails, until that is the one's own fault
+SILENCES = 2  # the same, where there is no answer, which takes long
 
 
 class MySQLDatabase:
@@ -37,6 +52,7 @@ class MySQLDatabase:
         tls = self._address.tls
         renewable = bool(settings.recipes) or (tls is not None and tls.renewable)
         self._pool = ConnectionPool(self._renewed, settings.pool_size, renewable=renewable)
+        self._witness = Witness(self._renewed, tables)
         self._clock = clock or SystemClock()
         self._rng = system_random()
 
@@ -62,13 +78,35 @@ class MySQLDatabase:
             await session.run("COMMIT")
             return result
 
-        return await self._with_session(run)
+        return await self._written(run)
 
     async def fetch(self, query: Query, params: Params) -> list[dict[str, Any]]:
         return await self._with_session(lambda session: session.fetch(query, params))
 
-    async def batch(self, statements: Sequence[Statement]) -> list[int]:
-        return await self._with_session(lambda session: session.run_batch(statements))
+    async def batch(self, statements: Sequence[Statement], *, hasty: bool = False) -> list[int]:
+        return await self._written(lambda session: session.run_batch(statements), hasty=hasty)
+
+    async def _written(self, use: Callable[[Session], Awaitable[T]], *, hasty: bool = False) -> T:
+        """Run writes. What a server says of itself (it is read-only, it shuts down), its silence, and locks come of
+        the statement where other writes go through meanwhile, time after time."""
+        contradictions = 0
+        while True:
+            try:
+                return await self._with_session(use)
+            except StoreUnavailable as error:
+                cause = error.__cause__
+                locked = isinstance(cause, BROKEN) and cause.args[:1] == (_LOCK_HELD,)
+                doubtful = isinstance(cause, BROKEN) and meaning(cause) in _PERHAPS_OF_A_ROW
+                if not ((locked or doubtful) and await self._witness.takes_writes()):
+                    raise
+                assert cause is not None
+                if locked:
+                    raise RowLocked(words(cause)) from cause
+                contradictions += 1
+                enough = SILENCES if isinstance(cause, TimeoutError) else CONTRADICTIONS
+                if hasty or contradictions >= enough:
+                    raise FalseAlarm(words(cause)) from cause
+            await self._clock.sleep(backoff(contradictions, base=0.2, limit=1.0, rng=self._rng))
 
     async def _with_session(self, use: Callable[[Session], Awaitable[T]]) -> T:
         """Run `use` on a session; again where tables were missing that another process was about to make. Where they
@@ -108,7 +146,7 @@ class MySQLDatabase:
                 break
             await self._clock.sleep(backoff(attempt, base=0.01, limit=0.3, rng=self._rng))
         if not waits and last.args[0] in _OF_LOCKS:
-            raise Deadlocked(words(last)) from last
+            raise FalseAlarm(words(last)) from last
         raise StoreUnavailable(f"the database {self._address.place} kept deadlocking: {last}") from last
 
     def _migration(self, session: Session) -> Migration:
@@ -126,12 +164,13 @@ class MySQLDatabase:
 
         try:
             await self._with_any_session(run)
-        except Deadlocked as error:  # no task is to blame here
+        except FalseAlarm as error:  # no task is to blame here
             raise StoreUnavailable(str(error)) from error
         except RowRejected as error:
             raise AccessRefused(f"cannot bring the tables in {self._address.place} up to date: {error}") from error
 
     async def close(self) -> None:
+        await self._witness.close()
         await self._pool.close()
 
 

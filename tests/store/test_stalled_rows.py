@@ -1,0 +1,137 @@
+"""One row that does not come to an end, by a trigger that sleeps or a lock that somebody keeps, holds up no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from gridsidecar.errors import StoreUnavailable
+from gridsidecar.rules.reception import Insert, Resume
+from gridsidecar.rules.task import Claim, Succeeded, Transition
+from gridsidecar.store import Received, RowLocked, StatementRefused
+from gridsidecar.store.mysql import connection, database
+from tests.store.direct import TASKS
+from tests.store.workers import A, Two, end, open_store, task
+from tests.support.database import mysql_session
+
+# Refused, or done by a server that ends the sleep of a client that left: not as if it were away.
+DECIDED = (StatementRefused, Received, Transition)
+
+pytestmark = pytest.mark.parametrize("tables_url", ["mysql"], indirect=True)
+
+
+@pytest.fixture
+async def two(two: Two, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Two]:
+    """Two workers that are quick to lose patience."""
+    monkeypatch.setattr(connection, "REPLY_TIMEOUT", 2.0)
+    monkeypatch.setattr(
+        connection, "_SESSION", connection._SESSION.replace("lock_wait_timeout = 5", "lock_wait_timeout = 1")
+    )
+    monkeypatch.setattr(database, "LOCK_WAIT", 1)
+    workers = Two(await open_store(two.url, migrate=None), await open_store(two.url, migrate=None), two.url)
+    yield workers
+    await workers.a.close()
+    await workers.b.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_sleeper_left(two: Two, triggers: None) -> Iterator[None]:
+    """A sleep goes on after its client, row by row."""
+    yield
+    others = "db = DATABASE() AND id <> CONNECTION_ID()"
+    asleep = f"SELECT id FROM information_schema.processlist WHERE {others} AND info LIKE ?"
+    for row in two.rows.run(asleep, "%SLEEP%"):
+        two.rows.run(f"KILL {row['id']}")
+
+
+def trigger(two: Two, event: str, does: str, name: str = "new.id") -> None:
+    two.rows.run(f"CREATE TRIGGER refuses BEFORE {event} FOR EACH ROW IF {name} LIKE 'bad%%' THEN {does}; END IF")
+
+
+@contextmanager
+def held(two: Two, sql: str) -> Iterator[None]:
+    """What this locks stays so until the end of the context."""
+    with mysql_session(two.url, autocommit=False) as session, session.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(sql)
+        yield
+        session.rollback()
+
+
+async def claimed(two: Two, *names: str) -> list[Claim]:
+    received = [await two.a.tasks.claim(task(name), A, 3) for name in names]
+    return [one.claim for one in received if one.claim is not None]
+
+
+async def together(*works: Any) -> list[Any]:
+    """What came of each, within far less time than the stalled row would take."""
+    async with asyncio.timeout(25):
+        return await asyncio.gather(*works, return_exceptions=True)
+
+
+async def test_a_trigger_that_sleeps_holds_up_no_other_claim(two: Two) -> None:
+    trigger(two, f"INSERT ON {TASKS}", "DO SLEEP(600)")
+    bad, *good = await together(*(two.a.tasks.claim(task(name), A, 3) for name in ("bad", "good", "other")))
+    assert isinstance(bad, DECIDED)
+    assert [received.reception for received in good] == [Insert(), Insert()]
+
+
+async def test_a_claim_whose_answer_never_came_is_found(two: Two) -> None:
+    """A server may finish what its client has left."""
+    trigger(two, f"INSERT ON {TASKS}", "DO SLEEP(4)")
+    (bad,) = await together(two.a.tasks.claim(task("bad"), A, 3))
+    assert bad.reception == Resume(), bad
+    assert (two.rows.row("bad")["worker_id"], bad.attempt) == ("A", 1)
+
+
+async def test_many_that_sleep_hold_up_no_others(two: Two) -> None:
+    trigger(two, f"INSERT ON {TASKS}", "DO SLEEP(600)")
+    bads = [asyncio.create_task(two.a.tasks.claim(task(f"bad{number}"), A, 3)) for number in range(11)]
+    goods = [two.a.tasks.claim(task(f"good{number}"), A, 3) for number in range(11)]
+    assert [received.reception for received in await together(*goods)] == [Insert()] * 11
+    assert all(isinstance(one, DECIDED) for one in await together(*bads))
+    async with asyncio.timeout(1):  # what is known to sleep goes by itself at once
+        again = asyncio.create_task(two.a.tasks.claim(task("bad0"), A, 3))
+        assert (await two.a.tasks.claim(task("last"), A, 3)).reception == Insert()
+    assert isinstance(*await together(again), DECIDED)
+
+
+async def test_a_trigger_that_sleeps_holds_up_no_other_end(two: Two) -> None:
+    trigger(two, f"UPDATE ON {TASKS}", "DO SLEEP(600)")
+    claims = await claimed(two, "bad", "good")
+    bad, good = await together(*(end(two.a, claim, Succeeded(1)) for claim in claims))
+    assert isinstance(bad, DECIDED)
+    assert good.status == "success"
+
+
+async def test_a_row_that_somebody_keeps_locked(two: Two) -> None:
+    claims = await claimed(two, "a", "bad", "z")
+    with held(two, f"SELECT id FROM {TASKS} WHERE id = 'bad' FOR UPDATE"):
+        a, bad, z = await together(*(end(two.a, claim, Succeeded(1)) for claim in claims))
+        assert isinstance(bad, RowLocked)
+        assert (a.status, z.status) == ("success", "success")
+    assert (await end(two.a, claims[1], Succeeded(1))).status == "success"  # with all of it: no form was at fault
+    assert [two.rows.row(name)["result"] for name in ("a", "bad", "z")] == ["1"] * 3
+
+
+@pytest.mark.parametrize("table", ["", "_attempts", "_callbacks", "_workers", "_rates"])
+async def test_a_table_that_somebody_keeps_locked_is_an_outage(two: Two, table: str) -> None:
+    (claim,) = await claimed(two, "t")
+    with mysql_session(two.url) as session, session.cursor() as cursor:
+        cursor.execute(f"LOCK TABLES {TASKS}{table} READ")
+        if table in ("", "_attempts"):
+            with pytest.raises(StoreUnavailable):
+                await end(two.a, claim, Succeeded(1))
+        assert not await two.a.database._witness.takes_writes()
+    assert await two.a.database._witness.takes_writes()
+    assert (await end(two.a, claim, Succeeded(1))).status == "success"
+
+
+async def test_a_witness_leaves_nothing_behind(two: Two) -> None:
+    assert await two.a.database._witness.takes_writes()
+    for table in ("", "_attempts", "_callbacks"):
+        assert two.rows.run(f"SELECT 1 FROM {TASKS}{table}") == []
