@@ -156,7 +156,7 @@ def wake_up(stored: Mapping[str, Any]) -> Message:
     where they cannot be read."""
     # By the id of its first message a row knows what was refused as its own.
     first = stored["message_id"] if not stored["attempt"] else None
-    return replace(produced(stored), message_id=None, row=first, attempt=stored["attempt"], wake_up=True)
+    return replace(produced(stored), message_id=None, prewritten_id=first, attempt=stored["attempt"], wake_up=True)
 
 
 def produced(stored: Mapping[str, Any]) -> Message:
