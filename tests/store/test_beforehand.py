@@ -37,7 +37,7 @@ def made(task_id: str = "t", **fields: Any) -> Task:
 
 def arrives(task: Task, **properties: Any) -> Task:
     """Its message as a worker gets it."""
-    return replace(task, message=replace(task.message, **{"row": task.message.message_id, **properties}))
+    return replace(task, message=replace(task.message, **{"prewritten_id": task.message.message_id, **properties}))
 
 
 async def sent(store: OpenStore, task: Task) -> None:
@@ -123,7 +123,8 @@ async def test_its_message_begins_it(two: Two, noted: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "copy", [{"message_id": "own", "row": None}, {"message_id": "own"}, {"wake_up": True, "message_id": "own"}]
+    "copy",
+    [{"message_id": "own", "prewritten_id": None}, {"message_id": "own"}, {"wake_up": True, "message_id": "own"}],
 )
 async def test_so_does_a_copy_of_it_once(two: Two, copy: dict[str, Any]) -> None:
     task = made()
@@ -242,7 +243,9 @@ async def test_cancelled_before_its_row_it_never_runs(two: Two) -> None:
 # -- a message that no worker can use ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("copy", [{}, {"message_id": None, "wake_up": True}, {"message_id": None, "row": None}])
+@pytest.mark.parametrize(
+    "copy", [{}, {"message_id": None, "wake_up": True}, {"message_id": None, "prewritten_id": None}]
+)
 async def test_refused_it_fails(two: Two, copy: dict[str, Any]) -> None:
     task = made(task_type="unknown", callback_url="https://example.com/x")
     await sent(two.a, task)
