@@ -42,7 +42,7 @@ class Batch:
         self._database = database
         self._pending: list[_Operation] = []
         self._flushers: list[_Flusher] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._flushing: set[asyncio.Task[None]] = set()
         self._lanes = asyncio.Semaphore(LANES)
         self._stalled: dict[str, None] = {}  # keys of operations that held up others, or would have
 
