@@ -15,7 +15,7 @@ LARGEST_FLUSH = 64  # operations
 HEAVIEST_FLUSH = 4 * 1024 * 1024  # characters, about; one operation alone may be heavier
 FLUSHERS = 2  # flushes under way at once, each on its own connection
 LATE = 0.05  # seconds that a flush has before what came meanwhile leaves beside it
-LANES = 4  # operations under way at once that go by themselves
+MOST_ALONE = 4  # operations under way at once that go by themselves
 MOST_STALLED = 1000  # keys that are remembered
 
 
@@ -43,7 +43,7 @@ class Batch:
         self._pending: list[_Operation] = []
         self._flushers: list[_Flusher] = []
         self._flushing: set[asyncio.Task[None]] = set()
-        self._lanes = asyncio.Semaphore(LANES)
+        self._alone_permits = asyncio.Semaphore(MOST_ALONE)
         self._stalled: dict[str, None] = {}  # keys of operations that held up others, or would have
 
     async def write(self, key: str, *statements: Statement) -> list[int]:
@@ -68,8 +68,8 @@ class Batch:
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._flushing.add(task)
+        task.add_done_callback(self._flushing.discard)
 
     async def _keep_flushing(self, flusher: _Flusher) -> None:
         loop = asyncio.get_running_loop()
@@ -125,7 +125,7 @@ class Batch:
     async def _alone(self, operation: _Operation) -> None:
         """An operation by itself, beside the flushes, and for as long as it takes to know that it is at fault."""
         try:
-            async with self._lanes:
+            async with self._alone_permits:
                 counts = await self._database.batch(operation.statements)
         except BaseException as error:
             if isinstance(error, FalseAlarm | RowLocked) and len(self._stalled) < MOST_STALLED:
