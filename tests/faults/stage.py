@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -87,10 +87,12 @@ async def finish(stage: Stage, history: History) -> None:
     await finish_with(second, stage, history)
 
 
-async def finish_with(sidecar: Sidecar, stage: Stage, history: History) -> None:
-    """This one does what is left, and leaves."""
+async def finish_with(
+    sidecar: Sidecar, stage: Stage, history: History, code: Callable[[Sidecar], int] = lambda _: 0
+) -> None:
+    """This one does what is left, and leaves; with which `code`, by what it said."""
     stage.gate.touch()
     await eventually(lambda: all_is_quiet(history), timeout=60, interval=0.1)
     sidecar.terminate()
-    assert await sidecar.ended() == 0
+    assert await sidecar.ended() == code(sidecar)
     assert_kept(history)

@@ -48,7 +48,12 @@ async def test_a_process_is_killed_at(point: str, where: str, request: pytest.Fi
             await eventually(lambda: both_consume(sidecar, place))
             stage.gate.touch()
             await eventually(lambda: all_ended(point, place, len(history.sent)), timeout=40)
-            await finish_with(sidecar, stage, history)
+            await finish_with(sidecar, stage, history, code=killed_while_leaving)
+
+
+def killed_while_leaving(sidecar: Sidecar) -> int:
+    """1 where the second process came to the point by its last step before it was told to leave, else 0."""
+    return sidecar.text.count("failpoint reached") - sidecar.text.count("a process ended, it is replaced")
 
 
 def both_consume(sidecar: Sidecar, place: Place) -> bool:
