@@ -16,7 +16,7 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules.flow import Park, Reserve
 from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Close, Drop, Insert, Reattach, Resume, Wait
 from gridsidecar.rules.task import Message, Settle, Task, TaskUpdate, Transition
-from gridsidecar.shutdown import Phase
+from gridsidecar.runtime.shutdown import Phase
 from gridsidecar.store import Received, Store
 from gridsidecar.waiting import retry_until_available
 

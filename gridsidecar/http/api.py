@@ -17,7 +17,6 @@ from gridsidecar.config.http import POOL, HttpSettings
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import ConfigError, Fault, GridSidecarError
 from gridsidecar.figures import read_figures
-from gridsidecar.health import Health
 from gridsidecar.http.access import Rules
 from gridsidecar.http.answer_cache import AnswerCache
 from gridsidecar.http.hiding import Hiding
@@ -29,6 +28,7 @@ from gridsidecar.metrics.ended import EndedSince
 from gridsidecar.metrics.fleet import FleetFigures
 from gridsidecar.metrics.tally import Series
 from gridsidecar.operations import Driver
+from gridsidecar.runtime.health import Health
 from gridsidecar.store import NotDriven, OpenStore, OperationKind, Reading, make_store
 from gridsidecar.store.minutes import MinuteTally
 from gridsidecar.submitting import Submitter

@@ -10,8 +10,8 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import BrokerUnavailable
-from gridsidecar.health import Vitals
 from gridsidecar.rules.task import Status, TaskUpdate
+from gridsidecar.runtime.health import Vitals
 from gridsidecar.statistics import LOOK_LIMIT, Statistics
 from tests.support.waiting import eventually
 
