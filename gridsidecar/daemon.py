@@ -34,7 +34,6 @@ from gridsidecar.maintenance.pausing import Pausing
 from gridsidecar.maintenance.rounds import Maintenance
 from gridsidecar.notify import NoticeOrigin, make_notifier
 from gridsidecar.observed import Observed, make_api
-from gridsidecar.output_log import OutputLog
 from gridsidecar.run_limits import RunLimits
 from gridsidecar.runtime import signals
 from gridsidecar.runtime.event_loop import fast_loop
@@ -44,7 +43,8 @@ from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.supervisor_link import Leave, QueueLook, SupervisorLink
 from gridsidecar.telemetry import Readiness
-from gridsidecar.tracing import make_spans
+from gridsidecar.telemetry.output_log import OutputLog
+from gridsidecar.telemetry.tracing import make_spans
 from gridsidecar.waiting import sleep_unless
 
 MAX_WAIT_BESIDE_OTHERS = 5.0  # seconds
