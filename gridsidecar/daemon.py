@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack, suppress
 from msgspec import Struct
 
 from gridsidecar import __version__, failpoints, telemetry
-from gridsidecar.breakers import Breakers
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.callbacks import make_senders
 from gridsidecar.callbacks.deliverer import Deliverer
@@ -30,8 +29,10 @@ from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavaila
 from gridsidecar.handler import Handler, make_handlers, reaper
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
 from gridsidecar.hooks import Hooks
+from gridsidecar.maintenance.breakers import Breakers
 from gridsidecar.maintenance.pausing import Pausing
 from gridsidecar.maintenance.rounds import Maintenance
+from gridsidecar.metrics.statistics import Statistics
 from gridsidecar.notify import NoticeOrigin, make_notifier
 from gridsidecar.observed import Observed, make_api
 from gridsidecar.run_limits import RunLimits
@@ -39,7 +40,6 @@ from gridsidecar.runtime import signals
 from gridsidecar.runtime.event_loop import fast_loop
 from gridsidecar.runtime.memory_budget import give_back_what_is_freed
 from gridsidecar.runtime.shutdown import CLOSE_LIMIT
-from gridsidecar.statistics import Statistics
 from gridsidecar.store import OpenStore, make_store
 from gridsidecar.supervisor_link import Leave, QueueLook, SupervisorLink
 from gridsidecar.telemetry import Readiness

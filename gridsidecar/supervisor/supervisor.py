@@ -21,13 +21,13 @@ from gridsidecar.errors import (
     GridSidecarError,
 )
 from gridsidecar.handler import reaper
+from gridsidecar.metrics.statistics import Statistics
 from gridsidecar.metrics.tally import Series, lasting, total
 from gridsidecar.metrics.worker import OwnFigures
 from gridsidecar.rules.task import Status
 from gridsidecar.runtime import signals
 from gridsidecar.runtime.health import Health, Vitals, of_all
 from gridsidecar.runtime.pulse import Pulse
-from gridsidecar.statistics import Statistics
 from gridsidecar.supervisor.child import Child
 from gridsidecar.supervisor.hooks import WorkerHooks
 from gridsidecar.supervisor.over import until_over

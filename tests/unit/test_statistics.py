@@ -10,9 +10,9 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import BrokerUnavailable
+from gridsidecar.metrics.statistics import LOOK_LIMIT, Statistics
 from gridsidecar.rules.task import Status, TaskUpdate
 from gridsidecar.runtime.health import Vitals
-from gridsidecar.statistics import LOOK_LIMIT, Statistics
 from tests.support.waiting import eventually
 
 NEVER = 3600.0
