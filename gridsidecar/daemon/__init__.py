@@ -16,6 +16,8 @@ from gridsidecar.callbacks import make_senders
 from gridsidecar.callbacks.deliverer import Deliverer
 from gridsidecar.clock import SystemClock, backoff, system_random
 from gridsidecar.config.settings import Settings
+from gridsidecar.daemon.observed import Observed, make_api
+from gridsidecar.daemon.run_limits import RunLimits
 from gridsidecar.delivery.admission import Admissions
 from gridsidecar.delivery.attempt import AttemptRunner
 from gridsidecar.delivery.consumer import Consumer
@@ -34,8 +36,6 @@ from gridsidecar.maintenance.pausing import Pausing
 from gridsidecar.maintenance.rounds import Maintenance
 from gridsidecar.metrics.statistics import Statistics
 from gridsidecar.notify import NoticeOrigin, make_notifier
-from gridsidecar.observed import Observed, make_api
-from gridsidecar.run_limits import RunLimits
 from gridsidecar.runtime import signals
 from gridsidecar.runtime.event_loop import fast_loop
 from gridsidecar.runtime.memory_budget import give_back_what_is_freed
