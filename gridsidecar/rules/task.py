@@ -110,6 +110,7 @@ class Task(Struct, frozen=True, kw_only=True):
     timeout: float | None = None  # seconds; None = the handler's
     defer_by: float | None = None  # seconds
     defer_until: datetime | None = None  # aware, UTC
+    idempotency_key: str | None = None  # for the handler; None or empty = the task_id
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 

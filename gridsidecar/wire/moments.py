@@ -13,9 +13,10 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 def time_of(text: str) -> datetime:
     """An ISO 8601 time, aware or not as it is written; a leap second (23:59:60) is the second after it. ValueError and
     OverflowError when it is none."""
-    leap = _LEAP_SECOND.fullmatch(text.strip())
+    written = text.strip()
+    leap = _LEAP_SECOND.fullmatch(written) if "60" in written else None
     if leap is None:
-        return datetime.fromisoformat(text.strip())
+        return datetime.fromisoformat(written)
     after = datetime.fromisoformat(f"{leap[1]}59{leap[2]}") + timedelta(seconds=1)
     if after.minute % 15:  # the ends of an hour in UTC, seen from any zone
         raise ValueError("no leap second can be here")
