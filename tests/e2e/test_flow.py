@@ -178,7 +178,7 @@ async def test_a_pause_until_a_time_wakes_pods_when_it_comes(any_place: Place, s
     first.terminate()
     assert await first.ended() == 0
     assert await owed(place) == 0
-    await eventually(lambda: owed_is(place, 5), timeout=15)
+    await eventually(lambda: owed_is(place, 5))
     start(two_types(place))
     await eventually(lambda: place.all_ended(5))
 
@@ -378,7 +378,7 @@ def limited(place: Place, rate: str, **keys: Any) -> dict[str, Any]:
 
 async def test_several_sidecars_together_keep_a_rate_and_others_pass(any_place: Place, start: Start) -> None:
     place = any_place
-    sidecars = [start(limited(place, "20/s")) for _ in range(3)]
+    sidecars = [start(limited(place, "10/s")) for _ in range(3)]
     for sidecar in sidecars:
         await sidecar.ready()
     published = now()
@@ -387,11 +387,11 @@ async def test_several_sidecars_together_keep_a_rate_and_others_pass(any_place: 
     assert place.statuses() == {"success": 80}
     times = starts(place)
     assert len(times) == 60
-    assert times[-1] - published >= 59 / 20, "the first turn was no sooner than its message"
+    assert times[-1] - published >= 59 / 10, "the first turn was no sooner than its message"
     for window in (1.0, 2.0):  # a start may be late by a second, as the shortest delay queue is
         most = max(sum(first <= at < first + window for at in times) for first in times)
-        assert most <= 20 * (window + 1) + 4  # … and from its claim to its start time passes
-    assert max(starts(place, "o")) < times[0] + 3
+        assert most <= 10 * (window + 1) + 4  # … and from its claim to its start time passes
+    assert max(starts(place, "o")) < times[-1], "sent after them, and not held by their rate"
     assert {place.row(f"m{n}")["retry_count"] for n in range(60)} == {0}
 
 

@@ -153,7 +153,7 @@ async def test_a_scrape_while_the_loop_is_busy(any_place: Place, start: Start) -
         assert now >= counted
         counted = now
     print(f"slowest scrape: {slowest:.3f} s")
-    assert slowest < 5
+    assert slowest < 15
 
 
 async def test_what_seldom_happens_is_counted(place: Place, start: Start) -> None:
