@@ -91,7 +91,7 @@ async def test_a_half_open_connection_is_noticed(settings: BrokerSettings) -> No
         await broker.publish(message(b"one"))
         held = await inbox.one()
         proxy.freeze()
-        await eventually(lambda: not held.alive, timeout=20)
+        await eventually(lambda: not held.alive)
         proxy.heal()
         again = (await inbox.get(2, timeout=30))[1]
         assert (again.message.body, again.redelivered) == (b"one", True)

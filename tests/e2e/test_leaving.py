@@ -175,7 +175,7 @@ async def test_a_signal_while_the_servers_are_away_at_the_start(place: Place, st
     for sidecar in (no_broker, no_store):
         await sidecar.said("not ready")
         sidecar.terminate()
-        assert await sidecar.ended(timeout=10) == 0
+        assert await sidecar.ended() == 0
         assert not sidecar.says("consuming")
 
 

@@ -57,7 +57,7 @@ async def test_a_handler_may_say_when_to_try_again(place: Place, start: Start) -
     handler = place.job("say", error_event(retry_after_s=1.5))
     start(place.config({"default": handler}, retry={"max_retries": 1, "delay": 60}))
     await place.publish({"task_id": "t"})
-    await eventually(lambda: place.status("t") == "failed", timeout=20)
+    await eventually(lambda: place.status("t") == "failed")
     (gap,) = gaps(place, "t")
     assert gap >= 1.5
 
@@ -65,7 +65,7 @@ async def test_a_handler_may_say_when_to_try_again(place: Place, start: Start) -
 async def test_retries_that_run_out_name_the_last_error(place: Place, start: Start) -> None:
     start(place.config({"default": place.job("say", error_event())}, retry={"max_retries": 1, "delay": 0}))
     await place.publish({"task_id": "t"}, {"task_id": "single", "max_retry_count": 0})
-    await eventually(lambda: place.all_ended(2), timeout=20)
+    await eventually(lambda: place.all_ended(2))
     row = place.row("t")
     assert (row["status"], row["error_type"], row["last_error_type"]) == ("failed", "RetryExhausted", "Unlucky")
     assert (row["error_message"], row["attempt"], row["retry_count"]) == ("no luck", 2, 1)
@@ -122,7 +122,7 @@ async def test_timeouts_of_handler_and_message_end_an_attempt(any_place: Place, 
         {"task_id": "by-handler", "task_type": "short"},
         {"task_id": "by-force", "task_type": "deaf"},
     )
-    await eventually(lambda: place.all_ended(3), timeout=20)
+    await eventually(lambda: place.all_ended(3))
     for row in place.rows().values():
         assert (row["status"], row["error_type"]) == ("failed", "TimeoutError")
     assert "0.5 s" in place.row("by-message")["error_message"]
@@ -140,6 +140,6 @@ async def test_a_retrying_task_survives_its_sidecar(any_place: Place, start: Sta
     assert await first.ended() == 0
     await eventually(lambda: place.left() == 1)  # it may move from one queue to the next while they are counted
     start(config)
-    await eventually(lambda: place.status("t") == "success", timeout=20)
+    await eventually(lambda: place.status("t") == "success")
     assert place.journal.started == ["t", "t"]
     assert gaps(place, "t")[0] >= 2
