@@ -47,17 +47,24 @@ def result(ended: Ended) -> Any:
     return ended.outcome.result
 
 
+async def held(warm: Pool, gate: Path, count: int) -> list[Ended]:
+    """So many tasks, none of which ends before all have begun."""
+    begun = len(warm.progress) + count
+    jobs = [asyncio.create_task(warm.run("hold", gate=str(gate))) for _ in range(count)]
+    await eventually(lambda: len(warm.progress) == begun)
+    gate.touch()
+    return await asyncio.gather(*jobs)
+
+
 def pids(ended: list[Ended]) -> set[int]:
     return {result(each)["pid"] for each in ended}
 
 
-def test_a_hundred_waiting_tasks_in_one_process(on_loop: OnLoop) -> None:
+def test_a_hundred_waiting_tasks_in_one_process(on_loop: OnLoop, tmp_path: Path) -> None:
     async def scene() -> None:
         async with many() as warm:
             await warm.run("full")
-            began = time.monotonic()
-            ended = await asyncio.gather(*(warm.run("rest", s=1) for _ in range(100)))
-            assert time.monotonic() - began < 50, "one after the other they take 100 s"
+            ended = await held(warm, tmp_path / "gate", 100)
             assert [result(each)["id"] for each in ended] == [f"t{n}" for n in range(2, 102)]
             assert len(pids(ended)) == 1
             assert max(result(each)["most"] for each in ended) == 100
@@ -118,21 +125,17 @@ def test_a_warm_process_is_filled_before_another_starts(on_loop: OnLoop, tmp_pat
         journal = tmp_path / "journal"
         async with many(4, at_once=4, width=12, env={"JOURNAL": str(journal)}) as warm:
             warm.handler.start()
-            assert await held_together(warm, tmp_path / "a", 4) == [4]
-            assert await held_together(warm, tmp_path / "b", 12) == [4, 4, 4]
+            assert spread(await held(warm, tmp_path / "a", 4)) == [4]
+            assert spread(await held(warm, tmp_path / "b", 12)) == [4, 4, 4]
             assert len(journal.read_text().split()) == 3
-            assert await held_together(warm, tmp_path / "c", 6) == [2, 2, 2]  # the least loaded
+            assert spread(await held(warm, tmp_path / "c", 6)) == [2, 2, 2]  # the least loaded
 
     on_loop(scene())
 
 
-async def held_together(warm: Pool, gate: Path, count: int) -> list[int]:
-    """How many of so many tasks each process had, none of which ended before all had begun."""
-    begun = len(warm.progress) + count
-    jobs = [asyncio.create_task(warm.run("hold", gate=str(gate))) for _ in range(count)]
-    await eventually(lambda: len(warm.progress) == begun)
-    gate.touch()
-    return sorted(Counter(result(each)["pid"] for each in await asyncio.gather(*jobs)).values())
+def spread(ended: list[Ended]) -> list[int]:
+    """How many of the tasks each process had."""
+    return sorted(Counter(result(each)["pid"] for each in ended).values())
 
 
 def test_two_attempts_of_one_task_never_share_a_process(on_loop: OnLoop) -> None:

@@ -263,7 +263,7 @@ def test_the_memory_limit_bites(run: Run) -> None:
 
 
 def test_the_cpu_limit_bites(run: Run) -> None:
-    ended = run("burn", limits={"cpu_seconds": 1})
+    ended = run("burn", limits={"cpu_seconds": 1}, timeout=100)
     assert ended.outcome.error_type == ErrorType.HANDLER_SIGNAL
     assert "limits.cpu_seconds" in ended.outcome.error
 

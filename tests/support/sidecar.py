@@ -97,8 +97,8 @@ class Sidecar:
         await self.said("consuming", timeout)
         await eventually(lambda: self.text.count("consuming") >= processes, timeout)
 
-    async def ended(self, timeout: float = 25) -> int:
-        """Its exit code, once it has one. The usual grace for tasks is longer, 30 s: who is back by then left early."""
+    async def ended(self, timeout: float = 28) -> int:
+        """Its exit code, once it has one. That is sooner than the usual grace for tasks is over, 30 s."""
         await eventually(lambda: self.exit_code is not None, timeout)
         assert self.exit_code is not None
         return self.exit_code
