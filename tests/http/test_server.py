@@ -96,7 +96,7 @@ async def test_a_body_that_does_not_come(api: Served, monkeypatch: pytest.Monkey
     parts = urlsplit(api.url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(head + b"Content-Length: 50\r\n\r\n{")
-    assert b"408" in await asyncio.wait_for(reader.readline(), 5)
+    assert b"408" in await asyncio.wait_for(reader.readline(), 30)
     writer.close()
 
 
@@ -178,9 +178,9 @@ async def test_a_request_that_is_answered_and_never_ends(
             await asyncio.sleep(0.1)
 
     dripping = asyncio.create_task(drip())
-    assert b"200 OK" in await asyncio.wait_for(reader.readline(), 5)
+    assert b"200 OK" in await asyncio.wait_for(reader.readline(), 30)
     try:
-        await asyncio.wait_for(reader.read(), 5)
+        await asyncio.wait_for(reader.read(), 30)
     except ConnectionResetError:
         pass
     finally:

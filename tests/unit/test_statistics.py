@@ -51,6 +51,8 @@ async def test_each_end_is_counted_under_its_name(lines: Lines) -> None:
             statistics.note(update(status, number))
     await statistics.stop()
     (line,) = lines.fields
+    assert list(line)[:3] == ["done", "failed", "retried"]
+    assert 0 <= line.pop("uptime") < 60
     del line["per_minute"]
     assert line == {
         "done": 5,
@@ -60,9 +62,7 @@ async def test_each_end_is_counted_under_its_name(lines: Lines) -> None:
         "given_back": 4,
         "running": 2,
         "left": 40,
-        "uptime": 0,
     }
-    assert list(line)[:3] == ["done", "failed", "retried"]
 
 
 async def test_a_run_without_anything_given_back_does_not_mention_it(lines: Lines) -> None:
