@@ -40,7 +40,7 @@ from gridsidecar.output_log import OutputLog
 from gridsidecar.run_limits import RunLimits
 from gridsidecar.shutdown import CLOSE_LIMIT
 from gridsidecar.statistics import Statistics
-from gridsidecar.store import OpenStore, make_store
+from gridsidecar.store import make_store
 from gridsidecar.supervisor_link import Leave, QueueLook, SupervisorLink
 from gridsidecar.telemetry import Readiness
 from gridsidecar.tracing import make_spans
@@ -70,8 +70,8 @@ class Daemon:
         self._env = env = Environment(settings.worker, Readiness(), self._clock, self._rng)
         self._shutdown = env.shutdown
         self._broker: Broker = make_broker(settings.broker, env.readiness)
-        letters = settings.broker.dead_letter_failed
-        self._store: OpenStore = make_store(settings.store, settings.broker.queue, letters=letters)
+        dead_letter_failed = settings.broker.dead_letter_failed
+        self._store = make_store(settings.store, settings.broker.queue, dead_letter_failed=dead_letter_failed)
         self._spans = make_spans(settings, self._clock, os.environ)
         identity = Identity(self._store.leases, env.name, settings.worker.lease, self._concurrency, self._clock)
         self._worker = Worker(env, identity, HeldAttempts(self._clock))
@@ -89,7 +89,7 @@ class Daemon:
             env, self._store.pauses, settings.handlers, self._pausing.read, self._notifier.hear_breaker
         )
         senders = make_senders(settings.callbacks, self._broker, settings.broker, self._clock)
-        self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks, letters)
+        self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks, dead_letter_failed)
         self._statistics = Statistics(
             self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
         )

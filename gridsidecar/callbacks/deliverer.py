@@ -37,9 +37,9 @@ class Deliverer:
         outbox: Outbox,
         senders: Mapping[str, Sender],
         settings: CallbackSettings,
-        letters: bool = False,
+        dead_letter_failed: bool = False,
     ) -> None:
-        self._letters = letters  # a task that failed for good owes one
+        self._dead_letter_failed = dead_letter_failed  # a task that failed for good owes one
         self._env = env
         self._outbox = outbox
         self._senders = senders
@@ -60,7 +60,7 @@ class Deliverer:
     def note(self, update: TaskUpdate) -> None:
         """Something happened to a task: if anything is owed for it, do not wait for the next look."""
         wanted = update.task is not None and update.task.callback.wanted
-        if (update.status.terminal and wanted) or (self._letters and update.status is Status.FAILED):
+        if (update.status.terminal and wanted) or (self._dead_letter_failed and update.status is Status.FAILED):
             self._wake()
 
     @property

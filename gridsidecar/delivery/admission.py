@@ -16,7 +16,7 @@ from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Drop,
 from gridsidecar.rules.retry import pass_on_delay, passed_enough
 from gridsidecar.rules.task import Task
 from gridsidecar.shutdown import Phase
-from gridsidecar.store import Received, RowRejected, Store
+from gridsidecar.store import Received, RowRejected, TaskStore
 from gridsidecar.waiting import retry_until_available
 
 OTHERS_FIRST = 0.05  # seconds that a task of others is held when it comes round again
@@ -72,7 +72,13 @@ class Admissions:
     it cannot disagree."""
 
     def __init__(
-        self, worker: Worker, store: Store, slots: Slots, max_wait: float, lent: int = 0, suspect_max_wait: float = 0.0
+        self,
+        worker: Worker,
+        store: TaskStore,
+        slots: Slots,
+        max_wait: float,
+        lent: int = 0,
+        suspect_max_wait: float = 0.0,
     ) -> None:
         """`max_wait`: seconds that a delivery may wait for its turn. Up to `lent` suspects at a time, whose places
         others have meanwhile (`look_ahead`), may wait for `suspect_max_wait` instead."""

@@ -19,7 +19,7 @@ from gridsidecar.handler.capture import LogText
 from gridsidecar.output_log import OutputLog
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.task import CannotStart, Claim, Ended, NotStarted, Outcome, Progress, TaskUpdate, Transition
-from gridsidecar.store import RowLocked, RowRejected, Store
+from gridsidecar.store import RowLocked, RowRejected, TaskStore
 from gridsidecar.waiting import retry_until_available
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class AttemptRunner:
     def __init__(
         self,
         worker: Worker,
-        store: Store,
+        store: TaskStore,
         progress_interval: float,
         before: BeforeAttempt | None = None,
         lines: OutputLog | None = None,
@@ -158,7 +158,7 @@ class ProgressNote:
     A write that fails is dropped: the next one, or the attempt's end, carries the newer value.
     """
 
-    def __init__(self, store: Store, held: HeldAttempt, interval: float, clock: Clock) -> None:
+    def __init__(self, store: TaskStore, held: HeldAttempt, interval: float, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._held = held

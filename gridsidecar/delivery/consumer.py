@@ -29,7 +29,7 @@ from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.handler import StopReason
 from gridsidecar.rules.task import Message, Task
-from gridsidecar.store import RowRejected, Store
+from gridsidecar.store import RowRejected, TaskStore
 
 MOST_WARNINGS = 100  # of a kind, each told once
 UNEXPECTED_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back
@@ -45,7 +45,7 @@ class Consumer:
         admissions: Admissions,
         attempt_runner: AttemptRunner,
         broker: Broker,
-        store: Store,
+        store: TaskStore,
         settings: BrokerSettings,
         once: bool = False,
     ) -> None:

@@ -12,7 +12,7 @@ from gridsidecar.delivery.settlement import Settlement
 from gridsidecar.delivery.worker import Worker
 from gridsidecar.errors import PublishRefused
 from gridsidecar.rules.task import ErrorType, Message, Status, Task, TaskUpdate
-from gridsidecar.store import RowRejected, Store
+from gridsidecar.store import RowRejected, TaskStore
 from gridsidecar.waiting import retry_until_available
 
 GOES_ROUND = 60.0  # seconds
@@ -22,7 +22,7 @@ KEPT = "refused-"  # how the ids of rows begin that keep what no dead-letter que
 class DeadLettering:
     """Dead-letters deliveries, and settles them."""
 
-    def __init__(self, worker: Worker, broker: Broker, store: Store, settlement: Settlement) -> None:
+    def __init__(self, worker: Worker, broker: Broker, store: TaskStore, settlement: Settlement) -> None:
         self._env = worker.env
         self._broker = broker
         self._store = store

@@ -12,7 +12,7 @@ from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules.retry import LONGEST_SETBACK, setback
 from gridsidecar.rules.task import Message, Task
-from gridsidecar.store import RowLocked, RowRejected, StatementRefused, Store
+from gridsidecar.store import RowLocked, RowRejected, StatementRefused, TaskStore
 from gridsidecar.waiting import LOCKS, retry_until_available
 
 DELAY_GRACE = 60.0  # seconds
@@ -24,7 +24,7 @@ class Setbacks:
     The count travels with the message, as the row cannot keep it, and whoever gets the message next goes on with it.
     """
 
-    def __init__(self, worker: Worker, store: Store, settlement: Settlement, dead_lettering: DeadLettering) -> None:
+    def __init__(self, worker: Worker, store: TaskStore, settlement: Settlement, dead_lettering: DeadLettering) -> None:
         self._worker = worker
         self._env = worker.env
         self._store = store

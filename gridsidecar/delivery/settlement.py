@@ -17,7 +17,7 @@ from gridsidecar.rules.flow import Park, Reserve
 from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Close, Drop, Insert, Reattach, Resume, Wait
 from gridsidecar.rules.task import Message, Settle, Task, TaskUpdate, Transition
 from gridsidecar.shutdown import Phase
-from gridsidecar.store import Received, Store
+from gridsidecar.store import Received, TaskStore
 from gridsidecar.waiting import retry_until_available
 
 SOON = 0.25  # seconds that are waited for in hand: no delay queue of RabbitMQ is shorter than a second
@@ -26,7 +26,7 @@ SOON = 0.25  # seconds that are waited for in hand: no delay queue of RabbitMQ i
 class Settlement:
     """Settles deliveries. Waits for a broker that is away, as long as this worker stays."""
 
-    def __init__(self, worker: Worker, broker: Broker, store: Store) -> None:
+    def __init__(self, worker: Worker, broker: Broker, store: TaskStore) -> None:
         self._worker = worker
         self._env = worker.env
         self._broker = broker

@@ -29,7 +29,7 @@ from gridsidecar.metrics.ended import EndedSince
 from gridsidecar.metrics.fleet import FleetFigures
 from gridsidecar.metrics.tally import Series
 from gridsidecar.operations import Driver
-from gridsidecar.store import NotDriven, OpenStore, OperationKind, Reading, make_store
+from gridsidecar.store import NotDriven, OperationKind, Reading, Store, make_store
 from gridsidecar.store.minutes import MinuteTally
 from gridsidecar.submitting import Submitter
 from gridsidecar.telemetry import Readiness
@@ -63,7 +63,7 @@ class Api:
         pool = min(POOL, settings.store.pool_size)
         self._store = make_store(
             settings.store.model_copy(update={"pool_size": pool}), settings.broker.queue, clock,
-            letters=settings.broker.dead_letter_failed,
+            dead_letter_failed=settings.broker.dead_letter_failed,
         )  # fmt: skip
         self._broker = make_broker(settings.broker, Readiness())
         self._store_is_open = False
@@ -81,7 +81,7 @@ class Api:
     async def _reading(self) -> Reading:
         return (await self.store()).reading
 
-    async def store(self) -> OpenStore:
+    async def store(self) -> Store:
         async with self._opening:
             if not self._store_is_open:
                 await self._store.open(migrate=self.settings.store.migrate)

@@ -16,7 +16,7 @@ from gridsidecar.maintenance.live_output import STORE_EVERY, LiveOutput
 from gridsidecar.maintenance.minutes import WRITE_EVERY, MinuteCounters
 from gridsidecar.maintenance.pausing import LOOK_GAP, Pausing
 from gridsidecar.operations import Driver
-from gridsidecar.store import HeldRow, NotDriven, OpenStore, RowRejected
+from gridsidecar.store import HeldRow, NotDriven, RowRejected, Store
 from gridsidecar.store.retention import BATCH
 
 RENEWALS_PER_LEASE = 3
@@ -32,7 +32,7 @@ FAILED_PAUSE = 2.0  # seconds, at most, after which a failed try is made again: 
 class Maintenance:
     """Loops, safe with many sidecars on one database. It never claims a task: it sends wake-ups."""
 
-    def __init__(self, worker: Worker, broker: Broker, store: OpenStore, pausing: Pausing, longest_hold: float) -> None:
+    def __init__(self, worker: Worker, broker: Broker, store: Store, pausing: Pausing, longest_hold: float) -> None:
         self._worker = worker
         self._env = worker.env
         self._broker = broker

@@ -26,7 +26,7 @@ from gridsidecar.store.reading import Reading
 from gridsidecar.store.received import Received
 from gridsidecar.store.retention import Retention
 from gridsidecar.store.steering import Steering
-from gridsidecar.store.store import Store
+from gridsidecar.store.tasks import TaskStore
 
 __all__ = [
     "LETTER",
@@ -41,7 +41,6 @@ __all__ = [
     "MinuteTally",
     "Minutes",
     "NotDriven",
-    "OpenStore",
     "Operation",
     "OperationKind",
     "Operations",
@@ -64,18 +63,19 @@ __all__ = [
     "Steering",
     "Store",
     "TakenCallbacks",
+    "TaskStore",
     "TypeCount",
     "Wanted",
     "make_store",
 ]
 
 
-class OpenStore(Struct, frozen=True):
+class Store(Struct, frozen=True):
     """One database and the views of it: the tasks' rows, also before their messages, the workers' leases, the callbacks
     owed, what handlers say, what is too old, what is paused, what ended when, and for people."""
 
     database: Database
-    tasks: Store
+    tasks: TaskStore
     beforehand: Beforehand
     leases: Leases
     outbox: Outbox
@@ -99,10 +99,12 @@ class OpenStore(Struct, frozen=True):
         await self.database.close()
 
 
-def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None, *, letters: bool = False) -> OpenStore:
+def make_store(
+    settings: StoreSettings, queue: str, clock: Clock | None = None, *, dead_letter_failed: bool = False
+) -> Store:
     """The store that `store.url` names, not yet connected. ConfigError when the URL or the names cannot be used.
 
-    `letters`: a task that fails for good owes its message to the dead letters.
+    `dead_letter_failed`: a task that fails for good owes its message to the dead letters.
     """
     tables = TableNames(settings.table_prefix + settings.table_name)
     if tables.excess > 0:
@@ -115,9 +117,9 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None, 
     queries = load_queries(database.dialect, tables)
     clock = clock or SystemClock()
     steering = Steering(database, queries, queue, clock)
-    return OpenStore(
+    return Store(
         database,
-        Store(database, queries, queue, clock, letters),
+        TaskStore(database, queries, queue, clock, dead_letter_failed),
         Beforehand(database, queries, queue),
         Leases(database, queries, queue, clock),
         Outbox(database, queries, queue, clock),

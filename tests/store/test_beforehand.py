@@ -13,7 +13,7 @@ from gridsidecar.rules.flow import Flow
 from gridsidecar.rules.reception import Begin, Drop, Insert, Wait
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Task
-from gridsidecar.store import OpenStore, Received
+from gridsidecar.store import Received, Store
 from gridsidecar.wire.new_task import make_task
 from tests.store.direct import TASKS
 from tests.store.workers import A, Two, cancel, listed, retry_by_hand, wake_up
@@ -40,12 +40,12 @@ def arrives(task: Task, **properties: Any) -> Task:
     return replace(task, message=replace(task.message, **{"prewritten_id": task.message.message_id, **properties}))
 
 
-async def sent(store: OpenStore, task: Task) -> None:
+async def sent(store: Store, task: Task) -> None:
     assert await store.beforehand.write(task, 3)
     await store.beforehand.note_sent(task)
 
 
-async def claimed(store: OpenStore, task: Task, retries: int = 3) -> Received:
+async def claimed(store: Store, task: Task, retries: int = 3) -> Received:
     return await store.tasks.claim(task, A, retries)
 
 

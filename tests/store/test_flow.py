@@ -12,7 +12,7 @@ from gridsidecar.rules.rate import Rate
 from gridsidecar.rules.reception import Begin, Close, Drop, Insert, Resume, Wait
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Task
-from gridsidecar.store import OpenStore, Received
+from gridsidecar.store import Received, Store
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import BOOM, A, B, Two, cancel, delayed, end, no_changes_of, task, wake_up
 
@@ -25,7 +25,7 @@ def in_an_hour() -> datetime:
     return datetime.now(UTC) + HOUR
 
 
-async def deliver(store: OpenStore, message: Task, flow: Flow = PAUSED, **known: object) -> Received:
+async def deliver(store: Store, message: Task, flow: Flow = PAUSED, **known: object) -> Received:
     return await store.tasks.claim(message, replace(A, **known), 3, flow)  # type: ignore[arg-type]
 
 

@@ -36,11 +36,11 @@ from gridsidecar.store.received import Received, Rescued
 from gridsidecar.store.refusals import Refusals
 
 
-class Store:
+class TaskStore:
     """The tasks' rows. Raises `StoreUnavailable` while the database is away; every write may then be tried again."""
 
     def __init__(
-        self, database: Database, queries: dict[str, Query], queue: str, clock: Clock, letters: bool = False
+        self, database: Database, queries: dict[str, Query], queue: str, clock: Clock, dead_letter_failed: bool = False
     ) -> None:
         self._database = database
         self._queries = queries
@@ -48,7 +48,7 @@ class Store:
         self._clock = clock  # for the time that a callback names; all else is timed by the database
         self._batch = Batch(database)
         self._deferrals = Deferrals(queries, queue)
-        self._letters = OwedLetters(queries, queue, letters)
+        self._letters = OwedLetters(queries, queue, dead_letter_failed)
         self.ends = Ends(database, queries, queue, clock, self._batch, self._letters)
         self.refusals = Refusals(queries, queue, clock, self._batch)
 
