@@ -221,7 +221,7 @@ class Admissions:
         return await retry_until_available(self._env, claim, starting=True, locks=0)
 
     async def _park_if_paused(self, task: Task, delivery: Delivery, route: Route) -> Received | None:
-        """A task of a paused type needs no slot to be put off; None: it may start."""
+        """A task of a paused type needs no slot to be parked; None: it may start."""
         if task.task_type not in self._env.paused:
             return None
         claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered)

@@ -82,7 +82,7 @@ class Routes:
         self._routes: dict[str, Route] = {}
         for name, handler in handlers.items():
             of, width = settings[name], width_of(settings[name], concurrency)
-            looks_ahead = name not in shared and of.rate is None  # a claim would take a place
+            looks_ahead = name not in shared and of.rate is None  # a claim would reserve a start
             own_processes = own_processes_of(of, width)
             self._routes[name] = Route(
                 name,

@@ -24,7 +24,7 @@ class Row(Struct, frozen=True, kw_only=True):
     cancel_requested: bool = False
     ahead: bool = False  # claimed before there was a slot for it: nobody knows whether it has started
     due_in: float = 0.0  # until the next run; <= 0 is due
-    reserved: bool = False  # the next run has its place in the rate
+    reserved: bool = False  # the handler's rate has given the next run its start
     lease_left: float | None = None  # of the owner; None or <= 0: it is not alive
     # Not for the rules, but for the claim:
     checkpoint: Any = None

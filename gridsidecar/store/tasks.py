@@ -1,5 +1,5 @@
 """What a delivery means for a task's row, and the claim. The rules come from `lifecycle`; here they are applied,
-fenced. Ends are written by `ends`, what waits by `deferrals`."""
+fenced. Ends are written by `ends`, what pauses and rates keep from its start by `flow_control`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
-from gridsidecar.rules.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
+from gridsidecar.rules.flow import FREE, Flow, Park, Reserve, needs_reservation, receive_paused
 from gridsidecar.rules.reception import (
     AwaitOwnProcess,
     AwaitSlot,
@@ -27,8 +27,8 @@ from gridsidecar.rules.task import Callback, Claim, ErrorType, Progress, Status,
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, FalseAlarm, Statement
-from gridsidecar.store.deferrals import Deferrals
 from gridsidecar.store.ends import CHECK_GRACE, Ends
+from gridsidecar.store.flow_control import FlowControl
 from gridsidecar.store.letters import OwedLetters
 from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
@@ -47,7 +47,7 @@ class TaskStore:
         self._queue = queue
         self._clock = clock  # for the time that a callback names; all else is timed by the database
         self._batch = Batch(database)
-        self._deferrals = Deferrals(queries, queue)
+        self._flow_control = FlowControl(queries, queue)
         self._letters = OwedLetters(queries, queue, dead_letter_failed)
         self.ends = Ends(database, queries, queue, clock, self._batch, self._letters)
         self.refusals = Refusals(queries, queue, clock, self._batch)
@@ -100,7 +100,7 @@ class TaskStore:
 
         async def decide(owed: OwedForm) -> Received | None:
             async def work(connection: Connection) -> Received | None:
-                if not await self._deferrals.pauses(connection, task):
+                if not await self._flow_control.is_paused(connection, task):
                     return None
                 received = await self._receive(connection, task, claimant, max_retry_count, owed, Flow(paused=True))
                 return None if received.claim else received
@@ -118,7 +118,7 @@ class TaskStore:
         self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
     ) -> Received:
         if flow.paused:  # the pause before the row: whoever ends a pause has its lock first, too
-            flow = replace(flow, paused=await self._deferrals.pauses(connection, task))
+            flow = replace(flow, paused=await self._flow_control.is_paused(connection, task))
         return await self._receive(connection, task, claimant, max_retry_count, owed, flow)
 
     async def _receive(
@@ -139,8 +139,8 @@ class TaskStore:
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
             case Begin():
                 assert row is not None
-                if (later := await self._place_in_rate(connection, row, reception, flow)) is not None:
-                    return await self._put_off(connection, task, row, later)
+                if (later := await self._reservation(connection, row, reception, flow)) is not None:
+                    return await self._postpone(connection, task, row, later)
                 await self._begin(connection, task, claimant, row, reception)
                 claim = _claim(task, claimant, row, reception, started=foreign)
                 return Received(reception, claim, reception.attempt, _rescued(row, reception))
@@ -156,7 +156,7 @@ class TaskStore:
                 await self._close(connection, task.task_id, row, reception, owed)
                 return Received(reception, None, row.attempt, _rescued(row, reception))
             case Park() if row is not None:
-                return await self._put_off(connection, task, row, reception)
+                return await self._postpone(connection, task, row, reception)
             case Park():
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
             case Reattach() | Drop() | Wait() | AwaitSlot() | AwaitOwnProcess():
@@ -173,25 +173,25 @@ class TaskStore:
         await connection.execute(self._queries["complete_unseen"], params)
         return replace(row, callback=task.callback)
 
-    async def _place_in_rate(self, connection: Connection, row: Row, start: Begin, flow: Flow) -> Reserve | None:
-        """The place that this start has in its handler's rate; None: now, or no rate limits it."""
+    async def _reservation(self, connection: Connection, row: Row, start: Begin, flow: Flow) -> Reserve | None:
+        """The later start that its handler's rate gives it; None: now, or no rate limits it."""
         if flow.rate is None:
             return None
-        takes_place = needs_place(row, flow.rate)
-        wait = await self._deferrals.wait(connection, flow.handler, flow.rate, takes_place=takes_place)
-        return Reserve(delay=wait, crashes=start.crashes, rescues=start.rescues) if wait > 0 else None
+        reserve = needs_reservation(row, flow.rate)
+        delay = await self._flow_control.delay_by_rate(connection, flow.handler, flow.rate, reserve=reserve)
+        return Reserve(delay=delay, crashes=start.crashes, rescues=start.rescues) if delay > 0 else None
 
-    async def _put_off(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
+    async def _postpone(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
         if why.rescues:
             await self._note_lost(connection, task.task_id, row)
-        await self._deferrals.put_off(connection, task, why)
+        await self._flow_control.postpone_start(connection, task, why)
         return Received(why, None, row.attempt, _rescued(row, why))
 
     async def _insert(
         self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
     ) -> Received:
         params = records.new_row(task, claimant, max_retry_count, self._queue)
-        if flow != FREE or task.defer_by or task.defer_until:  # to be begun, or put off, as a row that is there
+        if flow != FREE or task.defer_by or task.defer_until:  # to be begun, or postponed, as a row that is there
             deferred = params | records.deferral(task, CHECK_GRACE)
             inserted = await connection.execute(self._queries["insert_waiting"], deferred)
             row = await self._locked_row(connection, task.task_id)

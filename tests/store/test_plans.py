@@ -58,7 +58,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "overdue_orphaned": {"tasks": "status", "workers": "PRIMARY"},
     "postpone": BY_ID,
     "set_aside": BY_ID,
-    "shelve": BY_ID,
+    "postpone_start": BY_ID,
     "unpark": BY_ID,
     "parked": {"tasks": "check"},
     "gone_workers": {"tasks": "status", "workers": "expires"},
@@ -102,7 +102,7 @@ WRITTEN_ONLY = {
     "renew",
     "migrated",
     "insert_pause",
-    "first_place",
+    "insert_rate",
     "count_minute",
 }
 SMALL_OR_SELDOM = {
@@ -110,7 +110,7 @@ SMALL_OR_SELDOM = {
     *("workers", "forget_workers"),  # a row for each worker
     # A row for each type that is paused, and for each handler with a rate.
     *("pauses", "pause_shared", "pause_locked", "pause_anew", "end_pause", "let_probe_through", "forget_pause"),
-    *("pause_counts", "place", "take_place", "pace_start"),
+    *("pause_counts", "rate", "reserve_start", "count_start"),
     *("tables", "schema_version", "create_schema_version"),  # at the start
     *("operation", "operations", "forsaken_operations", "old_operations", "take_operation", "drive_operation"),
     *("leave_operation", "operation_collected", "operation_done", "stop_operation", "forget_operation"),  # few rows
