@@ -60,8 +60,8 @@ class EmbeddedDelivery:
     async def ack(self) -> None:
         await self._broker.settle(self, lambda table: table.remove(self.held))
 
-    async def give_back(self) -> None:
-        if await self._broker.settle(self, lambda table: table.give_back([self.held]) == 1):
+    async def requeue(self) -> None:
+        if await self._broker.settle(self, lambda table: table.requeue([self.held]) == 1):
             self._broker.wakeup.ring()
 
 
@@ -286,7 +286,7 @@ class EmbeddedBroker:
         self.wakeup.ring()
 
     async def _let_go(self) -> None:
-        """Give back what is still held and close the file."""
+        """Requeue what is still held and close the file."""
         table, held = self._table, list(self._held)
         self._held.clear()
         if table is None:
@@ -294,7 +294,7 @@ class EmbeddedBroker:
         self._table = None
         try:
             if held:
-                await self._on_thread(lambda: table.give_back(held))
+                await self._on_thread(lambda: table.requeue(held))
                 self.wakeup.ring()
         finally:
             await self._on_thread(table.close)

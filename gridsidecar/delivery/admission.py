@@ -44,7 +44,7 @@ class WaitedTooLong(Struct, frozen=True):
     attempt: int  # of the row
 
 
-class NotNow(Struct, frozen=True):
+class Requeue(Struct, frozen=True):
     """It is not to be started here: others may have it at once."""
 
 
@@ -63,8 +63,8 @@ class Suspect(Struct, frozen=True):
     """It may have ended a process under others: it needs one to itself, and is not claimed before."""
 
 
-Admission = Admitted | NoAttempt | Reattached | WaitedTooLong | NotNow
-Passing = PassOn | NobodysTask | NoAttempt | Reattached | NotNow
+Admission = Admitted | NoAttempt | Reattached | WaitedTooLong | Requeue
+Passing = PassOn | NobodysTask | NoAttempt | Reattached | Requeue
 
 
 class Admissions:
@@ -125,7 +125,7 @@ class Admissions:
         slot = await self._wait_to_claim(route, until)
         if slot is None:
             return await self._too_late(task, delivery)
-        admission: Admission | Suspect = NotNow()
+        admission: Admission | Suspect = Requeue()
         try:
             if not slot.surplus:
                 admission = await self._claim(task, delivery, route, slot, received_at, own_process=own_process)
@@ -147,7 +147,7 @@ class Admissions:
                 return await self._too_late(task, delivery)
         finally:
             self.suspects.discard(task.task_id)
-        admission: Admission | Suspect = NotNow()
+        admission: Admission | Suspect = Requeue()
         try:
             admission = await self._admit_in_slot(task, delivery, route, received_at, until, own_process=True)
         finally:
@@ -191,7 +191,7 @@ class Admissions:
             if isinstance(received.reception, AwaitOwnProcess):
                 return Suspect()
             if task.task_id in self._worker.attempts.returning:
-                return NotNow()
+                return Requeue()
             if received.claim is None:
                 return await self._without_attempt(task, delivery, received)
             _tell_rescued(task, received)
@@ -264,10 +264,10 @@ class Admissions:
             return NobodysTask()
         return PassOn(received.attempt, pass_on_delay(task.message.passed, self._env.rng))
 
-    async def _too_late(self, task: Task, delivery: Delivery) -> NoAttempt | Reattached | WaitedTooLong | NotNow:
+    async def _too_late(self, task: Task, delivery: Delivery) -> NoAttempt | Reattached | WaitedTooLong | Requeue:
         """Its turn did not come."""
         if self._env.shutdown.phase >= Phase.LEAVING:
-            return NotNow()
+            return Requeue()
         received = await self._look(task, delivery)
         if isinstance(received.reception, RowUnchanged):
             return await self._without_attempt(task, delivery, received)
@@ -282,14 +282,14 @@ class Admissions:
 
     async def _without_attempt(
         self, task: Task, delivery: Delivery, received: Received
-    ) -> NoAttempt | Reattached | NotNow:
+    ) -> NoAttempt | Reattached | Requeue:
         """A second copy of the message of what runs here takes the place of the first, where that is lost."""
         if not isinstance(received.reception, Reattach):
             _tell_rescued(task, received)
             return NoAttempt(received)
         held = self._worker.attempts.get(task.task_id)
         if held is None or held.settled:  # it ended while we looked: let the row say what this copy is for
-            return NotNow()
+            return Requeue()
         held.delivery = delivery
         held.received_at = self._env.clock.monotonic()
         await failpoints.reached("reattached")

@@ -49,7 +49,7 @@ class Setbacks:
         try:
             ours = await self._put_back(held, str(error), delay or 0.0)
         except StoreUnavailable:  # we leave and the database stays away: its row becomes a rescue
-            await self._settlement.give_back(held)
+            await self._settlement.requeue(held)
             return
         if not ours:
             self._worker.identity.lost(claim)

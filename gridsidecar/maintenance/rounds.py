@@ -215,7 +215,7 @@ class Maintenance:
     async def wake_overdue(self) -> None:
         """Bring back what nobody brought back. Raises `StoreUnavailable`."""
         for message in await self._leases.overdue(judge_others=self._worker.identity.lease.trusted):
-            await failpoints.reached("next_look_moved")
+            await failpoints.reached("next_check_moved")
             try:
                 await self._broker.publish(message)
                 await failpoints.reached("wake_up_published")

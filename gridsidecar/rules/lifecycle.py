@@ -161,7 +161,7 @@ def decide(
         case Displaced():
             return _displaced(claim, outcome)
         case NotStarted():
-            return _transition(claim, Status.PENDING, outcome="not_started", settle=Settle.GIVE_BACK, delay=0.0)
+            return _transition(claim, Status.PENDING, outcome="not_started", settle=Settle.REQUEUE, delay=0.0)
         case CannotStart(error):
             return _transition(
                 claim,
@@ -226,7 +226,7 @@ def _interrupted(claim: Claim, max_crashes: int) -> Transition:
             error_type=ErrorType.WORKER_LOST,
         )
     return replace(
-        _transition(claim, Status.PENDING, outcome="interrupted", settle=Settle.GIVE_BACK, delay=0.0),
+        _transition(claim, Status.PENDING, outcome="interrupted", settle=Settle.REQUEUE, delay=0.0),
         crashes=crashes,
         interruptions=interruptions,
     )
@@ -238,7 +238,7 @@ def _displaced(claim: Claim, end: Displaced) -> Transition:
         claim,
         Status.PENDING,
         outcome="interrupted",
-        settle=Settle.GIVE_BACK,
+        settle=Settle.REQUEUE,
         delay=0.0,
         error=end.error,
         error_type=end.error_type,

@@ -67,7 +67,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
         return base * (1.0 + self.jitter * rng.random())
 
 
-def next_look(late: float) -> float:
+def next_check(late: float) -> float:
     """Seconds until maintenance looks again at a row that is `late` seconds overdue: at least 30, doubling, at most
     an hour."""
     return min(3600.0, max(30.0, late))

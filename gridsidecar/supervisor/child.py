@@ -88,7 +88,7 @@ class Child:
                 grant = SharedSlotRequest(self.life, number, lambda: self._channel.send({"grant": number}))
                 self._slots.take(name, grant)
             case {"free": int(number)}:
-                self._slots.give_back(self.life, number)
+                self._slots.release(self.life, number)
             case {"ready": True}:
                 self.ready = True
                 self._tell_ready()

@@ -104,14 +104,14 @@ class SupervisorLink:
         return {name: SharedSlots(self, name) for name in self._shared}
 
     def ask_for_slot(self, name: str) -> tuple[int, asyncio.Future[None]]:
-        """The number of the request, and when it is granted; in any case `give_back` it."""
+        """The number of the request, and when it is granted; in any case `release` it."""
         number = next(self._numbers)
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._granted[number] = granted
         self._channel.send({"take": name, "number": number})
         return number, granted
 
-    def give_back(self, number: int) -> None:
+    def release(self, number: int) -> None:
         self._granted.pop(number, None)
         self._channel.send({"free": number})
 
@@ -169,11 +169,11 @@ class SharedSlots:
         try:
             await granted
         except BaseException:
-            self._link.give_back(number)
+            self._link.release(number)
             raise
         self._held.append(number)
         return True
 
     def release(self) -> None:
         """Give one back."""
-        self._link.give_back(self._held.pop())
+        self._link.release(self._held.pop())

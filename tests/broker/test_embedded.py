@@ -102,7 +102,7 @@ async def test_a_lost_lease_makes_the_delivery_dead_and_its_ack_harmless(setting
             assert (new.message.body, new.redelivered) == (b"one", True)
             await eventually(lambda: not lost.alive)
             await lost.ack()
-            await lost.give_back()
+            await lost.requeue()
             assert new.alive
             assert await first.ready_count() == 0
             await new.ack()

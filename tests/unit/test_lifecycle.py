@@ -29,7 +29,7 @@ from gridsidecar.rules.reception import (
     Row,
     Wait,
 )
-from gridsidecar.rules.retry import next_look
+from gridsidecar.rules.retry import next_check
 from gridsidecar.rules.task import (
     Claim,
     Message,
@@ -276,14 +276,14 @@ def test_an_attempt_that_others_gave_up_as_lost_is_lost(found: Row) -> None:
     ("late", "gap"),
     [(-5.0, 30.0), (0.0, 30.0), (29.0, 30.0), (30.0, 30.0), (60.0, 60.0), (500.0, 500.0), (7200.0, 3600.0)],
 )
-def test_next_look(late: float, gap: float) -> None:
-    assert next_look(late) == gap
+def test_next_check(late: float, gap: float) -> None:
+    assert next_check(late) == gap
 
 
 def test_looks_at_a_row_that_nobody_brings_back_come_at_doubling_gaps() -> None:
     late, looks = 0.0, []
     while late < 86_400:
-        looks.append(next_look(late))
+        looks.append(next_check(late))
         late += looks[-1]
     assert looks[:6] == [30.0, 30.0, 60.0, 120.0, 240.0, 480.0]
     assert len(looks) < 35
