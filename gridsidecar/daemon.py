@@ -21,7 +21,7 @@ from gridsidecar.delivery.admission import Admissions
 from gridsidecar.delivery.attempt import AttemptRunner
 from gridsidecar.delivery.consumer import Consumer
 from gridsidecar.delivery.identity import Identity
-from gridsidecar.delivery.look_ahead import LookAhead
+from gridsidecar.delivery.prefetch import Prefetch
 from gridsidecar.delivery.routes import Routes
 from gridsidecar.delivery.slots import Slots
 from gridsidecar.delivery.worker import HeldAttempts, Worker
@@ -41,7 +41,7 @@ from gridsidecar.run_limits import RunLimits
 from gridsidecar.shutdown import CLOSE_LIMIT
 from gridsidecar.statistics import Statistics
 from gridsidecar.store import make_store
-from gridsidecar.supervisor_link import Leave, QueueLook, SupervisorLink
+from gridsidecar.supervisor_link import Leave, QueueState, SupervisorLink
 from gridsidecar.telemetry import Readiness
 from gridsidecar.tracing import make_spans
 from gridsidecar.waiting import sleep_unless
@@ -78,7 +78,7 @@ class Daemon:
         self._hooks = Hooks(settings.hooks, env, self._worker.attempts, settings.broker.queue)
         handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)
         self._handlers = list(handlers.values())
-        self._consumer, self._look_ahead = self._build_delivery(handlers)
+        self._consumer, self._prefetch = self._build_delivery(handlers)
         self._pausing = Pausing(self._worker, self._broker, self._store.pauses)
         longest_hold = settings.broker.longest_hold
         self._maintenance = Maintenance(self._worker, self._broker, self._store, self._pausing, longest_hold)
@@ -101,7 +101,7 @@ class Daemon:
         self._api = make_api(settings, self._observed) if supervisor is None else None
         env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
-    def _build_delivery(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
+    def _build_delivery(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, Prefetch]:
         """What carries a delivery from its arrival to its ack."""
         settings, tasks = self._settings, self._store.tasks
         max_wait = longest_hold = settings.broker.longest_hold
@@ -119,7 +119,7 @@ class Daemon:
         )
         most = 0 if self._options.once else settings.worker.prefetch
         lends = routes.share_processes
-        return consumer, LookAhead(self._broker, slots, consumer, self._clock, self._concurrency, most, lends=lends)
+        return consumer, Prefetch(self._broker, slots, consumer, self._clock, self._concurrency, most, lends=lends)
 
     @property
     def _concurrency(self) -> int:
@@ -147,8 +147,8 @@ class Daemon:
             leaving.push_async_callback(self._finish)
             if not await self._start():
                 return EX_OK
-            consuming = asyncio.create_task(self._broker.consume(self._consumer.receive, self._look_ahead.prefetch))
-            self._look_ahead.start(self._env.vitals)
+            consuming = asyncio.create_task(self._broker.consume(self._consumer.receive, self._prefetch.count))
+            self._prefetch.start(self._env.vitals)
             try:
                 await self._until_leaving(consuming)
             finally:
@@ -264,20 +264,20 @@ class Daemon:
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend
 
-    async def look(self) -> QueueLook:
+    async def queue_state(self) -> QueueState:
         """For the supervisor: whether there is anything left to do in a burst."""
         try:
             left = await self._broker.ready_count()
         except GridSidecarError:
             left = None
         wait = self._settings.worker.burst_wait
-        return QueueLook(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
+        return QueueState(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
 
     async def _tell_figures(self) -> None:
         if self._supervisor is None:
             await self._statistics.stop()
         else:
-            self._supervisor.tell_last(await self._statistics.look())
+            self._supervisor.tell_last(await self._statistics.left())
 
     @property
     def _busy(self) -> bool:
@@ -292,7 +292,7 @@ class Daemon:
         if not self._shutdown.finishes_work:
             self._consumer.freeze()
         await failpoints.reached("draining")
-        await self._look_ahead.stop()
+        await self._prefetch.stop()
         with suppress(GridSidecarError, TimeoutError):
             async with asyncio.timeout(CLOSE_LIMIT):
                 await self._broker.stop_consuming()

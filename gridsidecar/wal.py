@@ -25,9 +25,9 @@ class WalWatch:
         """After a step that may have written."""
         self._written += 1
         if self._written % EVERY == 0:
-            self._look()
+            self._check()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         try:
             size = os.stat(f"{self._path}-wal").st_size
         except OSError:

@@ -56,7 +56,7 @@ class Inspection:
             str(found.get("product", "?")), str(found.get("version", "?")), self._connection.where, vhost
         )
 
-    async def look(self, queue: str) -> QueueCounts | InspectionRefused | None:
+    async def inspect(self, queue: str) -> QueueCounts | InspectionRefused | None:
         """None: there is no such queue."""
         with errors_as_ours(self._connection.where):
             async with self._turn, self._connection.scratch() as channel:

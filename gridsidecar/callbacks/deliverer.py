@@ -20,10 +20,10 @@ from gridsidecar.rules.task import Status, TaskUpdate
 from gridsidecar.store import Outbox, OwedCallback, RowRejected
 from gridsidecar.waiting import retry_until_available
 
-LONGEST_LOOK_GAP = 15.0  # seconds between two looks at the outbox: others write to it, too
-SHORTEST_LOOK_GAP = 0.05
-BUSY_LOOK_GAP = 1.0  # … while what is due is for a receiver that has all its share under way
-CROWDED_LOOK_GAP = 0.2  # … while what is due waits for a permit that others hold
+LONGEST_POLL_INTERVAL = 15.0  # seconds between two polls of the outbox: others write to it, too
+SHORTEST_POLL_INTERVAL = 0.05
+BUSY_POLL_INTERVAL = 1.0  # … while what is due is for a receiver that has all its share under way
+CROWDED_POLL_INTERVAL = 0.2  # … while what is due waits for a permit that others hold
 LEASE_MARGIN = 30.0  # seconds beyond a request's time limit, for writing down what became of it
 
 
@@ -50,7 +50,7 @@ class Deliverer:
         self._offer = self._permits.offer()  # of the last look
         self._left = False  # the last look found something due that had to wait for a permit
         self._news = asyncio.Event()
-        self._looking = True  # what is due may not be in our hands yet
+        self._polling = True  # what is due may not be in our hands yet
         self._quiet = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
@@ -66,7 +66,7 @@ class Deliverer:
     @property
     def busy(self) -> bool:
         """A callback is due or under way. One whose next try lies ahead does not count: the database keeps it."""
-        return self._looking or bool(self._sending)
+        return self._polling or bool(self._sending)
 
     async def finish(self, limit: float) -> None:
         """Send what is due, for at most `limit` seconds, then stop; what is left stays owed."""
@@ -83,12 +83,12 @@ class Deliverer:
             await sender.close()
 
     def _wake(self) -> None:
-        self._looked(False)
+        self._polled(False)
         self._news.set()
 
-    def _looked(self, everything: bool) -> None:
+    def _polled(self, everything: bool) -> None:
         """Whether all that is due is in our hands."""
-        self._looking = not everything
+        self._polling = not everything
         if self.busy:
             self._quiet.clear()
         else:
@@ -101,16 +101,16 @@ class Deliverer:
         while True:
             self._news.clear()
             try:
-                pause = await self._look()
+                pause = await self._poll()
             except GridSidecarError as error:
-                self._looked(True)  # nobody knows; the tasks' own writes wait for the database
+                self._polled(True)  # nobody knows; the tasks' own writes wait for the database
                 self._env.readiness.blocked("callbacks", str(error))
                 failures += 1
-                pause = backoff(failures, base=0.5, limit=LONGEST_LOOK_GAP, rng=self._env.rng)
+                pause = backoff(failures, base=0.5, limit=LONGEST_POLL_INTERVAL, rng=self._env.rng)
             except Exception as error:
-                self._looked(True)
+                self._polled(True)
                 telemetry.unexpected_error(error)
-                pause = LONGEST_LOOK_GAP
+                pause = LONGEST_POLL_INTERVAL
             else:
                 self._env.readiness.clear("callbacks")
                 failures = 0
@@ -118,24 +118,24 @@ class Deliverer:
                 async with asyncio.timeout(pause):
                     await self._news.wait()
 
-    async def _look(self) -> float:
+    async def _poll(self) -> float:
         """Take what there is room for; how many seconds until looking again makes sense."""
         taken = await self._outbox.take(self._lease, self._offered)
         self._left = taken.left
         for callback in taken.callbacks:
             self._send(callback)
         if self._offer.crowded and self._permits.make_room():
-            self._looked(False)
-            return SHORTEST_LOOK_GAP
+            self._polled(False)
+            return SHORTEST_POLL_INTERVAL
         if taken.more:
             return 0.0
         if not (self._news.is_set() or taken.left):
-            self._looked(True)
+            self._polled(True)
         wait = await self._outbox.wait()
         if self._offer.crowded:
-            return max(CROWDED_LOOK_GAP, self._permits.until_late())
-        least = BUSY_LOOK_GAP if taken.left else SHORTEST_LOOK_GAP
-        return LONGEST_LOOK_GAP if wait is None else min(LONGEST_LOOK_GAP, max(least, wait))
+            return max(CROWDED_POLL_INTERVAL, self._permits.until_late())
+        least = BUSY_POLL_INTERVAL if taken.left else SHORTEST_POLL_INTERVAL
+        return LONGEST_POLL_INTERVAL if wait is None else min(LONGEST_POLL_INTERVAL, max(least, wait))
 
     def _offered(self) -> Offer:
         self._offer = self._permits.offer()
@@ -150,7 +150,7 @@ class Deliverer:
     def _sent(self, job: asyncio.Task[None], permit: Permit) -> None:
         self._sending.discard(job)
         self._permits.release(permit)
-        self._looked(not self._looking)
+        self._polled(not self._polling)
         if self._left:
             self._wake()
         if not job.cancelled() and (error := job.exception()) is not None:

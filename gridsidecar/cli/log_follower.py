@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gridsidecar.store import OutputPage
 
 T = TypeVar("T")
-LOOK_EVERY = 1.0  # seconds
+POLL_EVERY = 1.0  # seconds
 HINT_AFTER = 10.0  # seconds without any row
 
 
@@ -47,7 +47,7 @@ async def follow(tasks: Tasks, task_id: str, attempt: int | None, writer: Writer
         page = await looks.output(number, since, shown)
         if page is None:
             await looks.tell_why()
-            await clock.sleep(LOOK_EVERY)
+            await clock.sleep(POLL_EVERY)
             continue
         if begun != page.attempt:
             writer.begin(page)
@@ -56,7 +56,7 @@ async def follow(tasks: Tasks, task_id: str, attempt: int | None, writer: Writer
         since = page.next
         shown = _shown(shown, page)
         if page.running or not (page.outcome is not None or page.latest > number or page.status.terminal):
-            await clock.sleep(LOOK_EVERY)
+            await clock.sleep(POLL_EVERY)
             continue
         writer.end(page)
         if attempt is not None:

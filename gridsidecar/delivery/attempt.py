@@ -103,12 +103,12 @@ class AttemptRunner:
             if self._before is not None:
                 await self._before(held, route)
             ended = await self._handled(held, route)
-            route.capacity.ended(held.slot.held_for)
+            route.capacity.record(held.slot.held_for)
             return ended
         finally:
             if self._spans is not None:
                 self._spans.end(held.claim, None if ended is None else ended.outcome)
-            held.ended = True
+            held.handler_ended = True
             held.stop.close()
             held.slot.release()
 
@@ -139,7 +139,7 @@ class AttemptRunner:
             case CannotStart(error):
                 self._env.readiness.blocked(part, error)
                 route.start_backoff.failed(self._env.clock.monotonic(), self._env.rng)
-                route.capacity.look_back()
+                route.capacity.reset_ahead()
             case NotStarted():
                 pass
             case _:

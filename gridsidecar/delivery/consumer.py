@@ -129,7 +129,7 @@ class Consumer:
             end = await self._attempt_runner.run(held, route)
             match end:
                 case Stored(transition):
-                    await self._settlement.ended(held, transition)
+                    await self._settlement.after_attempt(held, transition)
                 case EndRefused(error):
                     await self._setbacks.end_refused(held, error)
                 case OutOfReach():

@@ -82,14 +82,14 @@ class Routes:
         self._routes: dict[str, Route] = {}
         for name, handler in handlers.items():
             of, width = settings[name], width_of(settings[name], concurrency)
-            looks_ahead = name not in shared and of.rate is None  # a claim would reserve a start
+            claims_ahead = name not in shared and of.rate is None  # a claim would reserve a start
             own_processes = own_processes_of(of, width)
             self._routes[name] = Route(
                 name,
                 of,
                 handler,
                 retry_policy(retry, of),
-                slots.capacity(width, looks_ahead=looks_ahead),
+                slots.capacity(width, claims_ahead=claims_ahead),
                 StartBackoff(),
                 shared.get(name),
                 asyncio.Semaphore(own_processes) if own_processes else None,

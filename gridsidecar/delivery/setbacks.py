@@ -53,7 +53,7 @@ class Setbacks:
             return
         if not ours:
             self._worker.identity.lost(claim)
-            await self._settlement.ended(held, None)
+            await self._settlement.after_attempt(held, None)
             return
         if delay is None:
             reason = f"the database cannot store the end of attempt {claim.attempt}: {error}"

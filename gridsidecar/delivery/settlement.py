@@ -14,7 +14,7 @@ from gridsidecar.delivery.republished import GAP, Republished
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules.flow import Park, Reserve
-from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Close, Drop, Insert, Reattach, Resume, Wait
+from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Close, Delay, Drop, Insert, Reattach, Resume
 from gridsidecar.rules.task import Message, Settle, Task, TaskUpdate, Transition
 from gridsidecar.shutdown import Phase
 from gridsidecar.store import Received, TaskStore
@@ -34,7 +34,7 @@ class Settlement:
         self._republished = Republished(self._env.clock)
         self._told_duplicate = ("", "")  # task and reason, of the last that a producer sent
 
-    async def ended(self, held: HeldAttempt, transition: Transition | None) -> None:
+    async def after_attempt(self, held: HeldAttempt, transition: Transition | None) -> None:
         """An attempt's end is stored; None: the task belongs to somebody else by now."""
         if transition is None:
             await ack(held)
@@ -56,7 +56,7 @@ class Settlement:
             case Drop(why):
                 self._tell_duplicate(task, why)
                 await delivery.ack()
-            case Wait(delay=delay, busy=busy, leaseless=leaseless):
+            case Delay(delay=delay, busy=busy, leaseless=leaseless):
                 if leaseless:
                     telemetry.leaseless(task_id=task.task_id, looks_again_in=delay)
                 seen = task.message.busy + 1 if busy else 0

@@ -123,7 +123,7 @@ class BrokerArea:
 
     async def _look(self) -> QueueCounts | InspectionRefused | None:
         await self._server.known()
-        return await self._inspection.look(self._broker.queue)
+        return await self._inspection.inspect(self._broker.queue)
 
     async def _there(self) -> Finding:
         name = self._broker.queue
@@ -188,7 +188,7 @@ class BrokerArea:
     async def _dead_letters(self) -> Finding:
         await self._server.known()
         name = self._broker.dead_letters
-        match await self._second.look(name):
+        match await self._second.inspect(name):
             case InspectionRefused(reason):
                 otherwise = "give the user its rights, or name another dead_letter_queue"
                 return fail(f"{name}: {reason}", advice(reason, otherwise))

@@ -25,7 +25,7 @@ from gridsidecar.http.limits import most_streams
 from gridsidecar.http.overview import Overview
 from gridsidecar.http.snapshots import Snapshots
 from gridsidecar.http.watch import Watch
-from gridsidecar.metrics.ended import EndedSince
+from gridsidecar.metrics.end_counter import EndCounter
 from gridsidecar.metrics.fleet import FleetFigures
 from gridsidecar.metrics.tally import Series
 from gridsidecar.operations import Driver
@@ -72,7 +72,7 @@ class Api:
         self._beside: set[asyncio.Task[None]] = set()
         self.watch = Watch(self._look, clock, most_streams())
         queue = settings.broker.queue
-        ended = EndedSince(self._ended_between, clock)
+        ended = EndCounter(self._ended_between, clock)
         self.shown = shown or Overview(FleetFigures(self._broker, self._reading, queue, clock, ended), queue)
         self.works = shown is not None  # a worker is in this process
         self.cache = AnswerCache(clock)

@@ -12,10 +12,10 @@ from gridsidecar.rules.flow import Pause
 from gridsidecar.rules.task import Message
 from gridsidecar.store import Pauses
 
-LOOK_GAP = 1.0  # seconds
+POLL_INTERVAL = 1.0  # seconds
 ROOM = 500  # messages in the queue from which on nothing is brought back: what others send is not to wait behind it
 MAX_WAIT = 15.0  # seconds for which a queue that is never short keeps parked tasks back
-BATCHES_PER_LOOK = 20
+BATCHES_PER_CHECK = 20
 AT_ONCE = 50  # wake-ups on their way to the broker
 
 
@@ -29,7 +29,7 @@ class Pausing:
         self._pauses = pauses
         self._released_at = 0.0  # monotonic seconds
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Know what is paused, try what breakers hold back, release what is lifted. Raises `StoreUnavailable`."""
         found = await self.read()
         for pause in found:
@@ -64,7 +64,7 @@ class Pausing:
 
     async def _release(self, task_type: str) -> None:
         """A bounded share while the queue is short; now and then a little, however long it is."""
-        for _ in range(BATCHES_PER_LOOK):
+        for _ in range(BATCHES_PER_CHECK):
             now = self._env.clock.monotonic()
             if now - self._released_at < MAX_WAIT and await self._crowded():
                 return

@@ -20,13 +20,13 @@ from gridsidecar.rules.reception import (
     Begin,
     Claimant,
     Close,
+    Delay,
     Drop,
     Insert,
     Reattach,
     Reception,
     Resume,
     Row,
-    Wait,
 )
 from gridsidecar.rules.retry import LONGEST_RETRY_AFTER, RetryPolicy
 from gridsidecar.rules.task import (
@@ -81,7 +81,7 @@ def receive(row: Row | None, message: Message, claimant: Claimant) -> Reception:
         return Begin(attempt=row.attempt + 1, crashes=row.crashes, ahead=claimant.ahead)
     if leftover(row, message):
         return Drop("a newer message will bring it back")
-    return Wait(delay=row.due_in)
+    return Delay(delay=row.due_in)
 
 
 def _receive_running(row: Row, message: Message, claimant: Claimant) -> Reception:
@@ -96,7 +96,7 @@ def _receive_running(row: Row, message: Message, claimant: Claimant) -> Receptio
         if row.handed_off or leftover(row, message):
             return Drop("runs elsewhere")
         delay = _busy_wait(row.lease_left or 0.0, message.busy)
-        return Wait(delay=delay, busy=True, leaseless=row.worker_id is None)
+        return Delay(delay=delay, busy=True, leaseless=row.worker_id is None)
     return _rescue(row, claimant)
 
 

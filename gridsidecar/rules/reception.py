@@ -79,7 +79,7 @@ class Drop(Struct, frozen=True):
     why: str
 
 
-class Wait(Struct, frozen=True, kw_only=True):
+class Delay(Struct, frozen=True, kw_only=True):
     """Not now: a delayed message after `delay` seconds, then ack."""
 
     delay: float
@@ -107,5 +107,5 @@ class Close(Struct, frozen=True, kw_only=True):
     completes: bool = False  # the row lacks what this message says of its task
 
 
-RowUnchanged = Reattach | Drop | Wait
-Reception = Insert | Begin | Resume | Reattach | Drop | Wait | Close | AwaitSlot | AwaitOwnProcess
+RowUnchanged = Reattach | Drop | Delay
+Reception = Insert | Begin | Resume | Reattach | Drop | Delay | Close | AwaitSlot | AwaitOwnProcess

@@ -16,12 +16,12 @@ from gridsidecar.rules.reception import (
     Begin,
     Claimant,
     Close,
+    Delay,
     Drop,
     Insert,
     Reattach,
     Resume,
     Row,
-    Wait,
 )
 from gridsidecar.rules.task import Callback, Claim, ErrorType, Progress, Status, Task
 from gridsidecar.store import outbox, records
@@ -66,7 +66,7 @@ class TaskStore:
             try:
                 received = await self._claim_in_one_write(task, claimant, max_retry_count)
             except FalseAlarm:  # it may have been written, though its answer never came
-                if await self._look_up(task.task_id) is None:
+                if await self._row(task.task_id) is None:
                     raise
             else:
                 if received is not None:
@@ -109,9 +109,9 @@ class TaskStore:
 
         return await outbox.until_storable(task.task_id, decide)
 
-    async def look(self, task: Task, claimant: Claimant) -> Received:
+    async def preview(self, task: Task, claimant: Claimant) -> Received:
         """What this delivery would mean right now; changes nothing, so the answer carries no claim."""
-        row = await self._look_up(task.task_id)
+        row = await self._row(task.task_id)
         return Received(lifecycle.receive(row, task.message, claimant), attempt=row.attempt if row else 0)
 
     async def _receive_in_flow(
@@ -133,7 +133,7 @@ class TaskStore:
         if row is not None and foreign and isinstance(reception, Begin | Park):
             row = await self._complete_foreign(connection, task, max_retry_count)
             if row.due_in > 0:
-                return Received(Wait(delay=row.due_in), attempt=row.attempt)
+                return Received(Delay(delay=row.due_in), attempt=row.attempt)
         match reception:
             case Insert():
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
@@ -159,7 +159,7 @@ class TaskStore:
                 return await self._postpone(connection, task, row, reception)
             case Park():
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
-            case Reattach() | Drop() | Wait() | AwaitSlot() | AwaitOwnProcess():
+            case Reattach() | Drop() | Delay() | AwaitSlot() | AwaitOwnProcess():
                 pass
             case _:
                 assert_never(reception)
@@ -197,7 +197,7 @@ class TaskStore:
             row = await self._locked_row(connection, task.task_id)
             assert row is not None
             if inserted and row.due_in > 0:
-                return Received(Wait(delay=row.due_in), attempt=0)
+                return Received(Delay(delay=row.due_in), attempt=0)
         else:
             if await connection.execute(self._queries["insert_running"], params):
                 return Received(Insert(), _claim_of_first(task, claimant, max_retry_count), attempt=1)
@@ -264,7 +264,7 @@ class TaskStore:
         rows = await connection.fetch(self._queries["row_locked"], {"id": task_id})
         return records.row(rows[0]) if rows else None
 
-    async def _look_up(self, task_id: str) -> Row | None:
+    async def _row(self, task_id: str) -> Row | None:
         rows = await self._database.fetch(self._queries["row"], {"id": task_id})
         return records.row(rows[0]) if rows else None
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
-from gridsidecar.metrics.ended import SETTLED, EndedSince
+from gridsidecar.metrics.end_counter import SETTLED, EndCounter
 from gridsidecar.metrics.fleet import KEPT_FOR, FleetFigures
 from gridsidecar.rules.task import Message, Status
 from gridsidecar.store import Reading, Store, make_store
@@ -107,7 +107,7 @@ async def test_what_ended_is_counted_once_and_never_falls(store: Store, broker: 
         return [Counted(Status.SUCCESS, 7), Counted(Status.SUCCESS, 1), Counted(Status.FAILED, 2)]
 
     clock = Later()
-    figures = FleetFigures(broker, reading_of(store), QUEUE, clock, EndedSince(between, clock))
+    figures = FleetFigures(broker, reading_of(store), QUEUE, clock, EndCounter(between, clock))
     name = "gridsidecar_fleet_tasks_ended_total"
     assert (await figures.series())[name, QUEUE, "success"] == 0, "before its first minute"
     for minute in (1, 2):

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from gridsidecar.rules.flow import Flow
-from gridsidecar.rules.reception import Begin, Drop, Insert, Wait
+from gridsidecar.rules.reception import Begin, Delay, Drop, Insert
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Task
 from gridsidecar.store import Received, Store
@@ -160,7 +160,7 @@ async def test_deferred_it_waits_for_its_time(two: Two) -> None:
     assert (row["handed_off"], row["next_check_at"]) == (0, check)
     assert check > row["next_run_at"] > row["created_at"]
     received = await claimed(two.a, arrives(task))
-    assert isinstance(received.reception, Wait)
+    assert isinstance(received.reception, Delay)
     assert 50 < received.reception.delay <= 60
     two.rows.make_due()
     assert (await claimed(two.a, arrives(task, message_id="delayed"))).reception == Begin(attempt=1, crashes=0)

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from gridsidecar.rules.reception import Begin, Claimant, Close, Drop, Insert, Reattach, Resume, Wait
+from gridsidecar.rules.reception import Begin, Claimant, Close, Delay, Drop, Insert, Reattach, Resume
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import (
     Callback,
@@ -140,7 +140,7 @@ class TwoWorkers(RuleBasedStateMachine):
                 assert received.claim is None
                 assert before == after
                 assert (worker, name) in self.held
-            case Drop() | Wait():
+            case Drop() | Delay():
                 assert before == after
         if received.claim is None:
             return

@@ -21,13 +21,13 @@ from gridsidecar.rules.reception import (
     Begin,
     Claimant,
     Close,
+    Delay,
     Drop,
     Insert,
     Reattach,
     Reception,
     Resume,
     Row,
-    Wait,
 )
 from gridsidecar.rules.retry import next_check
 from gridsidecar.rules.task import (
@@ -131,9 +131,9 @@ _DELIVERIES: list[tuple[str, Row | None, Message, Claimant, Reception]] = [
     ("due, my own lease not trusted", waiting(), DELAYED, me(trusted=False), Begin(attempt=4, crashes=0)),
     ("not due, a wake-up: ack", waiting(due_in=9.0), WAKE_UP, me(), Drop("a newer message will bring it back")),
     ("not due, an older attempt: ack", waiting(due_in=9.0), OLD, me(), Drop("a newer message will bring it back")),
-    ("not due: delayed message for the rest", waiting(due_in=9.0), DELAYED, me(), Wait(delay=9.0)),
+    ("not due: delayed message for the rest", waiting(due_in=9.0), DELAYED, me(), Delay(delay=9.0)),
     ("not due, the row's own message: delayed message for the rest", waiting(due_in=9.0, message_id="other"), OLD, me(),
-     Wait(delay=9.0)),
+     Delay(delay=9.0)),
     ("mine in memory, a wake-up: ack", mine(), WAKE_UP, HOLDS, Drop("runs here")),
     ("mine in memory, an older attempt: ack", mine(), OLD, HOLDS, Drop("runs here")),
     ("mine in memory, I hold a live copy: ack", mine(), DELAYED, replace(HOLDS, holds_live_copy=True),
@@ -148,20 +148,20 @@ _DELIVERIES: list[tuple[str, Row | None, Message, Claimant, Reception]] = [
     ("elsewhere, lease live, a wake-up: ack", others(), WAKE_UP, me(), Drop("runs elsewhere")),
     ("elsewhere, lease live, an older attempt: ack", others(), OLD, me(), Drop("runs elsewhere")),
     ("elsewhere, lease live, handed off: ack", others(handed_off=True), DELAYED, me(), Drop("runs elsewhere")),
-    ("elsewhere, lease live: busy", others(), DELAYED, me(), Wait(delay=40.0, busy=True)),
-    ("elsewhere, lease live, second time: doubled", others(), message(busy=1), me(), Wait(delay=80.0, busy=True)),
+    ("elsewhere, lease live: busy", others(), DELAYED, me(), Delay(delay=40.0, busy=True)),
+    ("elsewhere, lease live, second time: doubled", others(), message(busy=1), me(), Delay(delay=80.0, busy=True)),
     ("elsewhere, lease live, third time: doubled again", others(), message(busy=2), me(),
-     Wait(delay=160.0, busy=True)),
+     Delay(delay=160.0, busy=True)),
     ("elsewhere, lease live, never more than 5 minutes", others(), message(busy=99), me(),
-     Wait(delay=LONGEST_BUSY_WAIT, busy=True)),
+     Delay(delay=LONGEST_BUSY_WAIT, busy=True)),
     ("elsewhere, lease nearly over: at least a second", others(lease_left=0.01), DELAYED, me(),
-     Wait(delay=1.0, busy=True)),
-    ("elsewhere, the row's own message: busy", others(message_id="other"), OLD, me(), Wait(delay=40.0, busy=True)),
+     Delay(delay=1.0, busy=True)),
+    ("elsewhere, the row's own message: busy", others(message_id="other"), OLD, me(), Delay(delay=40.0, busy=True)),
     ("elsewhere, cancel requested, lease live: busy", others(cancel_requested=True), DELAYED, me(),
-     Wait(delay=40.0, busy=True)),
-    ("lease expired, mine not trusted: busy", orphaned(), DELAYED, me(trusted=False), Wait(delay=1.0, busy=True)),
+     Delay(delay=40.0, busy=True)),
+    ("lease expired, mine not trusted: busy", orphaned(), DELAYED, me(trusted=False), Delay(delay=1.0, busy=True)),
     ("no lease at all, mine not trusted: busy", orphaned(lease_left=None), DELAYED, me(trusted=False),
-     Wait(delay=1.0, busy=True)),
+     Delay(delay=1.0, busy=True)),
     ("lease expired, mine not trusted, a wake-up: ack", orphaned(), WAKE_UP, me(trusted=False), Drop("runs elsewhere")),
     ("lease expired, mine not trusted, handed off: ack", orphaned(handed_off=True), DELAYED, me(trusted=False),
      Drop("runs elsewhere")),
@@ -298,7 +298,7 @@ def test_cancel_keeps_the_crashes() -> None:
 
 def test_a_row_without_a_lease_waits_for_its_earlier_system() -> None:
     found = receive(row(Status.RUNNING, attempt=0, worker_id=None), message(), me())
-    assert found == Wait(delay=1.0, busy=True, leaseless=True)
+    assert found == Delay(delay=1.0, busy=True, leaseless=True)
 
 
 @pytest.mark.parametrize("trusted", [True, False])

@@ -64,7 +64,7 @@ class DirectSteering:
                 yield dict.fromkeys(ids, Steered.NOT_FOUND)
             return
         async for page in _pages(ids) if ids else store.operations.choose(chosen):
-            yield await store.steering.look(page, RULES[kind])
+            yield await store.steering.preview(page, RULES[kind])
 
     async def begin(self, kind: OperationKind, ids: Sequence[str], chosen: Filter, spread: float) -> str:
         store = await self._made()
