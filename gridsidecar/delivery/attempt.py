@@ -34,7 +34,7 @@ class Stored(Struct, frozen=True):
     transition: Transition | None
 
 
-class EndRefused(Struct, frozen=True):
+class EndRejected(Struct, frozen=True):
     """The database is there, and will not store even the end's status."""
 
     error: RowRejected
@@ -44,7 +44,7 @@ class OutOfReach(Struct, frozen=True):
     """We leave and the database stays away: the row becomes a rescue."""
 
 
-AttemptEnd = Stored | EndRefused | OutOfReach
+AttemptEnd = Stored | EndRejected | OutOfReach
 
 
 class AttemptRunner:
@@ -85,7 +85,7 @@ class AttemptRunner:
             except StoreUnavailable:
                 return OutOfReach()
             except RowRejected as error:
-                return EndRefused(error)
+                return EndRejected(error)
             await failpoints.reached("committed")
         self._tell(held, route, ended, transition)
         return Stored(transition)

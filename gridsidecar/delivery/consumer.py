@@ -20,10 +20,10 @@ from gridsidecar.delivery.admission import (
     Requeue,
     WaitedTooLong,
 )
-from gridsidecar.delivery.attempt import AttemptRunner, EndRefused, OutOfReach, Stored
+from gridsidecar.delivery.attempt import AttemptRunner, EndRejected, OutOfReach, Stored
 from gridsidecar.delivery.dead_lettering import DeadLettering
 from gridsidecar.delivery.routes import Route, Routes
-from gridsidecar.delivery.setbacks import Setbacks
+from gridsidecar.delivery.row_rejections import RowRejections
 from gridsidecar.delivery.settlement import Settlement
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, StoreUnavailable
@@ -56,7 +56,7 @@ class Consumer:
         self._attempt_runner = attempt_runner
         self._settlement = Settlement(worker, broker, store)
         self._dead_lettering = DeadLettering(worker, broker, store, self._settlement)
-        self._setbacks = Setbacks(worker, store, self._settlement, self._dead_lettering)
+        self._row_rejections = RowRejections(worker, store, self._settlement, self._dead_lettering)
         self._settings = settings
         self._once = once  # nothing is taken after the first attempt has begun
         self._jobs: set[asyncio.Task[None]] = set()
@@ -121,7 +121,7 @@ class Consumer:
                 case _:
                     assert_never(admission)
         except RowRejected as error:  # its row cannot be read or written, whatever we wanted of it
-            await self._setbacks.claim_refused(task, delivery, error)
+            await self._row_rejections.claim_rejected(task, delivery, error)
 
     async def _run_and_settle(self, held: HeldAttempt, delivery: Delivery, route: Route) -> None:
         self.first_attempt.set()
@@ -130,8 +130,8 @@ class Consumer:
             match end:
                 case Stored(transition):
                     await self._settlement.after_attempt(held, transition)
-                case EndRefused(error):
-                    await self._setbacks.end_refused(held, error)
+                case EndRejected(error):
+                    await self._row_rejections.end_rejected(held, error)
                 case OutOfReach():
                     await self._settlement.requeue(held)
                 case _:

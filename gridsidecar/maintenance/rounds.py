@@ -147,7 +147,7 @@ class Maintenance:
         try:
             await write
         except RowRejected as error:
-            if self._worker.attempts.unwritable.leave(task_id, REFUSED_REST):
+            if self._worker.attempts.unwritable.add(task_id, REFUSED_REST):
                 telemetry.warning("the database refuses to write a row", task_id=task_id, reason=str(error))
 
     async def _take_new_identity(self) -> None:

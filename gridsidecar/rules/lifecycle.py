@@ -93,7 +93,7 @@ def _receive_running(row: Row, message: Message, claimant: Claimant) -> Receptio
         )  # an earlier system ran it, and keeps no lease: only the broker can say that it died
     alive = row.worker_id is None or (row.lease_left is not None and row.lease_left > 0)
     if alive or not claimant.trusted:
-        if row.handed_off or leftover(row, message):
+        if row.store_redelivers or leftover(row, message):
             return Drop("runs elsewhere")
         delay = _busy_wait(row.lease_left or 0.0, message.busy)
         return Delay(delay=delay, busy=True, leaseless=row.worker_id is None)
@@ -105,7 +105,7 @@ def _receive_mine(row: Row, message: Message, claimant: Claimant) -> Reception:
         if row.crashes > 0 and not claimant.own_process:
             return AwaitOwnProcess()
         return AwaitSlot() if claimant.ahead and not row.ahead else Resume()
-    if claimant.holds_live_copy or row.handed_off or leftover(row, message):
+    if claimant.holds_live_copy or row.store_redelivers or leftover(row, message):
         return Drop("runs here")
     return Reattach()
 

@@ -20,7 +20,7 @@ class Row(Struct, frozen=True, kw_only=True):
     max_retry_count: int = 0
     worker_id: str | None = None
     message_id: str | None = None
-    handed_off: bool = False
+    store_redelivers: bool = False  # the store, not the broker, brings the task back: column handed_off
     cancel_requested: bool = False
     ahead: bool = False  # claimed before there was a slot for it: nobody knows whether it has started
     due_in: float = 0.0  # until the next run; <= 0 is due
