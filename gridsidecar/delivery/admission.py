@@ -60,7 +60,7 @@ class NobodysTask(Struct, frozen=True):
 
 
 class Suspect(Struct, frozen=True):
-    """It may have ended a process under others: it needs one to itself, and is not claimed before."""
+    """It needs a process to itself (`rules.isolation`), and is not claimed before."""
 
 
 Admission = Admitted | NoAttempt | Reattached | WaitedTooLong | Requeue

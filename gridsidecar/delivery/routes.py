@@ -51,9 +51,7 @@ class Route(Struct, frozen=True):
     capacity: Capacity
     start_backoff: StartBackoff
     shared: SharedSlots | None  # it also needs one of these: other processes of this sidecar run it, too
-    own_processes: (
-        asyncio.Semaphore | None
-    )  # where tasks share processes, one that may have ended some needs one of these
+    own_processes: asyncio.Semaphore | None  # a suspect needs one of these where tasks share processes
     rate: Rate | None = None  # of starts, over all workers
 
     def retries(self, task: Task) -> int:

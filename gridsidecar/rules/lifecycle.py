@@ -14,6 +14,7 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
+from gridsidecar.rules.isolation import is_suspect
 from gridsidecar.rules.reception import (
     AwaitOwnProcess,
     AwaitSlot,
@@ -75,8 +76,7 @@ def receive(row: Row | None, message: Message, claimant: Claimant) -> Reception:
     if row.cancel_requested:
         return cancel(row)
     if row.due_in <= 0:
-        suspect = row.crashes > 0
-        if suspect and (claimant.ahead or not claimant.own_process):
+        if is_suspect(row.crashes) and (claimant.ahead or not claimant.own_process):
             return AwaitSlot() if claimant.own_process else AwaitOwnProcess()
         return Begin(attempt=row.attempt + 1, crashes=row.crashes, ahead=claimant.ahead)
     if leftover(row, message):
@@ -102,7 +102,7 @@ def _receive_running(row: Row, message: Message, claimant: Claimant) -> Receptio
 
 def _receive_mine(row: Row, message: Message, claimant: Claimant) -> Reception:
     if claimant.holds_attempt != row.attempt:
-        if row.crashes > 0 and not claimant.own_process:
+        if is_suspect(row.crashes) and not claimant.own_process:
             return AwaitOwnProcess()
         return AwaitSlot() if claimant.ahead and not row.ahead else Resume()
     if claimant.holds_live_copy or row.store_redelivers or leftover(row, message):
@@ -124,7 +124,7 @@ def _rescue(row: Row, claimant: Claimant) -> Reception:
             crashes=crashes,
             rescues=True,
         )
-    if crashes > 0 and not claimant.own_process:
+    if is_suspect(crashes) and not claimant.own_process:
         return AwaitOwnProcess()
     if claimant.ahead:
         return AwaitSlot()

@@ -92,8 +92,7 @@ class AwaitSlot(Struct, frozen=True):
 
 
 class AwaitOwnProcess(Struct, frozen=True):
-    """It may start, but is claimed only with a process to itself, for which it waits without a slot: it may have ended
-    one under others."""
+    """It may start, but is claimed only with a process to itself, for which it waits without a slot: `isolation`."""
 
 
 class Close(Struct, frozen=True, kw_only=True):
