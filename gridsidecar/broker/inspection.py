@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from gridsidecar.broker import delays
 from gridsidecar.broker.connection import BrokerConnection, errors_as_ours
-from gridsidecar.broker.kinds import NO_SUCH_TYPE, REFUSALS, Existing, difference, existing
 from gridsidecar.broker.management import virtual_host
+from gridsidecar.broker.queue_type import NO_SUCH_TYPE, REFUSALS, Existing, difference, existing
 from gridsidecar.broker.topology import work_queue_arguments
 from gridsidecar.config.settings import BrokerSettings
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import assert_never
 
 from gridsidecar import failpoints, telemetry
-from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, SenderUnavailable, SendResult, telling
+from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, SenderUnavailable, SendResult, outcome_log
 from gridsidecar.callbacks.permits import QUICK_LIMIT, Offer, Permit, Permits
 from gridsidecar.clock import backoff
 from gridsidecar.config.settings import CallbackSettings
@@ -179,7 +179,7 @@ class Deliverer:
             problem = f"{arrived}, and the database refuses to note that: {error}"
         try:
             if await retry_until_available(self._env, lambda: self._outbox.failed(callback, problem, None)):
-                telling.given_up(callback, problem)
+                outcome_log.given_up(callback, problem)
         except RowRejected:
             self._outbox.leave_alone(callback, problem)
 
@@ -210,20 +210,20 @@ class Deliverer:
         """Tell what became of a try, and how to write it down."""
         match sent:
             case Delivered():
-                telling.delivered(callback)
+                outcome_log.delivered(callback)
                 return lambda: self._outbox.delivered(callback)
             case NotDelivered(error, retry_after):
                 gap = next_gap(callback.failures, self._max_retries, retry_after, self._env.rng)
                 if gap is not None:
-                    telling.failed(callback, error, gap)
+                    outcome_log.failed(callback, error, gap)
                 else:
-                    telling.given_up(callback, error, tries=callback.failures + 1)
+                    outcome_log.given_up(callback, error, tries=callback.failures + 1)
                 return lambda: self._outbox.failed(callback, error, gap)
             case Hopeless(error):
-                telling.given_up(callback, error, tries=callback.failures + 1)
+                outcome_log.given_up(callback, error, tries=callback.failures + 1)
                 return lambda: self._outbox.failed(callback, error, None)
             case SenderUnavailable(error, retry_in):
-                telling.not_sent(callback, error)
+                outcome_log.not_sent(callback, error)
                 return lambda: self._outbox.postponed(callback, error, retry_in)
             case _:
                 assert_never(sent)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from gridsidecar.cli.screen import say
-from gridsidecar.cli.task_words import ended
+from gridsidecar.cli.task_line import ended
+from gridsidecar.cli.terminal import say
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import StoreUnavailable
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gridsidecar.cli.follow import UNKNOWN
 from gridsidecar.cli.logs import left_out, state_of
-from gridsidecar.cli.screen import clean, clean_text, json_text, say
-from gridsidecar.cli.task_words import words
+from gridsidecar.cli.task_line import words
+from gridsidecar.cli.terminal import clean, clean_text, json_text, say
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import StoreUnavailable
 

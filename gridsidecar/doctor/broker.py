@@ -8,8 +8,8 @@ from pathlib import Path
 from gridsidecar.broker import make_broker
 from gridsidecar.broker.advice import advice
 from gridsidecar.broker.inspection import BrokerServer, Inspection, InspectionRefused, QueueCounts
-from gridsidecar.broker.kinds import Existing
 from gridsidecar.broker.management import ManagedQueue, Management, NoSuchQueue
+from gridsidecar.broker.queue_type import Existing
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.doctor import queue

@@ -20,9 +20,9 @@ from gridsidecar.figures import read_figures
 from gridsidecar.health import Health
 from gridsidecar.http.access import Rules
 from gridsidecar.http.answer_cache import AnswerCache
-from gridsidecar.http.hiding import Hiding
 from gridsidecar.http.limits import most_streams
 from gridsidecar.http.overview import Overview
+from gridsidecar.http.redaction import Hiding
 from gridsidecar.http.snapshots import Snapshots
 from gridsidecar.http.watch import Watch
 from gridsidecar.metrics.end_counter import EndCounter
@@ -129,7 +129,7 @@ class Api:
 
     async def submitter(self) -> Submitter:
         store = await self.store()
-        return Submitter(await self.open_broker(), store.beforehand, self.settings, self._spawn)
+        return Submitter(await self.open_broker(), store.prewritten, self.settings, self._spawn)
 
     async def driver(self, kind: OperationKind) -> Driver:
         """For cancels and retries; a retry holds without a broker, too: then workers bring its tasks back."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from gridsidecar.rules.task import Status
 from gridsidecar.store import Position
-from gridsidecar.store.choosing import Cursor
+from gridsidecar.store.selection import Cursor
 
 LONGEST = 4096  # characters
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from gridsidecar import wire
-from gridsidecar.config.handled import hint_of
+from gridsidecar.config.handled_types import hint_of
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.http import cursor
 from gridsidecar.http.access import Access

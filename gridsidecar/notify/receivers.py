@@ -8,7 +8,7 @@ from gridsidecar import telemetry
 from gridsidecar.addresses import LONGEST, Allowed, MailAddress
 from gridsidecar.clock import Clock
 from gridsidecar.notify import truncation
-from gridsidecar.notify.wording import Facts
+from gridsidecar.notify.rendering import Facts
 from gridsidecar.template import Path, Template
 
 TELL_GAP = 60.0  # seconds between two log lines of one kind; the next one says how often it happened meanwhile

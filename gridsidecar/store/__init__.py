@@ -8,8 +8,6 @@ from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.access_paths import Wanted
-from gridsidecar.store.beforehand import Beforehand
-from gridsidecar.store.choosing import Filter
 from gridsidecar.store.counting import Count, Counting, TypeCount
 from gridsidecar.store.database import Database, RowLocked, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
@@ -20,11 +18,13 @@ from gridsidecar.store.operations import NotDriven, Operation, OperationKind, Op
 from gridsidecar.store.outbox import LETTER, Outbox, OwedCallback, TakenCallbacks
 from gridsidecar.store.output import Output, OutputPage, Piece
 from gridsidecar.store.pauses import Pauses
+from gridsidecar.store.prewritten import PrewrittenRows
 from gridsidecar.store.quarantine import Quarantine
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
 from gridsidecar.store.received import Received
 from gridsidecar.store.retention import Retention
+from gridsidecar.store.selection import Filter
 from gridsidecar.store.steering import Steering
 from gridsidecar.store.tasks import TaskStore
 
@@ -76,7 +76,7 @@ class Store(Struct, frozen=True):
 
     database: Database
     tasks: TaskStore
-    beforehand: Beforehand
+    prewritten: PrewrittenRows
     leases: Leases
     outbox: Outbox
     output: Output
@@ -120,7 +120,7 @@ def make_store(
     return Store(
         database,
         TaskStore(database, queries, queue, clock, dead_letter_failed),
-        Beforehand(database, queries, queue),
+        PrewrittenRows(database, queries, queue),
         Leases(database, queries, queue, clock),
         Outbox(database, queries, queue, clock),
         Output(database, queries),

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from gridsidecar.rules.task import Status
 from gridsidecar.store import records
-from gridsidecar.store.choosing import SINCE, states
 from gridsidecar.store.database import Database
 from gridsidecar.store.queries import Query
+from gridsidecar.store.selection import SINCE, states
 
 MOST = 100_000  # tasks in one state, and callbacks, that are counted
 MOST_OF_TYPE = 10_000  # tasks of one type in one state

@@ -20,9 +20,9 @@ from gridsidecar.store.access_paths import (
     parameters,
     prefix_of,
 )
-from gridsidecar.store.choosing import SINCE, UNTIL
 from gridsidecar.store.database import Database
 from gridsidecar.store.queries import Query
+from gridsidecar.store.selection import SINCE, UNTIL
 
 if TYPE_CHECKING:
     from gridsidecar.views import TaskSummary

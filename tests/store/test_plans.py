@@ -15,11 +15,11 @@ from msgspec.structs import replace
 from gridsidecar.rules.task import Status
 from gridsidecar.store import Position, Wanted
 from gridsidecar.store.access_paths import AccessPath, access_path, access_path_of_ids, parameters
-from gridsidecar.store.choosing import Filter, statement
 from gridsidecar.store.counting import MOST_OF_QUEUE
 from gridsidecar.store.listing import SCAN_OF_INDEX, last_looked_at, listed
 from gridsidecar.store.mysql.literal import WRITERS
 from gridsidecar.store.queries import Query, TableNames, load_queries
+from gridsidecar.store.selection import Filter, statement
 from tests.conftest import fresh_database
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
 from tests.store.workers import migrate, open_store
@@ -117,9 +117,9 @@ SMALL_OR_SELDOM = {
     *("minutes_between", "minutes_series", "prune_minutes"),  # see below
     # Only the beginnings of statements: see below.
     *(
-        "tasks_chosen",
-        "count_chosen",
-        "types_chosen",
+        "tasks_selected",
+        "count_selected",
+        "types_selected",
         "tasks_listed",
         "keys_end",
         "took",
@@ -235,7 +235,7 @@ def test_callbacks_are_counted_by_indexes_and_so_many_at_most(tables: Direct) ->
 def test_types_of_what_a_filter_names_are_counted_by_its_state(tables: Direct) -> None:
     chosen = Filter(statuses=(Status.FAILED,), queue="q")
     queries = load_queries(dialect_of(tables), TableNames(TASKS))
-    text = with_values(statement(queries["types_chosen"], chosen, page=False).text, "")
+    text = with_values(statement(queries["types_selected"], chosen, page=False).text, "")
     if tables.is_mysql:  # the few types are put together in a table of their own
         (row,) = tables.run(f"EXPLAIN FORMAT=TRADITIONAL {text}".replace("%", "%%"))
         assert row["key"] == "ix_status"
@@ -244,13 +244,13 @@ def test_types_of_what_a_filter_names_are_counted_by_its_state(tables: Direct) -
         assert "_tasks_status (status=?" in found
 
 
-@pytest.mark.parametrize("name", ["tasks_chosen", "count_chosen"])
+@pytest.mark.parametrize("name", ["tasks_selected", "count_selected"])
 def test_what_a_filter_names_is_found_by_its_state_and_in_order(tables: Direct, name: str) -> None:
     dialect = "mysql" if tables.is_mysql else "sqlite"
     now = datetime(2026, 1, 1, tzinfo=UTC)
     some = Filter(statuses=(Status.FAILED,), queue="q", task_type="default", error_type="X", since=now, until=now)
     for chosen in (some, Filter(statuses=(Status.FAILED,), queue="q")):
-        text = statement(load_queries(dialect, TableNames(TASKS))[name], chosen, page=name == "tasks_chosen")
+        text = statement(load_queries(dialect, TableNames(TASKS))[name], chosen, page=name == "tasks_selected")
         if tables.is_mysql:
             assert plan(tables, text.text) == {"tasks": "status"}
         else:  # which has no ids in its indexes, and sorts those of one moment

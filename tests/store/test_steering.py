@@ -13,7 +13,7 @@ from gridsidecar.rules.reception import Close, Delay, Drop, Insert, Resume
 from gridsidecar.rules.steering import Reopening, Steered
 from gridsidecar.rules.task import Callback, Cancelled, Message, Progress, Report, Status, Succeeded, Task
 from gridsidecar.store import HeldRow, NotDriven, OperationKind
-from gridsidecar.store.choosing import Filter
+from gridsidecar.store.selection import Filter
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import (
     BOOM,

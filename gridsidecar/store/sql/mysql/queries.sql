@@ -413,14 +413,14 @@ SELECT attempt, message_id, body, headers FROM {tasks} WHERE id = :id
 SELECT id, attempt, message_id, body, headers, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), next_run_at) / 1000000 AS due_in
 FROM {tasks} FORCE INDEX (PRIMARY) WHERE id IN :ids AND status = 'pending' ORDER BY id
 
--- name: tasks_chosen
+-- name: tasks_selected
 -- The beginning of a statement: what is chosen follows.
 SELECT t.id, t.created_at FROM {tasks} t FORCE INDEX (ix_status)
 
--- name: count_chosen
+-- name: count_selected
 SELECT COUNT(*) AS n FROM {tasks} t FORCE INDEX (ix_status)
 
--- name: types_chosen
+-- name: types_selected
 SELECT t.task_type, COUNT(*) AS n FROM {tasks} t FORCE INDEX (ix_status)
 
 -- name: insert_operation

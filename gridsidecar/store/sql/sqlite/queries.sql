@@ -410,14 +410,14 @@ SELECT attempt, message_id, body, headers FROM {tasks} WHERE id = :id
 SELECT id, attempt, message_id, body, headers, (julianday(next_run_at) - julianday('now')) * 86400 AS due_in
 FROM {tasks} WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'pending' ORDER BY id
 
--- name: tasks_chosen
+-- name: tasks_selected
 -- The beginning of a statement: what is chosen follows.
 SELECT t.id, t.created_at FROM {tasks} t INDEXED BY `{name}_status`
 
--- name: count_chosen
+-- name: count_selected
 SELECT COUNT(*) AS n FROM {tasks} t INDEXED BY `{name}_status`
 
--- name: types_chosen
+-- name: types_selected
 SELECT t.task_type, COUNT(*) AS n FROM {tasks} t INDEXED BY `{name}_status`
 
 -- name: insert_operation
