@@ -46,7 +46,7 @@ class Capacity:
 class SlotRequest:
     """One task's way to its slot: wait to be claimed, be claimed, wait for the slot, have it, release it."""
 
-    __slots__ = ("_answer", "_slots", "capacity", "on_release", "since", "started_at", "state", "surplus", "until")
+    __slots__ = ("_answer", "_slots", "capacity", "on_release", "shed", "since", "started_at", "state", "until")
 
     def __init__(self, slots: Slots, capacity: Capacity) -> None:
         self._slots = slots

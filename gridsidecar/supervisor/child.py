@@ -40,7 +40,7 @@ class Child:
         self._slots = slots
         self._tell_ready = ready
         self._asked: asyncio.Future[None] | None = None
-        self._asked: dict[int, asyncio.Future[QueueState | None]] = {}
+        self._unanswered: dict[int, asyncio.Future[QueueState | None]] = {}
         self._asks = 0
         self._channel = MessageSocket(ours, self._hear, self._gone)
 
@@ -61,7 +61,7 @@ class Child:
     def queue_state(self) -> asyncio.Future[QueueState | None]:
         """What it finds in the queue from now on."""
         self._asks += 1
-        asked = self._asked[self._asks] = asyncio.get_running_loop().create_future()
+        asked = self._unanswered[self._asks] = asyncio.get_running_loop().create_future()
         self._channel.send({"look": self._asks})
         return asked
 
@@ -94,11 +94,11 @@ class Child:
                 self._tell_ready()
 
     def _answer(self, number: int, state: QueueState | None) -> None:
-        asked = self._asked.pop(number, None)
+        asked = self._unanswered.pop(number, None)
         if asked is not None and not asked.done():
             asked.set_result(state)
 
     def _gone(self) -> None:
         self.figures = None
-        for number in list(self._asked):
+        for number in list(self._unanswered):
             self._answer(number, None)
