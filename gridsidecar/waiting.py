@@ -11,7 +11,7 @@ from gridsidecar import telemetry
 from gridsidecar.clock import backoff
 from gridsidecar.environment import Environment
 from gridsidecar.errors import AccessRefused, StoreUnavailable
-from gridsidecar.shutdown import Phase
+from gridsidecar.runtime.shutdown import Phase
 from gridsidecar.store import RowLocked
 
 T = TypeVar("T")

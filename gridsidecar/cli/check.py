@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gridsidecar import signals
 from gridsidecar.cli.config_options import ConfigFile, command_flag
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
+from gridsidecar.runtime import signals
 
 if TYPE_CHECKING:
     from gridsidecar.config.handlers import HandlerSettings

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar import signals
 from gridsidecar.cli.listing import print_listing
 from gridsidecar.cli.task_line import STYLES, duration, error_line, status_of
 from gridsidecar.cli.terminal import console, interactive, json_text, say
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.language import translated
+from gridsidecar.runtime import signals
 
 if TYPE_CHECKING:
     from gridsidecar.cli.follow import Views

@@ -87,7 +87,7 @@ def _no_attempt(view: TaskView, attempt: int | None) -> str:
 
 
 def _object(page: OutputPage) -> dict[str, Any]:
-    from gridsidecar.shapes import in_utc
+    from gridsidecar.operations.shapes import in_utc
 
     head = page.pieces[0].text if page.pieces and not page.pieces[0].left_out else ""
     return in_utc(

@@ -12,8 +12,8 @@ from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.queue import QueueOption
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, UsageError
-from gridsidecar.moments import later_of
 from gridsidecar.rules.task import LONGEST_TYPE
+from gridsidecar.wire.moments import later_of
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Where

@@ -14,7 +14,7 @@ from gridsidecar.config.handled_types import is_handled
 from gridsidecar.errors import EX_FAILED, EX_OK, GridSidecarError
 from gridsidecar.fleet import FleetSteering, Found, Where, reach
 from gridsidecar.language import translated
-from gridsidecar.operations import possible
+from gridsidecar.operations.steering import possible
 from gridsidecar.rules.steering import Steered
 from gridsidecar.store import NotDriven, OperationKind
 

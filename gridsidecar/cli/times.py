@@ -6,7 +6,7 @@ import sys
 from datetime import datetime
 
 from gridsidecar.cli.terminal import interactive
-from gridsidecar.shapes import moment
+from gridsidecar.operations.shapes import moment
 
 
 def local_time(text: str) -> str:

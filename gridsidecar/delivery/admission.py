@@ -15,7 +15,7 @@ from gridsidecar.handler import StopReason
 from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Drop, Insert, Reattach, RowUnchanged
 from gridsidecar.rules.retry import pass_on_delay, passed_enough
 from gridsidecar.rules.task import Task
-from gridsidecar.shutdown import Phase
+from gridsidecar.runtime.shutdown import Phase
 from gridsidecar.store import Received, RowRejected, TaskStore
 from gridsidecar.waiting import retry_until_available
 

@@ -16,14 +16,14 @@ from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
 from gridsidecar.handler import StopReason, stopped_before_start
 from gridsidecar.handler.capture import LogText
-from gridsidecar.output_log import OutputLog
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.task import CannotStart, Claim, Ended, NotStarted, Outcome, Progress, TaskUpdate, Transition
 from gridsidecar.store import RowLocked, RowRejected, TaskStore
+from gridsidecar.telemetry.output_log import OutputLog
 from gridsidecar.waiting import retry_until_available
 
 if TYPE_CHECKING:
-    from gridsidecar.spans import Spans  # it loads OpenTelemetry
+    from gridsidecar.telemetry.spans import Spans  # it loads OpenTelemetry
 
 BeforeAttempt = Callable[[HeldAttempt, Route], Awaitable[None]]  # must not raise, and obeys the attempt's stop
 

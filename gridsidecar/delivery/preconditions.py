@@ -9,7 +9,7 @@ from typing import Any
 from gridsidecar.clock import backoff
 from gridsidecar.delivery.routes import Route
 from gridsidecar.environment import Environment
-from gridsidecar.shutdown import Phase
+from gridsidecar.runtime.shutdown import Phase
 
 COMMAND_CHECK_LIMIT = 5.0  # seconds between two checks for a command that is missing
 

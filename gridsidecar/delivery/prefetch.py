@@ -10,7 +10,7 @@ from gridsidecar.clock import Clock
 from gridsidecar.delivery.ahead_limit import MOST_AHEAD
 from gridsidecar.delivery.consumer import Consumer
 from gridsidecar.delivery.slots import Slots
-from gridsidecar.health import Vitals
+from gridsidecar.runtime.health import Vitals
 
 FEW = 8
 ADJUST_EVERY = 0.25  # seconds

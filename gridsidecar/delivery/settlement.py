@@ -16,7 +16,7 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules.flow import Park, Reserve
 from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Close, Delay, Drop, Insert, Reattach, Resume
 from gridsidecar.rules.task import Message, Settle, Task, TaskUpdate, Transition
-from gridsidecar.shutdown import Phase
+from gridsidecar.runtime.shutdown import Phase
 from gridsidecar.store import Received, TaskStore
 from gridsidecar.waiting import retry_until_available
 

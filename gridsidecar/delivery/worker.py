@@ -17,7 +17,7 @@ from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.live import LiveText
 from gridsidecar.rules.reception import Claimant
 from gridsidecar.rules.task import Claim, Progress
-from gridsidecar.shutdown import Phase
+from gridsidecar.runtime.shutdown import Phase
 from gridsidecar.store import Quarantine
 
 

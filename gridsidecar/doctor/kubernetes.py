@@ -12,7 +12,7 @@ from gridsidecar.doctor.manifest import Manifest, ManifestError, at, keda_vhost,
 from gridsidecar.doctor.service_file import read_service_file, stop_grace
 from gridsidecar.doctor.store import connections, server_facts
 from gridsidecar.errors import ConfigError
-from gridsidecar.shutdown import longest_exit
+from gridsidecar.runtime.shutdown import longest_exit
 from gridsidecar.store.inspection import DatabaseFacts, names_of
 
 

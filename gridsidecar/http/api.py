@@ -16,8 +16,6 @@ from gridsidecar.clock import Clock
 from gridsidecar.config.http import POOL, HttpSettings
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import ConfigError, Fault, GridSidecarError
-from gridsidecar.figures import read_figures
-from gridsidecar.health import Health
 from gridsidecar.http.access import Rules
 from gridsidecar.http.answer_cache import AnswerCache
 from gridsidecar.http.limits import most_streams
@@ -28,10 +26,12 @@ from gridsidecar.http.watch import Watch
 from gridsidecar.metrics.end_counter import EndCounter
 from gridsidecar.metrics.fleet import FleetFigures
 from gridsidecar.metrics.tally import Series
-from gridsidecar.operations import Driver
+from gridsidecar.operations.figures import read_figures
+from gridsidecar.operations.steering import Driver
+from gridsidecar.operations.submitting import Submitter
+from gridsidecar.runtime.health import Health
 from gridsidecar.store import NotDriven, OperationKind, Reading, Store, make_store
 from gridsidecar.store.minutes import MinuteTally
-from gridsidecar.submitting import Submitter
 from gridsidecar.telemetry import Readiness
 
 if TYPE_CHECKING:

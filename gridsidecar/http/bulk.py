@@ -15,11 +15,11 @@ from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, Members, a_status, any_text
 from gridsidecar.http.problems import Problem, bad_request
-from gridsidecar.moments import moment_of, span_of
-from gridsidecar.operations import LONGEST_SPREAD, MEANT, POSSIBLE, RULES, possible
+from gridsidecar.operations.shapes import operation_object
+from gridsidecar.operations.steering import LONGEST_SPREAD, MEANT, POSSIBLE, RULES, possible
 from gridsidecar.rules.steering import Steered
-from gridsidecar.shapes import operation_object
 from gridsidecar.store import Filter, OperationKind
+from gridsidecar.wire.moments import moment_of, span_of
 
 MOST_LOOKED_AT = 500  # ids of a dry run
 MOST_IDS = 100_000

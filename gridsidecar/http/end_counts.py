@@ -14,9 +14,9 @@ from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, any_text
-from gridsidecar.moments import moment_of
-from gridsidecar.shapes import tally_object
+from gridsidecar.operations.shapes import tally_object
 from gridsidecar.store.minutes import KEPT
+from gridsidecar.wire.moments import moment_of
 
 MOST = 500  # the most frequent
 

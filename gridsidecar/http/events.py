@@ -14,8 +14,8 @@ from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call
 from gridsidecar.http.problems import unknown_task
+from gridsidecar.operations.shapes import task_object
 from gridsidecar.rules.task import Status
-from gridsidecar.shapes import task_object
 
 if TYPE_CHECKING:
     from gridsidecar.views import TaskSummary

@@ -21,13 +21,13 @@ from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, a_status, any_text, flag, number, parsed
 from gridsidecar.http.output_pages import output_page
 from gridsidecar.http.problems import Problem, bad_request, unavailable, unknown_task
-from gridsidecar.moments import moment_of
+from gridsidecar.operations.shapes import in_utc, task_in_full, task_object
+from gridsidecar.operations.submitting import Known
 from gridsidecar.rules.task import Message, Status, Task
-from gridsidecar.shapes import in_utc, task_in_full, task_object
 from gridsidecar.store import Position, Wanted
 from gridsidecar.store.listing import MOST, MOST_WITH_DATA
-from gridsidecar.submitting import Known
 from gridsidecar.views import cancelled_unrun
+from gridsidecar.wire.moments import moment_of
 from gridsidecar.wire.new_task import BadTask, make_task
 
 CALLBACKS_SHOWN = 50

@@ -15,7 +15,7 @@ from gridsidecar.handler import StopReason, reaper
 from gridsidecar.maintenance.live_output import STORE_EVERY, LiveOutput
 from gridsidecar.maintenance.minutes import WRITE_EVERY, MinuteCounters
 from gridsidecar.maintenance.pausing import POLL_INTERVAL, Pausing
-from gridsidecar.operations import Driver
+from gridsidecar.operations.steering import Driver
 from gridsidecar.store import HeldRow, NotDriven, RowRejected, Store
 from gridsidecar.store.retention import BATCH
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from gridsidecar import telemetry
-from gridsidecar.health import Health, readyz
 from gridsidecar.metrics import families
 from gridsidecar.metrics.tally import Series, Tally
 from gridsidecar.rules.task import ErrorType, Status, TaskUpdate
+from gridsidecar.runtime.health import Health, readyz
 
 _OURS = frozenset(ErrorType)
 _PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -10,9 +10,10 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from gridsidecar.addresses import Allowed
 from gridsidecar.clock import Clock
+from gridsidecar.config.addresses import Allowed
 from gridsidecar.config.notices import NoticeSettings
+from gridsidecar.config.template import parse
 from gridsidecar.notify.channel import Channel
 from gridsidecar.notify.dispatcher import Arrival, Dispatcher
 from gridsidecar.notify.email import Email
@@ -25,7 +26,6 @@ from gridsidecar.notify.translations import LANGUAGES, Translations
 from gridsidecar.notify.webhook import Webhook
 from gridsidecar.outbound import HttpClient
 from gridsidecar.outbound.mail import MailClient
-from gridsidecar.template import parse
 
 TRY_LIMIT = 10.0  # seconds
 AT_ONCE = 4  # mails under way to people whom tasks name

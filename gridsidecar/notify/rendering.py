@@ -13,9 +13,9 @@ from typing import Any
 from msgspec import Struct
 
 from gridsidecar import wire
+from gridsidecar.config.template import Path, Template, look_up
 from gridsidecar.notify import truncation
 from gridsidecar.rules.task import TaskUpdate
-from gridsidecar.template import Path, Template, look_up
 
 MISSING = "–"
 SUBJECT = 150  # bytes

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gridsidecar.trace import Trace
+from gridsidecar.rules.trace import Trace
 
 LONGEST_TYPE = 100  # characters of a task_type
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from gridsidecar.health import Health
+from gridsidecar.runtime.health import Health
 from gridsidecar.supervisor.program import Program
 from gridsidecar.supervisor.slot_allocator import SharedSlotRequest, SlotAllocator
 from gridsidecar.supervisor_link import Leave, ProcessFigures, QueueState

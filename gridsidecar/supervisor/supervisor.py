@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gridsidecar import signals, telemetry
+from gridsidecar import telemetry
 from gridsidecar.clock import SystemClock, backoff, system_random
 from gridsidecar.errors import (
     EX_CONFIG,
@@ -21,12 +21,13 @@ from gridsidecar.errors import (
     GridSidecarError,
 )
 from gridsidecar.handler import reaper
-from gridsidecar.health import Health, Vitals, of_all
+from gridsidecar.metrics.statistics import Statistics
 from gridsidecar.metrics.tally import Series, lasting, total
 from gridsidecar.metrics.worker import OwnFigures
-from gridsidecar.pulse import Pulse
 from gridsidecar.rules.task import Status
-from gridsidecar.statistics import Statistics
+from gridsidecar.runtime import signals
+from gridsidecar.runtime.health import Health, Vitals, of_all
+from gridsidecar.runtime.pulse import Pulse
 from gridsidecar.supervisor.child import Child
 from gridsidecar.supervisor.hooks import WorkerHooks
 from gridsidecar.supervisor.plan import Plan

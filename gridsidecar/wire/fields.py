@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gridsidecar.moments import time_of
 from gridsidecar.rules.task import LONGEST_TYPE, NO_CALLBACK, Callback, Task
 from gridsidecar.wire.json_text import JsonText
+from gridsidecar.wire.moments import time_of
 
 PRIORITY_NAMES = {"low": 1, "normal": 3, "high": 6, "urgent": 9}
 HIGHEST_PRIORITY = 9

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from gridsidecar.rules.task import Claim
-from gridsidecar.trace import Trace
+from gridsidecar.rules.trace import Trace
 from gridsidecar.wire.json_text import JsonText, Spliced, spliced
 from gridsidecar.wire.strict_json import data_json
 

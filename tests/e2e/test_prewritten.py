@@ -15,7 +15,7 @@ from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings, Settings
 from gridsidecar.errors import PublishRefused
 from gridsidecar.failpoints import VARIABLE
-from gridsidecar.submitting import Known, Sent, Submitter, Unconfirmed
+from gridsidecar.operations.submitting import Known, Sent, Submitter, Unconfirmed
 from gridsidecar.telemetry import Readiness
 from gridsidecar.wire.new_task import make_task
 from tests.e2e.conftest import Start

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
 from gridsidecar.errors import GridSidecarError
-from gridsidecar.operations import Driver
+from gridsidecar.operations.steering import Driver
 from gridsidecar.rules.steering import Steered
 from gridsidecar.store import NotDriven, OperationKind, Store, make_store
 from gridsidecar.telemetry import Readiness

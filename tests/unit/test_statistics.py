@@ -10,9 +10,9 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import BrokerUnavailable
-from gridsidecar.health import Vitals
+from gridsidecar.metrics.statistics import Statistics
 from gridsidecar.rules.task import Status, TaskUpdate
-from gridsidecar.statistics import BACKLOG_LIMIT, Statistics
+from gridsidecar.runtime.health import Vitals
 from tests.support.waiting import eventually
 
 NEVER = 3600.0

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING
 
 from gridsidecar.config.handled_types import hint_of
-from gridsidecar.dead_letters import Letter, letters_of, replay, wanted
 from gridsidecar.errors import AccessRefused, GridSidecarError, Unavailable
 from gridsidecar.fleet import LetterPage, ReplayResult, Submitted
 from gridsidecar.fleet.direct.parts import Parts
+from gridsidecar.operations.dead_letters import Letter, letters_of, replay, wanted
+from gridsidecar.operations.shapes import letter_in_full, letter_object, queue_object
+from gridsidecar.operations.submitting import Submitter, Unconfirmed
 from gridsidecar.rules.task import Status, Task
-from gridsidecar.shapes import letter_in_full, letter_object, queue_object
 from gridsidecar.store import RowRejected
-from gridsidecar.submitting import Submitter, Unconfirmed
 
 if TYPE_CHECKING:
     from gridsidecar.views import LetterInFull, LetterView, QueueView

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError
 from gridsidecar.fleet import Found, Outcomes
 from gridsidecar.fleet.direct.parts import Parts
-from gridsidecar.operations import RULES, Driver
+from gridsidecar.operations.shapes import operation_object
+from gridsidecar.operations.steering import RULES, Driver
 from gridsidecar.rules.steering import Steered
-from gridsidecar.shapes import operation_object
 from gridsidecar.store import Filter, OperationKind, Store
 
 if TYPE_CHECKING:

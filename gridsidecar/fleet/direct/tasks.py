@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from gridsidecar.errors import UsageError
 from gridsidecar.fleet import Listed
 from gridsidecar.fleet.direct.parts import Parts
+from gridsidecar.operations.shapes import task_in_full, task_object
 from gridsidecar.rules.task import Status
-from gridsidecar.shapes import task_in_full, task_object
 from gridsidecar.store import OutputPage, Wanted
 
 if TYPE_CHECKING:

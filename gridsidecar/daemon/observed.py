@@ -10,11 +10,11 @@ from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import Settings
 from gridsidecar.delivery.consumer import Consumer
 from gridsidecar.delivery.worker import Worker
-from gridsidecar.health import Health
+from gridsidecar.metrics.statistics import Statistics
 from gridsidecar.metrics.tally import Series, SeriesKey, Value
 from gridsidecar.metrics.worker import WorkerFigures
-from gridsidecar.pulse import Pulse
-from gridsidecar.statistics import Statistics
+from gridsidecar.runtime.health import Health
+from gridsidecar.runtime.pulse import Pulse
 from gridsidecar.supervisor_link import ProcessFigures
 
 if TYPE_CHECKING:

@@ -32,8 +32,8 @@ from gridsidecar import __version__, telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import Settings
 from gridsidecar.rules.task import Claim, Failed, Outcome, Succeeded
+from gridsidecar.rules.trace import Trace
 from gridsidecar.telemetry.libraries import hear
-from gridsidecar.trace import Trace
 
 DEFAULT_NAME = "gridsidecar"  # of the service; OTEL_SERVICE_NAME wins
 TOLD_AGAIN = 600.0  # seconds between two warnings that spans cannot be sent

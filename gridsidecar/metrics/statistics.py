@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import GridSidecarError
-from gridsidecar.health import Vitals
 from gridsidecar.rules.task import Status, TaskUpdate
+from gridsidecar.runtime.health import Vitals
 
 BACKLOG_LIMIT = 1.0  # seconds for the broker to say what is left
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gridsidecar.shapes import in_utc
+from gridsidecar.operations.shapes import in_utc
 from gridsidecar.store import Store
 from gridsidecar.store.counting import totals
 

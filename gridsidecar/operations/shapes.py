@@ -14,7 +14,7 @@ from gridsidecar.wire.body import BodyRefused, body_text
 if TYPE_CHECKING:
     from gridsidecar.broker import QueueInfo
     from gridsidecar.config.settings import BrokerSettings
-    from gridsidecar.dead_letters import Letter
+    from gridsidecar.operations.dead_letters import Letter
     from gridsidecar.store import Operation
     from gridsidecar.store.minutes import MinuteTally, Point
     from gridsidecar.views import (

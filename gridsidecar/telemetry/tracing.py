@@ -11,7 +11,7 @@ from gridsidecar.clock import Clock
 from gridsidecar.config.settings import Settings
 
 if TYPE_CHECKING:
-    from gridsidecar.spans import Spans
+    from gridsidecar.telemetry.spans import Spans
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
@@ -25,6 +25,6 @@ def make_spans(settings: Settings, clock: Clock, environ: Mapping[str, str]) -> 
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
         telemetry.warning("no spans are sent", hint="install gridsidecar[otel], or unset OTEL_EXPORTER_OTLP_ENDPOINT")
         return None
-    from gridsidecar.spans import Spans
+    from gridsidecar.telemetry.spans import Spans
 
     return Spans(settings, clock)

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from gridsidecar import probe, telemetry
+from gridsidecar import telemetry
 from gridsidecar.clock import SystemClock
-from gridsidecar.health import Health, Vitals, in_words
+from gridsidecar.runtime import probe
+from gridsidecar.runtime.health import Health, Vitals, in_words
 from gridsidecar.telemetry.outlet import Outlet
 
 BEAT = 1.0  # seconds

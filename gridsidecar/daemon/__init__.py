@@ -10,13 +10,14 @@ from contextlib import AsyncExitStack, suppress
 
 from msgspec import Struct
 
-from gridsidecar import __version__, failpoints, signals, telemetry
-from gridsidecar.breakers import Breakers
+from gridsidecar import __version__, failpoints, telemetry
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.callbacks import make_senders
 from gridsidecar.callbacks.deliverer import Deliverer
 from gridsidecar.clock import SystemClock, backoff, system_random
 from gridsidecar.config.settings import Settings
+from gridsidecar.daemon.observed import Observed, make_api
+from gridsidecar.daemon.run_limits import RunLimits
 from gridsidecar.delivery.admission import Admissions
 from gridsidecar.delivery.attempt import AttemptRunner
 from gridsidecar.delivery.consumer import Consumer
@@ -27,23 +28,23 @@ from gridsidecar.delivery.slots import Slots
 from gridsidecar.delivery.worker import HeldAttempts, Worker
 from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError, PublishRefused, Unavailable
-from gridsidecar.event_loop import fast_loop
 from gridsidecar.handler import Handler, make_handlers, reaper
 from gridsidecar.handler.reaper import become_subreaper, hide_from_children
 from gridsidecar.hooks import Hooks
+from gridsidecar.maintenance.breakers import Breakers
 from gridsidecar.maintenance.pausing import Pausing
 from gridsidecar.maintenance.rounds import Maintenance
-from gridsidecar.memory_budget import give_back_what_is_freed
+from gridsidecar.metrics.statistics import Statistics
 from gridsidecar.notify import NoticeOrigin, make_notifier
-from gridsidecar.observed import Observed, make_api
-from gridsidecar.output_log import OutputLog
-from gridsidecar.run_limits import RunLimits
-from gridsidecar.shutdown import CLOSE_LIMIT
-from gridsidecar.statistics import Statistics
-from gridsidecar.store import make_store
+from gridsidecar.runtime import signals
+from gridsidecar.runtime.event_loop import fast_loop
+from gridsidecar.runtime.memory_budget import give_back_what_is_freed
+from gridsidecar.runtime.shutdown import CLOSE_LIMIT
+from gridsidecar.store import Store, make_store
 from gridsidecar.supervisor_link import Leave, QueueState, SupervisorLink
 from gridsidecar.telemetry import Readiness
-from gridsidecar.tracing import make_spans
+from gridsidecar.telemetry.output_log import OutputLog
+from gridsidecar.telemetry.tracing import make_spans
 from gridsidecar.waiting import sleep_unless
 
 MAX_WAIT_BESIDE_OTHERS = 5.0  # seconds
