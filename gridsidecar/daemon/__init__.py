@@ -40,7 +40,7 @@ from gridsidecar.runtime import signals
 from gridsidecar.runtime.event_loop import fast_loop
 from gridsidecar.runtime.memory_budget import give_back_what_is_freed
 from gridsidecar.runtime.shutdown import CLOSE_LIMIT
-from gridsidecar.store import Store, make_store
+from gridsidecar.store import make_store
 from gridsidecar.supervisor_link import Leave, QueueState, SupervisorLink
 from gridsidecar.telemetry import Readiness
 from gridsidecar.telemetry.output_log import OutputLog

@@ -10,7 +10,7 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import BrokerUnavailable
-from gridsidecar.metrics.statistics import Statistics
+from gridsidecar.metrics.statistics import BACKLOG_LIMIT, Statistics
 from gridsidecar.rules.task import Status, TaskUpdate
 from gridsidecar.runtime.health import Vitals
 from tests.support.waiting import eventually
