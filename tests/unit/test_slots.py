@@ -154,7 +154,7 @@ async def test_when_nothing_starts_any_more_everybody_is_told() -> None:
     assert not await slots.request(route).claimable(5)
 
 
-async def test_surplus_is_sent_away_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_shed_goes_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     slots, (route,) = made(1)
     slots.request(route)
     requests: list[SlotRequest] = [slots.request(route) for _ in range(3)]
