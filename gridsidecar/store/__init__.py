@@ -30,7 +30,6 @@ from gridsidecar.store.tasks import TaskStore
 
 __all__ = [
     "LETTER",
-    "Beforehand",
     "Count",
     "Counting",
     "FailureCause",
@@ -53,6 +52,7 @@ __all__ = [
     "Piece",
     "Point",
     "Position",
+    "PrewrittenRows",
     "Quarantine",
     "Reading",
     "Received",

@@ -228,8 +228,8 @@ class Operations:
             by_outcome.setdefault(outcome.value, []).append(positions[task_id])
         note = self._queries["operation_outcome"]
         return [
-            (note, {"id": operation, "outcome": outcome, "positions": tuple(sorted(places))})
-            for outcome, places in sorted(by_outcome.items())
+            (note, {"id": operation, "outcome": outcome, "positions": tuple(sorted(positions))})
+            for outcome, positions in sorted(by_outcome.items())
         ]
 
     async def _drive(self, connection: Connection, operation: str) -> None:

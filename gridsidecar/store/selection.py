@@ -91,16 +91,16 @@ class Selection:
 
     async def pages(self) -> AsyncIterator[list[str]]:
         """Ids, so many at a time."""
-        place = None
+        position = None
         while True:
-            ids, place = await self.page(place)
+            ids, position = await self.page(position)
             if ids:
                 yield ids
-            if place is None:
+            if position is None:
                 return
 
     async def page(self, after: Cursor | None) -> tuple[list[str], Cursor | None]:
-        """So many ids from there on, and where they end: None where nothing follows, or that is a place of another
+        """So many ids from there on, and where they end: None where nothing follows, or that is a position in another
         filter."""
         statuses = self._filter.statuses
         if after is not None:

@@ -84,7 +84,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     **dict.fromkeys(["untold", "untold_locked"], BY_CHECK),
     **dict.fromkeys(["wake_workers", "cancels_of"], WORKER_BY_ID),
     "replay_dead_callbacks": {"callbacks": "dead"},
-    "place_of": BY_ID,
+    "position_of": BY_ID,
     "details_of": BY_ID | HISTORY,
     # Operations on many tasks.
     **dict.fromkeys(["operation_tasks", "operation_outcome", "forget_operation_ids"], OPERATION_BY_ID),

@@ -546,7 +546,7 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
 FROM (keys) k STRAIGHT_JOIN {tasks} t FORCE INDEX (PRIMARY) ON t.id = k.id
 ORDER BY k.created_at DESC, k.id DESC LIMIT :limit
 
--- name: place_of
+-- name: position_of
 SELECT CAST(t.created_at AS CHAR) AS at FROM {tasks} t WHERE t.id = :id
 
 -- name: keys_end

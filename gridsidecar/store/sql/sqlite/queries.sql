@@ -541,7 +541,7 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
 FROM (keys) k CROSS JOIN {tasks} t ON t.id = k.id
 ORDER BY k.created_at DESC, k.id DESC LIMIT :limit
 
--- name: place_of
+-- name: position_of
 SELECT t.created_at AS at FROM {tasks} t WHERE t.id = :id
 
 -- name: keys_end
