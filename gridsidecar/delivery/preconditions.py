@@ -19,7 +19,7 @@ class Preconditions:
 
     def __init__(self, env: Environment) -> None:
         self._env = env
-        self._preconditions: set[asyncio.Task[bool]] = set()
+        self._waiting: set[asyncio.Task[bool]] = set()
         self._watches: dict[str, asyncio.Task[None]] = {}  # for commands that are missing, by route
 
     def left(self, until: float) -> float:
@@ -36,7 +36,7 @@ class Preconditions:
     async def within(self, waiting: Coroutine[Any, Any, bool], until: float) -> bool:
         """What is waited for; False when that takes too long, or nothing starts any more."""
         wait = asyncio.create_task(waiting)
-        self._preconditions.add(wait)
+        self._waiting.add(wait)
         try:
             async with asyncio.timeout(self.left(until)):
                 return await wait
@@ -47,7 +47,7 @@ class Preconditions:
                 return False
             raise
         finally:
-            self._preconditions.discard(wait)
+            self._waiting.discard(wait)
 
     async def _until_startable(self, route: Route) -> bool:
         while (rest := route.start_backoff.until - self._env.clock.monotonic()) > 0:
@@ -72,5 +72,5 @@ class Preconditions:
 
     def cancel(self) -> None:
         """Nothing starts any more."""
-        for wait in (*self._preconditions, *self._watches.values()):
+        for wait in (*self._waiting, *self._watches.values()):
             wait.cancel()

@@ -106,7 +106,7 @@ class Api:
         self.snapshots.drop()
         self.cache.drop()
 
-    async def look(self, ids: Sequence[str]) -> dict[str, TaskSummary]:
+    async def summaries(self, ids: Sequence[str]) -> dict[str, TaskSummary]:
         """Tasks by id, without their data and results, with `rev`, and with what keeps them."""
         await self.store()
         return await self._look(ids)

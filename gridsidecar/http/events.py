@@ -32,7 +32,7 @@ async def events(api: Api, call: Call) -> Response:
     task_id = call.path("task_id")
     api.watch.enter()
     try:
-        if task_id not in (first := await api.look([task_id])):
+        if task_id not in (first := await api.summaries([task_id])):
             raise unknown_task(task_id)
         stream = _stream(api, task_id, first[task_id], call.request.headers.get("last-event-id", ""))
         return _Stream(stream, api.watch.leave)

@@ -28,7 +28,7 @@ class Watch:
     def __init__(self, read: Lookup, clock: Clock, most: int) -> None:
         self._most = most
         self._inside = 0
-        self._poll = read
+        self._read = read
         self._clock = clock
         self._watched: Counter[str] = Counter()
         self._asked: frozenset[str] = frozenset()  # what the last poll was about,
@@ -60,8 +60,8 @@ class Watch:
             self._polling = asyncio.create_task(self._keep_polling())
         try:
             while not self._over:
-                looked = self._polled
-                await looked.wait()
+                polled = self._polled
+                await polled.wait()
                 if task_id in self._asked and not self._over:
                     yield self._seen.get(task_id)
         finally:
@@ -83,7 +83,7 @@ class Watch:
         ids = sorted(self._watched)
         found: dict[str, TaskSummary] = {}
         for start in range(0, len(ids), AT_ONCE):
-            found |= await self._poll(ids[start : start + AT_ONCE])
+            found |= await self._read(ids[start : start + AT_ONCE])
         self._asked, self._seen = frozenset(ids), found
-        looked, self._polled = self._polled, asyncio.Event()
-        looked.set()
+        polled, self._polled = self._polled, asyncio.Event()
+        polled.set()
