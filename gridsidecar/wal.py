@@ -8,7 +8,7 @@ from gridsidecar import telemetry
 
 KEPT = 64 * 1024 * 1024  # bytes that stay on disk once all of it has been taken over into the file
 LARGE = 256 * 1024 * 1024
-EVERY = 256  # writes between two looks
+EVERY = 256  # writes between two checks
 
 BOUND = f"PRAGMA journal_size_limit = {KEPT}"
 

@@ -47,8 +47,8 @@ class Deliverer:
         self._lease = settings.timeout + LEASE_MARGIN
         self._sending: set[asyncio.Task[None]] = set()
         self._permits = Permits(env.clock)
-        self._offer = self._permits.offer()  # of the last look
-        self._left = False  # the last look found something due that had to wait for a permit
+        self._offer = self._permits.offer()  # of the last poll
+        self._left = False  # the last poll found something due that had to wait for a permit
         self._news = asyncio.Event()
         self._polling = True  # what is due may not be in our hands yet
         self._quiet = asyncio.Event()
@@ -58,7 +58,7 @@ class Deliverer:
         self._loop = self._env.vitals.start("callbacks", self._keep_sending())
 
     def note(self, update: TaskUpdate) -> None:
-        """Something happened to a task: if anything is owed for it, do not wait for the next look."""
+        """Something happened to a task: if anything is owed for it, do not wait for the next poll."""
         wanted = update.task is not None and update.task.callback.wanted
         if (update.status.terminal and wanted) or (self._dead_letter_failed and update.status is Status.FAILED):
             self._wake()
@@ -166,7 +166,7 @@ class Deliverer:
             await self._note(callback, sent)
             await failpoints.reached("callback_cleared")
         if not isinstance(sent, Delivered):
-            self._news.set()  # its next try may come before the next look
+            self._news.set()  # its next try may come before the next poll
 
     async def _note(self, callback: OwedCallback, sent: SendResult) -> None:
         """Write down what became of a try. Where the database refuses that, it is given up instead, or, where that is

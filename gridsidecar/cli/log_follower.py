@@ -40,13 +40,13 @@ async def follow(tasks: Tasks, task_id: str, attempt: int | None, writer: Writer
     """Until the task has ended, or the one `attempt` that was asked for; False where it ended without one. A store that
     is away is waited for."""
     clock = SystemClock()
-    looks = _Looks(tasks, task_id)
+    reader = _Reader(tasks, task_id)
     number, since, begun = attempt, 0, 0
     shown: int | None = 0  # characters from the beginning on; None once some were left out
-    while not await looks.over(number):
-        page = await looks.output(number, since, shown)
+    while not await reader.over(number):
+        page = await reader.output(number, since, shown)
         if page is None:
-            await looks.tell_why()
+            await reader.tell_why()
             await clock.sleep(POLL_EVERY)
             continue
         if begun != page.attempt:
@@ -71,7 +71,7 @@ def _shown(before: int | None, page: OutputPage) -> int | None:
     return before + sum(len(piece.text) for piece in page.pieces)
 
 
-class _Looks:
+class _Reader:
     """Asks, and says once why there is no answer."""
 
     def __init__(self, tasks: Tasks, task_id: str) -> None:

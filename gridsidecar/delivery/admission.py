@@ -288,7 +288,7 @@ class Admissions:
             _tell_rescued(task, received)
             return NoAttempt(received)
         held = self._worker.attempts.get(task.task_id)
-        if held is None or held.settled:  # it ended while we looked: let the row say what this copy is for
+        if held is None or held.settled:  # it ended while we read the row: let the row say what this copy is for
             return Requeue()
         held.delivery = delivery
         held.received_at = self._env.clock.monotonic()

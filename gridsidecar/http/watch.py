@@ -23,7 +23,7 @@ Lookup = Callable[[Sequence[str]], Awaitable["Mapping[str, TaskSummary]"]]
 
 
 class Watch:
-    """Looks while somebody waits, and lets so many wait. A database that is away is waited for."""
+    """Polls while somebody waits, and lets so many wait. A database that is away is waited for."""
 
     def __init__(self, read: Lookup, clock: Clock, most: int) -> None:
         self._most = most
@@ -54,7 +54,7 @@ class Watch:
         self._polled.set()
 
     async def changes(self, task_id: str) -> AsyncIterator[TaskSummary | None]:
-        """What each look finds, from the next one on: None where there is no such task. Ends when we leave."""
+        """What each poll finds, from the next one on: None where there is no such task. Ends when we leave."""
         self._watched[task_id] += 1
         if self._polling is None or self._polling.done():
             self._polling = asyncio.create_task(self._keep_polling())
@@ -72,14 +72,14 @@ class Watch:
     async def _keep_polling(self) -> None:
         while self._watched and not self._over:
             try:
-                await self._look_once()
+                await self._poll_once()
             except GridSidecarError:  # it is asked again in a moment
                 pass
             except Exception as error:
                 telemetry.unexpected_error(error)
             await self._clock.sleep(POLL_EVERY)
 
-    async def _look_once(self) -> None:
+    async def _poll_once(self) -> None:
         ids = sorted(self._watched)
         found: dict[str, TaskSummary] = {}
         for start in range(0, len(ids), AT_ONCE):

@@ -49,7 +49,7 @@ from gridsidecar.rules.task import (
 )
 
 PATIENT_INTERRUPTIONS = 9  # from the next one on each also counts as a crash: node pressure looks like a shutdown
-LONGEST_BUSY_WAIT = 300.0  # seconds between two looks at a task that runs elsewhere
+LONGEST_BUSY_WAIT = 300.0  # seconds until a task that runs elsewhere is asked about again
 CANCELLED_ON_REQUEST = "cancelled on request"
 START_AGAIN_AFTER = 5.0  # seconds until a task whose handler could not start comes back
 

@@ -70,6 +70,6 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 
 
 def next_check(late: float) -> float:
-    """Seconds until maintenance looks again at a row that is `late` seconds overdue: at least 30, doubling, at most
+    """Seconds until maintenance checks a row again that is `late` seconds overdue: at least 30, doubling, at most
     an hour."""
     return min(3600.0, max(30.0, late))
