@@ -80,8 +80,8 @@ class Admissions:
         lent: int = 0,
         suspect_max_wait: float = 0.0,
     ) -> None:
-        """`max_wait`: seconds that a delivery may wait for its turn. Up to `lent` suspects at a time, whose places
-        others have meanwhile (`look_ahead`), may wait for `suspect_max_wait` instead."""
+        """`max_wait`: seconds that a delivery may wait for its turn. Up to `lent` suspects at a time, for
+        which `prefetch` takes others, may wait for `suspect_max_wait` instead."""
         self._worker = worker
         self._env = worker.env
         self._store = store

@@ -154,8 +154,8 @@ class Consumer:
             return wire.read_large(message, limit, self._env.memory.room)
 
     async def _until_room(self, delivery: Delivery) -> None:
-        """What is in hand takes all the memory there is for it: keep only the place of this one, and have its body
-        sent again when there is room. Requeued at once it would come again at once."""
+        """What is in hand takes all the memory there is for it: hold this one without its body, and have that sent
+        again when there is room. Requeued at once it would come again at once."""
         telemetry.debug("no memory for another large message now, it is fetched again later")
         try:
             async with asyncio.timeout(self._admissions.max_wait):

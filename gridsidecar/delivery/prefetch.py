@@ -21,9 +21,9 @@ class Prefetch:
     for the next one is what takes the time, so a few or many are held. Each change asks the broker for another
     consumer; what the one before it brought beyond the new number goes back to the queue when it waits for long.
 
-    A task that may have ended a process under others waits, without a slot, until it gets a process of its own. For
-    each of these one more delivery is taken, so that its place is lent to another task. No more are lent than run at a
-    time: a worker that loses process after process is not to take the whole queue.
+    A suspect waits, without a slot, until it gets a process of its own. For each of these one more delivery is taken
+    (lent), so that others go on; no more than run at a time: a worker that loses process after process is not to take
+    the whole queue.
     """
 
     def __init__(
