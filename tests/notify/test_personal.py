@@ -12,9 +12,9 @@ from gridsidecar import wire
 from gridsidecar.config.template import parse
 from gridsidecar.notify import email
 from gridsidecar.notify.feishu import card
+from gridsidecar.notify.rendering import TEXT, Wording
 from gridsidecar.notify.translations import CHINESE, ENGLISH
 from gridsidecar.notify.webhook import message
-from gridsidecar.notify.wording import TEXT, Wording
 from gridsidecar.rules.task import Callback, Message, Report, Status, Task, TaskUpdate
 from tests.notify.bot import MOST_BYTES, Bot, shown, title
 from tests.notify.channels import LONG, feishu, notifier, webhook

@@ -12,7 +12,7 @@ from gridsidecar.clock import SystemClock
 from gridsidecar.maintenance import minutes as counting
 from gridsidecar.maintenance.minutes import MinuteCounters
 from gridsidecar.rules.task import ErrorType, Report, Status, TaskUpdate
-from gridsidecar.store import MinuteTally, OpenStore, Point
+from gridsidecar.store import MinuteTally, Point, Store
 from gridsidecar.store.histogram import Histogram
 from gridsidecar.store.minutes import Cell, Total, minute_of
 from tests.conftest import execute_on_server
@@ -41,7 +41,7 @@ def update(status: Status = Status.SUCCESS, seconds: float | None = 0.3, **field
     )
 
 
-async def all_of(store: OpenStore, **narrowed: str) -> list[MinuteTally]:
+async def all_of(store: Store, **narrowed: str) -> list[MinuteTally]:
     return await store.minutes.between(NOON - HOUR, NOON + HOUR, **narrowed)
 
 
