@@ -44,9 +44,9 @@ def pause(
     Workers know within two seconds. Messages are taken from the queue all the same and kept in the database, so that
     nothing of other types waits behind them.
     """
-    from gridsidecar.cli.screen import clean, say
+    from gridsidecar.cli.terminal import clean, say
     from gridsidecar.clock import SystemClock
-    from gridsidecar.config.handled import is_handled
+    from gridsidecar.config.handled_types import is_handled
 
     moment = later(until, SystemClock().now())
     _check(types)
@@ -64,7 +64,7 @@ def resume(types: Types, config: ConfigFile = None, queue: QueueOption = None, s
 
     Ends the pause of a breaker, too. A type that is not paused is named on stderr, and the exit code is 1.
     """
-    from gridsidecar.cli.screen import clean, say
+    from gridsidecar.cli.terminal import clean, say
 
     _check(types)
     resumed = asyncio.run(_resume(where(server, config, "store", queue=queue), types))

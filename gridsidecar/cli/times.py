@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 
-from gridsidecar.cli.screen import interactive
+from gridsidecar.cli.terminal import interactive
 from gridsidecar.operations.shapes import moment
 
 

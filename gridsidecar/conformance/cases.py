@@ -28,6 +28,7 @@ ODD: dict[str, Any] = {
     "deep": [[{"键": [None, {}]}]],
 }
 _PAUSE = 0.6  # seconds between the first messages of `full` and its end
+_AT_WORK = 2.0  # seconds after which a program has started, and one that does not work is over
 _FULL: tuple[dict[str, Any], ...] = (
     {"type": "progress", "progress": 10, "progress_message": "started"},
     {"type": "log", "level": "warning", "message": "slow disk", "fields": {"ms": 812}},
@@ -128,7 +129,7 @@ def stop(bench: Bench) -> CheckResult:
         child.send(bench.line(claim))
         if bench.mode == "oneshot":
             child.close_stdin()
-        child.wait(lambda: child.exit, _PAUSE)
+        child.wait(lambda: child.exit, _AT_WORK)
         if child.exit is not None or deciding(child.lines):
             return failed("it did not work until it was asked to stop", "work for a minute, unless it is asked to stop")
         if ready is not None and can_cancel(ready):

@@ -22,7 +22,7 @@ from gridsidecar.delivery.admission import Admissions
 from gridsidecar.delivery.attempt import AttemptRunner
 from gridsidecar.delivery.consumer import Consumer
 from gridsidecar.delivery.identity import Identity
-from gridsidecar.delivery.look_ahead import LookAhead
+from gridsidecar.delivery.prefetch import Prefetch
 from gridsidecar.delivery.routes import Routes
 from gridsidecar.delivery.slots import Slots
 from gridsidecar.delivery.worker import HeldAttempts, Worker
@@ -40,8 +40,8 @@ from gridsidecar.runtime import signals
 from gridsidecar.runtime.event_loop import fast_loop
 from gridsidecar.runtime.memory_budget import give_back_what_is_freed
 from gridsidecar.runtime.shutdown import CLOSE_LIMIT
-from gridsidecar.store import OpenStore, make_store
-from gridsidecar.supervisor_link import Leave, QueueLook, SupervisorLink
+from gridsidecar.store import make_store
+from gridsidecar.supervisor_link import Leave, QueueState, SupervisorLink
 from gridsidecar.telemetry import Readiness
 from gridsidecar.telemetry.output_log import OutputLog
 from gridsidecar.telemetry.tracing import make_spans
@@ -71,15 +71,15 @@ class Daemon:
         self._env = env = Environment(settings.worker, Readiness(), self._clock, self._rng)
         self._shutdown = env.shutdown
         self._broker: Broker = make_broker(settings.broker, env.readiness)
-        letters = settings.broker.dead_letter_failed
-        self._store: OpenStore = make_store(settings.store, settings.broker.queue, letters=letters)
+        dead_letter_failed = settings.broker.dead_letter_failed
+        self._store = make_store(settings.store, settings.broker.queue, dead_letter_failed=dead_letter_failed)
         self._spans = make_spans(settings, self._clock, os.environ)
         identity = Identity(self._store.leases, env.name, settings.worker.lease, self._concurrency, self._clock)
         self._worker = Worker(env, identity, HeldAttempts(self._clock))
         self._hooks = Hooks(settings.hooks, env, self._worker.attempts, settings.broker.queue)
         handlers = make_handlers(settings.handlers, self._clock, concurrency=self._concurrency, rng=self._rng)
         self._handlers = list(handlers.values())
-        self._consumer, self._look_ahead = self._build_delivery(handlers)
+        self._consumer, self._prefetch = self._build_delivery(handlers)
         self._pausing = Pausing(self._worker, self._broker, self._store.pauses)
         longest_hold = settings.broker.longest_hold
         self._maintenance = Maintenance(self._worker, self._broker, self._store, self._pausing, longest_hold)
@@ -90,7 +90,7 @@ class Daemon:
             env, self._store.pauses, settings.handlers, self._pausing.read, self._notifier.hear_breaker
         )
         senders = make_senders(settings.callbacks, self._broker, settings.broker, self._clock)
-        self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks, letters)
+        self._deliverer = Deliverer(env, self._store.outbox, senders, settings.callbacks, dead_letter_failed)
         self._statistics = Statistics(
             self._clock, settings.log.stats_interval, lambda: self._worker.attempts.running, self._broker.ready_count
         )
@@ -102,7 +102,7 @@ class Daemon:
         self._api = make_api(settings, self._observed) if supervisor is None else None
         env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
 
-    def _build_delivery(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, LookAhead]:
+    def _build_delivery(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, Prefetch]:
         """What carries a delivery from its arrival to its ack."""
         settings, tasks = self._settings, self._store.tasks
         max_wait = longest_hold = settings.broker.longest_hold
@@ -120,7 +120,7 @@ class Daemon:
         )
         most = 0 if self._options.once else settings.worker.prefetch
         lends = routes.share_processes
-        return consumer, LookAhead(self._broker, slots, consumer, self._clock, self._concurrency, most, lends=lends)
+        return consumer, Prefetch(self._broker, slots, consumer, self._clock, self._concurrency, most, lends=lends)
 
     @property
     def _concurrency(self) -> int:
@@ -148,8 +148,8 @@ class Daemon:
             leaving.push_async_callback(self._finish)
             if not await self._start():
                 return EX_OK
-            consuming = asyncio.create_task(self._broker.consume(self._consumer.receive, self._look_ahead.prefetch))
-            self._look_ahead.start(self._env.vitals)
+            consuming = asyncio.create_task(self._broker.consume(self._consumer.receive, self._prefetch.count))
+            self._prefetch.start(self._env.vitals)
             try:
                 await self._until_leaving(consuming)
             finally:
@@ -265,20 +265,20 @@ class Daemon:
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend
 
-    async def look(self) -> QueueLook:
+    async def queue_state(self) -> QueueState:
         """For the supervisor: whether there is anything left to do in a burst."""
         try:
             left = await self._broker.ready_count()
         except GridSidecarError:
             left = None
         wait = self._settings.worker.burst_wait
-        return QueueLook(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
+        return QueueState(left, left == 0 and not (wait and self._busy), self._consumer.active_at if wait else 0.0)
 
     async def _tell_figures(self) -> None:
         if self._supervisor is None:
             await self._statistics.stop()
         else:
-            self._supervisor.tell_last(await self._statistics.look())
+            self._supervisor.tell_last(await self._statistics.left())
 
     @property
     def _busy(self) -> bool:
@@ -293,7 +293,7 @@ class Daemon:
         if not self._shutdown.finishes_work:
             self._consumer.freeze()
         await failpoints.reached("draining")
-        await self._look_ahead.stop()
+        await self._prefetch.stop()
         with suppress(GridSidecarError, TimeoutError):
             async with asyncio.timeout(CLOSE_LIMIT):
                 await self._broker.stop_consuming()

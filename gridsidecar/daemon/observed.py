@@ -92,5 +92,5 @@ class Observed:
         """For the supervisor."""
         if self._metrics is None:
             return ()
-        self._metrics.look()
+        self._metrics.sample()
         return self._metrics.tally.changes()

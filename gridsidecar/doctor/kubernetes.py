@@ -47,13 +47,13 @@ def _failed(name: str, found: str, advice: str) -> Diagnostic:
 
 
 def _connections(manifest: Manifest, pods: Settings, facts: Asked[DatabaseFacts]) -> Diagnostic:
-    async def look() -> Finding:
+    async def examine() -> Finding:
         try:
             return connections(await server_facts(facts), pods, manifest.most_pods)
         except CannotTell as error:
             return unknown(f"the database {error}")
 
-    return Diagnostic("kubernetes.connections", look)
+    return Diagnostic("kubernetes.connections", examine)
 
 
 def rabbitmq(manifest: Manifest, settings: Settings) -> Finding:

@@ -26,14 +26,14 @@ class Breakers:
         env: Environment,
         pauses: Pauses,
         handlers: Mapping[str, HandlerSettings],
-        look: Callable[[], Awaitable[object]],
+        reread: Callable[[], Awaitable[object]],
         tell: Callable[[BreakerChange], None],
     ) -> None:
-        """`look` reads the pauses again, `tell` is called with each change that this process made."""
+        """`reread` reads the pauses again, `tell` is called with each change that this process made."""
         self._env = env
         self._pauses = pauses
         self._handlers = handlers
-        self._look = look
+        self._reread = reread
         self._tell = tell
         self._failures: dict[str, int] = {}  # in a row, by task type
         self._writes: dict[str, asyncio.Task[None]] = {}
@@ -83,13 +83,13 @@ class Breakers:
             )
             self._tell(change)
         self._failures.pop(change.task_type, None)
-        await self._look()
+        await self._reread()
 
     async def _close(self, task_type: str) -> None:
         if await self._pauses.close_breaker(task_type):
             telemetry.info("breaker closed", type=task_type)
             self._tell(BreakerChange(task_type=task_type, opened=False))
-        await self._look()
+        await self._reread()
 
     def _write(self, task_type: str, writing: Coroutine[Any, Any, None]) -> None:
         """One at a time for each type; one that fails is made again at the next occasion."""

@@ -12,7 +12,7 @@ from gridsidecar.errors import GridSidecarError
 from gridsidecar.rules.task import Status, TaskUpdate
 from gridsidecar.runtime.health import Vitals
 
-LOOK_LIMIT = 1.0  # seconds for the broker to say what is left
+BACKLOG_LIMIT = 1.0  # seconds for the broker to say what is left
 
 
 class Statistics:
@@ -53,7 +53,7 @@ class Statistics:
             await self._tell()
 
     async def _tell(self) -> None:
-        left = await self.look()
+        left = await self.left()
         now, ended = self._clock.monotonic(), self._ended
         telemetry.info(
             "statistics",
@@ -73,10 +73,10 @@ class Statistics:
     def _ended(self) -> int:
         return sum(count for status, count in self.counts.items() if status.terminal)
 
-    async def look(self) -> int | None:
+    async def left(self) -> int | None:
         """Messages that wait in the queue; None when the broker does not say so in time."""
         try:
-            async with asyncio.timeout(LOOK_LIMIT):
+            async with asyncio.timeout(BACKLOG_LIMIT):
                 return await self._left()
         except (GridSidecarError, TimeoutError):
             return None

@@ -14,7 +14,7 @@ from gridsidecar.broker import Broker, DeadLetter
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.rules.steering import Reopening
 from gridsidecar.rules.task import Task
-from gridsidecar.store import OpenStore
+from gridsidecar.store import Store
 
 
 class Letter(Struct, frozen=True):
@@ -73,7 +73,7 @@ class Replayed(Struct, frozen=True):
     detail: str = ""
 
 
-async def replay(broker: Broker, store: OpenStore, settings: BrokerSettings, ids: Set[str]) -> AsyncIterator[Replayed]:
+async def replay(broker: Broker, store: Store, settings: BrokerSettings, ids: Set[str]) -> AsyncIterator[Replayed]:
     """Send the letters of these ids, or without ids all of this queue; each as it is done, whatever comes of it.
 
     Raises what store and broker raise; what was sent before is sent.
@@ -97,7 +97,7 @@ async def replay(broker: Broker, store: OpenStore, settings: BrokerSettings, ids
             yield Replayed(letter, Replay.SENT)
 
 
-async def _obstacle(letter: Letter, store: OpenStore, settings: BrokerSettings) -> Replayed | None:
+async def _obstacle(letter: Letter, store: Store, settings: BrokerSettings) -> Replayed | None:
     """Why a replay would be in vain; None when the task's row waits for the letter's message."""
     queue = letter.dead.queue
     if queue is not None and queue != settings.queue:

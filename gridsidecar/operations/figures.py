@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gridsidecar.operations.shapes import in_utc
-from gridsidecar.store import OpenStore
+from gridsidecar.store import Store
 from gridsidecar.store.counting import totals
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ NONE: Figures = {
 }
 
 
-async def read_figures(store: OpenStore, since: datetime | None = None, queue: str | None = None) -> Figures:
+async def read_figures(store: Store, since: datetime | None = None, queue: str | None = None) -> Figures:
     """Of one queue, or of all that share the table: tasks created since then by type and status, and by status;
     `at_least` has those whose count is a floor, as `callbacks_at_least` and `letters_at_least` have theirs. Callbacks
     and `letters` (what failed tasks owe to the dead letters) of all queues, workers, pauses. Raises what the store

@@ -12,7 +12,7 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules import steering
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Status
-from gridsidecar.store import OpenStore, OperationKind
+from gridsidecar.store import OperationKind, Store
 
 WAITING = (Status.PENDING, Status.RETRYING, Status.RUNNING)
 MEANT = {OperationKind.CANCEL: WAITING, OperationKind.RETRY: (Status.FAILED,)}  # by a filter that names no status
@@ -33,7 +33,7 @@ class Driver:
     """Does what an operation asks. `unsent` says why tasks that are to run again were not sent to the queue: then
     workers bring them back by and by."""
 
-    def __init__(self, store: OpenStore, broker: Broker | None, unsent: str | None = None) -> None:
+    def __init__(self, store: Store, broker: Broker | None, unsent: str | None = None) -> None:
         """Without a broker nothing is sent, and `unsent` says why."""
         self._store = store
         self._broker = broker

@@ -16,7 +16,7 @@ from gridsidecar.broker import Broker
 from gridsidecar.config.settings import Settings, retry_policy
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError, PublishRefused, StoreUnavailable
 from gridsidecar.rules.task import Task
-from gridsidecar.store import Beforehand, RowRejected
+from gridsidecar.store import PrewrittenRows, RowRejected
 
 Beside = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -39,7 +39,7 @@ class Submitter:
     """Writes the row, publishes, notes that. Whoever dies in between leaves a task that workers bring to its end."""
 
     def __init__(
-        self, broker: Broker, rows: Beforehand | None, settings: Settings, beside: Beside | None = None
+        self, broker: Broker, rows: PrewrittenRows | None, settings: Settings, beside: Beside | None = None
     ) -> None:
         """`rows` None: there is no store to write to. `beside` runs what nobody needs to wait for."""
         self._broker = broker
@@ -75,7 +75,7 @@ class Submitter:
             ours.set()
         return await sending
 
-    async def _written(self, task: Task) -> Beforehand | None:
+    async def _written(self, task: Task) -> PrewrittenRows | None:
         """Where the row was written to; None: nowhere."""
         rows = self._rows
         if rows is None:
@@ -89,7 +89,7 @@ class Submitter:
         return None
 
     async def _publish(
-        self, rows: Beforehand | None, task: Task, confirmed: Callable[[str], None] = lambda _: None
+        self, rows: PrewrittenRows | None, task: Task, confirmed: Callable[[str], None] = lambda _: None
     ) -> Sent | Unconfirmed:
         done = await self._published(rows, task)
         confirmed(task.task_id)
@@ -98,7 +98,7 @@ class Submitter:
             await noting if self._beside is None else self._beside(noting)
         return done
 
-    async def _published(self, rows: Beforehand | None, task: Task) -> Sent | Unconfirmed:
+    async def _published(self, rows: PrewrittenRows | None, task: Task) -> Sent | Unconfirmed:
         if rows is None:
             await self._broker.publish(task.message)
             return Sent()
@@ -125,7 +125,7 @@ class Submitter:
         return general.max_retries if handler is None else retry_policy(general, handler).max_retries
 
 
-async def _note(rows: Beforehand, task: Task) -> None:
+async def _note(rows: PrewrittenRows, task: Task) -> None:
     with suppress(GridSidecarError):  # then a worker looks for it once, and finds nothing amiss
         await rows.note_sent(task)
 

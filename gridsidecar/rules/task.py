@@ -254,7 +254,7 @@ class Settle(StrEnum):
 
     ACK = "ack"
     DELAY = "delay"  # a delayed message after `delay`, then ack
-    GIVE_BACK = "give_back"  # nack; a wake-up where the delivery was handed off
+    REQUEUE = "requeue"  # nack; a wake-up where the delivery was handed off
 
 
 class Transition(Struct, frozen=True, kw_only=True):

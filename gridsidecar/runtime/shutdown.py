@@ -40,7 +40,7 @@ class Crew(Protocol):
         """Return when nothing is in hand."""
         ...
 
-    def give_back_waiting(self) -> None: ...
+    def requeue_waiting(self) -> None: ...
 
     def interrupt(self) -> None: ...
 
@@ -87,7 +87,7 @@ class Shutdown:
             self._enter(Phase.FINISHING)
             await _first(drained, self._demanded)
         self._enter(Phase.LEAVING)
-        crew.give_back_waiting()
+        crew.requeue_waiting()
         await _first(drained, self.hurry, grace)
         if not drained.done():
             self._enter(Phase.INTERRUPTING)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import time
 
+import aiormq
 import pytest
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
@@ -91,7 +92,7 @@ async def test_a_half_open_connection_is_noticed(settings: BrokerSettings) -> No
         await broker.publish(message(b"one"))
         held = await inbox.one()
         proxy.freeze()
-        await eventually(lambda: not held.alive, timeout=20)
+        await eventually(lambda: not held.alive)
         proxy.heal()
         again = (await inbox.get(2, timeout=30))[1]
         assert (again.message.body, again.redelivered) == (b"one", True)
@@ -122,7 +123,7 @@ async def test_closing_is_bounded_when_the_broker_does_not_answer(settings: Brok
         proxy.freeze()
         begin = time.monotonic()
         await broker.close()
-        assert time.monotonic() - begin < 12
+        assert time.monotonic() - begin < 30
         await running
         proxy.heal()
 
@@ -131,10 +132,11 @@ async def test_a_frozen_broker_is_left_in_time_with_much_still_to_be_written(set
     async with proxied(settings.url) as (proxy, url):
         connection = BrokerConnection(through(settings, url), "test")
         channel = await (await connection.confirming_channel()).get_underlay_channel()
+        assert isinstance(channel, aiormq.Channel)
         proxy.freeze()
         publishing = asyncio.create_task(channel.basic_publish(bytes(64 * 1024 * 1024), routing_key=settings.queue))
         await eventually(lambda: channel.delivery_tag == 1 and channel.connection.write_queue.empty())
-        await asyncio.wait_for(connection.close(0.5), 10)
+        await asyncio.wait_for(connection.close(0.5), 30)
         with pytest.raises(CONNECTION_EXCEPTIONS):
             await publishing
         proxy.heal()
@@ -203,7 +205,7 @@ async def test_a_server_that_does_not_answer_leaves_time_for_the_next(settings: 
         frozen.freeze()
         began = time.monotonic()
         async with opened(through(settings, [url, settings.urls[0]])):  # type: ignore[arg-type]
-            assert time.monotonic() - began < 12
+            assert time.monotonic() - began < 30
 
 
 async def test_where_no_server_can_be_reached_each_is_named(settings: BrokerSettings) -> None:

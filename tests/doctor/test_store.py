@@ -98,7 +98,7 @@ async def test_a_database_that_is_away_or_hangs(mysql_url: str, tmp_path: Path, 
             proxy.freeze()
         began = time.monotonic()
         found = await look(tmp_path, config(tmp_path, url))
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 10, "each waited for the one before"
         assert found["store.connect"].state == "fail"
         assert {finding.state for name, finding in found.items() if name.startswith("store.")} == {"fail", "unknown"}
         assert found["broker.connect"].state == "ok"

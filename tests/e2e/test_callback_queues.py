@@ -48,7 +48,7 @@ async def test_a_queue_of_ours_takes_no_callback(any_place: Place, start: Start,
     assert place.status("t") == "success"
     await eventually(lambda: place.left() == 0)
     assert place.count(target) == 0
-    assert sidecar.says("callback given up")
+    await sidecar.said("callback given up")
 
 
 @pytest.mark.parametrize("name", ["amq.rabbitmq.reply-to.X", "amq.rabbitmq.reply-to", "amq.gen-1", "x" * 256, "a\n"])

@@ -44,7 +44,7 @@ def processes(folder: Path) -> list[str]:
 def test_every_task_ends_as_it_should(tmp_path: Path) -> None:
     started = time.monotonic()
     done = gridsidecar(tmp_path, "demo")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     assert done.returncode == 0, done.stderr
     expected = ROWS | (NODE if shutil.which("node") or shutil.which("nodejs") else {})
     head, *rows = done.stdout.splitlines()

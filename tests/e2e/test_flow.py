@@ -90,7 +90,7 @@ async def test_a_type_is_paused_while_messages_flow_and_the_others_go_on(
     paused = command(place, "pause", "mail", "--reason", "the mail server moves")
     assert (paused.returncode, paused.stdout) == (0, "mail\n")
     assert "is not among the handlers of this configuration" in paused.stderr
-    await eventually(lambda: sidecar.text.count("task type paused") == processes, timeout=10)
+    await eventually(lambda: sidecar.text.count("task type paused") == processes)
     await place.publish(*(task for pair in zip(mails(20), others(20), strict=True) for task in pair))
     await eventually(lambda: place.all_ended(25))
     await eventually(lambda: parked(place) == 20)
@@ -178,7 +178,7 @@ async def test_a_pause_until_a_time_wakes_pods_when_it_comes(any_place: Place, s
     first.terminate()
     assert await first.ended() == 0
     assert await owed(place) == 0
-    await eventually(lambda: owed_is(place, 5), timeout=15)
+    await eventually(lambda: owed_is(place, 5))
     start(two_types(place))
     await eventually(lambda: place.all_ended(5))
 
@@ -378,21 +378,21 @@ def limited(place: Place, rate: str, **keys: Any) -> dict[str, Any]:
 
 async def test_several_sidecars_together_keep_a_rate_and_others_pass(any_place: Place, start: Start) -> None:
     place = any_place
-    sidecars = [start(limited(place, "20/s")) for _ in range(3)]
+    sidecars = [start(limited(place, "3/s")) for _ in range(3)]
     for sidecar in sidecars:
         await sidecar.ready()
     published = now()
-    await place.publish(*mails(60), *others(20))
-    await eventually(lambda: place.all_ended(80), timeout=60)
-    assert place.statuses() == {"success": 80}
+    await place.publish(*mails(24), *others(20))
+    await eventually(lambda: place.all_ended(44), timeout=60)
+    assert place.statuses() == {"success": 44}
     times = starts(place)
-    assert len(times) == 60
-    assert times[-1] - published >= 59 / 20, "the first turn was no sooner than its message"
+    assert len(times) == 24
+    assert times[-1] - published >= 23 / 3, "the first turn was no sooner than its message"
     for window in (1.0, 2.0):  # a start may be late by a second, as the shortest delay queue is
         most = max(sum(first <= at < first + window for at in times) for first in times)
-        assert most <= 20 * (window + 1) + 4  # … and from its claim to its start time passes
-    assert max(starts(place, "o")) < times[0] + 3
-    assert {place.row(f"m{n}")["retry_count"] for n in range(60)} == {0}
+        assert most <= 3 * (window + 1) + 4  # … and from its claim to its start time passes
+    assert max(starts(place, "o")) < times[-1], "sent after them, and not held by their rate"
+    assert {place.row(f"m{n}")["retry_count"] for n in range(24)} == {0}
 
 
 async def test_what_is_over_the_rate_is_held_by_nobody(place: Place, start: Start) -> None:
@@ -402,7 +402,7 @@ async def test_what_is_over_the_rate_is_held_by_nobody(place: Place, start: Star
     await eventually(lambda: place.all_ended(6))
     await eventually(lambda: place.statuses() == {"success": 6, "pending": 49})
     assert place.waiting() == 0
-    assert place.left() == 49, "in the delay queues"
+    await eventually(lambda: place.left() == 49)  # in the delay queues: their rows are written before
     assert await owed(place) == 0
     sidecar.terminate()
     assert await sidecar.ended() == 0

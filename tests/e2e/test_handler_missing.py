@@ -64,7 +64,7 @@ async def test_a_missing_command_holds_up_no_other_handler(place: Place, start: 
     handlers = {"default": place.job("done"), "broken": place.handler(program)}
     sidecar = start(place.config(handlers, worker={"concurrency": 2}))
     await place.publish({"task_id": "b", "task_type": "broken"}, *({"task_id": f"t{index}"} for index in range(5)))
-    await eventually(lambda: place.statuses() == {"success": 5}, timeout=20)
+    await eventually(lambda: place.statuses() == {"success": 5})
     sidecar.terminate()
     assert await sidecar.ended() == 0
     assert place.left() == 1
@@ -80,7 +80,7 @@ async def test_waiting_for_a_command_spends_no_delivery_limit(place: Place, star
     await sidecar.said("does not exist; create it")
     await eventually(lambda: sidecar.text.count("sent anew") >= 4, timeout=30)
     write(program, WORKS)
-    await eventually(lambda: place.status("t") == "success", timeout=20)
+    await eventually(lambda: place.status("t") == "success")
     assert place.journal.started == ["t"]
 
 

@@ -175,17 +175,15 @@ async def test_a_signal_while_the_servers_are_away_at_the_start(place: Place, st
     for sidecar in (no_broker, no_store):
         await sidecar.said("not ready")
         sidecar.terminate()
-        assert await sidecar.ended(timeout=10) == 0
+        assert await sidecar.ended() == 0
         assert not sidecar.says("consuming")
 
 
 async def test_a_signal_with_nothing_to_do(any_place: Place, start: Start) -> None:
     sidecar = start(any_place.config({"default": any_place.job("done")}))
     await sidecar.ready()
-    began = time.monotonic()
     sidecar.terminate()
     assert await sidecar.ended() == 0
-    assert time.monotonic() - began < 5
 
 
 # -- of its own accord ------------------------------------------------------------------------------------------------

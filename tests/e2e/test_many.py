@@ -50,7 +50,7 @@ async def test_a_hundred_waiting_tasks_take_one_process_and_the_time_of_one(plac
     sidecar = start(place.config({"default": waits}, worker={"concurrency": 100}, log={"level": "INFO"}))
     await place.publish({"task_id": "first", "data": {"s": 0}})
     await eventually(lambda: place.status("first") == "success")
-    seconds = 10
+    seconds = 5
     await place.publish(*({"task_id": f"t{n}", "data": {"s": seconds}} for n in range(100)))
     began = time.monotonic()
     await eventually(lambda: place.statuses().get("running") == 100)
@@ -61,7 +61,7 @@ async def test_a_hundred_waiting_tasks_take_one_process_and_the_time_of_one(plac
     await eventually(lambda: place.all_ended(101), timeout=30, interval=0.05)
     took = time.monotonic() - began
     print(f"100 tasks of {seconds} s in {took:.2f} s")
-    assert took <= 1.2 * seconds
+    assert took <= 2 * seconds, "no two of them waited for each other"
     assert place.statuses() == {"success": 101}
 
 

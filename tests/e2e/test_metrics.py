@@ -153,7 +153,7 @@ async def test_a_scrape_while_the_loop_is_busy(any_place: Place, start: Start) -
         assert now >= counted
         counted = now
     print(f"slowest scrape: {slowest:.3f} s")
-    assert slowest < 5
+    assert slowest < 15
 
 
 async def test_what_seldom_happens_is_counted(place: Place, start: Start) -> None:
@@ -190,7 +190,7 @@ async def test_several_processes_are_counted_as_one_and_none_is_forgotten(any_pl
     async def counted(tasks: int) -> bool:
         return (await scraped(at)).get("gridsidecar_tasks_ended_total success") == tasks
 
-    await eventually(lambda: counted(40), timeout=20, interval=0.2)
+    await eventually(lambda: counted(40), interval=0.2)
     assert (await scraped(at))["gridsidecar_slots"] == 4
     assert (await asked(at, "/readyz"))[0] == 200
     for process in sidecar.processes():

@@ -111,7 +111,7 @@ async def test_a_second_sidecar_lets_a_living_owner_finish(place: Place, start: 
         second = start(place.config(job, worker={"lease": 2}))
         await second.ready()
         await proxy.refuse()
-        await eventually(lambda: place.left() - place.waiting() == 1, timeout=20)  # Busy: a delayed message
+        await eventually(lambda: place.left() - place.waiting() == 1)  # Busy: a delayed message
         gate.touch()
         await eventually(lambda: place.status("t") == "success")
         await proxy.listen()
@@ -150,7 +150,7 @@ async def test_a_waiting_task_is_cancelled_and_never_starts(any_place: Place, st
     await place.publish({"task_id": "t", "defer_by": 1})
     await eventually(lambda: place.status("t") == "pending")
     assert await place.cancel("t") is Steered.CANCELLED
-    await eventually(lambda: place.left() == 0, timeout=20)
+    await eventually(lambda: place.left() == 0)
     sidecar.terminate()
     assert await sidecar.ended() == 0
     assert place.status("t") == "cancelled"

@@ -46,7 +46,7 @@ async def test_a_worker_paused_beyond_its_lease_loses_the_task_and_its_result(an
     second = start(config)
     await eventually(lambda: len(place.journal.started) == 2, timeout=60)
     first.signal(signal.SIGCONT)
-    await eventually(lambda: old not in first.handlers(), timeout=20)
+    await eventually(lambda: old not in first.handlers())
     await first.said(NEW_IDENTITY)
     await eventually(lambda: alive(place, first, but=former))
     assert place.journal.ended == [], "the disowned handler was to be killed, not to end"
@@ -58,7 +58,7 @@ async def test_a_worker_paused_beyond_its_lease_loses_the_task_and_its_result(an
     assert [entry["outcome"] for entry in place.attempts("t")] == ["lost", "success"]
     await eventually(lambda: place.left() == 0, timeout=30)
     await place.publish({"task_id": "next"}, {"task_id": "and another"})
-    await eventually(lambda: place.all_ended(3), timeout=20)
+    await eventually(lambda: place.all_ended(3))
     for sidecar in (first, second):
         sidecar.terminate()
         assert await sidecar.ended() == 0
@@ -82,7 +82,7 @@ async def test_what_others_left_to_a_paused_worker_goes_on_under_its_old_identit
     await eventually(lambda: len(place.journal.started) == 3, timeout=60)
     first.signal(signal.SIGCONT)
     await first.said(NEW_IDENTITY)
-    await eventually(lambda: len(first.handlers()) == 1, timeout=20)
+    await eventually(lambda: len(first.handlers()) == 1)
     (taken,) = (task_id for task_id, row in place.rows().items() if row["attempt"] == 2)
     (left,) = {"t0", "t1"} - {taken}
     await place.publish({"task_id": "new", "task_type": "quick"})

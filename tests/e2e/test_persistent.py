@@ -62,7 +62,7 @@ async def test_processes_bounds_what_runs_and_the_rest_waits_in_the_queue(place:
 
 
 async def test_a_crash_a_hang_and_a_cancel_end_one_task_each(place: Place, start: Start) -> None:
-    config = place.config({"default": handler(place, timeout=1, kill_grace=0.3)}, worker={"concurrency": 4})
+    config = place.config({"default": handler(place, kill_grace=0.3)}, worker={"concurrency": 4})
     start(config)
     wanted = {
         "crash": {"do": "crash"},
@@ -70,9 +70,8 @@ async def test_a_crash_a_hang_and_a_cancel_end_one_task_each(place: Place, start
         "stop": {"do": "rest", "s": 60},
         **{f"t{n}": {"do": "echo", "n": n} for n in range(40)},
     }
-    timeouts = {"stop": 60.0}
     await place.publish(
-        *({"task_id": name, "data": data, "timeout": timeouts.get(name, 1)} for name, data in wanted.items())
+        *({"task_id": name, "data": data, "timeout": 1 if name == "hang" else 60} for name, data in wanted.items())
     )
     await eventually(lambda: place.status("stop") == "running")
     await place.cancel("stop")

@@ -197,7 +197,7 @@ async def test_nothing_is_left_when_the_supervisor_is_killed(place: Place, start
     await eventually(lambda: all(dead(pid) for pid in left))
     assert sidecar.says('leaving  reason="the supervisor is gone"')
     assert place.statuses() == {"pending": 4}
-    assert place.left() == 4
+    await eventually(lambda: place.left() == 4)
     assert {row["retry_count"] for row in place.rows().values()} == {0}
 
 

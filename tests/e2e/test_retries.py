@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -35,7 +36,7 @@ async def test_a_task_is_retried_until_it_succeeds(any_place: Place, start: Star
     assert row["error_message"] is None
     assert [entry["outcome"] for entry in place.attempts("t")] == ["failed", "failed", "success"]
     assert [entry["error_message"] for entry in place.attempts("t")] == ["not yet", "not yet", None]
-    assert all(1 <= gap < 4 for gap in gaps(place, "t")), gaps(place, "t")
+    assert all(gap >= 1 for gap in gaps(place, "t")), gaps(place, "t")
     sidecar.terminate()
     assert await sidecar.ended() == 0
     assert place.left() == 0
@@ -44,27 +45,27 @@ async def test_a_task_is_retried_until_it_succeeds(any_place: Place, start: Star
 async def test_exponential_gaps_double_up_to_their_limit(any_place: Place, start: Start) -> None:
     place = any_place
     retry = {"max_retries": 3, "strategy": "exponential", "delay": 0.75, "max_delay": 2}
-    start(place.config({"default": place.job("exit", 1)}, retry=retry))
+    sidecar = start(place.config({"default": place.job("exit", 1)}, retry=retry))
     await place.publish({"task_id": "t"})
     await eventually(lambda: place.status("t") == "failed", timeout=40)
-    assert len(gaps(place, "t")) == 3
-    for gap, least in zip(gaps(place, "t"), (0.75, 1.5, 2), strict=True):
-        assert least <= gap < least + 2.5, gaps(place, "t")
+    said = [float(seconds) for seconds in re.findall(r"retry_in=(\S+)", sidecar.text)]
+    assert said == [0.75, 1.5, 2]
+    assert all(gap >= least for gap, least in zip(gaps(place, "t"), said, strict=True)), gaps(place, "t")
 
 
 async def test_a_handler_may_say_when_to_try_again(place: Place, start: Start) -> None:
     handler = place.job("say", error_event(retry_after_s=1.5))
     start(place.config({"default": handler}, retry={"max_retries": 1, "delay": 60}))
     await place.publish({"task_id": "t"})
-    await eventually(lambda: place.status("t") == "failed", timeout=20)
+    await eventually(lambda: place.status("t") == "failed")
     (gap,) = gaps(place, "t")
-    assert 1.5 <= gap < 5
+    assert gap >= 1.5
 
 
 async def test_retries_that_run_out_name_the_last_error(place: Place, start: Start) -> None:
     start(place.config({"default": place.job("say", error_event())}, retry={"max_retries": 1, "delay": 0}))
     await place.publish({"task_id": "t"}, {"task_id": "single", "max_retry_count": 0})
-    await eventually(lambda: place.all_ended(2), timeout=20)
+    await eventually(lambda: place.all_ended(2))
     row = place.row("t")
     assert (row["status"], row["error_type"], row["last_error_type"]) == ("failed", "RetryExhausted", "Unlucky")
     assert (row["error_message"], row["attempt"], row["retry_count"]) == ("no luck", 2, 1)
@@ -121,7 +122,7 @@ async def test_timeouts_of_handler_and_message_end_an_attempt(any_place: Place, 
         {"task_id": "by-handler", "task_type": "short"},
         {"task_id": "by-force", "task_type": "deaf"},
     )
-    await eventually(lambda: place.all_ended(3), timeout=20)
+    await eventually(lambda: place.all_ended(3))
     for row in place.rows().values():
         assert (row["status"], row["error_type"]) == ("failed", "TimeoutError")
     assert "0.5 s" in place.row("by-message")["error_message"]
@@ -139,6 +140,6 @@ async def test_a_retrying_task_survives_its_sidecar(any_place: Place, start: Sta
     assert await first.ended() == 0
     await eventually(lambda: place.left() == 1)  # it may move from one queue to the next while they are counted
     start(config)
-    await eventually(lambda: place.status("t") == "success", timeout=20)
+    await eventually(lambda: place.status("t") == "success")
     assert place.journal.started == ["t", "t"]
     assert gaps(place, "t")[0] >= 2

@@ -38,7 +38,7 @@ async def test_as_many_run_at_once_as_the_worker_allows(any_place: Place, start:
     await place.publish(*({"task_id": f"t{index}"} for index in range(9)))
     await eventually(lambda: len(place.journal.started) == 3)
     gate.touch()
-    await eventually(lambda: place.all_ended(9), timeout=20)
+    await eventually(lambda: place.all_ended(9))
     assert place.journal.most_at_once() == 3
 
 
@@ -49,25 +49,29 @@ async def test_a_handler_with_fewer_slots_does_not_hold_up_the_others_in_hand(pl
     narrow = [{"task_id": f"n{index}", "task_type": "narrow"} for index in range(3)]
     await place.publish(*narrow, {"task_id": "wide"})
     await eventually(lambda: place.status("wide") == "success")
-    assert len(place.journal.words("start")) == 2  # the wide one, and one of the three
+    await eventually(lambda: len(place.journal.started) >= 2)  # the first of the others may be slower to begin
+    assert len(place.journal.started) == 2, "the wide one, and one of the three"
     gate.touch()
-    await eventually(lambda: place.all_ended(4), timeout=20)
+    await eventually(lambda: place.all_ended(4))
     runs = sorted((run for run in place.journal.runs() if run.task_id != "wide"), key=lambda run: run.started)
     assert all(first.ended and first.ended <= second.started for first, second in pairwise(runs))
 
 
 async def test_the_rest_of_a_delay_is_no_whole_second(place: Place, start: Start) -> None:
-    """The shortest delay queue takes a second: what it leaves of 1.2 is waited for in hand."""
+    """The shortest delay queue takes a second: what it leaves of 1.2 is waited for in hand. Those that are due at once
+    show how quick the machine is."""
     await start(place.config({"default": place.job("done")}, worker={"concurrency": 2})).ready()
     due = {}
     for number in range(6):
         at = datetime.now(UTC) + timedelta(seconds=1.2)
         due[f"t{number}"] = at.timestamp()
-        await place.publish({"task_id": f"t{number}", "defer_until": at.isoformat()})
+        await place.publish({"task_id": f"t{number}", "defer_until": at.isoformat()}, {"task_id": f"now{number}"})
+        due[f"now{number}"] = datetime.now(UTC).timestamp()
     await eventually(lambda: place.all_ended(len(due)))
-    late = sorted(run.started - due[run.task_id] for run in place.journal.runs())
-    assert late[0] >= 0
-    assert late[0] < 0.6  # with a whole second more all would be later than that
+    late = {run.task_id: run.started - due[run.task_id] for run in place.journal.runs()}
+    deferred, at_once = (min(late[f"{name}{number}"] for number in range(6)) for name in ("t", "now"))
+    assert deferred >= 0
+    assert deferred < max(at_once, 0) + 0.6, "with a whole second more all would be later than that"
 
 
 async def test_deferred_tasks_start_when_they_are_due(any_place: Place, start: Start) -> None:
@@ -88,12 +92,11 @@ async def test_deferred_tasks_start_when_they_are_due(any_place: Place, start: S
     rows = place.rows()
     for task_id in ("by", "underscored", "until"):
         assert (rows[task_id]["status"], rows[task_id]["attempt"]) == ("pending", 0)
-    await eventually(lambda: place.all_ended(5), timeout=20)
+    await eventually(lambda: place.all_ended(5))
     starts = {run.task_id: run.started for run in place.journal.runs()}
     assert starts["by"] >= sent + 4.5
     assert starts["underscored"] >= sent + 4.5
     assert starts["until"] >= due.timestamp() - 0.002  # the database keeps milliseconds
-    assert max(starts.values()) < sent + 12
     assert len(place.journal.started) == 5
     assert {row["attempt"] for row in place.rows().values()} == {1}
     sidecar.terminate()
@@ -110,7 +113,7 @@ async def test_a_deferred_task_outlives_the_sidecar_that_deferred_it(place: Plac
     assert await first.ended() == 0
     assert place.left() == 1, "nobody would wake a sidecar for it"
     start(config)
-    await eventually(lambda: place.status("t") == "success", timeout=20)
+    await eventually(lambda: place.status("t") == "success")
     assert place.journal.started == ["t"]
 
 

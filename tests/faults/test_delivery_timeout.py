@@ -52,9 +52,9 @@ async def test_a_broker_that_is_less_patient_than_configured(impatient_place: Pl
     jobs = {"default": place.job("for", 3 * BROKERS_PATIENCE)}
     sidecar = start(place.config(jobs, worker={"concurrency": 2, "lease": 3}))
     await place.publish({"task_id": "t0"}, {"task_id": "t1"})
-    await eventually(lambda: not_ready(sidecar, "broker", "timed out"), timeout=20)
+    await eventually(lambda: not_ready(sidecar, "broker", "timed out"))
     assert len(sidecar.handlers()) == 2
-    await eventually(lambda: sidecar.text.count("the attempt goes on") >= 2, timeout=20)
+    await eventually(lambda: sidecar.text.count("the attempt goes on") >= 2)
     await eventually(lambda: place.all_ended(2) and ready_in_the_end(sidecar), timeout=60)
     await kept(place, sidecar, tasks=2)
     assert_untouched(place)
@@ -69,6 +69,6 @@ async def test_another_sidecar_gets_what_was_taken_back(impatient_place: Place, 
     for sidecar in sidecars:
         await sidecar.ready()
     await place.publish(*({"task_id": f"t{number}"} for number in range(4)))
-    await eventually(lambda: any(not_ready(sidecar, "broker", "timed out") for sidecar in sidecars), timeout=20)
+    await eventually(lambda: any(not_ready(sidecar, "broker", "timed out") for sidecar in sidecars))
     await kept(place, *sidecars, tasks=4)
     assert_untouched(place)

@@ -33,7 +33,7 @@ async def test_a_message_meets_a_sidecar_that_is_leaving(place: Place, start: St
             await sidecar.ready()
     await sidecar.ended()
     last = start(config)
-    await eventually(lambda: place.all_ended(ROUNDS), timeout=20)
+    await eventually(lambda: place.all_ended(ROUNDS))
     assert await last.ended() == 0
     assert len(place.journal.started) == ROUNDS, "nothing was started twice, and nothing was given back half-way"
     assert_kept(history)

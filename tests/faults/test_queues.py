@@ -54,9 +54,9 @@ async def test_the_work_queue_is_deleted_with_tasks_in_it(place: Place, start: S
     await eventually(lambda: place.status("flaky") == "retrying")
     await place.publish({"task_id": "long"})
     await eventually(lambda: "long" in place.journal.started)
-    await eventually(lambda: place.waiting() == 1, timeout=10)  # the retry, behind the long one
+    await eventually(lambda: place.waiting() == 1)  # the retry, behind the long one
     delete(place, place.queue)
-    await sidecar.said("ready again", timeout=20)
+    await sidecar.said("ready again")
     assert not_ready(sidecar, "broker", "was deleted") == 1
     gate.touch()
     await eventually(lambda: place.status("long") == "success")

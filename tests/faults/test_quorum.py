@@ -90,7 +90,7 @@ async def test_tasks_that_never_started_are_not_thrown_away(
         sidecar = start(config)
         await sidecar.ready()
         if time and not orderly:
-            await eventually(lambda: sidecar.text.count("sent anew") == 4, timeout=20)  # noqa: B023
+            await eventually(lambda: sidecar.text.count("sent anew") == 4)  # noqa: B023
         await eventually(lambda: place.waiting() == 0, timeout=60)
         if orderly:
             sidecar.terminate()

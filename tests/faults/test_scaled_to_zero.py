@@ -57,7 +57,7 @@ async def test_work_that_only_the_database_knows_wakes_a_sidecar_that_finishes_i
         await eventually(lambda: place.status("retried") == "retrying")
         await web.wait_for(1)
         await eventually(lambda: place.callbacks("told")[0]["failures"] == 1)
-        await eventually(lambda: place.left() == 1, timeout=20)
+        await eventually(lambda: place.left() == 1)
         assert owed(place) == {("task", "handed-off")}, "the others are not due"
         place.journal.note_killed(first.die())
         lose_messages(place)

@@ -22,6 +22,8 @@ IN_PYTHON = {
     *("daemon", "hidden", "own-group", "late-words"),
 }
 
+BEGUN = 1.5  # seconds in which a program has done the first thing that it does, beside busy neighbours too
+
 Run = Callable[..., Any]  # an Ended, whose outcome a test names by comparing it
 
 

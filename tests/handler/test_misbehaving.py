@@ -11,7 +11,7 @@ import pytest
 from gridsidecar.handler import StopReason
 from gridsidecar.rules.task import Cancelled, Disowned, ErrorType, Failed, Interrupted, Progress, Succeeded
 from tests.handler.conftest import OnLoop
-from tests.handler.running import Run, Running, children, handler, log
+from tests.handler.running import BEGUN, Run, Running, children, handler, log
 from tests.support.waiting import eventually
 
 MEBIBYTE = 1024 * 1024
@@ -44,46 +44,46 @@ def test_the_tasks_own_timeout_comes_first(run: Run) -> None:
 
 @pytest.mark.alone
 def test_a_handler_that_ignores_sigterm_is_killed_after_its_grace(on_loop: OnLoop) -> None:
-    running = Running("ignore-term", timeout=0.3, kill_grace=0.3)
+    running = Running("ignore-term", timeout=BEGUN, kill_grace=0.3)
     ended = on_loop(running.result())
     assert ended.outcome.error_type == ErrorType.TIMEOUT
     assert ended.report.signal == 9
-    assert 0.55 < running.seconds < 2
+    assert BEGUN + 0.25 < running.seconds < BEGUN + 2
 
 
 def test_a_handler_that_leaves_in_peace_at_its_timeout_has_still_failed(run: Run) -> None:
-    ended = run("exit-0-on-term", timeout=0.3)
+    ended = run("exit-0-on-term", timeout=BEGUN)
     assert ended.outcome.error_type == ErrorType.TIMEOUT
     assert ended.report.exit_code == 0
 
 
 def test_a_late_result_counts(run: Run) -> None:
-    ended = run("result-on-term", timeout=0.3)
+    ended = run("result-on-term", timeout=BEGUN)
     assert ended.outcome == Succeeded("late")
     assert "late result" in ended.report.notes
 
 
 def test_a_result_whose_process_does_not_leave_counts(run: Run) -> None:
-    ended = run("result-then-hang", timeout=0.3)
+    ended = run("result-then-hang", timeout=BEGUN)
     assert ended.outcome == Succeeded(1)
     assert ended.report.notes == ("ended by timeout after its result",)
 
 
 def test_a_worker_behind_a_shell_has_its_grace(run: Run) -> None:
-    ended = run("worker-behind-shell", timeout=0.3, kill_grace=10)
+    ended = run("worker-behind-shell", timeout=BEGUN, kill_grace=10)
     assert ended.outcome == Succeeded("tidy")
     assert ended.report.signal == 15
 
 
 def test_silence_is_a_stall(on_loop: OnLoop) -> None:
-    running = Running("say-then-hang", stall_timeout=0.3)
+    running = Running("say-then-hang", stall_timeout=BEGUN)
     ended = on_loop(running.result())
-    assert ended.outcome == Failed(error="no message and no output for 0.3 s", error_type=ErrorType.STALLED)
+    assert ended.outcome == Failed(error="no message and no output for 1.5 s", error_type=ErrorType.STALLED)
     assert running.progress == [Progress(1, None)]
 
 
 def test_output_of_any_kind_is_no_stall(run: Run) -> None:
-    assert run("chatty", stall_timeout=0.4).outcome == Succeeded(None)
+    assert run("chatty", stall_timeout=BEGUN).outcome == Succeeded(None)
 
 
 # -- asked to end -----------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_a_handler_that_stops_itself_is_ended(on_loop: OnLoop) -> None:
     running = Running("stop-itself", timeout=0.3, kill_grace=0.3)
     ended = on_loop(running.result())
     assert ended.outcome.error_type == ErrorType.TIMEOUT
-    assert running.seconds < 2
+    assert ended.report.signal == 9
 
 
 # -- limits -----------------------------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ def test_the_memory_limit_bites(run: Run) -> None:
 
 
 def test_the_cpu_limit_bites(run: Run) -> None:
-    ended = run("burn", limits={"cpu_seconds": 1})
+    ended = run("burn", limits={"cpu_seconds": 1}, timeout=100)
     assert ended.outcome.error_type == ErrorType.HANDLER_SIGNAL
     assert "limits.cpu_seconds" in ended.outcome.error
 

@@ -12,7 +12,7 @@ from gridsidecar.rules.task import (
 )
 from tests.handler.conftest import OnLoop
 from tests.handler.running import log
-from tests.handler.warm import pid_of, pool
+from tests.handler.warm import at_rest, pid_of, pool
 
 # -- whose result is it ------------------------------------------------------------------------------------------------
 
@@ -57,8 +57,7 @@ def test_a_second_result_of_the_attempt_before_of_the_same_task(on_loop: OnLoop)
 
     async def scene() -> None:
         async with pool() as warm:
-            await warm.run("twice", task_id="same", attempt=1)
-            await asyncio.sleep(0.3)
+            await at_rest(pid_of(await warm.run("twice", task_id="same", attempt=1)))
             ended = await warm.run("rest", task_id="same", attempt=2, s=0.3)
             assert ended.outcome.result["echo"]["attempt"] == 2  # type: ignore[union-attr]
             await warm.run("again-soon", task_id="same", attempt=3, s=0.2, name=True)
@@ -84,8 +83,9 @@ def test_a_result_without_an_address_is_an_error_at_once(on_loop: OnLoop) -> Non
 def test_text_between_two_tasks_is_marked(on_loop: OnLoop) -> None:
     async def scene() -> None:
         async with pool() as warm:
-            await warm.run("say-late")
-            await asyncio.sleep(0.3)
+            pid = pid_of(await warm.run("say-late"))
+            await asyncio.sleep(0.3)  # longer than it waits itself
+            await at_rest(pid)
             assert log(await warm.run("say")).startswith("[before this task]\nafter t1\n[this task]\n")
             assert "[before" not in log(await warm.run("say"))
 
@@ -164,7 +164,7 @@ def test_a_process_that_closed_its_stdin_gets_no_task(on_loop: OnLoop) -> None:
     async def scene() -> None:
         async with pool(kill_grace=0.5) as warm:
             pid = pid_of(await warm.run("close-stdin"))
-            await asyncio.sleep(0.2)
+            await at_rest(pid)
             assert await warm.pid() != pid
 
     on_loop(scene())

@@ -21,6 +21,7 @@ from gridsidecar.rules.task import (
     Succeeded,
 )
 from tests.handler.conftest import OnLoop
+from tests.handler.running import BEGUN
 from tests.handler.warm import alive, pid_of, pool, state, stop_soon
 from tests.support.waiting import eventually
 
@@ -115,8 +116,8 @@ def test_a_hang_ends_with_its_process(on_loop: OnLoop) -> None:
     async def scene() -> None:
         async with pool(kill_grace=0.3) as warm:
             pid = await warm.pid()
-            ended = await warm.run("hang", timeout=0.3)
-            assert ended.outcome == Failed(error="timed out after 0.3 s", error_type=ErrorType.TIMEOUT)
+            ended = await warm.run("hang", timeout=BEGUN)
+            assert ended.outcome == Failed(error="timed out after 1.5 s", error_type=ErrorType.TIMEOUT)
             assert ended.report.signal == 9
             assert not alive(pid)
             assert await warm.pid() != pid
@@ -160,7 +161,7 @@ def test_one_that_stops_reading_after_its_first_task_runs_out_of_time(on_loop: O
 def test_a_late_result_counts_and_the_process_goes(on_loop: OnLoop) -> None:
     async def scene() -> None:
         async with pool() as warm:
-            ended = await warm.run("late", timeout=0.3)
+            ended = await warm.run("late", timeout=BEGUN)
             assert ended.report.notes == ("late result", "ended by timeout")
             assert await warm.pid() != pid_of(ended)
 

@@ -14,7 +14,7 @@ from gridsidecar.handler import CommandEnd, Stop, StopReason, run_command
 from gridsidecar.handler.command import Command
 from gridsidecar.handler.environment import hook_environment
 from tests.handler.conftest import OnLoop
-from tests.handler.running import dead
+from tests.handler.running import BEGUN, dead
 from tests.support.waiting import eventually
 
 MEBIBYTE = 1024 * 1024
@@ -63,8 +63,8 @@ def test_input_that_nobody_reads_is_no_failure(on_loop: OnLoop) -> None:
 def test_its_time_is_limited(on_loop: OnLoop) -> None:
     assert on_loop(ended(shell(LONG), timeout=0.2)) == CommandEnd(signal=15, timed_out=True)
     began = time.monotonic()
-    assert on_loop(ended(shell(DEAF), timeout=0.2)) == CommandEnd(signal=9, timed_out=True)
-    assert 1 < time.monotonic() - began < 5
+    assert on_loop(ended(shell(DEAF), timeout=BEGUN)) == CommandEnd(signal=9, timed_out=True)
+    assert time.monotonic() - began > BEGUN + 1
 
 
 @pytest.mark.alone
@@ -121,7 +121,7 @@ def test_a_grandchild_does_not_outlive_it(on_loop: OnLoop, tmp_path: Path, strea
     began = time.monotonic()
     end = on_loop(ended(shell(f'sleep 1000 {streams} & echo $! > "$1"', tmp_path / "pid")))
     assert end == CommandEnd(exit_code=0)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15, "its time would have been up"
     grandchild = int((tmp_path / "pid").read_text())
     on_loop(eventually(lambda: dead(grandchild)))
 

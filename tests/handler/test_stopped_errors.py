@@ -10,7 +10,7 @@ import pytest
 from gridsidecar.handler import StopReason
 from gridsidecar.rules.task import Cancelled, ErrorType, Failed, Succeeded
 from tests.handler.conftest import OnLoop
-from tests.handler.running import Run, Running, handler
+from tests.handler.running import BEGUN, Run, Running, handler
 from tests.handler.warm import pid_of, pool, stop_soon
 
 SAYS_SO = """
@@ -28,8 +28,8 @@ signal.pause()
 @pytest.mark.parametrize(
     ("limits", "error_type", "ours"),
     [
-        ({"timeout": 0.5}, ErrorType.TIMEOUT, "timed out after 0.5 s"),
-        ({"stall_timeout": 0.5}, ErrorType.STALLED, "no message and no output for 0.5 s"),
+        ({"timeout": BEGUN}, ErrorType.TIMEOUT, "timed out after 1.5 s"),
+        ({"stall_timeout": BEGUN}, ErrorType.STALLED, "no message and no output for 1.5 s"),
     ],
 )
 def test_oneshot(on_loop: OnLoop, limits: dict[str, Any], error_type: str, ours: str) -> None:
@@ -43,9 +43,9 @@ def test_oneshot(on_loop: OnLoop, limits: dict[str, Any], error_type: str, ours:
 
 
 def test_the_default_name_is_told_too(run: Run) -> None:
-    outcome = run("error-on-term", timeout=0.3).outcome
+    outcome = run("error-on-term", timeout=BEGUN).outcome
     assert outcome.error_type == ErrorType.TIMEOUT
-    assert outcome.error == "timed out after 0.3 s; then it said: terminated (HandlerError)"
+    assert outcome.error == "timed out after 1.5 s; then it said: terminated (HandlerError)"
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_a_result_that_comes_during_the_grace_still_wins(on_loop: OnLoop, run: R
             assert pid_of(await warm.run("until-cancelled", then="result", timeout=0.3))
 
     on_loop(scene())
-    assert run("result-on-term", timeout=0.3).outcome == Succeeded("late")
+    assert run("result-on-term", timeout=BEGUN).outcome == Succeeded("late")
 
 
 def test_an_error_before_the_stop_keeps_its_name(on_loop: OnLoop) -> None:
     running = Running("replaced")
     script = """echo '{"type":"error","error":"bad","error_type":"Mine"}' >>"$GRIDSIDECAR_EVENTS"; exec sleep 1000"""
-    running.handler = handler(["/bin/sh", "-c", script], timeout=0.5, kill_grace=5)
+    running.handler = handler(["/bin/sh", "-c", script], timeout=BEGUN, kill_grace=5)
     assert on_loop(running.result()).outcome == Failed(error="bad", error_type="Mine")
 
 

@@ -23,6 +23,7 @@ from gridsidecar.rules.task import (
     Task,
 )
 from tests.handler.running import PROGRAMS
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 WARM = [sys.executable, "-I", "-S", str(PROGRAMS / "warm.py")]
@@ -81,6 +82,12 @@ def state(pid: int) -> str:
 
 def alive(pid: int) -> bool:
     return state(pid) not in "ZX"
+
+
+async def at_rest(pid: int) -> None:
+    """Until it waits for its next task, and what it wrote before has been read."""
+    await eventually(lambda: state(pid) == "S")
+    await asyncio.sleep(0.05)
 
 
 def stop_soon(reason: StopReason, seconds: float = 0.3) -> Stop:

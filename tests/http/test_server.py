@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -96,7 +97,7 @@ async def test_a_body_that_does_not_come(api: Served, monkeypatch: pytest.Monkey
     parts = urlsplit(api.url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(head + b"Content-Length: 50\r\n\r\n{")
-    assert b"408" in await asyncio.wait_for(reader.readline(), 5)
+    assert b"408" in await asyncio.wait_for(reader.readline(), 30)
     writer.close()
 
 
@@ -158,7 +159,7 @@ async def test_more_connections_than_there_may_be(serve: Serve, monkeypatch: pyt
 
 def test_connections_leave_files_to_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     for files, connections in ((1024, 384), (100, 16), (1_048_576, 1200)):
-        monkeypatch.setattr(limits.resource, "getrlimit", lambda _, files=files: (files, files))
+        monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
         assert limits.most_connections() == connections
         assert limits.most_streams() < connections
 
@@ -178,9 +179,9 @@ async def test_a_request_that_is_answered_and_never_ends(
             await asyncio.sleep(0.1)
 
     dripping = asyncio.create_task(drip())
-    assert b"200 OK" in await asyncio.wait_for(reader.readline(), 5)
+    assert b"200 OK" in await asyncio.wait_for(reader.readline(), 30)
     try:
-        await asyncio.wait_for(reader.read(), 5)
+        await asyncio.wait_for(reader.read(), 30)
     except ConnectionResetError:
         pass
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gridsidecar.manifests.filling import scalar
+from gridsidecar.manifests.rendering import scalar
 from gridsidecar.manifests.suitability import doubts, faults
 from tests.manifests.printing import application
 from tests.support.cli import Finished, gridsidecar

@@ -12,9 +12,9 @@ from gridsidecar import wire
 from gridsidecar.config.template import parse
 from gridsidecar.notify import email
 from gridsidecar.notify.feishu import card
+from gridsidecar.notify.rendering import TEXT, Wording
 from gridsidecar.notify.translations import CHINESE, ENGLISH
 from gridsidecar.notify.webhook import message
-from gridsidecar.notify.wording import TEXT, Wording
 from gridsidecar.rules.task import Callback, Message, Report, Status, Task, TaskUpdate
 from tests.notify.bot import MOST_BYTES, Bot, shown, title
 from tests.notify.channels import LONG, feishu, notifier, webhook
@@ -131,7 +131,7 @@ async def test_each_gets_a_digest_of_what_is_theirs() -> None:
             if not number:
                 tells.hear(of("ops@b.org", "own"))  # has it already
                 await eventually(lambda: len(server.mails) == 3)
-        await eventually(lambda: len(server.mails) == 6, timeout=20)
+        await eventually(lambda: len(server.mails) == 6)
     for name, other in (("ann", "bob"), ("bob", "ann")):
         texts = "".join(mails_to(server, f"{name}@b.org"))
         assert all(f"{name}-{number}: no such image" in texts for number in range(3))
@@ -185,7 +185,7 @@ async def test_a_server_that_is_away_is_told_once_for_all_and_tried_again(told: 
             tells.hear(of(f"user{number}@b.org"))
         await eventually(told)
         server.answer = "250 OK"
-        await eventually(lambda: len(server.mails) == 5, timeout=20)
+        await eventually(lambda: len(server.mails) == 5)
     assert [event for event, _ in told()] == ["notices do not arrive", "notices arrive again"]
 
 

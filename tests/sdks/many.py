@@ -54,7 +54,7 @@ class ManyContract:
             names = [f"t{n}" for n in range(30)]
             handler.send(*(task(case("full", seconds=2), task_id=name) for name in names))
             found = ends(handler, 30)
-            assert time.monotonic() - began < 12  # one after the other takes a minute
+            assert time.monotonic() - began < 40  # one after the other takes a minute
             assert {name: found[name]["result"]["task_id"] for name in names} == dict(zip(names, names, strict=True))
             assert handler.close() == 0
 

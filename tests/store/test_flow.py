@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from gridsidecar.rules.flow import Flow, Park, Reserve
 from gridsidecar.rules.rate import Rate
-from gridsidecar.rules.reception import Begin, Close, Drop, Insert, Resume, Wait
+from gridsidecar.rules.reception import Begin, Close, Delay, Drop, Insert, Resume
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Task
-from gridsidecar.store import OpenStore, Received
+from gridsidecar.store import Received, Store
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import BOOM, A, B, Two, cancel, delayed, end, no_changes_of, task, wake_up
 
@@ -25,7 +25,7 @@ def in_an_hour() -> datetime:
     return datetime.now(UTC) + HOUR
 
 
-async def deliver(store: OpenStore, message: Task, flow: Flow = PAUSED, **known: object) -> Received:
+async def deliver(store: Store, message: Task, flow: Flow = PAUSED, **known: object) -> Received:
     return await store.tasks.claim(message, replace(A, **known), 3, flow)  # type: ignore[arg-type]
 
 
@@ -71,7 +71,7 @@ async def test_what_a_worker_thinks_is_paused_and_is_not_starts(two: Two) -> Non
 async def test_a_retry_of_a_paused_type_stays_retrying_and_keeps_its_counters(two: Two) -> None:
     await two.retrying()
     await two.a.pauses.pause("default")
-    assert isinstance((await deliver(two.a, delayed(1))).reception, Wait)
+    assert isinstance((await deliver(two.a, delayed(1))).reception, Delay)
     two.rows.make_due()
     assert (await deliver(two.a, delayed(1))).reception == Park()
     row = two.rows.row()
@@ -81,7 +81,7 @@ async def test_a_retry_of_a_paused_type_stays_retrying_and_keeps_its_counters(tw
 async def test_a_delayed_task_of_a_paused_type_waits_for_its_time_and_is_parked_then(two: Two) -> None:
     await two.a.pauses.pause("default")
     late = task(fields={"defer_by": 60.0})
-    assert isinstance((await deliver(two.a, late)).reception, Wait)
+    assert isinstance((await deliver(two.a, late)).reception, Delay)
     assert int(str(two.rows.row()["next_check_at"])[:4]) < 3000
     two.rows.make_due()
     assert (await deliver(two.a, delayed(0))).reception == Park()
@@ -138,9 +138,9 @@ async def test_a_pause_that_is_over_brings_all_back_and_is_forgotten_last(two: T
     over(two)
     assert await owed(two) == 5
     (pause,) = await two.a.pauses.read()
-    assert (pause.ended, pause.reason) == (True, "the mail server moves")
+    assert (pause.lifted, pause.reason) == (True, "the mail server moves")
     first = await two.a.pauses.release("default", limit=3)
-    assert (first.rows, first.over) == (3, False)
+    assert (first.rows, first.forgotten) == (3, False)
     assert [row["id"] for row in two.rows.run(f"SELECT id FROM {TASKS} WHERE next_check_at < '3000-01-01'")] == [
         "t0",
         "t1",
@@ -148,7 +148,7 @@ async def test_a_pause_that_is_over_brings_all_back_and_is_forgotten_last(two: T
     ], "in the order in which they were parked"
     assert await owed(two) == 2
     assert (await two.b.pauses.release("default")).rows == 2
-    assert (await two.b.pauses.release("default")).over
+    assert (await two.b.pauses.release("default")).forgotten
     assert await two.a.pauses.read() == []
 
 
@@ -210,12 +210,12 @@ async def test_a_row_that_the_database_does_not_change_does_not_keep_the_others_
     no_changes_of(two, "t3")
     await two.a.pauses.resume("default")
     released = await two.a.pauses.release("default")
-    assert (released.rows, len(released.wake_ups), released.over) == (6, 6, False)
+    assert (released.rows, len(released.wake_ups), released.forgotten) == (6, 6, False)
     again = await two.b.pauses.release("default")
-    assert (again.rows, again.wake_ups, again.over) == (0, [], False)
+    assert (again.rows, again.wake_ups, again.forgotten) == (0, [], False)
     two.rows.run("DROP TRIGGER refuses")
     assert (await two.b.pauses.release("default")).rows == 1
-    assert (await two.b.pauses.release("default")).over
+    assert (await two.b.pauses.release("default")).forgotten
 
 
 # -- a breaker --------------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ async def test_of_two_breakers_one_opens(two: Two) -> None:
     assert await two.a.pauses.trip("default", 60, "boom")
     assert not await two.b.pauses.trip("default", 60, "boom")
     (pause,) = await two.a.pauses.read()
-    assert (pause.cool_down, pause.ended, pause.wants_probe) == (60, False, False)
+    assert (pause.cool_down, pause.lifted, pause.wants_probe) == (60, False, False)
 
 
 async def test_a_breaker_leaves_a_pause_by_hand_as_it_is(two: Two) -> None:
@@ -303,7 +303,7 @@ async def test_a_changed_rate_begins_anew(two: Two) -> None:
 async def test_a_place_that_is_reserved_is_taken_once(two: Two) -> None:
     await deliver(two.a, task("t1"), SLOW)
     await deliver(two.a, task("t"), SLOW)
-    assert isinstance((await deliver(two.a, delayed(0), SLOW)).reception, Wait), "before its time"
+    assert isinstance((await deliver(two.a, delayed(0), SLOW)).reception, Delay), "before its time"
     two.rows.set("t", next_run_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"))
     early = await deliver(two.a, delayed(0), SLOW)
     assert isinstance(early.reception, Reserve), "the one before was late"

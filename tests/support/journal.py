@@ -66,17 +66,17 @@ class Journal:
         """In the order of their starts."""
         lines = self._lines()
         ends = {(task, attempt, pid): float(at) for word, task, attempt, pid, at in lines if word == "end"}
-        deaths = {pid: float(at) for word, _, _, pid, at in lines if word == "killed"}
+        deaths = _deaths(lines)
         return [
             Run(
                 task,
                 int(attempt),
                 int(pid),
                 float(at),
-                ends.get((task, attempt, pid), deaths.get(pid)),
+                ends.get((task, attempt, pid), deaths.get(number)),
                 (task, attempt, pid) in ends,
             )
-            for word, task, attempt, pid, at in lines
+            for number, (word, task, attempt, pid, at) in enumerate(lines)
             if word == "start"
         ]
 
@@ -107,3 +107,16 @@ class Journal:
 
     def _lines(self) -> list[list[str]]:
         return [line.split(" ") for line in self.path.read_text().splitlines()]
+
+
+def _deaths(lines: list[list[str]]) -> dict[int, float]:
+    """When runs were killed, by the number of the line of their start: process numbers are used again, and who notes a
+    death for the second time knows it no better."""
+    deaths: dict[int, float] = {}
+    start_of: dict[str, int] = {}
+    for number, (word, _, _, pid, at) in enumerate(lines):
+        if word == "start":
+            start_of[pid] = number
+        elif word == "killed" and pid in start_of:
+            deaths.setdefault(start_of[pid], float(at))
+    return deaths

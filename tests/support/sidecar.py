@@ -20,6 +20,7 @@ from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PROCESS = "gridsidecar.supervisor.sidecar"
+PATIENCE = 60  # seconds; among busy neighbours several processes may take twenty until they are there
 
 
 class Sidecar:
@@ -82,7 +83,7 @@ class Sidecar:
         """Whether these words stand in the log."""
         return words in self.text
 
-    async def said(self, words: str, timeout: float = 20) -> None:
+    async def said(self, words: str, timeout: float = PATIENCE) -> None:
         """Wait until these words stand in the log, or fail at once when the process is gone without them."""
 
         def said_or_gone() -> bool:
@@ -91,13 +92,13 @@ class Sidecar:
         await eventually(said_or_gone, timeout)
         assert self.says(words), f"ended with {self.exit_code} and did not say {words!r}:\n{self.text}"
 
-    async def ready(self, timeout: float = 20, processes: int = 1) -> None:
+    async def ready(self, timeout: float = PATIENCE, processes: int = 1) -> None:
         """Until it takes tasks, with all its processes."""
         await self.said("consuming", timeout)
         await eventually(lambda: self.text.count("consuming") >= processes, timeout)
 
-    async def ended(self, timeout: float = 20) -> int:
-        """Its exit code, once it has one."""
+    async def ended(self, timeout: float = 28) -> int:
+        """Its exit code, once it has one. That is sooner than the usual grace for tasks is over, 30 s."""
         await eventually(lambda: self.exit_code is not None, timeout)
         assert self.exit_code is not None
         return self.exit_code

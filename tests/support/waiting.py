@@ -12,7 +12,7 @@ SLOWER = 1.1  # each pause, compared with the one before
 SELDOM = 0.1  # seconds; a pause becomes no longer than that
 
 
-async def eventually(predicate: Callable[[], Any], timeout: float = 30.0, interval: float = 0.02) -> Any:
+async def eventually(predicate: Callable[[], Any], timeout: float = 45.0, interval: float = 0.02) -> Any:
     """The first true value of `predicate` (plain or async); AssertionError after `timeout` seconds.
 
     `interval` is the first pause between two looks, in seconds: a look may cost more than what it looks for. It rests

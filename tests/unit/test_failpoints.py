@@ -42,7 +42,7 @@ async def test_it_pauses_only_who_comes_there() -> None:
     paused = asyncio.create_task(failpoints.reached("acked"))
     await asyncio.sleep(0)
     await failpoints.reached("acked")
-    assert time.monotonic() - started < 0.2
+    assert not paused.done()
     await paused
     assert time.monotonic() - started >= 0.29
 

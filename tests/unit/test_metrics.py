@@ -145,11 +145,11 @@ def test_processes_add_up_and_the_dead_are_not_forgotten() -> None:
 def test_only_changes_travel() -> None:
     own = figures()
     own.hear(update())
-    own.look()
+    own.sample()
     first = dict(own.tally.changes())
     assert first == own.tally.series
     own.hear(update())
-    own.look()
+    own.sample()
     second = dict(own.tally.changes())
     assert ("gridsidecar_slots", "q") not in second
     assert second["gridsidecar_attempts_total", "q", "resize", "success"] == 2

@@ -53,7 +53,7 @@ big-text) head -c 3000 /dev/zero | tr '\0' x ;;
 big-result) printf '{"type":"result","result":"%s"}\n' "$(head -c 3000 /dev/zero | tr '\0' x)" >>"$GRIDSIDECAR_EVENTS" ;;
 has-pipe) [ -n "$GRIDSIDECAR_EVENTS" ] && [ -e "$GRIDSIDECAR_EVENTS" ] && echo yes || echo no ;;
 descriptors) ls /proc/self/fd | tr '\n' ' '; echo "events=${GRIDSIDECAR_EVENTS#/dev/fd/}" ;;
-chatty) for i in 1 2 3 4 5 6 7 8; do echo "$i"; sleep 0.1; done ;;
+chatty) for i in 1 2 3 4 5 6 7 8 9 10; do echo "$i"; sleep 0.2; done ;;
 limits) sleep 0.1; ulimit -n; ulimit -v; ulimit -t; cat /proc/self/oom_score_adj ;;
 burn) sleep 0.05; while :; do :; done ;;
 *) echo "unknown mode $1" >&2; exit 64 ;;

@@ -5,6 +5,16 @@ note() { echo "$1 $GRIDSIDECAR_TASK_ID $GRIDSIDECAR_ATTEMPT $$ $EPOCHREALTIME" >
 
 # Told to end it does, and says so: by that we know when this run was over.
 trap 'note killed; trap - TERM; kill -TERM $$' TERM
+
+# An earlier run of this task that is gone was killed before this one begins. A test that notes it may come too late.
+note_dead() {
+  local pid state
+  while read -r _ _ _ pid _; do
+    read -r _ _ state _ 2>/dev/null <"/proc/$pid/stat" || state=X
+    case $state in [XZ]) echo "killed - 0 $pid $EPOCHREALTIME" >>"$JOURNAL" ;; esac
+  done < <(grep -F "start $GRIDSIDECAR_TASK_ID " "$JOURNAL")
+}
+[ "$GRIDSIDECAR_ATTEMPT" -le 1 ] || note_dead
 note start
 case $1 in
   done) ;;

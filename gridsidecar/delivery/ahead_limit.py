@@ -8,23 +8,23 @@ ENOUGH_ENDS = 20  # fewer say nothing about the next one
 _NEWEST = 0.1  # weight of the newest end
 
 
-class Pace:
-    """A moving average over the ends of one kind of task."""
+class AheadLimit:
+    """By a moving average over how long one kind of task takes."""
 
     def __init__(self) -> None:
         self._mean = 0.0  # seconds
         self._ends = 0
 
-    def ended(self, seconds: float) -> None:
-        """A handler ended after so many seconds."""
+    def record(self, seconds: float) -> None:
+        """A handler took so many seconds."""
         self._ends += 1
         self._mean += max(_NEWEST, 1 / self._ends) * (seconds - self._mean)
 
-    def forget(self) -> None:
-        """What was known is no guide any more: look ahead only after further ends."""
+    def reset(self) -> None:
+        """What was known is no guide any more: claim ahead only after further ends."""
         self._mean, self._ends = 0.0, 0
 
-    def ahead(self, width: int) -> int:
+    def of(self, width: int) -> int:
         """How many tasks so many handlers at a time come to, within `AHEAD_S`."""
         if self._ends < ENOUGH_ENDS:
             return 0

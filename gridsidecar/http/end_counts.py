@@ -21,7 +21,7 @@ from gridsidecar.wire.moments import moment_of
 MOST = 500  # the most frequent
 
 
-async def ended(api: Api, call: Call) -> Response:
+async def end_counts(api: Api, call: Call) -> Response:
     call.only("since", "until", "queue", "type")
     now = api.clock.now()
     until = min(call.one("until", partial(moment_of, now=now)) or now, now)
@@ -38,4 +38,4 @@ async def ended(api: Api, call: Call) -> Response:
     return answer({"ended": found[:MOST], "more": len(found) > MOST})
 
 
-ENDPOINTS = (Endpoint("GET", "/v1/stats/ended", Access.READ, ended, polled=True),)
+ENDPOINTS = (Endpoint("GET", "/v1/stats/ended", Access.READ, end_counts, polled=True),)

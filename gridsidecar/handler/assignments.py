@@ -8,7 +8,7 @@ from gridsidecar.handler.assignment import Assignment
 from gridsidecar.handler.idle_output import IdleOutput
 
 
-class InHand:
+class Assignments:
     """What names a task is that task's. All else is the only task's, and nobody's where there are several or none.
 
     `ear` takes what names none: the only `Assignment`, else `IdleOutput`, which the tasks are shown in the end.
@@ -37,13 +37,13 @@ class InHand:
     def begin(self, assignment: Assignment) -> None:
         """What was said until now is not about this task."""
         if not self._assignments and not self.between.silent:
-            self.between.pass_on(assignment)
+            self.between.move_to(assignment)
             self.between = IdleOutput()
         task_id = assignment.claim.task_id
         assignment.hears_from = self.between.total
         self._assignments[task_id] = assignment
         self.attempts[task_id] = assignment.claim.attempt
-        self._look()
+        self._update()
 
     def end(self, assignment: Assignment) -> None:
         """It is over, and is shown what was said meanwhile beside all tasks."""
@@ -53,9 +53,9 @@ class InHand:
             self.between.show(assignment)
         if self._mixed and not self._assignments:
             self._mixed, self.between = False, IdleOutput()
-        self._look()
+        self._update()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         count = len(self._assignments)
         self.shared = count > 1
         self._mixed = self._mixed or self.shared

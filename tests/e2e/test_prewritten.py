@@ -138,7 +138,7 @@ async def test_a_queue_that_is_missing_leaves_no_row(place: Place) -> None:
     task = make_task({"task_id": "a"}, 1 << 20)
     async with place.opened() as store:
         await store.database.migrate(apply=True)
-        broker, ours = submitter(place, place.broker_url, f"{place.queue}.missing", store.beforehand)
+        broker, ours = submitter(place, place.broker_url, f"{place.queue}.missing", store.prewritten)
         try:
             with pytest.raises(PublishRefused):
                 await ours.submit(task)
@@ -151,7 +151,7 @@ async def test_a_broker_that_goes_away_in_the_middle(place: Place, start: Start)
     """The row stays, so the task is as good as sent."""
     async with place.opened() as store, proxied(place.broker_url) as (proxy, url):
         await store.database.migrate(apply=True)
-        broker, ours = submitter(place, url, place.queue, store.beforehand)
+        broker, ours = submitter(place, url, place.queue, store.prewritten)
         try:
             await broker.open()
             assert await ours.submit(make_task({"task_id": "a"}, 1 << 20)) == Sent()

@@ -66,7 +66,7 @@ class Cursor(Struct, frozen=True):
     id: str
 
 
-class Choice:
+class Selection:
     """Reads what a filter names. Each status by itself, in the order of creation: so an index has it as it is asked."""
 
     def __init__(self, database: Database, queries: Mapping[str, Query], filter_: Filter) -> None:
@@ -77,7 +77,7 @@ class Choice:
     async def count(self) -> int:
         total = 0
         for status in self._filter.statuses:
-            rows = await self._database.fetch(self._query("count_chosen", page=False), self._params(status))
+            rows = await self._database.fetch(self._query("count_selected", page=False), self._params(status))
             total += int(rows[0]["n"])
         return total
 
@@ -85,22 +85,22 @@ class Choice:
         """How many of which type are in which state."""
         found = []
         for status in self._filter.statuses:
-            rows = await self._database.fetch(self._query("types_chosen", page=False), self._params(status))
+            rows = await self._database.fetch(self._query("types_selected", page=False), self._params(status))
             found += [(str(row["task_type"]), status, int(row["n"])) for row in rows]
         return found
 
     async def pages(self) -> AsyncIterator[list[str]]:
         """Ids, so many at a time."""
-        place = None
+        position = None
         while True:
-            ids, place = await self.page(place)
+            ids, position = await self.page(position)
             if ids:
                 yield ids
-            if place is None:
+            if position is None:
                 return
 
     async def page(self, after: Cursor | None) -> tuple[list[str], Cursor | None]:
-        """So many ids from there on, and where they end: None where nothing follows, or that is a place of another
+        """So many ids from there on, and where they end: None where nothing follows, or that is a position in another
         filter."""
         statuses = self._filter.statuses
         if after is not None:
@@ -109,7 +109,7 @@ class Choice:
             inside = after is not None and after.status is status
             at, last = (after.created_at, after.id) if after is not None and inside else (_FIRST, "")
             params = self._params(status) | {"at": at, "after": last, "limit": PAGE}
-            rows = await self._database.fetch(self._query("tasks_chosen", page=True), params)
+            rows = await self._database.fetch(self._query("tasks_selected", page=True), params)
             if rows:
                 return [row["id"] for row in rows], Cursor(status, rows[-1]["created_at"], rows[-1]["id"])
         return [], None
@@ -131,7 +131,7 @@ class Choice:
 def statement(beginning: Query, chosen: Filter, *, page: bool) -> Query:
     """What finds the tasks of a filter in one state, from `:at` and `:after` on where it is for a page."""
     where = " AND ".join(_conditions(chosen))
-    rest = NEXT_PAGE if page else " GROUP BY t.task_type" if beginning.name == "types_chosen" else ""
+    rest = NEXT_PAGE if page else " GROUP BY t.task_type" if beginning.name == "types_selected" else ""
     return Query.of(beginning.name, f"{beginning.text} WHERE {where}{rest}")
 
 

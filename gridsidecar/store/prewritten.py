@@ -12,7 +12,7 @@ from gridsidecar.store.ends import CHECK_GRACE
 from gridsidecar.store.queries import Query
 
 
-class Beforehand:
+class PrewrittenRows:
     """Raises `StoreUnavailable` while the database is away, `RowRejected` for what it will not store, `AccessRefused`.
 
     Until it is noted as sent, a row counts as handed off: maintenance sends its message after a while.

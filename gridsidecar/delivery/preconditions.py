@@ -1,4 +1,4 @@
-"""Waiting before a claim: for a command that is missing, a slot that processes share, a process of one's own."""
+"""What a claim waits for beside a slot here: a command that is missing, a slot that processes share, a process."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from gridsidecar.delivery.routes import Route
 from gridsidecar.environment import Environment
 from gridsidecar.runtime.shutdown import Phase
 
-COMMAND_CHECK_LIMIT = 5.0  # seconds between two looks for a command that is missing
+COMMAND_CHECK_LIMIT = 5.0  # seconds between two checks for a command that is missing
 
 
-class Waits:
+class Preconditions:
     """Each ends in time, or as soon as nothing starts any more. `until` is in monotonic seconds."""
 
     def __init__(self, env: Environment) -> None:
         self._env = env
-        self._waits: set[asyncio.Task[bool]] = set()
+        self._waiting: set[asyncio.Task[bool]] = set()
         self._watches: dict[str, asyncio.Task[None]] = {}  # for commands that are missing, by route
 
     def left(self, until: float) -> float:
@@ -36,7 +36,7 @@ class Waits:
     async def within(self, waiting: Coroutine[Any, Any, bool], until: float) -> bool:
         """What is waited for; False when that takes too long, or nothing starts any more."""
         wait = asyncio.create_task(waiting)
-        self._waits.add(wait)
+        self._waiting.add(wait)
         try:
             async with asyncio.timeout(self.left(until)):
                 return await wait
@@ -47,7 +47,7 @@ class Waits:
                 return False
             raise
         finally:
-            self._waits.discard(wait)
+            self._waiting.discard(wait)
 
     async def _until_startable(self, route: Route) -> bool:
         while (rest := route.start_backoff.until - self._env.clock.monotonic()) > 0:
@@ -63,14 +63,14 @@ class Waits:
     async def _watch_command(self, route: Route) -> None:
         """Until the command is there. Others may take the task that waits for it: ours is still missing then."""
         part = f"handler {route.name}"
-        looks = 0
+        checks = 0
         while (problem := route.handler.cannot_start()) is not None:
             self._env.readiness.blocked(part, problem)
-            looks += 1
-            await self._env.clock.sleep(backoff(looks, base=0.25, limit=COMMAND_CHECK_LIMIT, rng=self._env.rng))
+            checks += 1
+            await self._env.clock.sleep(backoff(checks, base=0.25, limit=COMMAND_CHECK_LIMIT, rng=self._env.rng))
         self._env.readiness.clear(part)
 
     def cancel(self) -> None:
         """Nothing starts any more."""
-        for wait in (*self._waits, *self._watches.values()):
+        for wait in (*self._waiting, *self._watches.values()):
             wait.cancel()

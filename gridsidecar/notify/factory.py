@@ -21,9 +21,9 @@ from gridsidecar.notify.feishu import Feishu
 from gridsidecar.notify.notifier import Listener, NoticeRoute, Notifier
 from gridsidecar.notify.personal import Personal
 from gridsidecar.notify.receivers import Receivers
+from gridsidecar.notify.rendering import NoticeOrigin, Wording
 from gridsidecar.notify.translations import LANGUAGES, Translations
 from gridsidecar.notify.webhook import Webhook
-from gridsidecar.notify.wording import NoticeOrigin, Wording
 from gridsidecar.outbound import HttpClient
 from gridsidecar.outbound.mail import MailClient
 

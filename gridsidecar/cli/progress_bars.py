@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from gridsidecar.cli.follow import Views
-from gridsidecar.cli.screen import clean, console, interactive, repeat
-from gridsidecar.cli.task_words import STYLES, percent, status_of, words
+from gridsidecar.cli.task_line import STYLES, percent, status_of, words
+from gridsidecar.cli.terminal import clean, console, interactive, repeat
 from gridsidecar.clock import SystemClock
 from gridsidecar.language import translated
 

@@ -12,7 +12,7 @@ from gridsidecar.supervisor_link import Leave
 Children = Callable[[], Sequence[Child] | None]  # None while one is missing or not ready
 
 
-async def until_over(worker: Mapping[str, Any], children: Children) -> Leave:
+async def until_limit_reached(worker: Mapping[str, Any], children: Children) -> Leave:
     """Wait for that; `worker` are its settings."""
     loop = asyncio.get_running_loop()
     burst_ends = loop.time() + worker["burst_timeout"] if worker["burst"] and worker["burst_timeout"] else None
@@ -42,10 +42,10 @@ async def _nothing_left(children: Children) -> bool:
 
 async def _looks(children: Sequence[Child] | None) -> list[tuple[int, float]] | None:
     """Who looked, and when it last had work; None when it is not all over."""
-    looks = await asyncio.gather(*(child.look() for child in children or ()))
+    states = await asyncio.gather(*(child.queue_state() for child in children or ()))
     seen = [
-        (child.life, look.active_at)
-        for child, look in zip(children or (), looks, strict=True)
-        if look is not None and look.quiet
+        (child.life, state.active_at)
+        for child, state in zip(children or (), states, strict=True)
+        if state is not None and state.quiet
     ]
     return seen if children is not None and len(seen) == len(children) else None

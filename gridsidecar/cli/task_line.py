@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gridsidecar.cli.screen import clean
+from gridsidecar.cli.terminal import clean
 from gridsidecar.cli.times import local_time
 from gridsidecar.rules.task import Status
 

@@ -1,4 +1,4 @@
-"""Wake-ups between processes that share a file: who put something in wakes those who wait."""
+"""A doorbell of processes that share a file: who put something in wakes those who wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WATCHED_MAX_WAIT = 30.0  # seconds; only a ringer that died between its commit a
 BLIND_MAX_WAIT = 1.0
 
 
-class Wakeup:
+class Doorbell:
     """Rings by touching the file's times, hears by inotify.
 
     The ring comes after the commit, so what woke somebody is there to be read; and the writes of others to the same

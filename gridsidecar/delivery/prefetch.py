@@ -7,23 +7,23 @@ import asyncio
 from gridsidecar import telemetry
 from gridsidecar.broker import Broker
 from gridsidecar.clock import Clock
+from gridsidecar.delivery.ahead_limit import MOST_AHEAD
 from gridsidecar.delivery.consumer import Consumer
-from gridsidecar.delivery.pace import MOST_AHEAD
 from gridsidecar.delivery.slots import Slots
 from gridsidecar.runtime.health import Vitals
 
 FEW = 8
-LOOK_GAP = 0.25  # seconds
+ADJUST_EVERY = 0.25  # seconds
 
 
-class LookAhead:
+class Prefetch:
     """While tasks are long, none is held beyond those that run: another pod could run it. While they are short, waiting
     for the next one is what takes the time, so a few or many are held. Each change asks the broker for another
     consumer; what the one before it brought beyond the new number goes back to the queue when it waits for long.
 
-    A task that may have ended a process under others waits, without a slot, until it gets a process of its own. For
-    each of these one more delivery is taken, so that its place is lent to another task. No more are lent than run at a
-    time: a worker that loses process after process is not to take the whole queue.
+    A suspect waits, without a slot, until it gets a process of its own. For each of these one more delivery is taken
+    (lent), so that others go on; no more than run at a time: a worker that loses process after process is not to take
+    the whole queue.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class LookAhead:
         self._loop: asyncio.Task[None] | None = None
 
     @property
-    def prefetch(self) -> int:
+    def count(self) -> int:
         """Deliveries that the broker may leave with us unsettled."""
         return min(65_535, self._concurrency + self._extra + self._lent)
 
     def start(self, vitals: Vitals) -> None:
         if self._automatic or self._lends:
-            self._loop = vitals.start("look_ahead", self._follow())
+            self._loop = vitals.start("prefetch", self._keep_adjusting())
 
     async def stop(self) -> None:
         if self._loop is not None:
@@ -64,19 +64,19 @@ class LookAhead:
             await asyncio.gather(self._loop, return_exceptions=True)
             self._loop = None
 
-    async def _follow(self) -> None:
+    async def _keep_adjusting(self) -> None:
         while True:
-            await self._clock.sleep(LOOK_GAP)
-            self._slots.send_away(self._consumer.busy - self.prefetch)
-            before = self.prefetch
+            await self._clock.sleep(ADJUST_EVERY)
+            self._slots.shed(self._consumer.busy - self.count)
+            before = self.count
             if self._automatic:
                 self._extra = self._wanted(self._slots.most_ahead)
             self._lent = self._to_lend(self._consumer.suspects)
-            if self.prefetch != before:
+            if self.count != before:
                 telemetry.debug(
                     "holding another number of deliveries beyond those that run", held=self._extra + self._lent
                 )
-                self._broker.set_prefetch(self.prefetch)
+                self._broker.set_prefetch(self.count)
 
     def _to_lend(self, waiting: int) -> int:
         """By powers of two, and what is lent stays until a quarter of it would do: each change costs a consumer."""

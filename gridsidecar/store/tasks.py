@@ -1,5 +1,5 @@
 """What a delivery means for a task's row, and the claim. The rules come from `lifecycle`; here they are applied,
-fenced. Ends are written by `ends`, what waits by `deferrals`."""
+fenced. Ends are written by `ends`, what pauses and rates keep from its start by `flow_control`."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from msgspec.structs import replace
 
 from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
-from gridsidecar.rules.flow import FREE, Flow, Park, Reserve, needs_place, receive_paused
+from gridsidecar.rules.flow import FREE, Flow, Park, Reserve, needs_reservation, receive_paused
 from gridsidecar.rules.reception import (
     AwaitOwnProcess,
     AwaitSlot,
     Begin,
     Claimant,
     Close,
+    Delay,
     Drop,
     Insert,
     Reattach,
     Resume,
     Row,
-    Wait,
 )
 from gridsidecar.rules.task import Callback, Claim, ErrorType, Progress, Status, Task
 from gridsidecar.store import outbox, records
 from gridsidecar.store.batch import Batch
 from gridsidecar.store.database import Connection, Database, FalseAlarm, Statement
-from gridsidecar.store.deferrals import Deferrals
 from gridsidecar.store.ends import CHECK_GRACE, Ends
+from gridsidecar.store.flow_control import FlowControl
 from gridsidecar.store.letters import OwedLetters
 from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
@@ -36,19 +36,19 @@ from gridsidecar.store.received import Received, Rescued
 from gridsidecar.store.refusals import Refusals
 
 
-class Store:
+class TaskStore:
     """The tasks' rows. Raises `StoreUnavailable` while the database is away; every write may then be tried again."""
 
     def __init__(
-        self, database: Database, queries: dict[str, Query], queue: str, clock: Clock, letters: bool = False
+        self, database: Database, queries: dict[str, Query], queue: str, clock: Clock, dead_letter_failed: bool = False
     ) -> None:
         self._database = database
         self._queries = queries
         self._queue = queue
         self._clock = clock  # for the time that a callback names; all else is timed by the database
         self._batch = Batch(database)
-        self._deferrals = Deferrals(queries, queue)
-        self._letters = OwedLetters(queries, queue, letters)
+        self._flow_control = FlowControl(queries, queue)
+        self._letters = OwedLetters(queries, queue, dead_letter_failed)
         self.ends = Ends(database, queries, queue, clock, self._batch, self._letters)
         self.refusals = Refusals(queries, queue, clock, self._batch)
 
@@ -66,7 +66,7 @@ class Store:
             try:
                 received = await self._claim_in_one_write(task, claimant, max_retry_count)
             except FalseAlarm:  # it may have been written, though its answer never came
-                if await self._look_up(task.task_id) is None:
+                if await self._row(task.task_id) is None:
                     raise
             else:
                 if received is not None:
@@ -100,7 +100,7 @@ class Store:
 
         async def decide(owed: OwedForm) -> Received | None:
             async def work(connection: Connection) -> Received | None:
-                if not await self._deferrals.pauses(connection, task):
+                if not await self._flow_control.is_paused(connection, task):
                     return None
                 received = await self._receive(connection, task, claimant, max_retry_count, owed, Flow(paused=True))
                 return None if received.claim else received
@@ -109,16 +109,16 @@ class Store:
 
         return await outbox.until_storable(task.task_id, decide)
 
-    async def look(self, task: Task, claimant: Claimant) -> Received:
+    async def preview(self, task: Task, claimant: Claimant) -> Received:
         """What this delivery would mean right now; changes nothing, so the answer carries no claim."""
-        row = await self._look_up(task.task_id)
+        row = await self._row(task.task_id)
         return Received(lifecycle.receive(row, task.message, claimant), attempt=row.attempt if row else 0)
 
     async def _receive_in_flow(
         self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
     ) -> Received:
         if flow.paused:  # the pause before the row: whoever ends a pause has its lock first, too
-            flow = replace(flow, paused=await self._deferrals.pauses(connection, task))
+            flow = replace(flow, paused=await self._flow_control.is_paused(connection, task))
         return await self._receive(connection, task, claimant, max_retry_count, owed, flow)
 
     async def _receive(
@@ -133,14 +133,14 @@ class Store:
         if row is not None and foreign and isinstance(reception, Begin | Park):
             row = await self._complete_foreign(connection, task, max_retry_count)
             if row.due_in > 0:
-                return Received(Wait(delay=row.due_in), attempt=row.attempt)
+                return Received(Delay(delay=row.due_in), attempt=row.attempt)
         match reception:
             case Insert():
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
             case Begin():
                 assert row is not None
-                if (later := await self._place_in_rate(connection, row, reception, flow)) is not None:
-                    return await self._put_off(connection, task, row, later)
+                if (later := await self._reservation(connection, row, reception, flow)) is not None:
+                    return await self._postpone(connection, task, row, later)
                 await self._begin(connection, task, claimant, row, reception)
                 claim = _claim(task, claimant, row, reception, started=foreign)
                 return Received(reception, claim, reception.attempt, _rescued(row, reception))
@@ -156,10 +156,10 @@ class Store:
                 await self._close(connection, task.task_id, row, reception, owed)
                 return Received(reception, None, row.attempt, _rescued(row, reception))
             case Park() if row is not None:
-                return await self._put_off(connection, task, row, reception)
+                return await self._postpone(connection, task, row, reception)
             case Park():
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
-            case Reattach() | Drop() | Wait() | AwaitSlot() | AwaitOwnProcess():
+            case Reattach() | Drop() | Delay() | AwaitSlot() | AwaitOwnProcess():
                 pass
             case _:
                 assert_never(reception)
@@ -173,31 +173,31 @@ class Store:
         await connection.execute(self._queries["complete_unseen"], params)
         return replace(row, callback=task.callback)
 
-    async def _place_in_rate(self, connection: Connection, row: Row, start: Begin, flow: Flow) -> Reserve | None:
-        """The place that this start has in its handler's rate; None: now, or no rate limits it."""
+    async def _reservation(self, connection: Connection, row: Row, start: Begin, flow: Flow) -> Reserve | None:
+        """The later start that its handler's rate gives it; None: now, or no rate limits it."""
         if flow.rate is None:
             return None
-        takes_place = needs_place(row, flow.rate)
-        wait = await self._deferrals.wait(connection, flow.handler, flow.rate, takes_place=takes_place)
-        return Reserve(delay=wait, crashes=start.crashes, rescues=start.rescues) if wait > 0 else None
+        reserve = needs_reservation(row, flow.rate)
+        delay = await self._flow_control.delay_by_rate(connection, flow.handler, flow.rate, reserve=reserve)
+        return Reserve(delay=delay, crashes=start.crashes, rescues=start.rescues) if delay > 0 else None
 
-    async def _put_off(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
+    async def _postpone(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
         if why.rescues:
             await self._note_lost(connection, task.task_id, row)
-        await self._deferrals.put_off(connection, task, why)
+        await self._flow_control.postpone_start(connection, task, why)
         return Received(why, None, row.attempt, _rescued(row, why))
 
     async def _insert(
         self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
     ) -> Received:
         params = records.new_row(task, claimant, max_retry_count, self._queue)
-        if flow != FREE or task.defer_by or task.defer_until:  # to be begun, or put off, as a row that is there
+        if flow != FREE or task.defer_by or task.defer_until:  # to be begun, or postponed, as a row that is there
             deferred = params | records.deferral(task, CHECK_GRACE)
             inserted = await connection.execute(self._queries["insert_waiting"], deferred)
             row = await self._locked_row(connection, task.task_id)
             assert row is not None
             if inserted and row.due_in > 0:
-                return Received(Wait(delay=row.due_in), attempt=0)
+                return Received(Delay(delay=row.due_in), attempt=0)
         else:
             if await connection.execute(self._queries["insert_running"], params):
                 return Received(Insert(), _claim_of_first(task, claimant, max_retry_count), attempt=1)
@@ -264,7 +264,7 @@ class Store:
         rows = await connection.fetch(self._queries["row_locked"], {"id": task_id})
         return records.row(rows[0]) if rows else None
 
-    async def _look_up(self, task_id: str) -> Row | None:
+    async def _row(self, task_id: str) -> Row | None:
         rows = await self._database.fetch(self._queries["row"], {"id": task_id})
         return records.row(rows[0]) if rows else None
 

@@ -26,7 +26,7 @@ class Tallied(Protocol):
 Between = Callable[[datetime, datetime], Awaitable[Iterable[Tallied]]]  # from one minute on, up to another
 
 
-class EndedSince:
+class EndCounter:
     """Counts from the start of this process on, each minute once, so nothing falls when old minutes are deleted."""
 
     def __init__(self, between: Between, clock: Clock) -> None:
@@ -35,7 +35,7 @@ class EndedSince:
         self._counted_until = self._settled()
         self._counts: Counter[str] = Counter({str(status): 0 for status in Status if status.terminal})
 
-    async def look(self) -> Mapping[str, int]:
+    async def counts(self) -> Mapping[str, int]:
         """By outcome. Raises what the store raises."""
         until = self._settled()
         if until > self._counted_until:

@@ -24,7 +24,7 @@ class Waiter(NamedTuple):
             self.got.set_result(None)
 
 
-class WaitingLine:
+class WaitQueue:
     def __init__(self) -> None:
         self._waiters: deque[Waiter] = deque()
 

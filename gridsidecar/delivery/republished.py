@@ -8,7 +8,7 @@ GAP = 1.0  # seconds, at least, between two rounds of one message through this w
 MOST = 10_000  # messages that are remembered; a queue with more of them takes longer than that for a round
 
 
-class Requeued:
+class Republished:
     """Whatever waits in hand takes a place from others. Behind a hundred messages one has waited long enough when it is
     here again, so that only in a short queue it is held, for what is left of the gap."""
 

@@ -56,7 +56,7 @@ class _TooManyLooks(Exception):
     pass
 
 
-class Sentences:
+class SentenceTranslator:
     """A key has `{}` where a value goes; its words have the values in the same order, or as `{1}`, `{0}`."""
 
     def __init__(self, words: Mapping[str, str]) -> None:
