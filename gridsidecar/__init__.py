@@ -10,7 +10,7 @@ The path of one task, in the order of the files:
     store/       one fenced commit, called by the attempt
     settlement   a delayed message (broker) if there is a next time, then the ack
 
-What can never run leaves by `dead_lettering`, what the database refuses by `setbacks`.
+What can never run leaves by `dead_lettering`, what the database refuses by `row_rejections`.
 
 The commit also writes down the callback that is owed (store/outbox); `callbacks` sends it, apart from all this. What
 happened to a task is one value, `TaskUpdate`, that `environment` passes to those who want to hear of it: `callbacks`,

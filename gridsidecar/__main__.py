@@ -36,7 +36,8 @@ def fill_standard_descriptors() -> None:
 
 def _main() -> None:
     if sys.argv[1:2] == ["health"] and not {"-h", "--help"} & set(sys.argv):
-        from gridsidecar import language, probe  # alone: the other commands take ten times as long to load
+        from gridsidecar import language  # alone, with the next: the other commands take ten times as long to load
+        from gridsidecar.runtime import probe
 
         translate = language.translator(language.asked_for(sys.argv[2:], os.environ))
         sys.exit(probe.main(language.without_flag(sys.argv[2:]), translate))

@@ -12,11 +12,11 @@ from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import WorkerSettings
 from gridsidecar.errors import AccessRefused
-from gridsidecar.health import Vitals
-from gridsidecar.memory_budget import MemoryBudget
 from gridsidecar.rules.flow import Pause
 from gridsidecar.rules.task import TaskUpdate
-from gridsidecar.shutdown import Shutdown
+from gridsidecar.runtime.health import Vitals
+from gridsidecar.runtime.memory_budget import MemoryBudget
+from gridsidecar.runtime.shutdown import Shutdown
 from gridsidecar.telemetry import Readiness
 
 

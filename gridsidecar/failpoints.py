@@ -26,10 +26,10 @@ POINTS = (
     "delay_published",
     "scheduled",
     "acked",
-    "given_back",
+    "requeued",
     # a delivery that does not
     "reattached",
-    "requeued",
+    "republished",
     "dead_lettered",
     "refusal_recorded",
     # the heartbeat, and what maintenance does
@@ -38,7 +38,7 @@ POINTS = (
     "row_returned",
     "hand_off_marked",
     "handed_off",
-    "next_look_moved",
+    "next_check_moved",
     "wake_up_published",
     # a type that is paused
     "parked",

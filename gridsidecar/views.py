@@ -1,7 +1,7 @@
 """What is told of tasks, attempts, callbacks, workers and the rest: the fields of each.
 
 Plain dicts at run time, as a database's row or as JSON has them; their keys and types are known to the type checker.
-A time is text: in UTC as the database writes it, and in ISO 8601 once `gridsidecar.shapes` has been over it.
+A time is text: in UTC as the database writes it, and in ISO 8601 once `gridsidecar.operations.shapes` has been over it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from gridsidecar import telemetry
 from gridsidecar.clock import backoff
 from gridsidecar.environment import Environment
 from gridsidecar.errors import AccessRefused, StoreUnavailable
-from gridsidecar.shutdown import Phase
+from gridsidecar.runtime.shutdown import Phase
 from gridsidecar.store import RowLocked
 
 T = TypeVar("T")
@@ -22,26 +22,26 @@ async def retry_until_available(
     env: Environment,
     operation: Callable[[], Awaitable[T]],
     *,
-    starting: bool = False,
+    before_start: bool = False,
     reading: bool = False,
     locks: int = LOCKS,
 ) -> T:
     """Run a store operation, again and again while the database is away; it must be safe to repeat.
 
-    Raises `StoreUnavailable` when it is still away and this run will wait for no server any more; with `starting`
-    (nothing has begun yet) as soon as nothing starts any more. A refusal ends the run: with `starting` it is raised,
-    otherwise what was done is not thrown away until then. `reading`: its success says nothing of writes. A row that
-    somebody still holds after so many `locks` is `RowLocked`.
+    Raises `StoreUnavailable` when it is still away and this run will wait for no server any more; with `before_start`
+    (nothing has begun yet) as soon as nothing starts any more. A refusal ends the run: with `before_start` it is
+    raised, otherwise what was done is not thrown away until then. `reading`: its success says nothing of writes. A row
+    that somebody still holds after so many `locks` is `RowLocked`.
     """
     part = "store (reading)" if reading else "store"
-    last = Phase.LEAVING if starting else Phase.KILLING
+    last = Phase.LEAVING if before_start else Phase.KILLING
     failures = 0
     while True:
         try:
             result = await operation()
         except (StoreUnavailable, AccessRefused) as error:
             if isinstance(error, AccessRefused):
-                if starting:
+                if before_start:
                     raise
                 env.end_for(error)
             if env.shutdown.phase >= last:

@@ -8,7 +8,7 @@ from gridsidecar import telemetry
 
 KEPT = 64 * 1024 * 1024  # bytes that stay on disk once all of it has been taken over into the file
 LARGE = 256 * 1024 * 1024
-EVERY = 256  # writes between two looks
+EVERY = 256  # writes between two checks
 
 BOUND = f"PRAGMA journal_size_limit = {KEPT}"
 
@@ -25,9 +25,9 @@ class WalWatch:
         """After a step that may have written."""
         self._written += 1
         if self._written % EVERY == 0:
-            self._look()
+            self._check()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         try:
             size = os.stat(f"{self._path}-wal").st_size
         except OSError:

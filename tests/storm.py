@@ -22,7 +22,7 @@ from typing import Any
 
 from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
-from gridsidecar.operations import Driver
+from gridsidecar.operations.steering import Driver
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Status
 from gridsidecar.store import Filter, OperationKind, make_store

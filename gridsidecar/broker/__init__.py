@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Delivery(Protocol):
-    """One message in our hands. At most one of `ack` and `give_back` is called on it, once; without, it comes again."""
+    """One message in our hands. At most one of `ack` and `requeue` is called on it, once; without, it comes again."""
 
     @property
     def message(self) -> Message: ...
 
     def forget(self) -> None:
-        """Let go of the message's body; from now on it can only be given back."""
+        """Let go of the message's body; from now on it can only be requeued."""
         ...
 
     @property
@@ -45,7 +45,7 @@ class Delivery(Protocol):
         """The broker may forget it. On a dead delivery this does nothing: the broker hands it out again anyway."""
         ...
 
-    async def give_back(self) -> None:
+    async def requeue(self) -> None:
         """Back to the queue, to be handed out again at once. On a dead delivery this does nothing."""
         ...
 

@@ -207,9 +207,9 @@ class BrokerConnection:
         """To the first server that can be reached. One that answers and refuses us would not be the only one."""
         failures = []
         for _ in self._urls:
-            place = self._order.pop(0)
-            self._order.append(place)  # also where somebody loses patience meanwhile: the next try begins with another
-            url = self._url_now(place)
+            index = self._order.pop(0)
+            self._order.append(index)  # also where somebody loses patience meanwhile: the next try begins with another
+            url = self._url_now(index)
             try:
                 with errors_as_ours(_where(url)):
                     connection = await self._connect_to(url, CONNECT_TIMEOUT / len(self._urls))
@@ -222,15 +222,15 @@ class BrokerConnection:
             raise failures[0]
         raise BrokerUnavailable(f"no server of broker.url can be reached: {'; '.join(map(str, failures))}")
 
-    def _url_now(self, place: int) -> URL:
+    def _url_now(self, index: int) -> URL:
         """With what the files of its secrets hold by now; where that is no URL, as it was."""
         now = self._settings.urls_now
-        if self._settings.recipes and place < len(now):
+        if self._settings.recipes and index < len(now):
             with suppress(ConfigError):
-                url = _url(self._settings, now[place], self._purpose)
+                url = _url(self._settings, now[index], self._purpose)
                 _tls(url)
-                self._urls[place] = url
-        return self._urls[place]
+                self._urls[index] = url
+        return self._urls[index]
 
     async def _connect_to(self, url: URL, limit: float) -> AbortableConnection:
         tls = _tls(url)

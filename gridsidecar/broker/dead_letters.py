@@ -9,8 +9,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from gridsidecar.broker import DeadLetter
-from gridsidecar.moments import time_of
 from gridsidecar.rules.task import Message
+from gridsidecar.wire.moments import time_of
 
 REASON, QUEUE, TIME = "x-gridsidecar-reason", "x-gridsidecar-queue", "x-gridsidecar-time"
 ATTEMPTS = "x-gridsidecar-attempts"  # of a task that failed for good, and of nothing else

@@ -35,9 +35,9 @@ class AmqpDelivery:
         if self._may_settle():
             self._channel.ack(self._tag)
 
-    async def give_back(self) -> None:
+    async def requeue(self) -> None:
         if self._may_settle():
-            self._channel.give_back(self._tag)
+            self._channel.requeue(self._tag)
 
     def _may_settle(self) -> bool:
         """Once: RabbitMQ closes the channel on a tag that it knows no more, and all that is on it comes again."""

@@ -56,7 +56,7 @@ class DirectChannel:
         what is not read here is no more than what was handed out."""
         self._settle(_BASIC_ACK, tag, 0)
 
-    def give_back(self, tag: int) -> None:
+    def requeue(self, tag: int) -> None:
         """The broker is to hand it out again. A nack, not a reject, which counts against the delivery limit of a quorum
         queue; a nack does only up to 4.2."""
         self._settle(_BASIC_NACK, tag, _REQUEUE)

@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from gridsidecar import clock, telemetry
 from gridsidecar.broker import DeadLetter, QueueInfo, Receive
 from gridsidecar.broker.dead_letters import label, read_letter
+from gridsidecar.broker.doorbell import Doorbell
 from gridsidecar.broker.message_table import LeasedMessage, MessageLease, MessageTable
 from gridsidecar.broker.names import check_queue_name
-from gridsidecar.broker.wakeup import Wakeup
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError, Fault, PublishRefused
@@ -60,9 +60,9 @@ class EmbeddedDelivery:
     async def ack(self) -> None:
         await self._broker.settle(self, lambda table: table.remove(self.held))
 
-    async def give_back(self) -> None:
-        if await self._broker.settle(self, lambda table: table.give_back([self.held]) == 1):
-            self._broker.wakeup.ring()
+    async def requeue(self) -> None:
+        if await self._broker.settle(self, lambda table: table.requeue([self.held]) == 1):
+            self._broker.doorbell.ring()
 
 
 class EmbeddedBroker:
@@ -88,7 +88,7 @@ class EmbeddedBroker:
         self._thread = ThreadPoolExecutor(1, "gridsidecar-broker")
         self._table: MessageTable | None = None
         self._held: dict[MessageLease, EmbeddedDelivery] = {}
-        self.wakeup = Wakeup(self._path)
+        self.doorbell = Doorbell(self._path)
         self._wal = WalWatch(self._path)
         self._renewing: asyncio.Task[None] | None = None
         self._stop: asyncio.Event | None = None
@@ -119,12 +119,12 @@ class EmbeddedBroker:
 
     def set_prefetch(self, prefetch: int) -> None:
         self._prefetch = prefetch
-        self.wakeup.wake()
+        self.doorbell.wake()
 
     async def stop_consuming(self) -> None:
         if self._stop is not None:
             self._stop.set()
-            self.wakeup.wake()
+            self.doorbell.wake()
             await self._stopped.wait()
 
     @property
@@ -195,7 +195,7 @@ class EmbeddedBroker:
         with suppress(BrokerUnavailable, TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._let_go()
-        self.wakeup.close()
+        self.doorbell.close()
         self._thread.shutdown(wait=False)
 
     def holds(self, delivery: EmbeddedDelivery) -> bool:
@@ -213,14 +213,14 @@ class EmbeddedBroker:
             ours = await self._run(step)
         finally:
             self._held.pop(delivery.held, None)
-            self.wakeup.wake()
+            self.doorbell.wake()
         if not ours:
             telemetry.debug("a delivery outlived its lease; it is handed out again", row=delivery.held.id)
         return ours
 
     async def _round(self, receive: Receive) -> None:
         """Take what there is room for and hand it over, or wait until looking again makes sense."""
-        self.wakeup.hush()
+        self.doorbell.hush()
         try:
             max_wait = await self._take(receive)
         except (BrokerUnavailable, AccessRefused) as error:
@@ -228,7 +228,7 @@ class EmbeddedBroker:
             self._failures += 1
             max_wait = clock.backoff(self._failures, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
         if self._stop is not None and not self._stop.is_set():
-            await self.wakeup.wait(max_wait)
+            await self.doorbell.wait(max_wait)
 
     async def _take(self, receive: Receive) -> float:
         """Hand over what there is room for; how many seconds until there may be more."""
@@ -275,7 +275,7 @@ class EmbeddedBroker:
         """A lease that ended is never taken up again: somebody else may have had the message meanwhile."""
         if self._held.pop(delivery.held, None) is not None:
             telemetry.warning("lost the lease on a message; it is handed out again", row=delivery.held.id)
-            self.wakeup.wake()
+            self.doorbell.wake()
 
     async def _put(self, message: Message, queue: str, delay: float) -> None:
         identified = message if message.message_id else replace(message, message_id=uuid4().hex)
@@ -283,10 +283,10 @@ class EmbeddedBroker:
             await self._run(lambda table: table.put(identified, queue, self._wall(), delay))
         except (TypeError, ValueError) as error:
             raise PublishRefused(f"a header cannot be written as JSON: {error}") from error
-        self.wakeup.ring()
+        self.doorbell.ring()
 
     async def _let_go(self) -> None:
-        """Give back what is still held and close the file."""
+        """Requeue what is still held and close the file."""
         table, held = self._table, list(self._held)
         self._held.clear()
         if table is None:
@@ -294,8 +294,8 @@ class EmbeddedBroker:
         self._table = None
         try:
             if held:
-                await self._on_thread(lambda: table.give_back(held))
-                self.wakeup.ring()
+                await self._on_thread(lambda: table.requeue(held))
+                self.doorbell.ring()
         finally:
             await self._on_thread(table.close)
 
@@ -305,7 +305,7 @@ class EmbeddedBroker:
             raise BrokerUnavailable(f"the queue in {self._path} was closed by this process")
         result = await self._on_thread(lambda: step(self._opened()))
         self._wal.written()
-        self.wakeup.listen()
+        self.doorbell.listen()
         return result
 
     async def _on_thread(self, work: Callable[[], T]) -> T:

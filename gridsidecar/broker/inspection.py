@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from gridsidecar.broker import delays
 from gridsidecar.broker.connection import BrokerConnection, errors_as_ours
-from gridsidecar.broker.kinds import NO_SUCH_TYPE, REFUSALS, Existing, difference, existing
 from gridsidecar.broker.management import virtual_host
+from gridsidecar.broker.queue_type import NO_SUCH_TYPE, REFUSALS, Existing, difference, existing
 from gridsidecar.broker.topology import work_queue_arguments
 from gridsidecar.config.settings import BrokerSettings
 
@@ -56,7 +56,7 @@ class Inspection:
             str(found.get("product", "?")), str(found.get("version", "?")), self._connection.where, vhost
         )
 
-    async def look(self, queue: str) -> QueueCounts | InspectionRefused | None:
+    async def inspect(self, queue: str) -> QueueCounts | InspectionRefused | None:
         """None: there is no such queue."""
         with errors_as_ours(self._connection.where):
             async with self._turn, self._connection.scratch() as channel:

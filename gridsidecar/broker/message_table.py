@@ -63,7 +63,7 @@ class ReadyMessages(Struct, frozen=True):
 # Fenced: a lease that ran out and was given to somebody else matches none of these.
 RENEW = """update gridsidecar_messages set visible_at = ?
   where id = ? and lease_owner = ? and delivery_count = ? and ready = 0"""
-GIVE_BACK = """update gridsidecar_messages set ready = 1, lease_owner = null
+REQUEUE = """update gridsidecar_messages set ready = 1, lease_owner = null
   where id = ? and lease_owner = ? and delivery_count = ? and ready = 0"""
 REMOVE = "delete from gridsidecar_messages where id = ? and lease_owner = ? and delivery_count = ? and ready = 0"
 
@@ -121,10 +121,10 @@ class MessageTable:
         with self._writing():
             return self._changed(REMOVE, *self._fence(one))
 
-    def give_back(self, held: Iterable[MessageLease]) -> int:
+    def requeue(self, held: Iterable[MessageLease]) -> int:
         """Make messages ready again; how many were still ours."""
         with self._writing():
-            return sum(self._changed(GIVE_BACK, *self._fence(one)) for one in held)
+            return sum(self._changed(REQUEUE, *self._fence(one)) for one in held)
 
     def ready_count(self, now: float) -> int:
         return self._ready_in(self._queue, now)

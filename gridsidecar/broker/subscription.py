@@ -15,7 +15,7 @@ from gridsidecar.broker import Receive, round_trips
 from gridsidecar.broker.connection import BrokerConnection, close_quietly, errors_as_ours
 from gridsidecar.broker.delivery import AmqpDelivery
 from gridsidecar.broker.direct import DirectChannel, Properties
-from gridsidecar.broker.kinds import STREAM_OFFSET
+from gridsidecar.broker.queue_type import STREAM_OFFSET
 from gridsidecar.broker.topology import StreamRefused, Topology
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError
 from gridsidecar.telemetry import Readiness

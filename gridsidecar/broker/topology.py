@@ -14,7 +14,7 @@ from pamqp.commands import Queue
 from gridsidecar.broker import QueueInfo, delays
 from gridsidecar.broker.advice import advice, words
 from gridsidecar.broker.connection import BrokerConnection, errors_as_ours
-from gridsidecar.broker.kinds import REFUSALS, differs, is_consumed_as_stream, is_stream
+from gridsidecar.broker.queue_type import REFUSALS, differs, is_consumed_as_stream, is_stream
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.errors import EX_REFUSED, AccessRefused, BrokerUnavailable, PublishRefused
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import assert_never
 
 from gridsidecar import failpoints, telemetry
-from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, SenderUnavailable, SendResult, telling
+from gridsidecar.callbacks import Delivered, Hopeless, NotDelivered, Sender, SenderUnavailable, SendResult, outcome_log
 from gridsidecar.callbacks.permits import QUICK_LIMIT, Offer, Permit, Permits
 from gridsidecar.clock import backoff
 from gridsidecar.config.settings import CallbackSettings
@@ -20,10 +20,10 @@ from gridsidecar.rules.task import Status, TaskUpdate
 from gridsidecar.store import Outbox, OwedCallback, RowRejected
 from gridsidecar.waiting import retry_until_available
 
-LONGEST_LOOK_GAP = 15.0  # seconds between two looks at the outbox: others write to it, too
-SHORTEST_LOOK_GAP = 0.05
-BUSY_LOOK_GAP = 1.0  # … while what is due is for a receiver that has all its share under way
-CROWDED_LOOK_GAP = 0.2  # … while what is due waits for a permit that others hold
+LONGEST_POLL_INTERVAL = 15.0  # seconds between two polls of the outbox: others write to it, too
+SHORTEST_POLL_INTERVAL = 0.05
+BUSY_POLL_INTERVAL = 1.0  # … while what is due is for a receiver that has all its share under way
+CROWDED_POLL_INTERVAL = 0.2  # … while what is due waits for a permit that others hold
 LEASE_MARGIN = 30.0  # seconds beyond a request's time limit, for writing down what became of it
 
 
@@ -37,9 +37,9 @@ class Deliverer:
         outbox: Outbox,
         senders: Mapping[str, Sender],
         settings: CallbackSettings,
-        letters: bool = False,
+        dead_letter_failed: bool = False,
     ) -> None:
-        self._letters = letters  # a task that failed for good owes one
+        self._dead_letter_failed = dead_letter_failed  # a task that failed for good owes one
         self._env = env
         self._outbox = outbox
         self._senders = senders
@@ -47,10 +47,10 @@ class Deliverer:
         self._lease = settings.timeout + LEASE_MARGIN
         self._sending: set[asyncio.Task[None]] = set()
         self._permits = Permits(env.clock)
-        self._offer = self._permits.offer()  # of the last look
-        self._left = False  # the last look found something due that had to wait for a permit
+        self._offer = self._permits.offer()  # of the last poll
+        self._left = False  # the last poll found something due that had to wait for a permit
         self._news = asyncio.Event()
-        self._looking = True  # what is due may not be in our hands yet
+        self._polling = True  # what is due may not be in our hands yet
         self._quiet = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
@@ -58,15 +58,15 @@ class Deliverer:
         self._loop = self._env.vitals.start("callbacks", self._keep_sending())
 
     def note(self, update: TaskUpdate) -> None:
-        """Something happened to a task: if anything is owed for it, do not wait for the next look."""
+        """Something happened to a task: if anything is owed for it, do not wait for the next poll."""
         wanted = update.task is not None and update.task.callback.wanted
-        if (update.status.terminal and wanted) or (self._letters and update.status is Status.FAILED):
+        if (update.status.terminal and wanted) or (self._dead_letter_failed and update.status is Status.FAILED):
             self._wake()
 
     @property
     def busy(self) -> bool:
         """A callback is due or under way. One whose next try lies ahead does not count: the database keeps it."""
-        return self._looking or bool(self._sending)
+        return self._polling or bool(self._sending)
 
     async def finish(self, limit: float) -> None:
         """Send what is due, for at most `limit` seconds, then stop; what is left stays owed."""
@@ -83,12 +83,12 @@ class Deliverer:
             await sender.close()
 
     def _wake(self) -> None:
-        self._looked(False)
+        self._polled(False)
         self._news.set()
 
-    def _looked(self, everything: bool) -> None:
+    def _polled(self, everything: bool) -> None:
         """Whether all that is due is in our hands."""
-        self._looking = not everything
+        self._polling = not everything
         if self.busy:
             self._quiet.clear()
         else:
@@ -101,16 +101,16 @@ class Deliverer:
         while True:
             self._news.clear()
             try:
-                pause = await self._look()
+                pause = await self._poll()
             except GridSidecarError as error:
-                self._looked(True)  # nobody knows; the tasks' own writes wait for the database
+                self._polled(True)  # nobody knows; the tasks' own writes wait for the database
                 self._env.readiness.blocked("callbacks", str(error))
                 failures += 1
-                pause = backoff(failures, base=0.5, limit=LONGEST_LOOK_GAP, rng=self._env.rng)
+                pause = backoff(failures, base=0.5, limit=LONGEST_POLL_INTERVAL, rng=self._env.rng)
             except Exception as error:
-                self._looked(True)
+                self._polled(True)
                 telemetry.unexpected_error(error)
-                pause = LONGEST_LOOK_GAP
+                pause = LONGEST_POLL_INTERVAL
             else:
                 self._env.readiness.clear("callbacks")
                 failures = 0
@@ -118,24 +118,24 @@ class Deliverer:
                 async with asyncio.timeout(pause):
                     await self._news.wait()
 
-    async def _look(self) -> float:
+    async def _poll(self) -> float:
         """Take what there is room for; how many seconds until looking again makes sense."""
         taken = await self._outbox.take(self._lease, self._offered)
         self._left = taken.left
         for callback in taken.callbacks:
             self._send(callback)
         if self._offer.crowded and self._permits.make_room():
-            self._looked(False)
-            return SHORTEST_LOOK_GAP
+            self._polled(False)
+            return SHORTEST_POLL_INTERVAL
         if taken.more:
             return 0.0
         if not (self._news.is_set() or taken.left):
-            self._looked(True)
+            self._polled(True)
         wait = await self._outbox.wait()
         if self._offer.crowded:
-            return max(CROWDED_LOOK_GAP, self._permits.until_late())
-        least = BUSY_LOOK_GAP if taken.left else SHORTEST_LOOK_GAP
-        return LONGEST_LOOK_GAP if wait is None else min(LONGEST_LOOK_GAP, max(least, wait))
+            return max(CROWDED_POLL_INTERVAL, self._permits.until_late())
+        least = BUSY_POLL_INTERVAL if taken.left else SHORTEST_POLL_INTERVAL
+        return LONGEST_POLL_INTERVAL if wait is None else min(LONGEST_POLL_INTERVAL, max(least, wait))
 
     def _offered(self) -> Offer:
         self._offer = self._permits.offer()
@@ -150,7 +150,7 @@ class Deliverer:
     def _sent(self, job: asyncio.Task[None], permit: Permit) -> None:
         self._sending.discard(job)
         self._permits.release(permit)
-        self._looked(not self._looking)
+        self._polled(not self._polling)
         if self._left:
             self._wake()
         if not job.cancelled() and (error := job.exception()) is not None:
@@ -166,7 +166,7 @@ class Deliverer:
             await self._note(callback, sent)
             await failpoints.reached("callback_cleared")
         if not isinstance(sent, Delivered):
-            self._news.set()  # its next try may come before the next look
+            self._news.set()  # its next try may come before the next poll
 
     async def _note(self, callback: OwedCallback, sent: SendResult) -> None:
         """Write down what became of a try. Where the database refuses that, it is given up instead, or, where that is
@@ -179,7 +179,7 @@ class Deliverer:
             problem = f"{arrived}, and the database refuses to note that: {error}"
         try:
             if await retry_until_available(self._env, lambda: self._outbox.failed(callback, problem, None)):
-                telling.given_up(callback, problem)
+                outcome_log.given_up(callback, problem)
         except RowRejected:
             self._outbox.leave_alone(callback, problem)
 
@@ -210,20 +210,20 @@ class Deliverer:
         """Tell what became of a try, and how to write it down."""
         match sent:
             case Delivered():
-                telling.delivered(callback)
+                outcome_log.delivered(callback)
                 return lambda: self._outbox.delivered(callback)
             case NotDelivered(error, retry_after):
                 gap = next_gap(callback.failures, self._max_retries, retry_after, self._env.rng)
                 if gap is not None:
-                    telling.failed(callback, error, gap)
+                    outcome_log.failed(callback, error, gap)
                 else:
-                    telling.given_up(callback, error, tries=callback.failures + 1)
+                    outcome_log.given_up(callback, error, tries=callback.failures + 1)
                 return lambda: self._outbox.failed(callback, error, gap)
             case Hopeless(error):
-                telling.given_up(callback, error, tries=callback.failures + 1)
+                outcome_log.given_up(callback, error, tries=callback.failures + 1)
                 return lambda: self._outbox.failed(callback, error, None)
             case SenderUnavailable(error, retry_in):
-                telling.not_sent(callback, error)
+                outcome_log.not_sent(callback, error)
                 return lambda: self._outbox.postponed(callback, error, retry_in)
             case _:
                 assert_never(sent)

@@ -54,7 +54,7 @@ class Permit(Struct, eq=False):
 
 
 class Offer(Struct):
-    """The permits that are free at one look, given to one callback after the other."""
+    """The permits that are free at one poll, given to one callback after the other."""
 
     permits: Permits
     held: Counter[Speed]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from gridsidecar import __version__
-from gridsidecar.cli import speech
+from gridsidecar.cli import lang_option
 from gridsidecar.cli.lazy_commands import LazyCommands
 from gridsidecar.cli.open_files import refuse_too_few
 from gridsidecar.errors import EX_FAILED, EX_INTERRUPTED, EX_USAGE, GridSidecarError
@@ -74,10 +74,10 @@ def command(language: str) -> Any:
     """All that this program does, in a language of `LANGUAGES`, as the command line's library has it; `speak` was
     called."""
     root = typer.main.get_command(app)
-    speech.prepare(root, language)
+    lang_option.prepare(root, language)
     if language != "en":
-        speech.translate_titles()
-    root.commands = LazyCommands(COMMANDS, lambda below: speech.prepare(below, language))  # type: ignore[attr-defined]
+        lang_option.translate_titles()
+    root.commands = LazyCommands(COMMANDS, lambda below: lang_option.prepare(below, language))  # type: ignore[attr-defined]
     return root
 
 
@@ -129,7 +129,7 @@ def _code() -> int:
             path = context.command_path
             print(translated(f"{path} works on the servers of a configuration: it cannot ask an API"), file=sys.stderr)
         else:
-            print(speech.complaint(error) if hasattr(error, "show") else error, file=sys.stderr)
+            print(lang_option.complaint(error) if hasattr(error, "show") else error, file=sys.stderr)
         return EX_USAGE
     except (KeyboardInterrupt, typer.Abort):
         return EX_INTERRUPTED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gridsidecar.cli.screen import clean, cut
+from gridsidecar.cli.terminal import clean, cut
 from gridsidecar.cli.times import local_time
 from gridsidecar.config.secrets import masked_text
 

@@ -10,8 +10,8 @@ import typer
 from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.lazy_commands import add
 from gridsidecar.cli.queue import Yes
-from gridsidecar.cli.screen import clean, json_text, say
 from gridsidecar.cli.server import ServerOption, where
+from gridsidecar.cli.terminal import clean, json_text, say
 from gridsidecar.errors import EX_FAILED, EX_OK, UsageError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def drop(
     server: ServerOption = None,
 ) -> None:
     """Remove callbacks that are owed or were given up: nobody is told. With --dead it asks first, or needs --yes."""
-    from gridsidecar.cli.screen import must_ask
+    from gridsidecar.cli.terminal import must_ask
 
     if bool(ids) == dead:
         raise UsageError("name ids of tasks or callbacks, or --dead")
@@ -139,7 +139,7 @@ async def _show(asked: Where, id_: str, as_json: bool) -> int:
 
 async def _drop(asked: Where, ids: list[str], ask: bool) -> int:
     """Those of these ids; without any, all that were given up."""
-    from gridsidecar.cli.screen import agreed
+    from gridsidecar.cli.terminal import agreed
     from gridsidecar.fleet import reach
 
     async with reach(asked) as fleet:

@@ -122,7 +122,7 @@ def cancel(
     """
     from gridsidecar.cli.steering import steer
     from gridsidecar.clock import SystemClock
-    from gridsidecar.operations import MEANT
+    from gridsidecar.operations.steering import MEANT
     from gridsidecar.store import OperationKind
 
     asked = where(server, config, "store", queue=queue)
@@ -163,7 +163,7 @@ def retry(
     from gridsidecar.cli.since import span
     from gridsidecar.cli.steering import steer
     from gridsidecar.clock import SystemClock
-    from gridsidecar.operations import LONGEST_SPREAD, MEANT
+    from gridsidecar.operations.steering import LONGEST_SPREAD, MEANT
     from gridsidecar.store import OperationKind
 
     asked = where(server, config, "store", "broker", queue=queue)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gridsidecar import signals
 from gridsidecar.cli.config_options import ConfigFile, command_flag
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
+from gridsidecar.runtime import signals
 
 if TYPE_CHECKING:
     from gridsidecar.config.handlers import HandlerSettings
@@ -157,7 +157,7 @@ def _sample(task: str | None, task_type: str | None, data: str | None) -> dict[s
 def _checked(bench: Bench, level: int | None, strict: bool, by_case: bool, output: str) -> ConformanceReport | None:
     """None: it cannot be started."""
     from gridsidecar.cli.check_view import print_check, print_json, print_sum
-    from gridsidecar.cli.screen import say
+    from gridsidecar.cli.terminal import say
     from gridsidecar.conformance import check_handler
     from gridsidecar.handler import reaper
     from gridsidecar.handler.command import NotStartable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from gridsidecar.cli.screen import clean, console, interactive, json_text, padded
+from gridsidecar.cli.terminal import clean, console, interactive, json_text, padded
 from gridsidecar.language import translated
 
 if TYPE_CHECKING:

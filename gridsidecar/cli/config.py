@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gridsidecar.cli.config_options import ConfigFile, config_file
-from gridsidecar.cli.screen import json_text, say, speaks_unicode
+from gridsidecar.cli.terminal import json_text, say, speaks_unicode
 from gridsidecar.language import translated
 
 app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True, add_completion=False)
@@ -25,7 +25,7 @@ def validate(config: ConfigFile = None) -> None:
     works, but hardly as it is meant, and a command or a file that is not on this machine are told, and the exit code is
     0."""
     from gridsidecar.config.load import load
-    from gridsidecar.config.places import unusable
+    from gridsidecar.config.named_files import unusable
     from gridsidecar.handler.commands import unstartable
 
     file = config_file(config)
@@ -75,7 +75,7 @@ def print_reference() -> None:
 
 
 def _print_origins(file: str | None, as_json: bool) -> None:
-    from gridsidecar.cli.screen import clean
+    from gridsidecar.cli.terminal import clean
     from gridsidecar.config.load import load
     from gridsidecar.config.show import with_origins
     from gridsidecar.config.sources import Sources

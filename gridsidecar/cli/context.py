@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from gridsidecar.cli.config_options import config_file
-from gridsidecar.cli.screen import say
-from gridsidecar.config.handled import NO_HANDLER
+from gridsidecar.cli.terminal import say
+from gridsidecar.config.handled_types import NO_HANDLER
 from gridsidecar.errors import EX_FAILED
 
 if TYPE_CHECKING:

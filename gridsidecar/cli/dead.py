@@ -97,7 +97,7 @@ def drop(
     server: ServerOption = None,
 ) -> None:
     """Remove letters for good and print their ids. Without ids it asks first, or needs --yes without a terminal."""
-    from gridsidecar.cli.screen import must_ask
+    from gridsidecar.cli.terminal import must_ask
 
     if succeeded and (ids or everything):
         raise UsageError("--succeeded, ids and --all exclude each other")
@@ -109,7 +109,7 @@ def drop(
 
 
 def _agreed(info: QueueView, succeeded: bool) -> bool:
-    from gridsidecar.cli.screen import agreed, counted
+    from gridsidecar.cli.terminal import agreed, counted
 
     which = f"those of queue {info['queue']}{' whose tasks succeeded' if succeeded else ''}"
     letters = f"{counted(info['dead'], 'dead letter')} in {info['dead_letter_queue']}"
@@ -132,7 +132,7 @@ def _where_to_list(server: str | None, config: str | None, url: object, queue: s
 
 
 async def _list(asked: Where, limit: int, as_json: bool) -> None:
-    from gridsidecar.cli.screen import json_text, say
+    from gridsidecar.cli.terminal import json_text, say
     from gridsidecar.fleet import reach
 
     async with reach(asked) as fleet:
@@ -153,8 +153,8 @@ async def _list(asked: Where, limit: int, as_json: bool) -> None:
 def _print(letters: list[LetterView]) -> None:
     from gridsidecar.cli.letter_view import id_of, reason, time_of
     from gridsidecar.cli.listing import print_listing
-    from gridsidecar.cli.screen import clean
-    from gridsidecar.cli.task_words import STYLES
+    from gridsidecar.cli.task_line import STYLES
+    from gridsidecar.cli.terminal import clean
 
     rows = [
         (clean(id_of(one)), time_of(one), f"{one['bytes']:,}", one["task_status"] or "", reason(one)) for one in letters
@@ -165,7 +165,7 @@ def _print(letters: list[LetterView]) -> None:
 async def _show(asked: Where, id_: str, as_json: bool) -> int:
     from gridsidecar.cli.letter_view import facts, say_unknown
     from gridsidecar.cli.listing import print_facts
-    from gridsidecar.cli.screen import json_text
+    from gridsidecar.cli.terminal import json_text
     from gridsidecar.fleet import reach
 
     async with reach(asked) as fleet:
@@ -183,7 +183,7 @@ async def _show(asked: Where, id_: str, as_json: bool) -> int:
 
 async def _drop(asked: Where, ids: set[str], succeeded: bool, ask: bool, as_json: bool) -> int:
     from gridsidecar.cli.letter_view import id_of, ids_of, say_unknown, say_unnamed
-    from gridsidecar.cli.screen import clean, json_text, say
+    from gridsidecar.cli.terminal import clean, json_text, say
     from gridsidecar.fleet import reach
 
     dropped, unnamed, unknown = 0, 0, set(ids)

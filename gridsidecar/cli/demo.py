@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar import signals
 from gridsidecar.cli.listing import print_listing
-from gridsidecar.cli.screen import console, interactive, json_text, say
-from gridsidecar.cli.task_words import STYLES, duration, error_line, status_of
+from gridsidecar.cli.task_line import STYLES, duration, error_line, status_of
+from gridsidecar.cli.terminal import console, interactive, json_text, say
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.language import translated
+from gridsidecar.runtime import signals
 
 if TYPE_CHECKING:
     from gridsidecar.cli.follow import Views
@@ -90,8 +90,8 @@ def _show_page(config: Path, planned: Sequence[DemoTask]) -> int:
 
 async def _carry(config: Path, planned: Sequence[DemoTask], sidecar: Sidecar) -> Views:
     """Submit the tasks and follow them to their ends."""
-    from gridsidecar.cli.bars import make_display
     from gridsidecar.cli.follow import follow
+    from gridsidecar.cli.progress_bars import make_display
     from gridsidecar.cli.task_sender import TaskSender
     from gridsidecar.config.load import load
     from gridsidecar.demo.plan import message

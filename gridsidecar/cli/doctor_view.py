@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gridsidecar import __version__
-from gridsidecar.cli.screen import clean, console, interactive, json_text
+from gridsidecar.cli.terminal import clean, console, interactive, json_text
 from gridsidecar.language import translated
 
 if TYPE_CHECKING:

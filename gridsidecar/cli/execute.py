@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gridsidecar import signals
 from gridsidecar.cli.config_options import ConfigFile, command_flag
 from gridsidecar.cli.result_buffer import ResultBuffer
-from gridsidecar.cli.screen import json_text, repeat, say
-from gridsidecar.cli.task_words import duration
+from gridsidecar.cli.task_line import duration
+from gridsidecar.cli.terminal import json_text, repeat, say
 from gridsidecar.errors import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_OK, EX_RETRY, UsageError
+from gridsidecar.runtime import signals
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from gridsidecar.cli.screen import say
-from gridsidecar.cli.task_words import ended
+from gridsidecar.cli.task_line import ended
+from gridsidecar.cli.terminal import say
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from gridsidecar.views import TaskView
 
-LOOK_EVERY = 0.15  # seconds
+POLL_EVERY = 0.15  # seconds
 AWAY_PAUSE = 1.0
 HINT_AFTER = 10.0  # seconds without any row
 UNKNOWN = "it is not known yet; a worker makes it known when it takes it from the queue"
@@ -59,4 +59,4 @@ async def follow(
         if over or all(ended(view) for view in views.values()):
             return views
         # A long list takes long to look at; then look as long again at nothing.
-        await asyncio.sleep(max(LOOK_EVERY, clock.monotonic() - looked_at))
+        await asyncio.sleep(max(POLL_EVERY, clock.monotonic() - looked_at))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gridsidecar import probe
+from gridsidecar.runtime import probe
 
 EPILOG = """
 For the exec probes of a container: it costs next to nothing, and asks no server.

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
 
-from gridsidecar.cli.screen import clean, cut, json_text, say
+from gridsidecar.cli.terminal import clean, cut, json_text, say
 from gridsidecar.cli.times import local_time
 from gridsidecar.errors import EX_FAILED
 

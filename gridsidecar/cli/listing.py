@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gridsidecar.cli.screen import columns as wide
-from gridsidecar.cli.screen import console, interactive, padded, told
+from gridsidecar.cli.terminal import columns as wide
+from gridsidecar.cli.terminal import console, interactive, padded, told
 from gridsidecar.language import translated
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _table(columns: Sequence[str], rows: Rows, styles: Mapping[str, str], width:
     from rich.table import Table
     from rich.text import Text
 
-    from gridsidecar.cli.bars import fitted
+    from gridsidecar.cli.progress_bars import fitted
 
     named = [translated(column) for column in columns]
     table = Table(*named, box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")

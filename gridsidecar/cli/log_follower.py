@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gridsidecar.cli.follow import UNKNOWN
 from gridsidecar.cli.logs import left_out, state_of
-from gridsidecar.cli.screen import clean, clean_text, json_text, say
-from gridsidecar.cli.task_words import words
+from gridsidecar.cli.task_line import words
+from gridsidecar.cli.terminal import clean, clean_text, json_text, say
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import StoreUnavailable
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gridsidecar.store import OutputPage
 
 T = TypeVar("T")
-LOOK_EVERY = 1.0  # seconds
+POLL_EVERY = 1.0  # seconds
 HINT_AFTER = 10.0  # seconds without any row
 
 
@@ -40,14 +40,14 @@ async def follow(tasks: Tasks, task_id: str, attempt: int | None, writer: Writer
     """Until the task has ended, or the one `attempt` that was asked for; False where it ended without one. A store that
     is away is waited for."""
     clock = SystemClock()
-    looks = _Looks(tasks, task_id)
+    reader = _Reader(tasks, task_id)
     number, since, begun = attempt, 0, 0
     shown: int | None = 0  # characters from the beginning on; None once some were left out
-    while not await looks.over(number):
-        page = await looks.output(number, since, shown)
+    while not await reader.over(number):
+        page = await reader.output(number, since, shown)
         if page is None:
-            await looks.tell_why()
-            await clock.sleep(LOOK_EVERY)
+            await reader.tell_why()
+            await clock.sleep(POLL_EVERY)
             continue
         if begun != page.attempt:
             writer.begin(page)
@@ -56,7 +56,7 @@ async def follow(tasks: Tasks, task_id: str, attempt: int | None, writer: Writer
         since = page.next
         shown = _shown(shown, page)
         if page.running or not (page.outcome is not None or page.latest > number or page.status.terminal):
-            await clock.sleep(LOOK_EVERY)
+            await clock.sleep(POLL_EVERY)
             continue
         writer.end(page)
         if attempt is not None:
@@ -71,7 +71,7 @@ def _shown(before: int | None, page: OutputPage) -> int | None:
     return before + sum(len(piece.text) for piece in page.pieces)
 
 
-class _Looks:
+class _Reader:
     """Asks, and says once why there is no answer."""
 
     def __init__(self, tasks: Tasks, task_id: str) -> None:

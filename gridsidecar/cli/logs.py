@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gridsidecar.cli.config_options import ConfigFile
-from gridsidecar.cli.screen import clean, clean_text, json_text, say
 from gridsidecar.cli.server import ServerOption, where
+from gridsidecar.cli.terminal import clean, clean_text, json_text, say
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.language import translated
 
@@ -76,7 +76,7 @@ async def _follow(fleet: Fleet, task_id: str, attempt: int | None, as_json: bool
 
 
 def _no_attempt(view: TaskView, attempt: int | None) -> str:
-    from gridsidecar.cli.task_words import ended, words
+    from gridsidecar.cli.task_line import ended, words
 
     if view["attempt"]:
         have = ", ".join(map(str, range(1, view["attempt"] + 1)))
@@ -87,7 +87,7 @@ def _no_attempt(view: TaskView, attempt: int | None) -> str:
 
 
 def _object(page: OutputPage) -> dict[str, Any]:
-    from gridsidecar.shapes import in_utc
+    from gridsidecar.operations.shapes import in_utc
 
     head = page.pieces[0].text if page.pieces and not page.pieces[0].left_out else ""
     return in_utc(

@@ -12,7 +12,7 @@ import typer
 
 from gridsidecar.cli.config_options import ConfigFile, config_file
 from gridsidecar.cli.manifest_options import option_problems
-from gridsidecar.cli.screen import clean, say
+from gridsidecar.cli.terminal import clean, say
 from gridsidecar.errors import ConfigError, Fault, UsageError
 
 if TYPE_CHECKING:

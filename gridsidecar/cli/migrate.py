@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from gridsidecar.cli.config_options import ConfigFile
-from gridsidecar.cli.screen import say
+from gridsidecar.cli.terminal import say
 
 
 def migrate(config: ConfigFile = None) -> None:

@@ -66,7 +66,7 @@ add(app, "stop", stop, EPILOG)
 
 async def _list(asked: Where, limit: int, as_json: bool) -> None:
     from gridsidecar.cli.listing import print_listing
-    from gridsidecar.cli.screen import json_text, say
+    from gridsidecar.cli.terminal import json_text, say
     from gridsidecar.cli.times import local_time
     from gridsidecar.fleet import reach
 
@@ -88,7 +88,7 @@ async def _list(asked: Where, limit: int, as_json: bool) -> None:
 
 async def _show(asked: Where, id_: str, as_json: bool) -> int:
     from gridsidecar.cli.listing import print_facts
-    from gridsidecar.cli.screen import json_text
+    from gridsidecar.cli.terminal import json_text
     from gridsidecar.fleet import reach
 
     async with reach(asked) as fleet:
@@ -105,7 +105,7 @@ async def _show(asked: Where, id_: str, as_json: bool) -> int:
 
 
 def _facts(known: OperationView) -> Iterator[tuple[str, str]]:
-    from gridsidecar.cli.task_words import duration
+    from gridsidecar.cli.task_line import duration
     from gridsidecar.cli.times import local_time
 
     yield from (("operation", known["operation"]), ("kind", known["kind"]), ("asked", _asked(known)))
@@ -141,7 +141,7 @@ async def _resume(asked: Where, id_: str, as_json: bool) -> int:
 
 
 async def _stop(asked: Where, id_: str) -> int:
-    from gridsidecar.cli.screen import counted, say
+    from gridsidecar.cli.terminal import counted, say
     from gridsidecar.fleet import reach
 
     async with reach(asked) as fleet:
@@ -157,7 +157,7 @@ async def _stop(asked: Where, id_: str) -> int:
 
 
 def _unknown(id_: str) -> int:
-    from gridsidecar.cli.screen import say
+    from gridsidecar.cli.terminal import say
 
     say(f"no operation {id_}; `gridsidecar operations list` shows them")
     return EX_FAILED
@@ -176,7 +176,7 @@ def _state(operation: OperationView) -> str:
 
 
 def _asked(operation: OperationView) -> str:
-    from gridsidecar.cli.screen import clean
+    from gridsidecar.cli.terminal import clean
 
     asked: Mapping[str, Any] = operation["asked"]
     if "ids" in asked:

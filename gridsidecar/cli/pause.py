@@ -12,8 +12,8 @@ from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.queue import QueueOption
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, UsageError
-from gridsidecar.moments import later_of
 from gridsidecar.rules.task import LONGEST_TYPE
+from gridsidecar.wire.moments import later_of
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Where
@@ -44,9 +44,9 @@ def pause(
     Workers know within two seconds. Messages are taken from the queue all the same and kept in the database, so that
     nothing of other types waits behind them.
     """
-    from gridsidecar.cli.screen import clean, say
+    from gridsidecar.cli.terminal import clean, say
     from gridsidecar.clock import SystemClock
-    from gridsidecar.config.handled import is_handled
+    from gridsidecar.config.handled_types import is_handled
 
     moment = later(until, SystemClock().now())
     _check(types)
@@ -64,7 +64,7 @@ def resume(types: Types, config: ConfigFile = None, queue: QueueOption = None, s
 
     Ends the pause of a breaker, too. A type that is not paused is named on stderr, and the exit code is 1.
     """
-    from gridsidecar.cli.screen import clean, say
+    from gridsidecar.cli.terminal import clean, say
 
     _check(types)
     resumed = asyncio.run(_resume(where(server, config, "store", queue=queue), types))

@@ -38,7 +38,7 @@ def queue_info(
     server: ServerOption = None,
 ) -> None:
     """Count the messages that wait: ready, delayed and dead; and who consumes. Changes nothing."""
-    from gridsidecar.cli.screen import json_text
+    from gridsidecar.cli.terminal import json_text
 
     place, info = asyncio.run(_info(where(server, config, "broker", url=url_flag(url, url_file), queue=queue)))
     if as_json:
@@ -63,7 +63,7 @@ def purge_queue(
     Delayed and dead messages stay, and so does what a worker has in hand. A task that was begun before is brought back
     by a worker: its row knows it.
     """
-    from gridsidecar.cli.screen import agreed, json_text, must_ask, say
+    from gridsidecar.cli.terminal import agreed, json_text, must_ask, say
     from gridsidecar.fleet import Where
 
     ask = must_ask(yes, "purge-queue")
@@ -118,14 +118,14 @@ def _settings(config: str | None, url: object, queue: str | None) -> Settings:
 
 
 def _say_missing(info: QueueView, place: str) -> None:
-    from gridsidecar.cli.screen import say
+    from gridsidecar.cli.terminal import say
 
     say(f"no queue {info['queue']} on {place}; a worker or a producer creates it")
 
 
 def _print(info: QueueView, place: str) -> None:
     from gridsidecar.cli.listing import print_facts
-    from gridsidecar.cli.screen import clean
+    from gridsidecar.cli.terminal import clean
 
     print_facts(
         [
@@ -145,7 +145,7 @@ def _known(count: int | None) -> str:
 
 
 def _delayed(info: QueueView) -> str:
-    from gridsidecar.cli.task_words import span
+    from gridsidecar.cli.task_line import span
 
     waiting = [(int(seconds), count) for seconds, count in info["delayed"].items() if count]
     if not waiting:

@@ -6,12 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gridsidecar.cli.letter_view import id_of, ids_of, say_unknown, say_unnamed
-from gridsidecar.cli.screen import clean, json_text, say
-from gridsidecar.config.handled import is_handled
+from gridsidecar.cli.terminal import clean, json_text, say
+from gridsidecar.config.handled_types import is_handled
 from gridsidecar.config.settings import Settings
-from gridsidecar.dead_letters import Replay
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.fleet import ReplayResult, Where, reach
+from gridsidecar.operations.dead_letters import Replay
 
 if TYPE_CHECKING:
     from gridsidecar.views import LetterView

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gridsidecar.cli.screen import json_text
+from gridsidecar.cli.terminal import json_text
 
 if TYPE_CHECKING:
     from gridsidecar.rules.task import Transition

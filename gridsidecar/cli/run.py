@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gridsidecar import signals
 from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, command_flag, config_file, url_flag
 from gridsidecar.errors import EX_OK, GridSidecarError, UsageError
+from gridsidecar.runtime import signals
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import Settings

@@ -6,9 +6,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from gridsidecar import signals
 from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.errors import EX_OK, GridSidecarError, UsageError
+from gridsidecar.runtime import signals
 
 EPILOG = """
 Examples:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gridsidecar.errors import UsageError
-from gridsidecar.moments import moment_of, span_of
+from gridsidecar.wire.moments import moment_of, span_of
 
 Since = Annotated[
     str | None,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gridsidecar.cli.config_options import ConfigFile
-from gridsidecar.cli.screen import clean, console, interactive, json_text
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.since import Since, moment
+from gridsidecar.cli.terminal import clean, console, interactive, json_text
 from gridsidecar.language import translated
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ async def _read(asked: Where, since: datetime | None, queue: str | None) -> Figu
 
 def _print(figures: Figures) -> None:
     from gridsidecar.cli.listing import print_listing
-    from gridsidecar.cli.task_words import STYLES
+    from gridsidecar.cli.task_line import STYLES
 
     statuses = {status: figures["statuses"][status] for status in STYLES if status in figures["statuses"]}
     if statuses and interactive(sys.stdout):
@@ -116,7 +116,7 @@ def _pauses(pauses: list[PauseView]) -> Iterator[str]:
 
 
 def _until(pause: PauseView) -> str:
-    from gridsidecar.cli.task_words import until
+    from gridsidecar.cli.task_line import until
 
     if not pause["ended"]:
         return until(pause)
@@ -125,7 +125,7 @@ def _until(pause: PauseView) -> str:
 
 def _types(tasks: list[TypeCounts], paused: Set[str]) -> list[tuple[str, ...]]:
     """The time is that of the last attempt; a task that was cancelled may have been waiting then."""
-    from gridsidecar.cli.task_words import duration
+    from gridsidecar.cli.task_line import duration
 
     return [
         (
@@ -171,7 +171,7 @@ def _bars(statuses: Mapping[str, int], at_least: Collection[str]) -> RenderableT
     from rich.table import Table
     from rich.text import Text
 
-    from gridsidecar.cli.task_words import STYLES
+    from gridsidecar.cli.task_line import STYLES
 
     table = Table.grid(padding=(0, 2, 0, 0))
     most = max(statuses.values())

@@ -45,9 +45,9 @@ async def _status(asked: Where, ids: list[str], watch: bool, as_json: bool) -> i
 
 
 async def _watch(fleet: Fleet, ids: list[str]) -> None:
-    from gridsidecar.cli.bars import make_display
     from gridsidecar.cli.follow import UNKNOWN, follow
-    from gridsidecar.cli.screen import say
+    from gridsidecar.cli.progress_bars import make_display
+    from gridsidecar.cli.terminal import say
 
     with make_display() as display:
         told: set[str] = set()
@@ -64,9 +64,9 @@ async def _watch(fleet: Fleet, ids: list[str]) -> None:
 
 async def _show(fleet: Fleet, task_id: str, as_json: bool) -> int:
     from gridsidecar.cli.context import unknown_tasks
-    from gridsidecar.cli.screen import json_text
+    from gridsidecar.cli.task_line import ended, succeeded
     from gridsidecar.cli.task_view import print_task, read_task
-    from gridsidecar.cli.task_words import ended, succeeded
+    from gridsidecar.cli.terminal import json_text
 
     view = await read_task(fleet.tasks, task_id)
     if view is None:

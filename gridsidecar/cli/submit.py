@@ -154,7 +154,7 @@ def read_data(text: str) -> Any:
 
 
 async def _submit(asked: Where, order: Order, waiting: Waiting) -> int:
-    from gridsidecar.cli.screen import clean, say
+    from gridsidecar.cli.terminal import clean, say
     from gridsidecar.fleet import reach
     from gridsidecar.views import cancelled_unrun
 
@@ -177,7 +177,7 @@ async def _submit(asked: Where, order: Order, waiting: Waiting) -> int:
 async def _ended_before(fleet: Fleet, task_id: str | None) -> TaskView | None:
     """The task that has had its end under this id, so that another message changes nothing; None where nobody can
     tell."""
-    from gridsidecar.cli.task_words import ended
+    from gridsidecar.cli.task_line import ended
     from gridsidecar.errors import GridSidecarError
     from gridsidecar.store import RowRejected
 
@@ -195,8 +195,8 @@ async def _ended_before(fleet: Fleet, task_id: str | None) -> TaskView | None:
 
 async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> tuple[list[str], int]:
     """The ids of what was sent, and the number of items that were not."""
-    from gridsidecar.cli.screen import json_text, say
     from gridsidecar.cli.task_sender import TaskSender
+    from gridsidecar.cli.terminal import json_text, say
 
     def confirmed(task_id: str) -> None:
         if not waiting.as_json:
@@ -226,9 +226,9 @@ def _most_bytes(asked: Where) -> int:
 
 
 async def _wait(asked: Where, ids: list[str], waiting: Waiting) -> int:
-    from gridsidecar.cli.bars import make_display
     from gridsidecar.cli.follow import follow
-    from gridsidecar.cli.screen import say
+    from gridsidecar.cli.progress_bars import make_display
+    from gridsidecar.cli.terminal import say
     from gridsidecar.fleet import reach
 
     try:
@@ -242,9 +242,9 @@ async def _wait(asked: Where, ids: list[str], waiting: Waiting) -> int:
 
 
 def _tell(views: dict[str, TaskView | None], waiting: Waiting) -> int:
-    from gridsidecar.cli.bars import summary
-    from gridsidecar.cli.screen import clean, json_text, say
-    from gridsidecar.cli.task_words import ended, succeeded, words
+    from gridsidecar.cli.progress_bars import summary
+    from gridsidecar.cli.task_line import ended, succeeded, words
+    from gridsidecar.cli.terminal import clean, json_text, say
 
     for task_id, view in views.items():
         if waiting.as_json:

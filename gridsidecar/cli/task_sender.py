@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gridsidecar.cli.screen import clean, say
 from gridsidecar.cli.task_sources import Item, items
+from gridsidecar.cli.terminal import clean, say
 from gridsidecar.errors import BrokerUnavailable, GridSidecarError, UsageError
 from gridsidecar.fleet import TaskRefused
 from gridsidecar.rules.task import Task

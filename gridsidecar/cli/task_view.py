@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gridsidecar.cli.callback_view import callback_words, called
 from gridsidecar.cli.listing import aligned
 from gridsidecar.cli.logs import last_line
-from gridsidecar.cli.screen import clean, console, cut, interactive, json_text, padded, told
-from gridsidecar.cli.task_words import (
+from gridsidecar.cli.task_line import (
     STYLES,
     attempt_error,
     due,
@@ -21,6 +20,7 @@ from gridsidecar.cli.task_words import (
     status_of,
     until,
 )
+from gridsidecar.cli.terminal import clean, console, cut, interactive, json_text, padded, told
 from gridsidecar.cli.times import local_time, seconds_between
 from gridsidecar.language import translated
 

@@ -12,10 +12,10 @@ from gridsidecar.cli import cancel_and_retry
 from gridsidecar.cli.cancel_and_retry import OfErrorType, States
 from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.lazy_commands import add
-from gridsidecar.cli.screen import clean, json_text, say
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.since import Since, Until, moment
 from gridsidecar.cli.status import EPILOG, status
+from gridsidecar.cli.terminal import clean, json_text, say
 from gridsidecar.errors import UsageError
 from gridsidecar.language import translated
 
@@ -88,7 +88,7 @@ def _how_to_go_on(page: Listed) -> str:
 
 def _print(page: Listed, as_json: bool, now: datetime) -> None:
     from gridsidecar.cli.listing import print_listing
-    from gridsidecar.cli.task_words import STYLES
+    from gridsidecar.cli.task_line import STYLES
 
     if as_json:
         for view in page.tasks:
@@ -100,8 +100,8 @@ def _print(page: Listed, as_json: bool, now: datetime) -> None:
 
 
 def _row(view: TaskSummary, now: datetime) -> tuple[str, ...]:
+    from gridsidecar.cli.task_line import status_of
     from gridsidecar.cli.task_view import took
-    from gridsidecar.cli.task_words import status_of
     from gridsidecar.cli.times import short_time
 
     names = clean(view["task_id"]), clean(view["task_type"])
@@ -109,7 +109,7 @@ def _row(view: TaskSummary, now: datetime) -> tuple[str, ...]:
 
 
 def _details(view: TaskSummary) -> str:
-    from gridsidecar.cli.task_words import error_line, percent, status_of, words
+    from gridsidecar.cli.task_line import error_line, percent, status_of, words
 
     match status_of(view):
         case "running":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 
-from gridsidecar.cli.screen import interactive
-from gridsidecar.shapes import moment
+from gridsidecar.cli.terminal import interactive
+from gridsidecar.operations.shapes import moment
 
 
 def local_time(text: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gridsidecar.addresses import Allowed
+from gridsidecar.config.addresses import Allowed
 from gridsidecar.config.notices import NoticeSettings
+from gridsidecar.config.template import TemplateError, parse
 from gridsidecar.config.yaml_tree import KeyPath
-from gridsidecar.template import TemplateError, parse
 
 _IN_ADDRESS = re.compile(r"[A-Za-z0-9#$&'*+/=^_`|~.@-]*")
 

@@ -19,10 +19,10 @@ from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.processes import staying
 from gridsidecar.config.schema_text import allowed, one_of
 from gridsidecar.config.settings import Settings, retry_policy
+from gridsidecar.config.signing_keys import signing_keys
 from gridsidecar.config.tls import broker_tls
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.config.yaml_tree import KeyPath
-from gridsidecar.signing_keys import signing_keys
 
 BROKER_SCHEMES = ("amqp", "amqps", "sqlite")
 CLUSTER_SCHEMES = ("amqp", "amqps")

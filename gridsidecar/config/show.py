@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gridsidecar.config.harmless import shown
+from gridsidecar.config.redaction import shown
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.sources import Sources
 from gridsidecar.config.yaml_tree import KeyPath, dotted

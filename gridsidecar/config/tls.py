@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
 
-from gridsidecar.trust import system_trust
+from gridsidecar.config.trust import system_trust
 
 TlsMode = Literal["preferred", "required", "verify_ca", "verify_identity"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gridsidecar.config.harmless import as_words, shown
+from gridsidecar.config.redaction import as_words, shown
 from gridsidecar.config.rules import NOTHING_IN_IT, contradictions
 from gridsidecar.config.schema_text import allowed, one_of, unknown_key
 from gridsidecar.config.secrets import HIDDEN

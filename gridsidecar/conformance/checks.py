@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from gridsidecar.conformance import cases, level0, level1, level2, many, served
+from gridsidecar.conformance import cases, concurrent_tasks, level0, level1, level2, served
 from gridsidecar.conformance.bench import Bench
 from gridsidecar.conformance.verdict import CheckResult, ConformanceReport, ReportedCheck, Verdict
 
@@ -51,9 +51,9 @@ CHECKS = (
     Check("unknown-messages", 2, ("V6",), level2.unknown_messages, persistent_only=True),
     Check("end-of-stdin", 2, ("P7",), level2.end_of_stdin, persistent_only=True),
     Check("cancel", 2, ("P9",), level2.cancel, persistent_only=True),
-    Check("many-tasks", 2, ("P6", "P15"), many.at_once, persistent_only=True),
-    Check("many-cancel", 2, ("P9",), many.cancel_one, persistent_only=True),
-    Check("many-end-of-stdin", 2, ("P7",), many.end_of_stdin, persistent_only=True),
+    Check("many-tasks", 2, ("P6", "P15"), concurrent_tasks.at_once, persistent_only=True),
+    Check("many-cancel", 2, ("P9",), concurrent_tasks.cancel_one, persistent_only=True),
+    Check("many-end-of-stdin", 2, ("P7",), concurrent_tasks.end_of_stdin, persistent_only=True),
     Check("case-full", 2, ("F9", "M1"), cases.full, by_case=True),
     Check("case-fail", 2, ("M1",), cases.fail, by_case=True),
     Check("case-permanent", 2, ("O7",), cases.permanent, by_case=True),
@@ -62,7 +62,7 @@ CHECKS = (
     Check("case-noise", 2, ("C6",), cases.noise, by_case=True),
     Check("case-unicode", 2, ("F2", "X2"), cases.characters, by_case=True),
     Check("case-big", 2, ("L3",), cases.big, by_case=True),
-    Check("case-many", 2, ("P15",), many.mixed_cases, persistent_only=True, by_case=True),
+    Check("case-many", 2, ("P15",), concurrent_tasks.mixed_cases, persistent_only=True, by_case=True),
     Check("case-stop", 2, ("S2", "P9"), cases.stop, by_case=True),
 )
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 
 from gridsidecar.conformance.bench import Bench, wait_for_ready
-from gridsidecar.conformance.details import problems
 from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.level0 import ADDRESS, FLUSH, alike, told
 from gridsidecar.conformance.lines import TYPES
 from gridsidecar.conformance.run import Run, deciding_channel, fields_of, reason, shown
+from gridsidecar.conformance.tolerated import problems
 from gridsidecar.conformance.verdict import CheckResult, failed, inconclusive, not_applicable, passed, warning
 from gridsidecar.rules.task import Succeeded
 from gridsidecar.wire import (

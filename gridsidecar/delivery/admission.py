@@ -7,16 +7,16 @@ from msgspec import Struct
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Delivery
 from gridsidecar.delivery.keyed_lock import KeyedLock
+from gridsidecar.delivery.preconditions import Preconditions
 from gridsidecar.delivery.routes import Route
 from gridsidecar.delivery.slots import SlotRequest, Slots
-from gridsidecar.delivery.waits import Waits
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.handler import StopReason
 from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Drop, Insert, Reattach, RowUnchanged
 from gridsidecar.rules.retry import pass_on_delay, passed_enough
 from gridsidecar.rules.task import Task
-from gridsidecar.shutdown import Phase
-from gridsidecar.store import Received, RowRejected, Store
+from gridsidecar.runtime.shutdown import Phase
+from gridsidecar.store import Received, RowRejected, TaskStore
 from gridsidecar.waiting import retry_until_available
 
 OTHERS_FIRST = 0.05  # seconds that a task of others is held when it comes round again
@@ -44,7 +44,7 @@ class WaitedTooLong(Struct, frozen=True):
     attempt: int  # of the row
 
 
-class NotNow(Struct, frozen=True):
+class Requeue(Struct, frozen=True):
     """It is not to be started here: others may have it at once."""
 
 
@@ -60,11 +60,11 @@ class NobodysTask(Struct, frozen=True):
 
 
 class Suspect(Struct, frozen=True):
-    """It may have ended a process under others: it needs one to itself, and is not claimed before."""
+    """It needs a process to itself (`rules.isolation`), and is not claimed before."""
 
 
-Admission = Admitted | NoAttempt | Reattached | WaitedTooLong | NotNow
-Passing = PassOn | NobodysTask | NoAttempt | Reattached | NotNow
+Admission = Admitted | NoAttempt | Reattached | WaitedTooLong | Requeue
+Passing = PassOn | NobodysTask | NoAttempt | Reattached | Requeue
 
 
 class Admissions:
@@ -72,10 +72,16 @@ class Admissions:
     it cannot disagree."""
 
     def __init__(
-        self, worker: Worker, store: Store, slots: Slots, max_wait: float, lent: int = 0, suspect_max_wait: float = 0.0
+        self,
+        worker: Worker,
+        store: TaskStore,
+        slots: Slots,
+        max_wait: float,
+        lent: int = 0,
+        suspect_max_wait: float = 0.0,
     ) -> None:
-        """`max_wait`: seconds that a delivery may wait for its turn. Up to `lent` suspects at a time, whose places
-        others have meanwhile (`look_ahead`), may wait for `suspect_max_wait` instead."""
+        """`max_wait`: seconds that a delivery may wait for its turn. Up to `lent` suspects at a time, for
+        which `prefetch` takes others, may wait for `suspect_max_wait` instead."""
         self._worker = worker
         self._env = worker.env
         self._store = store
@@ -85,7 +91,7 @@ class Admissions:
         self._suspect_max_wait = suspect_max_wait
         self.suspects: set[str] = set()  # tasks that wait, without a slot, until they may have a process to themselves
         self._turns = KeyedLock()
-        self._waits = Waits(self._env)
+        self._preconditions = Preconditions(self._env)
 
     async def admit(self, task: Task, delivery: Delivery, route: Route) -> Admission:
         """Claim an attempt for this delivery, or say why there is none. Raises `StoreUnavailable` when nothing starts
@@ -98,7 +104,7 @@ class Admissions:
             return await self._too_late(task, delivery)
         try:
             if task.task_id in self._worker.attempts:  # it must not wait behind the attempt that it repeats
-                known = await self._look(task, delivery)
+                known = await self._preview(task, delivery)
                 if isinstance(known.reception, RowUnchanged):
                     return await self._without_attempt(task, delivery, known)
             parked = await self._park_if_paused(task, delivery, route)
@@ -119,9 +125,9 @@ class Admissions:
         slot = await self._wait_to_claim(route, until)
         if slot is None:
             return await self._too_late(task, delivery)
-        admission: Admission | Suspect = NotNow()
+        admission: Admission | Suspect = Requeue()
         try:
-            if not slot.surplus:
+            if not slot.shed:
                 admission = await self._claim(task, delivery, route, slot, received_at, own_process=own_process)
         finally:
             if not isinstance(admission, Admitted):
@@ -137,11 +143,11 @@ class Admissions:
         until = received_at + (self._suspect_max_wait if len(self.suspects) < self._lent else self.max_wait)
         self.suspects.add(task.task_id)
         try:
-            if not await self._waits.within(route.own_processes.acquire(), until):
+            if not await self._preconditions.within(route.own_processes.acquire(), until):
                 return await self._too_late(task, delivery)
         finally:
             self.suspects.discard(task.task_id)
-        admission: Admission | Suspect = NotNow()
+        admission: Admission | Suspect = Requeue()
         try:
             admission = await self._admit_in_slot(task, delivery, route, received_at, until, own_process=True)
         finally:
@@ -153,17 +159,17 @@ class Admissions:
         return admission
 
     async def _wait_to_claim(self, route: Route, until: float) -> SlotRequest | None:
-        """Until the task may be claimed, in a slot or ahead of one, or (`surplus`) others had better have it. None when
+        """Until the task may be claimed, in a slot or ahead of one, or (`shed`) others had better have it. None when
         that takes too long, or nothing starts any more."""
-        if not await self._waits.startable(route, until):
+        if not await self._preconditions.startable(route, until):
             return None
-        if route.shared is not None and not await self._waits.within(route.shared.acquire(), until):
+        if route.shared is not None and not await self._preconditions.within(route.shared.acquire(), until):
             return None
         slot = self._slots.request(route.capacity)
         slot.on_release = None if route.shared is None else route.shared.release
         admitted = False
         try:
-            admitted = await slot.claimable(self._waits.left(until)) or slot.surplus
+            admitted = await slot.claimable(self._preconditions.left(until)) or slot.shed
         finally:
             if not admitted:
                 slot.release()
@@ -185,7 +191,7 @@ class Admissions:
             if isinstance(received.reception, AwaitOwnProcess):
                 return Suspect()
             if task.task_id in self._worker.attempts.returning:
-                return NotNow()
+                return Requeue()
             if received.claim is None:
                 return await self._without_attempt(task, delivery, received)
             _tell_rescued(task, received)
@@ -212,16 +218,16 @@ class Admissions:
             flow = route.flow(paused=task.task_type in self._env.paused)
             return await self._store.claim(task, claimant, route.retries(task), flow)
 
-        return await retry_until_available(self._env, claim, starting=True, locks=0)
+        return await retry_until_available(self._env, claim, before_start=True, locks=0)
 
     async def _park_if_paused(self, task: Task, delivery: Delivery, route: Route) -> Received | None:
-        """A task of a paused type needs no slot to be put off; None: it may start."""
+        """A task of a paused type needs no slot to be parked; None: it may start."""
         if task.task_type not in self._env.paused:
             return None
         claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered)
         try:
             return await retry_until_available(
-                self._env, lambda: self._store.park(task, claimant, route.retries(task)), starting=True
+                self._env, lambda: self._store.park(task, claimant, route.retries(task)), before_start=True
             )
         except RowRejected:  # the claim says what becomes of it
             return None
@@ -238,7 +244,7 @@ class Admissions:
     async def never_started(self, task: Task, delivery: Delivery) -> bool:
         """A quorum queue throws away what came back too often, with whatever took its worker down. A task that ever
         started has a row, and maintenance to bring it back; of any other, nothing but its message is known."""
-        match (await self._look(task, delivery)).reception:
+        match (await self._preview(task, delivery)).reception:
             case Insert() | Begin(attempt=1, rescues=False):
                 return True
             case _:
@@ -249,41 +255,41 @@ class Admissions:
         a worker that does may be too busy for this one."""
         if task.message.passed:  # whoever passes on is quicker than whoever works, and must not take all there is
             await self._env.clock.sleep(OTHERS_FIRST)
-        received = await self._look(task, delivery)
+        received = await self._preview(task, delivery)
         if isinstance(received.reception, RowUnchanged):
             return await self._without_attempt(task, delivery, received)
         if passed_enough(task.message.passed) and not await retry_until_available(
-            self._env, lambda: self._store.is_running_one(task.task_type), starting=True, reading=True
+            self._env, lambda: self._store.is_running_one(task.task_type), before_start=True, reading=True
         ):
             return NobodysTask()
         return PassOn(received.attempt, pass_on_delay(task.message.passed, self._env.rng))
 
-    async def _too_late(self, task: Task, delivery: Delivery) -> NoAttempt | Reattached | WaitedTooLong | NotNow:
+    async def _too_late(self, task: Task, delivery: Delivery) -> NoAttempt | Reattached | WaitedTooLong | Requeue:
         """Its turn did not come."""
         if self._env.shutdown.phase >= Phase.LEAVING:
-            return NotNow()
-        received = await self._look(task, delivery)
+            return Requeue()
+        received = await self._preview(task, delivery)
         if isinstance(received.reception, RowUnchanged):
             return await self._without_attempt(task, delivery, received)
         return WaitedTooLong(received.attempt)
 
-    async def _look(self, task: Task, delivery: Delivery) -> Received:
+    async def _preview(self, task: Task, delivery: Delivery) -> Received:
         """What this delivery would mean right now."""
         claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered)
         return await retry_until_available(
-            self._env, lambda: self._store.look(task, claimant), starting=True, reading=True
+            self._env, lambda: self._store.preview(task, claimant), before_start=True, reading=True
         )
 
     async def _without_attempt(
         self, task: Task, delivery: Delivery, received: Received
-    ) -> NoAttempt | Reattached | NotNow:
+    ) -> NoAttempt | Reattached | Requeue:
         """A second copy of the message of what runs here takes the place of the first, where that is lost."""
         if not isinstance(received.reception, Reattach):
             _tell_rescued(task, received)
             return NoAttempt(received)
         held = self._worker.attempts.get(task.task_id)
-        if held is None or held.settled:  # it ended while we looked: let the row say what this copy is for
-            return NotNow()
+        if held is None or held.settled:  # it ended while we read the row: let the row say what this copy is for
+            return Requeue()
         held.delivery = delivery
         held.received_at = self._env.clock.monotonic()
         await failpoints.reached("reattached")
@@ -297,7 +303,7 @@ class Admissions:
     def stop_waiting(self) -> None:
         """Nothing starts any more: whatever waits to be claimed, for its slot or for a command is let go."""
         self._slots.close()
-        self._waits.cancel()
+        self._preconditions.cancel()
 
 
 def _tell_rescued(task: Task, received: Received) -> None:

@@ -16,14 +16,14 @@ from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import GridSidecarError, StoreUnavailable
 from gridsidecar.handler import StopReason, stopped_before_start
 from gridsidecar.handler.capture import LogText
-from gridsidecar.output_log import OutputLog
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.task import CannotStart, Claim, Ended, NotStarted, Outcome, Progress, TaskUpdate, Transition
-from gridsidecar.store import RowLocked, RowRejected, Store
+from gridsidecar.store import RowLocked, RowRejected, TaskStore
+from gridsidecar.telemetry.output_log import OutputLog
 from gridsidecar.waiting import retry_until_available
 
 if TYPE_CHECKING:
-    from gridsidecar.spans import Spans  # it loads OpenTelemetry
+    from gridsidecar.telemetry.spans import Spans  # it loads OpenTelemetry
 
 BeforeAttempt = Callable[[HeldAttempt, Route], Awaitable[None]]  # must not raise, and obeys the attempt's stop
 
@@ -34,7 +34,7 @@ class Stored(Struct, frozen=True):
     transition: Transition | None
 
 
-class EndRefused(Struct, frozen=True):
+class EndRejected(Struct, frozen=True):
     """The database is there, and will not store even the end's status."""
 
     error: RowRejected
@@ -44,7 +44,7 @@ class OutOfReach(Struct, frozen=True):
     """We leave and the database stays away: the row becomes a rescue."""
 
 
-AttemptEnd = Stored | EndRefused | OutOfReach
+AttemptEnd = Stored | EndRejected | OutOfReach
 
 
 class AttemptRunner:
@@ -53,7 +53,7 @@ class AttemptRunner:
     def __init__(
         self,
         worker: Worker,
-        store: Store,
+        store: TaskStore,
         progress_interval: float,
         before: BeforeAttempt | None = None,
         lines: OutputLog | None = None,
@@ -85,7 +85,7 @@ class AttemptRunner:
             except StoreUnavailable:
                 return OutOfReach()
             except RowRejected as error:
-                return EndRefused(error)
+                return EndRejected(error)
             await failpoints.reached("committed")
         self._tell(held, route, ended, transition)
         return Stored(transition)
@@ -103,12 +103,12 @@ class AttemptRunner:
             if self._before is not None:
                 await self._before(held, route)
             ended = await self._handled(held, route)
-            route.capacity.ended(held.slot.held_for)
+            route.capacity.record(held.slot.held_for)
             return ended
         finally:
             if self._spans is not None:
                 self._spans.end(held.claim, None if ended is None else ended.outcome)
-            held.ended = True
+            held.handler_ended = True
             held.stop.close()
             held.slot.release()
 
@@ -139,7 +139,7 @@ class AttemptRunner:
             case CannotStart(error):
                 self._env.readiness.blocked(part, error)
                 route.start_backoff.failed(self._env.clock.monotonic(), self._env.rng)
-                route.capacity.look_back()
+                route.capacity.reset_ahead()
             case NotStarted():
                 pass
             case _:
@@ -158,7 +158,7 @@ class ProgressNote:
     A write that fails is dropped: the next one, or the attempt's end, carries the newer value.
     """
 
-    def __init__(self, store: Store, held: HeldAttempt, interval: float, clock: Clock) -> None:
+    def __init__(self, store: TaskStore, held: HeldAttempt, interval: float, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._held = held

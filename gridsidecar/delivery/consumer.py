@@ -15,24 +15,24 @@ from gridsidecar.delivery.admission import (
     Admitted,
     NoAttempt,
     NobodysTask,
-    NotNow,
     PassOn,
     Reattached,
+    Requeue,
     WaitedTooLong,
 )
-from gridsidecar.delivery.attempt import AttemptRunner, EndRefused, OutOfReach, Stored
+from gridsidecar.delivery.attempt import AttemptRunner, EndRejected, OutOfReach, Stored
 from gridsidecar.delivery.dead_lettering import DeadLettering
 from gridsidecar.delivery.routes import Route, Routes
-from gridsidecar.delivery.setbacks import Setbacks
+from gridsidecar.delivery.row_rejections import RowRejections
 from gridsidecar.delivery.settlement import Settlement
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, StoreUnavailable
 from gridsidecar.handler import StopReason
 from gridsidecar.rules.task import Message, Task
-from gridsidecar.store import RowRejected, Store
+from gridsidecar.store import RowRejected, TaskStore
 
 MOST_WARNINGS = 100  # of a kind, each told once
-UNEXPECTED_PAUSE = 1.0  # seconds before a delivery that no rule covers is given back
+UNEXPECTED_PAUSE = 1.0  # seconds before a delivery that no rule covers is requeued
 
 
 class Consumer:
@@ -45,7 +45,7 @@ class Consumer:
         admissions: Admissions,
         attempt_runner: AttemptRunner,
         broker: Broker,
-        store: Store,
+        store: TaskStore,
         settings: BrokerSettings,
         once: bool = False,
     ) -> None:
@@ -56,7 +56,7 @@ class Consumer:
         self._attempt_runner = attempt_runner
         self._settlement = Settlement(worker, broker, store)
         self._dead_lettering = DeadLettering(worker, broker, store, self._settlement)
-        self._setbacks = Setbacks(worker, store, self._settlement, self._dead_lettering)
+        self._row_rejections = RowRejections(worker, store, self._settlement, self._dead_lettering)
         self._settings = settings
         self._once = once  # nothing is taken after the first attempt has begun
         self._jobs: set[asyncio.Task[None]] = set()
@@ -90,7 +90,7 @@ class Consumer:
                 case Task() as task:
                     await self._route_and_admit(task, delivery)
         except (StoreUnavailable, asyncio.CancelledError):  # we leave
-            await delivery.give_back()
+            await delivery.requeue()
         except Exception as error:
             await self._unexpected(delivery, error)
 
@@ -101,7 +101,7 @@ class Consumer:
                 await self._without_a_handler(task, delivery)
                 return
             if self._once and self.first_attempt.is_set() and task.task_id not in self._worker.attempts:
-                await delivery.give_back()  # it was on its way while we said that we want no more
+                await delivery.requeue()  # it was on its way while we said that we want no more
                 return
             if delivery.returns and await self._reset_returns(task, delivery):
                 return
@@ -115,13 +115,13 @@ class Consumer:
                 case Reattached():
                     pass
                 case WaitedTooLong(attempt):
-                    await self._settlement.requeue(task, delivery, attempt)
-                case NotNow():
-                    await delivery.give_back()
+                    await self._settlement.republish(task, delivery, attempt)
+                case Requeue():
+                    await delivery.requeue()
                 case _:
                     assert_never(admission)
         except RowRejected as error:  # its row cannot be read or written, whatever we wanted of it
-            await self._setbacks.claim_refused(task, delivery, error)
+            await self._row_rejections.claim_rejected(task, delivery, error)
 
     async def _run_and_settle(self, held: HeldAttempt, delivery: Delivery, route: Route) -> None:
         self.first_attempt.set()
@@ -129,16 +129,16 @@ class Consumer:
             end = await self._attempt_runner.run(held, route)
             match end:
                 case Stored(transition):
-                    await self._settlement.ended(held, transition)
-                case EndRefused(error):
-                    await self._setbacks.end_refused(held, error)
+                    await self._settlement.after_attempt(held, transition)
+                case EndRejected(error):
+                    await self._row_rejections.end_rejected(held, error)
                 case OutOfReach():
-                    await self._settlement.give_back(held)
+                    await self._settlement.requeue(held)
                 case _:
                     assert_never(end)
         except BaseException:
             if held.delivery is not None and held.delivery is not delivery:  # another copy took its place meanwhile
-                await held.delivery.give_back()
+                await held.delivery.requeue()
             raise
         finally:
             self._worker.attempts.dismiss(held)
@@ -154,15 +154,15 @@ class Consumer:
             return wire.read_large(message, limit, self._env.memory.room)
 
     async def _until_room(self, delivery: Delivery) -> None:
-        """What is in hand takes all the memory there is for it: keep only the place of this one, and have its body
-        sent again when there is room. Given back at once it would come again at once."""
+        """What is in hand takes all the memory there is for it: hold this one without its body, and have that sent
+        again when there is room. Requeued at once it would come again at once."""
         telemetry.debug("no memory for another large message now, it is fetched again later")
         try:
             async with asyncio.timeout(self._admissions.max_wait):
                 await self._env.memory.freed()
         except (TimeoutError, asyncio.CancelledError):
             pass
-        await delivery.give_back()
+        await delivery.requeue()
 
     # -- what has no attempt here -------------------------------------------------------------------------------------
 
@@ -197,8 +197,8 @@ class Consumer:
                 await self._settlement.without_attempt(task, delivery, received)
             case Reattached():
                 pass
-            case NotNow():
-                await delivery.give_back()
+            case Requeue():
+                await delivery.requeue()
             case _:
                 assert_never(passing)
 
@@ -224,7 +224,7 @@ class Consumer:
         else:
             telemetry.unexpected_error(error)
             await self._env.clock.sleep(UNEXPECTED_PAUSE)
-        await delivery.give_back()
+        await delivery.requeue()
 
     @property
     def running(self) -> dict[str, int]:
@@ -253,10 +253,10 @@ class Consumer:
             telemetry.unexpected_error(error)
 
     def freeze(self) -> None:
-        """Nothing starts any more. What waits to start is not given back yet."""
+        """Nothing starts any more. What waits to start is not requeued yet."""
         self._admissions.freeze()
 
-    def give_back_waiting(self) -> None:
+    def requeue_waiting(self) -> None:
         """What waits to start goes back to the queue."""
         self._admissions.stop_waiting()
         for job in self._bodiless:

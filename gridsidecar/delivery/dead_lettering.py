@@ -12,7 +12,7 @@ from gridsidecar.delivery.settlement import Settlement
 from gridsidecar.delivery.worker import Worker
 from gridsidecar.errors import PublishRefused
 from gridsidecar.rules.task import ErrorType, Message, Status, Task, TaskUpdate
-from gridsidecar.store import RowRejected, Store
+from gridsidecar.store import RowRejected, TaskStore
 from gridsidecar.waiting import retry_until_available
 
 GOES_ROUND = 60.0  # seconds
@@ -22,7 +22,7 @@ KEPT = "refused-"  # how the ids of rows begin that keep what no dead-letter que
 class DeadLettering:
     """Dead-letters deliveries, and settles them."""
 
-    def __init__(self, worker: Worker, broker: Broker, store: Store, settlement: Settlement) -> None:
+    def __init__(self, worker: Worker, broker: Broker, store: TaskStore, settlement: Settlement) -> None:
         self._env = worker.env
         self._broker = broker
         self._store = store
@@ -31,7 +31,7 @@ class DeadLettering:
     async def end_and_refuse(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
         """Nobody took what was passed on: a dead letter, and the end of a task that waits for another attempt."""
         ended = await retry_until_available(
-            self._env, lambda: self._store.end_waiting(task, refused.error), starting=True
+            self._env, lambda: self._store.end_waiting(task, refused.error), before_start=True
         )
         if ended:
             self.tell(refused, task)
@@ -68,7 +68,7 @@ class DeadLettering:
         """Raises `RowRejected`."""
         row_id = message.kept or f"{KEPT}{uuid4().hex}"
         kept = await retry_until_available(
-            self._env, lambda: self._store.refusals.keep(message, row_id, refused.error), starting=True
+            self._env, lambda: self._store.refusals.keep(message, row_id, refused.error), before_start=True
         )
         telemetry.kept(row=row_id, reason=refused.reason, news=kept)
         if kept:
@@ -78,14 +78,14 @@ class DeadLettering:
         """Record and tell a refusal, once: what a row kept was told of when it got there."""
         kept = message.kept
         if kept is not None:
-            await retry_until_available(self._env, lambda: self._store.refusals.forget(kept), starting=True)
+            await retry_until_available(self._env, lambda: self._store.refusals.forget(kept), before_start=True)
             return
         noted = refused.task_id is None
         if refused.task_id is not None:
             noted = await retry_until_available(
                 self._env,
                 lambda: self._store.refusals.record(message, str(refused.task_id), refused.error, task),
-                starting=True,
+                before_start=True,
             )
             await failpoints.reached("refusal_recorded")
         telemetry.refused(task_id=refused.task_id, reason=refused.reason, error=refused.error)

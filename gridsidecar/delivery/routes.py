@@ -51,9 +51,7 @@ class Route(Struct, frozen=True):
     capacity: Capacity
     start_backoff: StartBackoff
     shared: SharedSlots | None  # it also needs one of these: other processes of this sidecar run it, too
-    own_processes: (
-        asyncio.Semaphore | None
-    )  # where tasks share processes, one that may have ended some needs one of these
+    own_processes: asyncio.Semaphore | None  # a suspect needs one of these where tasks share processes
     rate: Rate | None = None  # of starts, over all workers
 
     def retries(self, task: Task) -> int:
@@ -82,14 +80,14 @@ class Routes:
         self._routes: dict[str, Route] = {}
         for name, handler in handlers.items():
             of, width = settings[name], width_of(settings[name], concurrency)
-            looks_ahead = name not in shared and of.rate is None  # a claim would take a place
+            claims_ahead = name not in shared and of.rate is None  # a claim would reserve a start
             own_processes = own_processes_of(of, width)
             self._routes[name] = Route(
                 name,
                 of,
                 handler,
                 retry_policy(retry, of),
-                slots.capacity(width, looks_ahead=looks_ahead),
+                slots.capacity(width, claims_ahead=claims_ahead),
                 StartBackoff(),
                 shared.get(name),
                 asyncio.Semaphore(own_processes) if own_processes else None,

@@ -1,4 +1,4 @@
-"""The end of a delivery: delay and ack, or give back. Nothing is acked before what follows it is safe."""
+"""The end of a delivery: delay and ack, or requeue. Nothing is acked before what follows it is safe."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Broker, Delivery
 from gridsidecar.clock import backoff
-from gridsidecar.delivery.requeued import GAP, Requeued
+from gridsidecar.delivery.republished import GAP, Republished
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules.flow import Park, Reserve
-from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Close, Drop, Insert, Reattach, Resume, Wait
+from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Close, Delay, Drop, Insert, Reattach, Resume
 from gridsidecar.rules.task import Message, Settle, Task, TaskUpdate, Transition
-from gridsidecar.shutdown import Phase
-from gridsidecar.store import Received, Store
+from gridsidecar.runtime.shutdown import Phase
+from gridsidecar.store import Received, TaskStore
 from gridsidecar.waiting import retry_until_available
 
 SOON = 0.25  # seconds that are waited for in hand: no delay queue of RabbitMQ is shorter than a second
@@ -26,15 +26,15 @@ SOON = 0.25  # seconds that are waited for in hand: no delay queue of RabbitMQ i
 class Settlement:
     """Settles deliveries. Waits for a broker that is away, as long as this worker stays."""
 
-    def __init__(self, worker: Worker, broker: Broker, store: Store) -> None:
+    def __init__(self, worker: Worker, broker: Broker, store: TaskStore) -> None:
         self._worker = worker
         self._env = worker.env
         self._broker = broker
         self._store = store
-        self._requeued = Requeued(self._env.clock)
+        self._republished = Republished(self._env.clock)
         self._told_duplicate = ("", "")  # task and reason, of the last that a producer sent
 
-    async def ended(self, held: HeldAttempt, transition: Transition | None) -> None:
+    async def after_attempt(self, held: HeldAttempt, transition: Transition | None) -> None:
         """An attempt's end is stored; None: the task belongs to somebody else by now."""
         if transition is None:
             await ack(held)
@@ -45,8 +45,8 @@ class Settlement:
             case Settle.DELAY:
                 message = held.claim.task.message.counted_anew(held.claim.attempt)
                 await self._delay_with_row(held.claim.task_id, message, transition.delay or 0.0, held)
-            case Settle.GIVE_BACK:
-                await self.give_back(held)
+            case Settle.REQUEUE:
+                await self.requeue(held)
             case _:
                 assert_never(transition.settle)
 
@@ -56,7 +56,7 @@ class Settlement:
             case Drop(why):
                 self._tell_duplicate(task, why)
                 await delivery.ack()
-            case Wait(delay=delay, busy=busy, leaseless=leaseless):
+            case Delay(delay=delay, busy=busy, leaseless=leaseless):
                 if leaseless:
                     telemetry.leaseless(task_id=task.task_id, looks_again_in=delay)
                 seen = task.message.busy + 1 if busy else 0
@@ -98,12 +98,12 @@ class Settlement:
         )
         self._env.tell(update)
 
-    async def give_back(self, held: HeldAttempt) -> None:
+    async def requeue(self, held: HeldAttempt) -> None:
         """To be handed out again at once; a wake-up where the delivery was handed off."""
         held.settled = True
         if held.delivery is not None:
-            await held.delivery.give_back()
-            await failpoints.reached("given_back")
+            await held.delivery.requeue()
+            await failpoints.reached("requeued")
             return
         wake_up = replace(held.claim.task.message.counted_anew(held.claim.attempt), message_id=None, wake_up=True)
         try:
@@ -111,8 +111,8 @@ class Settlement:
         except (BrokerUnavailable, AccessRefused, PublishRefused) as error:  # handed off: maintenance finds the row
             telemetry.warning("nudge not sent", task_id=held.claim.task_id, reason=str(error))
 
-    async def requeue(self, task: Task, delivery: Delivery, attempt: int) -> None:
-        """Its turn did not come: to the end of the queue, then ack. Given back too often, a quorum queue drops it.
+    async def republish(self, task: Task, delivery: Delivery, attempt: int) -> None:
+        """Its turn did not come: to the end of the queue, then ack. Requeued too often, a quorum queue drops it.
 
         Not as a delayed message: a task without a row has nobody to miss it, should a delay queue lose it.
         """
@@ -121,9 +121,9 @@ class Settlement:
         try:
             await self.until_sent(lambda: self._broker.publish(message))
         except (PublishRefused, BrokerUnavailable):
-            await delivery.give_back()
+            await delivery.requeue()
         else:
-            await failpoints.reached("requeued")
+            await failpoints.reached("republished")
             await delivery.ack()
 
     async def reset_returns(self, task: Task, delivery: Delivery) -> bool:
@@ -142,27 +142,27 @@ class Settlement:
         telemetry.debug("sent on to workers that have a handler for it", task_id=task.task_id, delay=delay)
         before = task.message.passed
         away = replace(task.message, attempt=attempt, passed=before + round(delay))
-        last_round = round(GAP) if task.message.body in self._requeued else 0
+        last_round = round(GAP) if task.message.body in self._republished else 0
         await self.delay_without_row(delivery, away, delay, at_once=replace(away, passed=before + last_round))
 
     async def delay_without_row(
         self, of: HeldAttempt | Delivery, message: Message, delay: float, at_once: Message | None = None
     ) -> None:
         """Back after `delay` seconds, then ack: of what no row brings back. Where nothing can be delayed it goes (as
-        `at_once`) to the end of the queue; never by giving it back, which a quorum queue counts, while the broker takes
+        `at_once`) to the end of the queue; never by requeuing it, which a quorum queue counts, while the broker takes
         anything."""
         later, now = (replace(each, message_id=None, wake_up=False) for each in (message, at_once or message))
         try:
             try:
                 await self.until_sent(lambda: self._broker.publish_delayed(later, delay))
             except PublishRefused:
-                await self._env.clock.sleep(self._requeued.rest(now.body))
+                await self._env.clock.sleep(self._republished.rest(now.body))
                 await self.until_sent(lambda: self._broker.publish(now))
-                self._requeued.sent(now.body)
+                self._republished.sent(now.body)
         except (PublishRefused, BrokerUnavailable):
-            await (self.give_back(of) if isinstance(of, HeldAttempt) else of.give_back())
+            await (self.requeue(of) if isinstance(of, HeldAttempt) else of.requeue())
         else:
-            await failpoints.reached("requeued")
+            await failpoints.reached("republished")
             await ack(of)
 
     async def _delay_with_row(self, task_id: str, message: Message, delay: float, of: HeldAttempt | Delivery) -> None:
@@ -177,7 +177,7 @@ class Settlement:
             scheduled = await retry_until_available(self._env, lambda: self._store.schedule(task_id, message.attempt))
             await failpoints.reached("scheduled")
             if not scheduled and not isinstance(of, HeldAttempt):
-                await of.give_back()  # the row has moved on, so this message may mean something else by now
+                await of.requeue()  # the row has moved on, so this message may mean something else by now
                 return
         except BrokerUnavailable:  # out of patience: never acked, so the message comes back by itself
             return

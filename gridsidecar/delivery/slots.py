@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
 
-from gridsidecar.delivery.pace import Pace
+from gridsidecar.delivery.ahead_limit import AheadLimit
 
 LONGEST_AHEAD = 2.0  # seconds that a claimed task waits for its slot; then others may have it
 
@@ -23,30 +23,30 @@ class _State(Enum):
 class Capacity:
     """What one route may do at a time: so many running handlers, and so many claims ahead of them."""
 
-    def __init__(self, width: int, looks_ahead: bool) -> None:
+    def __init__(self, width: int, claims_ahead: bool) -> None:
         self.width = width
-        self._looks_ahead = looks_ahead
+        self._claims_ahead = claims_ahead
         self.running = 0
         self.ahead = 0  # requests without a slot whose tasks may be claimed
         self.most_ahead = 0
-        self._pace = Pace()
+        self._ahead_limit = AheadLimit()
 
-    def ended(self, seconds: float) -> None:
+    def record(self, seconds: float) -> None:
         """A handler of this route had its slot for so long."""
-        if self._looks_ahead:
-            self._pace.ended(seconds)
-            self.most_ahead = self._pace.ahead(self.width)
+        if self._claims_ahead:
+            self._ahead_limit.record(seconds)
+            self.most_ahead = self._ahead_limit.of(self.width)
 
-    def look_back(self) -> None:
+    def reset_ahead(self) -> None:
         """Claim nothing ahead until handlers have shown again how quick they are."""
-        self._pace.forget()
+        self._ahead_limit.reset()
         self.most_ahead = 0
 
 
 class SlotRequest:
     """One task's way to its slot: wait to be claimed, be claimed, wait for the slot, have it, release it."""
 
-    __slots__ = ("_answer", "_slots", "capacity", "on_release", "since", "started_at", "state", "surplus", "until")
+    __slots__ = ("_answer", "_slots", "capacity", "on_release", "shed", "since", "started_at", "state", "until")
 
     def __init__(self, slots: Slots, capacity: Capacity) -> None:
         self._slots = slots
@@ -55,7 +55,7 @@ class SlotRequest:
         self.state = _State.WAITING
         self.since = 0.0  # loop time at which it began to wait
         self.until = 0.0  # loop time until which it waits
-        self.surplus = False  # others had better have it
+        self.shed = False  # others had better have it: it goes back to the queue
         self.on_release: Callable[[], None] | None = None  # called when it is released
         self.started_at = 0.0  # loop time at which it got its slot
 
@@ -96,7 +96,7 @@ class SlotRequest:
         """Its handler ended, or will not start. Releasing twice is harmless."""
         self._slots.release(self)
 
-    # -- for the line that it stands in -------------------------------------------------------------------------------
+    # -- for the queue that it waits in -------------------------------------------------------------------------------
 
     def ask(self, now: float, max_wait: float) -> asyncio.Future[bool]:
         self.since, self.until = now, now + max_wait
@@ -104,12 +104,12 @@ class SlotRequest:
         return self._answer
 
     def answer(self, yes: bool) -> None:
-        if self.waits:
+        if self.is_waiting:
             assert self._answer is not None
             self._answer.set_result(yes)
 
     @property
-    def waits(self) -> bool:
+    def is_waiting(self) -> bool:
         return self._answer is not None and not self._answer.done()
 
 
@@ -118,14 +118,14 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> None:
     other()
 
 
-class _Waiters:
+class _WaitQueue:
     """Requests that wait, the longest first. One timer for all of them."""
 
     def __init__(self, too_long: Callable[[SlotRequest], None]) -> None:
         self._too_long = too_long
         self._waiting: deque[SlotRequest] = deque()
         self._timer: asyncio.Handle | None = None
-        self._looks_at = 0.0  # loop time; where it is very near, uvloop's timer is a handle that does not know it
+        self._fires_at = 0.0  # loop time; where it is very near, uvloop's timer is a handle that does not know it
         self._closed = False
 
     async def wait(self, request: SlotRequest, max_wait: float) -> bool:
@@ -133,15 +133,15 @@ class _Waiters:
             return False
         loop = asyncio.get_running_loop()
         answer = request.ask(loop.time(), max_wait)
-        if self._timer is None or request.until < self._looks_at:
-            self._look_again(request.until)
+        if self._timer is None or request.until < self._fires_at:
+            self._set_timer(request.until)
         self._waiting.append(request)
         return await answer
 
-    def _look_again(self, at: float) -> None:
+    def _set_timer(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._looks_at = at
+        self._fires_at = at
         self._timer = asyncio.get_running_loop().call_at(at, self._expire)
 
     def serve(self, serve: Callable[[SlotRequest], bool], routes: int) -> None:
@@ -151,7 +151,7 @@ class _Waiters:
         full: set[Capacity] = set()
         while self._waiting and len(full) < routes:
             request = self._waiting.popleft()
-            if not request.waits:
+            if not request.is_waiting:
                 continue
             if request.capacity not in full and serve(request):
                 request.answer(True)
@@ -160,13 +160,13 @@ class _Waiters:
                 passed_by.append(request)
         self._waiting.extendleft(reversed(passed_by))
 
-    def send_away(self, waited: float, most: int) -> None:
+    def shed(self, waited: float, most: int) -> None:
         """Those that wait for so many seconds, at most so many of them."""
         too_old = asyncio.get_running_loop().time() - waited
         while most > 0 and self._waiting and self._waiting[0].since <= too_old:
             request = self._waiting.popleft()
-            most -= request.waits
-            request.surplus = True
+            most -= request.is_waiting
+            request.shed = True
             request.answer(False)
 
     def close(self) -> None:
@@ -180,14 +180,14 @@ class _Waiters:
     def _expire(self) -> None:
         now = asyncio.get_running_loop().time()
         self._timer = None
-        waiting = [request for request in self._waiting if request.waits]
+        waiting = [request for request in self._waiting if request.is_waiting]
         self._waiting = deque(request for request in waiting if request.until > now)
         for request in waiting:
             if request.until <= now:
                 self._too_long(request)
                 request.answer(False)
         if self._waiting:
-            self._look_again(min(request.until for request in self._waiting))
+            self._set_timer(min(request.until for request in self._waiting))
 
 
 class Slots:
@@ -197,12 +197,12 @@ class Slots:
         self._free = width
         self._capacities: list[Capacity] = []
         self._closed = False
-        self.unclaimed = _Waiters(lambda _: None)
-        self.claimed = _Waiters(lambda request: request.capacity.look_back())
+        self.unclaimed = _WaitQueue(lambda _: None)
+        self.claimed = _WaitQueue(lambda request: request.capacity.reset_ahead())
 
-    def capacity(self, width: int, *, looks_ahead: bool = True) -> Capacity:
+    def capacity(self, width: int, *, claims_ahead: bool = True) -> Capacity:
         """For one more route."""
-        capacity = Capacity(width, looks_ahead)
+        capacity = Capacity(width, claims_ahead)
         self._capacities.append(capacity)
         return capacity
 
@@ -259,9 +259,9 @@ class Slots:
             lambda waiting: self.start(waiting) or self._let_claim_ahead(waiting), len(self._capacities)
         )
 
-    def send_away(self, most: int) -> None:
+    def shed(self, most: int) -> None:
         """Others had better have what waits here, unclaimed, for long: at most so many."""
-        self.unclaimed.send_away(LONGEST_AHEAD, most)
+        self.unclaimed.shed(LONGEST_AHEAD, most)
 
     def freeze(self) -> None:
         """Nothing starts any more; whoever waits goes on waiting, until `close`."""

@@ -17,7 +17,7 @@ from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.live import LiveText
 from gridsidecar.rules.reception import Claimant
 from gridsidecar.rules.task import Claim, Progress
-from gridsidecar.shutdown import Phase
+from gridsidecar.runtime.shutdown import Phase
 from gridsidecar.store import Quarantine
 
 
@@ -36,8 +36,8 @@ class HeldAttempt(Struct, eq=False):
     live: LiveText | None = None  # … and how much of that is in the database
     output_stored: bool = False  # some of its output may be in the database
     marked: bool = False  # its row says that it has started, though it was claimed ahead
-    ended: bool = False  # the handler is gone; only the row and the delivery are left to settle
-    settled: bool = False  # its delivery was acked or given back; another copy comes too late for it
+    handler_ended: bool = False  # the handler is gone; only the row and the delivery are left to settle
+    settled: bool = False  # its delivery was acked or requeued; another copy comes too late for it
     gone: asyncio.Event = field(default_factory=asyncio.Event)  # settled, and out of memory
 
 

@@ -9,10 +9,10 @@ import socket
 from functools import partial
 from pathlib import Path
 
-from gridsidecar import probe
 from gridsidecar.config.http import HttpSettings
 from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Diagnostic, Finding, at_once, fail, ok, warn
+from gridsidecar.runtime import probe
 
 OURS = b"urn:gridsidecar:problem:"
 ANSWER = 4096  # bytes

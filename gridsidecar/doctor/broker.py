@@ -8,8 +8,8 @@ from pathlib import Path
 from gridsidecar.broker import make_broker
 from gridsidecar.broker.advice import advice
 from gridsidecar.broker.inspection import BrokerServer, Inspection, InspectionRefused, QueueCounts
-from gridsidecar.broker.kinds import Existing
 from gridsidecar.broker.management import ManagedQueue, Management, NoSuchQueue
+from gridsidecar.broker.queue_type import Existing
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.doctor import queue
@@ -123,7 +123,7 @@ class BrokerArea:
 
     async def _look(self) -> QueueCounts | InspectionRefused | None:
         await self._server.known()
-        return await self._inspection.look(self._broker.queue)
+        return await self._inspection.inspect(self._broker.queue)
 
     async def _there(self) -> Finding:
         name = self._broker.queue
@@ -188,7 +188,7 @@ class BrokerArea:
     async def _dead_letters(self) -> Finding:
         await self._server.known()
         name = self._broker.dead_letters
-        match await self._second.look(name):
+        match await self._second.inspect(name):
             case InspectionRefused(reason):
                 otherwise = "give the user its rights, or name another dead_letter_queue"
                 return fail(f"{name}: {reason}", advice(reason, otherwise))

@@ -9,7 +9,7 @@ from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Asked, Diagnostic, Finding, fail, ok, warn
 from gridsidecar.outbound import EgressPolicy
 from gridsidecar.outbound.resolver import Resolver, system_resolve
-from gridsidecar.store import OpenStore, make_store
+from gridsidecar.store import Store, make_store
 from gridsidecar.store.inspection import DatabaseFacts, FileFacts
 
 MOST_CALLBACKS = 100  # the newest that are owed or were given up
@@ -59,7 +59,7 @@ class CallbackArea:
         return ok(f"{len(hosts)} hosts of callbacks that are owed or given up may be contacted")
 
     async def _hosts(self) -> list[str]:
-        store: OpenStore = make_store(self._settings.store, self._settings.broker.queue)
+        store: Store = make_store(self._settings.store, self._settings.broker.queue)
         try:
             rows = await store.outbox.all(owed=True, limit=MOST_CALLBACKS)
             rows += await store.outbox.all(dead=True, limit=MOST_CALLBACKS)

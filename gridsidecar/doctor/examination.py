@@ -104,17 +104,17 @@ class _Areas:
 
 
 def _left_out(section: str) -> list[Diagnostic]:
-    async def look() -> Finding:
+    async def examine() -> Finding:
         raise CannotTell("its address in the configuration is wrong: see config")
 
-    return [Diagnostic(f"{section}.connect", look)]
+    return [Diagnostic(f"{section}.connect", examine)]
 
 
 async def _examined(check: Diagnostic) -> Diagnosis:
     nothing = fail if check.vital else unknown
     try:
         async with asyncio.timeout(LIMIT):
-            return Diagnosis(check.id, await check.look())
+            return Diagnosis(check.id, await check.examine())
     except TimeoutError:
         finding = nothing(
             f"no answer within {LIMIT:g} s", "see whether the server hangs, or something on the way drops it"

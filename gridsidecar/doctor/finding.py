@@ -34,7 +34,7 @@ class Diagnostic(Struct, frozen=True):
     """One question. `id` is stable: its first word is the area. Where `vital`, no answer is a failure."""
 
     id: str
-    look: Examine
+    examine: Examine
     vital: bool = False
 
 
@@ -102,7 +102,7 @@ def unknown(found: str, advice: str = "") -> Finding:
 def at_once(check: Callable[[], Finding]) -> Examine:
     """A check that waits for nobody."""
 
-    async def look() -> Finding:
+    async def examine() -> Finding:
         return check()
 
-    return look
+    return examine

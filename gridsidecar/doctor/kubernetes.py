@@ -12,7 +12,7 @@ from gridsidecar.doctor.manifest import Manifest, ManifestError, at, keda_vhost,
 from gridsidecar.doctor.service_file import read_service_file, stop_grace
 from gridsidecar.doctor.store import connections, server_facts
 from gridsidecar.errors import ConfigError
-from gridsidecar.shutdown import longest_exit
+from gridsidecar.runtime.shutdown import longest_exit
 from gridsidecar.store.inspection import DatabaseFacts, names_of
 
 
@@ -47,13 +47,13 @@ def _failed(name: str, found: str, advice: str) -> Diagnostic:
 
 
 def _connections(manifest: Manifest, pods: Settings, facts: Asked[DatabaseFacts]) -> Diagnostic:
-    async def look() -> Finding:
+    async def examine() -> Finding:
         try:
             return connections(await server_facts(facts), pods, manifest.most_pods)
         except CannotTell as error:
             return unknown(f"the database {error}")
 
-    return Diagnostic("kubernetes.connections", look)
+    return Diagnostic("kubernetes.connections", examine)
 
 
 def rabbitmq(manifest: Manifest, settings: Settings) -> Finding:

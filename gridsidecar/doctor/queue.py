@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gridsidecar.broker.kinds import Existing
+from gridsidecar.broker.queue_type import Existing
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.doctor.finding import Finding, State, fail, ok, unknown, warn

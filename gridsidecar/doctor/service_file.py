@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Finding, fail, ok
-from gridsidecar.shutdown import longest_exit
+from gridsidecar.runtime.shutdown import longest_exit
 
 _DEFAULTS = {"compose": 10.0, "systemd": 90.0}  # seconds
 _KEYS = {"compose": "stop_grace_period", "systemd": "TimeoutStopSec"}

@@ -56,10 +56,10 @@ class StoreArea:
         await self.facts.forget()
 
     def _judged(self, name: str, judge: Callable[[ServerFacts, Settings], Finding]) -> Diagnostic:
-        async def look() -> Finding:
+        async def examine() -> Finding:
             return judge(await server_facts(self.facts), self._settings)
 
-        return Diagnostic(name, look)
+        return Diagnostic(name, examine)
 
     async def _connect(self) -> Finding:
         try:

@@ -1,7 +1,7 @@
 """A fleet as commands see it: what is asked of it and done to it, wherever the answers come from.
 
 `direct` asks the store and the broker of a configuration, `remote` the HTTP API of a worker or of `gridsidecar serve`.
-Both answer in the shapes of `gridsidecar.shapes`, and raise the same errors.
+Both answer in the shapes of `gridsidecar.operations.shapes`, and raise the same errors.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class LetterPage(Struct, frozen=True):
 
 
 class ReplayResult(Struct, frozen=True):
-    """A letter, and what came of its replay: a word of `gridsidecar.dead_letters.Replay`. No letter where an API counts
+    """A letter, and what came of its replay: a word of `operations.dead_letters.Replay`. No letter where an API counts
     it and does not name it."""
 
     letter: LetterView | None
@@ -127,7 +127,7 @@ class FleetSteering(Protocol):
         ...
 
     def drive(self, operation: str) -> AsyncIterator[Outcomes]:
-        """To its end; what came of the tasks, some at a time. Raises what `gridsidecar.operations.Driver` raises."""
+        """To its end; what came of the tasks, some at a time. Raises what `operations.steering.Driver` raises."""
         ...
 
     async def leave(self, operation: str) -> None:

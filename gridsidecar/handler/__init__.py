@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 from msgspec import Struct
 
 from gridsidecar.clock import Clock, system_random
+from gridsidecar.rules.isolation import own_processes
 from gridsidecar.rules.task import Cancelled, Claim, Disowned, Ended, Interrupted, Outcome, Progress
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from gridsidecar.handler.capture import LogText
     from gridsidecar.handler.command import Command
     from gridsidecar.wire import Spliced
-
-
-MOST_OWN_PROCESSES = 4  # in processes beside the others: memory is not to grow by a process for each task of a dead one
 
 
 class StopReason(StrEnum):
@@ -118,10 +116,9 @@ def width_of(settings: HandlerSettings, concurrency: int) -> int:
 
 
 def own_processes_of(settings: HandlerSettings, width: int) -> int:
-    """How many of `width` attempts may at the same time be of tasks that may have brought a process down, which get one
-    to themselves where it is ours; 0 where no task ever shares one."""
+    """How many suspects may run at the same time; 0 where no task ever shares a process."""
     shares = settings.mode == "http" or (settings.mode == "persistent" and settings.persistent.concurrency > 1)
-    return min(MOST_OWN_PROCESSES, width // 2) if shares else 0
+    return own_processes(width) if shares else 0
 
 
 def make_handlers(
@@ -141,7 +138,7 @@ def make_handlers(
 
                 return OneshotHandler(name, handler, clock)
             case "persistent":
-                from gridsidecar.handler.suspects import make_persistent
+                from gridsidecar.handler.isolation import make_persistent
 
                 return make_persistent(name, handler, clock, chance, width_of(handler, concurrency))
             case "http":

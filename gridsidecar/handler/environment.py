@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.rules.task import Claim
-from gridsidecar.trace import Trace
+from gridsidecar.rules.trace import Trace
 from gridsidecar.wire import PROTOCOL_VERSION
 
 _ALLOWED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"})

@@ -22,7 +22,7 @@ from gridsidecar.outbound.resolver import Resolver, system_resolve
 from gridsidecar.rules.task import CannotStart, Claim, Ended
 
 ACCEPTED_WITHIN = 10.0  # seconds
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two looks for a server that is not there
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two checks for a server that is not there
 TOGETHER = 0.25  # seconds within which the connections of a server end that ends
 
 _HEADERS = {
@@ -107,7 +107,7 @@ class HttpHandler:
     # -- the server ---------------------------------------------------------------------------------------------------
 
     async def _until_reached(self) -> None:
-        looks = 0
+        checks = 0
         while True:
             try:
                 exchange = await self._opened()
@@ -117,8 +117,8 @@ class HttpHandler:
                 self._missing = None
                 await exchange.close()
                 return
-            looks += 1
-            await self._clock.sleep(backoff(looks, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng))
+            checks += 1
+            await self._clock.sleep(backoff(checks, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng))
 
     async def _opened(self) -> HttpExchange:
         return await HttpExchange.opened(self._request({}), self._url.socket, ACCEPTED_WITHIN, self._resolver)

@@ -59,7 +59,7 @@ class IdleOutput:
     def miss(self, head: bytes) -> None:
         self.ignore(f"a line over 4 MiB: {head[:SHOWN_BYTES]!r}")
 
-    def pass_on(self, assignment: Assignment) -> None:
+    def move_to(self, assignment: Assignment) -> None:
         """The next task is there: what was said until now stands at the start of its log, and is marked."""
         assignment.log.write(b"[before this task]\n" + self._text.bytes(), "between")
         assignment.log.write(b"[this task]\n", "log")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.handler.in_hand import InHand
+from gridsidecar.handler.assignments import Assignments
 from gridsidecar.handler.lines import LineSplitter, MessageScanner
 from gridsidecar.handler.process import Process, Sink, Sinks
 from gridsidecar.wire import LineSource
@@ -16,10 +16,12 @@ OnMissed = Callable[[bytes, bytes, LineSource], None]  # the beginning and the e
 
 
 class PersistentOutput:
-    """Plain output goes to the ear of `in_hand`, what may be a message to `on_line`."""
+    """Plain output goes to the ear of `assignments`, what may be a message to `on_line`."""
 
-    def __init__(self, settings: HandlerSettings, in_hand: InHand, on_line: OnLine, on_missed: OnMissed) -> None:
-        self._in_hand = in_hand
+    def __init__(
+        self, settings: HandlerSettings, assignments: Assignments, on_line: OnLine, on_missed: OnMissed
+    ) -> None:
+        self._assignments = assignments
         self._on_line = on_line
         self._on_missed = on_missed
         self._offers_pipe = settings.channel != "stdout"
@@ -56,35 +58,35 @@ class PersistentOutput:
     # -- the streams --------------------------------------------------------------------------------------------------
 
     def _take_events(self, data: bytes) -> None:
-        self._in_hand.ear.heard()
+        self._assignments.ear.heard()
         for line in self._splitter.feed(data):
             self._event_line(line)
 
     def _take_stdout(self, data: bytes) -> None:
-        self._in_hand.ear.heard()
+        self._assignments.ear.heard()
         if self.channel is LineSource.EVENTS:
-            self._in_hand.ear.take_text(data)
+            self._assignments.ear.take_text(data)
         else:
             self._scanner.feed(data)
 
     def _take_stderr(self, data: bytes) -> None:
-        self._in_hand.ear.heard()
-        self._in_hand.ear.take_stderr(data)
+        self._assignments.ear.heard()
+        self._assignments.ear.take_stderr(data)
 
     def _take_text(self, data: bytes) -> None:
-        self._in_hand.ear.take_text(data)
+        self._assignments.ear.take_text(data)
 
     def _event_line(self, line: bytes) -> None:
         if not line:
             return
         if self.channel is LineSource.STDOUT:
-            self._in_hand.ear.ignore("on the events pipe, but it said on stdout that it is ready")
+            self._assignments.ear.ignore("on the events pipe, but it said on stdout that it is ready")
         else:
             self._on_line(line, LineSource.EVENTS)
 
     def _stdout_line(self, line: bytes) -> None:
         if self.channel is LineSource.EVENTS or (b'"gs"' not in line and b"\\u00" not in line):
-            self._in_hand.ear.take_text(line + b"\n")
+            self._assignments.ear.take_text(line + b"\n")
         else:
             self._on_line(line, LineSource.STDOUT)
 
@@ -92,4 +94,4 @@ class PersistentOutput:
         if channel is self.channel:
             self._on_missed(head, tail, channel)
         else:
-            self._in_hand.between.miss(head)
+            self._assignments.between.miss(head)

@@ -9,7 +9,7 @@ from gridsidecar import telemetry, wire
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop
 from gridsidecar.handler.assignment import Assignment
-from gridsidecar.handler.in_hand import InHand
+from gridsidecar.handler.assignments import Assignments
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.outcome import Cause, signal_name
 from gridsidecar.handler.persistent_output import PersistentOutput
@@ -43,8 +43,8 @@ class PersistentProcess:
         self._given_up = False  # one of its tasks did not end in time
         self._broken = ""  # why nobody can tell any more which of its tasks it speaks of
         self._cancellable = False
-        self.in_hand = InHand()
-        self._output = PersistentOutput(settings, self.in_hand, self._line, self._missed)
+        self.assignments = Assignments()
+        self._output = PersistentOutput(settings, self.assignments, self._line, self._missed)
         self._process = Process(start, self._output.sinks(self._on_closed))
         self.gone: asyncio.Future[Exit] = self._process.ended
         self.gone.add_done_callback(self._on_gone)
@@ -64,37 +64,37 @@ class PersistentProcess:
     def exit_text(self) -> str:
         """How it ended, for people."""
         error = self.gone.exception()
-        return str(error) if error else _how(self.gone.result(), self.in_hand.between.last_words)
+        return str(error) if error else _how(self.gone.result(), self.assignments.between.last_words)
 
     # -- a task -------------------------------------------------------------------------------------------------------
 
     async def take(self, assignment: Assignment, task: bytes | wire.Spliced, stop: Stop) -> None:
         """Give it a task, and wait until that is over; what came of it is in the assignment."""
-        if not self.in_hand:
+        if not self.assignments:
             self._output.read_all(self._process)  # what it has said until now is not about this task
         if self.retired or self._process.exited:
             self.drain()
             assignment.never_read = True
             return
-        self.in_hand.begin(assignment)
+        self.assignments.begin(assignment)
         assignment.begin(partial(self._end_for, assignment), self._process.sent)
         self._process.send(task)
         stop.listen(partial(self._obey, assignment, stop))
         try:
             await assignment.over
         finally:
-            if assignment in self.in_hand:  # nobody waits for it any more
+            if assignment in self.assignments:  # nobody waits for it any more
                 self._let_go(assignment)
                 self.kill()
         self.tasks += not assignment.never_read
 
     def _let_go(self, assignment: Assignment) -> None:
-        self.in_hand.end(assignment)
+        self.assignments.end(assignment)
         assignment.finish()
 
     def _settle(self, assignment: Assignment) -> None:
         """It has said how its task ended. What it had printed by then still belongs to that task, if to any."""
-        if not self.in_hand.shared:
+        if not self.assignments.shared:
             self._output.read_text(self._process)
         self._let_go(assignment)
         if assignment.protocol_broken:
@@ -132,18 +132,18 @@ class PersistentProcess:
         """This one costs its process, but not its neighbours their time."""
         assignment.hung = self._given_up = True
         self.drain()
-        if self.in_hand.shared:
+        if self.assignments.shared:
             telemetry.warning(
                 "handler process is given up: a task of its does not end",
                 pid=self.pid,
                 task_id=assignment.claim.task_id,
                 cause=assignment.cause,
-                others=len(self.in_hand) - 1,
+                others=len(self.assignments) - 1,
             )
         self._end_if_all_hang()
 
     def _end_if_all_hang(self) -> None:
-        if all(assignment.hung for assignment in self.in_hand):
+        if all(assignment.hung for assignment in self.assignments):
             self._stop()
 
     # -- ending the process -------------------------------------------------------------------------------------------
@@ -189,9 +189,9 @@ class PersistentProcess:
             self._loop.call_later(CLOSED_FOR_S, self._end_closed)
 
     def _end_closed(self) -> None:
-        if self.in_hand.shared:
+        if self.assignments.shared:
             self._break("it closed its end of a pipe")
-        for assignment in self.in_hand if not self.in_hand.shared else ():
+        for assignment in self.assignments if not self.assignments.shared else ():
             self._end_for(assignment, Cause.CLOSED)
         self._stop()
 
@@ -201,8 +201,8 @@ class PersistentProcess:
         self._ready_timer.cancel()
         if self._stop_timer is not None:
             self._stop_timer.cancel()
-        self.exited_idle = not self.in_hand and not self._told_to_end
-        assignments = list(self.in_hand)
+        self.exited_idle = not self.assignments and not self._told_to_end
+        assignments = list(self.assignments)
         if (error := gone.exception()) is not None:
             for assignment in assignments:
                 if not assignment.over.done():
@@ -217,7 +217,7 @@ class PersistentProcess:
             )
         if not self.ready.done():
             self.ready.set_result(problem)
-        for assignment in self.in_hand:
+        for assignment in self.assignments:
             self._let_go(assignment)
         self.drain()
 
@@ -235,7 +235,7 @@ class PersistentProcess:
     def _displace(self, innocent: list[Assignment], begun: list[Assignment], how: Exit) -> None:
         """Nobody knows which of them did it, unless we were ending one."""
         suspect = len(innocent) == len(begun) and (not self._told_to_end or bool(self._broken))
-        words = self._broken or _how(how, self.in_hand.between.last_words)
+        words = self._broken or _how(how, self.assignments.between.last_words)
         telemetry.warning(
             "handler process ended with several tasks, which are given back",
             pid=self.pid,
@@ -254,12 +254,12 @@ class PersistentProcess:
     # -- what it says -------------------------------------------------------------------------------------------------
 
     def _line(self, line: bytes, channel: LineSource) -> None:
-        task_id, event = wire.decode_among(line, channel, self.in_hand.attempts)
+        task_id, event = wire.decode_among(line, channel, self.assignments.attempts)
         if isinstance(event, wire.Text):
-            self.in_hand.ear.take_text(line + b"\n")
+            self.assignments.ear.take_text(line + b"\n")
         elif task_id is not None:
-            assignment = self.in_hand[task_id]
-            if self.in_hand.shared:
+            assignment = self.assignments[task_id]
+            if self.assignments.shared:
                 assignment.heard()
             assignment.hear(event)
             if assignment.terminal is not None:
@@ -270,23 +270,23 @@ class PersistentProcess:
             self._hear_start(event, channel)
 
     def _missed(self, head: bytes, tail: bytes, channel: LineSource) -> None:
-        task_id, lost = wire.decode_ends_among(head, tail, channel, self.in_hand.attempts)
+        task_id, lost = wire.decode_ends_among(head, tail, channel, self.assignments.attempts)
         if task_id is not None:
-            assignment = self.in_hand[task_id]
+            assignment = self.assignments[task_id]
             assignment.miss(head, lost)
             if assignment.terminal is not None:
                 self._settle(assignment)
             return
-        self.in_hand.between.miss(head)
+        self.assignments.between.miss(head)
         if isinstance(lost, wire.Unreadable):
             self._hear_aside(lost)
 
     def _hear_aside(self, event: wire.Event | wire.Ignored | wire.Unreadable) -> None:
-        if isinstance(event, wire.Unreadable) and self.in_hand.shared:
-            self.in_hand.between.ignore(event.reason)
+        if isinstance(event, wire.Unreadable) and self.assignments.shared:
+            self.assignments.between.ignore(event.reason)
             self._break(f"it sent {event.reason}")
         else:
-            self.in_hand.between.hear(event)
+            self.assignments.between.hear(event)
 
     # -- the start ----------------------------------------------------------------------------------------------------
 
@@ -297,7 +297,7 @@ class PersistentProcess:
                 self._output.channel = channel
                 self._cancellable = "cancel" in event.capabilities
                 if event.refused is not None:
-                    self.in_hand.between.ignore(f"concurrency must be a whole number from 1, not {event.refused}")
+                    self.assignments.between.ignore(f"concurrency must be a whole number from 1, not {event.refused}")
                 if self._cancellable:  # else none of several could be ended without the others
                     self.concurrency = event.concurrency
                 self.ready.set_result(None)
@@ -306,11 +306,11 @@ class PersistentProcess:
                 self.ready.set_result(f"it said that it cannot start: {error}")
                 self._stop()
             case _:
-                self.in_hand.between.hear(event)
+                self.assignments.between.hear(event)
 
     def _not_ready_in_time(self) -> None:
         seconds = self._settings.persistent.ready_timeout
-        words = self.in_hand.between.last_words
+        words = self.assignments.between.last_words
         self.ready.set_result(
             f'it did not send {{"gs":1,"type":"ready"}} within {seconds:g} s (persistent.ready_timeout); '
             f"a command that knows nothing of this needs mode: oneshot{words and '; on stderr it said: ' + words}"

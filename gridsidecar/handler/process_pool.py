@@ -19,7 +19,7 @@ from gridsidecar.handler.environment import handler_environment
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.persistent_process import PersistentProcess
 from gridsidecar.handler.recycling import recycling_reason
-from gridsidecar.handler.waiting_line import Got, WaitingLine
+from gridsidecar.handler.wait_queue import Got, WaitQueue
 from gridsidecar.rules.task import CannotStart, Claim, Ended
 
 FIRST_PAUSE = 0.1  # seconds before a start, after two crashes in a row without a finished task between them
@@ -64,7 +64,7 @@ class ProcessPool:
         self._recycled: set[PersistentProcess] = set()  # to be retired once they have no task
         self._draining: set[asyncio.Task[None]] = set()  # waits for those that have tasks and no runner any more
         self._backing_off: set[asyncio.Task[None]] = set()  # runners that let time pass after crashes
-        self._waiting = WaitingLine()
+        self._waiting = WaitQueue()
         self._crashes = 0  # in a row, without a finished task between them
         self._told = False  # that the handler takes fewer
         self._closing = False
@@ -249,7 +249,7 @@ class ProcessPool:
     async def _until_runner_is_free(self, process: PersistentProcess) -> None:
         """It is gone; or it will take a while over several tasks, and gets no other."""
         await asyncio.wait({process.leaving})
-        if not process.in_hand or process.concurrency == 1:
+        if not process.assignments or process.concurrency == 1:
             await self._until_gone(process)
             return
         left = asyncio.create_task(self._until_gone(process))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gridsidecar.clock import Clock
 from gridsidecar.config.settings import Settings
-from gridsidecar.http import bulk, description, ended, events, files, fleet, letters, me, probes, steering, tasks
+from gridsidecar.http import bulk, description, end_counts, events, files, fleet, letters, me, probes, steering, tasks
 from gridsidecar.http.api import Api, HealthSource
 from gridsidecar.http.app import make_app
 from gridsidecar.http.server import HttpServer, listen
@@ -12,7 +12,7 @@ from gridsidecar.http.server import HttpServer, listen
 __all__ = ["ApiServer"]
 
 # In this order: a task may be called `cancel`, but what is to be done to many is looked at first.
-PARTS = (files, probes, me, bulk, steering, tasks, events, fleet, ended, letters, description)
+PARTS = (files, probes, me, bulk, steering, tasks, events, fleet, end_counts, letters, description)
 ENDPOINTS = tuple(endpoint for part in PARTS for endpoint in part.ENDPOINTS)
 
 

@@ -16,22 +16,22 @@ from gridsidecar.clock import Clock
 from gridsidecar.config.http import POOL, HttpSettings
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import ConfigError, Fault, GridSidecarError
-from gridsidecar.figures import read_figures
-from gridsidecar.health import Health
 from gridsidecar.http.access import Rules
 from gridsidecar.http.answer_cache import AnswerCache
-from gridsidecar.http.hiding import Hiding
 from gridsidecar.http.limits import most_streams
 from gridsidecar.http.overview import Overview
+from gridsidecar.http.redaction import Hiding
 from gridsidecar.http.snapshots import Snapshots
 from gridsidecar.http.watch import Watch
-from gridsidecar.metrics.ended import EndedSince
+from gridsidecar.metrics.end_counter import EndCounter
 from gridsidecar.metrics.fleet import FleetFigures
 from gridsidecar.metrics.tally import Series
-from gridsidecar.operations import Driver
-from gridsidecar.store import NotDriven, OpenStore, OperationKind, Reading, make_store
+from gridsidecar.operations.figures import read_figures
+from gridsidecar.operations.steering import Driver
+from gridsidecar.operations.submitting import Submitter
+from gridsidecar.runtime.health import Health
+from gridsidecar.store import NotDriven, OperationKind, Reading, Store, make_store
 from gridsidecar.store.minutes import MinuteTally
-from gridsidecar.submitting import Submitter
 from gridsidecar.telemetry import Readiness
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Api:
         pool = min(POOL, settings.store.pool_size)
         self._store = make_store(
             settings.store.model_copy(update={"pool_size": pool}), settings.broker.queue, clock,
-            letters=settings.broker.dead_letter_failed,
+            dead_letter_failed=settings.broker.dead_letter_failed,
         )  # fmt: skip
         self._broker = make_broker(settings.broker, Readiness())
         self._store_is_open = False
@@ -72,7 +72,7 @@ class Api:
         self._beside: set[asyncio.Task[None]] = set()
         self.watch = Watch(self._look, clock, most_streams())
         queue = settings.broker.queue
-        ended = EndedSince(self._ended_between, clock)
+        ended = EndCounter(self._ended_between, clock)
         self.shown = shown or Overview(FleetFigures(self._broker, self._reading, queue, clock, ended), queue)
         self.works = shown is not None  # a worker is in this process
         self.cache = AnswerCache(clock)
@@ -81,7 +81,7 @@ class Api:
     async def _reading(self) -> Reading:
         return (await self.store()).reading
 
-    async def store(self) -> OpenStore:
+    async def store(self) -> Store:
         async with self._opening:
             if not self._store_is_open:
                 await self._store.open(migrate=self.settings.store.migrate)
@@ -106,7 +106,7 @@ class Api:
         self.snapshots.drop()
         self.cache.drop()
 
-    async def look(self, ids: Sequence[str]) -> dict[str, TaskSummary]:
+    async def summaries(self, ids: Sequence[str]) -> dict[str, TaskSummary]:
         """Tasks by id, without their data and results, with `rev`, and with what keeps them."""
         await self.store()
         return await self._look(ids)
@@ -129,7 +129,7 @@ class Api:
 
     async def submitter(self) -> Submitter:
         store = await self.store()
-        return Submitter(await self.open_broker(), store.beforehand, self.settings, self._spawn)
+        return Submitter(await self.open_broker(), store.prewritten, self.settings, self._spawn)
 
     async def driver(self, kind: OperationKind) -> Driver:
         """For cancels and retries; a retry holds without a broker, too: then workers bring its tasks back."""

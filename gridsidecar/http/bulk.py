@@ -15,11 +15,11 @@ from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, Members, a_status, any_text
 from gridsidecar.http.problems import Problem, bad_request
-from gridsidecar.moments import moment_of, span_of
-from gridsidecar.operations import LONGEST_SPREAD, MEANT, POSSIBLE, RULES, possible
+from gridsidecar.operations.shapes import operation_object
+from gridsidecar.operations.steering import LONGEST_SPREAD, MEANT, POSSIBLE, RULES, possible
 from gridsidecar.rules.steering import Steered
-from gridsidecar.shapes import operation_object
 from gridsidecar.store import Filter, OperationKind
+from gridsidecar.wire.moments import moment_of, span_of
 
 MOST_LOOKED_AT = 500  # ids of a dry run
 MOST_IDS = 100_000
@@ -71,7 +71,7 @@ async def _by_ids(kind: OperationKind, api: Api, asked: Members) -> Response:
         raise bad_request(f"At most {most:,} ids can be given at once.")
     store = await api.store()
     if asked.flag("dry_run"):
-        outcomes = impossible | await store.steering.look(ids, RULES[kind])
+        outcomes = impossible | await store.steering.preview(ids, RULES[kind])
         return answer({"dry_run": True, "kind": kind, "count": len(outcomes), **_looked_at(outcomes), "next": None})
     if impossible:
         raise bad_request(f"No task can be called {next(iter(impossible))!r}.")
@@ -84,8 +84,8 @@ async def _by_ids(kind: OperationKind, api: Api, asked: Members) -> Response:
 async def _dry_run(kind: OperationKind, api: Api, filter_: Filter, asked: Members) -> Response:
     """How many tasks of which type are in which state; and what would come of the first, or of those after a cursor."""
     store = await api.store()
-    ids, place = await store.operations.page(filter_, asked.text("after", cursor.decoded_place))
-    outcomes = await store.steering.look(ids, RULES[kind])
+    ids, position = await store.operations.page(filter_, asked.text("after", cursor.decoded_position))
+    outcomes = await store.steering.preview(ids, RULES[kind])
     types = await store.operations.by_type(filter_)
     return answer(
         {
@@ -95,7 +95,7 @@ async def _dry_run(kind: OperationKind, api: Api, filter_: Filter, asked: Member
             "filter": filter_.to_dict(),
             "tasks": [{"task_type": one, "status": status, "count": count} for one, status, count in types],
             **_looked_at({task_id: outcomes[task_id] for task_id in ids}),
-            "next": cursor.encoded_place(place),
+            "next": cursor.encoded_position(position),
         }
     )
 

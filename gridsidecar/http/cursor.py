@@ -9,7 +9,7 @@ from typing import Any
 
 from gridsidecar.rules.task import Status
 from gridsidecar.store import Position
-from gridsidecar.store.choosing import Cursor
+from gridsidecar.store.selection import Cursor
 
 LONGEST = 4096  # characters
 
@@ -29,11 +29,11 @@ def decoded(text: str) -> Position:
         raise ValueError("is no cursor; take `next` of the page before") from None
 
 
-def encoded_place(place: Cursor | None) -> str | None:
-    return None if place is None else _packed([place.status, place.created_at, place.id])
+def encoded_position(position: Cursor | None) -> str | None:
+    return None if position is None else _packed([position.status, position.created_at, position.id])
 
 
-def decoded_place(text: str) -> Cursor:
+def decoded_position(text: str) -> Cursor:
     """The same for what a filter names."""
     try:
         status, created_at, task_id = _unpacked(text)

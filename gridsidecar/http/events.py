@@ -14,13 +14,13 @@ from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call
 from gridsidecar.http.problems import unknown_task
+from gridsidecar.operations.shapes import task_object
 from gridsidecar.rules.task import Status
-from gridsidecar.shapes import task_object
 
 if TYPE_CHECKING:
     from gridsidecar.views import TaskSummary
 
-QUIET_LOOKS = 15  # about seconds, after which a comment shows that the stream lives
+QUIET_POLLS = 15  # about seconds, after which a comment shows that the stream lives
 RECONNECT = b"retry: 2000\n\n"  # milliseconds
 ENDED = tuple(status for status in Status if status.terminal)
 
@@ -32,7 +32,7 @@ async def events(api: Api, call: Call) -> Response:
     task_id = call.path("task_id")
     api.watch.enter()
     try:
-        if task_id not in (first := await api.look([task_id])):
+        if task_id not in (first := await api.summaries([task_id])):
             raise unknown_task(task_id)
         stream = _stream(api, task_id, first[task_id], call.request.headers.get("last-event-id", ""))
         return _Stream(stream, api.watch.leave)
@@ -43,7 +43,7 @@ async def events(api: Api, call: Call) -> Response:
 
 async def _stream(api: Api, task_id: str, view: TaskSummary | None, seen: str) -> AsyncIterator[bytes]:
     yield RECONNECT
-    looks = api.watch.looks(task_id)
+    changes = api.watch.changes(task_id)
     quiet = 0
     while True:
         if view is None:  # retention took it
@@ -56,10 +56,10 @@ async def _stream(api: Api, task_id: str, view: TaskSummary | None, seen: str) -
             yield _event("end", seen, api.hiding.object(task_object(view)))
             return
         quiet += 1
-        if quiet % QUIET_LOOKS == 0:
+        if quiet % QUIET_POLLS == 0:
             yield b": still here\n\n"
         try:
-            view = await anext(looks)
+            view = await anext(changes)
         except StopAsyncIteration:  # the server stops: the client connects again, elsewhere
             return
 

@@ -16,10 +16,10 @@ from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, any_text, flag, number
 from gridsidecar.http.problems import Problem, bad_request
-from gridsidecar.moments import later_of, moment_of, span_of
+from gridsidecar.operations.shapes import callback_in_full, callback_object, in_utc, iso, point_object, queue_object
 from gridsidecar.rules.task import LONGEST_TYPE
-from gridsidecar.shapes import callback_in_full, callback_object, in_utc, iso, point_object, queue_object
 from gridsidecar.store.minutes import KEPT
+from gridsidecar.wire.moments import later_of, moment_of, span_of
 
 if TYPE_CHECKING:
     from gridsidecar.views import CallbackView

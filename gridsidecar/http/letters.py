@@ -6,15 +6,15 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gridsidecar.dead_letters import Letter, Replay, letters_of, replay, wanted
 from gridsidecar.http.access import Access
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, Members, any_text, number
 from gridsidecar.http.problems import Problem, bad_request
+from gridsidecar.operations.dead_letters import Letter, Replay, letters_of, replay, wanted
+from gridsidecar.operations.shapes import letter_in_full, letter_object
 from gridsidecar.rules.task import Status
-from gridsidecar.shapes import letter_in_full, letter_object
 
 MOST_IDS = 500
 TOLD = 10_000  # letters whose outcome is in one answer

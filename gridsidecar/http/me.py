@@ -5,12 +5,12 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from gridsidecar import __version__
-from gridsidecar.health import readyz
 from gridsidecar.http.access import Access
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call
+from gridsidecar.runtime.health import readyz
 
 
 async def me(api: Api, call: Call) -> Response:

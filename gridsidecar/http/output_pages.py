@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from gridsidecar.http.hiding import Hiding
+from gridsidecar.http.redaction import Hiding
 from gridsidecar.store import Output, OutputPage, Piece
 
 LONGEST_HELD = 16 * 1024  # characters of an unfinished line that are held back while it may go on

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gridsidecar.health import Health
 from gridsidecar.metrics.fleet import FleetFigures
 from gridsidecar.metrics.tally import Series, total
 from gridsidecar.metrics.worker import OwnFigures
+from gridsidecar.runtime.health import Health
 
 
 class Overview:

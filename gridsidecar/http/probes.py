@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from starlette.responses import PlainTextResponse, Response
 
-from gridsidecar.health import livez, readyz
 from gridsidecar.http.access import Access
 from gridsidecar.http.answers import answer
 from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call
 from gridsidecar.metrics.exposition import CONTENT_TYPE, exposed
+from gridsidecar.runtime.health import livez, readyz
 
 _FRESH = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 

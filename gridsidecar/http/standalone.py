@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from gridsidecar import __version__, signals, telemetry
+from gridsidecar import __version__, telemetry
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import EX_OK
-from gridsidecar.event_loop import fast_loop
 from gridsidecar.http import ApiServer
+from gridsidecar.runtime import signals
+from gridsidecar.runtime.event_loop import fast_loop
 
 GRACE = 5.0  # seconds for requests that are being answered
 

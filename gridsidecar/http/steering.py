@@ -13,9 +13,9 @@ from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, number
 from gridsidecar.http.problems import Problem, unknown_task
-from gridsidecar.operations import POSSIBLE
+from gridsidecar.operations.shapes import operation_object
+from gridsidecar.operations.steering import POSSIBLE
 from gridsidecar.rules.steering import Steered
-from gridsidecar.shapes import operation_object
 from gridsidecar.store import OperationKind
 
 TASKS_SHOWN = 200

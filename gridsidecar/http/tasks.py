@@ -11,7 +11,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from gridsidecar import wire
-from gridsidecar.config.handled import hint_of
+from gridsidecar.config.handled_types import hint_of
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.http import cursor
 from gridsidecar.http.access import Access
@@ -21,13 +21,13 @@ from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, a_status, any_text, flag, number, parsed
 from gridsidecar.http.output_pages import output_page
 from gridsidecar.http.problems import Problem, bad_request, unavailable, unknown_task
-from gridsidecar.moments import moment_of
+from gridsidecar.operations.shapes import in_utc, task_in_full, task_object
+from gridsidecar.operations.submitting import Known
 from gridsidecar.rules.task import Message, Status, Task
-from gridsidecar.shapes import in_utc, task_in_full, task_object
 from gridsidecar.store import Position, Wanted
 from gridsidecar.store.listing import MOST, MOST_WITH_DATA
-from gridsidecar.submitting import Known
 from gridsidecar.views import cancelled_unrun
+from gridsidecar.wire.moments import moment_of
 from gridsidecar.wire.new_task import BadTask, make_task
 
 CALLBACKS_SHOWN = 50
@@ -56,7 +56,7 @@ async def list_tasks(api: Api, call: Call) -> Response:
     with_data = call.one("data", flag) or False
     limit = min(limit, MOST_WITH_DATA) if with_data else limit
     store = await api.store()
-    page = await store.listing.page(wanted, await _place(api, call), limit)
+    page = await store.listing.page(wanted, await _position(api, call), limit)
     tasks = await store.reading.detailed(await store.reading.with_pauses(page.tasks), with_data=with_data)
     return answer(
         {
@@ -67,15 +67,15 @@ async def list_tasks(api: Api, call: Call) -> Response:
     )
 
 
-async def _place(api: Api, call: Call) -> Position | None:
+async def _position(api: Api, call: Call) -> Position | None:
     """Where a page begins: behind a cursor, or where there is none behind a task by its id."""
-    place, after = call.one("cursor", cursor.decoded), call.one("after", any_text)
-    if place is not None or after is None:
-        return place
-    place = await (await api.store()).listing.position_of(after)
-    if place is None:
+    position, after = call.one("cursor", cursor.decoded), call.one("after", any_text)
+    if position is not None or after is None:
+        return position
+    position = await (await api.store()).listing.position_of(after)
+    if position is None:
         raise unknown_task(after)
-    return place
+    return position
 
 
 async def show(api: Api, call: Call) -> Response:

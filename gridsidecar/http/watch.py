@@ -15,26 +15,26 @@ from gridsidecar.http.problems import Problem
 if TYPE_CHECKING:
     from gridsidecar.views import TaskSummary
 
-LOOK_EVERY = 1.0  # seconds
+POLL_EVERY = 1.0  # seconds
 RETRY_AFTER = 5  # seconds
-AT_ONCE = 500  # tasks in one look
+AT_ONCE = 500  # tasks in one poll
 
 Lookup = Callable[[Sequence[str]], Awaitable["Mapping[str, TaskSummary]"]]
 
 
 class Watch:
-    """Looks while somebody waits, and lets so many wait. A database that is away is waited for."""
+    """Polls while somebody waits, and lets so many wait. A database that is away is waited for."""
 
-    def __init__(self, look: Lookup, clock: Clock, most: int) -> None:
+    def __init__(self, read: Lookup, clock: Clock, most: int) -> None:
         self._most = most
         self._inside = 0
-        self._look = look
+        self._read = read
         self._clock = clock
         self._watched: Counter[str] = Counter()
-        self._asked: frozenset[str] = frozenset()  # what the last look was about,
+        self._asked: frozenset[str] = frozenset()  # what the last poll was about,
         self._seen: Mapping[str, TaskSummary] = {}  # and what it found
-        self._looked = asyncio.Event()  # set at the end of each look, and replaced
-        self._looking: asyncio.Task[None] | None = None
+        self._polled = asyncio.Event()  # set at the end of each poll, and replaced
+        self._polling: asyncio.Task[None] | None = None
         self._over = False
 
     def enter(self) -> None:
@@ -51,17 +51,17 @@ class Watch:
     def close(self) -> None:
         """Everybody's wait is over."""
         self._over = True
-        self._looked.set()
+        self._polled.set()
 
-    async def looks(self, task_id: str) -> AsyncIterator[TaskSummary | None]:
-        """What each look finds, from the next one on: None where there is no such task. Ends when we leave."""
+    async def changes(self, task_id: str) -> AsyncIterator[TaskSummary | None]:
+        """What each poll finds, from the next one on: None where there is no such task. Ends when we leave."""
         self._watched[task_id] += 1
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._keep_looking())
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._keep_polling())
         try:
             while not self._over:
-                looked = self._looked
-                await looked.wait()
+                polled = self._polled
+                await polled.wait()
                 if task_id in self._asked and not self._over:
                     yield self._seen.get(task_id)
         finally:
@@ -69,21 +69,21 @@ class Watch:
             if self._watched[task_id] <= 0:
                 del self._watched[task_id]
 
-    async def _keep_looking(self) -> None:
+    async def _keep_polling(self) -> None:
         while self._watched and not self._over:
             try:
-                await self._look_once()
+                await self._poll_once()
             except GridSidecarError:  # it is asked again in a moment
                 pass
             except Exception as error:
                 telemetry.unexpected_error(error)
-            await self._clock.sleep(LOOK_EVERY)
+            await self._clock.sleep(POLL_EVERY)
 
-    async def _look_once(self) -> None:
+    async def _poll_once(self) -> None:
         ids = sorted(self._watched)
         found: dict[str, TaskSummary] = {}
         for start in range(0, len(ids), AT_ONCE):
-            found |= await self._look(ids[start : start + AT_ONCE])
+            found |= await self._read(ids[start : start + AT_ONCE])
         self._asked, self._seen = frozenset(ids), found
-        looked, self._looked = self._looked, asyncio.Event()
-        looked.set()
+        polled, self._polled = self._polled, asyncio.Event()
+        polled.set()

@@ -27,9 +27,9 @@ def translator(language: str) -> Translate:
     if language != "zh":
         return as_it_is
     from gridsidecar.language.chinese import CHINESE  # only whoever reads it pays for it
-    from gridsidecar.language.sentences import Sentences
+    from gridsidecar.language.sentence_translator import SentenceTranslator
 
-    return Sentences(CHINESE).translated
+    return SentenceTranslator(CHINESE).translated
 
 
 def speak(language: str) -> None:

@@ -30,11 +30,11 @@ class LiveOutput:
             await asyncio.gather(*[self._store_of(held) for held in talking[start : start + AT_ONCE]])
 
     def _is_due(self, held: HeldAttempt) -> bool:
-        return held.slot.running and not held.ended and held.slot.held_for >= STORE_EVERY
+        return held.slot.running and not held.handler_ended and held.slot.held_for >= STORE_EVERY
 
     async def _store_of(self, held: HeldAttempt) -> None:
         """Writes nothing once the attempt has ended: its end removes what is there."""
-        if held.ended or held.log is None or not held.log.total or _name(held) in self._refused:
+        if held.handler_ended or held.log is None or not held.log.total or _name(held) in self._refused:
             return
         live = held.live = held.live or LiveText(held.log)
         news = live.news()

@@ -11,9 +11,9 @@ from msgspec import Struct, field
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import AccessRefused, StoreUnavailable
-from gridsidecar.histogram import bound_of
 from gridsidecar.rules.task import TaskUpdate
 from gridsidecar.store import RowRejected, records
+from gridsidecar.store.histogram import bound_of
 from gridsidecar.store.minutes import AT_ONCE, Cell, Minutes, Total, minute_of
 
 WRITE_EVERY = 60.0  # seconds

@@ -12,10 +12,10 @@ from gridsidecar.rules.flow import Pause
 from gridsidecar.rules.task import Message
 from gridsidecar.store import Pauses
 
-LOOK_GAP = 1.0  # seconds
+POLL_INTERVAL = 1.0  # seconds
 ROOM = 500  # messages in the queue from which on nothing is brought back: what others send is not to wait behind it
 MAX_WAIT = 15.0  # seconds for which a queue that is never short keeps parked tasks back
-BATCHES_PER_LOOK = 20
+BATCHES_PER_CHECK = 20
 AT_ONCE = 50  # wake-ups on their way to the broker
 
 
@@ -29,24 +29,24 @@ class Pausing:
         self._pauses = pauses
         self._released_at = 0.0  # monotonic seconds
 
-    async def look(self) -> None:
-        """Know what is paused, try what breakers hold back, release what is over. Raises `StoreUnavailable`."""
+    async def check(self) -> None:
+        """Know what is paused, try what breakers hold back, release what is lifted. Raises `StoreUnavailable`."""
         found = await self.read()
         for pause in found:
             if pause.wants_probe and (wake_up := await self._pauses.probe(pause.task_type)) is not None:
                 telemetry.info("a task of a paused type is tried", type=pause.task_type)
                 await failpoints.reached("probe_taken")
                 await self._publish([wake_up])
-        ended = [pause.task_type for pause in found if pause.ended]
-        self._env.rng.shuffle(ended)  # what comes first may fill the queue each time
-        for task_type in ended:
+        lifted = [pause.task_type for pause in found if pause.lifted]
+        self._env.rng.shuffle(lifted)  # what comes first may fill the queue each time
+        for task_type in lifted:
             await self._release(task_type)
 
     async def read(self) -> list[Pause]:
         """Know what is paused. Raises `StoreUnavailable`."""
         found = await self._pauses.read()
         before = self._env.paused
-        now = {pause.task_type: pause for pause in found if not pause.ended}
+        now = {pause.task_type: pause for pause in found if not pause.lifted}
         self._env.paused = now
         moment = self._env.clock.monotonic()
         self._env.paused_at = {task_type: self._env.paused_at.get(task_type, moment) for task_type in now}
@@ -64,14 +64,14 @@ class Pausing:
 
     async def _release(self, task_type: str) -> None:
         """A bounded share while the queue is short; now and then a little, however long it is."""
-        for _ in range(BATCHES_PER_LOOK):
+        for _ in range(BATCHES_PER_CHECK):
             now = self._env.clock.monotonic()
             if now - self._released_at < MAX_WAIT and await self._crowded():
                 return
             self._released_at = now
             released = await self._pauses.release(task_type)
             await failpoints.reached("released")
-            if released.over or not released.rows:  # what the database does not change stays
+            if released.forgotten or not released.rows:  # what the database does not change stays
                 return
             telemetry.debug("parked tasks come back", type=task_type, tasks=released.rows)
             if not await self._publish(released.wake_ups):

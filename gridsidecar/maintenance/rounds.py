@@ -14,25 +14,25 @@ from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarErro
 from gridsidecar.handler import StopReason, reaper
 from gridsidecar.maintenance.live_output import STORE_EVERY, LiveOutput
 from gridsidecar.maintenance.minutes import WRITE_EVERY, MinuteCounters
-from gridsidecar.maintenance.pausing import LOOK_GAP, Pausing
-from gridsidecar.operations import Driver
-from gridsidecar.store import HeldRow, NotDriven, OpenStore, RowRejected
+from gridsidecar.maintenance.pausing import POLL_INTERVAL, Pausing
+from gridsidecar.operations.steering import Driver
+from gridsidecar.store import HeldRow, NotDriven, RowRejected, Store
 from gridsidecar.store.retention import BATCH
 
 RENEWALS_PER_LEASE = 3
-LONGEST_LOOK_GAP = 15.0  # seconds between two looks for overdue tasks, and for old ones
-PRUNES_PER_LOOK = 20  # batches
+LONGEST_POLL_INTERVAL = 15.0  # seconds between two checks for overdue tasks, and for old ones
+PRUNES_PER_CHECK = 20  # batches
 PRUNE_PAUSE = 0.2  # seconds, about, between two batches: others want to use the database, too
 REFUSED_REST = 60.0  # seconds until a row is tried again that the database refused to write
 MARK_AFTER = 1.0  # seconds that a handler runs until its row says so, where it was claimed ahead
-TICK = 1.0  # seconds between two looks whether something that runs is to be cancelled, or marked
+TICK = 1.0  # seconds between two checks whether something that runs is to be cancelled, or marked
 FAILED_PAUSE = 2.0  # seconds, at most, after which a failed try is made again: a lease does not wait
 
 
 class Maintenance:
     """Loops, safe with many sidecars on one database. It never claims a task: it sends wake-ups."""
 
-    def __init__(self, worker: Worker, broker: Broker, store: OpenStore, pausing: Pausing, longest_hold: float) -> None:
+    def __init__(self, worker: Worker, broker: Broker, store: Store, pausing: Pausing, longest_hold: float) -> None:
         self._worker = worker
         self._env = worker.env
         self._broker = broker
@@ -53,17 +53,17 @@ class Maintenance:
     def start(self) -> None:
         lease = self._worker.identity.lease.seconds
         beat = min(lease / RENEWALS_PER_LEASE, self._longest_hold / 4)
-        look = min(lease, LONGEST_LOOK_GAP)
+        interval = min(lease, LONGEST_POLL_INTERVAL)
         self._loops = [
             self._env.vitals.start(part, self._every(seconds, work, part))
             for seconds, work, part in (
                 (beat, self.beat, "lease"),
                 (STORE_EVERY, self._output.store_news, "output"),
-                (LOOK_GAP, self._pausing.look, "pauses"),
+                (POLL_INTERVAL, self._pausing.check, "pauses"),
                 (TICK, self.tick, "marks"),
-                (look, self.look, "maintenance"),
-                (look, self.go_on_with_operations, "operations"),
-                (look, self.prune, "retention"),
+                (interval, self.interval, "maintenance"),
+                (interval, self.go_on_with_operations, "operations"),
+                (interval, self.prune, "retention"),
                 (WRITE_EVERY, self._counters.write, "minute counters"),
             )
         ]
@@ -128,10 +128,10 @@ class Maintenance:
         """Rows and memory must name the same attempts: one that no row names is killed, a row without one goes back.
         False while something is to be cancelled that is not in memory yet: its claim is on the way."""
         before = self._in_memory()
-        running = [held for held in self._worker.attempts.of(lease) if not held.ended]
+        running = [held for held in self._worker.attempts.of(lease) if not held.handler_ended]
         rows = {row.task_id: row for row in await self._leases.rows_of(lease.worker_id)}
         for held in running:
-            if self._worker.attempts.get(held.claim.task_id) is held and not held.ended:
+            if self._worker.attempts.get(held.claim.task_id) is held and not held.handler_ended:
                 self._compare(held, rows.get(held.claim.task_id))
         for row in rows.values():
             if row.task_id not in before and row.task_id not in self._worker.attempts.unwritable:
@@ -147,7 +147,7 @@ class Maintenance:
         try:
             await write
         except RowRejected as error:
-            if self._worker.attempts.unwritable.leave(task_id, REFUSED_REST):
+            if self._worker.attempts.unwritable.add(task_id, REFUSED_REST):
                 telemetry.warning("the database refuses to write a row", task_id=task_id, reason=str(error))
 
     async def _take_new_identity(self) -> None:
@@ -188,9 +188,9 @@ class Maintenance:
 
     async def _hand_off(self, held: HeldAttempt) -> None:
         """The broker would take this delivery back soon: the store owns the task from now on. Mark first, then ack."""
-        if held.delivery is None or held.ended or held.claim.task_id in self._worker.attempts.unwritable:
+        if held.delivery is None or held.handler_ended or held.claim.task_id in self._worker.attempts.unwritable:
             return
-        if not await self._store.hand_off(held.claim) or held.ended:
+        if not await self._store.hand_off(held.claim) or held.handler_ended:
             return  # what has ended settles its delivery itself
         await failpoints.reached("hand_off_marked")
         delivery, held.delivery = held.delivery, None
@@ -202,12 +202,12 @@ class Maintenance:
         """What takes its worker down shall count as a crash, also where it was claimed before there was a slot for it;
         the end of a short attempt comes before this. Raises `StoreUnavailable`."""
         for held in self._worker.attempts:
-            unmarked = held.claim.ahead and held.slot.running and not held.ended and not held.marked
+            unmarked = held.claim.ahead and held.slot.running and not held.handler_ended and not held.marked
             if unmarked and (seconds := held.slot.held_for) >= MARK_AFTER:
                 held.marked = True
                 await self._write_row(held.claim.task_id, self._store.mark_started(held.claim, seconds))
 
-    async def look(self) -> None:
+    async def interval(self) -> None:
         """What nobody else does. Raises `StoreUnavailable`."""
         await self.wake_overdue()
         await self.tell_cancelled()
@@ -215,7 +215,7 @@ class Maintenance:
     async def wake_overdue(self) -> None:
         """Bring back what nobody brought back. Raises `StoreUnavailable`."""
         for message in await self._leases.overdue(judge_others=self._worker.identity.lease.trusted):
-            await failpoints.reached("next_look_moved")
+            await failpoints.reached("next_check_moved")
             try:
                 await self._broker.publish(message)
                 await failpoints.reached("wake_up_published")
@@ -242,7 +242,7 @@ class Maintenance:
         await self._operations.prune()
         await self._minutes.prune()
         tasks = 0
-        for _ in range(PRUNES_PER_LOOK):
+        for _ in range(PRUNES_PER_CHECK):
             pruned = await self._retention.prune()
             tasks += pruned
             if pruned < BATCH:

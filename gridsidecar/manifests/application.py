@@ -11,7 +11,7 @@ from gridsidecar.config.handler_url import read_handler_url
 from gridsidecar.config.http import LOOPBACK_NAMES
 from gridsidecar.config.settings import Settings
 from gridsidecar.manifests.source import Source
-from gridsidecar.shutdown import longest_exit
+from gridsidecar.runtime.shutdown import longest_exit
 
 _PORTS = {  # of a URL that names none, or that only the pods will know
     "amqp": (5671, 5672),
@@ -25,7 +25,7 @@ _PORTS = {  # of a URL that names none, or that only the pods will know
 BUNDLED = "/opt/gridsidecar/bin/gridsidecar"
 SPARE = 10  # seconds beyond the longest way out
 WRITABLE = "/tmp"  # noqa: S108  # the one folder of a pod that is
-HEARTBEAT = f"{WRITABLE}/gridsidecar.health"
+HEARTBEAT = f"{WRITABLE}/gridsidecar.runtime.health"
 HEARTBEAT_FILE = "GRID_ASYNC_TASK_HEARTBEAT_FILE"
 
 

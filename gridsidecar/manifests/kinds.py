@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gridsidecar.language import translated
 from gridsidecar.manifests.application import Application
-from gridsidecar.manifests.filling import filled, scalar, words
 from gridsidecar.manifests.pod import CONFIG, KEDA_MYSQL, KEDA_RABBITMQ, metadata, namespace, pod
+from gridsidecar.manifests.rendering import filled, scalar, words
 from gridsidecar.store.inspection import names_of
 
 HOMES = ("/home", "/root", "/run/user")

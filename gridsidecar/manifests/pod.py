@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gridsidecar.language import translated
 from gridsidecar.manifests.application import BUNDLED, Application
-from gridsidecar.manifests.filling import filled, scalar, words
+from gridsidecar.manifests.rendering import filled, scalar, words
 
 CONFIG = "/etc/gridsidecar/config.yaml"  # where the image looks for it
 KEDA_RABBITMQ, KEDA_MYSQL = "KEDA_RABBITMQ_URL", "KEDA_MYSQL_CONNECTION"  # keys of the Secret

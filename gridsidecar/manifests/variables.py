@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gridsidecar.config import harmless
+from gridsidecar.config import redaction
 from gridsidecar.config.yaml_tree import KeyPath, dotted
 
 ELSEWHERE = "known-to-the-cluster.invalid"  # stands for what only the pods will know
@@ -36,7 +36,7 @@ class Variable(Struct, frozen=True):
 
     @property
     def may_be_secret(self) -> bool:
-        return bool(harmless.shown(self.at, "word") != "word")
+        return bool(redaction.shown(self.at, "word") != "word")
 
     @property
     def stand_in(self) -> str:

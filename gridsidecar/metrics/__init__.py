@@ -1,1 +1,1 @@
-"""Figures for Prometheus: kept as plain numbers, added up over processes, and written out when somebody asks."""
+"""Figures: for Prometheus, as plain numbers that add up over processes, and of a run, as a line of its log."""

@@ -10,7 +10,7 @@ from gridsidecar.broker import Broker
 from gridsidecar.clock import Clock
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.metrics import families
-from gridsidecar.metrics.ended import EndedSince
+from gridsidecar.metrics.end_counter import EndCounter
 from gridsidecar.metrics.tally import Series, Tally
 from gridsidecar.store import Reading
 
@@ -27,7 +27,7 @@ class FleetFigures:
         reading: Callable[[], Awaitable[Reading]],
         queue: str,
         clock: Clock,
-        ended: EndedSince | None = None,
+        ended: EndCounter | None = None,
     ) -> None:
         self._broker = broker
         self._reading = reading
@@ -81,5 +81,5 @@ class FleetFigures:
         for pause in await reading.pauses():
             tally.set(families.PAUSED, str(pause["queue"]), str(pause["task_type"]), to=int(not pause["ended"]))
         if self._ended is not None:
-            for outcome, count in (await self._ended.look()).items():
+            for outcome, count in (await self._ended.counts()).items():
                 tally.set(families.FLEET_ENDED, self._queue, outcome, to=count)

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from gridsidecar import telemetry
-from gridsidecar.health import Health, readyz
 from gridsidecar.metrics import families
 from gridsidecar.metrics.tally import Series, Tally
 from gridsidecar.rules.task import ErrorType, Status, TaskUpdate
+from gridsidecar.runtime.health import Health, readyz
 
 _OURS = frozenset(ErrorType)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -27,10 +27,10 @@ class OwnFigures:
 
     def series(self) -> Series:
         """As of now."""
-        self.look()
+        self.sample()
         return self.tally.series
 
-    def look(self) -> None:
+    def sample(self) -> None:
         tally, counts = self.tally, telemetry.counts
         tally.set(families.DEAD_LETTERS, self._queue, to=counts["dead letters"])
         tally.set(families.ORPHANS, to=counts["orphans reaped"])
@@ -83,8 +83,8 @@ class WorkerFigures(OwnFigures):
         """The configured one: what producers write could be anything."""
         return task_type if task_type in self._handlers else self._others
 
-    def look(self) -> None:
-        super().look()
+    def sample(self) -> None:
+        super().sample()
         tally = self.tally
         for handler, running in self._running().items():
             tally.set(families.RUNNING, self._queue, handler, to=running)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gridsidecar.notify.notifier import Notifier
-from gridsidecar.notify.wording import NoticeOrigin
+from gridsidecar.notify.rendering import NoticeOrigin
 
 if TYPE_CHECKING:
     from gridsidecar.clock import Clock
@@ -22,6 +22,6 @@ def make_notifier(
     """What tells all channels of the configuration; nothing runs before the first notice."""
     if not channels:
         return Notifier([])
-    from gridsidecar.notify.making import notifier_of
+    from gridsidecar.notify.factory import notifier_of
 
     return notifier_of(channels, origin, language, clock, rng)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gridsidecar.notify import truncation
-from gridsidecar.notify.wording import Facts, Wording
+from gridsidecar.notify.rendering import Facts, Wording
 from gridsidecar.rules.flow import BreakerChange
 from gridsidecar.rules.task import ErrorType, Status, TaskUpdate
 

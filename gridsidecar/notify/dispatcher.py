@@ -12,7 +12,7 @@ from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.secrets import masked_reason
 from gridsidecar.notify.channel import Channel, Refusal
 from gridsidecar.notify.digest import Digest
-from gridsidecar.notify.wording import Wording
+from gridsidecar.notify.rendering import Wording
 from gridsidecar.outbound import NotSent, TargetRefused
 from gridsidecar.rules.flow import BreakerChange
 from gridsidecar.rules.task import TaskUpdate

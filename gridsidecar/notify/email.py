@@ -10,8 +10,8 @@ from gridsidecar import telemetry
 from gridsidecar.notify import summary, truncation
 from gridsidecar.notify.channel import Refusal
 from gridsidecar.notify.digest import Digest, Notice
+from gridsidecar.notify.rendering import NoticeOrigin
 from gridsidecar.notify.translations import Translations
-from gridsidecar.notify.wording import NoticeOrigin
 from gridsidecar.outbound.mail import Mail, MailClient, ReceiversRefused
 
 SUBJECT = 150  # bytes

@@ -13,8 +13,8 @@ from typing import Any
 from gridsidecar.notify import summary, truncation
 from gridsidecar.notify.channel import Refusal
 from gridsidecar.notify.digest import TRACE, Digest, Notice
+from gridsidecar.notify.rendering import NoticeOrigin
 from gridsidecar.notify.translations import Translations
-from gridsidecar.notify.wording import NoticeOrigin
 from gridsidecar.outbound import HttpClient, Reply
 from gridsidecar.rules.task import Status
 

@@ -9,7 +9,7 @@ from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.notify.dispatcher import Dispatcher
 from gridsidecar.notify.receivers import Receivers, Seldom
-from gridsidecar.notify.wording import Facts, NoticeOrigin
+from gridsidecar.notify.rendering import Facts, NoticeOrigin
 from gridsidecar.rules.flow import BreakerChange
 from gridsidecar.rules.task import TaskUpdate
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gridsidecar import telemetry
-from gridsidecar.addresses import LONGEST, Allowed, MailAddress
 from gridsidecar.clock import Clock
+from gridsidecar.config.addresses import LONGEST, Allowed, MailAddress
+from gridsidecar.config.template import Path, Template
 from gridsidecar.notify import truncation
-from gridsidecar.notify.wording import Facts
-from gridsidecar.template import Path, Template
+from gridsidecar.notify.rendering import Facts
 
 TELL_GAP = 60.0  # seconds between two log lines of one kind; the next one says how often it happened meanwhile
 

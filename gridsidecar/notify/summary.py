@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gridsidecar.notify import truncation
 from gridsidecar.notify.digest import GRAVITY, CountKey, Digest, Notice
+from gridsidecar.notify.rendering import NoticeOrigin
 from gridsidecar.notify.translations import Translations
-from gridsidecar.notify.wording import NoticeOrigin
 
 Fact = tuple[str, str]  # label, value
 LINES = 10  # kinds that are listed

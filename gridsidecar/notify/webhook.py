@@ -9,7 +9,7 @@ from gridsidecar import wire
 from gridsidecar.notify import truncation
 from gridsidecar.notify.channel import Refusal
 from gridsidecar.notify.digest import Digest, Notice
-from gridsidecar.notify.wording import NoticeOrigin
+from gridsidecar.notify.rendering import NoticeOrigin
 from gridsidecar.outbound import HttpClient, signed_headers
 from gridsidecar.rules.flow import BreakerChange
 

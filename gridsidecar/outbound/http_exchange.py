@@ -10,11 +10,11 @@ from typing import Any
 import httpcore
 from msgspec import Struct
 
+from gridsidecar.config.trust import system_trust
 from gridsidecar.outbound.network import FAILURES, READ_AT_ONCE, reason_of
 from gridsidecar.outbound.reply import NotSent, NotTried
 from gridsidecar.outbound.request import Request
 from gridsidecar.outbound.resolver import Resolver
-from gridsidecar.trust import system_trust
 
 Body = bytes | AsyncIterator[bytes]
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import httpcore
 from msgspec import Struct
 
+from gridsidecar.config.trust import system_trust
 from gridsidecar.outbound.network import FAILURES, reason_of
 from gridsidecar.outbound.reply import NotSent, TargetRefused
 from gridsidecar.outbound.request import read_request
-from gridsidecar.trust import system_trust
 
 AT_ONCE = 16  # connections
 KEPT_IDLE = 4.0  # seconds

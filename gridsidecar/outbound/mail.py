@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from gridsidecar import telemetry
+from gridsidecar.config.trust import stand_in
 from gridsidecar.outbound import NotSent
 from gridsidecar.outbound.resolver import Resolve, Resolver, system_resolve
-from gridsidecar.trust import stand_in
 
 if TYPE_CHECKING:
     from email.headerregistry import Address

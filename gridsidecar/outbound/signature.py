@@ -6,13 +6,13 @@ import hmac
 from base64 import b64encode
 from datetime import datetime
 
-from gridsidecar.signing_keys import signing_keys
+from gridsidecar.config.signing_keys import signing_keys
 
 
 def signed_headers(secret: str | None, message_id: str, body: bytes, moment: datetime) -> dict[str, str]:
     """For exactly this body, sent at this moment. Several secrets, separated by spaces, give a signature each.
 
-    Raises ValueError as `gridsidecar.signing_keys` does.
+    Raises ValueError as `gridsidecar.config.signing_keys` does.
     """
     timestamp = str(int(moment.timestamp()))
     headers = {"webhook-id": message_id, "webhook-timestamp": timestamp}

@@ -8,11 +8,11 @@ from functools import lru_cache
 
 import httpcore
 
+from gridsidecar.config.trust import system_trust
 from gridsidecar.outbound.network import Network, NotHttp, reason_of
 from gridsidecar.outbound.reply import NotSent, TargetRefused
 from gridsidecar.outbound.request import Request
 from gridsidecar.outbound.request_progress import RequestProgress
-from gridsidecar.trust import system_trust
 
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command line: 70 ms and 5 MiB, with rich
 import httpx  # noqa: E402

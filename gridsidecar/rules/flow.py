@@ -28,27 +28,27 @@ class Pause(Struct, frozen=True, kw_only=True):
     task_type: str
     since: str  # UTC text, as all stored times
     until: str | None = None  # None: until somebody resumes it
-    over: bool = False  # that time has come
+    expired: bool = False  # that time has come
     cool_down: float | None = None  # seconds; a breaker set it: one task is tried at its end. None: people did
     probe: str | None = None  # the task that a breaker lets through
     reason: str | None = None
 
     @property
-    def ended(self) -> bool:
+    def lifted(self) -> bool:
         """What it parked is on its way back. A breaker's pause ends with a success alone."""
-        return self.over and self.cool_down is None
+        return self.expired and self.cool_down is None
 
     @property
     def wants_probe(self) -> bool:
-        return self.over and self.cool_down is not None
+        return self.expired and self.cool_down is not None
 
     def stops(self, task_id: str) -> bool:
         """Whether it keeps this task from its start: one is let through to try."""
-        return not self.ended and task_id != self.probe
+        return not self.lifted and task_id != self.probe
 
 
-def waits(status: str | None, due_in: float | None) -> bool:
-    """Whether such a task could start now, so that a pause of its type is what keeps it. `due_in`: seconds."""
+def is_due(status: str | None, due_in: float | None) -> bool:
+    """Whether such a task would start now, were its type not paused. `due_in`: seconds."""
     return (status or Status.PENDING) in (Status.PENDING, Status.RETRYING) and not due_in
 
 
@@ -73,7 +73,7 @@ class Park(Struct, frozen=True, kw_only=True):
 
 
 class Reserve(Struct, frozen=True, kw_only=True):
-    """Its place in the rate comes in `delay` seconds: it is back then, and starts without asking again."""
+    """A start is reserved for it in `delay` seconds: it is back then, and starts without asking again."""
 
     delay: float
     crashes: int = 0
@@ -92,6 +92,6 @@ def receive_paused(row: Row | None, message: Message, claimant: Claimant) -> Rec
             return reception
 
 
-def needs_place(row: Row, rate: Rate) -> bool:
-    """Whether a start takes a place in the rate: each attempt its own, unless it was given one and is in time."""
-    return not row.reserved or row.due_in < -rate.keep
+def needs_reservation(row: Row, rate: Rate) -> bool:
+    """Whether a start has to be reserved: each attempt its own, unless it has one and is in time."""
+    return not row.reserved or row.due_in < -rate.valid_for

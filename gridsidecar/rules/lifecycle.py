@@ -14,19 +14,20 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
+from gridsidecar.rules.isolation import is_suspect
 from gridsidecar.rules.reception import (
     AwaitOwnProcess,
     AwaitSlot,
     Begin,
     Claimant,
     Close,
+    Delay,
     Drop,
     Insert,
     Reattach,
     Reception,
     Resume,
     Row,
-    Wait,
 )
 from gridsidecar.rules.retry import LONGEST_RETRY_AFTER, RetryPolicy
 from gridsidecar.rules.task import (
@@ -48,7 +49,7 @@ from gridsidecar.rules.task import (
 )
 
 PATIENT_INTERRUPTIONS = 9  # from the next one on each also counts as a crash: node pressure looks like a shutdown
-LONGEST_BUSY_WAIT = 300.0  # seconds between two looks at a task that runs elsewhere
+LONGEST_BUSY_WAIT = 300.0  # seconds until a task that runs elsewhere is asked about again
 CANCELLED_ON_REQUEST = "cancelled on request"
 START_AGAIN_AFTER = 5.0  # seconds until a task whose handler could not start comes back
 
@@ -75,13 +76,12 @@ def receive(row: Row | None, message: Message, claimant: Claimant) -> Reception:
     if row.cancel_requested:
         return cancel(row)
     if row.due_in <= 0:
-        suspect = row.crashes > 0
-        if suspect and (claimant.ahead or not claimant.own_process):
+        if is_suspect(row.crashes) and (claimant.ahead or not claimant.own_process):
             return AwaitSlot() if claimant.own_process else AwaitOwnProcess()
         return Begin(attempt=row.attempt + 1, crashes=row.crashes, ahead=claimant.ahead)
     if leftover(row, message):
         return Drop("a newer message will bring it back")
-    return Wait(delay=row.due_in)
+    return Delay(delay=row.due_in)
 
 
 def _receive_running(row: Row, message: Message, claimant: Claimant) -> Reception:
@@ -93,19 +93,19 @@ def _receive_running(row: Row, message: Message, claimant: Claimant) -> Receptio
         )  # an earlier system ran it, and keeps no lease: only the broker can say that it died
     alive = row.worker_id is None or (row.lease_left is not None and row.lease_left > 0)
     if alive or not claimant.trusted:
-        if row.handed_off or leftover(row, message):
+        if row.store_redelivers or leftover(row, message):
             return Drop("runs elsewhere")
         delay = _busy_wait(row.lease_left or 0.0, message.busy)
-        return Wait(delay=delay, busy=True, leaseless=row.worker_id is None)
+        return Delay(delay=delay, busy=True, leaseless=row.worker_id is None)
     return _rescue(row, claimant)
 
 
 def _receive_mine(row: Row, message: Message, claimant: Claimant) -> Reception:
     if claimant.holds_attempt != row.attempt:
-        if row.crashes > 0 and not claimant.own_process:
+        if is_suspect(row.crashes) and not claimant.own_process:
             return AwaitOwnProcess()
         return AwaitSlot() if claimant.ahead and not row.ahead else Resume()
-    if claimant.holds_live_copy or row.handed_off or leftover(row, message):
+    if claimant.holds_live_copy or row.store_redelivers or leftover(row, message):
         return Drop("runs here")
     return Reattach()
 
@@ -124,7 +124,7 @@ def _rescue(row: Row, claimant: Claimant) -> Reception:
             crashes=crashes,
             rescues=True,
         )
-    if crashes > 0 and not claimant.own_process:
+    if is_suspect(crashes) and not claimant.own_process:
         return AwaitOwnProcess()
     if claimant.ahead:
         return AwaitSlot()
@@ -161,7 +161,7 @@ def decide(
         case Displaced():
             return _displaced(claim, outcome)
         case NotStarted():
-            return _transition(claim, Status.PENDING, outcome="not_started", settle=Settle.GIVE_BACK, delay=0.0)
+            return _transition(claim, Status.PENDING, outcome="not_started", settle=Settle.REQUEUE, delay=0.0)
         case CannotStart(error):
             return _transition(
                 claim,
@@ -226,7 +226,7 @@ def _interrupted(claim: Claim, max_crashes: int) -> Transition:
             error_type=ErrorType.WORKER_LOST,
         )
     return replace(
-        _transition(claim, Status.PENDING, outcome="interrupted", settle=Settle.GIVE_BACK, delay=0.0),
+        _transition(claim, Status.PENDING, outcome="interrupted", settle=Settle.REQUEUE, delay=0.0),
         crashes=crashes,
         interruptions=interruptions,
     )
@@ -238,7 +238,7 @@ def _displaced(claim: Claim, end: Displaced) -> Transition:
         claim,
         Status.PENDING,
         outcome="interrupted",
-        settle=Settle.GIVE_BACK,
+        settle=Settle.REQUEUE,
         delay=0.0,
         error=end.error,
         error_type=end.error_type,

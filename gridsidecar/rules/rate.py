@@ -8,33 +8,33 @@ from msgspec import Struct
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SHAPE = "a number of starts per time, as 10/s, 100/1m or 5000/2h"
-LONGEST_LINE = 100  # characters
-SHORTEST_KEEP = 10.0  # seconds
-LATENESS = 1.0  # seconds that a start may be late for its place, as the shortest delay queue is, and others not wait
+LONGEST_KEY = 100  # characters
+SHORTEST_VALIDITY = 10.0  # seconds
+LATENESS = 1.0  # seconds that a reserved start may be late, as the shortest delay queue is, and others not wait
 _RATE = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})?\s*([smhd])")
 
 
 class Rate(Struct, frozen=True):
-    """Starts are spread evenly: one place each `interval` seconds. As starts may be late, t seconds have at most one
-    more than the places of t + `LATENESS` seconds."""
+    """Starts are spread evenly, `interval` seconds apart, and reserved. As they may be late, t seconds have at most one
+    more than were reserved for t + `LATENESS` seconds."""
 
     count: int
     per: float  # seconds
 
     @property
     def interval(self) -> float:
-        """Seconds from one place to the next."""
+        """Seconds from one start to the next."""
         return self.per / self.count
 
-    def line(self, handler: str) -> str:
-        """In which line its places are: each rate has its own, so that a changed one begins anew."""
-        return f"{handler}@{self.interval:.6g}"[:LONGEST_LINE]
+    def key(self, handler: str) -> str:
+        """Under which its starts are counted: each rate has its own, so that a changed one begins anew."""
+        return f"{handler}@{self.interval:.6g}"[:LONGEST_KEY]
 
     @property
-    def keep(self) -> float:
-        """Seconds after its time for which a place may still be taken. What was away for longer (all workers were
-        gone) takes another: else all that waited would start at once."""
-        return max(self.per, SHORTEST_KEEP)
+    def valid_for(self) -> float:
+        """Seconds after its time for which a reserved start may still be used. What was away for longer (all workers
+        were gone) reserves another: else all that waited would start at once."""
+        return max(self.per, SHORTEST_VALIDITY)
 
 
 def parse_rate(text: str) -> Rate:

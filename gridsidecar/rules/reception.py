@@ -20,11 +20,11 @@ class Row(Struct, frozen=True, kw_only=True):
     max_retry_count: int = 0
     worker_id: str | None = None
     message_id: str | None = None
-    handed_off: bool = False
+    store_redelivers: bool = False  # the store, not the broker, brings the task back: column handed_off
     cancel_requested: bool = False
     ahead: bool = False  # claimed before there was a slot for it: nobody knows whether it has started
     due_in: float = 0.0  # until the next run; <= 0 is due
-    reserved: bool = False  # the next run has its place in the rate
+    reserved: bool = False  # the handler's rate has given the next run its start
     lease_left: float | None = None  # of the owner; None or <= 0: it is not alive
     # Not for the rules, but for the claim:
     checkpoint: Any = None
@@ -79,7 +79,7 @@ class Drop(Struct, frozen=True):
     why: str
 
 
-class Wait(Struct, frozen=True, kw_only=True):
+class Delay(Struct, frozen=True, kw_only=True):
     """Not now: a delayed message after `delay` seconds, then ack."""
 
     delay: float
@@ -92,8 +92,7 @@ class AwaitSlot(Struct, frozen=True):
 
 
 class AwaitOwnProcess(Struct, frozen=True):
-    """It may start, but is claimed only with a process to itself, for which it waits without a slot: it may have ended
-    one under others."""
+    """It may start, but is claimed only with a process to itself, for which it waits without a slot: `isolation`."""
 
 
 class Close(Struct, frozen=True, kw_only=True):
@@ -107,5 +106,5 @@ class Close(Struct, frozen=True, kw_only=True):
     completes: bool = False  # the row lacks what this message says of its task
 
 
-RowUnchanged = Reattach | Drop | Wait
-Reception = Insert | Begin | Resume | Reattach | Drop | Wait | Close | AwaitSlot | AwaitOwnProcess
+RowUnchanged = Reattach | Drop | Delay
+Reception = Insert | Begin | Resume | Reattach | Drop | Delay | Close | AwaitSlot | AwaitOwnProcess

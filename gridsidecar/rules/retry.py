@@ -15,8 +15,8 @@ CALLBACK_JITTER = 0.2  # random extra, as a fraction of the gap
 # Seconds, one or the other, that a task is sent away for when it is passed on: about a sixth of what it was already.
 PASSES = ((1.0, 2.0), (2.0, 5.0), (5.0, 10.0), (10.0, 30.0), (30.0, 120.0))
 LONGEST_PASSING = 3600  # seconds
-FIRST_SETBACK = 5.0  # seconds, doubled each time: the database may be asked too much of by all tasks at once
-LONGEST_SETBACK = 300.0  # seconds
+FIRST_REJECTION_DELAY = 5.0  # seconds, doubled each time: the database may be asked too much of by all tasks at once
+LONGEST_REJECTION_DELAY = 300.0  # seconds
 
 
 def passed_enough(passed: int) -> bool:
@@ -36,10 +36,12 @@ def callback_gap(retry: int, rng: random.Random) -> float:
     return CALLBACK_GAPS[min(retry, len(CALLBACK_GAPS)) - 1] * (1.0 + CALLBACK_JITTER * rng.random())
 
 
-def setback(refusals: int, max_crashes: int) -> float | None:
+def rejection_delay(refusals: int, max_crashes: int) -> float | None:
     """Seconds until a task comes back whose row the database refused to write so many times in a row; None: it does
     not, as one that takes its worker down so often does not."""
-    return None if refusals > max_crashes else min(LONGEST_SETBACK, FIRST_SETBACK * 2.0 ** min(refusals - 1, 10))
+    if refusals > max_crashes:
+        return None
+    return min(LONGEST_REJECTION_DELAY, FIRST_REJECTION_DELAY * 2.0 ** min(refusals - 1, 10))
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
@@ -67,7 +69,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
         return base * (1.0 + self.jitter * rng.random())
 
 
-def next_look(late: float) -> float:
-    """Seconds until maintenance looks again at a row that is `late` seconds overdue: at least 30, doubling, at most
+def next_check(late: float) -> float:
+    """Seconds until maintenance checks a row again that is `late` seconds overdue: at least 30, doubling, at most
     an hour."""
     return min(3600.0, max(30.0, late))

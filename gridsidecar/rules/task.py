@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gridsidecar.trace import Trace
+from gridsidecar.rules.trace import Trace
 
 LONGEST_TYPE = 100  # characters of a task_type
 
@@ -110,6 +110,7 @@ class Task(Struct, frozen=True, kw_only=True):
     timeout: float | None = None  # seconds; None = the handler's
     defer_by: float | None = None  # seconds
     defer_until: datetime | None = None  # aware, UTC
+    idempotency_key: str | None = None  # for the handler; None or empty = the task_id
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -253,7 +254,7 @@ class Settle(StrEnum):
 
     ACK = "ack"
     DELAY = "delay"  # a delayed message after `delay`, then ack
-    GIVE_BACK = "give_back"  # nack; a wake-up where the delivery was handed off
+    REQUEUE = "requeue"  # nack; a wake-up where the delivery was handed off
 
 
 class Transition(Struct, frozen=True, kw_only=True):

@@ -8,8 +8,6 @@ from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.access_paths import Wanted
-from gridsidecar.store.beforehand import Beforehand
-from gridsidecar.store.choosing import Filter
 from gridsidecar.store.counting import Count, Counting, TypeCount
 from gridsidecar.store.database import Database, RowLocked, RowRejected, StatementRefused
 from gridsidecar.store.leases import HeldRow, Leases
@@ -20,17 +18,18 @@ from gridsidecar.store.operations import NotDriven, Operation, OperationKind, Op
 from gridsidecar.store.outbox import LETTER, Outbox, OwedCallback, TakenCallbacks
 from gridsidecar.store.output import Output, OutputPage, Piece
 from gridsidecar.store.pauses import Pauses
+from gridsidecar.store.prewritten import PrewrittenRows
 from gridsidecar.store.quarantine import Quarantine
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
 from gridsidecar.store.received import Received
 from gridsidecar.store.retention import Retention
+from gridsidecar.store.selection import Filter
 from gridsidecar.store.steering import Steering
-from gridsidecar.store.store import Store
+from gridsidecar.store.tasks import TaskStore
 
 __all__ = [
     "LETTER",
-    "Beforehand",
     "Count",
     "Counting",
     "FailureCause",
@@ -41,7 +40,6 @@ __all__ = [
     "MinuteTally",
     "Minutes",
     "NotDriven",
-    "OpenStore",
     "Operation",
     "OperationKind",
     "Operations",
@@ -54,6 +52,7 @@ __all__ = [
     "Piece",
     "Point",
     "Position",
+    "PrewrittenRows",
     "Quarantine",
     "Reading",
     "Received",
@@ -64,19 +63,20 @@ __all__ = [
     "Steering",
     "Store",
     "TakenCallbacks",
+    "TaskStore",
     "TypeCount",
     "Wanted",
     "make_store",
 ]
 
 
-class OpenStore(Struct, frozen=True):
+class Store(Struct, frozen=True):
     """One database and the views of it: the tasks' rows, also before their messages, the workers' leases, the callbacks
     owed, what handlers say, what is too old, what is paused, what ended when, and for people."""
 
     database: Database
-    tasks: Store
-    beforehand: Beforehand
+    tasks: TaskStore
+    prewritten: PrewrittenRows
     leases: Leases
     outbox: Outbox
     output: Output
@@ -99,10 +99,12 @@ class OpenStore(Struct, frozen=True):
         await self.database.close()
 
 
-def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None, *, letters: bool = False) -> OpenStore:
+def make_store(
+    settings: StoreSettings, queue: str, clock: Clock | None = None, *, dead_letter_failed: bool = False
+) -> Store:
     """The store that `store.url` names, not yet connected. ConfigError when the URL or the names cannot be used.
 
-    `letters`: a task that fails for good owes its message to the dead letters.
+    `dead_letter_failed`: a task that fails for good owes its message to the dead letters.
     """
     tables = TableNames(settings.table_prefix + settings.table_name)
     if tables.excess > 0:
@@ -115,10 +117,10 @@ def make_store(settings: StoreSettings, queue: str, clock: Clock | None = None, 
     queries = load_queries(database.dialect, tables)
     clock = clock or SystemClock()
     steering = Steering(database, queries, queue, clock)
-    return OpenStore(
+    return Store(
         database,
-        Store(database, queries, queue, clock, letters),
-        Beforehand(database, queries, queue),
+        TaskStore(database, queries, queue, clock, dead_letter_failed),
+        PrewrittenRows(database, queries, queue),
         Leases(database, queries, queue, clock),
         Outbox(database, queries, queue, clock),
         Output(database, queries),

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gridsidecar.rules.task import Status
 from gridsidecar.store import records
-from gridsidecar.store.choosing import OF_ERROR, OF_QUEUE, states
+from gridsidecar.store.selection import OF_ERROR, OF_QUEUE, states
 
 MOST_BRANCHES = 40  # of one statement: pairs of a type and a state, each read by itself
 MOST_TYPES = 20

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from gridsidecar.rules.task import Status
 from gridsidecar.store import records
-from gridsidecar.store.choosing import SINCE, states
 from gridsidecar.store.database import Database
 from gridsidecar.store.queries import Query
+from gridsidecar.store.selection import SINCE, states
 
 MOST = 100_000  # tasks in one state, and callbacks, that are counted
 MOST_OF_TYPE = 10_000  # tasks of one type in one state
@@ -66,7 +66,7 @@ class Counting:
             return await self._newest_of(queue, since)
         found = []
         async for types in self._types():
-            named = {f"type_{place}": task_type for place, task_type in zip(_PLACES, types, strict=False)}
+            named = {f"type_{position}": task_type for position, task_type in zip(_PLACES, types, strict=False)}
             conditions = {name: f"t.task_type = :{name}" for name in named}
             counts = await self._counts("by_type", conditions, since, MOST_OF_TYPE, **named)
             seconds = await self._seconds(conditions, counts, since, named)
@@ -137,9 +137,9 @@ class Counting:
 
     async def _figures(self, parts: list[str], since: datetime | None, named: Mapping[str, str]) -> list[int | None]:
         """The value of each part, in their order."""
-        columns = ", ".join(f"{part} AS n{place}" for place, part in enumerate(parts))
+        columns = ", ".join(f"{part} AS n{position}" for position, part in enumerate(parts))
         (row,) = await self._fetch(f"SELECT {columns}", since, **named) if parts else ({},)
-        return [row[f"n{place}"] for place in range(len(parts))]
+        return [row[f"n{position}"] for position in range(len(parts))]
 
     async def _seconds(
         self,

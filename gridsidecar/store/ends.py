@@ -75,7 +75,7 @@ class Ends:
         """What was written, and whether the row was ours. Most ends are written whole, together with others."""
         first: RowRejected | None = None
         last: RowRejected | None = None
-        owes = claim.task.callback.wanted or self._letters.wanted
+        owes = claim.task.callback.wanted or self._letters.dead_letter_failed
         refused: set[tuple[bool, CallbackForm]] = set()
         for form in end_forms.forms(transition, owes=owes):
             if isinstance(last, FalseAlarm) and form.tables in refused:

@@ -12,7 +12,7 @@ from gridsidecar import __version__, telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules import lifecycle
-from gridsidecar.rules.retry import next_look
+from gridsidecar.rules.retry import next_check
 from gridsidecar.rules.task import ErrorType, Message
 from gridsidecar.store import outbox, records
 from gridsidecar.store.database import Connection, Database, FalseAlarm, RowLocked, RowRejected
@@ -91,7 +91,7 @@ class Leases:
             "error": "its worker does not know of it",
         }
 
-        async def give_back(connection: Connection, owed: OwedForm) -> bool:
+        async def return_row(connection: Connection, owed: OwedForm) -> bool:
             if not await connection.execute(self._queries["return_row"], params):
                 return False
             await connection.execute(self._queries["attempt_lost"], lost)
@@ -100,7 +100,7 @@ class Leases:
             return True
 
         return await outbox.until_storable(
-            row.task_id, lambda owed: self._database.transact(lambda connection: give_back(connection, owed))
+            row.task_id, lambda owed: self._database.transact(lambda connection: return_row(connection, owed))
         )
 
     async def _owe_callback(self, connection: Connection, held: HeldRow, owed: OwedForm) -> None:
@@ -115,7 +115,7 @@ class Leases:
     async def overdue(self, *, judge_others: bool, limit: int = 100) -> list[Message]:
         """Wake-ups for tasks of this queue that nobody brought back in time, or (`judge_others`) whose worker died.
 
-        Each row's next look is moved, at doubling gaps, before its wake-up is returned: a backlog is not woken again
+        Each row's next check is moved, at doubling gaps, before its wake-up is returned: a backlog is not woken again
         and again, and several sidecars share the work. A row that cannot be read is told, and looked at again in a day.
         """
         found: list[_Overdue] = []
@@ -139,7 +139,7 @@ class Leases:
             for row in await connection.fetch(self._queries[query], asked):
                 ask.looking_at(row["id"], task_id=row["id"])
                 overdue = _Overdue.of(row)
-                gap = UNREADABLE_GAP if overdue.problem else next_look(float(row["late"] or 0))
+                gap = UNREADABLE_GAP if overdue.problem else next_check(float(row["late"] or 0))
                 await connection.execute(self._queries["postpone"], {"id": row["id"], "gap": gap})
                 found.append(overdue)
             return found

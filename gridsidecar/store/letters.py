@@ -48,12 +48,12 @@ class OwedLetters(Struct, frozen=True):
 
     queries: Mapping[str, Query]
     queue: str
-    wanted: bool = False  # broker.dead_letter_failed
+    dead_letter_failed: bool = False
 
     def owed_by(self, end: Transition | Close) -> bool:
         """Whether a task that ends so owes one. A message that was refused is there already."""
         refused = isinstance(end, Close) and end.error_type == ErrorType.VALIDATION
-        return self.wanted and end.status is Status.FAILED and not refused
+        return self.dead_letter_failed and end.status is Status.FAILED and not refused
 
     def owe(
         self, task_id: str, attempt: int, end: Transition | Close, form: CallbackForm = CallbackForm.WHOLE

@@ -20,9 +20,9 @@ from gridsidecar.store.access_paths import (
     parameters,
     prefix_of,
 )
-from gridsidecar.store.choosing import SINCE, UNTIL
 from gridsidecar.store.database import Database
 from gridsidecar.store.queries import Query
+from gridsidecar.store.selection import SINCE, UNTIL
 
 if TYPE_CHECKING:
     from gridsidecar.views import TaskSummary
@@ -37,8 +37,8 @@ _ZERO_TIME = "0000-00-00 00:00:00"  # of an adopted row
 
 
 class Position(Struct, frozen=True):
-    """A task's place in the list: what is to come is older. The time is as the database writes it, in UTC and with all
-    its digits; None where an adopted row has none."""
+    """A task's position in the list: what is to come is older. The time is as the database writes it, in UTC and with
+    all its digits; None where an adopted row has none."""
 
     created_at: str | None
     id: str
@@ -86,13 +86,13 @@ class Listing:
                 params |= {"end_at": end.created_at, "end_id": end.id}
         text = listed(self._queries, self._database.dialect, path, wanted, after, end)
         rows = await self._database.fetch(text, params)
-        places = [Position(row.pop("at"), row["id"]) for row in rows]
+        positions = [Position(row.pop("at"), row["id"]) for row in rows]
         tasks = [records.summary(row) for row in rows[:limit]]
-        return Page(tasks, places[limit - 1] if len(rows) > limit else end)
+        return Page(tasks, positions[limit - 1] if len(rows) > limit else end)
 
     async def position_of(self, task_id: str) -> Position | None:
         """Where this task is; None where there is no such task."""
-        rows = await self._database.fetch(self._queries["place_of"], {"id": task_id})
+        rows = await self._database.fetch(self._queries["position_of"], {"id": task_id})
         return Position(rows[0]["at"], task_id) if rows else None
 
     async def _are_many(self, params: Mapping[str, Any]) -> bool:
@@ -151,8 +151,8 @@ def _keys(
     """The ids and times of what is asked. A row that two branches have is in it once."""
     parts = [
         f"SELECT t.id, t.created_at {queries[f'by_{branch.index}'].text}"
-        f"{_where([branch.condition, *place, *conditions])} {IN_ORDER} {share}"
-        for branch, place in product(path.branches, places(dialect, wanted, after, end))
+        f"{_where([branch.condition, *position, *conditions])} {IN_ORDER} {share}"
+        for branch, position in product(path.branches, positions(dialect, wanted, after, end))
     ]
     wrapped = "({})" if dialect == "mysql" else "SELECT * FROM ({})"
     return f"({' UNION '.join(wrapped.format(part) for part in parts)})"
@@ -163,7 +163,7 @@ def _where(conditions: list[str]) -> str:
     return f" WHERE {given}" if given else ""
 
 
-def places(dialect: str, wanted: Wanted, after: Position | None, end: Position | None) -> list[list[str]]:
+def positions(dialect: str, wanted: Wanted, after: Position | None, end: Position | None) -> list[list[str]]:
     """What is left of that moment, and what is older: each is one range of an index, also where thousands are of one
     moment. Rows without a time are the oldest. No limit is named that another one implies: a server may take any."""
     since = [SINCE] if wanted.since is not None else []
@@ -187,8 +187,8 @@ def places(dialect: str, wanted: Wanted, after: Position | None, end: Position |
     return [same, [older, *since]]
 
 
-def _is_older(place: Position, limit: datetime) -> bool:
-    return _moment(place.created_at) < _moment(records.time_text(limit))
+def _is_older(position: Position, limit: datetime) -> bool:
+    return _moment(position.created_at) < _moment(records.time_text(limit))
 
 
 def _is_time(text: str) -> bool:

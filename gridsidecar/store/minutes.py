@@ -9,9 +9,9 @@ from typing import Any
 from msgspec import Struct
 
 from gridsidecar.clock import Clock
-from gridsidecar.histogram import Histogram
 from gridsidecar.rules.task import Status
 from gridsidecar.store.database import Database
+from gridsidecar.store.histogram import Histogram
 from gridsidecar.store.queries import Query
 
 KEPT = timedelta(days=8)

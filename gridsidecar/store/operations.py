@@ -15,10 +15,10 @@ from msgspec import Struct
 from gridsidecar.errors import EX_FAILED, GridSidecarError
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Status
-from gridsidecar.store.choosing import Choice, Cursor, Filter
 from gridsidecar.store.database import Connection, Database, Statement
 from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
+from gridsidecar.store.selection import Cursor, Filter, Selection
 from gridsidecar.store.steering import AT_ONCE, Outcomes, Steering
 
 LEASE = 30.0  # seconds without a sign of its driver until others go on with an operation
@@ -89,19 +89,19 @@ class Operations:
 
     async def count(self, filter_: Filter) -> int:
         """Tasks that it names right now."""
-        return await Choice(self._database, self._queries, filter_).count()
+        return await Selection(self._database, self._queries, filter_).count()
 
     def choose(self, filter_: Filter) -> AsyncIterator[list[str]]:
         """The ids of the tasks that it names right now, page by page."""
-        return Choice(self._database, self._queries, filter_).pages()
+        return Selection(self._database, self._queries, filter_).pages()
 
     async def page(self, filter_: Filter, after: Cursor | None) -> tuple[list[str], Cursor | None]:
         """Some of these ids from there on, and where they end: None where nothing follows."""
-        return await Choice(self._database, self._queries, filter_).page(after)
+        return await Selection(self._database, self._queries, filter_).page(after)
 
     async def by_type(self, filter_: Filter) -> list[tuple[str, Status, int]]:
         """How many tasks of which type are in which state."""
-        return await Choice(self._database, self._queries, filter_).by_type()
+        return await Selection(self._database, self._queries, filter_).by_type()
 
     async def begin(
         self, kind: OperationKind, filter_: Filter, spread: float = 0.0, expected: int | None = None
@@ -136,7 +136,7 @@ class Operations:
         """
         await self._database.transact(partial(self._begin_anew, operation=operation.id))
         total = 0
-        async for page in Choice(self._database, self._queries, Filter.of_dict(operation.asked)).pages():
+        async for page in Selection(self._database, self._queries, Filter.of_dict(operation.asked)).pages():
             rows = self._rows(operation.id, page, total)
             await self._database.transact(partial(self._add, operation=operation.id, rows=rows))
             total += len(page)
@@ -228,8 +228,8 @@ class Operations:
             by_outcome.setdefault(outcome.value, []).append(positions[task_id])
         note = self._queries["operation_outcome"]
         return [
-            (note, {"id": operation, "outcome": outcome, "positions": tuple(sorted(places))})
-            for outcome, places in sorted(by_outcome.items())
+            (note, {"id": operation, "outcome": outcome, "positions": tuple(sorted(positions))})
+            for outcome, positions in sorted(by_outcome.items())
         ]
 
     async def _drive(self, connection: Connection, operation: str) -> None:

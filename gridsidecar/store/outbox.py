@@ -17,12 +17,12 @@ from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock
 from gridsidecar.rules.reception import Close
 from gridsidecar.rules.task import Callback, ErrorType, Message, Transition
+from gridsidecar.rules.trace import Trace
 from gridsidecar.store.database import Connection, Database, RowLocked, RowRejected, Statement, T
 from gridsidecar.store.quarantine import Ask, Quarantine
 from gridsidecar.store.queries import Query
 from gridsidecar.store.records import ascii_only, produced, storable
 from gridsidecar.store.room import Room, Unlimited
-from gridsidecar.trace import Trace
 
 if TYPE_CHECKING:
     from gridsidecar.views import CallbackRow

@@ -16,6 +16,6 @@ def parked_for(task_type: str) -> int:
 
 
 def parked_between(task_type: str) -> tuple[str, str]:
-    """From when, and until before when, such looks of one type are."""
+    """From when, and until before when, such checks of one type are."""
     start = 2000 + parked_for(task_type)
     return f"{start}-01-01 00:00:00.000", f"{start + CENTURY}-01-01 00:00:00.000"

@@ -13,8 +13,8 @@ from gridsidecar.rules.flow import Pause
 from gridsidecar.rules.task import Message
 from gridsidecar.store import records
 from gridsidecar.store.database import Connection, Database, RowRejected
-from gridsidecar.store.deferrals import pause_of
 from gridsidecar.store.ends import CHECK_GRACE
+from gridsidecar.store.flow_control import pause_of
 from gridsidecar.store.parking import parked_between
 from gridsidecar.store.queries import Query
 
@@ -23,11 +23,11 @@ BATCH = 500  # parked tasks that come back at once
 
 
 class Released(Struct, frozen=True):
-    """What came back of a pause that is over."""
+    """What came back of a pause that is lifted."""
 
     wake_ups: list[Message]
     rows: int  # with those whose messages cannot be read; maintenance tells of them
-    over: bool  # nothing of it is left, and the pause is forgotten
+    forgotten: bool  # nothing of it is left, and neither is the pause
 
 
 class Pauses:
@@ -39,7 +39,7 @@ class Pauses:
         self._queue = queue
 
     async def read(self) -> list[Pause]:
-        """All of them, also those that are over and still have parked tasks."""
+        """All of them, also those that are lifted and still have parked tasks."""
         rows = await self._database.fetch(self._queries["pauses"], {"queue": self._queue})
         return [pause_of(row) for row in rows]
 
@@ -57,7 +57,7 @@ class Pauses:
 
         async def work(connection: Connection) -> bool:
             found = await self._locked(connection, task_type)
-            if found is None or found.ended:
+            if found is None or found.lifted:
                 return False
             await connection.execute(self._queries["end_pause"], self._key(task_type))
             return True
@@ -70,7 +70,7 @@ class Pauses:
 
         async def work(connection: Connection) -> bool:
             found = await self._locked(connection, task_type)
-            if found is not None and not found.ended:
+            if found is not None and not found.lifted:
                 return False
             await self._write(connection, task_type, found, word)
             return True
@@ -108,7 +108,7 @@ class Pauses:
         return await self._database.transact(work)
 
     async def release(self, task_type: str, limit: int = BATCH) -> Released:
-        """The next tasks that an ended pause parked, the longest parked first: due now, with the wake-ups to publish.
+        """The next tasks that a lifted pause parked, the longest parked first: due now, with the wake-ups to publish.
 
         One whose row the database does not change stays, and keeps no other.
         """
@@ -123,7 +123,7 @@ class Pauses:
     async def _in_halves(self, task_type: str, limit: int, ids: Sequence[str]) -> Released:
         """Of these tasks, one or more of which the database does not change."""
         if len(ids) <= 1:
-            return Released([], 0, over=False)
+            return Released([], 0, forgotten=False)
         middle = len(ids) // 2
         wake_ups: list[Message] = []
         count = 0
@@ -136,22 +136,22 @@ class Pauses:
                 released = await self._in_halves(task_type, limit, half)
             wake_ups += released.wake_ups
             count += released.rows
-        return Released(wake_ups, count, over=False)
+        return Released(wake_ups, count, forgotten=False)
 
     async def _release(
         self, connection: Connection, task_type: str, limit: int, only: Set[str] | None, seen: list[str]
     ) -> Released:
         """Within a transaction; `seen` takes the ids of what is parked."""
         found = await self._locked(connection, task_type)
-        if found is None or not found.ended:
-            return Released([], 0, over=found is None)
+        if found is None or not found.lifted:
+            return Released([], 0, forgotten=found is None)
         rows = await self._parked(connection, task_type, limit)
         if not rows:
             await connection.execute(self._queries["forget_pause"], self._key(task_type))
-            return Released([], 0, over=True)
+            return Released([], 0, forgotten=True)
         seen[:] = [row["id"] for row in rows]
         some = [row for row in rows if only is None or row["id"] in only]
-        return Released(await self._unpark(connection, some) if some else [], len(some), over=False)
+        return Released(await self._unpark(connection, some) if some else [], len(some), forgotten=False)
 
     # -- inside a transaction -----------------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class Pauses:
     async def _write(self, connection: Connection, task_type: str, found: Pause | None, word: dict[str, Any]) -> None:
         key = self._key(task_type)
         if found is not None:
-            word = {**key, **word, "goes_on": int(not found.ended)}
+            word = {**key, **word, "goes_on": int(not found.lifted)}
             await connection.execute(self._queries["pause_anew"], word)
             return
         parked_from, parked_to = parked_between(task_type)

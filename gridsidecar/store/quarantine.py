@@ -39,7 +39,7 @@ class Quarantine:
     def __contains__(self, name: str) -> bool:
         return self._until.get(name, 0.0) > self._clock.monotonic()
 
-    def leave(self, name: str, seconds: float) -> bool:
+    def add(self, name: str, seconds: float) -> bool:
         """Leave this row alone for so long. Whether that is news."""
         news = name not in self._until
         self._until[name] = self._clock.monotonic() + seconds
@@ -53,7 +53,7 @@ class Quarantine:
 
     def refused(self, name: str, fields: Mapping[str, str], seconds: float = REST, hint: str = HINT) -> None:
         """The database refused to change this row: it is left alone, and that is told once."""
-        if self.leave(name, seconds):
+        if self.add(name, seconds):
             telemetry.error("a row cannot be changed, and is left alone", **fields, hint=hint)
 
     def ask(self) -> Ask:

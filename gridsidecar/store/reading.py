@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from msgspec import Struct
 
-from gridsidecar.rules.flow import Pause, waits
+from gridsidecar.rules.flow import Pause, is_due
 from gridsidecar.rules.task import Message
 from gridsidecar.store import records
 from gridsidecar.store.counting import MOST
 from gridsidecar.store.database import Database, RowRejected
-from gridsidecar.store.deferrals import pause_of
+from gridsidecar.store.flow_control import pause_of
 from gridsidecar.store.queries import Query
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Reading:
     async def with_pauses(self, views: list[AnyTask]) -> list[AnyTask]:
         """The same tasks, each with `paused`: what keeps it from its start although it is due (`since_at`, `until_at`,
         `cool_down`, `reason`, as `pauses` has them), or None."""
-        queues = {view["queue"] for view in views if waits(view["status"], view["due_in_s"])}
+        queues = {view["queue"] for view in views if is_due(view["status"], view["due_in_s"])}
         found = {
             (queue, one.task_type): one
             for queue in queues
@@ -151,7 +151,7 @@ class Reading:
                 "task_type": row["task_type"],
                 "since_at": row["since"],
                 "until_at": row["until"],
-                "ended": bool(row["ended"]) and row["cool_down"] is None,
+                "ended": bool(row["expired"]) and row["cool_down"] is None,
                 "cool_down": row["cool_down"],
                 "reason": row["reason"],
                 "parked": int(row["parked"]),
@@ -193,6 +193,6 @@ def _detailed(view: TaskSummary, own: Detail | None, with_data: bool) -> TaskSum
 
 
 def _kept_by(kept: Pause | None, view: TaskState) -> PausedView | None:
-    if kept is None or not waits(view["status"], view["due_in_s"]) or not kept.stops(view["task_id"]):
+    if kept is None or not is_due(view["status"], view["due_in_s"]) or not kept.stops(view["task_id"]):
         return None
     return {"since_at": kept.since, "until_at": kept.until, "cool_down": kept.cool_down, "reason": kept.reason}

@@ -124,7 +124,7 @@ def row(stored: Mapping[str, Any]) -> Row:
         max_retry_count=stored["max_retry_count"],
         worker_id=stored["worker_id"],
         message_id=stored["message_id"],
-        handed_off=bool(stored["handed_off"]),
+        store_redelivers=bool(stored["handed_off"]),
         cancel_requested=bool(stored["cancel_requested"]),
         ahead=bool(stored["ahead"]),
         due_in=float(stored["due_in"] or 0),

@@ -46,7 +46,7 @@ class Steering:
         """Make ended tasks due now, with their counters at zero; `wake_ups` has what to publish for them."""
         return await self.each(ids, lambda connection, some, _: self.retry_in(connection, dict.fromkeys(some, 0.0)))
 
-    async def look(self, ids: Iterable[str], rule: Callable[[KnownRow | None], Steered]) -> Outcomes:
+    async def preview(self, ids: Iterable[str], rule: Callable[[KnownRow | None], Steered]) -> Outcomes:
         """What would come of these under a rule of `gridsidecar.rules.steering`; changes nothing."""
         some = sorted(set(ids))
         if not some:

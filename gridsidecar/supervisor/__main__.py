@@ -6,8 +6,9 @@ import asyncio
 import os
 import sys
 
-from gridsidecar import signals, telemetry
+from gridsidecar import telemetry
 from gridsidecar.errors import GridSidecarError
+from gridsidecar.runtime import signals
 from gridsidecar.supervisor.plan import Plan, open_log
 from gridsidecar.supervisor.supervisor import Supervisor
 

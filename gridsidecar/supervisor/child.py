@@ -9,10 +9,10 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from gridsidecar.health import Health
+from gridsidecar.runtime.health import Health
 from gridsidecar.supervisor.program import Program
 from gridsidecar.supervisor.slot_allocator import SharedSlotRequest, SlotAllocator
-from gridsidecar.supervisor_link import Leave, ProcessFigures, QueueLook
+from gridsidecar.supervisor_link import Leave, ProcessFigures, QueueState
 from gridsidecar.supervisor_link.message_socket import MessageSocket, Packet
 
 
@@ -40,8 +40,8 @@ class Child:
         self._slots = slots
         self._tell_ready = ready
         self._asked: asyncio.Future[None] | None = None
-        self._looking: dict[int, asyncio.Future[QueueLook | None]] = {}
-        self._looks = 0
+        self._unanswered: dict[int, asyncio.Future[QueueState | None]] = {}
+        self._asks = 0
         self._channel = MessageSocket(ours, self._hear, self._gone)
 
     def begin(self) -> None:
@@ -58,12 +58,12 @@ class Child:
         self._channel.send({"report": True})
         return self._asked
 
-    def look(self) -> asyncio.Future[QueueLook | None]:
+    def queue_state(self) -> asyncio.Future[QueueState | None]:
         """What it finds in the queue from now on."""
-        self._looks += 1
-        looking = self._looking[self._looks] = asyncio.get_running_loop().create_future()
-        self._channel.send({"look": self._looks})
-        return looking
+        self._asks += 1
+        asked = self._unanswered[self._asks] = asyncio.get_running_loop().create_future()
+        self._channel.send({"look": self._asks})
+        return asked
 
     def close(self) -> None:
         """It is dead; what it said last was heard."""
@@ -80,25 +80,25 @@ class Child:
                     self._asked.set_result(None)
             case {"metrics": list(metrics)}:
                 self.series.update((tuple(key), value) for key, value in metrics)
-            case {"look": int(number), "found": look}:
-                self._answer(number, QueueLook(**look))
+            case {"look": int(number), "found": state}:
+                self._answer(number, QueueState(**state))
             case {"left": left}:
                 self.left = left
             case {"take": str(name), "number": int(number)}:
                 grant = SharedSlotRequest(self.life, number, lambda: self._channel.send({"grant": number}))
                 self._slots.take(name, grant)
             case {"free": int(number)}:
-                self._slots.give_back(self.life, number)
+                self._slots.release(self.life, number)
             case {"ready": True}:
                 self.ready = True
                 self._tell_ready()
 
-    def _answer(self, number: int, look: QueueLook | None) -> None:
-        looking = self._looking.pop(number, None)
-        if looking is not None and not looking.done():
-            looking.set_result(look)
+    def _answer(self, number: int, state: QueueState | None) -> None:
+        asked = self._unanswered.pop(number, None)
+        if asked is not None and not asked.done():
+            asked.set_result(state)
 
     def _gone(self) -> None:
         self.figures = None
-        for number in list(self._looking):
+        for number in list(self._unanswered):
             self._answer(number, None)

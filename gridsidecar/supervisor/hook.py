@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from gridsidecar import signals, telemetry
+from gridsidecar import telemetry
 from gridsidecar.clock import SystemClock, system_random
 from gridsidecar.config.settings import Settings
 from gridsidecar.delivery.worker import HeldAttempts
@@ -15,6 +15,7 @@ from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_OK, GridSidecarError
 from gridsidecar.handler import reaper
 from gridsidecar.hooks import Hooks
+from gridsidecar.runtime import signals
 from gridsidecar.supervisor.plan import Plan, open_log
 from gridsidecar.supervisor.program import signal_at_death_of_supervisor
 from gridsidecar.telemetry import Readiness

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from gridsidecar import failpoints, signals, telemetry
+from gridsidecar import failpoints, telemetry
 from gridsidecar.clock import SystemClock
+from gridsidecar.runtime import signals
 from gridsidecar.telemetry.file import LogFile
 
 if TYPE_CHECKING:

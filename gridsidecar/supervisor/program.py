@@ -9,8 +9,8 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from gridsidecar import signals
 from gridsidecar.handler import reaper
+from gridsidecar.runtime import signals
 from gridsidecar.supervisor.plan import python
 
 _PR_SET_PDEATHSIG = 1

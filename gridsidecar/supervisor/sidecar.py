@@ -7,13 +7,14 @@ import signal
 import socket
 import sys
 
-from gridsidecar import daemon, failpoints, signals, telemetry
+from gridsidecar import daemon, failpoints, telemetry
 from gridsidecar.config.load import renew_by_files
 from gridsidecar.config.processes import share
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import GridSidecarError
 from gridsidecar.handler import reaper
-from gridsidecar.memory_budget import MEBIBYTE, automatic_room, cgroup_limit
+from gridsidecar.runtime import signals
+from gridsidecar.runtime.memory_budget import MEBIBYTE, automatic_room, cgroup_limit
 from gridsidecar.supervisor.plan import Plan, open_log
 from gridsidecar.supervisor.program import signal_at_death_of_supervisor
 from gridsidecar.supervisor_link import SupervisorLink

@@ -17,18 +17,18 @@ class SharedSlotRequest:
 
 
 class SlotAllocator:
-    """First come, first served. A request is in line, or holds a slot, until it is given back."""
+    """First come, first served. A request waits, or holds a slot, until it is released."""
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         self._widths = widths
         self._held: dict[str, list[SharedSlotRequest]] = {name: [] for name in widths}
-        self._line: dict[str, deque[SharedSlotRequest]] = {name: deque() for name in widths}
+        self._waiting: dict[str, deque[SharedSlotRequest]] = {name: deque() for name in widths}
 
     def take(self, name: str, request: SharedSlotRequest) -> None:
-        self._line[name].append(request)
+        self._waiting[name].append(request)
         self._serve(name)
 
-    def give_back(self, process: int, number: int) -> None:
+    def release(self, process: int, number: int) -> None:
         self._remove(lambda one: one.process == process and one.number == number)
 
     def drop(self, process: int) -> None:
@@ -38,11 +38,11 @@ class SlotAllocator:
     def _remove(self, which: Callable[[SharedSlotRequest], bool]) -> None:
         for name in self._widths:
             self._held[name] = [one for one in self._held[name] if not which(one)]
-            self._line[name] = deque(one for one in self._line[name] if not which(one))
+            self._waiting[name] = deque(one for one in self._waiting[name] if not which(one))
             self._serve(name)
 
     def _serve(self, name: str) -> None:
-        while self._line[name] and len(self._held[name]) < self._widths[name]:
-            request = self._line[name].popleft()
+        while self._waiting[name] and len(self._held[name]) < self._widths[name]:
+            request = self._waiting[name].popleft()
             self._held[name].append(request)
             request.grant()

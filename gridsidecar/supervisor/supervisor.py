@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gridsidecar import signals, telemetry
+from gridsidecar import telemetry
 from gridsidecar.clock import SystemClock, backoff, system_random
 from gridsidecar.errors import (
     EX_CONFIG,
@@ -21,16 +21,17 @@ from gridsidecar.errors import (
     GridSidecarError,
 )
 from gridsidecar.handler import reaper
-from gridsidecar.health import Health, Vitals, of_all
+from gridsidecar.metrics.statistics import Statistics
 from gridsidecar.metrics.tally import Series, lasting, total
 from gridsidecar.metrics.worker import OwnFigures
-from gridsidecar.pulse import Pulse
 from gridsidecar.rules.task import Status
-from gridsidecar.statistics import Statistics
+from gridsidecar.runtime import signals
+from gridsidecar.runtime.health import Health, Vitals, of_all
+from gridsidecar.runtime.pulse import Pulse
 from gridsidecar.supervisor.child import Child
 from gridsidecar.supervisor.hooks import WorkerHooks
-from gridsidecar.supervisor.over import until_over
 from gridsidecar.supervisor.plan import Plan
+from gridsidecar.supervisor.run_limits import until_limit_reached
 from gridsidecar.supervisor.slot_allocator import SlotAllocator
 from gridsidecar.supervisor_link import Leave
 
@@ -262,7 +263,7 @@ class Supervisor:
             for child in self._children.values():
                 if child.ready:
                     child.begin()
-            self._go(await until_over(self._worker, self._all_children))
+            self._go(await until_limit_reached(self._worker, self._all_children))
 
     def _all_children(self) -> list[Child] | None:
         """None while one is missing or not ready."""
@@ -299,8 +300,8 @@ class Supervisor:
     async def _left_in_queue(self) -> int:
         """Asked through any process."""
         for child in self._children.values():
-            if child.ready and (look := await child.look()) is not None and look.left is not None:
-                return look.left
+            if child.ready and (state := await child.queue_state()) is not None and state.left is not None:
+                return state.left
         if self._left is None:
             raise GridSidecarError("nobody can say what is left in the queue")
         return self._left

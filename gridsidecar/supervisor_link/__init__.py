@@ -25,7 +25,7 @@ class ProcessFigures(Struct, frozen=True):
     not_ready: Mapping[str, str]  # what keeps it from taking tasks, by part
 
 
-class QueueLook(Struct, frozen=True):
+class QueueState(Struct, frozen=True):
     """What a process found in the queue."""
 
     left: int | None  # messages that wait there; None: nobody knows
@@ -56,7 +56,7 @@ class FigureSource(Protocol):
 class SupervisedProcess(Protocol):
     """What a supervisor may ask of each process."""
 
-    async def look(self) -> QueueLook: ...
+    async def queue_state(self) -> QueueState: ...
 
     def leave(self, word: Leave) -> None:
         """Called at each word to leave."""
@@ -73,7 +73,7 @@ class SupervisorLink:
         self._numbers = itertools.count(1)
         self._granted: dict[int, asyncio.Future[None]] = {}
         self._may_begin = asyncio.Event()
-        self._looking: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
 
     def join(self, process: SupervisedProcess, shown: FigureSource) -> None:
         """From now on this process answers and obeys. Called in its event loop."""
@@ -104,14 +104,14 @@ class SupervisorLink:
         return {name: SharedSlots(self, name) for name in self._shared}
 
     def ask_for_slot(self, name: str) -> tuple[int, asyncio.Future[None]]:
-        """The number of the request, and when it is granted; in any case `give_back` it."""
+        """The number of the request, and when it is granted; in any case `release` it."""
         number = next(self._numbers)
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._granted[number] = granted
         self._channel.send({"take": name, "number": number})
         return number, granted
 
-    def give_back(self, number: int) -> None:
+    def release(self, number: int) -> None:
         self._granted.pop(number, None)
         self._channel.send({"free": number})
 
@@ -120,9 +120,9 @@ class SupervisorLink:
             case {"report": True}:
                 self._tell_figures()
             case {"look": int(number)}:
-                looking = asyncio.create_task(self._look(number))
-                self._looking.add(looking)
-                looking.add_done_callback(self._looking.discard)
+                answering = asyncio.create_task(self._answer(number))
+                self._answering.add(answering)
+                answering.add_done_callback(self._answering.discard)
             case {"grant": int(number)}:
                 granted = self._granted.get(number)
                 if granted is not None and not granted.done():
@@ -132,8 +132,8 @@ class SupervisorLink:
             case {"leave": word}:
                 self._process.leave(Leave(**word))
 
-    async def _look(self, number: int) -> None:
-        self._channel.send({"look": number, "found": asdict(await self._process.look())})
+    async def _answer(self, number: int) -> None:
+        self._channel.send({"look": number, "found": asdict(await self._process.queue_state())})
 
     def _supervisor_is_gone(self) -> None:
         self._process.leave(Leave("the supervisor is gone", demanded=True, unsupervised=True))
@@ -169,11 +169,11 @@ class SharedSlots:
         try:
             await granted
         except BaseException:
-            self._link.give_back(number)
+            self._link.release(number)
             raise
         self._held.append(number)
         return True
 
     def release(self) -> None:
         """Give one back."""
-        self._link.give_back(self._held.pop())
+        self._link.release(self._held.pop())

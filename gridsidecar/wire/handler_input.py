@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from gridsidecar.rules.task import Claim
-from gridsidecar.trace import Trace
+from gridsidecar.rules.trace import Trace
+from gridsidecar.wire.fields import FIELDS
 from gridsidecar.wire.json_text import JsonText, Spliced, spliced
 from gridsidecar.wire.strict_json import data_json
 
 PROTOCOL_VERSION = 1
 TASK_PREFIX = b'{"gs":%d,"type":"task",' % PROTOCOL_VERSION  # how every line of `encode_input` begins in mode `task`
 
-# Ours to set, or (callback addresses may carry tokens) not the handler's business.
-_WITHHELD = frozenset({"gs", "type", "run", "callback_url", "callback_type"})
+_NOT_THE_PRODUCERS = {"gs", "type", "run", "task_id", "task_type", "data", "max_retry_count"}  # ours to set
+_NOT_PASSED_ON = _NOT_THE_PRODUCERS | {name for name, field in FIELDS.items() if field.withheld}
 
 
 def encode_input(
@@ -56,9 +57,6 @@ def encode_cancel(claim: Claim, *, reason: str, grace_s: float) -> bytes:
     return _line({"gs": PROTOCOL_VERSION, "type": "cancel"} | about)
 
 
-_WRITTEN = _WITHHELD | {"task_id", "task_type", "data", "max_retry_count"}
-
-
 def encode_task_end(claim: Claim, end: Mapping[str, Any]) -> bytes | Spliced:
     """The task's line once more, for a hook: with what came of it in place of what it may use."""
     run = {"attempt": claim.attempt, "idempotency_key": _idempotency_key(claim)}
@@ -79,7 +77,7 @@ def _task(claim: Claim) -> dict[str, Any]:
         "task_type": task.task_type,
         "data": task.data,
         "max_retry_count": claim.max_retry_count,
-    } | {name: value for name, value in task.fields.items() if name not in _WRITTEN}
+    } | {name: value for name, value in task.fields.items() if name not in _NOT_PASSED_ON}
 
 
 def _line(value: Any) -> bytes:
@@ -87,5 +85,4 @@ def _line(value: Any) -> bytes:
 
 
 def _idempotency_key(claim: Claim) -> str:
-    given = claim.task.fields.get("idempotency_key")
-    return given if isinstance(given, str) and given else claim.task_id
+    return claim.task.idempotency_key or claim.task_id

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gridsidecar.rules.task import Message, Task
 from gridsidecar.wire.body import BodyRefused, check_text, inflated_size, large_body
-from gridsidecar.wire.fields import task_id_problem
+from gridsidecar.wire.fields import FIELDS, OTHER_NAMES, task_id_problem
 from gridsidecar.wire.json_scan import check_counts, members, value_end, value_start
 from gridsidecar.wire.json_text import JsonText
 from gridsidecar.wire.refused import Refused
@@ -105,10 +105,7 @@ def _read(raw: bytes | bytearray, message: Message, fields: dict[str, Any]) -> N
     check_counts(raw)
 
 
-_OURS = frozenset(
-    {"task_id", "task_type", "max_retry_count", "retry_count", "callback_url", "callback_type", "priority", "timeout"}
-    | {"defer_by", "_defer_by", "defer_until", "_defer_until", "idempotency_key"}
-)
+_OURS = {"task_id"} | {name for name, field in FIELDS.items() if not field.large} | OTHER_NAMES.keys()
 
 
 def stored_text(text: str) -> JsonText:

@@ -7,18 +7,7 @@ from typing import Any
 
 from gridsidecar.rules.task import Message, Task
 from gridsidecar.wire.body import BodyRefused, body_chunks, body_text
-from gridsidecar.wire.fields import (
-    FieldRefused,
-    read_callback,
-    read_defer_by,
-    read_defer_until,
-    read_max_retry_count,
-    read_priority,
-    read_task_type,
-    read_timeout,
-    shown,
-    task_id_problem,
-)
+from gridsidecar.wire.fields import FieldRefused, read_task, shown, task_id_problem
 from gridsidecar.wire.refused import Refused
 from gridsidecar.wire.strict_json import JsonRefused, parse_json, salvage_object
 
@@ -49,19 +38,7 @@ def task_of(message: Message, fields: dict[str, Any]) -> Task | Refused:
     if problem is not None:
         return Refused("bad-task-id", None, problem)
     try:
-        return Task(
-            task_id=task_id,
-            message=message,
-            task_type=read_task_type(fields),
-            data=fields.get("data"),
-            max_retry_count=read_max_retry_count(fields),
-            callback=read_callback(fields),
-            priority=read_priority(fields, message.priority),
-            timeout=read_timeout(fields),
-            defer_by=read_defer_by(fields),
-            defer_until=read_defer_until(fields),
-            fields=fields,
-        )
+        return read_task(task_id, message, fields)
     except FieldRefused as refused:
         return Refused("bad-field", task_id, str(refused))
 

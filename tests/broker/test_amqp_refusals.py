@@ -84,7 +84,7 @@ async def test_at_the_limit_of_queues_nothing_else_is_blamed(server: RabbitMQ) -
                 assert "empty" not in str(caught.value)
             area = BrokerArea(missing)
             try:
-                told = {check.id: (await check.look()).advice for check in area.checks() if check.id in FOUND}
+                told = {check.id: (await check.examine()).advice for check in area.checks() if check.id in FOUND}
             finally:
                 await area.close()
     assert told == dict.fromkeys(FOUND, "raise max-queues of the virtual host, or delete queues that nobody needs")

@@ -27,10 +27,10 @@ async def test_what_was_published_is_consumed_and_gone_after_the_ack(settings: B
         assert await broker.ready_count() == 0
 
 
-async def test_give_back_hands_out_again_at_once_as_redelivered(settings: BrokerSettings) -> None:
+async def test_requeue_hands_out_again_at_once_as_redelivered(settings: BrokerSettings) -> None:
     async with opened(settings) as broker, consuming(broker) as inbox:
         await broker.publish(message(b"one"))
-        await (await inbox.one()).give_back()
+        await (await inbox.one()).requeue()
         second = (await inbox.get(2))[1]
         assert (second.message.body, second.redelivered) == (b"one", True)
         await second.ack()
@@ -192,7 +192,7 @@ async def test_settling_a_dead_delivery_does_nothing(settings: BrokerSettings) -
         acked, given_back = await gone.get(2)
         await first.close()
         await acked.ack()
-        await given_back.give_back()
+        await given_back.requeue()
         async with opened(settings) as second:
             await eventually(lambda: _counts(second, 2))
 
@@ -249,7 +249,7 @@ async def test_a_delivery_held_across_a_pause_is_still_ours(settings: BrokerSett
             await broker.publish(message(b"next"))
             await again.one()
             assert held.alive
-            await held.give_back()
+            await held.requeue()
             await again.deliveries[0].ack()
             assert (await again.get(2))[1].message.body == b"held"
             await again.deliveries[1].ack()

@@ -61,7 +61,7 @@ async def test_purge_removes_what_is_ready_and_nothing_else(settings: BrokerSett
             assert await broker.purge() == 3
             assert await broker.purge() == 0
             assert held.alive
-            await held.give_back()
+            await held.requeue()
             assert (await inbox.get(2))[1].message.body == b"0"
             await inbox.deliveries[1].ack()
         assert await eventually(lambda: _info(broker, ready=0, dead=1, delayed={60: 1}))

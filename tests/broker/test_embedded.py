@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from gridsidecar import wal
-from gridsidecar.broker import wakeup
+from gridsidecar.broker import doorbell
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.config.urls import sqlite_path
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, ConfigError
@@ -71,7 +71,7 @@ async def test_without_inotify_it_looks_once_a_second(
     def unavailable(_: str) -> int:
         raise OSError("no inotify here")
 
-    monkeypatch.setattr(wakeup, "_watch", unavailable)
+    monkeypatch.setattr(doorbell, "_watch", unavailable)
     async with opened(settings) as ours, opened(settings) as other, consuming(ours) as inbox:
         await eventually(lambda: _idle(ours))
         await other.publish(message(b"one"))
@@ -102,7 +102,7 @@ async def test_a_lost_lease_makes_the_delivery_dead_and_its_ack_harmless(setting
             assert (new.message.body, new.redelivered) == (b"one", True)
             await eventually(lambda: not lost.alive)
             await lost.ack()
-            await lost.give_back()
+            await lost.requeue()
             assert new.alive
             assert await first.ready_count() == 0
             await new.ack()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gridsidecar.config.schema_text import known_keys
-from gridsidecar.template import parse
+from gridsidecar.config.template import parse
 from tests.support.cli import ROOT, Finished, gridsidecar
 from tests.support.place import Place
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
 from gridsidecar.errors import GridSidecarError
-from gridsidecar.operations import Driver
+from gridsidecar.operations.steering import Driver
 from gridsidecar.rules.steering import Steered
-from gridsidecar.store import NotDriven, OpenStore, OperationKind, make_store
+from gridsidecar.store import NotDriven, OperationKind, Store, make_store
 from gridsidecar.telemetry import Readiness
 from tests.faults.history import History
 from tests.support.place import TASKS, Place
@@ -32,7 +32,7 @@ class Steerer:
         self._history = history
         self._rng = random.Random(rng.random())
         self._rate = rate
-        self._store: OpenStore = make_store(StoreSettings(url=place.store_url), place.queue)
+        self._store: Store = make_store(StoreSettings(url=place.store_url), place.queue)
         self._broker = make_broker(BrokerSettings(url=place.broker_url, queue=place.queue), Readiness())
         self._driver = Driver(self._store, self._broker)
         self._work: asyncio.Task[None] | None = None

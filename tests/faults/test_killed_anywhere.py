@@ -29,15 +29,15 @@ SCENES: dict[str, Scene] = {
     "callback_claimed": scenes.every_end,
     "callback_sent": scenes.every_end,
     "callback_cleared": scenes.every_end,
-    "given_back": scenes.told_to_leave,
+    "requeued": scenes.told_to_leave,
     "draining": scenes.told_to_leave,
     "drained": scenes.told_to_leave,
     "hand_off_marked": scenes.handed_off,
     "handed_off": scenes.handed_off,
-    "next_look_moved": scenes.lost_delayed_message,
+    "next_check_moved": scenes.lost_delayed_message,
     "wake_up_published": scenes.lost_delayed_message,
     "row_returned": scenes.row_without_attempt,
-    "requeued": scenes.no_slot,
+    "republished": scenes.no_slot,
     "scheduled": scenes.no_delays,
     "reattached": scenes.second_copy,
     "parked": scenes.paused,
@@ -80,10 +80,10 @@ async def test_killed_at(point: str, where: str, request: pytest.FixtureRequest,
         place.journal.kill(left_running(place.journal))
         scenes.send_callbacks_now(place)  # what it had in its hands is due again when its lease is over
         if point in (
-            "next_look_moved",
+            "next_check_moved",
             "released",
             "probe_taken",
             *SUBMITTING,
-        ):  # a wake-up that was never sent costs the time until the next look
+        ):  # a wake-up that was never sent costs the time until the next check
             scenes.look_now(place)
         await finish(stage, history)

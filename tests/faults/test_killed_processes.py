@@ -14,7 +14,7 @@ from tests.support.place import Place
 from tests.support.sidecar import Sidecar
 from tests.support.waiting import eventually
 
-LEAVING = ("given_back", "draining", "drained")
+LEAVING = ("requeued", "draining", "drained")
 # What one process alone comes to in these scenes does not change: the embedded place is enough for the rest.
 ON_SERVERS = ("claimed", "committed", "delay_published", "lease_renewed", "callback_sent", "draining")
 CASES = [
@@ -71,6 +71,6 @@ def consuming(sidecar: Sidecar) -> int:
 def all_ended(point: str, place: Place, count: int) -> bool:
     """Both processes may die in turn: what runs then is noted, and a wake-up that was never sent is due again."""
     place.journal.note_dead()
-    if point in ("next_look_moved", "released", "probe_taken"):
+    if point in ("next_check_moved", "released", "probe_taken"):
         scenes.look_now(place)
     return place.all_ended(count)

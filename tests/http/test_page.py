@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gridsidecar.http.files import page_files
-from gridsidecar.http.hiding import Hiding
+from gridsidecar.http.redaction import Hiding
 from gridsidecar.rules.task import Succeeded
 from tests.http.conftest import ADMIN, READER, Serve, Served, problem
 from tests.store.workers import BOOM, Two, end, task

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gridsidecar import __version__
-from gridsidecar.operations import Driver
+from gridsidecar.operations.steering import Driver
 from gridsidecar.rules.task import Status, Succeeded
 from gridsidecar.store import Filter, NotDriven, OperationKind
 from tests.http.conftest import Serve, Served, problem

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
-from gridsidecar.http.hiding import Hiding
+from gridsidecar.http.redaction import Hiding
 from gridsidecar.rules.task import Callback, Failed, NewOutput, OutputPart, Progress, Report, Succeeded
 from tests.http.conftest import Serve, Served, problem
 from tests.store.workers import BOOM, Two, cancel, decided, end, task

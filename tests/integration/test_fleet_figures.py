@@ -13,10 +13,10 @@ from msgspec import Struct
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
-from gridsidecar.metrics.ended import SETTLED, EndedSince
+from gridsidecar.metrics.end_counter import SETTLED, EndCounter
 from gridsidecar.metrics.fleet import KEPT_FOR, FleetFigures
 from gridsidecar.rules.task import Message, Status
-from gridsidecar.store import OpenStore, Reading, make_store
+from gridsidecar.store import Reading, Store, make_store
 from gridsidecar.telemetry import Readiness
 from tests.support.servers import free_port
 
@@ -36,7 +36,7 @@ class Later(SystemClock):
 
 
 @pytest.fixture
-async def store(store_url: str) -> AsyncIterator[OpenStore]:
+async def store(store_url: str) -> AsyncIterator[Store]:
     made = make_store(StoreSettings(url=store_url), QUEUE)
     await made.open(migrate=True)
     yield made
@@ -51,14 +51,14 @@ async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
     await made.close()
 
 
-def reading_of(store: OpenStore) -> Callable[[], Awaitable[Reading]]:
+def reading_of(store: Store) -> Callable[[], Awaitable[Reading]]:
     async def reading() -> Reading:
         return store.reading
 
     return reading
 
 
-async def test_what_servers_know(store: OpenStore, broker: Broker) -> None:
+async def test_what_servers_know(store: Store, broker: Broker) -> None:
     clock = Later()
     figures = FleetFigures(broker, reading_of(store), QUEUE, clock)
     first = await figures.series()
@@ -78,7 +78,7 @@ async def test_what_servers_know(store: OpenStore, broker: Broker) -> None:
     assert (series["gridsidecar_callbacks", "owed"], series["gridsidecar_callbacks", "dead"]) == (0, 0)
 
 
-async def test_many_who_ask_at_once_are_one(store: OpenStore, broker: Broker) -> None:
+async def test_many_who_ask_at_once_are_one(store: Store, broker: Broker) -> None:
     figures = FleetFigures(broker, reading_of(store), QUEUE, SystemClock())
     found = await asyncio.gather(*(figures.series() for _ in range(50)))
     assert {id(series) for series in found} == {id(found[0])}
@@ -99,7 +99,7 @@ class Counted(Struct, frozen=True):
     count: int
 
 
-async def test_what_ended_is_counted_once_and_never_falls(store: OpenStore, broker: Broker) -> None:
+async def test_what_ended_is_counted_once_and_never_falls(store: Store, broker: Broker) -> None:
     asked: list[tuple[datetime, datetime]] = []
 
     async def between(since: datetime, until: datetime) -> list[Counted]:
@@ -107,7 +107,7 @@ async def test_what_ended_is_counted_once_and_never_falls(store: OpenStore, brok
         return [Counted(Status.SUCCESS, 7), Counted(Status.SUCCESS, 1), Counted(Status.FAILED, 2)]
 
     clock = Later()
-    figures = FleetFigures(broker, reading_of(store), QUEUE, clock, EndedSince(between, clock))
+    figures = FleetFigures(broker, reading_of(store), QUEUE, clock, EndCounter(between, clock))
     name = "gridsidecar_fleet_tasks_ended_total"
     assert (await figures.series())[name, QUEUE, "success"] == 0, "before its first minute"
     for minute in (1, 2):

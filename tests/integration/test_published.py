@@ -168,7 +168,7 @@ def test_the_sdists_install_with_what_is_locked_and_so_does_the_extra(packages: 
     works(python, tmp_path)
     install(python, "--require-hashes", "--requirement", EXTRAS["otel"])
     install(python, "--no-index", f"{wheel(packages, 'gridsidecar')}[otel]")  # all that it asks for is there
-    run(tmp_path, python, "-c", "import gridsidecar.spans")
+    run(tmp_path, python, "-c", "import gridsidecar.telemetry.spans")
 
 
 TYPESCRIPT = ("typescript@5", "@types/node@20")

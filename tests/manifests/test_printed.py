@@ -12,7 +12,7 @@ import pytest
 from gridsidecar.config.load import load
 from gridsidecar.manifests import KINDS
 from gridsidecar.manifests.suitability import faults
-from gridsidecar.shutdown import longest_exit
+from gridsidecar.runtime.shutdown import longest_exit
 from tests.doctor.looking import look, states
 from tests.manifests.printing import CONFIG, PODS, application, objects, pod
 from tests.support.kubernetes import OLDEST, VERSIONS, validate
@@ -112,7 +112,7 @@ def test_the_file_of_the_probes_is_set_where_the_configuration_has_none(write: C
     env = {each["name"]: each.get("value", "amqp://known-to-the-cluster/") for each in container["env"]}
     servers = {"broker.url": "amqp://rabbit/", "store.url": "mysql://db/grid"}
     probed = load(str(file), overrides=dict(servers), environ=env, dotenv=None).worker.heartbeat_file
-    assert probed == "/tmp/gridsidecar.health"
+    assert probed == "/tmp/gridsidecar.runtime.health"
     assert container["livenessProbe"]["exec"]["command"][-1] == probed
     (container,) = pod(objects(application(write(), kind), kind))["containers"]
     assert "GRID_ASYNC_TASK_HEARTBEAT_FILE" not in {each["name"] for each in container["env"]}

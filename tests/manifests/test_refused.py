@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gridsidecar.manifests.filling import scalar
+from gridsidecar.manifests.rendering import scalar
 from gridsidecar.manifests.suitability import doubts, faults
 from tests.manifests.printing import application
 from tests.support.cli import Finished, gridsidecar
@@ -83,7 +83,7 @@ def test_a_heartbeat_that_is_turned_off_is_refused(write: Callable[..., Path]) -
     (fault,) = faults("deployment", application(file, "deployment"))
     assert (fault.key, fault.problem) == (
         "worker.heartbeat_file",
-        "is what the probes read: leave it out, or write /tmp/gridsidecar.health",
+        "is what the probes read: leave it out, or write /tmp/gridsidecar.runtime.health",
     )
 
 

@@ -16,7 +16,7 @@
   X(leftovers, 1, "a leftover is acked (0: it is sent again). Holds without: fewer messages with it")                  \
   X(busy_drops_handed_off, 1, "so is a delivery of a task that runs and is handed off. Holds without, like that")      \
   X(own_message, 1, "the row's own message is no leftover")                                                            \
-  X(move_next_look, 1, "a wake-up moves the row's next look")                                                            \
+  X(move_next_check, 1, "a wake-up moves the row's next look")                                                            \
   X(wake_orphans, 1, "maintenance wakes every running row of a dead worker (0: claims those handed off)")            \
   X(cancel_wins, 1, "a cancel wins at claim, rescue, retry and giving back")                                           \
   X(unseen_ends, 1, "the message of a task that was cancelled unseen ends there (0: it begins, as if there was no row)") \

@@ -28,7 +28,7 @@ BROKEN = {
     "reconcile": ("faults=2 only=claim_lost,delayed_dropped", STUCK),
     "reread": ("faults=1 only=write_lost", LOST),
     "own_message": ("faults=1 only=crash", LOST),
-    "move_next_look": ("faults=1 only=crash", STUCK),
+    "move_next_check": ("faults=1 only=crash", STUCK),
     "wake_orphans": ("faults=2 only=crash,delayed_dropped", STUCK),
     "cancel_wins": ("faults=1 only=cancel", "a cancelled task starts again"),
     "unseen_ends": ("faults=1 only=cancel", "a cancelled task starts again"),

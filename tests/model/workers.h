@@ -75,7 +75,7 @@ class Workers : public Attempts {
     const bool broker = s0.worker[i].broker;
     if (waits_for_due(s0) && s0.overdue && broker) step("wakes an overdue row", i, [](State& s) {
         s.ready[LEFTOVER]++;
-        if (rule.move_next_look) s.overdue = 0; });
+        if (rule.move_next_check) s.overdue = 0; });
     if (s0.pause == OVER) releases(i, broker);
     if (s0.status != RUNNING || !may_rescue(s0, i)) return;
     if (rule.wake_orphans) {

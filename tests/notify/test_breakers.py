@@ -13,8 +13,8 @@ from gridsidecar.notify import email, feishu, webhook
 from gridsidecar.notify.digest import BREAKERS, Digest
 from gridsidecar.notify.dispatcher import Arrival, Dispatcher
 from gridsidecar.notify.notifier import NoticeRoute
+from gridsidecar.notify.rendering import Wording
 from gridsidecar.notify.translations import CHINESE, ENGLISH
-from gridsidecar.notify.wording import Wording
 from gridsidecar.rules.flow import BreakerChange
 from tests.notify.bot import MOST_BYTES, shown, title
 from tests.notify.updates import MOMENT, ORIGIN, digest, update

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gridsidecar.notify.digest import Digest
 from gridsidecar.notify.feishu import card, refusal_of, signature, signed
+from gridsidecar.notify.rendering import NoticeOrigin
 from gridsidecar.notify.translations import CHINESE, ENGLISH, Translations
-from gridsidecar.notify.wording import NoticeOrigin
 from gridsidecar.outbound import Reply
 from gridsidecar.rules.task import Report, Status
 from tests.notify.bot import MOST_BYTES, shown, title

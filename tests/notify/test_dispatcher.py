@@ -189,7 +189,7 @@ async def test_an_endpoint_that_hangs_holds_nobody_up(web: Web, told: Told) -> N
 
 
 async def test_a_try_without_an_answer_ends(web: Web, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gridsidecar.notify.making.TRY_LIMIT", 1.0)
+    monkeypatch.setattr("gridsidecar.notify.factory.TRY_LIMIT", 1.0)
     web.answer = silence()
     bot = Bot()
     async with notifier(feishu(web)) as tells:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from gridsidecar import wire
+from gridsidecar.config.template import parse
 from gridsidecar.notify import email
 from gridsidecar.notify.feishu import card
+from gridsidecar.notify.rendering import TEXT, Wording
 from gridsidecar.notify.translations import CHINESE, ENGLISH
 from gridsidecar.notify.webhook import message
-from gridsidecar.notify.wording import TEXT, Wording
 from gridsidecar.rules.task import Callback, Message, Report, Status, Task, TaskUpdate
-from gridsidecar.template import parse
 from tests.notify.bot import MOST_BYTES, Bot, shown, title
 from tests.notify.channels import LONG, feishu, notifier, webhook
 from tests.notify.conftest import Told

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gridsidecar.notify.digest import Digest
-from gridsidecar.notify.wording import NoticeOrigin, Wording
+from gridsidecar.notify.rendering import NoticeOrigin, Wording
 from gridsidecar.rules.task import Report, Status, TaskUpdate
 
 ORIGIN = NoticeOrigin(queue="task_queue", worker="pod-1")

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gridsidecar.config.signing_keys import signing_keys
 from gridsidecar.outbound import signed_headers
-from gridsidecar.signing_keys import signing_keys
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 999_999, tzinfo=UTC)
 TIMESTAMP = "1767323045"

@@ -13,6 +13,7 @@ from referencing import Registry, Resource
 
 from gridsidecar.rules.task import Callback, Claim, ErrorType, Message, Status, Task
 from gridsidecar.wire import decode_task, encode_callback, encode_input
+from gridsidecar.wire.fields import FIELDS
 from gridsidecar.wire.refused import Refused
 from tests.protocol.test_vectors import given, vectors
 
@@ -126,6 +127,19 @@ def test_what_the_sidecar_writes_for_a_handler_fits(
     assert line.isascii()
     assert line.count(b"\n") == 1
     assert problems("task", json.loads(line)) == []
+
+
+def test_what_no_handler_gets_is_forbidden_in_its_schema() -> None:
+    forbidden = {name for name, schema in SCHEMAS["task"]["properties"].items() if schema is False}
+    assert forbidden == {name for name, field in FIELDS.items() if field.withheld}
+    line = encode_input(
+        claim({"task_id": "r-1", "callback_url": "https://example.org", "callback_type": "http"}),
+        mode="task",
+        timeout_s=None,
+        grace_s=10,
+        deadline_ms=None,
+    )
+    assert not forbidden & json.loads(line).keys()
 
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.FAILED, Status.CANCELLED])

@@ -34,6 +34,7 @@ from gridsidecar.wire import (
     decode_event,
     decode_task,
 )
+from gridsidecar.wire.fields import FIELDS
 
 TOO_LONG = Ignored("no result and no error")
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
@@ -180,11 +181,9 @@ def test_a_task_message(case: dict[str, Any]) -> None:
 
 
 def described(task: Task) -> dict[str, Any]:
-    names = ("task_id", "task_type", "data", "max_retry_count", "priority", "timeout", "defer_by")
-    return {
-        **{name: getattr(task, name) for name in names},
-        "callback_url": task.callback.url,
-        "callback_type": task.callback.type,
-        "callback_data": task.callback.data,
-        "defer_until": None if task.defer_until is None else task.defer_until.isoformat(),
+    read = {
+        name: getattr(task, name) if field.of_callback is None else getattr(task.callback, field.of_callback)
+        for name, field in FIELDS.items()
     }
+    until = None if task.defer_until is None else task.defer_until.isoformat()
+    return {**read, "task_id": task.task_id, "defer_until": until}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gridsidecar import wire
-from gridsidecar.rules.reception import Begin, Close, Drop, Wait
+from gridsidecar.rules.reception import Begin, Close, Delay, Drop
 from gridsidecar.rules.steering import Reopening, Steered
 from gridsidecar.rules.task import Callback, Status, Succeeded, Task
 from gridsidecar.store import RowRejected, Wanted
@@ -93,7 +93,7 @@ async def test_retrying_is_run_and_its_retries_go_on(two: Two) -> None:
 async def test_running_waits_for_a_first_delivery(two: Two, plugin: Plugin) -> None:
     before = plugin.row("busy")
     reception = (await two.deliver_to_a(task("busy"))).reception
-    assert isinstance(reception, Wait)
+    assert isinstance(reception, Delay)
     assert reception.busy
     assert plugin.row("busy") == before
 
@@ -106,7 +106,7 @@ async def test_running_is_taken_over_by_a_redelivery(two: Two) -> None:
 
 
 async def test_running_of_the_plugin_that_ends_meanwhile_is_a_duplicate(two: Two, plugin: Plugin) -> None:
-    assert isinstance((await two.deliver_to_a(task("busy"))).reception, Wait)
+    assert isinstance((await two.deliver_to_a(task("busy"))).reception, Delay)
     plugin.run("UPDATE {table} SET status = 'success', completed_at = NOW() WHERE id = 'busy'")
     assert (await two.deliver_to_a(task("busy"))).reception == Drop("already ended")
 
@@ -116,12 +116,12 @@ async def test_a_message_that_wants_to_run_later_is_not_started_early(two: Two, 
     """The plugin's producer wrote the row, and its message has the delay."""
     deferred = task(task_id, fields={"defer_by": 60.0, "max_retry_count": 7})
     received = await two.deliver_to_a(deferred)
-    assert isinstance(received.reception, Wait)
+    assert isinstance(received.reception, Delay)
     assert 55 < received.reception.delay <= 60.1
     row = two.rows.row(task_id)
     assert (row["attempt"], row["worker_id"], row["max_retry_count"], row["queue"]) == (0, None, 7, "q")
     assert row["status"] == ("retrying" if task_id == "again" else "pending")
-    assert isinstance((await two.deliver_to_b(deferred)).reception, Wait)
+    assert isinstance((await two.deliver_to_b(deferred)).reception, Delay)
     two.rows.make_overdue(task_id)
     (message,) = await two.a.leases.overdue(judge_others=True)
     assert (message.body, message.wake_up, message.attempt) == (b'{"task_id": "t"}', True, 0)

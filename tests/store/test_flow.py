@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from gridsidecar.rules.flow import Flow, Park, Reserve
 from gridsidecar.rules.rate import Rate
-from gridsidecar.rules.reception import Begin, Close, Drop, Insert, Resume, Wait
+from gridsidecar.rules.reception import Begin, Close, Delay, Drop, Insert, Resume
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Task
-from gridsidecar.store import OpenStore, Received
+from gridsidecar.store import Received, Store
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import BOOM, A, B, Two, cancel, delayed, end, no_changes_of, task, wake_up
 
@@ -25,7 +25,7 @@ def in_an_hour() -> datetime:
     return datetime.now(UTC) + HOUR
 
 
-async def deliver(store: OpenStore, message: Task, flow: Flow = PAUSED, **known: object) -> Received:
+async def deliver(store: Store, message: Task, flow: Flow = PAUSED, **known: object) -> Received:
     return await store.tasks.claim(message, replace(A, **known), 3, flow)  # type: ignore[arg-type]
 
 
@@ -71,7 +71,7 @@ async def test_what_a_worker_thinks_is_paused_and_is_not_starts(two: Two) -> Non
 async def test_a_retry_of_a_paused_type_stays_retrying_and_keeps_its_counters(two: Two) -> None:
     await two.retrying()
     await two.a.pauses.pause("default")
-    assert isinstance((await deliver(two.a, delayed(1))).reception, Wait)
+    assert isinstance((await deliver(two.a, delayed(1))).reception, Delay)
     two.rows.make_due()
     assert (await deliver(two.a, delayed(1))).reception == Park()
     row = two.rows.row()
@@ -81,7 +81,7 @@ async def test_a_retry_of_a_paused_type_stays_retrying_and_keeps_its_counters(tw
 async def test_a_delayed_task_of_a_paused_type_waits_for_its_time_and_is_parked_then(two: Two) -> None:
     await two.a.pauses.pause("default")
     late = task(fields={"defer_by": 60.0})
-    assert isinstance((await deliver(two.a, late)).reception, Wait)
+    assert isinstance((await deliver(two.a, late)).reception, Delay)
     assert int(str(two.rows.row()["next_check_at"])[:4]) < 3000
     two.rows.make_due()
     assert (await deliver(two.a, delayed(0))).reception == Park()
@@ -303,7 +303,7 @@ async def test_a_changed_rate_begins_anew(two: Two) -> None:
 async def test_a_place_that_is_reserved_is_taken_once(two: Two) -> None:
     await deliver(two.a, task("t1"), SLOW)
     await deliver(two.a, task("t"), SLOW)
-    assert isinstance((await deliver(two.a, delayed(0), SLOW)).reception, Wait), "before its time"
+    assert isinstance((await deliver(two.a, delayed(0), SLOW)).reception, Delay), "before its time"
     two.rows.set("t", next_run_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"))
     early = await deliver(two.a, delayed(0), SLOW)
     assert isinstance(early.reception, Reserve), "the one before was late"

@@ -22,7 +22,7 @@ from gridsidecar.rules.task import (
     Status,
     Succeeded,
 )
-from gridsidecar.store import FailureCause, OpenStore, OwedCallback, make_store
+from gridsidecar.store import FailureCause, OwedCallback, Store, make_store
 from tests.store.direct import LONG_AGO, TASKS, Row
 from tests.store.test_endings import Guard
 from tests.store.workers import BOOM, QUEUE, B, Two, decided, delayed, end, retry_by_hand, task
@@ -33,7 +33,7 @@ ASKED = Callback(url="https://example.com/done")
 @pytest.fixture
 async def letters(store_url: str) -> AsyncIterator[Two]:
     """Two workers of a queue with `broker.dead_letter_failed`."""
-    made = [make_store(StoreSettings(url=store_url), QUEUE, letters=True) for _ in range(2)]
+    made = [make_store(StoreSettings(url=store_url), QUEUE, dead_letter_failed=True) for _ in range(2)]
     for store in made:
         await store.open(migrate=True)
     yield Two(made[0], made[1], store_url)
@@ -45,7 +45,7 @@ def owed(two: Two) -> list[Row]:
     return two.rows.run(f"SELECT * FROM {TASKS}_callbacks ORDER BY kind, rerun DESC")
 
 
-async def take(store: OpenStore) -> list[OwedCallback]:
+async def take(store: Store) -> list[OwedCallback]:
     return (await store.outbox.take(60)).callbacks
 
 

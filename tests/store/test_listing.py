@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.rules.task import Status
-from gridsidecar.store import OpenStore, Position, Wanted, access_paths, listing
+from gridsidecar.store import Position, Store, Wanted, access_paths, listing
 from tests.store.direct import TASKS, Direct
 from tests.store.workers import Two, open_store
 
@@ -61,7 +61,7 @@ def meant(row: dict[str, Any], wanted: Wanted) -> bool:
     )
 
 
-async def read(store: OpenStore, wanted: Wanted, limit: int = 7) -> list[str]:
+async def read(store: Store, wanted: Wanted, limit: int = 7) -> list[str]:
     """The ids on all pages."""
     ids: list[str] = []
     after: Position | None = None

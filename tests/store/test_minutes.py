@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from gridsidecar.clock import SystemClock
-from gridsidecar.histogram import Histogram
 from gridsidecar.maintenance import minutes as counting
 from gridsidecar.maintenance.minutes import MinuteCounters
 from gridsidecar.rules.task import ErrorType, Report, Status, TaskUpdate
-from gridsidecar.store import MinuteTally, OpenStore, Point
+from gridsidecar.store import MinuteTally, Point, Store
+from gridsidecar.store.histogram import Histogram
 from gridsidecar.store.minutes import Cell, Total, minute_of
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS
@@ -41,7 +41,7 @@ def update(status: Status = Status.SUCCESS, seconds: float | None = 0.3, **field
     )
 
 
-async def all_of(store: OpenStore, **narrowed: str) -> list[MinuteTally]:
+async def all_of(store: Store, **narrowed: str) -> list[MinuteTally]:
     return await store.minutes.between(NOON - HOUR, NOON + HOUR, **narrowed)
 
 

@@ -26,7 +26,7 @@ from gridsidecar.rules.task import (
     Report,
     Succeeded,
 )
-from gridsidecar.store import OpenStore, OwedCallback
+from gridsidecar.store import OwedCallback, Store
 from tests.store.direct import LONG_AGO, TASKS, Row
 from tests.store.workers import BOOM, A, B, Two, cancel, decided, delayed, end, open_store, retry_by_hand, task
 
@@ -64,7 +64,7 @@ class Share:
         return True
 
 
-async def take(store: OpenStore, limit: int = 10) -> list[OwedCallback]:
+async def take(store: Store, limit: int = 10) -> list[OwedCallback]:
     return (await store.outbox.take(60, lambda: Share(limit))).callbacks
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gridsidecar.handler.capture import LogText
 from gridsidecar.rules.task import Claim, NewOutput, OutputPart, Progress, Report, Status, Succeeded
-from gridsidecar.store import OpenStore, OutputPage
+from gridsidecar.store import OutputPage, Store
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import BOOM, Two, decided, delayed, open_store, worker
 
@@ -19,7 +19,7 @@ def part(start: int, text: str | bytes) -> NewOutput:
     return NewOutput((OutputPart(start, text if isinstance(text, bytes) else text.encode()),))
 
 
-async def said(store: OpenStore, *asked: Any) -> OutputPage:
+async def said(store: Store, *asked: Any) -> OutputPage:
     found = await store.output.page("t", *asked)
     assert found is not None
     return found
@@ -29,7 +29,7 @@ def parts(two: Two) -> int:
     return int(two.rows.run(f"SELECT COUNT(*) AS n FROM {TASKS}_output")[0]["n"])
 
 
-async def ended(store: OpenStore, claim: Claim, report: Report, outcome: Any = None) -> None:
+async def ended(store: Store, claim: Claim, report: Report, outcome: Any = None) -> None:
     end = decided(claim, outcome or Succeeded(1))
     assert await store.tasks.ends.commit(claim, end, report, Progress(), output_stored=True) == end
 

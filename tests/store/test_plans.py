@@ -15,11 +15,11 @@ from msgspec.structs import replace
 from gridsidecar.rules.task import Status
 from gridsidecar.store import Position, Wanted
 from gridsidecar.store.access_paths import AccessPath, access_path, access_path_of_ids, parameters
-from gridsidecar.store.choosing import Filter, statement
 from gridsidecar.store.counting import MOST_OF_QUEUE
 from gridsidecar.store.listing import SCAN_OF_INDEX, last_looked_at, listed
 from gridsidecar.store.mysql.literal import WRITERS
 from gridsidecar.store.queries import Query, TableNames, load_queries
+from gridsidecar.store.selection import Filter, statement
 from tests.conftest import fresh_database
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
 from tests.store.workers import migrate, open_store
@@ -58,7 +58,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     "overdue_orphaned": {"tasks": "status", "workers": "PRIMARY"},
     "postpone": BY_ID,
     "set_aside": BY_ID,
-    "shelve": BY_ID,
+    "postpone_start": BY_ID,
     "unpark": BY_ID,
     "parked": {"tasks": "check"},
     "gone_workers": {"tasks": "status", "workers": "expires"},
@@ -84,7 +84,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     **dict.fromkeys(["untold", "untold_locked"], BY_CHECK),
     **dict.fromkeys(["wake_workers", "cancels_of"], WORKER_BY_ID),
     "replay_dead_callbacks": {"callbacks": "dead"},
-    "place_of": BY_ID,
+    "position_of": BY_ID,
     "details_of": BY_ID | HISTORY,
     # Operations on many tasks.
     **dict.fromkeys(["operation_tasks", "operation_outcome", "forget_operation_ids"], OPERATION_BY_ID),
@@ -102,7 +102,7 @@ WRITTEN_ONLY = {
     "renew",
     "migrated",
     "insert_pause",
-    "first_place",
+    "insert_rate",
     "count_minute",
 }
 SMALL_OR_SELDOM = {
@@ -110,16 +110,16 @@ SMALL_OR_SELDOM = {
     *("workers", "forget_workers"),  # a row for each worker
     # A row for each type that is paused, and for each handler with a rate.
     *("pauses", "pause_shared", "pause_locked", "pause_anew", "end_pause", "let_probe_through", "forget_pause"),
-    *("pause_counts", "place", "take_place", "pace_start"),
+    *("pause_counts", "rate", "reserve_start", "count_start"),
     *("tables", "schema_version", "create_schema_version"),  # at the start
     *("operation", "operations", "forsaken_operations", "old_operations", "take_operation", "drive_operation"),
     *("leave_operation", "operation_collected", "operation_done", "stop_operation", "forget_operation"),  # few rows
     *("minutes_between", "minutes_series", "prune_minutes"),  # see below
     # Only the beginnings of statements: see below.
     *(
-        "tasks_chosen",
-        "count_chosen",
-        "types_chosen",
+        "tasks_selected",
+        "count_selected",
+        "types_selected",
         "tasks_listed",
         "keys_end",
         "took",
@@ -235,7 +235,7 @@ def test_callbacks_are_counted_by_indexes_and_so_many_at_most(tables: Direct) ->
 def test_types_of_what_a_filter_names_are_counted_by_its_state(tables: Direct) -> None:
     chosen = Filter(statuses=(Status.FAILED,), queue="q")
     queries = load_queries(dialect_of(tables), TableNames(TASKS))
-    text = with_values(statement(queries["types_chosen"], chosen, page=False).text, "")
+    text = with_values(statement(queries["types_selected"], chosen, page=False).text, "")
     if tables.is_mysql:  # the few types are put together in a table of their own
         (row,) = tables.run(f"EXPLAIN FORMAT=TRADITIONAL {text}".replace("%", "%%"))
         assert row["key"] == "ix_status"
@@ -244,13 +244,13 @@ def test_types_of_what_a_filter_names_are_counted_by_its_state(tables: Direct) -
         assert "_tasks_status (status=?" in found
 
 
-@pytest.mark.parametrize("name", ["tasks_chosen", "count_chosen"])
+@pytest.mark.parametrize("name", ["tasks_selected", "count_selected"])
 def test_what_a_filter_names_is_found_by_its_state_and_in_order(tables: Direct, name: str) -> None:
     dialect = "mysql" if tables.is_mysql else "sqlite"
     now = datetime(2026, 1, 1, tzinfo=UTC)
     some = Filter(statuses=(Status.FAILED,), queue="q", task_type="default", error_type="X", since=now, until=now)
     for chosen in (some, Filter(statuses=(Status.FAILED,), queue="q")):
-        text = statement(load_queries(dialect, TableNames(TASKS))[name], chosen, page=name == "tasks_chosen")
+        text = statement(load_queries(dialect, TableNames(TASKS))[name], chosen, page=name == "tasks_selected")
         if tables.is_mysql:
             assert plan(tables, text.text) == {"tasks": "status"}
         else:  # which has no ids in its indexes, and sorts those of one moment

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from gridsidecar.rules.reception import Begin, Close, Insert, Reception, Resume, Wait
+from gridsidecar.rules.reception import Begin, Close, Delay, Insert, Reception, Resume
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Cancelled, Claim, Failed, Progress, Report, Status, Succeeded, Task
 from gridsidecar.store import HeldRow
@@ -204,7 +204,7 @@ async def test_return_of_a_row_against_its_rescue_has_one_winner(two: Two) -> No
     for name, back, reception in zip(MANY, returned, received, strict=True):
         assert back is not (isinstance(reception, Begin) and reception.rescues), name
         assert two.rows.history(name) == [(1, "lost")]
-        if isinstance(reception, Wait):  # it asked before the moment from which the row was due, and waited for it
+        if isinstance(reception, Delay):  # it asked before the moment from which the row was due, and waited for it
             assert reception.delay < 10
         else:
             assert two.rows.row(name)["attempt"] == 2

@@ -12,7 +12,7 @@ import pytest
 
 from gridsidecar.rules.reception import Drop, Insert
 from gridsidecar.rules.task import Callback, Succeeded
-from gridsidecar.store import OpenStore, Retention
+from gridsidecar.store import Retention, Store
 from gridsidecar.store.queries import TableNames, load_queries
 from tests.store.direct import FAR_AWAY, LONG_AGO, TASKS, Direct
 from tests.store.plugin import Plugin
@@ -26,7 +26,7 @@ CALLBACK = {"callback": Callback(url="http://receiver.example/done", type="http"
 class Pruners:
     """Three sidecars that keep tasks for three days."""
 
-    stores: Sequence[OpenStore]
+    stores: Sequence[Store]
     two: Two
 
     @property

@@ -141,7 +141,7 @@ async def test_maintenance_never_claims(two: Two) -> None:
     assert [after[name] for name in same] == [before[name] for name in same]
 
 
-async def test_maintenance_moves_the_next_look_before_it_publishes(two: Two) -> None:
+async def test_maintenance_moves_the_next_check_before_it_publishes(two: Two) -> None:
     await two.retrying()
     two.rows.make_overdue()
     assert len(await overdue(two)) == 1

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gridsidecar.rules.reception import Begin, Close, Drop, Insert, Reattach, Resume, Wait
+from gridsidecar.rules.reception import Begin, Close, Delay, Drop, Insert, Reattach, Resume
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Cancelled, Failed, Outcome, Succeeded, Task
 from tests.store.direct import FAR_AWAY
@@ -34,7 +34,7 @@ async def test_none_for_a_late_delayed_message_inserts_attempt_1(two: Two) -> No
 
 async def test_none_deferred_by_inserts_pending_and_waits(two: Two) -> None:
     received = await two.deliver_to_a(task(fields={"defer_by": 60.0}))
-    assert isinstance(received.reception, Wait)
+    assert isinstance(received.reception, Delay)
     assert 55 < received.reception.delay <= 60.1
     assert received.claim is None
     row = two.rows.row()
@@ -45,7 +45,7 @@ async def test_none_deferred_by_inserts_pending_and_waits(two: Two) -> None:
 async def test_none_deferred_until_inserts_pending_and_waits(two: Two) -> None:
     until = datetime.now(UTC) + timedelta(hours=2)
     received = await two.deliver_to_a(task(fields={"defer_until": until}))
-    assert isinstance(received.reception, Wait)
+    assert isinstance(received.reception, Delay)
     assert 7190 < received.reception.delay <= 7200.1
     assert two.rows.row()["attempt"] == 0
 
@@ -53,7 +53,7 @@ async def test_none_deferred_until_inserts_pending_and_waits(two: Two) -> None:
 async def test_none_deferred_by_and_until_waits_for_the_moment(two: Two) -> None:
     fields = {"defer_by": 60.0, "defer_until": datetime.now(UTC) + timedelta(hours=2)}
     received = await two.deliver_to_a(task(fields=fields))
-    assert isinstance(received.reception, Wait)
+    assert isinstance(received.reception, Delay)
     assert 7190 < received.reception.delay <= 7200.1
 
 
@@ -68,7 +68,7 @@ async def test_the_delayed_message_of_a_deferred_task_starts_attempt_1_when_due(
     deferred = task(fields={"defer_by": 60.0})
     await two.deliver_to_a(deferred)
     early = await two.deliver_to_b(deferred)
-    assert isinstance(early.reception, Wait)
+    assert isinstance(early.reception, Delay)
     two.rows.make_due()
     received = await two.deliver_to_b(deferred)
     assert received.reception == Begin(attempt=1, crashes=0)
@@ -134,7 +134,7 @@ async def test_not_due_leftover_is_acked(two: Two, message: Task) -> None:
 async def test_not_due_waits_for_the_rest(two: Two, message: Task) -> None:
     await two.retrying()
     received = await two.deliver_to_b(message)
-    assert isinstance(received.reception, Wait)
+    assert isinstance(received.reception, Delay)
     assert 40 < received.reception.delay <= 50.1
     assert not received.reception.busy
     assert received.attempt == 1
@@ -199,7 +199,7 @@ async def test_running_other_worker_lease_live_is_busy_at_doubling_delays(two: T
     delays = []
     for busy in range(5):
         received = await two.deliver_to_b(task(busy=busy))
-        assert isinstance(received.reception, Wait)
+        assert isinstance(received.reception, Delay)
         assert received.reception.busy
         assert received.attempt == 1
         delays.append(received.reception.delay)
@@ -214,7 +214,7 @@ async def test_running_other_worker_lease_expired_and_not_trusted_is_busy(two: T
     await two.started()
     two.rows.expire("A")
     received = await two.deliver_to_b(task(), trusted=False)
-    assert received.reception == Wait(delay=1.0, busy=True)
+    assert received.reception == Delay(delay=1.0, busy=True)
     assert two.rows.row()["worker_id"] == "A"
 
 
@@ -272,14 +272,14 @@ async def test_running_lease_expired_beyond_max_crashes_fails_with_worker_lost(t
 
 
 async def test_look_answers_like_a_claim_and_changes_nothing(two: Two) -> None:
-    assert (await two.b.tasks.look(task(), A)).reception == Insert()
+    assert (await two.b.tasks.preview(task(), A)).reception == Insert()
     await two.retrying()
     before = two.rows.row()
-    assert isinstance((await two.b.tasks.look(delayed(1), A)).reception, Wait)
+    assert isinstance((await two.b.tasks.preview(delayed(1), A)).reception, Delay)
     two.rows.make_due()
-    looked = await two.b.tasks.look(delayed(1), A)
-    assert looked.reception == Begin(attempt=2, crashes=0)
-    assert looked.claim is None
+    previewed = await two.b.tasks.preview(delayed(1), A)
+    assert previewed.reception == Begin(attempt=2, crashes=0)
+    assert previewed.claim is None
     assert two.rows.row() == before | {"next_run_at": two.rows.row()["next_run_at"]}
 
 
@@ -302,7 +302,7 @@ async def test_a_task_far_from_due_waits_for_all_of_it(two: Two) -> None:
     await two.retrying()
     two.rows.set(next_run_at=FAR_AWAY)
     received = await two.deliver_to_b(delayed(1))
-    assert isinstance(received.reception, Wait)
+    assert isinstance(received.reception, Delay)
     assert received.reception.delay > 86_400
 
 

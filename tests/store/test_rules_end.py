@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gridsidecar.rules.reception import Begin, Close, Wait
+from gridsidecar.rules.reception import Begin, Close, Delay
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import (
     Cancelled,
@@ -55,7 +55,7 @@ async def test_retry_is_committed_as_retrying_due_after_its_delay(two: Two) -> N
     assert (row["status"], row["retry_count"], row["worker_id"]) == ("retrying", 1, None)
     assert (row["error_message"], row["error_type"], row["completed_at"]) == ("boom", "RateLimited", None)
     received = await two.deliver_to_b(delayed(1))
-    assert isinstance(received.reception, Wait)
+    assert isinstance(received.reception, Delay)
     assert 15 < received.reception.delay <= 20.1
 
 
@@ -267,7 +267,7 @@ async def test_cannot_start_comes_back_through_a_delayed_message_and_spends_noth
     row = two.rows.row()
     assert (row["status"], row["retry_count"], row["interruptions"], row["crashes"]) == ("pending", 0, 0, 0)
     assert row["error_message"] == "no such file: ./handler.sh"
-    assert isinstance((await two.deliver_to_b(delayed(1))).reception, Wait)
+    assert isinstance((await two.deliver_to_b(delayed(1))).reception, Delay)
 
 
 async def test_a_delayed_message_that_the_broker_refused_is_handed_to_the_store(two: Two) -> None:

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from gridsidecar.rules.reception import Begin, Claimant, Close, Drop, Insert, Reattach, Resume, Wait
+from gridsidecar.rules.reception import Begin, Claimant, Close, Delay, Drop, Insert, Reattach, Resume
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import (
     Callback,
@@ -38,7 +38,7 @@ from gridsidecar.rules.task import (
     Succeeded,
     Task,
 )
-from gridsidecar.store import OpenStore
+from gridsidecar.store import Store
 from tests.store.direct import TASKS, Direct, Row
 from tests.store.workers import cancel, decided, open_store, retry_by_hand, task
 
@@ -64,7 +64,7 @@ class TwoWorkers(RuleBasedStateMachine):
     """The stores are real; the machine plays the broker, the workers' memories and the clock."""
 
     url = ""
-    stores: dict[str, OpenStore]
+    stores: dict[str, Store]
     loop: asyncio.AbstractEventLoop
     direct: Direct
 
@@ -140,7 +140,7 @@ class TwoWorkers(RuleBasedStateMachine):
                 assert received.claim is None
                 assert before == after
                 assert (worker, name) in self.held
-            case Drop() | Wait():
+            case Drop() | Delay():
                 assert before == after
         if received.claim is None:
             return
@@ -370,7 +370,7 @@ def test_two_workers_in_any_order(kind: str, request: pytest.FixtureRequest) -> 
                     runner.run(store.close())
 
 
-def explore(url: str, stores: dict[str, OpenStore], loop: asyncio.AbstractEventLoop) -> None:
+def explore(url: str, stores: dict[str, Store], loop: asyncio.AbstractEventLoop) -> None:
     machine = type("Machine", (TwoWorkers,), {"stores": stores, "loop": loop, "direct": Direct(url)})
     run_state_machine_as_test(
         machine,

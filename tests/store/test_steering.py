@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.rules.reception import Close, Drop, Insert, Resume, Wait
+from gridsidecar.rules.reception import Close, Delay, Drop, Insert, Resume
 from gridsidecar.rules.steering import Reopening, Steered
 from gridsidecar.rules.task import Callback, Cancelled, Message, Progress, Report, Status, Succeeded, Task
 from gridsidecar.store import HeldRow, NotDriven, OperationKind
-from gridsidecar.store.choosing import Filter
+from gridsidecar.store.selection import Filter
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import (
     BOOM,
@@ -114,7 +114,7 @@ async def test_a_refusal_of_a_task_that_was_cancelled_unseen_leaves_its_row(two:
 
 
 async def test_delayed_tasks_end_at_once(two: Two) -> None:
-    assert isinstance((await two.a.tasks.claim(real(defer_by=60.0), A, 3)).reception, Wait)
+    assert isinstance((await two.a.tasks.claim(real(defer_by=60.0), A, 3)).reception, Delay)
     assert await cancel(two.b, "t") is Steered.CANCELLED
     assert callbacks(two) == [(0, "cancelled")]
 

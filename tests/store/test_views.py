@@ -8,11 +8,12 @@ from typing import Any, NotRequired, get_origin, get_type_hints
 
 import pytest
 
-from gridsidecar import shapes, views
+from gridsidecar import views
 from gridsidecar.broker import QueueInfo, make_broker
 from gridsidecar.config.settings import BrokerSettings, Settings
-from gridsidecar.figures import NONE, read_figures
 from gridsidecar.fleet import Fleet, Where, reach
+from gridsidecar.operations import shapes
+from gridsidecar.operations.figures import NONE, read_figures
 from gridsidecar.rules.task import Callback, Message, Succeeded
 from gridsidecar.store import OperationKind
 from gridsidecar.telemetry import Readiness

@@ -25,14 +25,14 @@ from gridsidecar.rules.task import (
     Task,
     Transition,
 )
-from gridsidecar.store import OpenStore, Received, Wanted, make_store
+from gridsidecar.store import Received, Store, Wanted, make_store
 from tests.store.direct import TASKS, Direct
 
 QUEUE = "q"
 BOOM = Failed(error="boom", error_type="RateLimited")
 
 
-async def open_store(url: str, *, migrate: bool | None = True, queue: str = QUEUE, **settings: Any) -> OpenStore:
+async def open_store(url: str, *, migrate: bool | None = True, queue: str = QUEUE, **settings: Any) -> Store:
     store = make_store(StoreSettings(url=url, **settings), queue)
     try:
         await store.open(migrate=migrate)
@@ -42,11 +42,11 @@ async def open_store(url: str, *, migrate: bool | None = True, queue: str = QUEU
     return store
 
 
-async def cancel(store: OpenStore, task_id: str) -> Steered:
+async def cancel(store: Store, task_id: str) -> Steered:
     return (await store.steering.cancel([task_id]))[task_id]
 
 
-async def retry_by_hand(store: OpenStore, task_id: str) -> Message | None:
+async def retry_by_hand(store: Store, task_id: str) -> Message | None:
     """The message that brings it back; None where it may not run again, or was begun before it was asked for."""
     outcomes = await store.steering.retry([task_id])
     done = [one for one, outcome in outcomes.items() if outcome.done]
@@ -59,12 +59,12 @@ async def migrate(url: str, **settings: Any) -> None:
     await (await open_store(url, **settings)).close()
 
 
-async def listed(store: OpenStore, **wanted: Any) -> list[dict[str, Any]]:
+async def listed(store: Store, **wanted: Any) -> list[dict[str, Any]]:
     """The newest tasks."""
     return (await store.listing.page(Wanted(**wanted), limit=200)).tasks
 
 
-async def counts(store: OpenStore) -> dict[str, int]:
+async def counts(store: Store) -> dict[str, int]:
     """Tasks by their state."""
     return {status.value: count.n for status, count in (await store.counting.by_status()).items()}
 
@@ -100,7 +100,7 @@ def decided(claim: Claim, outcome: Outcome, *, delay: float = 50.0, max_crashes:
     return transition
 
 
-async def end(store: OpenStore, claim: Claim, outcome: Outcome, *, delay: float = 50.0) -> Transition | None:
+async def end(store: Store, claim: Claim, outcome: Outcome, *, delay: float = 50.0) -> Transition | None:
     """Commit the end of an attempt; what the store says stands in the row now."""
     return await store.tasks.ends.commit(claim, decided(claim, outcome, delay=delay), Report(), Progress())
 
@@ -109,8 +109,8 @@ async def end(store: OpenStore, claim: Claim, outcome: Outcome, *, delay: float 
 class Two:
     """Two workers' stores on one database."""
 
-    a: OpenStore
-    b: OpenStore
+    a: Store
+    b: Store
     url: str
     rows: Direct = field(init=False)
 

@@ -20,7 +20,7 @@ from gridsidecar.broker import make_broker
 from gridsidecar.config.settings import BrokerSettings, StoreSettings
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Message
-from gridsidecar.store import OpenStore, make_store
+from gridsidecar.store import Store, make_store
 from gridsidecar.telemetry import Readiness
 from tests.support import services
 from tests.support.database import mysql_session
@@ -230,7 +230,7 @@ class Place:
             return list(cursor.fetchall())
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[OpenStore]:
+    async def opened(self) -> AsyncIterator[Store]:
         """The store as a command of ours uses it."""
         opened = make_store(StoreSettings(url=self.store_url), self.queue)
         await opened.open()

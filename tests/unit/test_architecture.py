@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gridsidecar.rules import lifecycle, steering
 from gridsidecar.rules.reception import Begin, Claimant, Close, Insert, Row
 from gridsidecar.rules.retry import RetryPolicy
 from gridsidecar.rules.steering import KnownRow, Steered
 from gridsidecar.rules.task import (
+    Callback,
     Cancelled,
     CannotStart,
     Claim,
@@ -28,6 +31,7 @@ from gridsidecar.rules.task import (
     Succeeded,
     Task,
 )
+from gridsidecar.wire.fields import FIELDS, OTHER_NAMES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -86,6 +90,26 @@ def test_each_case_that_is_to_be_added_has_others_beside_it() -> None:
     assert len(files) >= 2
     without = [name for name in files if "case " not in (ROOT / "gridsidecar" / name).read_text()]
     assert without == []
+
+
+def test_each_place_that_has_the_fields_of_a_message_has_all_of_them() -> None:
+    protocol = ROOT / "protocol"
+    schema = json.loads((protocol / "schema" / "v1" / "task-message.json").read_text())
+    api = yaml.safe_load((protocol / "openapi.yaml").read_text())
+    cases = json.loads((protocol / "vectors" / "task-messages.json").read_text())["cases"]
+    places = {
+        "rules/task.py": set(Task.__struct_fields__) - {"message", "fields", "callback"}
+        | {f"callback_{name}" for name in Callback.__struct_fields__},
+        "wire/fields.py": {"task_id", *FIELDS},
+        "protocol/schema/v1/task-message.json": schema["properties"].keys() - OTHER_NAMES.keys(),
+        "protocol/openapi.yaml": set(api["components"]["schemas"]["NewTask"]["properties"]),
+        "protocol/vectors/task-messages.json": {name for case in cases for name in case["expect"].get("task", ())},
+        "docs/tasks.md": set(re.findall(r"""[`"](\w+)[`"]""", (DOCS / "tasks.md").read_text())),
+    }
+    [recipe] = re.findall(r"^\| a field of a message \|.*", PAGE, re.M)
+    assert [place for place in places if f"`{place}`" not in recipe] == []
+    everything = {name for place, names in places.items() if place != "docs/tasks.md" for name in names}
+    assert {place: lacking for place, names in places.items() if (lacking := everything - names)} == {}
 
 
 def test_each_word_of_the_glossary_is_in_the_code() -> None:

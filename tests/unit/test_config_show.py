@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from gridsidecar.cli.config import app
 from gridsidecar.config.handlers import HandlerSettings
-from gridsidecar.config.harmless import shown as shown_value
+from gridsidecar.config.redaction import shown as shown_value
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.show import masked, schema
 from gridsidecar.errors import ConfigError

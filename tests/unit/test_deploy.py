@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from gridsidecar.config.load import load
-from gridsidecar.shutdown import longest_exit
+from gridsidecar.runtime.shutdown import longest_exit
 from gridsidecar.store.queries import TableNames
 from tests.support.keda import SCHEMAS
 from tests.support.kubernetes import VERSIONS, core_objects

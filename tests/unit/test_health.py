@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gridsidecar.health import LONGEST_REASON, MOST_REASONS, Health, Vitals, in_words, livez, of_all, readyz
+from gridsidecar.runtime.health import LONGEST_REASON, MOST_REASONS, Health, Vitals, in_words, livez, of_all, readyz
 
 READY = Health()
 AWAY = Health(not_ready={"store": "it is away"})

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from gridsidecar.histogram import BOUNDS, Histogram, bound_of
+from gridsidecar.store.histogram import BOUNDS, Histogram, bound_of
 
 
 def histogram(*seconds: float) -> Histogram:

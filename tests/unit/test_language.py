@@ -23,7 +23,7 @@ from gridsidecar.config.reference_page import model_of
 from gridsidecar.config.settings import Settings
 from gridsidecar.language import chinese
 from gridsidecar.language.chinese import CHINESE
-from gridsidecar.language.sentences import Sentences
+from gridsidecar.language.sentence_translator import SentenceTranslator
 from gridsidecar.manifests.comments import pieces as comments_of
 from tests.support.literals import Literal, literals, paragraphs, template
 
@@ -103,7 +103,7 @@ def test_every_sentence_has_its_chinese() -> None:
 
 def test_no_words_are_left_around_values() -> None:
     """However few they are: `the API at {}: {}` has no three in a row."""
-    translated = Sentences(CHINESE).translated
+    translated = SentenceTranslator(CHINESE).translated
     left = {}
     for one in literals(PACKAGE):
         if "{}" in one.text and not (one.text in CHINESE or one.text in PIECES | OTHERS or exempt(one)):
@@ -185,7 +185,7 @@ CATALOGUE = {
     ],
 )
 def test_a_finished_sentence_is_found(english: str, translated: str) -> None:
-    assert Sentences(CATALOGUE).translated(english) == translated
+    assert SentenceTranslator(CATALOGUE).translated(english) == translated
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_what_a_task_and_a_check_tell(english: str, chinese: str) -> None:
 
 
 def test_texts_of_others_are_soon_given_up() -> None:
-    sentences = Sentences(CHINESE)
+    sentences = SentenceTranslator(CHINESE)
     for text in ("a b, " * 700, "x y: " * 700, "must be (" * 400, "a b\n" * 900, "no task " * 400):
         assert sentences.translated(text).split()[-1]
 
@@ -212,7 +212,7 @@ def test_texts_of_others_are_soon_given_up() -> None:
     [("paused until resumed", "已暂停，直到 resume"), ("must be a number of at least 0", "必须是不小于 0 的数")],
 )
 def test_a_short_sentence_has_others_of_ours_in_it(english: str, chinese: str) -> None:
-    assert Sentences(CHINESE).translated(english) == chinese
+    assert SentenceTranslator(CHINESE).translated(english) == chinese
 
 
 @pytest.mark.parametrize(
@@ -225,14 +225,14 @@ def test_a_short_sentence_has_others_of_ours_in_it(english: str, chinese: str) -
     ],
 )
 def test_what_others_say_is_not_taken_for_ours(text: str) -> None:
-    assert Sentences(CHINESE).translated(text) == text
+    assert SentenceTranslator(CHINESE).translated(text) == text
 
 
 def test_a_text_that_is_made_of_ours_holds_nobody_up() -> None:
     pieces = [re.sub(r"\{[^}]*\}", "x y", text) for text in CHINESE if "; " in text or ": " in text]
     text = ": ".join(pieces)[:3900]
     began = time.process_time()
-    assert Sentences(CHINESE).translated(text)
+    assert SentenceTranslator(CHINESE).translated(text)
     assert time.process_time() - began < 3  # 17 seconds without a limit
 
 

@@ -21,15 +21,15 @@ from gridsidecar.rules.reception import (
     Begin,
     Claimant,
     Close,
+    Delay,
     Drop,
     Insert,
     Reattach,
     Reception,
     Resume,
     Row,
-    Wait,
 )
-from gridsidecar.rules.retry import next_look
+from gridsidecar.rules.retry import next_check
 from gridsidecar.rules.task import (
     Claim,
     Message,
@@ -131,14 +131,14 @@ _DELIVERIES: list[tuple[str, Row | None, Message, Claimant, Reception]] = [
     ("due, my own lease not trusted", waiting(), DELAYED, me(trusted=False), Begin(attempt=4, crashes=0)),
     ("not due, a wake-up: ack", waiting(due_in=9.0), WAKE_UP, me(), Drop("a newer message will bring it back")),
     ("not due, an older attempt: ack", waiting(due_in=9.0), OLD, me(), Drop("a newer message will bring it back")),
-    ("not due: delayed message for the rest", waiting(due_in=9.0), DELAYED, me(), Wait(delay=9.0)),
+    ("not due: delayed message for the rest", waiting(due_in=9.0), DELAYED, me(), Delay(delay=9.0)),
     ("not due, the row's own message: delayed message for the rest", waiting(due_in=9.0, message_id="other"), OLD, me(),
-     Wait(delay=9.0)),
+     Delay(delay=9.0)),
     ("mine in memory, a wake-up: ack", mine(), WAKE_UP, HOLDS, Drop("runs here")),
     ("mine in memory, an older attempt: ack", mine(), OLD, HOLDS, Drop("runs here")),
     ("mine in memory, I hold a live copy: ack", mine(), DELAYED, replace(HOLDS, holds_live_copy=True),
      Drop("runs here")),
-    ("mine in memory, handed off: ack", mine(handed_off=True), DELAYED, HOLDS, Drop("runs here")),
+    ("mine in memory, handed off: ack", mine(store_redelivers=True), DELAYED, HOLDS, Drop("runs here")),
     ("mine in memory: adopt", mine(), DELAYED, HOLDS, Reattach()),
     ("mine in memory, the row's own message: adopt", mine(message_id="other"), OLD, HOLDS, Reattach()),
     ("mine in memory, my lease expired: adopt", mine(lease_left=-5.0), DELAYED, HOLDS, Reattach()),
@@ -147,23 +147,23 @@ _DELIVERIES: list[tuple[str, Row | None, Message, Claimant, Reception]] = [
     ("mine, not in memory, a wake-up: same attempt", mine(), WAKE_UP, me(), Resume()),
     ("elsewhere, lease live, a wake-up: ack", others(), WAKE_UP, me(), Drop("runs elsewhere")),
     ("elsewhere, lease live, an older attempt: ack", others(), OLD, me(), Drop("runs elsewhere")),
-    ("elsewhere, lease live, handed off: ack", others(handed_off=True), DELAYED, me(), Drop("runs elsewhere")),
-    ("elsewhere, lease live: busy", others(), DELAYED, me(), Wait(delay=40.0, busy=True)),
-    ("elsewhere, lease live, second time: doubled", others(), message(busy=1), me(), Wait(delay=80.0, busy=True)),
+    ("elsewhere, lease live, handed off: ack", others(store_redelivers=True), DELAYED, me(), Drop("runs elsewhere")),
+    ("elsewhere, lease live: busy", others(), DELAYED, me(), Delay(delay=40.0, busy=True)),
+    ("elsewhere, lease live, second time: doubled", others(), message(busy=1), me(), Delay(delay=80.0, busy=True)),
     ("elsewhere, lease live, third time: doubled again", others(), message(busy=2), me(),
-     Wait(delay=160.0, busy=True)),
+     Delay(delay=160.0, busy=True)),
     ("elsewhere, lease live, never more than 5 minutes", others(), message(busy=99), me(),
-     Wait(delay=LONGEST_BUSY_WAIT, busy=True)),
+     Delay(delay=LONGEST_BUSY_WAIT, busy=True)),
     ("elsewhere, lease nearly over: at least a second", others(lease_left=0.01), DELAYED, me(),
-     Wait(delay=1.0, busy=True)),
-    ("elsewhere, the row's own message: busy", others(message_id="other"), OLD, me(), Wait(delay=40.0, busy=True)),
+     Delay(delay=1.0, busy=True)),
+    ("elsewhere, the row's own message: busy", others(message_id="other"), OLD, me(), Delay(delay=40.0, busy=True)),
     ("elsewhere, cancel requested, lease live: busy", others(cancel_requested=True), DELAYED, me(),
-     Wait(delay=40.0, busy=True)),
-    ("lease expired, mine not trusted: busy", orphaned(), DELAYED, me(trusted=False), Wait(delay=1.0, busy=True)),
+     Delay(delay=40.0, busy=True)),
+    ("lease expired, mine not trusted: busy", orphaned(), DELAYED, me(trusted=False), Delay(delay=1.0, busy=True)),
     ("no lease at all, mine not trusted: busy", orphaned(lease_left=None), DELAYED, me(trusted=False),
-     Wait(delay=1.0, busy=True)),
+     Delay(delay=1.0, busy=True)),
     ("lease expired, mine not trusted, a wake-up: ack", orphaned(), WAKE_UP, me(trusted=False), Drop("runs elsewhere")),
-    ("lease expired, mine not trusted, handed off: ack", orphaned(handed_off=True), DELAYED, me(trusted=False),
+    ("lease expired, mine not trusted, handed off: ack", orphaned(store_redelivers=True), DELAYED, me(trusted=False),
      Drop("runs elsewhere")),
     ("lease expired, cancel requested: cancelled", orphaned(cancel_requested=True, crashes=1), DELAYED, me(),
      ends_cancelled(crashes=1, rescues=True)),
@@ -173,7 +173,7 @@ _DELIVERIES: list[tuple[str, Row | None, Message, Claimant, Reception]] = [
      ends_cancelled(crashes=3, rescues=True)),
     ("lease expired: attempt + 1, crashes + 1", orphaned(crashes=2), DELAYED, me(),
      Begin(attempt=4, crashes=3, rescues=True)),
-    ("lease expired, handed off: attempt + 1, crashes + 1", orphaned(handed_off=True), WAKE_UP, me(),
+    ("lease expired, handed off: attempt + 1, crashes + 1", orphaned(store_redelivers=True), WAKE_UP, me(),
      Begin(attempt=4, crashes=1, rescues=True)),
     ("no lease at all: attempt + 1, crashes + 1", orphaned(lease_left=None), OLD, me(),
      Begin(attempt=4, crashes=1, rescues=True)),
@@ -276,14 +276,14 @@ def test_an_attempt_that_others_gave_up_as_lost_is_lost(found: Row) -> None:
     ("late", "gap"),
     [(-5.0, 30.0), (0.0, 30.0), (29.0, 30.0), (30.0, 30.0), (60.0, 60.0), (500.0, 500.0), (7200.0, 3600.0)],
 )
-def test_next_look(late: float, gap: float) -> None:
-    assert next_look(late) == gap
+def test_next_check(late: float, gap: float) -> None:
+    assert next_check(late) == gap
 
 
 def test_looks_at_a_row_that_nobody_brings_back_come_at_doubling_gaps() -> None:
     late, looks = 0.0, []
     while late < 86_400:
-        looks.append(next_look(late))
+        looks.append(next_check(late))
         late += looks[-1]
     assert looks[:6] == [30.0, 30.0, 60.0, 120.0, 240.0, 480.0]
     assert len(looks) < 35
@@ -298,7 +298,7 @@ def test_cancel_keeps_the_crashes() -> None:
 
 def test_a_row_without_a_lease_waits_for_its_earlier_system() -> None:
     found = receive(row(Status.RUNNING, attempt=0, worker_id=None), message(), me())
-    assert found == Wait(delay=1.0, busy=True, leaseless=True)
+    assert found == Delay(delay=1.0, busy=True, leaseless=True)
 
 
 @pytest.mark.parametrize("trusted", [True, False])

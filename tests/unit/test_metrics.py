@@ -14,13 +14,13 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from gridsidecar.health import Health
 from gridsidecar.metrics import families
 from gridsidecar.metrics.exposition import exposed
 from gridsidecar.metrics.families import FAMILIES, FLEET
 from gridsidecar.metrics.tally import Tally, lasting, total
 from gridsidecar.metrics.worker import WorkerFigures
 from gridsidecar.rules.task import ErrorType, Report, Status, TaskUpdate
+from gridsidecar.runtime.health import Health
 from gridsidecar.supervisor_link import _portions
 from gridsidecar.supervisor_link.message_socket import LARGEST
 
@@ -145,11 +145,11 @@ def test_processes_add_up_and_the_dead_are_not_forgotten() -> None:
 def test_only_changes_travel() -> None:
     own = figures()
     own.hear(update())
-    own.look()
+    own.sample()
     first = dict(own.tally.changes())
     assert first == own.tally.series
     own.hear(update())
-    own.look()
+    own.sample()
     second = dict(own.tally.changes())
     assert ("gridsidecar_slots", "q") not in second
     assert second["gridsidecar_attempts_total", "q", "resize", "success"] == 2

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gridsidecar.moments import later_of, moment_of, time_of
 from gridsidecar.outbound.reply import retry_after
 from gridsidecar.rules.task import Message, Task
 from gridsidecar.wire import decode_task
+from gridsidecar.wire.moments import later_of, moment_of, time_of
 
 MIDNIGHT = datetime(2017, 1, 1, tzinfo=UTC)
 NOW = datetime(2016, 12, 31, tzinfo=UTC)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from gridsidecar.clock import SystemClock
-from gridsidecar.output_log import BYTES_PER_SECOND, LINES_PER_SECOND, LONGEST_LINE, AttemptLines, OutputLog
 from gridsidecar.rules.task import Claim, Message, Task
+from gridsidecar.telemetry.output_log import BYTES_PER_SECOND, LINES_PER_SECOND, LONGEST_LINE, AttemptLines, OutputLog
 
 
 class Slow(SystemClock):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gridsidecar import probe
+from gridsidecar.runtime import probe
 from tests.support.probing import ROOT, probed
 
 HEAVY = {"typer", "click", "rich", "pydantic", "msgspec", "asyncio", "json", "yaml", "logging", "gridsidecar.cli"}

@@ -21,5 +21,5 @@ def test_a_rate_is_a_number_of_starts_in_a_time(text: str, rate: Rate) -> None:
 
 
 def test_places_are_spread_evenly_and_kept_for_as_long_as_the_rate_counts() -> None:
-    assert (parse_rate("100/1m").interval, parse_rate("100/1m").keep) == (0.6, 60.0)
-    assert (parse_rate("20/s").interval, parse_rate("20/s").keep) == (0.05, 10.0)
+    assert (parse_rate("100/1m").interval, parse_rate("100/1m").valid_for) == (0.6, 60.0)
+    assert (parse_rate("20/s").interval, parse_rate("20/s").valid_for) == (0.05, 10.0)

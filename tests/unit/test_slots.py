@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from gridsidecar.delivery import slots as module
-from gridsidecar.delivery.pace import AHEAD_S, ENOUGH_ENDS, MOST_AHEAD, Pace
+from gridsidecar.delivery.ahead_limit import AHEAD_S, ENOUGH_ENDS, MOST_AHEAD, AheadLimit
 from gridsidecar.delivery.slots import Capacity, SlotRequest, Slots
 
 
@@ -22,7 +22,7 @@ def made(width: int, *routes: int) -> tuple[Slots, list[Capacity]]:
 def quick(route: Capacity) -> None:
     """Its handlers have shown how quick they are."""
     for _ in range(ENOUGH_ENDS):
-        route.ended(0.001)
+        route.record(0.001)
 
 
 async def answer(waiting: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
@@ -56,7 +56,7 @@ async def test_nothing_is_claimed_ahead_until_handlers_were_quick() -> None:
     assert route.most_ahead == MOST_AHEAD
     assert slots.request(route).running
     assert slots.request(route).ahead
-    route.look_back()
+    route.reset_ahead()
     assert not slots.request(route).ahead
 
 
@@ -94,7 +94,7 @@ async def test_a_route_that_is_full_keeps_no_slot_from_others() -> None:
 
 async def test_a_route_that_others_share_is_never_claimed_ahead() -> None:
     slots = Slots(1)
-    route = slots.capacity(1, looks_ahead=False)
+    route = slots.capacity(1, claims_ahead=False)
     quick(route)
     assert slots.request(route).running
     assert not slots.request(route).ahead
@@ -154,17 +154,17 @@ async def test_when_nothing_starts_any_more_everybody_is_told() -> None:
     assert not await slots.request(route).claimable(5)
 
 
-async def test_surplus_is_sent_away_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_shed_goes_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     slots, (route,) = made(1)
     slots.request(route)
     requests: list[SlotRequest] = [slots.request(route) for _ in range(3)]
     waits = [await answer(request.claimable(5)) for request in requests]
-    slots.send_away(3)
+    slots.shed(3)
     assert not any(wait.done() for wait in waits), "it has not waited for long"
     monkeypatch.setattr(module, "LONGEST_AHEAD", 0.0)
-    slots.send_away(2)
+    slots.shed(2)
     assert [await wait for wait in waits[:2]] == [False, False]
-    assert [request.surplus for request in requests] == [True, True, False]
+    assert [request.shed for request in requests] == [True, True, False]
     waits[2].cancel()
 
 
@@ -173,21 +173,21 @@ async def test_surplus_is_sent_away_oldest_first(monkeypatch: pytest.MonkeyPatch
     [(0.001, 1, MOST_AHEAD), (0.1, 2, 10), (AHEAD_S, 1, 1), (2 * AHEAD_S, 1, 0), (600.0, 64, 0), (0.0, 1, MOST_AHEAD)],
 )
 def test_pace(seconds: float, width: int, ahead: int) -> None:
-    pace = Pace()
+    limit = AheadLimit()
     for _ in range(ENOUGH_ENDS):
-        assert pace.ahead(width) == 0
-        pace.ended(seconds)
-    assert pace.ahead(width) == ahead
-    pace.forget()
-    assert pace.ahead(width) == 0
+        assert limit.of(width) == 0
+        limit.record(seconds)
+    assert limit.of(width) == ahead
+    limit.reset()
+    assert limit.of(width) == 0
 
 
 def test_the_newest_ends_count_most() -> None:
-    pace = Pace()
-    pace.ended(10.0)
+    limit = AheadLimit()
+    limit.record(10.0)
     for _ in range(60):
-        pace.ended(0.01)
-    assert pace.ahead(8) >= 8
+        limit.record(0.01)
+    assert limit.of(8) >= 8
 
 
 def test_who_asks_just_before_others_have_waited_too_long_waits_in_the_line_like_any_other() -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.errors import BrokerUnavailable
-from gridsidecar.health import Vitals
+from gridsidecar.metrics.statistics import BACKLOG_LIMIT, Statistics
 from gridsidecar.rules.task import Status, TaskUpdate
-from gridsidecar.statistics import LOOK_LIMIT, Statistics
+from gridsidecar.runtime.health import Vitals
 from tests.support.waiting import eventually
 
 NEVER = 3600.0
@@ -126,5 +126,5 @@ async def test_a_broker_that_hangs_does_not_hold_up_the_end(lines: Lines) -> Non
 
     began = time.monotonic()
     await Statistics(SystemClock(), NEVER, lambda: 0, hanging).stop()
-    assert time.monotonic() - began < LOOK_LIMIT + 5
+    assert time.monotonic() - began < BACKLOG_LIMIT + 5
     assert "left" not in lines.fields[0]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridsidecar.addresses import Allowed, MailAddress
-from gridsidecar.template import KNOWN, TemplateError, look_up, parse
+from gridsidecar.config.addresses import Allowed, MailAddress
+from gridsidecar.config.template import KNOWN, TemplateError, look_up, parse
 
 
 @pytest.mark.parametrize(

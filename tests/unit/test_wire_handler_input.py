@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from gridsidecar.rules.task import Claim, Message, Task
-from gridsidecar.trace import Trace
+from gridsidecar.rules.trace import Trace
 from gridsidecar.wire import data_json, decode_task, encode_input
 from tests.unit.test_wire_task_message import json_values
 

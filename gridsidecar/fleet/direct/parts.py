@@ -7,7 +7,7 @@ from pathlib import Path
 from gridsidecar.broker import Broker, make_broker
 from gridsidecar.config.settings import Settings
 from gridsidecar.config.urls import sqlite_path
-from gridsidecar.store import OpenStore, make_store
+from gridsidecar.store import Store, make_store
 from gridsidecar.telemetry import Readiness
 
 
@@ -19,11 +19,11 @@ class Parts:
         self.settings = settings
         self._makes = makes
         self._has_store = has_store
-        self._store: OpenStore | None = None
+        self._store: Store | None = None
         self._made = False
         self._broker: Broker | None = None
 
-    async def store(self) -> OpenStore | None:
+    async def store(self) -> Store | None:
         if self._store is None and self._has_store and (self._makes or not self._no_file_yet()):
             store = make_store(self.settings.store, self.settings.broker.queue)
             try:
@@ -37,12 +37,12 @@ class Parts:
             self._made = True
         return self._store
 
-    async def store_to_write(self) -> OpenStore | None:
+    async def store_to_write(self) -> Store | None:
         """With its tables, which are made from now on; None where nothing names one."""
         self._makes = True
         return await self.store()
 
-    async def _make_tables(self, store: OpenStore) -> None:
+    async def _make_tables(self, store: Store) -> None:
         settings = self.settings.store
         if not settings.migrate:
             return

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING
 
-from gridsidecar.config.handled import hint_of
-from gridsidecar.dead_letters import Letter, letters_of, replay, wanted
+from gridsidecar.config.handled_types import hint_of
 from gridsidecar.errors import AccessRefused, GridSidecarError, Unavailable
 from gridsidecar.fleet import LetterPage, ReplayResult, Submitted
 from gridsidecar.fleet.direct.parts import Parts
+from gridsidecar.operations.dead_letters import Letter, letters_of, replay, wanted
+from gridsidecar.operations.shapes import letter_in_full, letter_object, queue_object
+from gridsidecar.operations.submitting import Submitter, Unconfirmed
 from gridsidecar.rules.task import Status, Task
-from gridsidecar.shapes import letter_in_full, letter_object, queue_object
 from gridsidecar.store import RowRejected
-from gridsidecar.submitting import Submitter, Unconfirmed
 
 if TYPE_CHECKING:
     from gridsidecar.views import LetterInFull, LetterView, QueueView
@@ -39,7 +39,7 @@ class DirectQueue:
             store = await self._parts.store_to_write()
         except GridSidecarError as error:  # a producer needs no store
             store, self._storeless = None, str(error)
-        self._submitter = Submitter(broker, None if store is None else store.beforehand, self._parts.settings)
+        self._submitter = Submitter(broker, None if store is None else store.prewritten, self._parts.settings)
 
     @property
     def without_rows(self) -> str | None:

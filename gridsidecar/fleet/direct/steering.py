@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError
 from gridsidecar.fleet import Found, Outcomes
 from gridsidecar.fleet.direct.parts import Parts
-from gridsidecar.operations import RULES, Driver
+from gridsidecar.operations.shapes import operation_object
+from gridsidecar.operations.steering import RULES, Driver
 from gridsidecar.rules.steering import Steered
-from gridsidecar.shapes import operation_object
-from gridsidecar.store import Filter, OpenStore, OperationKind
+from gridsidecar.store import Filter, OperationKind, Store
 
 if TYPE_CHECKING:
     from gridsidecar.views import OperationView, SteeredTask
@@ -33,7 +33,7 @@ class DirectSteering:
     def unsent(self) -> str | None:
         return None if self._driver is None else self._driver.unsent
 
-    async def _driver_of(self, store: OpenStore, kind: OperationKind) -> Driver:
+    async def _driver_of(self, store: Store, kind: OperationKind) -> Driver:
         """A retry holds without a broker, too: then workers bring its tasks back."""
         if self._driver is None and kind is OperationKind.CANCEL:
             self._driver = Driver(store, None)
@@ -64,7 +64,7 @@ class DirectSteering:
                 yield dict.fromkeys(ids, Steered.NOT_FOUND)
             return
         async for page in _pages(ids) if ids else store.operations.choose(chosen):
-            yield await store.steering.look(page, RULES[kind])
+            yield await store.steering.preview(page, RULES[kind])
 
     async def begin(self, kind: OperationKind, ids: Sequence[str], chosen: Filter, spread: float) -> str:
         store = await self._made()
@@ -84,7 +84,7 @@ class DirectSteering:
         with suppress(GridSidecarError):
             await (await self._made()).operations.leave(operation)
 
-    async def _made(self) -> OpenStore:
+    async def _made(self) -> Store:
         store = await self._parts.store()
         if store is None:
             raise GridSidecarError("there are no tables yet: no worker has run with this store")

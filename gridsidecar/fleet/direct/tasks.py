@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from gridsidecar.errors import UsageError
 from gridsidecar.fleet import Listed
 from gridsidecar.fleet.direct.parts import Parts
+from gridsidecar.operations.shapes import task_in_full, task_object
 from gridsidecar.rules.task import Status
-from gridsidecar.shapes import task_in_full, task_object
 from gridsidecar.store import OutputPage, Wanted
 
 if TYPE_CHECKING:
@@ -37,19 +37,19 @@ class DirectTasks:
         store = await self._parts.store()
         if store is None:
             return Listed([], None)
-        place = await store.listing.position_of(after) if after is not None else None
-        if after is not None and place is None:
+        position = await store.listing.position_of(after) if after is not None else None
+        if after is not None and position is None:
             raise UsageError(f"--after {after}: there is no such task (any more)")
         tasks: list[TaskSummary] = []
         for _ in range(LONGEST_LOOK + limit // 100):
-            page = await store.listing.page(wanted, place, limit - len(tasks))
+            page = await store.listing.page(wanted, position, limit - len(tasks))
             tasks += page.tasks
-            place = page.next
-            if place is None or len(tasks) >= limit:
+            position = page.next
+            if position is None or len(tasks) >= limit:
                 break
         tasks = await store.reading.detailed(await store.reading.with_pauses(tasks), with_data=with_data)
         shown = [task_object(view) for view in tasks]
-        return Listed(shown, None if place is None else place.id)
+        return Listed(shown, None if position is None else position.id)
 
     async def newest(self, task_id: str) -> tuple[Status, int] | None:
         store = await self._parts.store()

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gridsidecar.figures import NONE, read_figures
 from gridsidecar.fleet.direct.parts import Parts
-from gridsidecar.shapes import callback_in_full, callback_object
+from gridsidecar.operations.figures import NONE, read_figures
+from gridsidecar.operations.shapes import callback_in_full, callback_object
 
 if TYPE_CHECKING:
     from gridsidecar.views import CallbackView, Figures

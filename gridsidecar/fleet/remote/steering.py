@@ -15,7 +15,7 @@ from gridsidecar.store import Filter, NotDriven, OperationKind
 if TYPE_CHECKING:
     from gridsidecar.views import OperationView, SteeredTask
 
-LOOK_EVERY = 0.3  # seconds
+POLL_EVERY = 0.3  # seconds
 MOST = 200  # results of an operation in one answer
 AT_ONCE = 500  # ids in one request
 
@@ -89,7 +89,7 @@ class RemoteSteering:
             elif told["ended_at"] is not None:
                 return
             if len(done) < MOST:
-                await self._clock.sleep(LOOK_EVERY)
+                await self._clock.sleep(POLL_EVERY)
 
     async def leave(self, operation: str) -> None:
         """It is the server's."""

@@ -30,19 +30,19 @@ class RemoteTasks:
     show = get
 
     async def listed(self, wanted: Wanted, after: str | None, limit: int, *, with_data: bool = False) -> Listed:
-        place: dict[str, Any] = {"after": after}
+        position: dict[str, Any] = {"after": after}
         tasks: list[TaskSummary] = []
         page: dict[str, Any] = {}
         most = MOST_WITH_DATA if with_data else MOST
         for _ in range(LONGEST_LOOK + limit // most):
-            page = await self._page(wanted, place, min(most, limit - len(tasks)), with_data)
+            page = await self._page(wanted, position, min(most, limit - len(tasks)), with_data)
             tasks += page["tasks"]
-            place = {"cursor": page["next"]}
+            position = {"cursor": page["next"]}
             if page["next"] is None or len(tasks) >= limit:
                 break
         return Listed(tasks, page.get("next_after"))
 
-    async def _page(self, wanted: Wanted, place: dict[str, Any], limit: int, with_data: bool) -> dict[str, Any]:
+    async def _page(self, wanted: Wanted, position: dict[str, Any], limit: int, with_data: bool) -> dict[str, Any]:
         try:
             return await self._requests.get(
                 "/v1/tasks",
@@ -55,12 +55,12 @@ class RemoteTasks:
                 id_prefix=wanted.id_prefix or None,
                 limit=limit,
                 data="true" if with_data else None,
-                **place,
+                **position,
             )
         except ApiRefused as refused:
             if refused.kind != "unknown-task":
                 raise
-            raise UsageError(f"--after {place['after']}: there is no such task (any more)") from None
+            raise UsageError(f"--after {position['after']}: there is no such task (any more)") from None
 
     async def newest(self, task_id: str) -> tuple[Status, int] | None:
         found = await self.get(task_id)

@@ -19,7 +19,7 @@ class Merged(Struct):
 
     query: Query
     writes: list[Params] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
 
     def sql(self, writers: Writers) -> str:
         if self.query.row is not None:
@@ -48,7 +48,7 @@ def merge(statements: Sequence[Statement]) -> list[Merged]:
     merged: list[Merged] = []
     groups: dict[Hashable, Merged] = {}
     touched: set[object] = set()
-    for place, (query, params) in enumerate(statements):
+    for position, (query, params) in enumerate(statements):
         key: Hashable = None
         if query.row is not None:
             key = query.name
@@ -63,7 +63,7 @@ def merge(statements: Sequence[Statement]) -> list[Merged]:
         if query.row is None:
             touched.add(params.get("id"))
         group.writes.append(params)
-        group.places.append(place)
+        group.positions.append(position)
     return merged
 
 
@@ -72,7 +72,7 @@ def spread(merged: Sequence[Merged], counts: Sequence[int], size: int) -> list[i
     all of its writes count as unchanged, and their callers look at the row."""
     changed = [0] * size
     for statement, count in zip(merged, counts, strict=True):
-        known = count if len(statement.places) == 1 else int(count == len(statement.places))
-        for place in statement.places:
-            changed[place] = known
+        known = count if len(statement.positions) == 1 else int(count == len(statement.positions))
+        for position in statement.positions:
+            changed[position] = known
     return changed

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from gridsidecar.config.settings import StoreSettings
-from gridsidecar.histogram import bound_of
 from gridsidecar.store import make_store
+from gridsidecar.store.histogram import bound_of
 from gridsidecar.store.minutes import Cell, Total, minute_of
 from tests.support.database import mysql_session
 from tests.support.place import TASKS

@@ -413,14 +413,14 @@ SELECT attempt, message_id, body, headers FROM {tasks} WHERE id = :id
 SELECT id, attempt, message_id, body, headers, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), next_run_at) / 1000000 AS due_in
 FROM {tasks} FORCE INDEX (PRIMARY) WHERE id IN :ids AND status = 'pending' ORDER BY id
 
--- name: tasks_chosen
+-- name: tasks_selected
 -- The beginning of a statement: what is chosen follows.
 SELECT t.id, t.created_at FROM {tasks} t FORCE INDEX (ix_status)
 
--- name: count_chosen
+-- name: count_selected
 SELECT COUNT(*) AS n FROM {tasks} t FORCE INDEX (ix_status)
 
--- name: types_chosen
+-- name: types_selected
 SELECT t.task_type, COUNT(*) AS n FROM {tasks} t FORCE INDEX (ix_status)
 
 -- name: insert_operation
@@ -546,7 +546,7 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
 FROM (keys) k STRAIGHT_JOIN {tasks} t FORCE INDEX (PRIMARY) ON t.id = k.id
 ORDER BY k.created_at DESC, k.id DESC LIMIT :limit
 
--- name: place_of
+-- name: position_of
 SELECT CAST(t.created_at AS CHAR) AS at FROM {tasks} t WHERE t.id = :id
 
 -- name: keys_end
@@ -625,7 +625,7 @@ CREATE TABLE IF NOT EXISTS {schema_version} (version INT NOT NULL PRIMARY KEY, a
 INSERT INTO {schema_version} (version, applied_at) VALUES (:version, UTC_TIMESTAMP(3))
 ON DUPLICATE KEY UPDATE version = version
 
--- name: shelve
+-- name: postpone_start
 UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pending' END, crashes = :crashes,
   worker_id = NULL, ahead = 0, handed_off = :parked, reserved = 1 - :parked,
   next_run_at = CASE WHEN :parked = 1 THEN COALESCE(next_run_at, UTC_TIMESTAMP(3)) ELSE UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND END,
@@ -635,15 +635,15 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
 WHERE id = :id
 
 -- name: pauses
-SELECT task_type, since, until, COALESCE(until <= UTC_TIMESTAMP(3), 0) AS ended, cool_down, probe, reason
+SELECT task_type, since, until, COALESCE(until <= UTC_TIMESTAMP(3), 0) AS expired, cool_down, probe, reason
 FROM {pauses} WHERE queue = :queue
 
 -- name: pause_shared
-SELECT task_type, since, until, COALESCE(until <= UTC_TIMESTAMP(3), 0) AS ended, cool_down, probe, reason
+SELECT task_type, since, until, COALESCE(until <= UTC_TIMESTAMP(3), 0) AS expired, cool_down, probe, reason
 FROM {pauses} WHERE queue = :queue AND task_type = :task_type LOCK IN SHARE MODE
 
 -- name: pause_locked
-SELECT task_type, since, until, COALESCE(until <= UTC_TIMESTAMP(3), 0) AS ended, cool_down, probe, reason
+SELECT task_type, since, until, COALESCE(until <= UTC_TIMESTAMP(3), 0) AS expired, cool_down, probe, reason
 FROM {pauses} WHERE queue = :queue AND task_type = :task_type FOR UPDATE
 
 -- name: insert_pause
@@ -675,27 +675,27 @@ UPDATE {tasks} SET next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:grace * 1000000
 WHERE id IN :ids
 
 -- name: pause_counts
-SELECT p.queue, p.task_type, p.since, p.until, COALESCE(p.until <= UTC_TIMESTAMP(3), 0) AS ended, p.cool_down, p.reason,
+SELECT p.queue, p.task_type, p.since, p.until, COALESCE(p.until <= UTC_TIMESTAMP(3), 0) AS expired, p.cool_down, p.reason,
   (SELECT COUNT(*) FROM {tasks} t FORCE INDEX (ix_check)
     WHERE t.next_check_at >= p.parked_from AND t.next_check_at < p.parked_to AND t.status IN ('pending', 'retrying')
       AND CONVERT(t.task_type USING utf8mb4) COLLATE utf8mb4_bin = p.task_type AND CONVERT(t.queue USING utf8mb4) COLLATE utf8mb4_bin = p.queue AND t.next_run_at <= UTC_TIMESTAMP(3)) AS parked
 FROM {pauses} p ORDER BY p.queue, p.task_type
 
--- name: first_place
+-- name: insert_rate
 INSERT INTO {rates} (queue, handler, free_at, paced_at)
 VALUES (:queue, :handler, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))
 ON DUPLICATE KEY UPDATE queue = queue
 
--- name: place
-SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), free_at) / 1000000 AS wait,
-  TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), paced_at) / 1000000 AS paced FROM {rates}
+-- name: rate
+SELECT TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), free_at) / 1000000 AS until_free,
+  TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), paced_at) / 1000000 AS until_paced FROM {rates}
 WHERE queue = :queue AND handler = :handler FOR UPDATE
 
--- name: take_place
+-- name: reserve_start
 UPDATE {rates} SET free_at = GREATEST(free_at, UTC_TIMESTAMP(6)) + INTERVAL ROUND(:interval * 1000000) MICROSECOND
 WHERE queue = :queue AND handler = :handler
 
--- name: pace_start
+-- name: count_start
 UPDATE {rates} SET paced_at = GREATEST(paced_at, UTC_TIMESTAMP(6)) + INTERVAL ROUND(:interval * 1000000) MICROSECOND
 WHERE queue = :queue AND handler = :handler
 

@@ -410,14 +410,14 @@ SELECT attempt, message_id, body, headers FROM {tasks} WHERE id = :id
 SELECT id, attempt, message_id, body, headers, (julianday(next_run_at) - julianday('now')) * 86400 AS due_in
 FROM {tasks} WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'pending' ORDER BY id
 
--- name: tasks_chosen
+-- name: tasks_selected
 -- The beginning of a statement: what is chosen follows.
 SELECT t.id, t.created_at FROM {tasks} t INDEXED BY `{name}_status`
 
--- name: count_chosen
+-- name: count_selected
 SELECT COUNT(*) AS n FROM {tasks} t INDEXED BY `{name}_status`
 
--- name: types_chosen
+-- name: types_selected
 SELECT t.task_type, COUNT(*) AS n FROM {tasks} t INDEXED BY `{name}_status`
 
 -- name: insert_operation
@@ -541,7 +541,7 @@ SELECT t.id, t.task_type, t.status, t.progress, t.progress_message, t.retry_coun
 FROM (keys) k CROSS JOIN {tasks} t ON t.id = k.id
 ORDER BY k.created_at DESC, k.id DESC LIMIT :limit
 
--- name: place_of
+-- name: position_of
 SELECT t.created_at AS at FROM {tasks} t WHERE t.id = :id
 
 -- name: keys_end
@@ -619,7 +619,7 @@ CREATE TABLE IF NOT EXISTS {schema_version} (version INTEGER NOT NULL PRIMARY KE
 INSERT INTO {schema_version} (version, applied_at) VALUES (:version, {now})
 ON CONFLICT (version) DO NOTHING
 
--- name: shelve
+-- name: postpone_start
 UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pending' END, crashes = :crashes,
   worker_id = NULL, ahead = 0, handed_off = :parked, reserved = 1 - :parked,
   next_run_at = CASE WHEN :parked = 1 THEN COALESCE(next_run_at, {now}) ELSE strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds') END,
@@ -629,15 +629,15 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
 WHERE id = :id
 
 -- name: pauses
-SELECT task_type, since, until, COALESCE(until <= {now}, 0) AS ended, cool_down, probe, reason
+SELECT task_type, since, until, COALESCE(until <= {now}, 0) AS expired, cool_down, probe, reason
 FROM {pauses} WHERE queue = :queue
 
 -- name: pause_shared
-SELECT task_type, since, until, COALESCE(until <= {now}, 0) AS ended, cool_down, probe, reason
+SELECT task_type, since, until, COALESCE(until <= {now}, 0) AS expired, cool_down, probe, reason
 FROM {pauses} WHERE queue = :queue AND task_type = :task_type
 
 -- name: pause_locked
-SELECT task_type, since, until, COALESCE(until <= {now}, 0) AS ended, cool_down, probe, reason
+SELECT task_type, since, until, COALESCE(until <= {now}, 0) AS expired, cool_down, probe, reason
 FROM {pauses} WHERE queue = :queue AND task_type = :task_type
 
 -- name: insert_pause
@@ -669,26 +669,26 @@ UPDATE {tasks} SET next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :grace |
 WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: pause_counts
-SELECT p.queue, p.task_type, p.since, p.until, COALESCE(p.until <= {now}, 0) AS ended, p.cool_down, p.reason,
+SELECT p.queue, p.task_type, p.since, p.until, COALESCE(p.until <= {now}, 0) AS expired, p.cool_down, p.reason,
   (SELECT COUNT(*) FROM {tasks} t
     WHERE t.next_check_at >= p.parked_from AND t.next_check_at < p.parked_to AND +t.status IN ('pending', 'retrying')
       AND +t.task_type = p.task_type AND +t.queue = p.queue AND t.next_run_at <= {now}) AS parked
 FROM {pauses} p ORDER BY p.queue, p.task_type
 
--- name: first_place
+-- name: insert_rate
 INSERT INTO {rates} (queue, handler, free_at, paced_at)
 VALUES (:queue, :handler, julianday('now') * 86400, julianday('now') * 86400)
 ON CONFLICT (queue, handler) DO NOTHING
 
--- name: place
-SELECT free_at - julianday('now') * 86400 AS wait, paced_at - julianday('now') * 86400 AS paced FROM {rates}
+-- name: rate
+SELECT free_at - julianday('now') * 86400 AS until_free, paced_at - julianday('now') * 86400 AS until_paced FROM {rates}
 WHERE queue = :queue AND handler = :handler
 
--- name: take_place
+-- name: reserve_start
 UPDATE {rates} SET free_at = MAX(free_at, julianday('now') * 86400) + :interval
 WHERE queue = :queue AND handler = :handler
 
--- name: pace_start
+-- name: count_start
 UPDATE {rates} SET paced_at = MAX(paced_at, julianday('now') * 86400) + :interval
 WHERE queue = :queue AND handler = :handler
 

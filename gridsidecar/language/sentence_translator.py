@@ -1,0 +1,163 @@
+"""Finding a finished sentence in a catalogue of sentences with places for values."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+from msgspec import Struct
+
+LONGEST = 4000  # characters: what is longer is no sentence of ours
+DEEPEST = 6  # sentences in a sentence; a text of others may have any number of commas
+REMEMBERED = 1024
+SHORT = 10  # characters of a sentence, beside its places
+MOST_LOOKS = 300  # for one text: what takes more is no sentence of ours, and would hold up who tells it
+
+_PLACE = re.compile(r"\{[a-z_]*\}")
+_FILLED = re.compile(r"( ?)\{(\d?)[a-z_]*\}( ?)")
+_CHINESE = re.compile("[\u4e00-\u9fff]{2}")
+_FIGURES = re.compile(r"[\d.,:+-]+%?(?: (?:[\d.,:+-]+%?|[A-Z]{2,5}|h|min|s))*")  # numbers, times, durations
+_JOINTS = ("; ", ": ", " (", ", ", ". ")
+_BETWEEN_CHINESE = {"; ": "；", ": ": "：", ", ": "，", ". ": "。"}
+
+
+class _Pattern(Struct, frozen=True):
+    pieces: tuple[str, ...]  # what stands before, between and after the places
+    words: str
+    weight: int  # characters that must be there
+
+    def values(self, text: str) -> list[str] | None:
+        """What stands in its places in `text`; None where this is another sentence."""
+        first, *between, last = self.pieces
+        if not (text.startswith(first) and text.endswith(last)) or len(text) < self.weight:
+            return None
+        at, end = len(first), len(text) - len(last)
+        found: list[str] = []
+        for piece in between:
+            place = text.find(piece, at, end)
+            if place < 0:
+                return None
+            found.append(text[at:place])
+            at = place + len(piece)
+        found.append(text[at:end])
+        return found
+
+
+class _Told(NamedTuple):
+    known: int  # characters that the catalogue has
+    words: str
+
+
+class _TooManyLooks(Exception):
+    pass
+
+
+class SentenceTranslator:
+    """A key has `{}` where a value goes; its words have the values in the same order, or as `{1}`, `{0}`."""
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        words = {english: chinese for whole in words.items() for english, chinese in _parts(*whole)} | dict(words)
+        self._words = words
+        self._looks = 0  # that are left for the text in hand
+        self._patterns: dict[str, list[_Pattern]] = defaultdict(list)  # by the first word, where that is certain
+        for key, value in words.items():
+            if len(pieces := tuple(_PLACE.split(key))) > 1:
+                pattern = _Pattern(pieces, value, sum(map(len, pieces)))
+                self._patterns[_first_word(pieces[0])].append(pattern)
+        self._best = lru_cache(REMEMBERED)(self._looked_up)
+        self.translated = lru_cache(REMEMBERED)(self._translated)
+
+    def _translated(self, text: str) -> str:
+        if len(text) > LONGEST:
+            return text
+        self._looks = MOST_LOOKS
+        try:
+            told = self._found(text, DEEPEST)
+        except _TooManyLooks:
+            return text
+        return text if told is None else told.words
+
+    def _found(self, text: str, depth: int) -> _Told | None:
+        """None where nothing in it is known. A single word inside of a sentence is a name, or what somebody wrote."""
+        core = text.strip()
+        if not core or depth == 0 or (depth < DEEPEST and " " not in core):
+            return None
+        told = self._best(core, depth)
+        return told and _Told(told.known, text.replace(core, told.words, 1))
+
+    def _looked_up(self, text: str, depth: int) -> _Told | None:
+        self._looks -= 1
+        if self._looks < 0:
+            raise _TooManyLooks
+        if words := self._words.get(text):
+            return _Told(len(text), words)
+        return max(self._ways(text, depth), key=lambda told: told.known, default=None)  # the first of equals
+
+    def _ways(self, text: str, depth: int) -> Iterator[_Told]:
+        """What it may be: several sentences beside one another, or one with others in its places. In this order: where
+        both know as much, a joint that none of the sentence's own words reach over is no part of a value."""
+        for joint in ("\n",) if "\n" in text else _JOINTS:
+            if joint in text:
+                yield from self._joined(text, joint, depth)
+        if "\n" not in text:
+            yield from self._filled(text, depth)
+
+    def _filled(self, text: str, depth: int) -> Iterator[_Told]:
+        for pattern in self._patterns.get(_first_word(text), []) + self._patterns[""]:
+            values = pattern.values(text)
+            if values is not None:
+                told = [self._found(value, depth - 1) or _Told(0, value) for value in values]
+                # So few characters are found in what others said, too: numbers, names and our own words make it ours.
+                if pattern.weight >= SHORT or all(each.known or _is_plain(each.words) for each in told):
+                    known = pattern.weight + sum(each.known for each in told)
+                    yield _Told(known, _with_values(pattern.words, told))
+
+    def _joined(self, text: str, joint: str, depth: int) -> Iterator[_Told]:
+        parts = _around(text, joint)
+        told = [self._found(part, depth - 1) or _Told(0, part) for part in parts]
+        if known := sum(each.known for each in told):
+            words = told[0].words
+            for before, after in pairwise(told):
+                words += (_BETWEEN_CHINESE.get(joint, joint) if before.known and after.known else joint) + after.words
+            yield _Told(known, words)
+
+
+def _is_plain(value: str) -> bool:
+    """A name, or figures."""
+    return " " not in value or _FIGURES.fullmatch(value) is not None
+
+
+def _parts(english: str, words: str) -> Iterator[tuple[str, str]]:
+    """What happened and what to do about it are told apart here and there."""
+    ours, theirs = english.split("; "), words.split("；")
+    if len(ours) == len(theirs) > 1 and not re.search(r"\{\d", words):
+        yield from zip(ours, theirs, strict=True)
+
+
+def _around(text: str, joint: str) -> list[str]:
+    """All parts, or the first and the rest: where that may be a sentence with the same joint, or there are many."""
+    first_only = joint in (": ", " (") or (text.count(joint) >= DEEPEST and joint != "\n")
+    return text.split(joint, 1) if first_only else text.split(joint)
+
+
+def _first_word(text: str) -> str:
+    head, space, _ = text.partition(" ")
+    return head if space else ""
+
+
+def _with_values(words: str, values: list[_Told]) -> str:
+    """The spaces around a place are those between Chinese and what is not: none between Chinese words of our own."""
+    following = iter(values)
+
+    def filled(place: re.Match[str]) -> str:
+        value = values[int(place[2])] if place[2] else next(following)
+        before, after = words[: place.start()][-1:], words[place.end() :][:1]
+        joined = bool(value.known) and _CHINESE.fullmatch(before + value.words[:1]) is not None
+        joins = bool(value.known) and _CHINESE.fullmatch(value.words[-1:] + after) is not None
+        return ("" if joined else place[1]) + value.words + ("" if joins else place[3])
+
+    return _FILLED.sub(filled, words)

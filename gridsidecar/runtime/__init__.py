@@ -1,0 +1,1 @@
+"""What each process of ours has, whatever it works on: its event loop, signals, memory, health, and how it ends."""
