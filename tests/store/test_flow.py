@@ -138,9 +138,9 @@ async def test_a_pause_that_is_over_brings_all_back_and_is_forgotten_last(two: T
     over(two)
     assert await owed(two) == 5
     (pause,) = await two.a.pauses.read()
-    assert (pause.ended, pause.reason) == (True, "the mail server moves")
+    assert (pause.lifted, pause.reason) == (True, "the mail server moves")
     first = await two.a.pauses.release("default", limit=3)
-    assert (first.rows, first.over) == (3, False)
+    assert (first.rows, first.forgotten) == (3, False)
     assert [row["id"] for row in two.rows.run(f"SELECT id FROM {TASKS} WHERE next_check_at < '3000-01-01'")] == [
         "t0",
         "t1",
@@ -148,7 +148,7 @@ async def test_a_pause_that_is_over_brings_all_back_and_is_forgotten_last(two: T
     ], "in the order in which they were parked"
     assert await owed(two) == 2
     assert (await two.b.pauses.release("default")).rows == 2
-    assert (await two.b.pauses.release("default")).over
+    assert (await two.b.pauses.release("default")).forgotten
     assert await two.a.pauses.read() == []
 
 
@@ -210,12 +210,12 @@ async def test_a_row_that_the_database_does_not_change_does_not_keep_the_others_
     no_changes_of(two, "t3")
     await two.a.pauses.resume("default")
     released = await two.a.pauses.release("default")
-    assert (released.rows, len(released.wake_ups), released.over) == (6, 6, False)
+    assert (released.rows, len(released.wake_ups), released.forgotten) == (6, 6, False)
     again = await two.b.pauses.release("default")
-    assert (again.rows, again.wake_ups, again.over) == (0, [], False)
+    assert (again.rows, again.wake_ups, again.forgotten) == (0, [], False)
     two.rows.run("DROP TRIGGER refuses")
     assert (await two.b.pauses.release("default")).rows == 1
-    assert (await two.b.pauses.release("default")).over
+    assert (await two.b.pauses.release("default")).forgotten
 
 
 # -- a breaker --------------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ async def test_of_two_breakers_one_opens(two: Two) -> None:
     assert await two.a.pauses.trip("default", 60, "boom")
     assert not await two.b.pauses.trip("default", 60, "boom")
     (pause,) = await two.a.pauses.read()
-    assert (pause.cool_down, pause.ended, pause.wants_probe) == (60, False, False)
+    assert (pause.cool_down, pause.lifted, pause.wants_probe) == (60, False, False)
 
 
 async def test_a_breaker_leaves_a_pause_by_hand_as_it_is(two: Two) -> None:

@@ -238,7 +238,7 @@ async def test_hand_off_after_the_end_is_refused(two: Two) -> None:
 async def test_interrupted_is_pending_and_due_now(two: Two) -> None:
     transition = await end(two.a, await two.started(), Interrupted())
     assert transition is not None
-    assert transition.settle is Settle.GIVE_BACK
+    assert transition.settle is Settle.REQUEUE
     row = two.rows.row()
     assert (row["status"], row["interruptions"], row["retry_count"], row["crashes"]) == ("pending", 1, 0, 0)
     assert row["worker_id"] is None
