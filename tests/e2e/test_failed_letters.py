@@ -147,7 +147,7 @@ async def test_a_broker_that_is_away_at_the_end_gets_it_later(mysql_url: str, tm
         server.kill()
         gate.touch()
         await eventually(lambda: place.status("t") == "failed")
-        await sidecar.said("dead letter not sent, it is tried again", timeout=40)
+        await sidecar.said("dead letter not sent, it is tried again")
         (owed,) = letters(place)
         assert (owed["dead"], owed["failures"]) == (0, 0)
         server.start()

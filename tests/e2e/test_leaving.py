@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.conftest import Start
 from tests.support.place import Place
 from tests.support.servers import free_port
+from tests.support.sidecar import SOON
 from tests.support.waiting import eventually
 
 # -- signals ----------------------------------------------------------------------------------------------------------
@@ -233,7 +234,7 @@ async def test_a_burst_that_waits_for_nobody_gives_its_task_back(place: Place, s
     flags = ("--burst", "--burst-check-interval", "0.1", "--no-wait-tasks")
     await place.publish({"task_id": "t"})
     sidecar = start(place.config({"default": place.job("until", never)}), *flags)
-    assert await sidecar.ended() == 0
+    assert await sidecar.ended(SOON) == 0
     row = place.row("t")
     assert (row.get("status"), row.get("interruptions")) in [("pending", 1), (None, None)]
     assert place.left() == 1

@@ -271,7 +271,7 @@ async def test_a_database_that_is_away_is_told_later(amqp_url: str, queue: str, 
         await place.publish({"task_id": "t"})
         await eventually(lambda: len(lines(logs_or_none(folder))) >= 10)
         server.kill()
-        await sidecar.said("output not stored yet", timeout=40)
+        await sidecar.said("output not stored yet")
         server.start()
         back = time.monotonic()
         heard = lines(await eventually(lambda: longer(folder, 30), timeout=40))

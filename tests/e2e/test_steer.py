@@ -323,7 +323,7 @@ async def test_an_operation_whose_process_is_killed_is_finished_by_a_worker(any_
     assert left > 0
     place.execute(f"update {TASKS}_operations set driven_until = '{LONG_AGO}'")  # nobody waits for its lease
     sidecar = start(config)
-    await sidecar.said("an operation was finished for a process that is gone", timeout=40)
+    await sidecar.said("an operation was finished for a process that is gone")
     assert place.statuses() == {"cancelled": 5000}
     rows = place.fetch(f"select outcome, count(*) as n from {TASKS}_operation_ids group by outcome")
     assert [(row["outcome"], row["n"]) for row in rows] == [("cancelled", 5000)]
@@ -430,7 +430,7 @@ async def test_a_database_that_goes_away_in_the_middle_leaves_the_rest_to_a_work
     assert place.statuses()["retrying"] > 0
     place.execute(f"update {TASKS}_operations set driven_until = '{LONG_AGO}'")  # nobody waits for its lease
     sidecar = start(config)
-    await sidecar.said("an operation was finished for a process that is gone", timeout=40)
+    await sidecar.said("an operation was finished for a process that is gone")
     assert place.statuses() == {"cancelled": 5000}
 
 

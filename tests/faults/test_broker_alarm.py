@@ -50,8 +50,8 @@ async def test_acks_flow_and_delayed_messages_go_out_when_it_is_over(
     await eventually(lambda: "told" in place.journal.started)
     with short_of_memory(own_rabbitmq):
         gate.touch()
-        await sidecar.said("part=publishing", timeout=40)
-        await sidecar.said("short of memory or disk", timeout=40)
+        await sidecar.said("part=publishing")
+        await sidecar.said("short of memory or disk")
         await eventually(lambda: place.statuses() == {"success": 12, "retrying": 1})
         assert place.callbacks("told")[0]["delivered_at"] is None
         assert not_ready(sidecar, "broker") == 0, "consuming never stopped"

@@ -127,7 +127,7 @@ async def test_an_account_that_is_locked_while_tasks_run(on_own_mysql: Place, ow
         execute_on_server(own_mysql.url, f"kill {row['id']}")
     gate.touch()
     await eventually(lambda: not_ready(sidecar, "store", "ACCOUNT UNLOCK"), timeout=30)
-    await sidecar.said("leaving", timeout=30)
+    await sidecar.said("leaving")
     assert place.status("t0") == "running"
     execute_on_server(own_mysql.url, f"alter user {user} account unlock")
     assert await sidecar.ended(timeout=60) == 77

@@ -32,7 +32,7 @@ async def test_a_process_is_killed_at(point: str, where: str, request: pytest.Fi
     async with staged(place, start, f"{point}:kill", processes=2) as stage:
         sidecar, history = await SCENES[point](stage)
         history.listen(stage.web)
-        await sidecar.said(f"point={point}", timeout=40)
+        await sidecar.said(f"point={point}")
         if point in LEAVING:
             assert await sidecar.ended(timeout=40) == 1
             assert sidecar.says("a process did not leave in peace")

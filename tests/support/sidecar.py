@@ -20,6 +20,7 @@ from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PROCESS = "gridsidecar.supervisor.sidecar"
+SOON = 28  # seconds
 PATIENCE = 60  # seconds; among busy neighbours several processes may take twenty until they are there
 
 
@@ -44,6 +45,7 @@ class Sidecar:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "log"
+        self._signalled = False
         file = folder / "config.yaml"
         file.write_text(json.dumps(config))  # JSON is YAML
         program = "tests.support.armed" if failpoints else "gridsidecar"
@@ -97,13 +99,15 @@ class Sidecar:
         await self.said("consuming", timeout)
         await eventually(lambda: self.text.count("consuming") >= processes, timeout)
 
-    async def ended(self, timeout: float = 28) -> int:
-        """Its exit code, once it has one. That is sooner than the usual grace for tasks is over, 30 s."""
-        await eventually(lambda: self.exit_code is not None, timeout)
+    async def ended(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has one. Who was sent a signal is not given the usual grace for tasks, which is 30 s;
+        who ends by itself may have to start first."""
+        await eventually(lambda: self.exit_code is not None, timeout or (SOON if self._signalled else PATIENCE))
         assert self.exit_code is not None
         return self.exit_code
 
     def signal(self, number: signal.Signals) -> None:
+        self._signalled = True
         self._process.send_signal(number)
 
     def terminate(self) -> None:
