@@ -104,7 +104,7 @@ def commit(task_id: str, result: str = "1", **changed: Any) -> tuple[Any, dict[s
 
 def test_ends_that_are_alike_are_one_statement() -> None:
     (merged,) = merge([commit("a"), commit("b"), commit("c", result="2")])
-    assert merged.places == [0, 1, 2]
+    assert merged.positions == [0, 1, 2]
     sql = merged.sql(WRITERS)
     assert "id IN ('a', 'b', 'c')" in sql
     assert "CASE id WHEN 'a' THEN '1' WHEN 'b' THEN '1' WHEN 'c' THEN '2' END" in sql
@@ -112,10 +112,11 @@ def test_ends_that_are_alike_are_one_statement() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(QUERIES["commit"].names) - {"id", "result"}))
 def test_an_end_that_differs_in_anything_else_has_its_own(name: str) -> None:
-    assert [each.places for each in merge([commit("a"), commit("b", **{name: "other"}), commit("c")])] == [[0, 2], [1]]
+    merged = merge([commit("a"), commit("b", **{name: "other"}), commit("c")])
+    assert [each.positions for each in merged] == [[0, 2], [1]]
 
 
 def test_what_was_written_to_a_row_before_stays_before_its_end() -> None:
     hand_off = (QUERIES["hand_off"], {"id": "b", "attempt": 1, "worker_id": None})
     merged = merge([commit("a"), hand_off, commit("b"), commit("c")])
-    assert [each.places for each in merged] == [[0, 3], [1], [2]]
+    assert [each.positions for each in merged] == [[0, 3], [1], [2]]
