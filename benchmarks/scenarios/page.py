@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 from benchmarks import rows
 from benchmarks.bench import Bench, Contestant, Figures, Scenario
@@ -21,6 +21,9 @@ def contestants(bench: Bench) -> list[Contestant]:
     tasks, earlier = bench.size(16_000, 200), bench.amount(EARLIER, 1000)
     filled: dict[Checkout, str] = {}
 
+    def looked_at(url: str, pages: int | None, asked: dict[str, float]) -> AbstractContextManager[Counter[int]]:
+        return nullcontext(Counter()) if pages is None else open_pages(url, pages, asked)
+
     def beside(checkout: Checkout, pages: int | None, asked: dict[str, float]) -> Figures:
         if checkout not in filled:
             filled[checkout] = rows.filled(bench, checkout, earlier)
@@ -30,7 +33,7 @@ def contestants(bench: Bench) -> list[Contestant]:
             listen = None if pages is None else "127.0.0.1:0"
             with (
                 sidecar(checkout, where, handlers, 16, bench.processes, listen=listen) as running,
-                nullcontext(Counter()) if pages is None else open_pages(running.api, pages, asked) as answers,
+                looked_at(running.api, pages, asked) as answers,
             ):
                 figures = running.figures(tasks)
         return figures | {"answers": answers.total(), "unchanged": answers[304]}

@@ -59,7 +59,9 @@ class Taken:
 
 @pytest.mark.parametrize("cut", range(1, 4))
 @pytest.mark.parametrize("close", [Channel.Close, Connection.Close])
-async def test_a_text_that_is_cut_inside_a_character_is_read_up_to_it(close: type[Frame], cut: int) -> None:
+async def test_a_text_that_is_cut_inside_a_character_is_read_up_to_it(
+    close: type[Channel.Close | Connection.Close], cut: int
+) -> None:
     taken, whole = Taken(), pamqp.frame.marshal(close(404, "NOT_FOUND - 𝄞", 50, 10), 1)
     length = whole[13] - cut
     frame = whole[:13] + bytes([length]) + whole[14 : 14 + length] + whole[-5:]

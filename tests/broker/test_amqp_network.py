@@ -6,6 +6,7 @@ import asyncio
 import gc
 import time
 
+import aiormq
 import pytest
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
@@ -131,6 +132,7 @@ async def test_a_frozen_broker_is_left_in_time_with_much_still_to_be_written(set
     async with proxied(settings.url) as (proxy, url):
         connection = BrokerConnection(through(settings, url), "test")
         channel = await (await connection.confirming_channel()).get_underlay_channel()
+        assert isinstance(channel, aiormq.Channel)
         proxy.freeze()
         publishing = asyncio.create_task(channel.basic_publish(bytes(64 * 1024 * 1024), routing_key=settings.queue))
         await eventually(lambda: channel.delivery_tag == 1 and channel.connection.write_queue.empty())

@@ -22,5 +22,5 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(amqp_url: str, queue: str, mysql_url: str, tmp_path: Path) -> Place:
     """By addresses: a bare root has no name for this machine."""
-    urls = (url.replace("@localhost", "@127.0.0.1") for url in (amqp_url, mysql_url))
-    return Place(*urls, queue, tmp_path)
+    broker, store = (url.replace("@localhost", "@127.0.0.1") for url in (amqp_url, mysql_url))
+    return Place(broker, store, queue, tmp_path)

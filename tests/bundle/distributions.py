@@ -66,8 +66,8 @@ def try_in(suite: str, bundle: Path, folder: Path, amqp: str, mysql: str) -> str
     folder.mkdir()
     system(suite, root)
     execute_on_server(mysql, f"create database {queue} character set utf8mb4")
-    urls = (url.replace("@localhost", "@127.0.0.1") for url in (amqp, f"{mysql.rstrip('/')}/{queue}"))
-    place = Place(*urls, queue, folder)
+    broker, store = (url.replace("@localhost", "@127.0.0.1") for url in (amqp, f"{mysql.rstrip('/')}/{queue}"))
+    place = Place(broker, store, queue, folder)
     started: list[Watched] = []
 
     def start(root: Path, *command: str, **options: Any) -> Running:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -158,7 +159,7 @@ async def test_more_connections_than_there_may_be(serve: Serve, monkeypatch: pyt
 
 def test_connections_leave_files_to_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     for files, connections in ((1024, 384), (100, 16), (1_048_576, 1200)):
-        monkeypatch.setattr(limits.resource, "getrlimit", lambda _, files=files: (files, files))
+        monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
         assert limits.most_connections() == connections
         assert limits.most_streams() < connections
 

@@ -112,8 +112,10 @@ def test_ends_that_are_alike_are_one_statement() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(QUERIES["commit"].names) - {"id", "result"}))
 def test_an_end_that_differs_in_anything_else_has_its_own(name: str) -> None:
-    merged = merge([commit("a"), commit("b", **{name: "other"}), commit("c")])
-    assert [each.positions for each in merged] == [[0, 2], [1]]
+    assert [each.positions for each in merge([commit("a"), commit("b", **{name: "other"}), commit("c")])] == [
+        [0, 2],
+        [1],
+    ]
 
 
 def test_what_was_written_to_a_row_before_stays_before_its_end() -> None:

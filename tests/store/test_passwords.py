@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import aiomysql
 import pytest
 
 from gridsidecar.errors import AccessRefused
@@ -92,7 +93,7 @@ async def test_a_key_is_refused_whatever_way_it_comes(monkeypatch: pytest.Monkey
     """Behind the first door is a second one: should the client ever take a connection that is not encrypted."""
     server = KeyServer(b"caching_sha2_password", by_switch=False)
     guarded = connection._GuardedConnection
-    monkeypatch.setattr(guarded, "_request_authentication", connection.aiomysql.Connection._request_authentication)
+    monkeypatch.setattr(guarded, "_request_authentication", aiomysql.Connection._request_authentication)
     async with server.running():
         with pytest.raises(AccessRefused, match="a key that it sent in clear"):
             await open_store(f"mysql://root:{PASSWORD}@127.0.0.1:{server.port}/x?ssl_mode=required")

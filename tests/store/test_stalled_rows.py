@@ -14,6 +14,7 @@ from gridsidecar.rules.reception import Insert, Resume
 from gridsidecar.rules.task import Claim, Succeeded, Transition
 from gridsidecar.store import Received, RowLocked, StatementRefused
 from gridsidecar.store.mysql import connection, database
+from gridsidecar.store.mysql.witness import Witness
 from tests.store.direct import TASKS
 from tests.store.workers import A, Two, end, open_store, task
 from tests.support.database import mysql_session
@@ -98,7 +99,13 @@ async def test_many_that_sleep_hold_up_no_others(two: Two, monkeypatch: pytest.M
     async with asyncio.timeout(5):  # what is known to sleep goes by itself at once
         again = asyncio.create_task(two.a.tasks.claim(task("bad0"), A, 3))
         assert (await two.a.tasks.claim(task("last"), A, 3)).reception == Insert()
-    assert isinstance(*await together(again), DECIDED)
+    (decided,) = await together(again)
+    assert isinstance(decided, DECIDED)
+
+
+def witness(two: Two) -> Witness:
+    assert isinstance(two.a.database, database.MySQLDatabase)
+    return two.a.database._witness
 
 
 async def test_a_trigger_that_sleeps_holds_up_no_other_end(two: Two) -> None:
@@ -127,12 +134,12 @@ async def test_a_table_that_somebody_keeps_locked_is_an_outage(two: Two, table: 
         if table in ("", "_attempts"):
             with pytest.raises(StoreUnavailable):
                 await end(two.a, claim, Succeeded(1))
-        assert not await two.a.database._witness.takes_writes()
-    assert await two.a.database._witness.takes_writes()
+        assert not await witness(two).takes_writes()
+    assert await witness(two).takes_writes()
     assert (await end(two.a, claim, Succeeded(1))).status == "success"
 
 
 async def test_a_witness_leaves_nothing_behind(two: Two) -> None:
-    assert await two.a.database._witness.takes_writes()
+    assert await witness(two).takes_writes()
     for table in ("", "_attempts", "_callbacks"):
         assert two.rows.run(f"SELECT 1 FROM {TASKS}{table}") == []

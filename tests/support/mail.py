@@ -89,6 +89,6 @@ async def mail_server(
     finally:
         server.close()
         for connection in connections:
-            if connection.transport is not None:
+            if isinstance(connection.transport, asyncio.Transport):
                 connection.transport.abort()
         await server.wait_closed()

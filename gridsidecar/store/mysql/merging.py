@@ -15,7 +15,7 @@ Writers = Mapping[type, Callable[[Any], str]]
 
 
 class Merged(Struct):
-    """One statement of the batch, and the places of the writes that it carries."""
+    """One statement of the batch, and the positions of the writes that it carries."""
 
     query: Query
     writes: list[Params] = field(default_factory=list)
