@@ -45,8 +45,6 @@ class Hooks:
         self._queue = queue
         self._started = False
         self._ends = EndLine(self._task_ended, env.settings.concurrency)
-        if settings.on_task_end:
-            env.listeners.append(self._listen)
 
     # -- the worker's own ---------------------------------------------------------------------------------------------
 
@@ -102,8 +100,9 @@ class Hooks:
         except Exception as error:  # no task may suffer from its hook
             telemetry.unexpected_error(error)
 
-    def _listen(self, update: TaskUpdate) -> None:
-        if not update.task_id:  # a message without a usable id
+    def hear(self, update: TaskUpdate) -> None:
+        """Something happened to a task; at its end its hook is due."""
+        if not self._settings.on_task_end or not update.task_id:  # without a usable id there is no task
             return
         held = self._attempts.get(update.task_id)
         if update.report is not None:  # the texts may be large, and are not told

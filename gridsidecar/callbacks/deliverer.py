@@ -57,7 +57,7 @@ class Deliverer:
     def start(self) -> None:
         self._loop = self._env.vitals.start("callbacks", self._keep_sending())
 
-    def note(self, update: TaskUpdate) -> None:
+    def hear(self, update: TaskUpdate) -> None:
         """Something happened to a task: if anything is owed for it, do not wait for the next poll."""
         wanted = update.task is not None and update.task.callback.wanted
         if (update.status.terminal and wanted) or (self._dead_letter_failed and update.status is Status.FAILED):

@@ -100,7 +100,8 @@ class Daemon:
         self._pulse = self._observed.pulse
         # That of several processes is their supervisor's.
         self._api = make_api(settings, self._observed) if supervisor is None else None
-        env.listeners += [self._notifier.hear, self._deliverer.note, self._statistics.note, self._breakers.hear]
+        env.listeners += [self._hooks.hear, self._maintenance.hear, self._observed.hear, self._notifier.hear]
+        env.listeners += [self._deliverer.hear, self._statistics.hear, self._breakers.hear]
 
     def _build_delivery(self, handlers: Mapping[str, Handler]) -> tuple[Consumer, Prefetch]:
         """What carries a delivery from its arrival to its ack."""

@@ -13,6 +13,7 @@ from gridsidecar.delivery.worker import Worker
 from gridsidecar.metrics.statistics import Statistics
 from gridsidecar.metrics.tally import Series, SeriesKey, Value
 from gridsidecar.metrics.worker import WorkerFigures
+from gridsidecar.rules.task import TaskUpdate
 from gridsidecar.runtime.health import Health
 from gridsidecar.runtime.pulse import Pulse
 from gridsidecar.supervisor_link import ProcessFigures
@@ -61,7 +62,10 @@ class Observed:
                 lag=lambda: self.pulse.lag,
                 health=self.health,
             )
-            self._env.listeners.append(self._metrics.hear)
+
+    def hear(self, update: TaskUpdate) -> None:
+        if self._metrics is not None:
+            self._metrics.hear(update)
 
     def serves(self) -> None:
         """From now on a time without work counts as idle."""

@@ -53,7 +53,7 @@ class MinuteCounters:
         self._writing = asyncio.Lock()
         self._refused = False
 
-    def note(self, update: TaskUpdate) -> None:
+    def hear(self, update: TaskUpdate) -> None:
         """Something happened to a task."""
         number = minute_of(self._clock.now())
         minute = self._minutes.get(number)

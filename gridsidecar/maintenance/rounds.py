@@ -16,6 +16,7 @@ from gridsidecar.maintenance.live_output import STORE_EVERY, LiveOutput
 from gridsidecar.maintenance.minutes import WRITE_EVERY, MinuteCounters
 from gridsidecar.maintenance.pausing import POLL_INTERVAL, Pausing
 from gridsidecar.operations.steering import Driver
+from gridsidecar.rules.task import TaskUpdate
 from gridsidecar.store import HeldRow, NotDriven, RowRejected, Store
 from gridsidecar.store.retention import BATCH
 
@@ -45,10 +46,12 @@ class Maintenance:
         self._operations = store.operations
         self._minutes = store.minutes
         self._counters = MinuteCounters(store.minutes, self._env.clock)
-        self._env.listeners.append(self._counters.note)
         self._driver = Driver(store, broker)
         self._longest_hold = longest_hold  # seconds
         self._loops: list[asyncio.Task[None]] = []
+
+    def hear(self, update: TaskUpdate) -> None:
+        self._counters.hear(update)
 
     def start(self) -> None:
         lease = self._worker.identity.lease.seconds

@@ -30,7 +30,7 @@ class Statistics:
         self._told_at, self._told_ended = self._started, 0  # the line before
         self._loop: asyncio.Task[None] | None = None
 
-    def note(self, update: TaskUpdate) -> None:
+    def hear(self, update: TaskUpdate) -> None:
         """Something happened to a task."""
         self.counts[update.status] += 1
 

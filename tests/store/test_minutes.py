@@ -49,10 +49,10 @@ async def test_counters_of_two_workers_add_up(two: Two) -> None:
     one, other = (MinuteCounters(store.minutes, Watch()) for store in (two.a, two.b))
     for counters, times in ((one, 3), (other, 2)):
         for _ in range(times):
-            counters.note(update())
-            counters.note(update(Status.FAILED, 7, error_type="RetryExhausted", last_error_type="Boom"))
+            counters.hear(update())
+            counters.hear(update(Status.FAILED, 7, error_type="RetryExhausted", last_error_type="Boom"))
     await asyncio.gather(one.write(), other.write())
-    one.note(update(Status.CANCELLED, None, error_type=ErrorType.CANCELLED))
+    one.hear(update(Status.CANCELLED, None, error_type=ErrorType.CANCELLED))
     await one.write()
     await one.write()  # nothing is left to add
     assert await all_of(two.a) == [
@@ -89,7 +89,7 @@ async def test_many_workers_at_the_same_minute_do_not_lose_or_block(two: Two) ->
         many = [MinuteCounters(store.minutes, Watch()) for store in stores for _ in range(3)]
         for counters in many:
             for number in range(40):
-                counters.note(update(task_type=f"type-{number}"))
+                counters.hear(update(task_type=f"type-{number}"))
         await asyncio.gather(*(counters.write() for counters in many))
         assert {tally.count for tally in await all_of(two.a)} == {len(many)}
     finally:
@@ -142,9 +142,9 @@ async def test_series_have_steps(two: Two) -> None:
 async def test_names_are_capped_and_the_rest_counts_as_other(two: Two) -> None:
     counters = MinuteCounters(two.a.minutes, Watch())
     for number in range(counting.MOST_ERRORS + 30):
-        counters.note(update(Status.FAILED, error_type=f"E{number}"))
+        counters.hear(update(Status.FAILED, error_type=f"E{number}"))
     for number in range(counting.MOST_TYPES + 30):
-        counters.note(update(task_type=f"type-{number}"))
+        counters.hear(update(task_type=f"type-{number}"))
     await counters.write()
     tallies = await all_of(two.a)
     errors = {tally.error_type: tally.count for tally in tallies if tally.error_type}
@@ -156,7 +156,7 @@ async def test_names_are_capped_and_the_rest_counts_as_other(two: Two) -> None:
 @pytest.mark.parametrize("name", ["x" * 300, "é" * 300, "\ud800", "", "' \\", "nul\x00"])
 async def test_any_names_are_stored(two: Two, name: str) -> None:
     counters = MinuteCounters(two.a.minutes, Watch())
-    counters.note(update(Status.FAILED, task_type=name, error_type=name))
+    counters.hear(update(Status.FAILED, task_type=name, error_type=name))
     await counters.write()
     (tally,) = await all_of(two.a)
     assert tally.count == 1
@@ -175,12 +175,12 @@ async def test_what_a_database_refuses_keeps_nothing_from_its_turn(two: Two, cap
     two.rows.run(f"ALTER TABLE {TASKS}_minutes RENAME TO {TASKS}_hidden")
     try:
         for _ in range(2):
-            counters.note(update())
+            counters.hear(update())
             await counters.write()
     finally:
         two.rows.run(f"ALTER TABLE {TASKS}_hidden RENAME TO {TASKS}_minutes")
     assert [record.getMessage() for record in caplog.records] == ["the database refuses the minute counters"]
-    counters.note(update())
+    counters.hear(update())
     await counters.write()
     assert [tally.count for tally in await all_of(two.a)] == [1]
 
@@ -193,12 +193,12 @@ async def test_the_database_is_away_while_counters_are_due() -> None:
         execute_on_server(server.url, "create database counted character set utf8mb4")
         store = await open_store(url)
         counters = MinuteCounters(store.minutes, watch)
-        counters.note(update())
+        counters.hear(update())
         server.stop()
         await counters.write()
         for _ in range(counting.KEPT_MINUTES + 9):
             watch.moment += timedelta(minutes=1)
-            counters.note(update())
+            counters.hear(update())
         await counters.write()
         began = asyncio.get_running_loop().time()
         await counters.close()

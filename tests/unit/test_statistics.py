@@ -48,7 +48,7 @@ async def test_each_end_is_counted_under_its_name(lines: Lines) -> None:
     counts = {Status.SUCCESS: 5, Status.FAILED: 2, Status.RETRYING: 3, Status.CANCELLED: 1, Status.PENDING: 4}
     for status, count in counts.items():
         for number in range(count):
-            statistics.note(update(status, number))
+            statistics.hear(update(status, number))
     await statistics.stop()
     (line,) = lines.fields
     assert list(line)[:3] == ["done", "failed", "retried"]
@@ -75,9 +75,9 @@ async def test_a_run_without_anything_given_back_does_not_mention_it(lines: Line
 async def test_lines_come_regularly_and_once_more_at_the_end(lines: Lines) -> None:
     statistics = Statistics(SystemClock(), 0.02, lambda: 0, forty)
     statistics.start(Vitals())
-    statistics.note(update(Status.SUCCESS))
+    statistics.hear(update(Status.SUCCESS))
     await eventually(lambda: len(lines.fields) >= 3)
-    statistics.note(update(Status.SUCCESS))
+    statistics.hear(update(Status.SUCCESS))
     await statistics.stop()
     told = len(lines.fields)
     assert [line["done"] for line in lines.fields] == [1] * (told - 1) + [2]
@@ -99,7 +99,7 @@ async def test_the_pace_is_that_since_the_line_before_and_at_the_end_that_of_the
     statistics = Statistics(SystemClock(), 0.2, lambda: 0, forty)
     created = time.monotonic()
     for status in (Status.SUCCESS, Status.FAILED, Status.CANCELLED, Status.RETRYING, Status.PENDING):
-        statistics.note(update(status))
+        statistics.hear(update(status))
     statistics.start(Vitals())
     await eventually(lambda: len(lines.fields) >= 2)
     first, second = lines.fields[:2]
