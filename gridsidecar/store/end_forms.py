@@ -67,6 +67,8 @@ class Form(Struct, frozen=True, kw_only=True):
 
 WHOLE = Form()
 _PLAIN = Form(log=False, details=False)
+# What a database will not store may stand in any of the tables. So what is written beside the task's row, the callback
+# and the history, is left out one by one, then both; and all that once more without the result.
 _LESSER = (
     Form(log=False),
     *(

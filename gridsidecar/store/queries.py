@@ -25,6 +25,7 @@ _SIDE_TABLES = (
     "schema_version",
     "owed_work",
 )
+_NEXT_REV = f"(rev & {2**62 - 1}) + 1"  # of a row's next change; it begins anew before the column is full
 _NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "mysql": "UTC_TIMESTAMP(3)"}
 
 
@@ -80,7 +81,7 @@ class TableNames(Struct, frozen=True):
     def mapping(self, dialect: str) -> dict[str, str]:
         """What stands for each `{word}` in the SQL files. Names are quoted: `order` may be a table too."""
         side = {word: f"`{self.tasks}_{word}`" for word in _SIDE_TABLES}
-        return {"tasks": f"`{self.tasks}`", "name": self.tasks, "now": _NOW[dialect]} | side
+        return {"tasks": f"`{self.tasks}`", "name": self.tasks, "now": _NOW[dialect], "next_rev": _NEXT_REV} | side
 
 
 def _fill(text: str, names: Mapping[str, str]) -> str:

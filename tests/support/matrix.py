@@ -20,7 +20,7 @@ from tests.support.versions import mysql_version, rabbitmq_version
 
 BROKER = ("contract", "contract_queues", "delays", "amqp", "amqp_dead_letters", "amqp_network")
 E2E = (
-    *("line", "retries", "scheduling", "ownership", "refused_alarms", "worker_death", "pauses", "callbacks"),
+    *("line", "retries", "scheduling", "ownership", "refused_delays", "worker_death", "pauses", "callbacks"),
     *("leaving", "outages", "deployed_rabbitmq"),
 )
 SUITES = {

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.matrix import SUITES
 from tests.unit.test_lengths import ROOT, sources
 
 
@@ -30,3 +31,8 @@ def test_no_name_is_given_twice() -> None:
         if times > 1
     }
     assert twice == set()
+
+
+def test_the_suites_for_newer_servers_are_there() -> None:
+    missing = [place for places in SUITES.values() for place in places if not (ROOT / place).exists()]
+    assert missing == []

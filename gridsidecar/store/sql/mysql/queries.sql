@@ -1,7 +1,7 @@
 -- Every statement the store runs on MySQL 8+ and MariaDB 10.6+. `:name` is a parameter, {tasks} a table's name.
--- Both servers take all of it: no row alias, no VALUES(), no RETURNING, no INSERT IGNORE. Every UPDATE changes `rev`,
--- which begins anew at its end, so that a matched row counts as a changed one. `many rows`: several of these may travel
--- as one statement; `many ids`: those that differ in :id and :result alone. Times are UTC by the server's clock.
+-- Both servers take all of it: no row alias, no VALUES(), no RETURNING, no INSERT IGNORE. Every UPDATE sets `rev` to
+-- {next_rev}, so that a matched row counts as a changed one. `many rows`: several of these may travel as one statement;
+-- `many ids`: those that differ in :id and :result alone. Times are UTC by the server's clock.
 
 -- name: insert_running many rows
 INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
@@ -22,7 +22,7 @@ ON DUPLICATE KEY UPDATE id = id
 -- name: note_sent many ids
 -- What waits for a later time is looked for then, as ever. A row that anybody has written since has another `rev`.
 UPDATE {tasks} FORCE INDEX (PRIMARY) SET handed_off = 0,
-  next_check_at = CASE WHEN :deferred = 1 THEN next_check_at END, rev = (rev & 4611686018427387903) + 1
+  next_check_at = CASE WHEN :deferred = 1 THEN next_check_at END, rev = {next_rev}
 WHERE id IN (:id) AND rev = 0 AND status = 'pending' AND attempt = 0
 
 -- name: withdraw
@@ -32,7 +32,7 @@ DELETE FROM {tasks} WHERE id = :id AND rev = 0 AND status = 'pending' AND attemp
 -- The first attempt of a row that was there before its message, which names it: so `message_id` stays.
 UPDATE {tasks} FORCE INDEX (PRIMARY) SET status = 'running', attempt = 1, ahead = :ahead, worker_id = :worker_id,
   max_retry_count = :max_retry_count, handed_off = 0, next_run_at = NULL, next_check_at = NULL,
-  started_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  started_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id IN (:id) AND status = 'pending' AND attempt = 0 AND crashes = 0 AND cancel_requested = 0 AND reserved = 0
   AND body IS NOT NULL AND next_run_at <= UTC_TIMESTAMP(3)
 
@@ -52,7 +52,7 @@ VALUES (:id, 'default', 'pending', :error, :error_type, 1, :message_id, :queue, 
 ON DUPLICATE KEY UPDATE id = id
 
 -- name: keep_again
-UPDATE {tasks} SET updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} SET updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id AND status = 'pending' AND attempt = 0 AND handed_off = 1
 
 -- name: forget_kept
@@ -94,7 +94,7 @@ UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0)
   callback_url = COALESCE(NULLIF(callback_url, ''), :callback_url), callback_data = COALESCE(:callback_data, callback_data),
   callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type
     ELSE COALESCE(NULLIF(callback_type, ''), 'http') END,
-  data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = (rev & 4611686018427387903) + 1
+  data = COALESCE(data, :data), priority = :priority, timeout = :timeout, rev = {next_rev}
 WHERE id = :id AND body IS NULL
 
 -- name: defer
@@ -102,20 +102,20 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
   next_run_at = COALESCE(:until, UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND),
   next_check_at = COALESCE(:until, UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND)
     + INTERVAL (:grace * 1000000) MICROSECOND,
-  message_id = :message_id, queue = :queue, body = :body, headers = :headers, updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  message_id = :message_id, queue = :queue, body = :body, headers = :headers, updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id AND body IS NULL AND COALESCE(status, 'pending') <> 'running'
 
 -- name: begin_next
 UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, ahead = :ahead, reserved = 0, worker_id = :worker_id,
   max_retry_count = :max_retry_count, message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
   next_check_at = NULL, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
-  queue = COALESCE(queue, :queue), started_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  queue = COALESCE(queue, :queue), started_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id
 
 -- name: close
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, crashes = :crashes, reserved = 0,
   worker_id = NULL, next_run_at = NULL, next_check_at = NULL, completed_at = UTC_TIMESTAMP(3),
-  updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id
 
 -- name: commit many ids
@@ -128,7 +128,7 @@ UPDATE {tasks} FORCE INDEX (PRIMARY) SET status = :status, result = :result, err
   checkpoint = IF(:succeeded, NULL, COALESCE(:checkpoint, checkpoint)),
   next_run_at = UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND,
   next_check_at = UTC_TIMESTAMP(3) + INTERVAL ((:delay + IF(handed_off = 1, 0, :grace)) * 1000000) MICROSECOND,
-  completed_at = IF(:terminal, UTC_TIMESTAMP(3), NULL), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  completed_at = IF(:terminal, UTC_TIMESTAMP(3), NULL), updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id IN (:id) AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
   AND (cancel_requested = 0 OR :beats_cancel)
 
@@ -246,22 +246,22 @@ DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND EXISTS (SELE
 -- name: progress
 UPDATE {tasks} SET progress = COALESCE(:progress, progress),
   progress_message = COALESCE(:progress_message, progress_message),
-  checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 -- name: mark_started
 UPDATE {tasks} SET ahead = 0, started_at = UTC_TIMESTAMP(3) - INTERVAL (:duration * 1000000) MICROSECOND, updated_at = UTC_TIMESTAMP(3),
-  rev = (rev & 4611686018427387903) + 1
+  rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 
 -- name: hand_off
-UPDATE {tasks} SET handed_off = 1, updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} SET handed_off = 1, updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 -- name: schedule
 UPDATE {tasks} SET handed_off = 1,
-  next_check_at = IF(status = 'running', next_check_at, COALESCE(next_run_at, UTC_TIMESTAMP(3))), rev = (rev & 4611686018427387903) + 1
+  next_check_at = IF(status = 'running', next_check_at, COALESCE(next_run_at, UTC_TIMESTAMP(3))), rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying', 'running')
 
 -- name: renew
@@ -311,7 +311,7 @@ SELECT id, attempt, cancel_requested FROM {tasks} WHERE status = 'running' AND w
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, worker_id = NULL,
   handed_off = 1, next_run_at = IF(:terminal, NULL, UTC_TIMESTAMP(3)),
   next_check_at = IF(:terminal, NULL, UTC_TIMESTAMP(3)), completed_at = IF(:terminal, UTC_TIMESTAMP(3), NULL),
-  updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
   AND cancel_requested = :cancel_requested
 
@@ -334,11 +334,11 @@ WHERE t.status = 'running' AND t.worker_id IS NOT NULL AND t.queue = :queue
 LIMIT :limit FOR UPDATE SKIP LOCKED
 
 -- name: postpone
-UPDATE {tasks} SET next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:gap * 1000000) MICROSECOND, rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} SET next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:gap * 1000000) MICROSECOND, rev = {next_rev}
 WHERE id = :id
 
 -- name: set_aside
-UPDATE {tasks} SET next_check_at = NULL, updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} SET next_check_at = NULL, updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying')
 
 -- name: rows_to_cancel
@@ -351,7 +351,7 @@ FROM {tasks} t FORCE INDEX (PRIMARY) WHERE t.id IN :ids ORDER BY t.id FOR UPDATE
 -- name: cancel_waiting
 -- A time that never comes marks what no worker has told of yet.
 UPDATE {tasks} FORCE INDEX (PRIMARY) SET status = 'cancelled', error_message = :error, error_type = :error_type, worker_id = NULL, reserved = 0, next_run_at = NULL,
-  next_check_at = '9998-12-31 00:00:00.000', completed_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  next_check_at = '9998-12-31 00:00:00.000', completed_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id IN :ids
 
 -- name: untold
@@ -365,7 +365,7 @@ WHERE next_check_at = '9998-12-31 00:00:00.000' AND status = 'cancelled' AND (qu
 LIMIT :limit FOR UPDATE SKIP LOCKED
 
 -- name: told
-UPDATE {tasks} FORCE INDEX (PRIMARY) SET next_check_at = NULL, rev = (rev & 4611686018427387903) + 1 WHERE id IN :ids
+UPDATE {tasks} FORCE INDEX (PRIMARY) SET next_check_at = NULL, rev = {next_rev} WHERE id IN :ids
 
 -- name: insert_unseen
 INSERT INTO {tasks} (id, task_type, status, error_message, error_type, queue, created_at, updated_at, completed_at)
@@ -375,11 +375,11 @@ ON DUPLICATE KEY UPDATE id = id
 -- name: complete_unseen
 UPDATE {tasks} SET task_type = :task_type, data = :data, max_retry_count = :max_retry_count, callback_url = :callback_url,
   callback_type = :callback_type, callback_data = :callback_data, priority = :priority, timeout = :timeout,
-  message_id = :message_id, queue = :queue, body = :body, headers = :headers, rev = (rev & 4611686018427387903) + 1
+  message_id = :message_id, queue = :queue, body = :body, headers = :headers, rev = {next_rev}
 WHERE id = :id AND body IS NULL
 
 -- name: ask_cancel
-UPDATE {tasks} FORCE INDEX (PRIMARY) SET cancel_requested = 1, updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} FORCE INDEX (PRIMARY) SET cancel_requested = 1, updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id IN :ids
 
 -- name: wake_workers
@@ -400,7 +400,7 @@ UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, retry_count = 0, crash
   cancel_requested = 0, reserved = 0, handed_off = 1, next_run_at = UTC_TIMESTAMP(3) + INTERVAL ((:delay) * 1000000) MICROSECOND,
   next_check_at = UTC_TIMESTAMP(3) + INTERVAL ((:delay + :grace) * 1000000) MICROSECOND, completed_at = NULL, worker_id = NULL,
   body = COALESCE(body, :body), headers = COALESCE(headers, :headers), queue = COALESCE(queue, :queue),
-  updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id AND status IN ('failed', 'cancelled')
 
 -- name: sizes_of
@@ -489,13 +489,13 @@ DELETE FROM {operations} WHERE id = :id
 
 -- name: refuse_again
 UPDATE {tasks} SET status = 'failed', error_message = :error, error_type = :error_type, completed_at = UTC_TIMESTAMP(3),
-  updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id AND status = 'pending' AND attempt = 0
   AND ((body IS NULL AND rerun > 0) OR message_id = :message_id OR body = :body)
 
 -- name: reopen_refused
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, error_message = NULL, error_type = NULL,
-  completed_at = NULL, updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  completed_at = NULL, updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL AND queue IS NOT NULL
 
 -- name: view
@@ -631,7 +631,7 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
   next_run_at = CASE WHEN :parked = 1 THEN COALESCE(next_run_at, UTC_TIMESTAMP(3)) ELSE UTC_TIMESTAMP(3) + INTERVAL (:delay * 1000000) MICROSECOND END,
   next_check_at = CASE WHEN :parked = 1 THEN UTC_TIMESTAMP(3) + INTERVAL :years YEAR ELSE UTC_TIMESTAMP(3) + INTERVAL ((:delay + :grace) * 1000000) MICROSECOND END,
   message_id = :message_id, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
-  queue = COALESCE(queue, :queue), updated_at = UTC_TIMESTAMP(3), rev = (rev & 4611686018427387903) + 1
+  queue = COALESCE(queue, :queue), updated_at = UTC_TIMESTAMP(3), rev = {next_rev}
 WHERE id = :id
 
 -- name: pauses
@@ -671,7 +671,7 @@ WHERE next_check_at >= :parked_from AND next_check_at < :parked_to AND status IN
 ORDER BY next_check_at LIMIT :limit FOR UPDATE
 
 -- name: unpark
-UPDATE {tasks} SET next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:grace * 1000000) MICROSECOND, rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} SET next_check_at = UTC_TIMESTAMP(3) + INTERVAL (:grace * 1000000) MICROSECOND, rev = {next_rev}
 WHERE id IN :ids
 
 -- name: pause_counts

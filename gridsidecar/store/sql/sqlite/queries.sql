@@ -1,7 +1,7 @@
 -- Every statement the store runs on SQLite. `:name` is a parameter, {tasks} a table's name. The counterpart of the file
 -- for MySQL, statement by statement; a write transaction holds the file, so no statement locks rows. Times are UTC
--- text; {now} stands for the current one. A `+` keeps a column's index out of use: without statistics, SQLite would
--- rather read all tasks of a queue or status than the few that are due.
+-- text; {now} stands for the current one, {next_rev} for the number of a row's next change. A `+` keeps a column's index
+-- out of use: without statistics, SQLite would rather read all tasks of a queue or status than the few that are due.
 
 -- name: insert_running
 INSERT INTO {tasks} (id, task_type, status, data, max_retry_count, callback_url, callback_type, callback_data, priority,
@@ -22,7 +22,7 @@ ON CONFLICT (id) DO NOTHING
 
 -- name: note_sent many ids
 UPDATE {tasks} SET handed_off = 0,
-  next_check_at = CASE WHEN :deferred = 1 THEN next_check_at END, rev = (rev & 4611686018427387903) + 1
+  next_check_at = CASE WHEN :deferred = 1 THEN next_check_at END, rev = {next_rev}
 WHERE id = :id AND rev = 0 AND status = 'pending' AND attempt = 0
 
 -- name: withdraw
@@ -31,7 +31,7 @@ DELETE FROM {tasks} WHERE id = :id AND rev = 0 AND status = 'pending' AND attemp
 -- name: begin_waiting many ids
 UPDATE {tasks} SET status = 'running', attempt = 1, ahead = :ahead, worker_id = :worker_id,
   max_retry_count = :max_retry_count, handed_off = 0, next_run_at = NULL, next_check_at = NULL,
-  started_at = {now}, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  started_at = {now}, updated_at = {now}, rev = {next_rev}
 WHERE id = :id AND status = 'pending' AND attempt = 0 AND crashes = 0 AND cancel_requested = 0 AND reserved = 0
   AND body IS NOT NULL AND next_run_at <= {now}
 
@@ -51,7 +51,7 @@ VALUES (:id, 'default', 'pending', :error, :error_type, 1, :message_id, :queue, 
 ON CONFLICT (id) DO NOTHING
 
 -- name: keep_again
-UPDATE {tasks} SET updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} SET updated_at = {now}, rev = {next_rev}
 WHERE id = :id AND status = 'pending' AND attempt = 0 AND handed_off = 1
 
 -- name: forget_kept
@@ -94,7 +94,7 @@ UPDATE {tasks} SET max_retry_count = COALESCE(:asked, NULLIF(max_retry_count, 0)
   callback_type = CASE WHEN :wants_callback = 1 THEN :callback_type
     ELSE COALESCE(NULLIF(callback_type, ''), 'http') END,
   data = COALESCE(data, CAST(:data AS TEXT)), priority = :priority, timeout = :timeout,
-  rev = (rev & 4611686018427387903) + 1
+  rev = {next_rev}
 WHERE id = :id AND body IS NULL
 
 -- name: defer
@@ -102,20 +102,20 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
   next_run_at = COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')),
   next_check_at = strftime('%Y-%m-%d %H:%M:%f',
     COALESCE(:until, strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds')), :grace || ' seconds'),
-  message_id = :message_id, queue = :queue, body = :body, headers = :headers, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  message_id = :message_id, queue = :queue, body = :body, headers = :headers, updated_at = {now}, rev = {next_rev}
 WHERE id = :id AND body IS NULL AND COALESCE(status, 'pending') <> 'running'
 
 -- name: begin_next
 UPDATE {tasks} SET status = 'running', attempt = :attempt, crashes = :crashes, ahead = :ahead, reserved = 0, worker_id = :worker_id,
   max_retry_count = :max_retry_count, message_id = :message_id, handed_off = 0, progress = 0, progress_message = NULL, next_run_at = NULL,
   next_check_at = NULL, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
-  queue = COALESCE(queue, :queue), started_at = {now}, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  queue = COALESCE(queue, :queue), started_at = {now}, updated_at = {now}, rev = {next_rev}
 WHERE id = :id
 
 -- name: close
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, crashes = :crashes, reserved = 0,
   worker_id = NULL, next_run_at = NULL, next_check_at = NULL, completed_at = {now},
-  updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  updated_at = {now}, rev = {next_rev}
 WHERE id = :id
 
 -- name: commit
@@ -127,7 +127,7 @@ UPDATE {tasks} SET status = :status, result = :result, error_message = :error, e
   checkpoint = CASE WHEN :succeeded THEN NULL ELSE COALESCE(:checkpoint, checkpoint) END,
   next_run_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds'),
   next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + iif(handed_off = 1, 0, :grace)) || ' seconds'),
-  completed_at = iif(:terminal, {now}, NULL), updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  completed_at = iif(:terminal, {now}, NULL), updated_at = {now}, rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
   AND (cancel_requested = 0 OR :beats_cancel)
 
@@ -244,22 +244,22 @@ DELETE FROM {output} WHERE task_id = :id AND attempt = :attempt AND EXISTS (SELE
 -- name: progress
 UPDATE {tasks} SET progress = COALESCE(:progress, progress),
   progress_message = COALESCE(:progress_message, progress_message),
-  checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  checkpoint = COALESCE(:checkpoint, checkpoint), updated_at = {now}, rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 -- name: mark_started
 UPDATE {tasks} SET ahead = 0, started_at = strftime('%Y-%m-%d %H:%M:%f', 'now', -:duration || ' seconds'), updated_at = {now},
-  rev = (rev & 4611686018427387903) + 1
+  rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 
 -- name: hand_off
-UPDATE {tasks} SET handed_off = 1, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} SET handed_off = 1, updated_at = {now}, rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
 
 -- name: schedule
 UPDATE {tasks} SET handed_off = 1,
-  next_check_at = iif(status = 'running', next_check_at, COALESCE(next_run_at, {now})), rev = (rev & 4611686018427387903) + 1
+  next_check_at = iif(status = 'running', next_check_at, COALESCE(next_run_at, {now})), rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying', 'running')
 
 -- name: renew
@@ -308,7 +308,7 @@ SELECT id, attempt, cancel_requested FROM {tasks} WHERE status = 'running' AND w
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, worker_id = NULL,
   handed_off = 1, next_run_at = iif(:terminal, NULL, {now}),
   next_check_at = iif(:terminal, NULL, {now}), completed_at = iif(:terminal, {now}, NULL),
-  updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  updated_at = {now}, rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
   AND cancel_requested = :cancel_requested
 
@@ -331,11 +331,11 @@ WHERE t.status = 'running' AND t.worker_id IS NOT NULL AND +t.queue = :queue
 LIMIT :limit
 
 -- name: postpone
-UPDATE {tasks} SET next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :gap || ' seconds'), rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} SET next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :gap || ' seconds'), rev = {next_rev}
 WHERE id = :id
 
 -- name: set_aside
-UPDATE {tasks} SET next_check_at = NULL, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} SET next_check_at = NULL, updated_at = {now}, rev = {next_rev}
 WHERE id = :id AND attempt = :attempt AND status IN ('pending', 'retrying')
 
 -- name: rows_to_cancel
@@ -348,7 +348,7 @@ FROM {tasks} t WHERE t.id IN (SELECT value FROM json_each(:ids)) ORDER BY t.id
 -- name: cancel_waiting
 -- A time that never comes marks what no worker has told of yet.
 UPDATE {tasks} SET status = 'cancelled', error_message = :error, error_type = :error_type, worker_id = NULL, reserved = 0, next_run_at = NULL,
-  next_check_at = '9998-12-31 00:00:00.000', completed_at = {now}, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  next_check_at = '9998-12-31 00:00:00.000', completed_at = {now}, updated_at = {now}, rev = {next_rev}
 WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: untold
@@ -362,7 +362,7 @@ WHERE next_check_at = '9998-12-31 00:00:00.000' AND status = 'cancelled' AND (qu
 LIMIT :limit
 
 -- name: told
-UPDATE {tasks} SET next_check_at = NULL, rev = (rev & 4611686018427387903) + 1 WHERE id IN (SELECT value FROM json_each(:ids))
+UPDATE {tasks} SET next_check_at = NULL, rev = {next_rev} WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: insert_unseen
 INSERT INTO {tasks} (id, task_type, status, error_message, error_type, queue, created_at, updated_at, completed_at)
@@ -372,11 +372,11 @@ ON CONFLICT (id) DO NOTHING
 -- name: complete_unseen
 UPDATE {tasks} SET task_type = :task_type, data = :data, max_retry_count = :max_retry_count, callback_url = :callback_url,
   callback_type = :callback_type, callback_data = :callback_data, priority = :priority, timeout = :timeout,
-  message_id = :message_id, queue = :queue, body = :body, headers = :headers, rev = (rev & 4611686018427387903) + 1
+  message_id = :message_id, queue = :queue, body = :body, headers = :headers, rev = {next_rev}
 WHERE id = :id AND body IS NULL
 
 -- name: ask_cancel
-UPDATE {tasks} SET cancel_requested = 1, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} SET cancel_requested = 1, updated_at = {now}, rev = {next_rev}
 WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: wake_workers
@@ -397,7 +397,7 @@ UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, retry_count = 0, crash
   cancel_requested = 0, reserved = 0, handed_off = 1, next_run_at = strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay) || ' seconds'),
   next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + :grace) || ' seconds'), completed_at = NULL, worker_id = NULL,
   body = COALESCE(body, :body), headers = COALESCE(headers, :headers), queue = COALESCE(queue, :queue),
-  updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  updated_at = {now}, rev = {next_rev}
 WHERE id = :id AND status IN ('failed', 'cancelled')
 
 -- name: sizes_of
@@ -484,13 +484,13 @@ DELETE FROM {operations} WHERE id = :id
 
 -- name: refuse_again
 UPDATE {tasks} SET status = 'failed', error_message = :error, error_type = :error_type, completed_at = {now},
-  updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  updated_at = {now}, rev = {next_rev}
 WHERE id = :id AND status = 'pending' AND attempt = 0
   AND ((body IS NULL AND rerun > 0) OR message_id = :message_id OR body = :body)
 
 -- name: reopen_refused
 UPDATE {tasks} SET status = 'pending', rerun = rerun + 1, error_message = NULL, error_type = NULL,
-  completed_at = NULL, updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  completed_at = NULL, updated_at = {now}, rev = {next_rev}
 WHERE id = :id AND status = 'failed' AND attempt = 0 AND body IS NULL AND queue IS NOT NULL
 
 -- name: view
@@ -625,7 +625,7 @@ UPDATE {tasks} SET status = CASE WHEN status = 'retrying' THEN status ELSE 'pend
   next_run_at = CASE WHEN :parked = 1 THEN COALESCE(next_run_at, {now}) ELSE strftime('%Y-%m-%d %H:%M:%f', 'now', :delay || ' seconds') END,
   next_check_at = CASE WHEN :parked = 1 THEN strftime('%Y-%m-%d %H:%M:%f', 'now', :years || ' years') ELSE strftime('%Y-%m-%d %H:%M:%f', 'now', (:delay + :grace) || ' seconds') END,
   message_id = :message_id, body = COALESCE(body, :body), headers = COALESCE(headers, :headers),
-  queue = COALESCE(queue, :queue), updated_at = {now}, rev = (rev & 4611686018427387903) + 1
+  queue = COALESCE(queue, :queue), updated_at = {now}, rev = {next_rev}
 WHERE id = :id
 
 -- name: pauses
@@ -665,7 +665,7 @@ WHERE next_check_at >= :parked_from AND next_check_at < :parked_to AND +status I
 ORDER BY next_check_at LIMIT :limit
 
 -- name: unpark
-UPDATE {tasks} SET next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :grace || ' seconds'), rev = (rev & 4611686018427387903) + 1
+UPDATE {tasks} SET next_check_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :grace || ' seconds'), rev = {next_rev}
 WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- name: pause_counts
