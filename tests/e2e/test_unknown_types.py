@@ -138,7 +138,7 @@ async def test_where_nothing_can_be_delayed_it_goes_to_the_end_of_the_queue(plac
     assert await sidecar.ended() == 0
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 async def test_many_that_go_round_hold_up_nobody(place: Place, start: Start) -> None:
     """Where nothing can be delayed each of them waits in the queue, not in the only place that this worker has."""
     delay_nothing(place)

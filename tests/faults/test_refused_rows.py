@@ -180,7 +180,7 @@ async def test_whatever_fits_as_a_claim_fits_as_an_end(amqp_url: str, queue: str
         assert await sidecar.ended() == 0
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_progress_that_is_refused_is_told_once_and_its_figure_kept(embedded_place: Place, start: Start) -> None:
     place = embedded_place
     gate = place.folder / "gate"

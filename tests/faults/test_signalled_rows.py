@@ -101,7 +101,7 @@ async def test_what_is_about_a_part_costs_that_part(
     await goes_on(place, sidecar)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_a_column_of_ours_that_is_gone_is_about_all(place: Place, start: Start) -> None:
     sidecar = start(place.config({"default": place.job("done")}))
     await sidecar.ready()
