@@ -27,6 +27,10 @@ from tests.support.services import private_rabbitmq
 from tests.support.waiting import eventually
 
 
+class ServerError(OSError):
+    """The API listens before what it asks has started."""
+
+
 class Management:
     """The API as somebody who is logged in sees it."""
 
@@ -44,6 +48,8 @@ class Management:
             text = answer.read()
         finally:
             connection.close()
+        if answer.status >= 500:
+            raise ServerError(f"{answer.status}: {text!r}")
         assert answer.status < 300, f"{answer.status}: {text!r}"
         return json.loads(text) if text else None
 
