@@ -15,7 +15,6 @@ LARGEST_FLUSH = 64  # operations
 HEAVIEST_FLUSH = 4 * 1024 * 1024  # characters, about; one operation alone may be heavier
 FLUSHERS = 2  # flushes under way at once, each on its own connection
 LATE = 0.05  # seconds that a flush has before what came meanwhile leaves beside it
-MOST_ALONE = 4  # operations under way at once that go by themselves
 MOST_STALLED = 1000  # keys that are remembered
 
 
@@ -43,7 +42,6 @@ class Batch:
         self._pending: list[_Operation] = []
         self._flushers: list[_Flusher] = []
         self._flushing: set[asyncio.Task[None]] = set()
-        self._alone_permits = asyncio.Semaphore(MOST_ALONE)
         self._stalled: dict[str, None] = {}  # keys of operations that held up others, or would have
 
     async def write(self, key: str, *statements: Statement) -> list[int]:
@@ -125,7 +123,7 @@ class Batch:
     async def _alone(self, operation: _Operation) -> None:
         """An operation by itself, beside the flushes, and for as long as it takes to know that it is at fault."""
         try:
-            async with self._alone_permits:
+            async with self._database.alone_permits:
                 counts = await self._database.batch(operation.statements)
         except BaseException as error:
             if isinstance(error, FalseAlarm | RowLocked) and len(self._stalled) < MOST_STALLED:

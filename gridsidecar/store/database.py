@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -54,6 +55,8 @@ class Database(Protocol):
     `RowRejected` when it will not store the values."""
 
     dialect: str
+    alone_permits: asyncio.Semaphore
+    """For writes that go by themselves as they may take long, whoever writes: so few that others find a connection."""
 
     async def open(self) -> None:
         """Connect once, to find out early whether it can work."""

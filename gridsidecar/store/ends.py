@@ -62,12 +62,12 @@ class Ends:
     async def put_back(self, claim: Claim, problem: str, delay: float) -> bool:
         """Let a task whose end was refused wait so many seconds; False when it is not ours any more."""
         params = records.end_columns(claim, end_forms.put_back(claim, problem, delay), Progress(), CHECK_GRACE)
-        (changed,) = await self._database.batch([(self._queries["commit"], params)])
+        (changed,) = await self._batch.write(claim.task_id, (self._queries["commit"], params))
         return bool(changed) or await self._resolve_unmatched_write(claim) is not UnmatchedWrite.LOST
 
     async def set_aside(self, task_id: str, attempt: int) -> None:
         """Nobody is to bring this task back by itself: its message is with the dead letters."""
-        await self._database.batch([(self._queries["set_aside"], {"id": task_id, "attempt": attempt})])
+        await self._batch.write(task_id, (self._queries["set_aside"], {"id": task_id, "attempt": attempt}))
 
     async def _write_storable(
         self, claim: Claim, transition: Transition, report: Report, progress: Progress, output_stored: bool
@@ -84,9 +84,7 @@ class Ends:
             try:
                 end = form.of(transition, report, progress, str(last or ""))
                 statements = self._statements(claim, end, str(last or ""), output_stored)
-                counts = await (
-                    self._database.batch(statements) if last else self._batch.write(claim.task_id, *statements)
-                )
+                counts = await self._batch.write(claim.task_id, *statements)
             except RowLocked:  # no form is at fault
                 raise
             except RowRejected as error:

@@ -79,6 +79,7 @@ class SQLiteDatabase:
         self._queries = load_queries(self.dialect, tables)
         self._connection: aiosqlite.Connection | None = None
         self._turn = asyncio.Lock()
+        self.alone_permits = asyncio.Semaphore(1)
         self._wal = WalWatch(self._path)
 
     async def open(self) -> None:

@@ -13,6 +13,7 @@ from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules.reception import Insert, Resume
 from gridsidecar.rules.task import Claim, Succeeded, Transition
 from gridsidecar.store import Received, RowLocked, StatementRefused
+from gridsidecar.store.database import FalseAlarm
 from gridsidecar.store.mysql import connection, database
 from gridsidecar.store.mysql.witness import Witness
 from tests.store.direct import TASKS
@@ -114,6 +115,26 @@ async def test_a_trigger_that_sleeps_holds_up_no_other_end(two: Two) -> None:
     bad, good = await together(*(end(two.a, claim, Succeeded(1)) for claim in claims))
     assert isinstance(bad, DECIDED)
     assert good.status == "success"
+
+
+async def test_ends_that_are_held_up_leave_a_connection_to_others(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = await open_store(two.url, migrate=None, pool_size=2)
+    *bads, good = await claimed(two, "bad1", "bad2", "good")
+    refused = "SIGNAL SQLSTATE '45000'"  # to a server that ends the wait of a client that left
+    kept = f"IF COALESCE(GET_LOCK('kept', 600), 0) = 0 THEN {refused}; END IF; DO RELEASE_LOCK('kept')"
+    trigger(two, f"UPDATE ON {TASKS}", kept)
+    with mysql_session(two.url) as session, session.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK('kept', 0)")
+        known = await together(*(end(few, bad, Succeeded(1)) for bad in bads))
+        assert all(isinstance(one, FalseAlarm) for one in known), known
+        monkeypatch.setattr(connection, "REPLY_TIMEOUT", 10.0)
+        again = [asyncio.create_task(end(few, bad, Succeeded(1))) for bad in bads]
+        await asyncio.sleep(0.2)  # of the ten seconds for which those that are under way hold what they have
+        async with asyncio.timeout(8):
+            assert await few.reading.get("good")
+            assert (await end(few, good, Succeeded(1))).status == "success"
+    assert all(one.status == "success" for one in await together(*again))
+    await few.close()
 
 
 async def test_a_row_that_somebody_keeps_locked(two: Two) -> None:

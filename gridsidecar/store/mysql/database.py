@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -52,6 +53,7 @@ class MySQLDatabase:
         tls = self._address.tls
         renewable = bool(settings.recipes) or (tls is not None and tls.renewable)
         self._pool = ConnectionPool(self._renewed, settings.pool_size, renewable=renewable)
+        self.alone_permits = asyncio.Semaphore(settings.pool_size // 2)
         self._witness = Witness(self._renewed, tables)
         self._clock = clock or SystemClock()
         self._rng = system_random()
