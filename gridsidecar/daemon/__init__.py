@@ -283,7 +283,7 @@ class Daemon:
 
     @property
     def _busy(self) -> bool:
-        return bool(self._consumer.busy) or self._deliverer.busy
+        return bool(self._consumer.in_hand) or self._deliverer.busy
 
     # -- leaving ------------------------------------------------------------------------------------------------------
 

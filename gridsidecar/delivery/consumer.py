@@ -239,8 +239,8 @@ class Consumer:
     # -- leaving ------------------------------------------------------------------------------------------------------
 
     @property
-    def busy(self) -> int:
-        """Deliveries in hand."""
+    def in_hand(self) -> int:
+        """Deliveries that are not settled yet."""
         return len(self._jobs)
 
     def _job_done(self, job: asyncio.Task[None]) -> None:

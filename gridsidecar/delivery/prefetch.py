@@ -67,7 +67,7 @@ class Prefetch:
     async def _keep_adjusting(self) -> None:
         while True:
             await self._clock.sleep(ADJUST_EVERY)
-            self._slots.shed(self._consumer.busy - self.count)
+            self._slots.shed(self._consumer.in_hand - self.count)
             before = self.count
             if self._automatic:
                 self._extra = self._wanted(self._slots.most_ahead)

@@ -65,7 +65,7 @@ class RowRejections:
     def _delay(self, message: Message, error: RowRejected) -> float | None:
         """A lock passes, and is waited for the longer: for more than an hour in all."""
         allowed = self._env.settings.max_crashes
-        return rejection_delay(message.refusals, max(allowed, LOCKS) if isinstance(error, RowLocked) else allowed)
+        return rejection_delay(message.rejections, max(allowed, LOCKS) if isinstance(error, RowLocked) else allowed)
 
     async def _put_back(self, held: HeldAttempt, problem: str, delay: float) -> bool:
         """Whether the task is still ours to send on. A row that takes not even this is left as it is."""
@@ -102,4 +102,4 @@ class RowRejections:
 
 
 def _rejected_again(message: Message, attempt: int) -> Message:
-    return replace(message.counted_anew(attempt), refusals=message.refusals + 1)
+    return replace(message.counted_anew(attempt), rejections=message.rejections + 1)

@@ -56,10 +56,10 @@ class Settlement:
             case Drop(why):
                 self._tell_duplicate(task, why)
                 await delivery.ack()
-            case Delay(delay=delay, busy=busy, leaseless=leaseless):
+            case Delay(delay=delay, elsewhere=elsewhere, leaseless=leaseless):
                 if leaseless:
                     telemetry.leaseless(task_id=task.task_id, looks_again_in=delay)
-                seen = task.message.busy + 1 if busy else 0
+                seen = task.message.busy + 1 if elsewhere else 0
                 message = replace(task.message, attempt=received.attempt, busy=seen)
                 await self._delay_with_row(task.task_id, message, delay, delivery)
             case Park():

@@ -118,7 +118,7 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> None:
     other()
 
 
-class _WaitQueue:
+class _SlotQueue:
     """Requests that wait, the longest first. One timer for all of them."""
 
     def __init__(self, too_long: Callable[[SlotRequest], None]) -> None:
@@ -197,8 +197,8 @@ class Slots:
         self._free = width
         self._capacities: list[Capacity] = []
         self._closed = False
-        self.unclaimed = _WaitQueue(lambda _: None)
-        self.claimed = _WaitQueue(lambda request: request.capacity.reset_ahead())
+        self.unclaimed = _SlotQueue(lambda _: None)
+        self.claimed = _SlotQueue(lambda request: request.capacity.reset_ahead())
 
     def capacity(self, width: int, *, claims_ahead: bool = True) -> Capacity:
         """For one more route."""

@@ -96,7 +96,7 @@ def _receive_running(row: Row, message: Message, claimant: Claimant) -> Receptio
         if row.store_redelivers or leftover(row, message):
             return Drop("runs elsewhere")
         delay = _busy_wait(row.lease_left or 0.0, message.busy)
-        return Delay(delay=delay, busy=True, leaseless=row.worker_id is None)
+        return Delay(delay=delay, elsewhere=True, leaseless=row.worker_id is None)
     return _rescue(row, claimant)
 
 

@@ -83,7 +83,7 @@ class Delay(Struct, frozen=True, kw_only=True):
     """Not now: a delayed message after `delay` seconds, then ack."""
 
     delay: float
-    busy: bool = False  # the task runs elsewhere …
+    elsewhere: bool = False  # the task runs in another worker …
     leaseless: bool = False  # … in an earlier system: nobody can see whether it lives
 
 

@@ -36,12 +36,12 @@ def callback_gap(retry: int, rng: random.Random) -> float:
     return CALLBACK_GAPS[min(retry, len(CALLBACK_GAPS)) - 1] * (1.0 + CALLBACK_JITTER * rng.random())
 
 
-def rejection_delay(refusals: int, max_crashes: int) -> float | None:
+def rejection_delay(rejections: int, max_crashes: int) -> float | None:
     """Seconds until a task comes back whose row the database refused to write so many times in a row; None: it does
     not, as one that takes its worker down so often does not."""
-    if refusals > max_crashes:
+    if rejections > max_crashes:
         return None
-    return min(LONGEST_REJECTION_DELAY, FIRST_REJECTION_DELAY * 2.0 ** min(refusals - 1, 10))
+    return min(LONGEST_REJECTION_DELAY, FIRST_REJECTION_DELAY * 2.0 ** min(rejections - 1, 10))
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):

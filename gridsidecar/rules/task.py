@@ -69,14 +69,14 @@ class Message(Struct, frozen=True, kw_only=True):
     wake_up: bool = False  # a wake-up of ours: it may start a task but never needs to be kept
     busy: int = 0  # how often in a row this message found its task running elsewhere
     passed: int = 0  # seconds that workers without a handler for its type sent it away for, until now
-    refusals: int = 0  # how often in a row the store refused to write what this message had come to
+    rejections: int = 0  # how often in a row the store refused to write what this message had come to
     kept: str | None = None  # the row that keeps it, refused, until the dead-letter queue takes it
     callback: bool = False  # it reports a task's end, so it is never a task
     prewritten_id: str | None = None  # the id of the message whose row its producer wrote first; None: it wrote none
 
     def counted_anew(self, attempt: int) -> Message:
         """For the row's `attempt`, with nothing counted: what was counted in a row has come to an end."""
-        return replace(self, attempt=attempt, busy=0, passed=0, refusals=0)
+        return replace(self, attempt=attempt, busy=0, passed=0, rejections=0)
 
 
 # -- a task, as its producer wrote it ---------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def _as_produced(message: Message) -> Message:
         or message.wake_up
         or message.busy
         or message.passed
-        or message.refusals
+        or message.rejections
         or message.prewritten_id
     ):
         return replace(message.counted_anew(0), wake_up=False, prewritten_id=None)

@@ -80,7 +80,7 @@ class _Said(NamedTuple):
 
     value: Any
     text: str
-    claim: _Claim | None = None
+    claim: _ClaimedEnd | None = None
     flaw: str | None = None
 
     @property
@@ -141,7 +141,7 @@ def _glimpsed(head: bytes, tail: bytes, channel: LineSource) -> _Said | Ignored 
     objects = list(top_levels(_from_brace(text, channel)))
     if objects and not objects[-1].whole:
         objects[-1].written = last_values(tail.decode("utf-8", "replace")) | objects[-1].written
-    if (claim := _claim(objects, channel)) is not None:
+    if (claim := _claimed_end(objects, channel)) is not None:
         return _Said(None, text, claim, _TOO_LONG)
     if channel is LineSource.STDOUT and not (objects and "gs" in objects[0].written):
         return Ignored("no message")
@@ -161,7 +161,7 @@ def _checked(value: Any, text: str, about: _About) -> Event | Ignored | Unreadab
         return Ignored("not a JSON object")
     kind, flaw = value.get("type"), _flaw_of_version(value)
     if isinstance(kind, str) and kind in _ENDS:
-        return _end(_Claim(kind, value), text, flaw, about)
+        return _end(_ClaimedEnd(kind, value), text, flaw, about)
     if flaw is not None:
         return Ignored(flaw)
     if not isinstance(kind, str):
@@ -188,7 +188,7 @@ def _flaw_of_version(value: Mapping[str, Any]) -> str | None:
 # -- results and errors -----------------------------------------------------------------------------------------------
 
 
-class _Claim(NamedTuple):
+class _ClaimedEnd(NamedTuple):
     """A line that claims to say how a task ended, and what could be read of it."""
 
     kind: str  # result | error
@@ -196,7 +196,7 @@ class _Claim(NamedTuple):
     cut: bool = False  # the line ends before it does
 
 
-def _end(claim: _Claim, text: str, flaw: str | None, about: _About) -> Event | Ignored | Unreadable:
+def _end(claim: _ClaimedEnd, text: str, flaw: str | None, about: _About) -> Event | Ignored | Unreadable:
     if (other := _of_another(claim.value, about)) is not None:
         return Ignored(other)
     flaw = flaw or _flaw_of_address(claim.value, about)
@@ -208,7 +208,7 @@ def _end(claim: _Claim, text: str, flaw: str | None, about: _About) -> Event | I
     return READERS[claim.kind](claim.value)
 
 
-def _failure(claim: _Claim, text: str, flaw: str, named: str | None, about: _About) -> Unreadable:
+def _failure(claim: _ClaimedEnd, text: str, flaw: str, named: str | None, about: _About) -> Unreadable:
     """What the attempt fails with: an error's own words, where they are there; else that it cannot be read."""
     kind, own = claim.kind, False
     event = ErrorEvent(_printable(f"its {kind} cannot be read ({flaw}): {_beginning(text)}"))
@@ -260,7 +260,7 @@ def _unparsed(raw: bytes, refused: UnicodeDecodeError | JsonRefused, channel: Li
     text = raw.decode("utf-8", "replace")
     flaw = refused.detail if isinstance(refused, JsonRefused) else "not UTF-8"
     objects = list(top_levels(_from_brace(text, channel)))
-    if (claim := _claim(objects, channel)) is not None:
+    if (claim := _claimed_end(objects, channel)) is not None:
         if claim.cut:
             flaw = f"it is cut off after {len(raw):,} bytes: let all be written before the process ends"
         return _Said(None, text, claim, flaw)
@@ -271,7 +271,7 @@ def _unparsed(raw: bytes, refused: UnicodeDecodeError | JsonRefused, channel: Li
     return Ignored(flaw) if is_json and marked else Text(text)
 
 
-def _claim(objects: Iterable[TopLevel], channel: LineSource) -> _Claim | None:
+def _claimed_end(objects: Iterable[TopLevel], channel: LineSource) -> _ClaimedEnd | None:
     """The first object of a line that claims to be an end. Where an object breaks off before its type, a key that
     only an end has tells it."""
     for found in objects:
@@ -281,7 +281,7 @@ def _claim(objects: Iterable[TopLevel], channel: LineSource) -> _Claim | None:
         if kind is None and not found.whole:
             kind = next((each for each in _ENDS if each in found.written), None)
         if kind in _ENDS:
-            return _Claim(str(kind), _values(found), found.cut)
+            return _ClaimedEnd(str(kind), _values(found), found.cut)
     return None
 
 

@@ -94,7 +94,7 @@ async def test_running_waits_for_a_first_delivery(two: Two, plugin: Plugin) -> N
     before = plugin.row("busy")
     reception = (await two.deliver_to_a(task("busy"))).reception
     assert isinstance(reception, Delay)
-    assert reception.busy
+    assert reception.elsewhere
     assert plugin.row("busy") == before
 
 

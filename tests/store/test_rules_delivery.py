@@ -136,7 +136,7 @@ async def test_not_due_waits_for_the_rest(two: Two, message: Task) -> None:
     received = await two.deliver_to_b(message)
     assert isinstance(received.reception, Delay)
     assert 40 < received.reception.delay <= 50.1
-    assert not received.reception.busy
+    assert not received.reception.elsewhere
     assert received.attempt == 1
 
 
@@ -200,7 +200,7 @@ async def test_running_other_worker_lease_live_is_busy_at_doubling_delays(two: T
     for busy in range(5):
         received = await two.deliver_to_b(task(busy=busy))
         assert isinstance(received.reception, Delay)
-        assert received.reception.busy
+        assert received.reception.elsewhere
         assert received.attempt == 1
         delays.append(received.reception.delay)
     assert 50 < delays[0] <= 60.1
@@ -214,7 +214,7 @@ async def test_running_other_worker_lease_expired_and_not_trusted_is_busy(two: T
     await two.started()
     two.rows.expire("A")
     received = await two.deliver_to_b(task(), trusted=False)
-    assert received.reception == Delay(delay=1.0, busy=True)
+    assert received.reception == Delay(delay=1.0, elsewhere=True)
     assert two.rows.row()["worker_id"] == "A"
 
 

@@ -148,20 +148,21 @@ _DELIVERIES: list[tuple[str, Row | None, Message, Claimant, Reception]] = [
     ("elsewhere, lease live, a wake-up: ack", others(), WAKE_UP, me(), Drop("runs elsewhere")),
     ("elsewhere, lease live, an older attempt: ack", others(), OLD, me(), Drop("runs elsewhere")),
     ("elsewhere, lease live, handed off: ack", others(store_redelivers=True), DELAYED, me(), Drop("runs elsewhere")),
-    ("elsewhere, lease live: busy", others(), DELAYED, me(), Delay(delay=40.0, busy=True)),
-    ("elsewhere, lease live, second time: doubled", others(), message(busy=1), me(), Delay(delay=80.0, busy=True)),
+    ("elsewhere, lease live: busy", others(), DELAYED, me(), Delay(delay=40.0, elsewhere=True)),
+    ("elsewhere, lease live, second time: doubled", others(), message(busy=1), me(), Delay(delay=80.0, elsewhere=True)),
     ("elsewhere, lease live, third time: doubled again", others(), message(busy=2), me(),
-     Delay(delay=160.0, busy=True)),
+     Delay(delay=160.0, elsewhere=True)),
     ("elsewhere, lease live, never more than 5 minutes", others(), message(busy=99), me(),
-     Delay(delay=LONGEST_BUSY_WAIT, busy=True)),
+     Delay(delay=LONGEST_BUSY_WAIT, elsewhere=True)),
     ("elsewhere, lease nearly over: at least a second", others(lease_left=0.01), DELAYED, me(),
-     Delay(delay=1.0, busy=True)),
-    ("elsewhere, the row's own message: busy", others(message_id="other"), OLD, me(), Delay(delay=40.0, busy=True)),
+     Delay(delay=1.0, elsewhere=True)),
+    ("elsewhere, the row's own message: busy", others(message_id="other"), OLD, me(),
+     Delay(delay=40.0, elsewhere=True)),
     ("elsewhere, cancel requested, lease live: busy", others(cancel_requested=True), DELAYED, me(),
-     Delay(delay=40.0, busy=True)),
-    ("lease expired, mine not trusted: busy", orphaned(), DELAYED, me(trusted=False), Delay(delay=1.0, busy=True)),
+     Delay(delay=40.0, elsewhere=True)),
+    ("lease expired, mine not trusted: busy", orphaned(), DELAYED, me(trusted=False), Delay(delay=1.0, elsewhere=True)),
     ("no lease at all, mine not trusted: busy", orphaned(lease_left=None), DELAYED, me(trusted=False),
-     Delay(delay=1.0, busy=True)),
+     Delay(delay=1.0, elsewhere=True)),
     ("lease expired, mine not trusted, a wake-up: ack", orphaned(), WAKE_UP, me(trusted=False), Drop("runs elsewhere")),
     ("lease expired, mine not trusted, handed off: ack", orphaned(store_redelivers=True), DELAYED, me(trusted=False),
      Drop("runs elsewhere")),
@@ -298,7 +299,7 @@ def test_cancel_keeps_the_crashes() -> None:
 
 def test_a_row_without_a_lease_waits_for_its_earlier_system() -> None:
     found = receive(row(Status.RUNNING, attempt=0, worker_id=None), message(), me())
-    assert found == Delay(delay=1.0, busy=True, leaseless=True)
+    assert found == Delay(delay=1.0, elsewhere=True, leaseless=True)
 
 
 @pytest.mark.parametrize("trusted", [True, False])
