@@ -485,11 +485,17 @@ def steps(tables: Direct, text: str) -> set[tuple[str, str]]:
     return mysql_steps(tables, text) if tables.is_mysql else sqlite_steps(tables, text)
 
 
+WRITTEN = ("INSERT", "REPLACE")  # some servers also list the table that an INSERT … SELECT writes to
+
+
 def mysql_steps(tables: Direct, text: str) -> set[tuple[str, str]]:
     sql = with_values(text, f"({some_ids()})").replace("%", "%%")
-    rows = [row for row in tables.run(f"EXPLAIN FORMAT=TRADITIONAL {sql}") if row["table"]]
+    explained = tables.run(f"EXPLAIN FORMAT=TRADITIONAL {sql}")
+    rows = [row for row in explained if row["table"] and row["select_type"] not in WRITTEN]
     for row in rows:
-        assert not re.search("filesort|temporary", row["Extra"] or ""), (text, row)
+        # An update that changes the index by which it finds its rows finds all of them first; newer servers say so.
+        slow = "filesort" if row["select_type"] == "UPDATE" else "filesort|temporary"
+        assert not re.search(slow, row["Extra"] or ""), (text, row)
     return {
         (table_name(row["table"]), "" if (key := mysql_key(row)) is None else mysql_index(key))
         for row in rows
