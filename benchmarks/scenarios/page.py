@@ -9,7 +9,7 @@ from benchmarks import rows
 from benchmarks.bench import Bench, Contestant, Figures, Scenario
 from benchmarks.pages import FIGURES, OVERVIEW, open_pages
 from benchmarks.settings import persistent
-from benchmarks.sidecar import Checkout, place, sidecar
+from benchmarks.sidecar import Checkout, Sidecar, place, sidecar
 
 OFF, NOBODY = "no API", "nobody looks"
 PAGES, PROGRAM = "five open pages", "/metrics and /v1/stats each second"
@@ -21,8 +21,8 @@ def contestants(bench: Bench) -> list[Contestant]:
     tasks, earlier = bench.size(16_000, 200), bench.amount(EARLIER, 1000)
     filled: dict[Checkout, str] = {}
 
-    def looked_at(url: str, pages: int | None, asked: dict[str, float]) -> AbstractContextManager[Counter[int]]:
-        return nullcontext(Counter()) if pages is None else open_pages(url, pages, asked)
+    def looked_at(by: Sidecar, pages: int | None, asked: dict[str, float]) -> AbstractContextManager[Counter[int]]:
+        return nullcontext(Counter()) if pages is None else open_pages(by.api, pages, asked)
 
     def beside(checkout: Checkout, pages: int | None, asked: dict[str, float]) -> Figures:
         if checkout not in filled:
@@ -33,7 +33,7 @@ def contestants(bench: Bench) -> list[Contestant]:
             listen = None if pages is None else "127.0.0.1:0"
             with (
                 sidecar(checkout, where, handlers, 16, bench.processes, listen=listen) as running,
-                looked_at(running.api, pages, asked) as answers,
+                looked_at(running, pages, asked) as answers,
             ):
                 figures = running.figures(tasks)
         return figures | {"answers": answers.total(), "unchanged": answers[304]}
