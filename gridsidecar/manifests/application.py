@@ -25,7 +25,7 @@ _PORTS = {  # of a URL that names none, or that only the pods will know
 BUNDLED = "/opt/gridsidecar/bin/gridsidecar"
 SPARE = 10  # seconds beyond the longest way out
 WRITABLE = "/tmp"  # noqa: S108  # the one folder of a pod that is
-HEARTBEAT = f"{WRITABLE}/gridsidecar.runtime.health"
+HEARTBEAT = f"{WRITABLE}/gridsidecar.health"
 HEARTBEAT_FILE = "GRID_ASYNC_TASK_HEARTBEAT_FILE"
 
 

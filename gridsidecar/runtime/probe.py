@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-DEFAULT_FILE = "/tmp/gridsidecar.runtime.health"  # noqa: S108  # the one place that a read-only container can write to
+DEFAULT_FILE = "/tmp/gridsidecar.health"  # noqa: S108  # the one place that a read-only container can write to
 LONGEST_SILENCE = 30.0  # seconds; one is written at least each five
 EX_OK, EX_UNWELL, EX_USAGE = 0, 1, 64
 BROKEN, NOT_READY = "broken", "not ready"

@@ -124,6 +124,8 @@ class Batch:
         """An operation by itself, beside the flushes, and for as long as it takes to know that it is at fault."""
         try:
             async with self._database.alone_permits:
+                if operation.done.cancelled():  # nobody waits for it any more: leave its place to others
+                    return
                 counts = await self._database.batch(operation.statements)
         except BaseException as error:
             if isinstance(error, FalseAlarm | RowLocked) and len(self._stalled) < MOST_STALLED:

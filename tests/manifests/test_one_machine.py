@@ -42,8 +42,8 @@ def test_compose_sets_the_file_of_its_health_check(write: Callable[..., Path]) -
     app = application(write({"worker.heartbeat_file": None}), "compose")
     assert not faults("compose", app)
     service = yaml.safe_load(KINDS["compose"](app))["services"]["sidecar"]
-    assert service["environment"]["GRID_ASYNC_TASK_HEARTBEAT_FILE"] == "/tmp/gridsidecar.runtime.health"
-    assert service["healthcheck"]["test"][-1] == "/tmp/gridsidecar.runtime.health"
+    assert service["environment"]["GRID_ASYNC_TASK_HEARTBEAT_FILE"] == "/tmp/gridsidecar.health"
+    assert service["healthcheck"]["test"][-1] == "/tmp/gridsidecar.health"
 
 
 @pytest.mark.parametrize(

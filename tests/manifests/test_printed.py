@@ -112,7 +112,7 @@ def test_the_file_of_the_probes_is_set_where_the_configuration_has_none(write: C
     env = {each["name"]: each.get("value", "amqp://known-to-the-cluster/") for each in container["env"]}
     servers = {"broker.url": "amqp://rabbit/", "store.url": "mysql://db/grid"}
     probed = load(str(file), overrides=dict(servers), environ=env, dotenv=None).worker.heartbeat_file
-    assert probed == "/tmp/gridsidecar.runtime.health"
+    assert probed == "/tmp/gridsidecar.health"
     assert container["livenessProbe"]["exec"]["command"][-1] == probed
     (container,) = pod(objects(application(write(), kind), kind))["containers"]
     assert "GRID_ASYNC_TASK_HEARTBEAT_FILE" not in {each["name"] for each in container["env"]}

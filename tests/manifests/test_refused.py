@@ -83,7 +83,7 @@ def test_a_heartbeat_that_is_turned_off_is_refused(write: Callable[..., Path]) -
     (fault,) = faults("deployment", application(file, "deployment"))
     assert (fault.key, fault.problem) == (
         "worker.heartbeat_file",
-        "is what the probes read: leave it out, or write /tmp/gridsidecar.runtime.health",
+        "is what the probes read: leave it out, or write /tmp/gridsidecar.health",
     )
 
 

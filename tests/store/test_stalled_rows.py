@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from gridsidecar.store.mysql.witness import Witness
 from tests.store.direct import TASKS
 from tests.store.workers import A, Two, end, open_store, task
 from tests.support.database import mysql_session
+from tests.support.waiting import eventually
 
 # Refused, or done by a server that ends the sleep of a client that left: not as if it were away.
 DECIDED = (StatementRefused, Received, Transition)
@@ -137,10 +139,30 @@ async def test_ends_that_are_held_up_leave_a_connection_to_others(two: Two, monk
     await few.close()
 
 
+async def test_a_write_that_nobody_waits_for_any_more_keeps_no_place(two: Two) -> None:
+    few = await open_store(two.url, migrate=None, pool_size=2)
+    bads = await claimed(two, "bad1", "bad2")
+    one, other = (held(two, f"SELECT id FROM {TASKS} WHERE id = '{bad.task_id}' FOR UPDATE") for bad in bads)
+    with one, other:
+        known = await together(*(end(few, bad, Succeeded(1)) for bad in bads))
+        assert all(isinstance(each, RowLocked) for each in known), known
+        first, second = (asyncio.create_task(end(few, bad, Succeeded(1))) for bad in bads)
+        await eventually(few.database.alone_permits.locked)
+        second.cancel()
+    assert (await first).status == "success"
+    assert (await end(few, bads[1], Succeeded(2))).status == "success"  # after the one before it, had that been written
+    assert two.rows.row("bad2")["result"] == "2"
+    await few.close()
+
+
 async def test_a_row_that_somebody_keeps_locked(two: Two) -> None:
     claims = await claimed(two, "a", "bad", "z")
     with held(two, f"SELECT id FROM {TASKS} WHERE id = 'bad' FOR UPDATE"):
-        a, bad, z = await together(*(end(two.a, claim, Succeeded(1)) for claim in claims))
+        began = time.monotonic()
+        ends = [asyncio.create_task(end(two.a, claim, Succeeded(1))) for claim in claims]
+        await together(ends[0], ends[2])
+        assert time.monotonic() - began < database.LOCK_WAITS, "what travels with it waits once, not as long as itself"
+        a, bad, z = await together(*ends)
         assert isinstance(bad, RowLocked)
         assert (a.status, z.status) == ("success", "success")
     assert (await end(two.a, claims[1], Succeeded(1))).status == "success"  # with all of it: no form was at fault

@@ -54,6 +54,11 @@ def test_a_file_that_is_not_there_or_cannot_be_read(tmp_path: Path) -> None:
     assert probed(tmp_path)[0] == 1
 
 
+def test_the_default_is_the_file_that_the_examples_name() -> None:
+    for name in ("config.example.yaml", "deploy/deployment.yaml", "docs/kubernetes.md"):
+        assert probe.DEFAULT_FILE in (ROOT / name).read_text(), name
+
+
 def test_a_command_line_that_is_none(tmp_path: Path) -> None:
     assert probe.main(["--redy"]) == 64
     assert probe.main(["a", "b"]) == 64

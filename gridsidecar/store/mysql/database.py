@@ -94,12 +94,14 @@ class MySQLDatabase:
         contradictions = 0
         while True:
             try:
-                return await self._with_session(use)
+                return await self._with_session(use, lock_waits=1 if hasty else LOCK_WAITS)
             except StoreUnavailable as error:
                 cause = error.__cause__
                 locked = isinstance(cause, BROKEN) and cause.args[:1] == (_LOCK_HELD,)
                 doubtful = isinstance(cause, BROKEN) and meaning(cause) in _PERHAPS_OF_A_ROW
                 if not ((locked or doubtful) and await self._witness.takes_writes()):
+                    if locked and hasty:  # nobody gets a write through: it is waited for as ever
+                        return await self._written(use)
                     raise
                 assert cause is not None
                 if locked:
@@ -110,26 +112,26 @@ class MySQLDatabase:
                     raise FalseAlarm(words(cause)) from cause
             await self._clock.sleep(backoff(contradictions, base=0.2, limit=1.0, rng=self._rng))
 
-    async def _with_session(self, use: Callable[[Session], Awaitable[T]]) -> T:
+    async def _with_session(self, use: Callable[[Session], Awaitable[T]], *, lock_waits: int = LOCK_WAITS) -> T:
         """Run `use` on a session; again where tables were missing that another process was about to make. Where they
         are all there, it is others' that are missing: of a trigger, for some rows perhaps."""
         try:
-            return await self._with_any_session(use)
+            return await self._with_any_session(use, lock_waits)
         except TablesMissing:
             if await self._with_any_session(lambda session: self._migration(session).settled()) < SCHEMA_VERSION:
                 raise
         try:
-            return await self._with_any_session(use)
+            return await self._with_any_session(use, lock_waits)
         except TablesMissing as error:
             if not await self._with_any_session(lambda session: self._migration(session).whole()):
                 raise
             raise StatementRefused(error.words) from error
 
-    async def _with_any_session(self, use: Callable[[Session], Awaitable[T]]) -> T:
+    async def _with_any_session(self, use: Callable[[Session], Awaitable[T]], lock_waits: int = LOCK_WAITS) -> T:
         """Run `use` on a session; again after a deadlock, on another session.
 
-        Locks are waited for as long as somebody holds them: then the database is not to be had. An error that says so
-        without any wait, time after time, comes of the statement: a trigger that signals it, say.
+        Locks are waited for, so many times, as long as somebody holds them: then the database is not to be had. An
+        error that says so without any wait, time after time, comes of the statement: a trigger that signals it, say.
         """
         waits = 0
         for attempt in range(1, DEADLOCK_TRIES + 1):
@@ -144,7 +146,7 @@ class MySQLDatabase:
                     raise as_ours(error, self._address.place, self._tables.all) from error
                 last: Exception = error
             waits += self._clock.monotonic() - began >= 0.9 * LOCK_WAIT
-            if waits == LOCK_WAITS:
+            if waits == lock_waits:
                 break
             await self._clock.sleep(backoff(attempt, base=0.01, limit=0.3, rng=self._rng))
         if not waits and last.args[0] in _OF_LOCKS:
