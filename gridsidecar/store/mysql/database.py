@@ -18,8 +18,8 @@ from gridsidecar.store.database import (
     RowLocked,
     RowRejected,
     Statement,
-    StatementRefused,
     T,
+    TransientRejection,
 )
 from gridsidecar.store.mysql.connection import LOCK_WAIT, Session
 from gridsidecar.store.mysql.connection_pool import ConnectionPool
@@ -125,7 +125,7 @@ class MySQLDatabase:
         except TablesMissing as error:
             if not await self._with_any_session(lambda session: self._migration(session).whole()):
                 raise
-            raise StatementRefused(error.words) from error
+            raise TransientRejection(error.words) from error
 
     async def _with_any_session(self, use: Callable[[Session], Awaitable[T]], lock_waits: int = LOCK_WAITS) -> T:
         """Run `use` on a session; again after a deadlock, on another session.
