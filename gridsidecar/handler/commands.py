@@ -25,9 +25,9 @@ def commands_of(settings: Settings, environ: Mapping[str, str]) -> Iterator[tupl
 
 
 def unstartable(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The key of each command that cannot be started here and now, and why. Its tasks would wait until it can be."""
+    """The key of each command that cannot do its work here and now, and why."""
     for key, command in commands_of(settings, environ):
         try:
-            command.locate()
+            command.check()
         except NotStartable as problem:
             yield (key if key.startswith("hooks.") else f"{key}.command"), str(problem).partition(": ")[2]

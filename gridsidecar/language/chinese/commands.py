@@ -5,7 +5,7 @@ CHINESE = {
     "this process may have only {} files open, and needs at least {}; raise its limit: ulimit -n 1024 in the shell that starts it, LimitNOFILE=1024 in a unit of systemd, --ulimit nofile=1024 with docker run": "本进程最多只能打开 {0} 个文件，至少需要 {1} 个；请提高上限：在启动它的 shell 中执行 ulimit -n 1024，在 systemd 单元中写 LimitNOFILE=1024，或给 docker run 加上 --ulimit nofile=1024",
     "the dead letters": "死信队列",
     "not tried yet": "尚未尝试",
-    "{} {} to be sent again": "{} {} 将重新发送",
+    "{} to be sent again": "{} 将重新发送",
     "there are more than these {}; --limit shows them": "不止这 {} 条；用 --limit 查看更多",
     "name ids of tasks or callbacks, or --dead": "请给出任务或回调的 id，或使用 --dead",
     "no callback of a task {}, and none with this id": "任务 {} 没有回调，也没有此 id 的回调",
