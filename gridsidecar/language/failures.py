@@ -50,8 +50,8 @@ _BROKEN_OFF = (*_CONNECTION, *(f"with {{n}} tasks at once: {words}" for words in
 def _followed(ends: Sequence[str], *more: str) -> Iterator[str]:
     """How an attempt ended, and what was heard of its handler beside that."""
     for end in ends:
+        yield from (f"{end}; {words}" for words in more)  # before an end of which `ours` takes all that follows
         yield end
-        yield from (f"{end}; {words}" for words in more)
 
 
 SENTENCES: dict[str, tuple[str, ...]] = {

@@ -49,7 +49,7 @@ def test_a_sentence_of_ours_is_translated_and_what_is_quoted_in_it_is_not(error_
 def test_what_a_handler_said_is_not(error_type: str | None, said: str) -> None:
     assert CHINESE(told_of(said, error_type, began=True)) == said
     because = " (no retry, as max_retries is 0)"
-    assert CHINESE(told_of(said + because, error_type, began=True)).startswith(f"{said} (")
+    assert CHINESE(told_of(said + because, error_type, began=True)).startswith(f"{said}（")
 
 
 @pytest.mark.parametrize("error_type", [None, "HandlerError", "HandlerExit", "OrderRefused"])
