@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gridsidecar.language import translator
-from gridsidecar.language.failures import SENTENCES, told_of, tripped
+from gridsidecar.language.failures import SENTENCES, in_letter, told_of, tripped
 from gridsidecar.language.quoting import theirs, unmarked
 from gridsidecar.rules.task import ErrorType
 
@@ -67,6 +67,18 @@ def test_a_message_that_no_handler_has_seen_is_refused_by_us() -> None:
 def test_why_a_breaker_paused_a_type() -> None:
     told = CHINESE(tripped("3 failed attempts in a row, the last: retry later; paid at attempt 2"))
     assert told == "连续失败 3 次，最近一次：retry later; paid at attempt 2"
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("task-failed: RetryExhausted (HandlerExit): exit status 3", "RetryExhausted (HandlerExit): 退出码 3"),
+        ("task-failed: HandlerExit: retry later: no message", "HandlerExit: retry later: no message"),
+        ("task-failed: retry later: paid at attempt 2", "retry later: paid at attempt 2"),
+    ],
+)
+def test_the_reason_of_a_dead_letter(reason: str, told: str) -> None:
+    assert CHINESE(in_letter(reason)) == f"task-failed: {told}"
 
 
 def test_quotes_in_a_sentence() -> None:
