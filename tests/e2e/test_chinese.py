@@ -314,3 +314,21 @@ async def test_what_goes_on_is_told_without_an_english_phrase(embedded_place: Pl
             left[" ".join(arguments)] = found
     assert left == {}
     gate.touch()
+
+
+@pytest.mark.parametrize("listen", [None, "127.0.0.1:0"])
+def test_doctor_finds_everything_in_chinese(tmp_path: Path, amqp_url: str, mysql_url: str, listen: str | None) -> None:
+    """What is put together of pieces, and advice that is told apart from what was found, on real servers, too."""
+    commands = {"absent": ["no-such-program"], "missing": ["./missing"], "script": ["python3", "missing.py"]}
+    config = {
+        "broker": {"url": amqp_url},
+        "store": {"url": mysql_url},
+        "handlers": {name: {"command": command} for name, command in commands.items()},
+        "http": {"listen": listen} if listen else {},
+    }
+    (tmp_path / "c.yaml").write_text(json.dumps(config))
+    told = gridsidecar(tmp_path, "doctor", "-c", "c.yaml").stdout
+    assert all(f"handlers.{name}" in told for name in commands)
+    assert "store.max_connections" in told
+    plain = re.sub(r"virtual host|\bunknown\b", "", NAMES.sub("", EXAMPLES.sub("", told)))
+    assert [match[0] for match in PHRASE.finditer(plain)] == []

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from gridsidecar.language import translator
+from gridsidecar.language.chinese import CHINESE as CATALOGUE
 from gridsidecar.language.failures import SENTENCES, in_letter, told_of, tripped
 from gridsidecar.language.quoting import theirs, unmarked
 from gridsidecar.rules.task import ErrorType
@@ -14,6 +15,8 @@ from gridsidecar.rules.task import ErrorType
 PLACES = {"n": "7", "word": "x", "signal": "SIGKILL", "ours": "no address", "theirs": "paid at attempt 2; retry later"}
 ENGLISH = re.compile(r"[a-z]{2,} [a-z]{2,}")
 NAMES = re.compile(r"`[^`]*`|text/plain|\bHTTP\b")
+QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|gridsidecar( [a-z-]+)*")
+THREE_WORDS = re.compile(r"[A-Za-z][A-Za-z'-]*(?:,? [a-z][a-z'-]*){2,}")
 CHINESE = translator("zh")
 
 
@@ -109,3 +112,15 @@ def test_a_sentence_with_a_quote_that_nobody_marked(text: str) -> None:
 )
 def test_what_doctor_tells_apart(english: str, chinese: str) -> None:
     assert CHINESE(english) == chinese
+
+
+def test_what_happened_and_what_to_do_can_be_told_apart() -> None:
+    """As `doctor` does it, whatever the order of the places is in Chinese."""
+    left = {}
+    for english, words in CATALOGUE.items():
+        parts = english.split("; ")
+        if len(parts) > 1 and len(parts) == len(words.split("；")):
+            for part in (re.sub(r"\{[a-z_]*\}", "X1", part) for part in parts):
+                if THREE_WORDS.search(QUOTED.sub("", CHINESE(part))):
+                    left[part] = CHINESE(part)
+    assert left == {}
