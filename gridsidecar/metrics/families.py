@@ -46,7 +46,7 @@ CPU = Family(name="process_cpu_seconds_total", kind="counter", help="CPU time of
 DURATION = _histogram("attempt_duration_seconds", "From a handler's start to its end.", SECOND_TO_HOURS)
 WAIT = _histogram(
     "queue_wait_seconds",
-    "From a message's arrival at this worker until its handler, with its start hook, has its turn.",
+    "From a message's arrival here until its handler, with its start hook, has its turn.",
     WAITS,
 )
 SPAWN = _histogram("spawn_seconds", "What it takes to start a handler's process.", STARTS)

@@ -11,8 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from gridsidecar.rules.task import Callback, Claim, ErrorType, Message, Status, Task
 from gridsidecar.conformance.lines import TYPES
+from gridsidecar.rules.task import Callback, Claim, ErrorType, Message, Status, Task
 from gridsidecar.wire import decode_task, encode_callback, encode_input
 from gridsidecar.wire.events import READERS
 from gridsidecar.wire.fields import FIELDS
