@@ -13,7 +13,7 @@ from gridsidecar.delivery.routes import Route
 from gridsidecar.delivery.slots import SlotRequest, Slots
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.handler import StopReason
-from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Drop, Insert, Reattach, RowUnchanged
+from gridsidecar.rules.reception import AckOnly, AwaitOwnProcess, AwaitSlot, Begin, Insert, NeedsNoClaim, Reattach
 from gridsidecar.rules.retry import pass_on_delay, passed_enough
 from gridsidecar.rules.task import Task
 from gridsidecar.runtime.shutdown import Phase
@@ -113,13 +113,13 @@ class Admissions:
             task, delivery, route, received_at, received_at + self.max_wait, own_process=route.own_processes is None
         )
         if task.message.wake_up and task.task_id in self.suspects:
-            return NoAttempt(Received(Drop("waits here")))
+            return NoAttempt(Received(AckOnly("waits here")))
         if not await self._turns.acquire(task.task_id, self.max_wait):
             return await self._too_late(arrival)
         try:
             if task.task_id in self._worker.attempts:  # it must not wait behind the attempt that it repeats
                 known = await self._preview(task, delivery)
-                if isinstance(known.reception, RowUnchanged):
+                if isinstance(known.reception, NeedsNoClaim):
                     return await self._without_attempt(task, delivery, known)
             parked = await self._park_if_paused(task, delivery, route)
             if parked is not None:
@@ -200,7 +200,7 @@ class Admissions:
                 received = await self._store_claim(arrival, ahead=False)
             if isinstance(received.reception, AwaitOwnProcess):
                 return Suspect()
-            if task.task_id in self._worker.attempts.returning:
+            if task.task_id in self._worker.attempts.giving_back:
                 return Requeue()
             if received.claim is None:
                 return await self._without_attempt(task, arrival.delivery, received)
@@ -265,7 +265,7 @@ class Admissions:
         if task.message.passed:  # whoever passes on is quicker than whoever works, and must not take all there is
             await self._env.clock.sleep(OTHERS_FIRST)
         received = await self._preview(task, delivery)
-        if isinstance(received.reception, RowUnchanged):
+        if isinstance(received.reception, NeedsNoClaim):
             return await self._without_attempt(task, delivery, received)
         if passed_enough(task.message.passed) and not await retry_until_available(
             self._env, lambda: self._store.is_running_one(task.task_type), before_start=True, reading=True
@@ -278,7 +278,7 @@ class Admissions:
         if self._env.shutdown.phase >= Phase.LEAVING:
             return Requeue()
         received = await self._preview(arrival.task, arrival.delivery)
-        if isinstance(received.reception, RowUnchanged):
+        if isinstance(received.reception, NeedsNoClaim):
             return await self._without_attempt(arrival.task, arrival.delivery, received)
         return WaitedTooLong(received.attempt)
 

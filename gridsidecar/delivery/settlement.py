@@ -14,7 +14,17 @@ from gridsidecar.delivery.republished import GAP, Republished
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules.flow import Park, Reserve
-from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Close, Delay, Drop, Insert, Reattach, Resume
+from gridsidecar.rules.reception import (
+    AckOnly,
+    AwaitOwnProcess,
+    AwaitSlot,
+    Begin,
+    Close,
+    Delay,
+    Insert,
+    Reattach,
+    Resume,
+)
 from gridsidecar.rules.task import Message, Settle, Task, TaskUpdate, Transition
 from gridsidecar.runtime.shutdown import Phase
 from gridsidecar.store import Received, TaskStore
@@ -53,14 +63,14 @@ class Settlement:
     async def without_attempt(self, task: Task, delivery: Delivery, received: Received) -> None:
         """Of a delivery that starts no attempt, by what the rules or the store made of it."""
         match received.reception:
-            case Drop(why):
+            case AckOnly(why):
                 self._tell_duplicate(task, why)
                 await delivery.ack()
             case Delay(delay=delay, elsewhere=elsewhere, leaseless=leaseless):
                 if leaseless:
                     telemetry.leaseless(task_id=task.task_id, looks_again_in=delay)
-                seen = task.message.busy + 1 if elsewhere else 0
-                message = replace(task.message, attempt=received.attempt, busy=seen)
+                seen = task.message.seen_running + 1 if elsewhere else 0
+                message = replace(task.message, attempt=received.attempt, seen_running=seen)
                 await self._delay_with_row(task.task_id, message, delay, delivery)
             case Park():
                 await failpoints.reached("parked")

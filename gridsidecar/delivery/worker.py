@@ -46,7 +46,7 @@ class HeldAttempts:
 
     def __init__(self, clock: Clock) -> None:
         self._held: dict[str, HeldAttempt] = {}
-        self.returning: set[str] = set()  # tasks whose rows we are giving up
+        self.giving_back: set[str] = set()  # tasks whose rows, with no attempt behind them, are being given back
         self.unwritable = Quarantine(clock)  # tasks whose rows no heartbeat tries to write
 
     def __iter__(self) -> Iterator[HeldAttempt]:

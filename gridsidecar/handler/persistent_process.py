@@ -94,7 +94,7 @@ class PersistentProcess:
 
     def _settle(self, assignment: Assignment) -> None:
         """It has said how its task ended. What it had printed by then still belongs to that task, if to any."""
-        if not self.assignments.shared:
+        if not self.assignments.several:
             self._output.read_text(self._process)
         self._let_go(assignment)
         if assignment.protocol_broken:
@@ -132,7 +132,7 @@ class PersistentProcess:
         """This one costs its process, but not its neighbours their time."""
         assignment.hung = self._given_up = True
         self.drain()
-        if self.assignments.shared:
+        if self.assignments.several:
             telemetry.warning(
                 "handler process is given up: a task of its does not end",
                 pid=self.pid,
@@ -189,9 +189,9 @@ class PersistentProcess:
             self._loop.call_later(CLOSED_FOR_S, self._end_closed)
 
     def _end_closed(self) -> None:
-        if self.assignments.shared:
+        if self.assignments.several:
             self._break("it closed its end of a pipe")
-        for assignment in self.assignments if not self.assignments.shared else ():
+        for assignment in self.assignments if not self.assignments.several else ():
             self._end_for(assignment, Cause.CLOSED)
         self._stop()
 
@@ -259,7 +259,7 @@ class PersistentProcess:
             self.assignments.ear.take_text(line + b"\n")
         elif task_id is not None:
             assignment = self.assignments[task_id]
-            if self.assignments.shared:
+            if self.assignments.several:
                 assignment.heard()
             assignment.hear(event)
             if assignment.terminal is not None:
@@ -282,7 +282,7 @@ class PersistentProcess:
             self._hear_aside(lost)
 
     def _hear_aside(self, event: wire.Event | wire.Ignored | wire.Unreadable) -> None:
-        if isinstance(event, wire.Unreadable) and self.assignments.shared:
+        if isinstance(event, wire.Unreadable) and self.assignments.several:
             self.assignments.between.ignore(event.reason)
             self._break(f"it sent {event.reason}")
         else:

@@ -15,7 +15,7 @@ from gridsidecar.handler.assignment import Assignment
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.command import Command, NotStartable
-from gridsidecar.handler.environment import handler_environment
+from gridsidecar.handler.env_variables import handler_environment
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.persistent_process import PersistentProcess
 from gridsidecar.handler.recycling import recycling_reason
@@ -42,17 +42,16 @@ class ProcessPool:
         settings: HandlerSettings,
         clock: Clock,
         rng: random.Random,
-        width: int,
+        max_processes: int,
         *,
         concurrency: int = 1,
         stays: bool = True,
     ) -> None:
-        """`width`: most processes; `concurrency`: most tasks in each; without `stays`, one with nothing to do is
-        ended."""
+        """`concurrency`: most tasks in each process; without `stays`, one with nothing to do is ended."""
         self._settings = settings
         self._clock = clock
         self._rng = rng
-        self._width = width
+        self._max_processes = max_processes
         self._concurrency = concurrency
         self._expected_concurrency = concurrency  # of a process that starts: what the last one said
         self._stays = stays
@@ -81,7 +80,7 @@ class ProcessPool:
 
     def start(self) -> None:
         """See the seam."""
-        for _ in range(min(self._width, self._settings.persistent.processes or 1)):
+        for _ in range(min(self._max_processes, self._settings.persistent.processes or 1)):
             self._start_runner()
 
     # -- an attempt ---------------------------------------------------------------------------------------------------
@@ -205,7 +204,7 @@ class ProcessPool:
     def _start_runners(self) -> None:
         """For those that wait, and that no process which is about to come has room for."""
         waiting = len(self._waiting)
-        while self._coming * self._expected_concurrency < waiting and len(self._runners) < self._width:
+        while self._coming * self._expected_concurrency < waiting and len(self._runners) < self._max_processes:
             self._start_runner()
 
     def _start_runner(self) -> None:

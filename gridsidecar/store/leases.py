@@ -71,9 +71,9 @@ class Leases:
         rows = await self._database.fetch(self._queries["cancels_of"], {"ids": tuple(worker_ids)})
         return {row["id"]: int(row["cancels"]) for row in rows}
 
-    async def return_row(self, worker_id: str, row: HeldRow) -> bool:
+    async def give_back(self, worker_id: str, row: HeldRow) -> bool:
         """A row that no attempt stands behind becomes due now, for any worker; or cancelled, where that was asked."""
-        status = lifecycle.returned(row.cancel_requested)
+        status = lifecycle.given_back(row.cancel_requested)
         params = {
             "id": row.task_id,
             "attempt": row.attempt,
@@ -91,8 +91,8 @@ class Leases:
             "error": "its worker does not know of it",
         }
 
-        async def return_row(connection: Connection, owed: OwedForm) -> bool:
-            if not await connection.execute(self._queries["return_row"], params):
+        async def change(connection: Connection, owed: OwedForm) -> bool:
+            if not await connection.execute(self._queries["give_back"], params):
                 return False
             await connection.execute(self._queries["attempt_lost"], lost)
             if status.terminal:
@@ -100,7 +100,7 @@ class Leases:
             return True
 
         return await outbox.until_storable(
-            row.task_id, lambda owed: self._database.transact(lambda connection: return_row(connection, owed))
+            row.task_id, lambda owed: self._database.transact(lambda connection: change(connection, owed))
         )
 
     async def _owe_callback(self, connection: Connection, held: HeldRow, owed: OwedForm) -> None:

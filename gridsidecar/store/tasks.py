@@ -11,13 +11,13 @@ from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.flow import FREE, Flow, Park, Reserve, needs_reservation, receive_paused
 from gridsidecar.rules.reception import (
+    AckOnly,
     AwaitOwnProcess,
     AwaitSlot,
     Begin,
     Claimant,
     Close,
     Delay,
-    Drop,
     Insert,
     Reattach,
     Resume,
@@ -159,7 +159,7 @@ class TaskStore:
                 return await self._postpone(connection, task, row, reception)
             case Park():
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
-            case Reattach() | Drop() | Delay() | AwaitSlot() | AwaitOwnProcess():
+            case Reattach() | AckOnly() | Delay() | AwaitSlot() | AwaitOwnProcess():
                 pass
             case _:
                 assert_never(reception)
