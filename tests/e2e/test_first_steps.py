@@ -57,13 +57,14 @@ def test_a_task_without_a_type_says_of_which_it_is(tmp_path: Path, lang: str) ->
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_log_says_which_file_was_read(tmp_path: Path, language: str) -> None:
+def test_the_log_says_which_file_was_found(tmp_path: Path, language: str) -> None:
     write_config(tmp_path, {"default": {"command": ["cat"]}}, log={"language": language})
     log = work(tmp_path, "--", "cat").stderr
-    said = ("configuration read", "已读取配置")[WORDS[language]]
+    said = ("configuration found", "找到配置文件")[WORDS[language]]
     assert [line.split()[1:] for line in log.splitlines() if said in line] == [
         ["INFO", *said.split(), f"file={tmp_path}/config.yaml"]
     ]
+    assert said not in work(tmp_path, "-c", "config.yaml").stderr, "whoever named it knows it"
 
 
 @LANGUAGES
