@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gridsidecar.cli.terminal import clean, cut
 from gridsidecar.cli.times import local_time
 from gridsidecar.config.secrets import masked_text
+from gridsidecar.language import counted
 
 if TYPE_CHECKING:
     from gridsidecar.views import CallbackView
@@ -48,7 +49,7 @@ def _shown(body: str) -> str:
 def callback_words(row: CallbackView) -> str:
     """State, tries, and what went wrong last, on one line."""
     state = row["state"]
-    tries = "not tried yet" if not row["tries"] else f"{row['tries']} {'try' if row['tries'] == 1 else 'tries'}"
+    tries = "not tried yet" if not row["tries"] else counted(row["tries"], "try", "tries")
     next_try = row["next_try_at"] if state == "owed" and row["tries"] else None
     again = f", next at {local_time(next_try)}" if next_try else ""
     error = f": {clean(row['last_error'])}" if row["last_error"] and state != "delivered" else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from gridsidecar.handler import Stop
     from gridsidecar.rules.task import Claim, Ended, Progress, Task, Transition
 
+ECHOED = "[ignored: task echoed]"
+RESULT_TYPED = 'print {"gs":1,"type":"result","result":…}, or set result_from: stdout for it to be the result'
 LONGEST_LINE = 64 * 1024  # bytes of a line without an end; then it is told in pieces
 
 CONTEXT = {"allow_interspersed_args": False}  # what follows is the handler's command
@@ -111,6 +114,7 @@ class _Run:
         self._as_json = as_json
         self._unfinished: dict[str, bytes] = {}  # by source: a line whose end has not come yet
         self._answer = ResultBuffer(self._tell_lines) if self._handler.mode == "http" else None
+        self._printed = bytearray()  # that was no event: its beginning
 
     async def run(self) -> int:
         """The exit code."""
@@ -169,6 +173,7 @@ class _Run:
         if source == "stdout" and self._handler.result_from == "stdout":
             return  # it is the result, and will be printed as such
         if self._answer is None:
+            self._printed += text[: LONGEST_LINE - len(self._printed)] if source != "stderr" else b""
             self._tell_lines(text, source)
         elif source == "stdout":
             self._answer.take(text)
@@ -207,6 +212,8 @@ class _Run:
         elif transition.status is Status.SUCCESS:
             print(json_text(transition.result), flush=True)
         say(_end_line(ended, transition))
+        if transition.status is Status.SUCCESS and transition.result is None and _holds_json(bytes(self._printed)):
+            say(f"the result is null, though there was JSON on stdout, which is no event: {RESULT_TYPED}")
         if isinstance(ended.outcome, CannotStart):
             return EX_CONFIG
         if isinstance(ended.outcome, Interrupted):
@@ -218,6 +225,20 @@ class _Run:
 
 def _tell_line(line: bytes) -> None:
     repeat("  " + line.decode("utf-8", "replace").rstrip("\r").expandtabs())
+
+
+def _holds_json(printed: bytes) -> bool:
+    """Whether it is JSON as a whole or in its last line; the task itself counts, as `cat` gives it back."""
+    from gridsidecar.wire.strict_json import JsonRefused, parse_json
+
+    text = printed.decode("utf-8", "replace").strip()
+    for each in (text, text.rpartition("\n")[2]):
+        if each == ECHOED:
+            return True
+        with suppress(JsonRefused):
+            parse_json(each)
+            return True
+    return False
 
 
 def _summary(ended: Ended, transition: Transition) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.lazy_commands import add
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK
+from gridsidecar.language import counted
 from gridsidecar.rules.steering import Steered
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ async def _resume(asked: Where, id_: str, as_json: bool) -> int:
 
 
 async def _stop(asked: Where, id_: str) -> int:
-    from gridsidecar.cli.terminal import counted, say
+    from gridsidecar.cli.terminal import say
     from gridsidecar.fleet import reach
 
     async with reach(asked) as fleet:

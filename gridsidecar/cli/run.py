@@ -130,6 +130,8 @@ def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
     log = settings.log
     file = LogFile(log.dir, SystemClock()) if log.dir else None
     telemetry.configure(log.level, log.format, language=log.language, file=file)
+    if path is not None:
+        telemetry.info("configuration read", file=os.path.abspath(path))
     for name, advice in idle:
         telemetry.warning("a variable has no effect", variable=name, hint=advice)
     for key, hint in doubtful:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from gridsidecar.config.settings import Settings
     from gridsidecar.fleet import Where
     from gridsidecar.views import Figures, PauseView, TypeCounts, WorkerView
 
@@ -39,11 +41,12 @@ def stats(
     from gridsidecar.clock import SystemClock
 
     start = moment(since, SystemClock().now())
-    figures = asyncio.run(_read(where(server, config, "store"), start, queue))
+    asked = where(server, config, "store")
+    figures = asyncio.run(_read(asked, start, queue))
     if as_json:
         print(json_text({"since": start and start.isoformat(timespec="seconds").replace("+00:00", "Z"), **figures}))
     else:
-        _print(figures)
+        _print(figures, asked.settings)
 
 
 async def _read(asked: Where, since: datetime | None, queue: str | None) -> Figures:
@@ -56,7 +59,7 @@ async def _read(asked: Where, since: datetime | None, queue: str | None) -> Figu
 # -- for people -------------------------------------------------------------------------------------------------------
 
 
-def _print(figures: Figures) -> None:
+def _print(figures: Figures, settings: Settings | None) -> None:
     from gridsidecar.cli.listing import print_listing
     from gridsidecar.cli.task_line import STYLES
 
@@ -68,7 +71,8 @@ def _print(figures: Figures) -> None:
         print_listing(("status", "tasks"), rows, STYLES)
     else:
         print(translated("no tasks"))
-    if types := _types(figures["tasks"], {one["task_type"] for one in figures["pauses"] if not one["ended"]}):
+    paused = {one["task_type"] for one in figures["pauses"] if not one["ended"]}
+    if types := _types(figures["tasks"], paused, settings):
         print()
         print_listing(("type", "status", "tasks", "mean time", ""), types, STYLES)
     print()
@@ -123,7 +127,7 @@ def _until(pause: PauseView) -> str:
     return "over: they come back" if pause["parked"] else "it is over"
 
 
-def _types(tasks: list[TypeCounts], paused: Set[str]) -> list[tuple[str, ...]]:
+def _types(tasks: list[TypeCounts], paused: Set[str], settings: Settings | None) -> list[tuple[str, ...]]:
     """The time is that of the last attempt; a task that was cancelled may have been waiting then."""
     from gridsidecar.cli.task_line import duration
 
@@ -133,10 +137,20 @@ def _types(tasks: list[TypeCounts], paused: Set[str]) -> list[tuple[str, ...]]:
             entry["status"],
             _number(entry["count"], entry["at_least"]),
             "" if entry["seconds"] is None or entry["status"] == "cancelled" else duration(entry["seconds"]),
-            translated("paused") if entry["task_type"] in paused and entry["status"] in ("pending", "retrying") else "",
+            _held_up(entry["task_type"], paused, settings) if entry["status"] in ("pending", "retrying") else "",
         )
         for entry in tasks
     ]
+
+
+def _held_up(task_type: str, paused: Set[str], settings: Settings | None) -> str:
+    """What keeps tasks of a type from their start, as far as this machine knows."""
+    from gridsidecar.handler.commands import missing_handler
+
+    if task_type in paused:
+        return translated("paused")
+    missing = None if settings is None else missing_handler(settings, os.environ, task_type)
+    return translated(f"its handler cannot be started on this machine: {missing}") if missing else ""
 
 
 def _workers(alive: list[WorkerView]) -> Iterator[str]:

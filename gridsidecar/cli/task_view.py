@@ -47,10 +47,11 @@ async def read_task(tasks: Tasks, task_id: str) -> TaskView | None:
     return view
 
 
-def print_task(view: TaskView) -> None:
-    """The task on stdout: a panel on a terminal, plain lines elsewhere."""
+def print_task(view: TaskView, missing: str | None = None) -> None:
+    """The task on stdout: a panel on a terminal, plain lines elsewhere. `missing`: why its handler cannot be started on
+    this machine."""
     attempts, callbacks = view["attempts"], view["callbacks"]
-    facts = [*_facts(view, attempts), *((called(row), callback_words(row)) for row in callbacks)]
+    facts = [*_facts(view, attempts, missing), *((called(row), callback_words(row)) for row in callbacks)]
     facts = [(label, text if label in _OTHERS else told(text)) for label, text in facts]
     if not interactive(sys.stdout):
         print("\n".join(_plain(view, facts, attempts)))
@@ -61,7 +62,7 @@ def print_task(view: TaskView) -> None:
 # -- the facts --------------------------------------------------------------------------------------------------------
 
 
-def _facts(view: TaskView, attempts: AttemptViews) -> Iterator[tuple[str, str]]:
+def _facts(view: TaskView, attempts: AttemptViews, missing: str | None) -> Iterator[tuple[str, str]]:
     """Label and text of what is worth a line; every text is safe to show."""
     yield "type", clean(view["task_type"])
     yield "attempt", _attempt_words(view)
@@ -77,6 +78,8 @@ def _facts(view: TaskView, attempts: AttemptViews) -> Iterator[tuple[str, str]]:
         yield "paused", _pause_words(paused)
     elif view["next_run_at"] is not None and not ended(view):
         yield "next run", f"{due(view)}, at {local_time(view['next_run_at'])}"
+    if missing and status_of(view) in ("pending", "retrying") and not (paused or view["due_in_s"]):
+        yield "waits", f"perhaps for its handler, which cannot be started on this machine: {missing}"
     if view["cancel_requested"] and not ended(view):
         yield "cancel", "requested"
     if view["error_message"] or view["error_type"]:

@@ -74,11 +74,6 @@ def clean_text(text: str) -> str:
     return "\n".join("\t".join(map(clean, line.split("\t"))) for line in text.replace("\r\n", "\n").split("\n"))
 
 
-def counted(number: int, noun: str = "task") -> str:
-    """1 task, 2,000 tasks"""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def cut(text: str, width: int) -> str:
     """At most `width` characters, with a mark where something is left out."""
     return text if len(text) <= width else text[: max(0, width - 3)] + "..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Delivery
@@ -63,6 +64,17 @@ class Suspect(Struct, frozen=True):
     """It needs a process to itself (`rules.isolation`), and is not claimed before."""
 
 
+class Arrival(Struct, frozen=True):
+    """A delivery on its way to a claim."""
+
+    task: Task
+    delivery: Delivery
+    route: Route
+    received_at: float  # monotonic seconds
+    until: float  # monotonic seconds; then it has waited too long
+    own_process: bool  # it would share its handler's process with no other task
+
+
 Admission = Admitted | NoAttempt | Reattached | WaitedTooLong | Requeue
 Passing = PassOn | NobodysTask | NoAttempt | Reattached | Requeue
 
@@ -97,11 +109,13 @@ class Admissions:
         """Claim an attempt for this delivery, or say why there is none. Raises `StoreUnavailable` when nothing starts
         any more, `AccessRefused`, `RowRejected`."""
         received_at = self._env.clock.monotonic()
-        until = received_at + self.max_wait
+        arrival = Arrival(
+            task, delivery, route, received_at, received_at + self.max_wait, own_process=route.own_processes is None
+        )
         if task.message.wake_up and task.task_id in self.suspects:
             return NoAttempt(Received(Drop("waits here")))
         if not await self._turns.acquire(task.task_id, self.max_wait):
-            return await self._too_late(task, delivery)
+            return await self._too_late(arrival)
         try:
             if task.task_id in self._worker.attempts:  # it must not wait behind the attempt that it repeats
                 known = await self._preview(task, delivery)
@@ -110,63 +124,60 @@ class Admissions:
             parked = await self._park_if_paused(task, delivery, route)
             if parked is not None:
                 return await self._without_attempt(task, delivery, parked)
-            admission = await self._admit_in_slot(
-                task, delivery, route, received_at, until, own_process=route.own_processes is None
-            )
-            if isinstance(admission, Suspect):
-                admission = await self._admit_in_own_process(task, delivery, route, received_at)
-            return admission
+            admission = await self._admit_in_slot(arrival)
+            return admission if not isinstance(admission, Suspect) else await self._admit_in_own_process(arrival)
         finally:
             self._turns.release(task.task_id)
 
-    async def _admit_in_slot(
-        self, task: Task, delivery: Delivery, route: Route, received_at: float, until: float, *, own_process: bool
-    ) -> Admission | Suspect:
-        slot = await self._wait_to_claim(route, until)
+    async def _admit_in_slot(self, arrival: Arrival) -> Admission | Suspect:
+        slot = await self._wait_to_claim(arrival)
         if slot is None:
-            return await self._too_late(task, delivery)
+            return await self._too_late(arrival)
         admission: Admission | Suspect = Requeue()
         try:
             if not slot.shed:
-                admission = await self._claim(task, delivery, route, slot, received_at, own_process=own_process)
+                admission = await self._claim(arrival, slot)
         finally:
             if not isinstance(admission, Admitted):
                 slot.release()
         return admission
 
-    async def _admit_in_own_process(
-        self, task: Task, delivery: Delivery, route: Route, received_at: float
-    ) -> Admission:
+    async def _admit_in_own_process(self, shared: Arrival) -> Admission:
         """For a suspect: wait for a process, the longest waiting first, and only then for a slot, which others have
         meanwhile."""
-        assert route.own_processes is not None
-        until = received_at + (self._suspect_max_wait if len(self.suspects) < self._lent else self.max_wait)
-        self.suspects.add(task.task_id)
+        own_processes = shared.route.own_processes
+        assert own_processes is not None
+        max_wait = self._suspect_max_wait if len(self.suspects) < self._lent else self.max_wait
+        arrival = replace(shared, until=shared.received_at + max_wait, own_process=True)
+        self.suspects.add(arrival.task.task_id)
         try:
-            if not await self._preconditions.within(route.own_processes.acquire(), until):
-                return await self._too_late(task, delivery)
+            if not await self._preconditions.within(own_processes.acquire(), arrival.until):
+                return await self._too_late(arrival)
         finally:
-            self.suspects.discard(task.task_id)
+            self.suspects.discard(arrival.task.task_id)
         admission: Admission | Suspect = Requeue()
         try:
-            admission = await self._admit_in_slot(task, delivery, route, received_at, until, own_process=True)
+            admission = await self._admit_in_slot(arrival)
         finally:
             if isinstance(admission, Admitted):
-                admission.held.slot.also_on_release(route.own_processes.release)
+                admission.held.slot.release_with_it(own_processes)
             else:
-                route.own_processes.release()
+                own_processes.release()
         assert not isinstance(admission, Suspect)
         return admission
 
-    async def _wait_to_claim(self, route: Route, until: float) -> SlotRequest | None:
+    async def _wait_to_claim(self, arrival: Arrival) -> SlotRequest | None:
         """Until the task may be claimed, in a slot or ahead of one, or (`shed`) others had better have it. None when
         that takes too long, or nothing starts any more."""
+        route, until = arrival.route, arrival.until
         if not await self._preconditions.startable(route, until):
             return None
-        if route.shared is not None and not await self._preconditions.within(route.shared.acquire(), until):
+        shared = route.shared_slots
+        if shared is not None and not await self._preconditions.within(shared.acquire(), until):
             return None
         slot = self._slots.request(route.capacity)
-        slot.on_release = None if route.shared is None else route.shared.release
+        if shared is not None:
+            slot.release_with_it(shared)
         admitted = False
         try:
             admitted = await slot.claimable(self._preconditions.left(until)) or slot.shed
@@ -175,45 +186,43 @@ class Admissions:
                 slot.release()
         return slot if admitted else None
 
-    async def _claim(
-        self, task: Task, delivery: Delivery, route: Route, slot: SlotRequest, received_at: float, *, own_process: bool
-    ) -> Admission | Suspect:
+    async def _claim(self, arrival: Arrival, slot: SlotRequest) -> Admission | Suspect:
         """Claim the row, and take the attempt in hand."""
+        task = arrival.task
         claiming = self._worker.identity.claiming
         claimed_at = self._env.clock.monotonic()
         claiming[task.task_id] = self._worker.lease_for(task.task_id)
         try:
-            received = await self._store_claim(task, delivery, route, ahead=slot.ahead, own_process=own_process)
+            received = await self._store_claim(arrival, ahead=slot.ahead)
             if isinstance(received.reception, AwaitSlot):
                 if not await slot.granted():
-                    return await self._too_late(task, delivery)
-                received = await self._store_claim(task, delivery, route, ahead=False, own_process=own_process)
+                    return await self._too_late(arrival)
+                received = await self._store_claim(arrival, ahead=False)
             if isinstance(received.reception, AwaitOwnProcess):
                 return Suspect()
             if task.task_id in self._worker.attempts.returning:
                 return Requeue()
             if received.claim is None:
-                return await self._without_attempt(task, delivery, received)
+                return await self._without_attempt(task, arrival.delivery, received)
             _tell_rescued(task, received)
             await failpoints.reached("claimed")
             await self._end_superseded(task.task_id)
-            held = HeldAttempt(received.claim, delivery, received_at, claimed_at, slot)
+            held = HeldAttempt(received.claim, arrival.delivery, arrival.received_at, claimed_at, slot)
             self._worker.hold(held)
             return Admitted(held)
         finally:
             claiming.pop(task.task_id, None)
 
-    async def _store_claim(
-        self, task: Task, delivery: Delivery, route: Route, *, ahead: bool, own_process: bool
-    ) -> Received:
+    async def _store_claim(self, arrival: Arrival, *, ahead: bool) -> Received:
         """The store's answer, under a lease of ours that is alive."""
 
         async def claim() -> Received:
+            task, route = arrival.task, arrival.route
             lease = self._worker.lease_for(task.task_id)
             if not lease.live:  # judged dead, we could be rescued in the middle of our own claim
                 await lease.renew()
             claimant = self._worker.claimant(
-                task.task_id, redelivered=delivery.redelivered, ahead=ahead, own_process=own_process
+                task.task_id, redelivered=arrival.delivery.redelivered, ahead=ahead, own_process=arrival.own_process
             )
             flow = route.flow(paused=task.task_type in self._env.paused)
             return await self._store.claim(task, claimant, route.retries(task), flow)
@@ -264,13 +273,13 @@ class Admissions:
             return NobodysTask()
         return PassOn(received.attempt, pass_on_delay(task.message.passed, self._env.rng))
 
-    async def _too_late(self, task: Task, delivery: Delivery) -> NoAttempt | Reattached | WaitedTooLong | Requeue:
+    async def _too_late(self, arrival: Arrival) -> NoAttempt | Reattached | WaitedTooLong | Requeue:
         """Its turn did not come."""
         if self._env.shutdown.phase >= Phase.LEAVING:
             return Requeue()
-        received = await self._preview(task, delivery)
+        received = await self._preview(arrival.task, arrival.delivery)
         if isinstance(received.reception, RowUnchanged):
-            return await self._without_attempt(task, delivery, received)
+            return await self._without_attempt(arrival.task, arrival.delivery, received)
         return WaitedTooLong(received.attempt)
 
     async def _preview(self, task: Task, delivery: Delivery) -> Received:

@@ -3,10 +3,8 @@ leaves."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from functools import partial
-from pathlib import Path
 
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.secrets import masked_url
@@ -15,9 +13,7 @@ from gridsidecar.doctor.finding import Diagnostic, Finding, at_once, fail, ok, w
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.commands import commands_of
 
-INTERPRETERS = ("python", "node", "ruby", "perl", "php", "bash", "sh", "dash", "zsh")
 LONGEST_CONNECT = 3.0  # seconds
-SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".rb", ".pl", ".php", ".sh")
 
 
 def checks(settings: Settings, environ: Mapping[str, str], broken: Collection[str]) -> list[Diagnostic]:
@@ -40,15 +36,10 @@ def checks(settings: Settings, environ: Mapping[str, str], broken: Collection[st
 def _command(command: Command) -> Finding:
     """Whether it can be started, as its worker would start it, from this folder."""
     try:
-        program = command.locate()
+        return ok(command.check())
     except NotStartable as problem:
         what, _, advice = str(problem).partition(": ")[2].partition("; ")
         return fail(what, advice)
-    script = _script(command)
-    if script is not None and not os.path.isfile(os.path.join(command.cwd or ".", script)):
-        folder = os.path.abspath(command.cwd or ".")
-        return fail(f"{program} is there, but {script} is not, seen from {folder}", "correct `command` or `cwd`")
-    return ok(program if script is None else f"{program} {script}")
 
 
 async def _server(url: str) -> Finding:
@@ -59,14 +50,6 @@ async def _server(url: str) -> Finding:
     if problem is not None:
         return fail(problem, "start it, or correct `url`; its tasks wait until it is there")
     return ok(f"{masked_url(url)} accepts connections")
-
-
-def _script(command: Command) -> str | None:
-    """The file that an interpreter is to run, where the command plainly names one."""
-    name = Path(command.argv[0]).name.rstrip("0123456789.")
-    if name in INTERPRETERS and len(command.argv) > 1 and command.argv[1].endswith(SCRIPTS):
-        return command.argv[1]
-    return None
 
 
 def _grace(settings: Settings) -> Finding:

@@ -43,6 +43,11 @@ def translated(text: str) -> str:
     return _translate(text)
 
 
+def counted(number: int, noun: str = "task", plural: str = "") -> str:
+    """1 task, 2,000 tasks. `plural`: where an s does not make it."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def asked_for(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
     """By `--lang`, else by the locale. Looked up before the command line is read: what is wrong with that is said in
     this language, too."""

@@ -24,7 +24,7 @@ RENEWALS_PER_LEASE = 3
 LONGEST_POLL_INTERVAL = 15.0  # seconds between two checks for overdue tasks, and for old ones
 PRUNES_PER_CHECK = 20  # batches
 PRUNE_PAUSE = 0.2  # seconds, about, between two batches: others want to use the database, too
-REFUSED_REST = 60.0  # seconds until a row is tried again that the database refused to write
+REJECTED_REST = 60.0  # seconds until a row is tried again that the database refused to write
 MARK_AFTER = 1.0  # seconds that a handler runs until its row says so, where it was claimed ahead
 TICK = 1.0  # seconds between two checks whether something that runs is to be cancelled, or marked
 FAILED_PAUSE = 2.0  # seconds, at most, after which a failed try is made again: a lease does not wait
@@ -150,7 +150,7 @@ class Maintenance:
         try:
             await write
         except RowRejected as error:
-            if self._worker.attempts.unwritable.add(task_id, REFUSED_REST):
+            if self._worker.attempts.unwritable.add(task_id, REJECTED_REST):
                 telemetry.warning("the database refuses to write a row", task_id=task_id, reason=str(error))
 
     async def _take_new_identity(self) -> None:

@@ -9,7 +9,7 @@ from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.access_paths import Wanted
 from gridsidecar.store.counting import Count, Counting, TypeCount
-from gridsidecar.store.database import Database, RowLocked, RowRejected, StatementRefused
+from gridsidecar.store.database import Database, RowLocked, RowRejected, TransientRejection
 from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.letters import FailureCause
 from gridsidecar.store.listing import Listing, Page, Position
@@ -59,11 +59,11 @@ __all__ = [
     "Retention",
     "RowLocked",
     "RowRejected",
-    "StatementRefused",
     "Steering",
     "Store",
     "TakenCallbacks",
     "TaskStore",
+    "TransientRejection",
     "TypeCount",
     "Wanted",
     "make_store",

@@ -60,7 +60,7 @@ class Ends:
                 return None
 
     async def put_back(self, claim: Claim, problem: str, delay: float) -> bool:
-        """Let a task whose end was refused wait so many seconds; False when it is not ours any more."""
+        """Let a task whose end was rejected wait so many seconds; False when it is not ours any more."""
         params = records.end_columns(claim, end_forms.put_back(claim, problem, delay), Progress(), CHECK_GRACE)
         (changed,) = await self._batch.write(claim.task_id, (self._queries["commit"], params))
         return bool(changed) or await self._resolve_unmatched_write(claim) is not UnmatchedWrite.LOST
@@ -76,11 +76,11 @@ class Ends:
         first: RowRejected | None = None
         last: RowRejected | None = None
         owes = claim.task.callback.wanted or self._letters.dead_letter_failed
-        refused: set[tuple[bool, CallbackForm]] = set()
+        rejected: set[tuple[bool, CallbackForm]] = set()
         for form in end_forms.forms(transition, owes=owes):
-            if isinstance(last, FalseAlarm) and form.tables in refused:
+            if isinstance(last, FalseAlarm) and form.tables in rejected:
                 continue
-            refused.add(form.tables)
+            rejected.add(form.tables)
             try:
                 end = form.of(transition, report, progress, str(last or ""))
                 statements = self._statements(claim, end, str(last or ""), output_stored)

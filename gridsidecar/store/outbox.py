@@ -189,7 +189,7 @@ class Outbox:
         """Its row takes no word of what became of it: this process never sends it again."""
         hint = "mend it, or what refuses the change (a trigger?); the next worker that starts sends it again"
         fields = {"task_id": callback.task_id, "callback_id": callback.id, "error": problem}
-        self._quarantine.refused(callback.id, fields, inf, hint)
+        self._quarantine.rejected(callback.id, fields, inf, hint)
 
     async def delivered(self, callback: OwedCallback) -> bool:
         """It arrived. False when another sender has it by now."""

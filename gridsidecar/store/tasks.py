@@ -33,7 +33,7 @@ from gridsidecar.store.letters import OwedLetters
 from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
 from gridsidecar.store.received import Received, Rescued
-from gridsidecar.store.refusals import Refusals
+from gridsidecar.store.refused_messages import RefusedMessages
 
 
 class TaskStore:
@@ -50,7 +50,7 @@ class TaskStore:
         self._flow_control = FlowControl(queries, queue)
         self._letters = OwedLetters(queries, queue, dead_letter_failed)
         self.ends = Ends(database, queries, queue, clock, self._batch, self._letters)
-        self.refusals = Refusals(queries, queue, clock, self._batch)
+        self.refused_messages = RefusedMessages(queries, queue, clock, self._batch)
 
     # -- a delivery arrives -------------------------------------------------------------------------------------------
 

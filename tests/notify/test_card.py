@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridsidecar.notify.digest import Digest
-from gridsidecar.notify.feishu import card, refusal_of, signature, signed
+from gridsidecar.notify.feishu import card, problem_of, signature, signed
 from gridsidecar.notify.rendering import NoticeOrigin
 from gridsidecar.notify.translations import CHINESE, ENGLISH, Translations
 from gridsidecar.outbound import Reply
@@ -236,11 +236,11 @@ def test_the_signature_is_feishus() -> None:
     ],
 )
 def test_what_feishu_does_not_take_is_told_in_its_words(status: int, text: str, reason: str) -> None:
-    refusal = refusal_of(Reply(status, None, text))
-    assert refusal is not None
-    assert refusal.reason == reason
+    problem = problem_of(Reply(status, None, text))
+    assert problem is not None
+    assert problem.reason == reason
 
 
 @pytest.mark.parametrize("text", ['{"code":0,"msg":"success"}', '{"StatusCode":0,"StatusMessage":"success"}'])
 def test_what_feishu_takes(text: str) -> None:
-    assert refusal_of(Reply(200, None, text)) is None
+    assert problem_of(Reply(200, None, text)) is None

@@ -183,7 +183,7 @@ async def test_the_callback(
 async def test_a_refused_duplicate_of_a_row_that_the_plugin_failed_owes_nothing(two: Two, plugin: Plugin) -> None:
     plugin.insert("t", "failed", callback_url=URL)
     asked = task(fields={"callback": Callback(url=URL)})
-    assert not await two.a.tasks.refusals.record(asked.message, "t", "no handler", asked)
+    assert not await two.a.tasks.refused_messages.record(asked.message, "t", "no handler", asked)
     assert (await two.a.outbox.take(60)).callbacks == []
 
 

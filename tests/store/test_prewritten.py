@@ -250,11 +250,11 @@ async def test_refused_it_fails(two: Two, copy: dict[str, Any]) -> None:
     task = made(task_type="unknown", callback_url="https://example.com/x")
     await sent(two.a, task)
     arrived = arrives(task, **copy)
-    assert await two.b.tasks.refusals.record(arrived.message, "t", "no handler", arrived)
+    assert await two.b.tasks.refused_messages.record(arrived.message, "t", "no handler", arrived)
     row = two.rows.row()
     assert (row["status"], row["error_type"], row["error_message"]) == ("failed", "ValidationError", "no handler")
     assert len(await two.b.outbox.all(task_id="t")) == 1
-    assert not await two.b.tasks.refusals.record(arrived.message, "t", "no handler", arrived)
+    assert not await two.b.tasks.refused_messages.record(arrived.message, "t", "no handler", arrived)
 
 
 async def test_so_it_does_by_what_maintenance_sends_however_large_it_is(two: Two) -> None:
@@ -262,7 +262,7 @@ async def test_so_it_does_by_what_maintenance_sends_however_large_it_is(two: Two
     assert await two.a.prewritten.write(task, 3)
     two.rows.make_overdue()
     (message,) = await two.b.leases.overdue(judge_others=True)
-    assert await two.b.tasks.refusals.record(message, "t", "no handler", replace(task, message=message))
+    assert await two.b.tasks.refused_messages.record(message, "t", "no handler", replace(task, message=message))
     assert two.rows.row()["status"] == "failed"
 
 
@@ -270,5 +270,5 @@ async def test_rubbish_of_the_same_id_does_not_touch_it(two: Two) -> None:
     await sent(two.a, made(data=1))
     rubbish = made(data=2)
     message = replace(rubbish.message, message_id="rubbish")
-    assert not await two.b.tasks.refusals.record(message, "t", "no", rubbish)
+    assert not await two.b.tasks.refused_messages.record(message, "t", "no", rubbish)
     assert two.rows.row()["status"] == "pending"

@@ -1,6 +1,10 @@
 """Sentences that the code puts together of pieces, so that no literal holds them."""
 
 CHINESE = {
+    "{} folder": "{} 个目录",
+    "{} folders": "{} 个目录",
+    "{} callback": "{} 个回调",
+    "{} callbacks": "{} 个回调",
     "{} task": "{} 个任务",
     "{} tasks": "{} 个任务",
     "{} message": "{} 条消息",
@@ -9,8 +13,6 @@ CHINESE = {
     "{} messages wait in {} on {}": "{2} 的 {1} 中有 {0} 条消息等待",
     "{} letter": "{} 条死信",
     "{} letters": "{} 条死信",
-    "{} callback to be sent again": "{} 个回调将重新发送",
-    "{} callbacks to be sent again": "{} 个回调将重新发送",
     "callbacks  {} owed, {} dead, {} delivered": "回调       待送 {}，已放弃 {}，已送达 {}",
     "stopped; {} stays as it is": "已停止；{} 保持原样",
     "stopped; {} stay as they are": "已停止；{} 保持原样",

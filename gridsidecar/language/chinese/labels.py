@@ -17,6 +17,7 @@ CHINESE = {
     "says": "输出",
     "paused": "已暂停",
     "next run": "下次运行",
+    "waits": "等待",
     "cancel": "取消",
     "requested": "已请求",
     "error": "错误",

@@ -17,7 +17,7 @@ from gridsidecar.store.outbox import CallbackForm, OwedForm
 from gridsidecar.store.queries import Query
 
 
-class Refusals:
+class RefusedMessages:
     """Writes them. Raises `StoreUnavailable` while the database is away; every write may then be tried again."""
 
     def __init__(self, queries: Mapping[str, Query], queue: str, clock: Clock, batch: Batch) -> None:
