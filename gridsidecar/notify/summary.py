@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gridsidecar.language.failures import told_of
 from gridsidecar.notify import truncation
 from gridsidecar.notify.digest import GRAVITY, CountKey, Digest, Notice
 from gridsidecar.notify.rendering import NoticeOrigin
@@ -56,7 +57,7 @@ def error(notice: Notice, words: Translations) -> str:
     kind = notice.error_type or words.error
     if notice.last_error_type:
         kind += f" ({notice.last_error_type})"
-    return f"{kind}: {_error_text(notice.error, words)}"
+    return f"{kind}: {_error_text(notice, words)}"
 
 
 def trace(notice: Notice, words: Translations) -> Fact | None:
@@ -88,7 +89,7 @@ def breakers(digest: Digest, words: Translations) -> list[str]:
             type=change.task_type,
             failures=change.failures,
             seconds=_seconds(change.cool_down),
-            error=_error_text(change.error, words),
+            error=change.error or words.no_error,
         )
         if change.opened
         else words.breaker_closed.format(type=change.task_type)
@@ -106,8 +107,12 @@ def remarks(digest: Digest, words: Translations) -> list[str]:
     return told
 
 
-def _error_text(error: str | None, words: Translations) -> str:
-    return words.translate(error) if error else words.no_error
+def _error_text(notice: Notice, words: Translations) -> str:
+    """Ours in the language of the log; what a handler said as it said it."""
+    if not notice.error:
+        return words.no_error
+    kind = notice.last_error_type or notice.error_type
+    return words.translate(told_of(notice.error, kind, began=bool(notice.attempt)))
 
 
 def _attempts(notice: Notice, words: Translations) -> str:
