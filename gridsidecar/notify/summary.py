@@ -56,7 +56,7 @@ def error(notice: Notice, words: Translations) -> str:
     kind = notice.error_type or words.error
     if notice.last_error_type:
         kind += f" ({notice.last_error_type})"
-    return f"{kind}: {notice.error or words.no_error}"
+    return f"{kind}: {_error_text(notice.error, words)}"
 
 
 def trace(notice: Notice, words: Translations) -> Fact | None:
@@ -88,7 +88,7 @@ def breakers(digest: Digest, words: Translations) -> list[str]:
             type=change.task_type,
             failures=change.failures,
             seconds=_seconds(change.cool_down),
-            error=change.error or words.no_error,
+            error=_error_text(change.error, words),
         )
         if change.opened
         else words.breaker_closed.format(type=change.task_type)
@@ -104,6 +104,10 @@ def remarks(digest: Digest, words: Translations) -> list[str]:
     if digest.undelivered:
         told.append(words.undelivered.format(count=digest.undelivered))
     return told
+
+
+def _error_text(error: str | None, words: Translations) -> str:
+    return words.translate(error) if error else words.no_error
 
 
 def _attempts(notice: Notice, words: Translations) -> str:
