@@ -36,7 +36,7 @@ class PersistentProcess:
         self.concurrency = 1  # tasks that it takes at once
         self.promised: set[str] = set()  # ids of those that it has, or is about to get
         self.tasks = 0  # that it has begun
-        self.retired = False  # it gets no other task
+        self.draining = False  # it gets no other task
         self.exited_idle = False  # it left by itself, without having a task
         self.crashed = False  # … or with some
         self._told_to_end = False  # by us
@@ -72,7 +72,7 @@ class PersistentProcess:
         """Give it a task, and wait until that is over; what came of it is in the assignment."""
         if not self.assignments:
             self._output.read_all(self._process)  # what it has said until now is not about this task
-        if self.retired or self._process.exited:
+        if self.draining or self._process.exited:
             self.drain()
             assignment.never_read = True
             return
@@ -150,8 +150,8 @@ class PersistentProcess:
 
     def drain(self) -> None:
         """It gets no other task."""
-        if not self.retired:
-            self.retired = True
+        if not self.draining:
+            self.draining = True
             self.leaving.set_result(None)
 
     def retire(self, grace: float) -> None:

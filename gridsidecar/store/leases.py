@@ -14,9 +14,9 @@ from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.retry import next_check
 from gridsidecar.rules.task import ErrorType, Message
-from gridsidecar.store import outbox, records
+from gridsidecar.store import callback_forms, outbox, records
+from gridsidecar.store.callback_forms import OwedForm
 from gridsidecar.store.database import Connection, Database, FalseAlarm, RowLocked, RowRejected
-from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.quarantine import Ask, Quarantine
 from gridsidecar.store.queries import Query
 
@@ -99,7 +99,7 @@ class Leases:
                 await self._owe_callback(connection, row, owed)
             return True
 
-        return await outbox.until_storable(
+        return await callback_forms.until_storable(
             row.task_id, lambda owed: self._database.transact(lambda connection: change(connection, owed))
         )
 

@@ -12,7 +12,7 @@ from gridsidecar.rules.rate import Rate
 from gridsidecar.rules.reception import AckOnly, Begin, Close, Delay, Insert, Resume
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Task
-from gridsidecar.store import Received, Store
+from gridsidecar.store import Answer, Store
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import BOOM, A, B, Two, cancel, delayed, end, no_changes_of, task, wake_up
 
@@ -25,7 +25,7 @@ def in_an_hour() -> datetime:
     return datetime.now(UTC) + HOUR
 
 
-async def deliver(store: Store, message: Task, flow: Flow = PAUSED, **known: object) -> Received:
+async def deliver(store: Store, message: Task, flow: Flow = PAUSED, **known: object) -> Answer:
     return await store.tasks.claim(message, replace(A, **known), 3, flow)  # type: ignore[arg-type]
 
 
@@ -57,7 +57,7 @@ async def test_parking_is_safe_to_repeat(two: Two) -> None:
     await two.a.pauses.pause("default")
     assert (await deliver(two.a, task())).reception == Park()
     assert (await deliver(two.b, task())).reception == Park()
-    assert (await two.b.tasks.park(task(), B, 3)) == Received(Park(), attempt=0)
+    assert (await two.b.tasks.park(task(), B, 3)) == Answer(Park(), attempt=0)
 
 
 async def test_what_a_worker_thinks_is_paused_and_is_not_starts(two: Two) -> None:

@@ -13,7 +13,7 @@ from gridsidecar.rules.flow import Flow
 from gridsidecar.rules.reception import AckOnly, Begin, Delay, Insert
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Task
-from gridsidecar.store import Received, Store
+from gridsidecar.store import Answer, Store
 from gridsidecar.wire.new_task import make_task
 from tests.store.direct import TASKS
 from tests.store.workers import A, Two, cancel, listed, retry_by_hand, wake_up
@@ -45,7 +45,7 @@ async def sent(store: Store, task: Task) -> None:
     await store.prewritten.note_sent(task)
 
 
-async def claimed(store: Store, task: Task, retries: int = 3) -> Received:
+async def claimed(store: Store, task: Task, retries: int = 3) -> Answer:
     return await store.tasks.claim(task, A, retries)
 
 
