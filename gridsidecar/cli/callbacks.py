@@ -13,6 +13,7 @@ from gridsidecar.cli.queue import Yes
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.terminal import clean, json_text, say
 from gridsidecar.errors import EX_FAILED, EX_OK, UsageError
+from gridsidecar.language import counted, translated
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Where
@@ -115,7 +116,7 @@ async def _replay(asked: Where, ids: list[str]) -> int:
     for one in unknown:
         say(f"no callback of a task {one}, and none with this id")
     total = sum(counts.values())
-    say(f"{total} {'callback' if total == 1 else 'callbacks'} to be sent again")
+    say(f"{counted(total, 'callback')} to be sent again")
     return EX_FAILED if unknown else EX_OK
 
 
@@ -173,4 +174,4 @@ def _row(row: CallbackView) -> tuple[str, ...]:
 
     created = short_time(row["created_at"], SystemClock().now())
     error = clean(row["last_error"] or "")
-    return clean(row["task_id"]), row["state"], str(row["tries"]), created, target(row), error
+    return clean(row["task_id"]), row["state"], str(row["tries"]), created, translated(target(row)), translated(error)

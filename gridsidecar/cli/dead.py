@@ -11,6 +11,7 @@ from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.cli.queue import QueueOption, Yes
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK, ConfigError, UsageError
+from gridsidecar.language import counted
 
 if TYPE_CHECKING:
     from gridsidecar.cli.context import ConfigPart
@@ -109,7 +110,7 @@ def drop(
 
 
 def _agreed(info: QueueView, succeeded: bool) -> bool:
-    from gridsidecar.cli.terminal import agreed, counted
+    from gridsidecar.cli.terminal import agreed
 
     which = f"those of queue {info['queue']}{' whose tasks succeeded' if succeeded else ''}"
     letters = f"{counted(info['dead'], 'dead letter')} in {info['dead_letter_queue']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,8 @@ from gridsidecar.cli.result_buffer import ResultBuffer
 from gridsidecar.cli.task_line import duration
 from gridsidecar.cli.terminal import json_text, repeat, say
 from gridsidecar.errors import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_OK, EX_RETRY, UsageError
+from gridsidecar.language.failures import told_of
+from gridsidecar.language.quoting import theirs
 from gridsidecar.runtime import signals
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from gridsidecar.handler import Stop
     from gridsidecar.rules.task import Claim, Ended, Progress, Task, Transition
 
+ECHOED = "[ignored: task echoed]"
+RESULT_TYPED = 'print {"gs":1,"type":"result","result":…}, or set result_from: stdout for it to be the result'
 LONGEST_LINE = 64 * 1024  # bytes of a line without an end; then it is told in pieces
 
 CONTEXT = {"allow_interspersed_args": False}  # what follows is the handler's command
@@ -111,6 +116,7 @@ class _Run:
         self._as_json = as_json
         self._unfinished: dict[str, bytes] = {}  # by source: a line whose end has not come yet
         self._answer = ResultBuffer(self._tell_lines) if self._handler.mode == "http" else None
+        self._printed = bytearray()  # that was no event: its beginning
 
     async def run(self) -> int:
         """The exit code."""
@@ -169,6 +175,7 @@ class _Run:
         if source == "stdout" and self._handler.result_from == "stdout":
             return  # it is the result, and will be printed as such
         if self._answer is None:
+            self._printed += text[: LONGEST_LINE - len(self._printed)] if source != "stderr" else b""
             self._tell_lines(text, source)
         elif source == "stdout":
             self._answer.take(text)
@@ -207,6 +214,8 @@ class _Run:
         elif transition.status is Status.SUCCESS:
             print(json_text(transition.result), flush=True)
         say(_end_line(ended, transition))
+        if transition.status is Status.SUCCESS and transition.result is None and _holds_json(bytes(self._printed)):
+            say(f"the result is null, though there was JSON on stdout, which is no event: {RESULT_TYPED}")
         if isinstance(ended.outcome, CannotStart):
             return EX_CONFIG
         if isinstance(ended.outcome, Interrupted):
@@ -218,6 +227,20 @@ class _Run:
 
 def _tell_line(line: bytes) -> None:
     repeat("  " + line.decode("utf-8", "replace").rstrip("\r").expandtabs())
+
+
+def _holds_json(printed: bytes) -> bool:
+    """Whether it is JSON as a whole or in its last line; the task itself counts, as `cat` gives it back."""
+    from gridsidecar.wire.strict_json import JsonRefused, parse_json
+
+    text = printed.decode("utf-8", "replace").strip()
+    for each in (text, text.rpartition("\n")[2]):
+        if each == ECHOED:
+            return True
+        with suppress(JsonRefused):
+            parse_json(each)
+            return True
+    return False
 
 
 def _summary(ended: Ended, transition: Transition) -> dict[str, Any]:
@@ -244,7 +267,9 @@ def _end_line(ended: Ended, transition: Transition) -> str:
     from gridsidecar.rules.task import CannotStart, Interrupted, Status
 
     took = duration(ended.report.duration_s)
-    kind = ": ".join(part for part in (transition.error_type, transition.error) if part)
+    of_type = transition.last_error_type or transition.error_type
+    error = told_of(transition.error or "", of_type, began=True)
+    kind = ": ".join(part for part in (theirs(transition.error_type or ""), error) if part)
     match transition.status:
         case Status.SUCCESS:
             return f"success in {took}"
@@ -253,7 +278,7 @@ def _end_line(ended: Ended, transition: Transition) -> str:
         case Status.FAILED:
             return f"failed for good in {took}: {kind}"
         case _ if isinstance(ended.outcome, CannotStart):
-            return f"cannot start: {transition.error}"
+            return f"cannot start: {error}"
         case _ if isinstance(ended.outcome, Interrupted):
             return f"interrupted after {took}"
         case _:

@@ -73,6 +73,8 @@ def resume(types: Types, config: ConfigFile = None, queue: QueueOption = None, s
             print(clean(task_type))
         else:
             say(f"{task_type} is not paused")
+    if resumed:
+        say("resumed; workers start what was kept, the oldest first")
     if len(resumed) < len(types):
         raise typer.Exit(EX_FAILED)
 

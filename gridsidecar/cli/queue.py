@@ -10,7 +10,8 @@ import typer
 from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED
-from gridsidecar.language import translated
+from gridsidecar.language import counted, translated
+from gridsidecar.language.quoting import theirs
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import BrokerSettings, Settings
@@ -78,18 +79,14 @@ def purge_queue(
     removed = asyncio.run(_purge(settings.broker))
     if as_json:
         print(json_text({"queue": info["queue"], "removed": removed}))
-    say(f"removed {_messages(removed)}")
+    say(f"removed {counted(removed, 'message')}")
 
 
 def _what_goes(info: QueueView, place: str) -> str:
     waits = "waits" if info["ready"] == 1 else "wait"
-    text = f"{_messages(info['ready'])} {waits} in {info['queue']} on {place}"
+    text = f"{counted(info['ready'], 'message')} {waits} in {info['queue']} on {place}"
     delayed = sum(info["delayed"].values())
     return f"{text}; {delayed:,} delayed and {info['dead']:,} dead stay" if delayed or info["dead"] else text
-
-
-def _messages(count: int) -> str:
-    return f"{count:,} message{'' if count == 1 else 's'}"
 
 
 async def _info(asked: Where) -> tuple[str, QueueView]:
@@ -129,13 +126,13 @@ def _print(info: QueueView, place: str) -> None:
 
     print_facts(
         [
-            ("queue", clean(info["queue"])),
+            ("queue", theirs(clean(info["queue"]))),
             ("broker", clean(place)),
             ("ready", f"{info['ready']:,}"),
             ("in hand", _known(info["unsettled"])),
             ("consumers", _known(info["consumers"])),
             ("delayed", _delayed(info)),
-            ("dead", f"{info['dead']:,} ({clean(info['dead_letter_queue'])})"),
+            ("dead", f"{info['dead']:,} ({theirs(clean(info['dead_letter_queue']))})"),
         ]
     )
 

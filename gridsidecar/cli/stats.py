@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +13,16 @@ import typer
 from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.since import Since, moment
-from gridsidecar.cli.terminal import clean, console, interactive, json_text
+from gridsidecar.cli.terminal import clean, console, interactive, json_text, told
 from gridsidecar.language import translated
+from gridsidecar.language.quoting import theirs
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from rich.console import RenderableType
 
+    from gridsidecar.config.settings import Settings
     from gridsidecar.fleet import Where
     from gridsidecar.views import Figures, PauseView, TypeCounts, WorkerView
 
@@ -39,11 +42,12 @@ def stats(
     from gridsidecar.clock import SystemClock
 
     start = moment(since, SystemClock().now())
-    figures = asyncio.run(_read(where(server, config, "store"), start, queue))
+    asked = where(server, config, "store")
+    figures = asyncio.run(_read(asked, start, queue))
     if as_json:
         print(json_text({"since": start and start.isoformat(timespec="seconds").replace("+00:00", "Z"), **figures}))
     else:
-        _print(figures)
+        _print(figures, asked.settings)
 
 
 async def _read(asked: Where, since: datetime | None, queue: str | None) -> Figures:
@@ -56,7 +60,7 @@ async def _read(asked: Where, since: datetime | None, queue: str | None) -> Figu
 # -- for people -------------------------------------------------------------------------------------------------------
 
 
-def _print(figures: Figures) -> None:
+def _print(figures: Figures, settings: Settings | None) -> None:
     from gridsidecar.cli.listing import print_listing
     from gridsidecar.cli.task_line import STYLES
 
@@ -68,7 +72,8 @@ def _print(figures: Figures) -> None:
         print_listing(("status", "tasks"), rows, STYLES)
     else:
         print(translated("no tasks"))
-    if types := _types(figures["tasks"], {one["task_type"] for one in figures["pauses"] if not one["ended"]}):
+    paused = {one["task_type"] for one in figures["pauses"] if not one["ended"]}
+    if types := _types(figures["tasks"], paused, settings):
         print()
         print_listing(("type", "status", "tasks", "mean time", ""), types, STYLES)
     print()
@@ -78,11 +83,11 @@ def _print(figures: Figures) -> None:
     )
     print(translated("callbacks  " + ", ".join(f"{callbacks[word]} {word}" for word in ("owed", "dead", "delivered"))))
     if any(figures["letters"].values()):
-        told = (
+        sentence = (
             f"letters    of tasks that failed for good: {letters['owed']} still to be sent to the dead-letter queue, "
             f"{letters['dead']} that it does not take, {letters['delivered']} sent"
         )
-        print(translated(told))
+        print(translated(sentence))
     alive = [worker for worker in figures["workers"] if worker["alive"]]
     print(translated(f"workers    {len(alive)} alive"))
     for line in _workers(alive):
@@ -99,16 +104,17 @@ def _counts(counts: Mapping[str, int], floors: Collection[str]) -> dict[str, str
 
 def _pauses(pauses: list[PauseView]) -> Iterator[str]:
     from gridsidecar.cli.listing import aligned
+    from gridsidecar.cli.task_line import reason_of
     from gridsidecar.cli.times import local_time
 
     rows = [
         (
             clean(one["task_type"]),
-            translated(f"queue {clean(one['queue'])}"),
+            translated(f"queue {theirs(clean(one['queue']))}"),
             translated(f"{one['parked']:,} parked"),
             translated(f"since {local_time(one['since_at'])}"),
             translated(_until(one)),
-            clean(one["reason"] or ""),
+            translated(reason_of(one)),
         )
         for one in pauses
     ]
@@ -123,7 +129,7 @@ def _until(pause: PauseView) -> str:
     return "over: they come back" if pause["parked"] else "it is over"
 
 
-def _types(tasks: list[TypeCounts], paused: Set[str]) -> list[tuple[str, ...]]:
+def _types(tasks: list[TypeCounts], paused: Set[str], settings: Settings | None) -> list[tuple[str, ...]]:
     """The time is that of the last attempt; a task that was cancelled may have been waiting then."""
     from gridsidecar.cli.task_line import duration
 
@@ -132,11 +138,21 @@ def _types(tasks: list[TypeCounts], paused: Set[str]) -> list[tuple[str, ...]]:
             clean(entry["task_type"]),
             entry["status"],
             _number(entry["count"], entry["at_least"]),
-            "" if entry["seconds"] is None or entry["status"] == "cancelled" else duration(entry["seconds"]),
-            translated("paused") if entry["task_type"] in paused and entry["status"] in ("pending", "retrying") else "",
+            "" if entry["seconds"] is None or entry["status"] == "cancelled" else told(duration(entry["seconds"])),
+            _held_up(entry["task_type"], paused, settings) if entry["status"] in ("pending", "retrying") else "",
         )
         for entry in tasks
     ]
+
+
+def _held_up(task_type: str, paused: Set[str], settings: Settings | None) -> str:
+    """What keeps tasks of a type from their start, as far as this machine knows."""
+    from gridsidecar.handler.commands import missing_handler
+
+    if task_type in paused:
+        return translated("paused")
+    missing = None if settings is None else missing_handler(settings, os.environ, task_type)
+    return translated(f"its handler cannot be started on this machine: {missing}") if missing else ""
 
 
 def _workers(alive: list[WorkerView]) -> Iterator[str]:
@@ -146,7 +162,7 @@ def _workers(alive: list[WorkerView]) -> Iterator[str]:
     rows = [
         (
             clean(one["name"]),
-            translated(f"queue {clean(one['queue'])}"),
+            translated(f"queue {theirs(clean(one['queue']))}"),
             translated(_busy(one)),
             clean(one.get("version") or ""),
             translated(f"since {local_time(one['started_at'])}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ from gridsidecar.errors import EX_FAILED, EX_OK
 
 if TYPE_CHECKING:
     from gridsidecar.cli.follow import Views
+    from gridsidecar.config.settings import Settings
     from gridsidecar.fleet import Fleet, Where
 
 EPILOG = """
@@ -41,7 +43,7 @@ async def _status(asked: Where, ids: list[str], watch: bool, as_json: bool) -> i
     async with reach(asked, makes=watch) as fleet:
         if watch:
             await _watch(fleet, ids)
-        return max([await _show(fleet, one, as_json) for one in ids])
+        return max([await _show(fleet, one, as_json, asked.settings) for one in ids])
 
 
 async def _watch(fleet: Fleet, ids: list[str]) -> None:
@@ -62,11 +64,12 @@ async def _watch(fleet: Fleet, ids: list[str]) -> None:
         await follow(fleet.tasks, ids, show)
 
 
-async def _show(fleet: Fleet, task_id: str, as_json: bool) -> int:
+async def _show(fleet: Fleet, task_id: str, as_json: bool, settings: Settings | None) -> int:
     from gridsidecar.cli.context import unknown_tasks
     from gridsidecar.cli.task_line import ended, succeeded
     from gridsidecar.cli.task_view import print_task, read_task
     from gridsidecar.cli.terminal import json_text
+    from gridsidecar.handler.commands import missing_handler
 
     view = await read_task(fleet.tasks, task_id)
     if view is None:
@@ -74,5 +77,5 @@ async def _show(fleet: Fleet, task_id: str, as_json: bool) -> int:
     if as_json:
         print(json_text(view), flush=True)
     else:
-        print_task(view)
+        print_task(view, None if settings is None else missing_handler(settings, os.environ, view["task_type"]))
     return EX_FAILED if ended(view) and not succeeded(view) else EX_OK

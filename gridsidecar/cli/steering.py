@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from gridsidecar.cli.cancel_and_retry import Wish
-from gridsidecar.cli.terminal import agreed, clean, console, counted, interactive, json_text, must_ask, say
+from gridsidecar.cli.terminal import agreed, clean, console, interactive, json_text, must_ask, say
 from gridsidecar.config.handled_types import is_handled
 from gridsidecar.errors import EX_FAILED, EX_OK, GridSidecarError
 from gridsidecar.fleet import FleetSteering, Found, Where, reach
-from gridsidecar.language import translated
+from gridsidecar.language import counted, translated
 from gridsidecar.operations.steering import possible
 from gridsidecar.rules.steering import Steered
 from gridsidecar.store import NotDriven, OperationKind
@@ -113,7 +113,7 @@ class SteeringPrinter:
         """The summary on stderr; the exit code."""
         parts = [f"{count:,} {summary_of(outcome)}" for outcome, count in self.counts.most_common()]
         head = "a dry run, nothing was changed; of " if self._dry_run else ""
-        say(f"{head}{counted(self.counts.total())}: {', '.join(parts)}")
+        say(f"{head}{counted(self.counts.total())}: {'; '.join(parts)}")
         return EX_OK if all(outcome.done for outcome in self.counts) else EX_FAILED
 
 

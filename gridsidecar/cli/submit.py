@@ -205,6 +205,8 @@ async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> t
             print(json_text({"task_id": task_id}), flush=True)
 
     await fleet.queue.open()
+    if order.source is None and "task_type" not in order.fields and not _takes_default(asked):
+        say("without --type the task is of the type default")
     outbox = TaskSender(fleet.queue, _most_bytes(asked), confirmed, compress=order.compress)
     if order.source is None:
         await outbox.send_one(order.fields)
@@ -213,6 +215,10 @@ async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> t
     if outbox.ids and fleet.queue.without_rows is not None:
         say(f"{WITHOUT_ROWS}: {fleet.queue.without_rows}")
     return outbox.ids, outbox.bad
+
+
+def _takes_default(asked: Where) -> bool:
+    return asked.settings is not None and "default" in asked.settings.handlers
 
 
 def _most_bytes(asked: Where) -> int:

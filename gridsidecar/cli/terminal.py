@@ -9,6 +9,7 @@ from unicodedata import east_asian_width
 
 from gridsidecar.errors import UsageError
 from gridsidecar.language import translated
+from gridsidecar.language.quoting import has_quotes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,19 +75,14 @@ def clean_text(text: str) -> str:
     return "\n".join("\t".join(map(clean, line.split("\t"))) for line in text.replace("\r\n", "\n").split("\n"))
 
 
-def counted(number: int, noun: str = "task") -> str:
-    """1 task, 2,000 tasks"""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def cut(text: str, width: int) -> str:
     """At most `width` characters, with a mark where something is left out."""
     return text if len(text) <= width else text[: max(0, width - 3)] + "..."
 
 
 def told(text: str) -> str:
-    """A cell or the text of a fact; a single word is a name, or what somebody else wrote."""
-    return translated(text) if " " in text else text
+    """The text of a fact in our words; a single word is a name."""
+    return translated(text) if " " in text or has_quotes(text) else text
 
 
 def padded(text: str, width: int) -> str:

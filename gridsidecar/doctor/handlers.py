@@ -3,10 +3,8 @@ leaves."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from functools import partial
-from pathlib import Path
 
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.secrets import masked_url
@@ -15,13 +13,13 @@ from gridsidecar.doctor.finding import Diagnostic, Finding, at_once, fail, ok, w
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.commands import commands_of
 
-INTERPRETERS = ("python", "node", "ruby", "perl", "php", "bash", "sh", "dash", "zsh")
 LONGEST_CONNECT = 3.0  # seconds
-SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".rb", ".pl", ".php", ".sh")
 
 
-def checks(settings: Settings, environ: Mapping[str, str], broken: Collection[str]) -> list[Diagnostic]:
-    """One for each handler and hook whose command or server is known."""
+def checks(
+    settings: Settings, environ: Mapping[str, str], broken: Collection[str], *, leave_often: bool = False
+) -> list[Diagnostic]:
+    """One for each handler and hook whose command or server is known. `leave_often`: workers do, whatever they run."""
     commands = {
         name: command
         for name, command in commands_of(settings, environ)
@@ -33,22 +31,17 @@ def checks(settings: Settings, environ: Mapping[str, str], broken: Collection[st
         if each.mode == "http" and each.url and not {"handlers", key, f"{key}.url", f"{key}.mode"} & set(broken):
             found.append(Diagnostic(key, partial(_server, each.url)))
     if found:
-        found.append(Diagnostic("worker.shutdown_grace", at_once(partial(_grace, settings))))
+        found.append(Diagnostic("worker.shutdown_grace", at_once(partial(_grace, settings, leave_often))))
     return found
 
 
 def _command(command: Command) -> Finding:
     """Whether it can be started, as its worker would start it, from this folder."""
     try:
-        program = command.locate()
+        return ok(command.check())
     except NotStartable as problem:
         what, _, advice = str(problem).partition(": ")[2].partition("; ")
         return fail(what, advice)
-    script = _script(command)
-    if script is not None and not os.path.isfile(os.path.join(command.cwd or ".", script)):
-        folder = os.path.abspath(command.cwd or ".")
-        return fail(f"{program} is there, but {script} is not, seen from {folder}", "correct `command` or `cwd`")
-    return ok(program if script is None else f"{program} {script}")
 
 
 async def _server(url: str) -> Finding:
@@ -61,20 +54,14 @@ async def _server(url: str) -> Finding:
     return ok(f"{masked_url(url)} accepts connections")
 
 
-def _script(command: Command) -> str | None:
-    """The file that an interpreter is to run, where the command plainly names one."""
-    name = Path(command.argv[0]).name.rstrip("0123456789.")
-    if name in INTERPRETERS and len(command.argv) > 1 and command.argv[1].endswith(SCRIPTS):
-        return command.argv[1]
-    return None
-
-
-def _grace(settings: Settings) -> Finding:
+def _grace(settings: Settings, leave_often: bool) -> Finding:
     """Whether a task may come to its end after SIGTERM."""
     grace = settings.worker.shutdown_grace
     cut = sorted(name for name, each in settings.handlers.items() if _may_outlast(each, grace))
     if not cut:
         return ok(f"{grace:g} s are longer than any handler's timeout")
+    if not leave_often:
+        return ok(f"{grace:g} s: tasks of {', '.join(cut)} that take longer than that when a worker leaves start again")
     return warn(
         f"{grace:g} s: tasks of {', '.join(cut)} may take longer; when a worker leaves they are given back",
         "raise worker.shutdown_grace above timeout + kill_grace, unless they may well start again",

@@ -11,8 +11,14 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gridsidecar.language import counted
+
+FEW_FOLDERS = 2  # of PATH, which can be named one by one
 _SHEBANG_BYTES = 256  # what the kernel reads of a script's first line
 _WORD = re.compile(rb"[^ \t]+")  # to the kernel a CR belongs to the name
+
+_INTERPRETERS = ("python", "node", "ruby", "perl", "php", "bash", "sh", "dash", "zsh")
+_SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".rb", ".pl", ".php", ".sh")
 
 _ADVICE = {
     errno.ENOEXEC: "it has no `#!` first line and is no program for this machine; add `#!/bin/sh` or build it anew",
@@ -57,6 +63,18 @@ class Command(Struct, frozen=True):
             raise self._refuse(bad)
         return self.argv[0] if "/" in self.argv[0] else str(program)
 
+    def check(self) -> str:
+        """What would run, in words: the program, and the script that it is plainly given. `NotStartable` where either
+        is missing; without its script the program starts all the same, and fails each task."""
+        program, script = self.locate(), self._script()
+        if script is None:
+            return program
+        folder = os.path.abspath(self.cwd or ".")
+        if not os.path.isfile(os.path.join(folder, script)):
+            keys = "`command` or `cwd`" if self.kind == "handler" else self._key
+            raise self._refuse(f"there is no {script} for {program} to run, seen from {folder}; correct {keys}")
+        return f"{program} {script}"
+
     def explain(self, error: Exception) -> str:
         """One sentence for a failed start."""
         try:
@@ -76,6 +94,13 @@ class Command(Struct, frozen=True):
     def _refuse(self, problem: str) -> NotStartable:
         return NotStartable(f"{self.kind} {self.name}: {problem}")
 
+    def _script(self) -> str | None:
+        """The file that an interpreter is to run."""
+        interpreter = Path(self.argv[0]).name.rstrip("0123456789.")
+        if interpreter in _INTERPRETERS and len(self.argv) > 1 and self.argv[1].endswith(_SCRIPTS):
+            return self.argv[1]
+        return None
+
     def _candidates(self) -> list[Path]:
         program = Path(self.argv[0])
         base = Path(self.cwd or ".")
@@ -86,7 +111,8 @@ class Command(Struct, frozen=True):
     def _not_found(self) -> str:
         if "/" in self.argv[0]:
             return f"{self._candidates()[0]} does not exist; create it or correct {self._key}"
-        searched = os.pathsep.join(os.get_exec_path(self.env))
+        folders = os.get_exec_path(self.env)
+        searched = counted(len(folders), "folder") if len(folders) > FEW_FOLDERS else os.pathsep.join(folders)
         return f"{self.argv[0]} is not in PATH ({searched}); install it or give its full path in {self._key}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from gridsidecar.config.settings import Settings
 from gridsidecar.handler.command import Command, NotStartable
-from gridsidecar.handler.environment import handler_environment, hook_environment
+from gridsidecar.handler.env_variables import handler_environment, hook_environment
 
 HOOKS = ("on_startup", "on_shutdown", "on_task_start", "on_task_end")
 
@@ -24,10 +24,23 @@ def commands_of(settings: Settings, environ: Mapping[str, str]) -> Iterator[tupl
             yield f"hooks.{name}", Command(name, tuple(argv), None, hook_environment(name, environ), kind="hook")
 
 
+def missing_handler(settings: Settings, environ: Mapping[str, str], task_type: str) -> str | None:
+    """Why a worker here could not start the handler of this type, so that its tasks would wait; None where it could, or
+    this configuration has none."""
+    name = task_type if task_type in settings.handlers else "default"
+    command = dict(commands_of(settings, environ)).get(f"handlers.{name}")
+    try:
+        if command is not None:
+            command.locate()
+    except NotStartable as problem:
+        return str(problem).partition(": ")[2]
+    return None
+
+
 def unstartable(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The key of each command that cannot be started here and now, and why. Its tasks would wait until it can be."""
+    """The key of each command that cannot do its work here and now, and why."""
     for key, command in commands_of(settings, environ):
         try:
-            command.locate()
+            command.check()
         except NotStartable as problem:
             yield (key if key.startswith("hooks.") else f"{key}.command"), str(problem).partition(": ")[2]

@@ -32,21 +32,21 @@ class Connection(Protocol):
 
 
 class RowRejected(GridSidecarError):
-    """The database refuses these values (too long, not storable): the statement is at fault, not the server."""
+    """The database will not store these values (too long, say): the statement is at fault, not the server."""
 
     exit_code = EX_REFUSED
 
 
-class StatementRefused(RowRejected):
-    """The same, for a reason that nobody but the database knows (a trigger): the next time it may think otherwise."""
+class TransientRejection(RowRejected):
+    """The same, for a reason that nobody but the database knows (a trigger): the next time it may be stored."""
 
 
-class FalseAlarm(StatementRefused):
+class FalseAlarm(TransientRejection):
     """The same, in words that a server has for itself (a deadlock, its shutdown) or in none, while other writes go
     through: with other values it says the same."""
 
 
-class RowLocked(StatementRefused):
+class RowLocked(TransientRejection):
     """Somebody has held this row for long, while other writes go through. That passes."""
 
 

@@ -14,7 +14,7 @@ import aiosqlite
 
 from gridsidecar.config.urls import make_private, sqlite_path
 from gridsidecar.errors import AccessRefused, StoreUnavailable
-from gridsidecar.store.database import MIGRATE, Connection, Params, RowRejected, Statement, StatementRefused, T
+from gridsidecar.store.database import MIGRATE, Connection, Params, RowRejected, Statement, T, TransientRejection
 from gridsidecar.store.permits import Permit, Permits
 from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
 from gridsidecar.wal import BOUND, WalWatch
@@ -204,7 +204,7 @@ class _errors_as_ours:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if getattr(error, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_TRIGGER":
-            raise StatementRefused(str(error)) from error
+            raise TransientRejection(str(error)) from error
         if isinstance(error, _REJECTED):
             raise RowRejected(str(error)) from error
         if isinstance(error, sqlite3.OperationalError):

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.config.settings import StoreSettings
+from gridsidecar.config.urls import sqlite_path
 from gridsidecar.store import Outbox, make_store
 from tests.support.cli import Finished, end, gridsidecar, on_terminal, start, work, write_config
 from tests.support.waiting import eventually
@@ -406,3 +408,33 @@ async def test_status_shows_the_callbacks_of_a_task(folder: Path, store_url: str
     (shown,) = objects(gridsidecar(folder, "status", "b", "--json"))
     assert shown["callbacks"] == []
     assert "callback" not in gridsidecar(folder, "status", "b").stdout
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_before_any_worker_there_is_nothing_and_who_makes_the_tables_is_told(
+    tmp_path: Path, store_url: str, lang: str
+) -> None:
+    write_config(tmp_path, HANDLERS, store={"url": store_url})
+    if store_url.startswith("sqlite:"):
+        with contextlib.closing(sqlite3.connect(sqlite_path(store_url))) as file:  # somebody else's file
+            file.execute("CREATE TABLE others (a)")
+    expected = {
+        ("tasks", "list"): 0,
+        ("tasks", "show", "a"): 1,
+        ("tasks", "cancel", "--type", "good", "--yes"): 0,
+        ("tasks", "retry", "a"): 1,
+        ("logs", "a"): 1,
+        ("stats",): 0,
+        ("callbacks", "list"): 0,
+        ("callbacks", "replay", "a"): 1,
+        ("operations", "list"): 0,
+        ("operations", "show", "a"): 1,
+        ("resume", "good"): 1,
+    }
+    words = {"en": "WARNING there are no tables yet", "zh": "WARNING 数据表还不存在"}[lang]
+    for arguments, code in expected.items():
+        done = gridsidecar(tmp_path, "--lang", lang, *arguments)
+        assert (done.returncode, words in done.stderr, "1146" in done.stderr) == (code, True, False), (arguments, done)
+    done = gridsidecar(tmp_path, "submit", "--type", "good", "--id", "a")
+    assert (done.returncode, done.stderr) == (0, ""), "it makes them"
+    assert "no tables" not in gridsidecar(tmp_path, "tasks", "list").stderr

@@ -13,7 +13,7 @@ import pytest
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules.reception import Insert, Resume
 from gridsidecar.rules.task import Claim, Succeeded, Transition
-from gridsidecar.store import Received, RowLocked, StatementRefused
+from gridsidecar.store import Answer, RowLocked, TransientRejection
 from gridsidecar.store.database import FalseAlarm
 from gridsidecar.store.mysql import connection, database
 from gridsidecar.store.mysql.witness import Witness
@@ -23,7 +23,7 @@ from tests.support.database import mysql_session
 from tests.support.waiting import eventually
 
 # Refused, or done by a server that ends the sleep of a client that left: not as if it were away.
-DECIDED = (StatementRefused, Received, Transition)
+DECIDED = (TransientRejection, Answer, Transition)
 
 pytestmark = pytest.mark.parametrize("tables_url", ["mysql"], indirect=True)
 

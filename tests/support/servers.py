@@ -35,9 +35,6 @@ def find_program(*names: str) -> str | None:
     return next((found for name in names if (found := shutil.which(name, path=SEARCH_PATH))), None)
 
 
-_taken: list[socket.socket] = []
-
-
 def free_port(among: Sequence[int] = range(15_000, 32_000)) -> int:
     """A free port of 127.0.0.1 below the range of outgoing connections, so that a restarted server gets it again.
 
@@ -54,7 +51,7 @@ def free_port(among: Sequence[int] = range(15_000, 32_000)) -> int:
             except OSError:
                 claim.close()
                 continue
-        _taken.append(claim)
+        claim.detach()
         return port
 
 

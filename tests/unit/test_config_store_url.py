@@ -109,6 +109,7 @@ def test_an_authority_is_asked_by_name_and_chain(tmp_path: Path) -> None:
         ("[cat]", "", ""),
         ("[/nowhere/program]", "handlers.default.command", "/nowhere/program does not exist; create it"),
         ("[no-such-program]", "handlers.default.command", "no-such-program is not in PATH"),
+        ("[sh, ./none.sh]", "handlers.default.command", "there is no ./none.sh for /usr/bin/sh to run, seen from /"),
         ("[cat], cwd: /nowhere", "handlers.default.command", "the directory /nowhere does not exist"),
         ("[cat]}}\nhooks: {on_startup: [/nowhere/hook]", "hooks.on_startup", "/nowhere/hook does not exist"),
     ],

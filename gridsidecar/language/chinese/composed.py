@@ -1,6 +1,10 @@
 """Sentences that the code puts together of pieces, so that no literal holds them."""
 
 CHINESE = {
+    "{} folder": "{} 个目录",
+    "{} folders": "{} 个目录",
+    "{} callback": "{} 个回调",
+    "{} callbacks": "{} 个回调",
     "{} task": "{} 个任务",
     "{} tasks": "{} 个任务",
     "{} message": "{} 条消息",
@@ -9,8 +13,6 @@ CHINESE = {
     "{} messages wait in {} on {}": "{2} 的 {1} 中有 {0} 条消息等待",
     "{} letter": "{} 条死信",
     "{} letters": "{} 条死信",
-    "{} callback to be sent again": "{} 个回调将重新发送",
-    "{} callbacks to be sent again": "{} 个回调将重新发送",
     "callbacks  {} owed, {} dead, {} delivered": "回调       待送 {}，已放弃 {}，已送达 {}",
     "stopped; {} stays as it is": "已停止；{} 保持原样",
     "stopped; {} stay as they are": "已停止；{} 保持原样",
@@ -103,6 +105,7 @@ CHINESE = {
     "{} running and being stopped": "{} 个正在运行，正在停止",
     "{} not known yet, not to run when their messages come": "{} 个尚未出现，消息到来时不会运行",
     "{} to run again": "{} 个将再次运行",
+    "{} unknown": "{} 个未知",
     "{} cancelled before their messages came": "{} 个在消息到来之前已取消",
     "{} without their messages in the table": "{} 个在表中没有消息",
     "{} with a message that was refused": "{} 个的消息被拒绝过",

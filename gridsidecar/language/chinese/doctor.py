@@ -53,7 +53,6 @@ CHINESE = {
     "could not be asked: see {}": "无法检查：见 {}",
     "{} s: tasks of {} may take longer; when a worker leaves they are given back": "{} 秒：{} 的任务可能更久；worker 退出时它们会被退回",
     "raise worker.shutdown_grace above timeout + kill_grace, unless they may well start again": "请将 worker.shutdown_grace 增大到 timeout + kill_grace 以上，除非任务可以重新开始",
-    "{} is there, but {} is not, seen from {}": "有 {}，但没有 {}（从 {} 看）",
     "{} s are longer than any handler's timeout": "{} 秒，比所有处理程序的超时都长",
     "it counts {}, running tasks too": "它计数 {}，包括运行中的任务",
     "there is no trigger: see kubernetes.trigger.rabbitmq": "没有触发器：见 kubernetes.trigger.rabbitmq",
@@ -143,6 +142,8 @@ CHINESE = {
     "ended ones are deleted after {} days": "已结束的任务在 {} 天后删除",
     "all are kept": "全部保留",
     "an SQLite file has no such thing": "SQLite 文件没有这一项",
+    "there are none yet: the first worker makes them": "尚不存在：第一个 worker 会创建",
+    "{} s: tasks of {} that take longer than that when a worker leaves start again": "{} 秒：worker 退出时，{} 中用时更长的任务会重新开始",
     "there are none": "一个也没有",
     "they are at version {} of {}": "版本为 {}，共 {}",
     "{}, and store.migrate is false": "{}，而 store.migrate 为 false",
@@ -212,5 +213,4 @@ CHINESE = {
     "{} accepts connections": "{} 接受连接",
     "{} checks: {}": "{} 项检查：{}",
     "{} is unusual": "{} 的取值不寻常",
-    "correct `command` or `cwd`": "请更正 `command` 或 `cwd`",
 }

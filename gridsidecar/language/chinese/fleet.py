@@ -1,6 +1,7 @@
 """What is said where a command asks an API, and of what the API needs."""
 
 CHINESE = {
+    "a worker makes them at its start, or `gridsidecar migrate`; store.url says where": "worker 启动时会创建，也可以运行 `gridsidecar migrate`；位置由 store.url 决定",
     "There is a task {} already, made of another message.": "已有任务 {}，其消息与此不同。",
     "Task {} was cancelled before it came: send it under another id to run it.": "任务 {} 在到来之前已取消：要运行请换一个 id 发送。",
     "Ask the HTTP API at this address, not the servers of a configuration; or GRIDSIDECAR_SERVER. The token is in GRIDSIDECAR_HTTP_TOKEN, or in the file that GRIDSIDECAR_HTTP_TOKEN_FILE names.": "询问此地址的 HTTP API，而不是配置中的服务器；也可用 GRIDSIDECAR_SERVER。token 在 GRIDSIDECAR_HTTP_TOKEN 里，或在 GRIDSIDECAR_HTTP_TOKEN_FILE 指定的文件里。",

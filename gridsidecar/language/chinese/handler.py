@@ -16,6 +16,8 @@ CHINESE = {
     "the system does not permit it; check security policies of the machine or container": "系统不允许；请检查机器或容器的安全策略",
     "{} names the interpreter {}, which cannot be executed; install it or correct the first line{}": "{} 指定的解释器 {} 无法执行；请安装它或更正首行{}",
     "{} is not in PATH ({}); install it or give its full path in {}": "PATH（{1}）中没有 {0}；请安装它，或在 {2} 中写完整路径",
+    "there is no {} for {} to run, seen from {}; correct {}": "没有 {} 供 {} 运行（从 {} 看）；请更正 {}",
+    "`command` or `cwd`": "`command` 或 `cwd`",
     "; the line ends in CR LF, write it with LF": "；该行以 CR LF 结尾，请改为 LF",
     "check {}, its folder and its environment": "请检查 {}、其目录和环境变量",
     "{} does not exist; create it or correct {}": "{} 不存在；请创建它或更正 {}",

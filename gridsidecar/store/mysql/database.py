@@ -18,8 +18,8 @@ from gridsidecar.store.database import (
     RowLocked,
     RowRejected,
     Statement,
-    StatementRefused,
     T,
+    TransientRejection,
 )
 from gridsidecar.store.mysql.connection import LOCK_WAIT, Session
 from gridsidecar.store.mysql.connection_pool import ConnectionPool
@@ -136,7 +136,7 @@ class MySQLDatabase:
         except TablesMissing as error:
             if not await self._with_any_session(lambda session: self._migration(session).whole()):
                 raise
-            raise StatementRefused(error.words) from error
+            raise TransientRejection(error.words) from error
 
     def _once_held_up(self, times: int) -> AbstractAsyncContextManager[None]:
         """What nobody takes for slow needs no permit, until it is."""
