@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gridsidecar.cli.terminal import clean, cut, json_text, say
 from gridsidecar.cli.times import local_time
 from gridsidecar.errors import EX_FAILED
+from gridsidecar.language.failures import in_letter
 from gridsidecar.language.quoting import theirs
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def facts(letter: LetterInFull) -> Iterator[tuple[str, str]]:
     yield "message", theirs(clean(letter["message_id"] or "")) or "has no id"
     if letter["task_type"] is not None:
         yield "type", theirs(clean(letter["task_type"]))
-    yield "reason", theirs(reason(letter))
+    yield "reason", reason(letter)
     if letter["attempts"] is not None:
         yield "attempts", str(letter["attempts"])
     yield "refused" if letter["attempts"] is None else "failed", time_of(letter) or "unknown"
@@ -46,7 +47,9 @@ def facts(letter: LetterInFull) -> Iterator[tuple[str, str]]:
 
 
 def reason(letter: LetterView) -> str:
-    return clean(letter["reason"] or "unknown")
+    """For `translated`: what the handler of a task that failed said is marked."""
+    words = clean(letter["reason"] or "unknown")
+    return words if letter["attempts"] is None else in_letter(words)
 
 
 def time_of(letter: LetterView) -> str:

@@ -311,9 +311,10 @@ class PersistentProcess:
     def _not_ready_in_time(self) -> None:
         seconds = self._settings.persistent.ready_timeout
         words = self.assignments.between.last_words
+        heard = f"; on stderr it said: {words}" if words else ""
         self.ready.set_result(
             f'it did not send {{"gs":1,"type":"ready"}} within {seconds:g} s (persistent.ready_timeout); '
-            f"a command that knows nothing of this needs mode: oneshot{words and '; on stderr it said: ' + words}"
+            f"a command that knows nothing of this needs mode: oneshot{heard}"
         )
         self._stop()
 

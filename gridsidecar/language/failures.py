@@ -16,6 +16,8 @@ _PLACES = {
     "theirs": r"(.*)",
 }
 _PLACE = re.compile(r"\{(\w+)\}")
+_FAILED = "task-failed: "
+_LETTER = re.compile(rf"{_FAILED}(.*?)(?: \((.*?)\))?: (.*)", re.DOTALL)
 _NO_RETRY = " (no retry, as max_retries is 0)"
 
 _UNREADABLE = (
@@ -50,8 +52,8 @@ _BROKEN_OFF = (*_CONNECTION, *(f"with {{n}} tasks at once: {words}" for words in
 def _followed(ends: Sequence[str], *more: str) -> Iterator[str]:
     """How an attempt ended, and what was heard of its handler beside that."""
     for end in ends:
+        yield from (f"{end}; {words}" for words in more)  # before an end of which `ours` takes all that follows
         yield end
-        yield from (f"{end}; {words}" for words in more)
 
 
 SENTENCES: dict[str, tuple[str, ...]] = {
@@ -120,6 +122,16 @@ def tripped(reason: str) -> str:
     """The same of why a breaker paused a type."""
     match = _pattern("{n} failed attempts in a row, the last: {theirs}").fullmatch(reason)
     return theirs(reason) if match is None else "".join(_marked(reason, match.regs[1:]))
+
+
+def in_letter(reason: str) -> str:
+    """The same of the dead letter of a task that failed."""
+    match = _LETTER.fullmatch(reason)
+    if match is None:
+        return theirs(reason)
+    kind, last, error = match.groups()
+    before = reason[len(_FAILED) : match.start(3)].removesuffix(": ")
+    return f"{_FAILED}{theirs(before)}: {told_of(error, last or kind, began=True)}"
 
 
 def _marked(text: str, quotes: Sequence[tuple[int, int]]) -> Iterator[str]:
