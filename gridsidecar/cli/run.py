@@ -74,7 +74,7 @@ def run(
     }
     if once and burst:
         raise UsageError("--once and --burst exclude each other")
-    settings = _load_and_log(config_file(config), overrides | command_flag(command, config))
+    settings = _load_and_log(config, overrides | command_flag(command, config))
     if settings.worker.processes != 1 and not _runs_alone(settings, once):
         from gridsidecar.supervisor.plan import become_supervisor
 
@@ -108,7 +108,7 @@ def _run(settings: Settings, options: RunOptions) -> int:
         return error.exit_code
 
 
-def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
+def _load_and_log(named: str | None, overrides: dict[str, object]) -> Settings:
     """The settings; from here on the log is as they say."""
     from gridsidecar import telemetry
     from gridsidecar.clock import SystemClock
@@ -118,6 +118,7 @@ def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
 
     telemetry.free_stderr()
     telemetry.configure("INFO", "console")
+    path = config_file(named)
     idle: list[tuple[str, str]] = []  # told when the language is known
     doubtful: list[tuple[str, str]] = []
     settings = load(
@@ -130,8 +131,8 @@ def _load_and_log(path: str | None, overrides: dict[str, object]) -> Settings:
     log = settings.log
     file = LogFile(log.dir, SystemClock()) if log.dir else None
     telemetry.configure(log.level, log.format, language=log.language, file=file)
-    if path is not None:
-        telemetry.info("configuration read", file=os.path.abspath(path))
+    if path is not None and named is None:
+        telemetry.info("configuration found", file=os.path.abspath(path))
     for name, advice in idle:
         telemetry.warning("a variable has no effect", variable=name, hint=advice)
     for key, hint in doubtful:

@@ -52,7 +52,7 @@ def words(view: TaskState | None) -> str:
             again = f"attempt {view['attempt']}" if view["attempt"] > 1 else ""
             return ", ".join(part for part in (theirs(clean(view["progress_message"] or "")), again) if part) or status
         case "retrying":
-            return f"{paused(view) or f'retry {due(view)}'}: {error_line(view)}"
+            return ": ".join(part for part in (paused(view) or f"retry {due(view)}", error_line(view)) if part)
         case "pending" if view.get("paused"):
             return paused(view)
         case "pending":

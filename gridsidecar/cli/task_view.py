@@ -112,8 +112,16 @@ def _attempt_words(view: TaskView) -> str:
     retries = f"{view['retry_count']} of {view['max_retry_count']} retries used" if view["max_retry_count"] else ""
     crashes = f"crashes: {view['crashes']}" if view["crashes"] else ""
     details = ", ".join(part for part in (retries, crashes) if part)
-    number = view["attempt"] or ("none, it never began" if ended(view) else "none yet")
+    number = view["attempt"] or _without_attempt(view)
     return f"{number}{f' ({details})' if details else ''}"
+
+
+def _without_attempt(view: TaskView) -> str:
+    if view["status"] == "running":
+        return "none here, an earlier system runs it"
+    if not ended(view):
+        return "none yet"
+    return "none here, an earlier system ran it" if view["started_at"] else "none, it never began"
 
 
 def _shortened(value: Any) -> str:
@@ -153,7 +161,7 @@ def _plain(view: TaskView, facts: LabelledTexts, attempts: AttemptViews) -> Iter
     for label, text in (*state, *facts):
         yield f"{padded(translated(label), _LABEL)} {text}"
     if attempts:
-        yield translated("attempts")
+        yield translated("history")
         columns = [translated(column) for column in _COLUMNS]
         yield from (f"  {line}" for line in aligned([columns, *_history(attempts)]))
 

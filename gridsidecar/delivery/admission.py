@@ -13,11 +13,11 @@ from gridsidecar.delivery.routes import Route
 from gridsidecar.delivery.slots import SlotRequest, Slots
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.handler import StopReason
-from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Drop, Insert, Reattach, RowUnchanged
+from gridsidecar.rules.reception import AckOnly, AwaitOwnProcess, AwaitSlot, Begin, Insert, NeedsNoClaim, Reattach
 from gridsidecar.rules.retry import pass_on_delay, passed_enough
 from gridsidecar.rules.task import Task
 from gridsidecar.runtime.shutdown import Phase
-from gridsidecar.store import Received, RowRejected, TaskStore
+from gridsidecar.store import Answer, RowRejected, TaskStore
 from gridsidecar.waiting import retry_until_available
 
 OTHERS_FIRST = 0.05  # seconds that a task of others is held when it comes round again
@@ -32,7 +32,7 @@ class Admitted(Struct, frozen=True):
 class NoAttempt(Struct, frozen=True):
     """The delivery starts no attempt, and by this answer it is to be settled."""
 
-    received: Received
+    answer: Answer
 
 
 class Reattached(Struct, frozen=True):
@@ -113,13 +113,13 @@ class Admissions:
             task, delivery, route, received_at, received_at + self.max_wait, own_process=route.own_processes is None
         )
         if task.message.wake_up and task.task_id in self.suspects:
-            return NoAttempt(Received(Drop("waits here")))
+            return NoAttempt(Answer(AckOnly("waits here")))
         if not await self._turns.acquire(task.task_id, self.max_wait):
             return await self._too_late(arrival)
         try:
             if task.task_id in self._worker.attempts:  # it must not wait behind the attempt that it repeats
                 known = await self._preview(task, delivery)
-                if isinstance(known.reception, RowUnchanged):
+                if isinstance(known.reception, NeedsNoClaim):
                     return await self._without_attempt(task, delivery, known)
             parked = await self._park_if_paused(task, delivery, route)
             if parked is not None:
@@ -193,30 +193,30 @@ class Admissions:
         claimed_at = self._env.clock.monotonic()
         claiming[task.task_id] = self._worker.lease_for(task.task_id)
         try:
-            received = await self._store_claim(arrival, ahead=slot.ahead)
-            if isinstance(received.reception, AwaitSlot):
+            answer = await self._store_claim(arrival, ahead=slot.ahead)
+            if isinstance(answer.reception, AwaitSlot):
                 if not await slot.granted():
                     return await self._too_late(arrival)
-                received = await self._store_claim(arrival, ahead=False)
-            if isinstance(received.reception, AwaitOwnProcess):
+                answer = await self._store_claim(arrival, ahead=False)
+            if isinstance(answer.reception, AwaitOwnProcess):
                 return Suspect()
-            if task.task_id in self._worker.attempts.returning:
+            if task.task_id in self._worker.attempts.giving_back:
                 return Requeue()
-            if received.claim is None:
-                return await self._without_attempt(task, arrival.delivery, received)
-            _tell_rescued(task, received)
+            if answer.claim is None:
+                return await self._without_attempt(task, arrival.delivery, answer)
+            _tell_rescued(task, answer)
             await failpoints.reached("claimed")
             await self._end_superseded(task.task_id)
-            held = HeldAttempt(received.claim, arrival.delivery, arrival.received_at, claimed_at, slot)
+            held = HeldAttempt(answer.claim, arrival.delivery, arrival.received_at, claimed_at, slot)
             self._worker.hold(held)
             return Admitted(held)
         finally:
             claiming.pop(task.task_id, None)
 
-    async def _store_claim(self, arrival: Arrival, *, ahead: bool) -> Received:
+    async def _store_claim(self, arrival: Arrival, *, ahead: bool) -> Answer:
         """The store's answer, under a lease of ours that is alive."""
 
-        async def claim() -> Received:
+        async def claim() -> Answer:
             task, route = arrival.task, arrival.route
             lease = self._worker.lease_for(task.task_id)
             if not lease.live:  # judged dead, we could be rescued in the middle of our own claim
@@ -229,7 +229,7 @@ class Admissions:
 
         return await retry_until_available(self._env, claim, before_start=True, locks=0)
 
-    async def _park_if_paused(self, task: Task, delivery: Delivery, route: Route) -> Received | None:
+    async def _park_if_paused(self, task: Task, delivery: Delivery, route: Route) -> Answer | None:
         """A task of a paused type needs no slot to be parked; None: it may start."""
         if task.task_type not in self._env.paused:
             return None
@@ -264,25 +264,25 @@ class Admissions:
         a worker that does may be too busy for this one."""
         if task.message.passed:  # whoever passes on is quicker than whoever works, and must not take all there is
             await self._env.clock.sleep(OTHERS_FIRST)
-        received = await self._preview(task, delivery)
-        if isinstance(received.reception, RowUnchanged):
-            return await self._without_attempt(task, delivery, received)
+        answer = await self._preview(task, delivery)
+        if isinstance(answer.reception, NeedsNoClaim):
+            return await self._without_attempt(task, delivery, answer)
         if passed_enough(task.message.passed) and not await retry_until_available(
             self._env, lambda: self._store.is_running_one(task.task_type), before_start=True, reading=True
         ):
             return NobodysTask()
-        return PassOn(received.attempt, pass_on_delay(task.message.passed, self._env.rng))
+        return PassOn(answer.attempt, pass_on_delay(task.message.passed, self._env.rng))
 
     async def _too_late(self, arrival: Arrival) -> NoAttempt | Reattached | WaitedTooLong | Requeue:
         """Its turn did not come."""
         if self._env.shutdown.phase >= Phase.LEAVING:
             return Requeue()
-        received = await self._preview(arrival.task, arrival.delivery)
-        if isinstance(received.reception, RowUnchanged):
-            return await self._without_attempt(arrival.task, arrival.delivery, received)
-        return WaitedTooLong(received.attempt)
+        answer = await self._preview(arrival.task, arrival.delivery)
+        if isinstance(answer.reception, NeedsNoClaim):
+            return await self._without_attempt(arrival.task, arrival.delivery, answer)
+        return WaitedTooLong(answer.attempt)
 
-    async def _preview(self, task: Task, delivery: Delivery) -> Received:
+    async def _preview(self, task: Task, delivery: Delivery) -> Answer:
         """What this delivery would mean right now."""
         claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered)
         return await retry_until_available(
@@ -290,12 +290,12 @@ class Admissions:
         )
 
     async def _without_attempt(
-        self, task: Task, delivery: Delivery, received: Received
+        self, task: Task, delivery: Delivery, answer: Answer
     ) -> NoAttempt | Reattached | Requeue:
         """A second copy of the message of what runs here takes the place of the first, where that is lost."""
-        if not isinstance(received.reception, Reattach):
-            _tell_rescued(task, received)
-            return NoAttempt(received)
+        if not isinstance(answer.reception, Reattach):
+            _tell_rescued(task, answer)
+            return NoAttempt(answer)
         held = self._worker.attempts.get(task.task_id)
         if held is None or held.settled:  # it ended while we read the row: let the row say what this copy is for
             return Requeue()
@@ -315,9 +315,9 @@ class Admissions:
         self._preconditions.cancel()
 
 
-def _tell_rescued(task: Task, received: Received) -> None:
+def _tell_rescued(task: Task, answer: Answer) -> None:
     """Once, by the worker that wrote it."""
-    if (rescued := received.rescued) is not None:
+    if (rescued := answer.rescued) is not None:
         telemetry.rescued(
             task_id=task.task_id, attempt=rescued.attempt, worker=rescued.worker, silent_for=rescued.silent_for
         )

@@ -110,8 +110,8 @@ class Consumer:
             match admission:
                 case Admitted(held):
                     await self._run_and_settle(held, delivery, route)
-                case NoAttempt(received):
-                    await self._settlement.without_attempt(task, delivery, received)
+                case NoAttempt(answer):
+                    await self._settlement.without_attempt(task, delivery, answer)
                 case Reattached():
                     pass
                 case WaitedTooLong(attempt):
@@ -193,8 +193,8 @@ class Consumer:
             case NobodysTask():
                 error = f"{refused.error}; passed on for {task.message.passed} seconds, and no worker took it"
                 await self._dead_lettering.end_and_dead_letter(task, delivery, replace(refused, error=error))
-            case NoAttempt(received):
-                await self._settlement.without_attempt(task, delivery, received)
+            case NoAttempt(answer):
+                await self._settlement.without_attempt(task, delivery, answer)
             case Reattached():
                 pass
             case Requeue():

@@ -86,7 +86,9 @@ class _Areas:
         facts = None if self._store is None else self._store.facts
         found = [*(_left_out("broker") if self._broker is None else self._broker.checks())]
         found += _left_out("store") if self._store is None else self._store.checks()
-        found += handlers.checks(settings, self._environ, self._configuration.broken)
+        found += handlers.checks(
+            settings, self._environ, self._configuration.broken, leave_often=self._manifest is not None
+        )
         found += address_and_heartbeat.checks(settings)
         found += CallbackArea(settings, facts).checks()
         if self._manifest is not None:

@@ -16,8 +16,10 @@ from gridsidecar.handler.commands import commands_of
 LONGEST_CONNECT = 3.0  # seconds
 
 
-def checks(settings: Settings, environ: Mapping[str, str], broken: Collection[str]) -> list[Diagnostic]:
-    """One for each handler and hook whose command or server is known."""
+def checks(
+    settings: Settings, environ: Mapping[str, str], broken: Collection[str], *, leave_often: bool = False
+) -> list[Diagnostic]:
+    """One for each handler and hook whose command or server is known. `leave_often`: workers do, whatever they run."""
     commands = {
         name: command
         for name, command in commands_of(settings, environ)
@@ -29,7 +31,7 @@ def checks(settings: Settings, environ: Mapping[str, str], broken: Collection[st
         if each.mode == "http" and each.url and not {"handlers", key, f"{key}.url", f"{key}.mode"} & set(broken):
             found.append(Diagnostic(key, partial(_server, each.url)))
     if found:
-        found.append(Diagnostic("worker.shutdown_grace", at_once(partial(_grace, settings))))
+        found.append(Diagnostic("worker.shutdown_grace", at_once(partial(_grace, settings, leave_often))))
     return found
 
 
@@ -52,12 +54,14 @@ async def _server(url: str) -> Finding:
     return ok(f"{masked_url(url)} accepts connections")
 
 
-def _grace(settings: Settings) -> Finding:
+def _grace(settings: Settings, leave_often: bool) -> Finding:
     """Whether a task may come to its end after SIGTERM."""
     grace = settings.worker.shutdown_grace
     cut = sorted(name for name, each in settings.handlers.items() if _may_outlast(each, grace))
     if not cut:
         return ok(f"{grace:g} s are longer than any handler's timeout")
+    if not leave_often:
+        return ok(f"{grace:g} s: tasks of {', '.join(cut)} that take longer than that when a worker leaves start again")
     return warn(
         f"{grace:g} s: tasks of {', '.join(cut)} may take longer; when a worker leaves they are given back",
         "raise worker.shutdown_grace above timeout + kill_grace, unless they may well start again",

@@ -97,6 +97,8 @@ def tables(facts: DatabaseFacts, settings: Settings) -> Finding:
     migrates = settings.store.migrate
     if facts.tables is None or facts.tables < SCHEMA_VERSION:
         have = "there are none" if facts.tables is None else f"they are at version {facts.tables} of {SCHEMA_VERSION}"
+        if migrates and isinstance(facts, FileFacts) and facts.tables is None:
+            return ok("there are none yet: the first worker makes them")
         if migrates:
             return warn(have, "the next worker makes them, or `gridsidecar migrate`; KEDA's trigger needs them")
         return fail(f"{have}, and store.migrate is false", "run `gridsidecar migrate`")

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gridsidecar.rules.task import Claim, ErrorType, Progress, Report, Settle, Status, Transition
-from gridsidecar.store.outbox import CallbackForm
+from gridsidecar.store.callback_forms import CallbackForm
 from gridsidecar.store.records import ascii_only
 
 LONGEST_PROBLEM = 1000  # characters

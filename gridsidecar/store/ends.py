@@ -7,12 +7,12 @@ from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.lifecycle import UnmatchedWrite
 from gridsidecar.rules.task import Claim, Progress, Report, Transition
-from gridsidecar.store import end_forms, outbox, records
+from gridsidecar.store import callback_forms, end_forms, outbox, records
 from gridsidecar.store.batch import Batch
+from gridsidecar.store.callback_forms import CallbackForm, OwedForm
 from gridsidecar.store.database import Database, FalseAlarm, RowLocked, RowRejected, Statement
 from gridsidecar.store.end_forms import Form, StoredEnd
 from gridsidecar.store.letters import OwedLetters
-from gridsidecar.store.outbox import CallbackForm, OwedForm
 from gridsidecar.store.queries import Query
 
 LOST = "lost"  # the outcome of an attempt that was taken from its worker
@@ -141,6 +141,6 @@ def _tell_left_out(claim: Claim, form: Form, problem: str, *, letter: bool) -> N
     told = {"task_id": claim.task_id, "attempt": claim.attempt}
     telemetry.warning("an end was stored without all of it", **told, left_out=form.left_out, reason=problem)
     if form.callback is not CallbackForm.WHOLE and claim.task.callback.wanted:
-        telemetry.error("callback given up", task_id=claim.task_id, error=f"{outbox.NOT_STORED}: {problem}")
+        telemetry.error("callback given up", task_id=claim.task_id, error=f"{callback_forms.NOT_STORED}: {problem}")
     if form.callback is CallbackForm.NOTHING and letter:
-        telemetry.error("dead letter given up", task_id=claim.task_id, error=f"{outbox.NOT_STORED}: {problem}")
+        telemetry.error("dead letter given up", task_id=claim.task_id, error=f"{callback_forms.NOT_STORED}: {problem}")

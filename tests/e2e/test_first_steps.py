@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Finished, gridsidecar, work, write_config
+from tests.support.cli import LIMIT, ROOT, Finished, environment, gridsidecar, work, write_config
+from tests.support.markdown import sections
 
 WORDS = {"en": 0, "zh": 1}
 LANGUAGES = pytest.mark.parametrize("lang", ["en", "zh"])
@@ -57,13 +60,14 @@ def test_a_task_without_a_type_says_of_which_it_is(tmp_path: Path, lang: str) ->
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_log_says_which_file_was_read(tmp_path: Path, language: str) -> None:
+def test_the_log_says_which_file_was_found(tmp_path: Path, language: str) -> None:
     write_config(tmp_path, {"default": {"command": ["cat"]}}, log={"language": language})
     log = work(tmp_path, "--", "cat").stderr
-    said = ("configuration read", "已读取配置")[WORDS[language]]
+    said = ("configuration found", "找到配置文件")[WORDS[language]]
     assert [line.split()[1:] for line in log.splitlines() if said in line] == [
         ["INFO", *said.split(), f"file={tmp_path}/config.yaml"]
     ]
+    assert said not in work(tmp_path, "-c", "config.yaml").stderr, "whoever named it knows it"
 
 
 @LANGUAGES
@@ -83,3 +87,28 @@ def test_json_that_is_no_result_is_pointed_out(tmp_path: Path, lang: str, script
     assert ("result_from: stdout" in done.stderr) == hinted, done
     assert (json.loads(done.stdout) is None) or not hinted
     assert ("结果为 null" in done.stderr) == (hinted and lang == "zh")
+
+
+@pytest.mark.parametrize(("page", "title"), [("README.md", "five minutes"), ("README.zh-CN.md", "五分钟")])
+def test_the_five_minutes_are_as_the_page_says(tmp_path: Path, page: str, title: str) -> None:
+    """Typed as they stand there, in a folder that has nothing else."""
+    (section,) = (each for each in sections((ROOT / page).read_text()) if title in each.title)
+    script, config, commands, *_ = (block.text for block in section.blocks)
+    (tmp_path / "resize.sh").write_text(script)
+    (tmp_path / "config.yaml").write_text(config)
+    env = environment(tmp_path)
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    done = subprocess.run(
+        ["sh", "-ec", f"{commands}\nkill -TERM $!; wait $!"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    assert done.stdout.startswith('"resized a.png to 640"\n')
+    assert re.search(r"^\d+ ok$", done.stdout, re.MULTILINE), "the doctor has nothing to warn of"
+    assert re.search(r"^first +resize +success ", done.stdout, re.MULTILINE), "the list"
+    assert "WARNING" not in done.stderr

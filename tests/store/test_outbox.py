@@ -179,7 +179,7 @@ async def test_a_row_without_an_attempt_that_is_cancelled_owes_one(two: Two) -> 
     await started(two)
     await cancel(two.b, "t")
     (row,) = await two.a.leases.rows_of("A")
-    assert await two.a.leases.return_row("A", row)
+    assert await two.a.leases.give_back("A", row)
     assert [body["status"] for body in bodies(two)] == ["cancelled"]
 
 

@@ -217,7 +217,7 @@ async def test_each_part_of_the_fence_holds_by_itself(two: Two, other: dict[str,
     assert not await two.a.tasks.hand_off(stranger)
     assert await end(two.a, stranger, Succeeded("x")) is None
     row = HeldRow("t", stranger.attempt, cancel_requested=False)
-    assert not await two.a.leases.return_row(stranger.worker_id, row)
+    assert not await two.a.leases.give_back(stranger.worker_id, row)
     assert two.rows.row() == before
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.rules.reception import Close, Delay, Drop, Insert, Resume
+from gridsidecar.rules.reception import AckOnly, Close, Delay, Insert, Resume
 from gridsidecar.rules.steering import Reopening, Steered
 from gridsidecar.rules.task import Callback, Cancelled, Message, Progress, Report, Status, Succeeded, Task
 from gridsidecar.store import HeldRow, NotDriven, OperationKind
@@ -72,7 +72,7 @@ async def test_what_waits_ends_owes_its_callback_and_is_told_once(two: Two) -> N
     assert update.task is not None
     assert update.task.data == {"n": 1}
     assert await two.b.steering.untold() == []
-    assert (await two.deliver_to_b(delayed(1))).reception == Drop("already ended")
+    assert (await two.deliver_to_b(delayed(1))).reception == AckOnly("already ended")
 
 
 async def test_a_task_that_nobody_has_seen_never_runs(two: Two) -> None:
@@ -86,7 +86,7 @@ async def test_a_task_that_nobody_has_seen_never_runs(two: Two) -> None:
     assert (row["status"], row["attempt"], row["task_type"]) == ("cancelled", 0, "mail")
     assert (json.loads(row["data"]), row["callback_url"]) == ({"n": 1}, ASKED.url)
     assert callbacks(two) == [(0, "cancelled")]
-    assert (await two.b.tasks.claim(real(), B, 3)).reception == Drop("already ended")
+    assert (await two.b.tasks.claim(real(), B, 3)).reception == AckOnly("already ended")
     assert callbacks(two) == [(0, "cancelled")]
 
 

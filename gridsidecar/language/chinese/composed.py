@@ -117,6 +117,7 @@ CHINESE = {
     "{} running and being stopped": "{} 个正在运行，正在停止",
     "{} not known yet, not to run when their messages come": "{} 个尚未出现，消息到来时不会运行",
     "{} to run again": "{} 个将再次运行",
+    "{} unknown": "{} 个未知",
     "{} cancelled before their messages came": "{} 个在消息到来之前已取消",
     "{} without their messages in the table": "{} 个在表中没有消息",
     "{} with a message that was refused": "{} 个的消息被拒绝过",

@@ -142,6 +142,8 @@ CHINESE = {
     "ended ones are deleted after {} days": "已结束的任务在 {} 天后删除",
     "all are kept": "全部保留",
     "an SQLite file has no such thing": "SQLite 文件没有这一项",
+    "there are none yet: the first worker makes them": "尚不存在：第一个 worker 会创建",
+    "{} s: tasks of {} that take longer than that when a worker leaves start again": "{} 秒：worker 退出时，{} 中用时更长的任务会重新开始",
     "there are none": "一个也没有",
     "they are at version {} of {}": "版本为 {}，共 {}",
     "{}, and store.migrate is false": "{}，而 store.migrate 为 false",

@@ -17,7 +17,7 @@ CHINESE = {
     "a process did not leave in peace": "子进程未能正常退出",
     "a variable has no effect": "环境变量不生效",
     "a setting is unusual": "配置取值不寻常",
-    "configuration read": "已读取配置",
+    "configuration found": "找到配置文件",
     "there are no tables yet": "数据表还不存在",
     "a command cannot be started here": "命令在本机无法启动",
     "unexpected error": "意外错误",
