@@ -22,7 +22,7 @@ from gridsidecar.cli.task_line import (
 )
 from gridsidecar.cli.terminal import clean, console, cut, interactive, json_text, padded, told
 from gridsidecar.cli.times import local_time, seconds_between
-from gridsidecar.language import translated
+from gridsidecar.language import counted, translated
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -108,7 +108,11 @@ def _pause_words(pause: PausedView) -> str:
 
 
 def _attempt_words(view: TaskView) -> str:
-    retries = f"{view['retry_count']} of {view['max_retry_count']} retries used" if view["max_retry_count"] else ""
+    retries = (
+        f"{view['retry_count']} of {counted(view['max_retry_count'], 'retry', 'retries')} used"
+        if view["max_retry_count"]
+        else ""
+    )
     crashes = f"crashes: {view['crashes']}" if view["crashes"] else ""
     details = ", ".join(part for part in (retries, crashes) if part)
     number = view["attempt"] or ("none, it never began" if ended(view) else "none yet")

@@ -10,6 +10,7 @@ from gridsidecar import telemetry
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.environment import Environment
 from gridsidecar.errors import GridSidecarError
+from gridsidecar.language import counted
 from gridsidecar.rules.flow import BreakerChange
 from gridsidecar.rules.task import ErrorType, Status, TaskUpdate
 from gridsidecar.store import Pauses
@@ -72,7 +73,7 @@ class Breakers:
             self._write(update.task_type, self._open(change))
 
     async def _open(self, change: BreakerChange) -> None:
-        reason = f"{change.failures} failed attempts in a row, the last: {change.error}"
+        reason = f"{counted(change.failures, 'failed attempt')} in a row, the last: {change.error}"
         if await self._pauses.trip(change.task_type, change.cool_down, reason):
             telemetry.error(
                 "breaker opened",
