@@ -32,16 +32,16 @@ class Environment:
         self.memory = MemoryBudget(settings.memory_budget_mb)
         self.shutdown = Shutdown()
         self.vitals = Vitals()
-        self.refusal: AccessRefused | None = None  # what this run ends for
-        self.refused = asyncio.Event()
+        self.fatal: AccessRefused | None = None  # what this run ends for
+        self.failed = asyncio.Event()
         self.paused: dict[str, Pause] = {}  # task types that may not start, as they were read last
         self.paused_at: dict[str, float] = {}  # when that was first known here, monotonic seconds
         self.listeners: list[Callable[[TaskUpdate], None]] = []  # called in turn; they must neither block nor raise
 
-    def end_for(self, refusal: AccessRefused) -> None:
+    def end_for(self, error: AccessRefused) -> None:
         """A server says no, and waiting does not mend it: this run ends, and the next one may be configured anew."""
-        self.refusal = self.refusal or refusal
-        self.refused.set()
+        self.fatal = self.fatal or error
+        self.failed.set()
 
     def tell(self, update: TaskUpdate) -> None:
         """Something happened to a task and is stored: a line of the log, and word to all who listen."""

@@ -44,6 +44,8 @@ POINTS = (
     "parked",
     "released",
     "probe_taken",
+    # cancel and retry of many
+    "operation_stepped",
     # a producer that writes the row first
     "row_written",
     "task_published",

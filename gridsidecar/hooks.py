@@ -18,7 +18,7 @@ from gridsidecar.environment import Environment
 from gridsidecar.errors import EX_CONFIG, GridSidecarError
 from gridsidecar.handler import CommandEnd, Stop, StopReason, run_command, timeout_of
 from gridsidecar.handler.command import Command
-from gridsidecar.handler.environment import attempt_environment, hook_environment
+from gridsidecar.handler.env_variables import attempt_environment, hook_environment
 from gridsidecar.rules.task import Claim, Message, Report, Task, TaskUpdate
 
 LONGEST_LINE = 256  # ends of tasks that wait for their hook; what comes on top gets none

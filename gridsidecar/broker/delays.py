@@ -5,12 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import Any, Literal
 
+from gridsidecar.config.values import LONGEST_DELAY
+
 MINUTE, HOUR = 60, 3600
 
 DELAYS = (
     *(1, 2, 5, 10, 30),
     *(1 * MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE),
-    *(1 * HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 12 * HOUR, 24 * HOUR),
+    *(1 * HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 12 * HOUR, LONGEST_DELAY),
 )
 
 

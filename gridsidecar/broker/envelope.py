@@ -16,7 +16,7 @@ from gridsidecar.rules.task import Message
 
 OURS = "x-gridsidecar-"
 # Messages of an earlier version may be in the queue: a header keeps its name, whatever we call the thing today.
-ATTEMPT, WAKE_UP, BUSY, PASSED, REFUSALS, KEPT, CALLBACK, ROW = (
+ATTEMPT, WAKE_UP, SEEN_RUNNING, PASSED, REFUSALS, KEPT, CALLBACK, ROW = (
     f"{OURS}{name}" for name in ("attempt", "nudge", "busy", "passed", "refusals", "kept", "callback", "row")
 )
 
@@ -62,7 +62,7 @@ def _read(headers: Mapping[str, Any]) -> dict[str, Any]:
         "headers": _travelling(headers),
         "attempt": _count(headers.get(ATTEMPT)),
         "wake_up": _count(headers.get(WAKE_UP)) == 1,
-        "busy": _count(headers.get(BUSY)),
+        "seen_running": _count(headers.get(SEEN_RUNNING)),
         "passed": _count(headers.get(PASSED)),
         "rejections": _count(headers.get(REFUSALS)),
         "kept": _id(headers.get(KEPT)),
@@ -148,7 +148,7 @@ def _stamps(message: Message) -> dict[str, int | str | None]:
     stamps = {
         ATTEMPT: message.attempt,
         WAKE_UP: int(message.wake_up),
-        BUSY: message.busy,
+        SEEN_RUNNING: message.seen_running,
         PASSED: message.passed,
         REFUSALS: message.rejections,
         KEPT: message.kept,

@@ -9,6 +9,7 @@ from gridsidecar.cli.terminal import clean, cut
 from gridsidecar.cli.times import local_time
 from gridsidecar.config.secrets import masked_text
 from gridsidecar.language import counted
+from gridsidecar.language.quoting import theirs
 
 if TYPE_CHECKING:
     from gridsidecar.views import CallbackView
@@ -23,15 +24,15 @@ def called(row: CallbackView) -> str:
 
 
 def target(row: CallbackView) -> str:
-    """Where it goes, without a password. (A callback by RabbitMQ does not look at a URL.)"""
+    """Where it goes, without a password, for `translated`. (A callback by RabbitMQ does not look at a URL.)"""
     if row["kind"] == "letter":
         return "the dead letters"
-    return clean(masked_text(row["url"])) if row["url"] and row["kind"] == "http" else str(row["kind"])
+    return theirs(clean(masked_text(row["url"]))) if row["url"] and row["kind"] == "http" else str(row["kind"])
 
 
 def facts(row: CallbackView) -> Iterator[tuple[str, str]]:
     """Label and text of what is worth a line; every text is safe to show."""
-    yield "task", clean(row["task_id"])
+    yield "task", theirs(clean(row["task_id"]))
     yield "id", clean(row["id"])
     yield called(row), callback_words(row)
     yield "created", local_time(row["created_at"])
@@ -42,8 +43,9 @@ def facts(row: CallbackView) -> Iterator[tuple[str, str]]:
 
 
 def _shown(body: str) -> str:
-    shown = clean(body[: BODY_SHOWN + 1])
-    return f"{cut(shown, BODY_SHOWN)} ({len(body.encode()):,} bytes; see --json)" if len(shown) > BODY_SHOWN else shown
+    whole = clean(body[: BODY_SHOWN + 1])
+    shown = theirs(cut(whole, BODY_SHOWN))
+    return f"{shown} ({len(body.encode()):,} bytes; see --json)" if len(whole) > BODY_SHOWN else shown
 
 
 def callback_words(row: CallbackView) -> str:

@@ -13,7 +13,7 @@ from gridsidecar.cli.queue import Yes
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.terminal import clean, json_text, say
 from gridsidecar.errors import EX_FAILED, EX_OK, UsageError
-from gridsidecar.language import counted
+from gridsidecar.language import counted, translated
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Where
@@ -174,4 +174,4 @@ def _row(row: CallbackView) -> tuple[str, ...]:
 
     created = short_time(row["created_at"], SystemClock().now())
     error = clean(row["last_error"] or "")
-    return clean(row["task_id"]), row["state"], str(row["tries"]), created, target(row), error
+    return clean(row["task_id"]), row["state"], str(row["tries"]), created, translated(target(row)), translated(error)

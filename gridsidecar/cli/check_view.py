@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gridsidecar.cli.terminal import clean, console, interactive, json_text, padded
 from gridsidecar.language import translated
+from gridsidecar.language.quoting import unmarked
 
 if TYPE_CHECKING:
     from gridsidecar.conformance import ConformanceReport, ReportedCheck
@@ -58,7 +59,7 @@ def print_json(report: ConformanceReport) -> None:
                 "requirements": checked.requirements,
                 "level": checked.level,
                 "status": checked.finding.status,
-                "seen": checked.finding.seen,
+                "seen": unmarked(checked.finding.seen),
                 "advice": checked.finding.advice,
             }
             for checked in report.checked

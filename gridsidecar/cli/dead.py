@@ -155,10 +155,11 @@ def _print(letters: list[LetterView]) -> None:
     from gridsidecar.cli.letter_view import id_of, reason, time_of
     from gridsidecar.cli.listing import print_listing
     from gridsidecar.cli.task_line import STYLES
-    from gridsidecar.cli.terminal import clean
+    from gridsidecar.cli.terminal import clean, told
 
     rows = [
-        (clean(id_of(one)), time_of(one), f"{one['bytes']:,}", one["task_status"] or "", reason(one)) for one in letters
+        (clean(id_of(one)), time_of(one), f"{one['bytes']:,}", one["task_status"] or "", told(reason(one)))
+        for one in letters
     ]
     print_listing(("id", "time", "bytes", "status", "reason"), rows, STYLES)
 

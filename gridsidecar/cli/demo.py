@@ -15,7 +15,7 @@ import typer
 
 from gridsidecar.cli.listing import print_listing
 from gridsidecar.cli.task_line import STYLES, duration, error_line, status_of
-from gridsidecar.cli.terminal import console, interactive, json_text, say
+from gridsidecar.cli.terminal import console, interactive, json_text, say, told
 from gridsidecar.errors import EX_FAILED, EX_OK
 from gridsidecar.language import translated
 from gridsidecar.runtime import signals
@@ -143,8 +143,8 @@ def _cells(view: TaskView | None) -> tuple[str, str, str, str]:
     if view is None:
         return "queued", "0", "", ""
     created, over = view["created_at"], view["completed_at"]
-    took = duration(seconds_between(created, over)) if created and over else ""
-    end = json_text(view["result"]) if view["status"] == "success" else error_line(view)
+    took = told(duration(seconds_between(created, over))) if created and over else ""
+    end = json_text(view["result"]) if view["status"] == "success" else translated(error_line(view))
     return status_of(view), str(view["attempt"]), took, end
 
 

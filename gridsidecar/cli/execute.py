@@ -14,6 +14,8 @@ from gridsidecar.cli.result_buffer import ResultBuffer
 from gridsidecar.cli.task_line import duration
 from gridsidecar.cli.terminal import json_text, repeat, say
 from gridsidecar.errors import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_OK, EX_RETRY, UsageError
+from gridsidecar.language.failures import told_of
+from gridsidecar.language.quoting import theirs
 from gridsidecar.runtime import signals
 
 if TYPE_CHECKING:
@@ -265,7 +267,9 @@ def _end_line(ended: Ended, transition: Transition) -> str:
     from gridsidecar.rules.task import CannotStart, Interrupted, Status
 
     took = duration(ended.report.duration_s)
-    kind = ": ".join(part for part in (transition.error_type, transition.error) if part)
+    of_type = transition.last_error_type or transition.error_type
+    error = told_of(transition.error or "", of_type, began=True)
+    kind = ": ".join(part for part in (theirs(transition.error_type or ""), error) if part)
     match transition.status:
         case Status.SUCCESS:
             return f"success in {took}"
@@ -274,7 +278,7 @@ def _end_line(ended: Ended, transition: Transition) -> str:
         case Status.FAILED:
             return f"failed for good in {took}: {kind}"
         case _ if isinstance(ended.outcome, CannotStart):
-            return f"cannot start: {transition.error}"
+            return f"cannot start: {error}"
         case _ if isinstance(ended.outcome, Interrupted):
             return f"interrupted after {took}"
         case _:

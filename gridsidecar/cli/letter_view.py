@@ -10,6 +10,8 @@ from gridsidecar.cli.terminal import clean, cut, json_text, say
 from gridsidecar.cli.times import local_time
 from gridsidecar.errors import EX_FAILED
 from gridsidecar.language import counted
+from gridsidecar.language.failures import in_letter
+from gridsidecar.language.quoting import theirs
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Queue
@@ -29,24 +31,26 @@ def ids_of(letter: LetterView) -> set[str]:
 
 def facts(letter: LetterInFull) -> Iterator[tuple[str, str]]:
     """Label and text of what is worth a line; every text is safe to show."""
-    yield "task", clean(letter["task_id"] or "cannot be read")
-    yield "message", clean(letter["message_id"] or "has no id")
+    yield "task", theirs(clean(letter["task_id"] or "")) or "cannot be read"
+    yield "message", theirs(clean(letter["message_id"] or "")) or "has no id"
     if letter["task_type"] is not None:
-        yield "type", clean(letter["task_type"])
+        yield "type", theirs(clean(letter["task_type"]))
     yield "reason", reason(letter)
     if letter["attempts"] is not None:
         yield "attempts", str(letter["attempts"])
     yield "refused" if letter["attempts"] is None else "failed", time_of(letter) or "unknown"
     if letter["queue"]:
-        yield "queue", clean(letter["queue"])
+        yield "queue", theirs(clean(letter["queue"]))
     for name, value in letter["properties"].items():
         if name != "message_id":
-            yield name, clean(value) if isinstance(value, str) else json_text(value)
+            yield name, theirs(clean(value) if isinstance(value, str) else json_text(value))
     yield "body", _shown_body(letter)
 
 
 def reason(letter: LetterView) -> str:
-    return clean(letter["reason"] or "unknown")
+    """For `translated`: what the handler of a task that failed said is marked."""
+    words = clean(letter["reason"] or "unknown")
+    return words if letter["attempts"] is None else in_letter(words)
 
 
 def time_of(letter: LetterView) -> str:
@@ -61,8 +65,9 @@ def _shown_body(letter: LetterInFull) -> str:
     if text is None:
         start = base64.b64decode(letter["body_base64"] or "")[: 4 * BODY_SHOWN]
         text = start.decode("utf-8", "backslashreplace")
-    shown = clean(text[: BODY_SHOWN + 1])
-    return f"{cut(shown, BODY_SHOWN)} ({size:,} bytes; see --json)" if len(shown) > BODY_SHOWN else shown
+    whole = clean(text[: BODY_SHOWN + 1])
+    shown = theirs(cut(whole, BODY_SHOWN))
+    return f"{shown} ({size:,} bytes; see --json)" if len(whole) > BODY_SHOWN else shown
 
 
 async def say_unknown(ids: Set[str], queue: Queue) -> int:

@@ -21,8 +21,7 @@ _COLOURED = ("status", "state")
 
 def print_listing(columns: Sequence[str], rows: Rows, styles: Mapping[str, str] | None = None) -> None:
     """One line a row under the names of the columns. On a terminal the last column is cut to the room that is left, and
-    a status or state has its style."""
-    rows = [[told(cell) for cell in row] for row in rows]
+    a status or state has its style. Cells are shown as they are: whoever has one in our words translates it."""
     if interactive(sys.stdout):
         out = console(sys.stdout)
         out.print(_table(columns, rows, styles or {}, out.width))
@@ -31,7 +30,7 @@ def print_listing(columns: Sequence[str], rows: Rows, styles: Mapping[str, str] 
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:
-    """A label and its text on each line."""
+    """A label and its text on each line. The texts are in our words, but for what is marked in them."""
     named = [(translated(label), told(text)) for label, text in facts]
     if interactive(sys.stdout):
         _print_grid(named)

@@ -82,6 +82,8 @@ def _no_attempt(view: TaskView, attempt: int | None) -> str:
         have = ", ".join(map(str, range(1, view["attempt"] + 1)))
         return f"task {view['task_id']} has no {f'attempt {attempt}' if attempt else 'attempt'}; there is {have}"
     if ended(view):
+        if view["started_at"]:
+            return f"task {view['task_id']} is {view['status']}; an earlier system ran it, its output is not here"
         return f"task {view['task_id']} is {view['status']}; no attempt of it ever began"
     return f"task {view['task_id']} has no attempt yet: {words(view)}"
 

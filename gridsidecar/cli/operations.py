@@ -67,7 +67,7 @@ add(app, "stop", stop, EPILOG)
 
 async def _list(asked: Where, limit: int, as_json: bool) -> None:
     from gridsidecar.cli.listing import print_listing
-    from gridsidecar.cli.terminal import json_text, say
+    from gridsidecar.cli.terminal import json_text, say, told
     from gridsidecar.cli.times import local_time
     from gridsidecar.fleet import reach
 
@@ -79,7 +79,14 @@ async def _list(asked: Where, limit: int, as_json: bool) -> None:
     elif found:
         columns = ("operation", "kind", "created", "state", "done", "asked")
         rows = [
-            (one["operation"], one["kind"], local_time(one["created_at"]), _state(one), _done(one), _asked(one))
+            (
+                one["operation"],
+                one["kind"],
+                local_time(one["created_at"]),
+                told(_state(one)),
+                told(_done(one)),
+                told(_asked(one)),
+            )
             for one in found
         ]
         print_listing(columns, rows)
@@ -178,9 +185,10 @@ def _state(operation: OperationView) -> str:
 
 def _asked(operation: OperationView) -> str:
     from gridsidecar.cli.terminal import clean
+    from gridsidecar.language.quoting import theirs
 
     asked: Mapping[str, Any] = operation["asked"]
     if "ids" in asked:
         return counted(asked["ids"], "id")
     parts = [f"{name}={','.join(value) if isinstance(value, list) else value}" for name, value in asked.items()]
-    return clean(" ".join(parts))
+    return theirs(clean(" ".join(parts)))

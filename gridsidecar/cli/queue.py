@@ -11,6 +11,7 @@ from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED
 from gridsidecar.language import counted, translated
+from gridsidecar.language.quoting import theirs
 
 if TYPE_CHECKING:
     from gridsidecar.config.settings import BrokerSettings, Settings
@@ -125,13 +126,13 @@ def _print(info: QueueView, place: str) -> None:
 
     print_facts(
         [
-            ("queue", clean(info["queue"])),
+            ("queue", theirs(clean(info["queue"]))),
             ("broker", clean(place)),
             ("ready", f"{info['ready']:,}"),
             ("in hand", _known(info["unsettled"])),
             ("consumers", _known(info["consumers"])),
             ("delayed", _delayed(info)),
-            ("dead", f"{info['dead']:,} ({clean(info['dead_letter_queue'])})"),
+            ("dead", f"{info['dead']:,} ({theirs(clean(info['dead_letter_queue']))})"),
         ]
     )
 

@@ -13,8 +13,9 @@ import typer
 from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.since import Since, moment
-from gridsidecar.cli.terminal import clean, console, interactive, json_text
+from gridsidecar.cli.terminal import clean, console, interactive, json_text, told
 from gridsidecar.language import translated
+from gridsidecar.language.quoting import theirs
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -82,11 +83,11 @@ def _print(figures: Figures, settings: Settings | None) -> None:
     )
     print(translated("callbacks  " + ", ".join(f"{callbacks[word]} {word}" for word in ("owed", "dead", "delivered"))))
     if any(figures["letters"].values()):
-        told = (
+        sentence = (
             f"letters    of tasks that failed for good: {letters['owed']} still to be sent to the dead-letter queue, "
             f"{letters['dead']} that it does not take, {letters['delivered']} sent"
         )
-        print(translated(told))
+        print(translated(sentence))
     alive = [worker for worker in figures["workers"] if worker["alive"]]
     print(translated(f"workers    {len(alive)} alive"))
     for line in _workers(alive):
@@ -103,16 +104,17 @@ def _counts(counts: Mapping[str, int], floors: Collection[str]) -> dict[str, str
 
 def _pauses(pauses: list[PauseView]) -> Iterator[str]:
     from gridsidecar.cli.listing import aligned
+    from gridsidecar.cli.task_line import reason_of
     from gridsidecar.cli.times import local_time
 
     rows = [
         (
             clean(one["task_type"]),
-            translated(f"queue {clean(one['queue'])}"),
+            translated(f"queue {theirs(clean(one['queue']))}"),
             translated(f"{one['parked']:,} parked"),
             translated(f"since {local_time(one['since_at'])}"),
             translated(_until(one)),
-            clean(one["reason"] or ""),
+            translated(reason_of(one)),
         )
         for one in pauses
     ]
@@ -136,7 +138,7 @@ def _types(tasks: list[TypeCounts], paused: Set[str], settings: Settings | None)
             clean(entry["task_type"]),
             entry["status"],
             _number(entry["count"], entry["at_least"]),
-            "" if entry["seconds"] is None or entry["status"] == "cancelled" else duration(entry["seconds"]),
+            "" if entry["seconds"] is None or entry["status"] == "cancelled" else told(duration(entry["seconds"])),
             _held_up(entry["task_type"], paused, settings) if entry["status"] in ("pending", "retrying") else "",
         )
         for entry in tasks
@@ -160,7 +162,7 @@ def _workers(alive: list[WorkerView]) -> Iterator[str]:
     rows = [
         (
             clean(one["name"]),
-            translated(f"queue {clean(one['queue'])}"),
+            translated(f"queue {theirs(clean(one['queue']))}"),
             translated(_busy(one)),
             clean(one.get("version") or ""),
             translated(f"since {local_time(one['started_at'])}"),

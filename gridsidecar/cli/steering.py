@@ -113,7 +113,7 @@ class SteeringPrinter:
         """The summary on stderr; the exit code."""
         parts = [f"{count:,} {summary_of(outcome)}" for outcome, count in self.counts.most_common()]
         head = "a dry run, nothing was changed; of " if self._dry_run else ""
-        say(f"{head}{counted(self.counts.total())}: {', '.join(parts)}")
+        say(f"{head}{counted(self.counts.total())}: {'; '.join(parts)}")
         return EX_OK if all(outcome.done for outcome in self.counts) else EX_FAILED
 
 

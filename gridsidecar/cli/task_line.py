@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from gridsidecar.cli.terminal import clean
 from gridsidecar.cli.times import local_time
+from gridsidecar.language.failures import told_of, tripped
+from gridsidecar.language.quoting import theirs
 from gridsidecar.rules.task import Status
 
 if TYPE_CHECKING:
@@ -41,16 +43,16 @@ def percent(view: TaskState | None) -> int:
 
 
 def words(view: TaskState | None) -> str:
-    """What happens with the task right now, on one line."""
+    """What happens with the task right now, on one line, for `translated`."""
     status = status_of(view)
     if view is None:
         return status
     match status:
         case "running":
             again = f"attempt {view['attempt']}" if view["attempt"] > 1 else ""
-            return ", ".join(part for part in (clean(view["progress_message"] or ""), again) if part) or status
+            return ", ".join(part for part in (theirs(clean(view["progress_message"] or "")), again) if part) or status
         case "retrying":
-            return f"{paused(view) or f'retry {due(view)}'}: {error_line(view)}"
+            return ": ".join(part for part in (paused(view) or f"retry {due(view)}", error_line(view)) if part)
         case "pending" if view.get("paused"):
             return paused(view)
         case "pending":
@@ -74,6 +76,12 @@ def until(pause: PausedView | PauseView) -> str:
     return f"{'by a breaker, tried at' if pause['cool_down'] else 'until'} {local_time(pause['until_at'])}"
 
 
+def reason_of(pause: PausedView | PauseView) -> str:
+    """Why somebody, or a breaker, paused a type, for `translated`."""
+    reason = clean(pause["reason"] or "")
+    return tripped(reason) if pause["cool_down"] else theirs(reason)
+
+
 def due(view: TaskState) -> str:
     """When it runs next."""
     seconds = view["due_in_s"]
@@ -81,15 +89,20 @@ def due(view: TaskState) -> str:
 
 
 def error_line(view: TaskState) -> str:
-    """Type and text of the last error, on one line."""
+    """Type and text of the last error, on one line, for `translated`: what its handler said is marked."""
     last = f" ({clean(view['last_error_type'])})" if view["last_error_type"] else ""
-    return attempt_error(view, last)
+    return _error_words(view, view["last_error_type"] or view["error_type"], last)
 
 
-def attempt_error(view: TaskState | AttemptView, last: str = "") -> str:
+def attempt_error(view: AttemptView) -> str:
     """The same of one attempt."""
-    kind = clean(view["error_type"] or "") + last
-    return ": ".join(part for part in (kind, clean(view["error_message"] or "")) if part)
+    return _error_words(view, view["error_type"])
+
+
+def _error_words(view: TaskState | AttemptView, of_type: str | None, last: str = "") -> str:
+    kind = theirs(clean(view["error_type"] or "") + last)
+    error = told_of(clean(view["error_message"] or ""), of_type, began=view["attempt"] > 0)
+    return ": ".join(part for part in (kind, error) if part)
 
 
 def duration(seconds: float) -> str:

@@ -17,12 +17,14 @@ from gridsidecar.cli.task_line import (
     ended,
     error_line,
     percent,
+    reason_of,
     status_of,
     until,
 )
 from gridsidecar.cli.terminal import clean, console, cut, interactive, json_text, padded, told
 from gridsidecar.cli.times import local_time, seconds_between
 from gridsidecar.language import counted, translated
+from gridsidecar.language.quoting import theirs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from gridsidecar.views import AttemptView, PausedView, TaskState, TaskView
 
 RESULT_SHOWN = 400  # characters
-_OTHERS = ("type", "worker", "says", "result", "data")  # what they say is not ours
 _LABEL = 9  # columns
 _COLUMNS = ("#", "outcome", "started", "took", "exit", "worker", "error")
 AttemptViews = Sequence["AttemptView"]
@@ -52,7 +53,7 @@ def print_task(view: TaskView, missing: str | None = None) -> None:
     this machine."""
     attempts, callbacks = view["attempts"], view["callbacks"]
     facts = [*_facts(view, attempts, missing), *((called(row), callback_words(row)) for row in callbacks)]
-    facts = [(label, text if label in _OTHERS else told(text)) for label, text in facts]
+    facts = [(label, told(text)) for label, text in facts]
     if not interactive(sys.stdout):
         print("\n".join(_plain(view, facts, attempts)))
         return
@@ -63,17 +64,17 @@ def print_task(view: TaskView, missing: str | None = None) -> None:
 
 
 def _facts(view: TaskView, attempts: AttemptViews, missing: str | None) -> Iterator[tuple[str, str]]:
-    """Label and text of what is worth a line; every text is safe to show."""
-    yield "type", clean(view["task_type"])
+    """Label and text of what is worth a line; every text is safe to show, and what is not in our words is marked."""
+    yield "type", theirs(clean(view["task_type"]))
     yield "attempt", _attempt_words(view)
     times = {"created": view["created_at"], "started": view["started_at"], "ended": view["completed_at"]}
     yield from ((label, local_time(time)) for label, time in times.items() if time is not None)
     if ended(view) and (time := _own_time(attempts) or took(view)):
         yield "took", time
     if view["worker"]:
-        yield "worker", clean(view["worker"])
+        yield "worker", theirs(clean(view["worker"]))
     if says := view.get("says"):
-        yield "says", cut(says, RESULT_SHOWN)
+        yield "says", theirs(cut(says, RESULT_SHOWN))
     if paused := view.get("paused"):
         yield "paused", _pause_words(paused)
     elif view["next_run_at"] is not None and not ended(view):
@@ -104,7 +105,7 @@ def _own_time(attempts: AttemptViews) -> str:
 
 def _pause_words(pause: PausedView) -> str:
     words = f"{until(pause)}, since {local_time(pause['since_at'])}"
-    return f"{words}: {clean(pause['reason'])}" if pause["reason"] else words
+    return f"{words}: {reason_of(pause)}" if pause["reason"] else words
 
 
 def _attempt_words(view: TaskView) -> str:
@@ -115,13 +116,22 @@ def _attempt_words(view: TaskView) -> str:
     )
     crashes = f"crashes: {view['crashes']}" if view["crashes"] else ""
     details = ", ".join(part for part in (retries, crashes) if part)
-    number = view["attempt"] or ("none, it never began" if ended(view) else "none yet")
+    number = view["attempt"] or _without_attempt(view)
     return f"{number}{f' ({details})' if details else ''}"
+
+
+def _without_attempt(view: TaskView) -> str:
+    if view["status"] == "running":
+        return "none here, an earlier system runs it"
+    if not ended(view):
+        return "none yet"
+    return "none here, an earlier system ran it" if view["started_at"] else "none, it never began"
 
 
 def _shortened(value: Any) -> str:
     text = json_text(value)
-    return text if len(text) <= RESULT_SHOWN else f"{cut(text, RESULT_SHOWN)} ({len(text):,} characters; see --json)"
+    shown = theirs(cut(text, RESULT_SHOWN))
+    return shown if len(text) <= RESULT_SHOWN else f"{shown} ({len(text):,} characters; see --json)"
 
 
 def _history(attempts: AttemptViews) -> list[tuple[str, ...]]:
@@ -155,7 +165,7 @@ def _plain(view: TaskView, facts: LabelledTexts, attempts: AttemptViews) -> Iter
     for label, text in (*state, *facts):
         yield f"{padded(translated(label), _LABEL)} {text}"
     if attempts:
-        yield translated("attempts")
+        yield translated("history")
         columns = [translated(column) for column in _COLUMNS]
         yield from (f"  {line}" for line in aligned([columns, *_history(attempts)]))
 

@@ -102,10 +102,11 @@ def _print(page: Listed, as_json: bool, now: datetime) -> None:
 def _row(view: TaskSummary, now: datetime) -> tuple[str, ...]:
     from gridsidecar.cli.task_line import status_of
     from gridsidecar.cli.task_view import took
+    from gridsidecar.cli.terminal import told
     from gridsidecar.cli.times import short_time
 
     names = clean(view["task_id"]), clean(view["task_type"])
-    return (*names, status_of(view), short_time(view["created_at"], now), took(view), _details(view))
+    return (*names, status_of(view), short_time(view["created_at"], now), told(took(view)), _details(view))
 
 
 def _details(view: TaskSummary) -> str:
@@ -113,10 +114,10 @@ def _details(view: TaskSummary) -> str:
 
     match status_of(view):
         case "running":
-            return f"{percent(view)} %, {words(view)}".removesuffix(", running")
+            return translated(f"{percent(view)} %, {words(view)}".removesuffix(", running"))
         case "pending" | "retrying":
             return translated(words(view))
         case "failed":
-            return error_line(view)
+            return translated(error_line(view))
         case _:
             return ""

@@ -9,6 +9,7 @@ from unicodedata import east_asian_width
 
 from gridsidecar.errors import UsageError
 from gridsidecar.language import translated
+from gridsidecar.language.quoting import has_quotes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,8 +81,8 @@ def cut(text: str, width: int) -> str:
 
 
 def told(text: str) -> str:
-    """A cell or the text of a fact; a single word is a name, or what somebody else wrote."""
-    return translated(text) if " " in text else text
+    """The text of a fact in our words; a single word is a name."""
+    return translated(text) if " " in text or has_quotes(text) else text
 
 
 def padded(text: str, width: int) -> str:

@@ -22,14 +22,14 @@ from gridsidecar.config.settings import Settings, retry_policy
 from gridsidecar.config.signing_keys import signing_keys
 from gridsidecar.config.tls import broker_tls
 from gridsidecar.config.urls import sqlite_path
+from gridsidecar.config.values import LONGEST_DELAY, SHORTEST_RETENTION
 from gridsidecar.config.yaml_tree import KeyPath
 
 BROKER_SCHEMES = ("amqp", "amqps", "sqlite")
 CLUSTER_SCHEMES = ("amqp", "amqps")
 STORE_SCHEMES = (*MYSQL_SCHEMES, "sqlite")
 LONGEST_QUEUE_NAME = 255  # bytes
-LONGEST_ENDING = ".delay.86400"
-SHORTEST_RETENTION = 2.0  # days: the longest delay queue, and a day for what stands in the queue then
+LONGEST_ENDING = f".delay.{LONGEST_DELAY}"
 LONGEST_LEASE = 86400.0  # seconds
 NOTHING_IN_IT = "is empty: set the variable behind it, or leave the key out where there is to be no secret"
 NO_HOST = "must be a host, *.domain or a network such as 10.0.0.0/8, without a scheme or a port"
@@ -167,8 +167,8 @@ def _times(settings: Settings) -> Iterator[SettingProblem]:
     if 0 < settings.store.retention_days < SHORTEST_RETENTION:
         yield (
             ("store", "retention_days"),
-            f"must be {allowed(('store', 'retention_days'))}: a message may be delayed by 24 hours, and would run "
-            "again what it does not find",
+            f"must be {allowed(('store', 'retention_days'))}: a message may be delayed by "
+            f"{LONGEST_DELAY // 3600} hours, and would run again what it does not find",
         )
     if settings.worker.lease > LONGEST_LEASE:
         yield (

@@ -75,7 +75,11 @@ Processes = Annotated[
 ]
 NonNegative = Annotated[float, Field(ge=0), Number]
 WholeNumber = Annotated[int, Field(ge=0), Number]
-RETENTION_SCHEMA = WithJsonSchema({"anyOf": [{"const": 0}, {"type": "number", "minimum": 2, "maximum": 36500}]})
+LONGEST_DELAY = 86_400  # seconds for which one delay queue can hold a message
+SHORTEST_RETENTION = LONGEST_DELAY // 86_400 + 1  # days: a day more, for what stands in the queue after it
+RETENTION_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"const": 0}, {"type": "number", "minimum": SHORTEST_RETENTION, "maximum": 36500}]}
+)
 Positive = Annotated[float, Field(gt=0), Number]
 Fraction = Annotated[float, Field(ge=0, le=1), Number]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]*$", max_length=40)]

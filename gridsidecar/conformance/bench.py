@@ -16,7 +16,7 @@ from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.conformance.handler_under_test import HandlerLine, HandlerUnderTest
 from gridsidecar.conformance.run import Run, deciding, error_of, names, terminal_of
 from gridsidecar.handler.command import Command
-from gridsidecar.handler.environment import attempt_environment, handler_environment
+from gridsidecar.handler.env_variables import attempt_environment, handler_environment
 from gridsidecar.handler.outcome import ProcessEnd, StdoutResult, classify
 from gridsidecar.rules.task import Claim, ErrorType, Failed, Message, Outcome, Task
 from gridsidecar.wire import ReadyEvent

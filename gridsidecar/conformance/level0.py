@@ -8,6 +8,8 @@ from gridsidecar.conformance.bench import Bench
 from gridsidecar.conformance.handler_under_test import HandlerLine
 from gridsidecar.conformance.run import Run, error_of, fields_of
 from gridsidecar.conformance.verdict import CheckResult, failed, inconclusive, passed
+from gridsidecar.language.failures import told_of
+from gridsidecar.language.quoting import theirs
 from gridsidecar.rules.task import Failed, Outcome, Succeeded
 from gridsidecar.wire import ReadyEvent
 
@@ -78,13 +80,13 @@ def succeeds(bench: Bench) -> CheckResult:
 
 
 def told(outcome: Outcome | None) -> str:
-    """An outcome in a few words."""
+    """An outcome in a few words; what the handler said is marked."""
     match outcome:
         case Succeeded():
             return "success"
         case Failed(error=error, error_type=error_type, retryable=retryable):
             hint = {True: ", to be retried", False: ", for good", None: ""}[retryable]
-            return f"failed{hint}: {error_type}: {error}"
+            return f"failed{hint}: {theirs(error_type)}: {told_of(error, error_type, began=True)}"
         case None:
             return "no end in time"
         case _:

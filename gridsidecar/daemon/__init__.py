@@ -156,8 +156,8 @@ class Daemon:
             finally:
                 await self._drain(consuming)
                 await self._tell_figures()
-            if self._env.refusal is not None:
-                raise self._env.refusal
+            if self._env.fatal is not None:
+                raise self._env.fatal
             return EX_OK
 
     # -- starting -----------------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ class Daemon:
         self._observed.serves()
         watchers = {
             asyncio.create_task(self._shutdown.requested.wait()),
-            asyncio.create_task(self._env.refused.wait()),
+            asyncio.create_task(self._env.failed.wait()),
             consuming,
         }
         if self._supervisor is None:
@@ -261,7 +261,7 @@ class Daemon:
         finally:
             for watcher in watchers - {consuming}:
                 watcher.cancel()
-        if self._env.refusal is not None:
+        if self._env.fatal is not None:
             self._shutdown.request("a server refused us")
         if consuming.done():
             await consuming  # it ends early only with an error that waiting cannot mend

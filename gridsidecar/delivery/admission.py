@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Delivery
@@ -12,11 +13,11 @@ from gridsidecar.delivery.routes import Route
 from gridsidecar.delivery.slots import SlotRequest, Slots
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.handler import StopReason
-from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Drop, Insert, Reattach, RowUnchanged
+from gridsidecar.rules.reception import AckOnly, AwaitOwnProcess, AwaitSlot, Begin, Insert, NeedsNoClaim, Reattach
 from gridsidecar.rules.retry import pass_on_delay, passed_enough
 from gridsidecar.rules.task import Task
 from gridsidecar.runtime.shutdown import Phase
-from gridsidecar.store import Received, RowRejected, TaskStore
+from gridsidecar.store import Answer, RowRejected, TaskStore
 from gridsidecar.waiting import retry_until_available
 
 OTHERS_FIRST = 0.05  # seconds that a task of others is held when it comes round again
@@ -31,7 +32,7 @@ class Admitted(Struct, frozen=True):
 class NoAttempt(Struct, frozen=True):
     """The delivery starts no attempt, and by this answer it is to be settled."""
 
-    received: Received
+    answer: Answer
 
 
 class Reattached(Struct, frozen=True):
@@ -61,6 +62,17 @@ class NobodysTask(Struct, frozen=True):
 
 class Suspect(Struct, frozen=True):
     """It needs a process to itself (`rules.isolation`), and is not claimed before."""
+
+
+class Arrival(Struct, frozen=True):
+    """A delivery on its way to a claim."""
+
+    task: Task
+    delivery: Delivery
+    route: Route
+    received_at: float  # monotonic seconds
+    until: float  # monotonic seconds; then it has waited too long
+    own_process: bool  # it would share its handler's process with no other task
 
 
 Admission = Admitted | NoAttempt | Reattached | WaitedTooLong | Requeue
@@ -97,76 +109,75 @@ class Admissions:
         """Claim an attempt for this delivery, or say why there is none. Raises `StoreUnavailable` when nothing starts
         any more, `AccessRefused`, `RowRejected`."""
         received_at = self._env.clock.monotonic()
-        until = received_at + self.max_wait
+        arrival = Arrival(
+            task, delivery, route, received_at, received_at + self.max_wait, own_process=route.own_processes is None
+        )
         if task.message.wake_up and task.task_id in self.suspects:
-            return NoAttempt(Received(Drop("waits here")))
+            return NoAttempt(Answer(AckOnly("waits here")))
         if not await self._turns.acquire(task.task_id, self.max_wait):
-            return await self._too_late(task, delivery)
+            return await self._too_late(arrival)
         try:
             if task.task_id in self._worker.attempts:  # it must not wait behind the attempt that it repeats
                 known = await self._preview(task, delivery)
-                if isinstance(known.reception, RowUnchanged):
+                if isinstance(known.reception, NeedsNoClaim):
                     return await self._without_attempt(task, delivery, known)
             parked = await self._park_if_paused(task, delivery, route)
             if parked is not None:
                 return await self._without_attempt(task, delivery, parked)
-            admission = await self._admit_in_slot(
-                task, delivery, route, received_at, until, own_process=route.own_processes is None
-            )
-            if isinstance(admission, Suspect):
-                admission = await self._admit_in_own_process(task, delivery, route, received_at)
-            return admission
+            admission = await self._admit_in_slot(arrival)
+            return admission if not isinstance(admission, Suspect) else await self._admit_in_own_process(arrival)
         finally:
             self._turns.release(task.task_id)
 
-    async def _admit_in_slot(
-        self, task: Task, delivery: Delivery, route: Route, received_at: float, until: float, *, own_process: bool
-    ) -> Admission | Suspect:
-        slot = await self._wait_to_claim(route, until)
+    async def _admit_in_slot(self, arrival: Arrival) -> Admission | Suspect:
+        slot = await self._wait_to_claim(arrival)
         if slot is None:
-            return await self._too_late(task, delivery)
+            return await self._too_late(arrival)
         admission: Admission | Suspect = Requeue()
         try:
             if not slot.shed:
-                admission = await self._claim(task, delivery, route, slot, received_at, own_process=own_process)
+                admission = await self._claim(arrival, slot)
         finally:
             if not isinstance(admission, Admitted):
                 slot.release()
         return admission
 
-    async def _admit_in_own_process(
-        self, task: Task, delivery: Delivery, route: Route, received_at: float
-    ) -> Admission:
+    async def _admit_in_own_process(self, shared: Arrival) -> Admission:
         """For a suspect: wait for a process, the longest waiting first, and only then for a slot, which others have
         meanwhile."""
-        assert route.own_processes is not None
-        until = received_at + (self._suspect_max_wait if len(self.suspects) < self._lent else self.max_wait)
-        self.suspects.add(task.task_id)
+        own_processes = shared.route.own_processes
+        assert own_processes is not None
+        max_wait = self._suspect_max_wait if len(self.suspects) < self._lent else self.max_wait
+        arrival = replace(shared, until=shared.received_at + max_wait, own_process=True)
+        self.suspects.add(arrival.task.task_id)
         try:
-            if not await self._preconditions.within(route.own_processes.acquire(), until):
-                return await self._too_late(task, delivery)
+            if not await self._preconditions.within(own_processes.acquire(), arrival.until):
+                return await self._too_late(arrival)
         finally:
-            self.suspects.discard(task.task_id)
+            self.suspects.discard(arrival.task.task_id)
         admission: Admission | Suspect = Requeue()
         try:
-            admission = await self._admit_in_slot(task, delivery, route, received_at, until, own_process=True)
+            admission = await self._admit_in_slot(arrival)
         finally:
             if isinstance(admission, Admitted):
-                admission.held.slot.also_on_release(route.own_processes.release)
+                admission.held.slot.release_with_it(own_processes)
             else:
-                route.own_processes.release()
+                own_processes.release()
         assert not isinstance(admission, Suspect)
         return admission
 
-    async def _wait_to_claim(self, route: Route, until: float) -> SlotRequest | None:
+    async def _wait_to_claim(self, arrival: Arrival) -> SlotRequest | None:
         """Until the task may be claimed, in a slot or ahead of one, or (`shed`) others had better have it. None when
         that takes too long, or nothing starts any more."""
+        route, until = arrival.route, arrival.until
         if not await self._preconditions.startable(route, until):
             return None
-        if route.shared is not None and not await self._preconditions.within(route.shared.acquire(), until):
+        shared = route.shared_slots
+        if shared is not None and not await self._preconditions.within(shared.acquire(), until):
             return None
         slot = self._slots.request(route.capacity)
-        slot.on_release = None if route.shared is None else route.shared.release
+        if shared is not None:
+            slot.release_with_it(shared)
         admitted = False
         try:
             admitted = await slot.claimable(self._preconditions.left(until)) or slot.shed
@@ -175,52 +186,50 @@ class Admissions:
                 slot.release()
         return slot if admitted else None
 
-    async def _claim(
-        self, task: Task, delivery: Delivery, route: Route, slot: SlotRequest, received_at: float, *, own_process: bool
-    ) -> Admission | Suspect:
+    async def _claim(self, arrival: Arrival, slot: SlotRequest) -> Admission | Suspect:
         """Claim the row, and take the attempt in hand."""
+        task = arrival.task
         claiming = self._worker.identity.claiming
         claimed_at = self._env.clock.monotonic()
         claiming[task.task_id] = self._worker.lease_for(task.task_id)
         try:
-            received = await self._store_claim(task, delivery, route, ahead=slot.ahead, own_process=own_process)
-            if isinstance(received.reception, AwaitSlot):
+            answer = await self._store_claim(arrival, ahead=slot.ahead)
+            if isinstance(answer.reception, AwaitSlot):
                 if not await slot.granted():
-                    return await self._too_late(task, delivery)
-                received = await self._store_claim(task, delivery, route, ahead=False, own_process=own_process)
-            if isinstance(received.reception, AwaitOwnProcess):
+                    return await self._too_late(arrival)
+                answer = await self._store_claim(arrival, ahead=False)
+            if isinstance(answer.reception, AwaitOwnProcess):
                 return Suspect()
-            if task.task_id in self._worker.attempts.returning:
+            if task.task_id in self._worker.attempts.giving_back:
                 return Requeue()
-            if received.claim is None:
-                return await self._without_attempt(task, delivery, received)
-            _tell_rescued(task, received)
+            if answer.claim is None:
+                return await self._without_attempt(task, arrival.delivery, answer)
+            _tell_rescued(task, answer)
             await failpoints.reached("claimed")
             await self._end_superseded(task.task_id)
-            held = HeldAttempt(received.claim, delivery, received_at, claimed_at, slot)
+            held = HeldAttempt(answer.claim, arrival.delivery, arrival.received_at, claimed_at, slot)
             self._worker.hold(held)
             return Admitted(held)
         finally:
             claiming.pop(task.task_id, None)
 
-    async def _store_claim(
-        self, task: Task, delivery: Delivery, route: Route, *, ahead: bool, own_process: bool
-    ) -> Received:
+    async def _store_claim(self, arrival: Arrival, *, ahead: bool) -> Answer:
         """The store's answer, under a lease of ours that is alive."""
 
-        async def claim() -> Received:
+        async def claim() -> Answer:
+            task, route = arrival.task, arrival.route
             lease = self._worker.lease_for(task.task_id)
             if not lease.live:  # judged dead, we could be rescued in the middle of our own claim
                 await lease.renew()
             claimant = self._worker.claimant(
-                task.task_id, redelivered=delivery.redelivered, ahead=ahead, own_process=own_process
+                task.task_id, redelivered=arrival.delivery.redelivered, ahead=ahead, own_process=arrival.own_process
             )
             flow = route.flow(paused=task.task_type in self._env.paused)
             return await self._store.claim(task, claimant, route.retries(task), flow)
 
         return await retry_until_available(self._env, claim, before_start=True, locks=0)
 
-    async def _park_if_paused(self, task: Task, delivery: Delivery, route: Route) -> Received | None:
+    async def _park_if_paused(self, task: Task, delivery: Delivery, route: Route) -> Answer | None:
         """A task of a paused type needs no slot to be parked; None: it may start."""
         if task.task_type not in self._env.paused:
             return None
@@ -255,25 +264,25 @@ class Admissions:
         a worker that does may be too busy for this one."""
         if task.message.passed:  # whoever passes on is quicker than whoever works, and must not take all there is
             await self._env.clock.sleep(OTHERS_FIRST)
-        received = await self._preview(task, delivery)
-        if isinstance(received.reception, RowUnchanged):
-            return await self._without_attempt(task, delivery, received)
+        answer = await self._preview(task, delivery)
+        if isinstance(answer.reception, NeedsNoClaim):
+            return await self._without_attempt(task, delivery, answer)
         if passed_enough(task.message.passed) and not await retry_until_available(
             self._env, lambda: self._store.is_running_one(task.task_type), before_start=True, reading=True
         ):
             return NobodysTask()
-        return PassOn(received.attempt, pass_on_delay(task.message.passed, self._env.rng))
+        return PassOn(answer.attempt, pass_on_delay(task.message.passed, self._env.rng))
 
-    async def _too_late(self, task: Task, delivery: Delivery) -> NoAttempt | Reattached | WaitedTooLong | Requeue:
+    async def _too_late(self, arrival: Arrival) -> NoAttempt | Reattached | WaitedTooLong | Requeue:
         """Its turn did not come."""
         if self._env.shutdown.phase >= Phase.LEAVING:
             return Requeue()
-        received = await self._preview(task, delivery)
-        if isinstance(received.reception, RowUnchanged):
-            return await self._without_attempt(task, delivery, received)
-        return WaitedTooLong(received.attempt)
+        answer = await self._preview(arrival.task, arrival.delivery)
+        if isinstance(answer.reception, NeedsNoClaim):
+            return await self._without_attempt(arrival.task, arrival.delivery, answer)
+        return WaitedTooLong(answer.attempt)
 
-    async def _preview(self, task: Task, delivery: Delivery) -> Received:
+    async def _preview(self, task: Task, delivery: Delivery) -> Answer:
         """What this delivery would mean right now."""
         claimant = self._worker.claimant(task.task_id, redelivered=delivery.redelivered)
         return await retry_until_available(
@@ -281,12 +290,12 @@ class Admissions:
         )
 
     async def _without_attempt(
-        self, task: Task, delivery: Delivery, received: Received
+        self, task: Task, delivery: Delivery, answer: Answer
     ) -> NoAttempt | Reattached | Requeue:
         """A second copy of the message of what runs here takes the place of the first, where that is lost."""
-        if not isinstance(received.reception, Reattach):
-            _tell_rescued(task, received)
-            return NoAttempt(received)
+        if not isinstance(answer.reception, Reattach):
+            _tell_rescued(task, answer)
+            return NoAttempt(answer)
         held = self._worker.attempts.get(task.task_id)
         if held is None or held.settled:  # it ended while we read the row: let the row say what this copy is for
             return Requeue()
@@ -306,9 +315,9 @@ class Admissions:
         self._preconditions.cancel()
 
 
-def _tell_rescued(task: Task, received: Received) -> None:
+def _tell_rescued(task: Task, answer: Answer) -> None:
     """Once, by the worker that wrote it."""
-    if (rescued := received.rescued) is not None:
+    if (rescued := answer.rescued) is not None:
         telemetry.rescued(
             task_id=task.task_id, attempt=rescued.attempt, worker=rescued.worker, silent_for=rescued.silent_for
         )

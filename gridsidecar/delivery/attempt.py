@@ -185,13 +185,13 @@ class ProgressNote:
                 await self._store.progress(claim, written)
             except GridSidecarError as error:
                 if isinstance(error, RowRejected) and not isinstance(error, RowLocked):
-                    await self._refused(claim, written, error)
+                    await self._rejected(claim, written, error)
                 else:
                     telemetry.debug("progress not stored", task_id=claim.task_id, reason=str(error))
             await self._clock.sleep(self._interval)
         self._writer = None
 
-    async def _refused(self, claim: Claim, progress: Progress, error: RowRejected) -> None:
+    async def _rejected(self, claim: Claim, progress: Progress, error: RowRejected) -> None:
         """Told once for each attempt; the figure alone may still be stored."""
         if not self._told:
             telemetry.warning("progress cannot be stored", task_id=claim.task_id, reason=str(error))

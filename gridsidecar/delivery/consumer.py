@@ -86,7 +86,7 @@ class Consumer:
         try:
             match await self._read(delivery.message):
                 case wire.Refused() as refused:
-                    await self._dead_lettering.refuse(delivery, refused, refused.task)
+                    await self._dead_lettering.dead_letter(delivery, refused, refused.task)
                 case Task() as task:
                     await self._route_and_admit(task, delivery)
         except (StoreUnavailable, asyncio.CancelledError):  # we leave
@@ -110,8 +110,8 @@ class Consumer:
             match admission:
                 case Admitted(held):
                     await self._run_and_settle(held, delivery, route)
-                case NoAttempt(received):
-                    await self._settlement.without_attempt(task, delivery, received)
+                case NoAttempt(answer):
+                    await self._settlement.without_attempt(task, delivery, answer)
                 case Reattached():
                     pass
                 case WaitedTooLong(attempt):
@@ -179,7 +179,7 @@ class Consumer:
         if self._env.settings.unknown_types == "pass_on" and task.message.kept is None:
             await self._pass_on(task, delivery, refused)
         else:
-            await self._dead_lettering.refuse(delivery, refused, task)
+            await self._dead_lettering.dead_letter(delivery, refused, task)
 
     async def _pass_on(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
         if len(self._warned) < MOST_WARNINGS and self._is_new(f"type {task.task_type}"):
@@ -192,9 +192,9 @@ class Consumer:
                 await self._settlement.pass_on(task, delivery, attempt, delay)
             case NobodysTask():
                 error = f"{refused.error}; passed on for {task.message.passed} seconds, and no worker took it"
-                await self._dead_lettering.end_and_refuse(task, delivery, replace(refused, error=error))
-            case NoAttempt(received):
-                await self._settlement.without_attempt(task, delivery, received)
+                await self._dead_lettering.end_and_dead_letter(task, delivery, replace(refused, error=error))
+            case NoAttempt(answer):
+                await self._settlement.without_attempt(task, delivery, answer)
             case Reattached():
                 pass
             case Requeue():

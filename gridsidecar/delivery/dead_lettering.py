@@ -28,29 +28,29 @@ class DeadLettering:
         self._store = store
         self._settlement = settlement
 
-    async def end_and_refuse(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
+    async def end_and_dead_letter(self, task: Task, delivery: Delivery, refused: wire.Refused) -> None:
         """Nobody took what was passed on: a dead letter, and the end of a task that waits for another attempt."""
         ended = await retry_until_available(
             self._env, lambda: self._store.end_waiting(task, refused.error), before_start=True
         )
         if ended:
             self.tell(refused, task)
-        await self.refuse(delivery, refused, task)
+        await self.dead_letter(delivery, refused, task)
 
-    async def refuse(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
+    async def dead_letter(self, delivery: Delivery, refused: wire.Refused, task: Task | None = None) -> None:
         """Dead-letter with the reason, note it where the id is usable and free, ack. What cannot be dead-lettered is
         kept by the store, which sends it again and again until it can."""
         message = delivery.message
-        buried = await self.bury(message, refused)
+        taken = await self.publish(message, refused)
         try:
-            await (self._note if buried else self._keep)(message, refused, task)
+            await (self._note if taken else self._keep)(message, refused, task)
         except RowRejected as error:
             telemetry.debug("a refused message has no place, it goes round", reason=str(error))
             await self._settlement.delay_without_row(delivery, message, GOES_ROUND)
         else:
             await delivery.ack()
 
-    async def bury(self, message: Message, refused: wire.Refused) -> bool:
+    async def publish(self, message: Message, refused: wire.Refused) -> bool:
         """Whether the dead-letter queue took it; nothing is noted, and nothing acked. A refusal of that one queue is no
         outage: nobody waits for its end."""
         letter = replace(message, passed=0, kept=None)
@@ -68,7 +68,7 @@ class DeadLettering:
         """Raises `RowRejected`."""
         row_id = message.kept or f"{KEPT}{uuid4().hex}"
         kept = await retry_until_available(
-            self._env, lambda: self._store.refusals.keep(message, row_id, refused.error), before_start=True
+            self._env, lambda: self._store.refused_messages.keep(message, row_id, refused.error), before_start=True
         )
         telemetry.kept(row=row_id, reason=refused.reason, news=kept)
         if kept:
@@ -78,13 +78,13 @@ class DeadLettering:
         """Record and tell a refusal, once: what a row kept was told of when it got there."""
         kept = message.kept
         if kept is not None:
-            await retry_until_available(self._env, lambda: self._store.refusals.forget(kept), before_start=True)
+            await retry_until_available(self._env, lambda: self._store.refused_messages.forget(kept), before_start=True)
             return
         noted = refused.task_id is None
         if refused.task_id is not None:
             noted = await retry_until_available(
                 self._env,
-                lambda: self._store.refusals.record(message, str(refused.task_id), refused.error, task),
+                lambda: self._store.refused_messages.record(message, str(refused.task_id), refused.error, task),
                 before_start=True,
             )
             await failpoints.reached("refusal_recorded")

@@ -50,7 +50,7 @@ class Route(Struct, frozen=True):
     policy: RetryPolicy
     capacity: Capacity
     start_backoff: StartBackoff
-    shared: SharedSlots | None  # it also needs one of these: other processes of this sidecar run it, too
+    shared_slots: SharedSlots | None  # it also needs one of these: other processes of this sidecar run it, too
     own_processes: asyncio.Semaphore | None  # a suspect needs one of these where tasks share processes
     rate: Rate | None = None  # of starts, over all workers
 
@@ -75,12 +75,12 @@ class Routes:
         retry: RetrySettings,
         slots: Slots,
         concurrency: int,
-        shared: Mapping[str, SharedSlots],
+        shared_slots: Mapping[str, SharedSlots],
     ) -> None:
         self._routes: dict[str, Route] = {}
         for name, handler in handlers.items():
             of, width = settings[name], width_of(settings[name], concurrency)
-            claims_ahead = name not in shared and of.rate is None  # a claim would reserve a start
+            claims_ahead = name not in shared_slots and of.rate is None  # a claim would reserve a start
             own_processes = own_processes_of(of, width)
             self._routes[name] = Route(
                 name,
@@ -89,7 +89,7 @@ class Routes:
                 retry_policy(retry, of),
                 slots.capacity(width, claims_ahead=claims_ahead),
                 StartBackoff(),
-                shared.get(name),
+                shared_slots.get(name),
                 asyncio.Semaphore(own_processes) if own_processes else None,
                 None if of.rate is None else parse_rate(of.rate),
             )

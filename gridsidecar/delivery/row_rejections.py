@@ -1,4 +1,4 @@
-"""Tasks whose rows the database refuses to write: each comes back later, counted, and is set aside in the end."""
+"""Tasks whose rows the database will not write: each comes back later, counted, and is set aside in the end."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules.retry import LONGEST_REJECTION_DELAY, rejection_delay
 from gridsidecar.rules.task import Message, Task
-from gridsidecar.store import RowLocked, RowRejected, StatementRefused, TaskStore
+from gridsidecar.store import RowLocked, RowRejected, TaskStore, TransientRejection
 from gridsidecar.waiting import LOCKS, retry_until_available
 
 DELAY_GRACE = 60.0  # seconds
 
 
 class RowRejections:
-    """The database is there and refuses one task. The others go on: nothing waits here, and no slot is kept.
+    """The database is there and rejects the row of one task. The others go on: nothing waits here, and no slot is kept.
 
     The count travels with the message, as the row cannot keep it, and whoever gets the message next goes on with it.
     """
@@ -35,8 +35,8 @@ class RowRejections:
         """Nothing has begun. Values that cannot be stored never can; any other reason may pass."""
         message = _rejected_again(task.message, task.message.attempt)
         delay = self._delay(message, error)
-        if delay is None or not isinstance(error, StatementRefused):
-            await self._set_aside(task, message, delivery, f"the database cannot store this task: {error}")
+        if delay is None or not isinstance(error, TransientRejection):
+            await self._dead_letter(task, message, delivery, f"the database cannot store this task: {error}")
             return
         self._tell(task, 0, delay, error)
         await self._settlement.delay_without_row(delivery, message, delay)
@@ -57,7 +57,7 @@ class RowRejections:
             return
         if delay is None:
             reason = f"the database cannot store the end of attempt {claim.attempt}: {error}"
-            await self._set_aside(claim.task, message, held, reason)
+            await self._dead_letter(claim.task, message, held, reason)
             return
         self._tell(claim.task, claim.attempt, delay, error)
         await self._settlement.delay_without_row(held, message, delay)
@@ -78,12 +78,12 @@ class RowRejections:
             self._worker.attempts.unwritable.add(held.claim.task_id, delay + DELAY_GRACE)
             return True
 
-    async def _set_aside(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> None:
-        """With the dead letters, and its row, if it has one, brings nobody back to it. Where they do not take it, it
-        comes back later, as often as that."""
+    async def _dead_letter(self, task: Task, message: Message, of: HeldAttempt | Delivery, reason: str) -> None:
+        """Its message, and then its row, if it has one, is set aside. Where the dead letters do not take it, it comes
+        back later, as often as that."""
         refused = wire.Refused("not-storable", None, reason)
         letter = replace(task.message.counted_anew(0), wake_up=False)  # as its producer sent it
-        if not await self._dead_lettering.bury(letter, refused):
+        if not await self._dead_lettering.publish(letter, refused):
             await self._settlement.delay_without_row(of, message, LONGEST_REJECTION_DELAY)
             return
         telemetry.refused(task_id=task.task_id, reason=refused.reason, error=reason)

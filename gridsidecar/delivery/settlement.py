@@ -14,10 +14,20 @@ from gridsidecar.delivery.republished import GAP, Republished
 from gridsidecar.delivery.worker import HeldAttempt, Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules.flow import Park, Reserve
-from gridsidecar.rules.reception import AwaitOwnProcess, AwaitSlot, Begin, Close, Delay, Drop, Insert, Reattach, Resume
+from gridsidecar.rules.reception import (
+    AckOnly,
+    AwaitOwnProcess,
+    AwaitSlot,
+    Begin,
+    Close,
+    Delay,
+    Insert,
+    Reattach,
+    Resume,
+)
 from gridsidecar.rules.task import Message, Settle, Task, TaskUpdate, Transition
 from gridsidecar.runtime.shutdown import Phase
-from gridsidecar.store import Received, TaskStore
+from gridsidecar.store import Answer, TaskStore
 from gridsidecar.waiting import retry_until_available
 
 SOON = 0.25  # seconds that are waited for in hand: no delay queue of RabbitMQ is shorter than a second
@@ -50,32 +60,32 @@ class Settlement:
             case _:
                 assert_never(transition.settle)
 
-    async def without_attempt(self, task: Task, delivery: Delivery, received: Received) -> None:
+    async def without_attempt(self, task: Task, delivery: Delivery, answer: Answer) -> None:
         """Of a delivery that starts no attempt, by what the rules or the store made of it."""
-        match received.reception:
-            case Drop(why):
+        match answer.reception:
+            case AckOnly(why):
                 self._tell_duplicate(task, why)
                 await delivery.ack()
             case Delay(delay=delay, elsewhere=elsewhere, leaseless=leaseless):
                 if leaseless:
                     telemetry.leaseless(task_id=task.task_id, looks_again_in=delay)
-                seen = task.message.busy + 1 if elsewhere else 0
-                message = replace(task.message, attempt=received.attempt, busy=seen)
+                seen = task.message.seen_running + 1 if elsewhere else 0
+                message = replace(task.message, attempt=answer.attempt, seen_running=seen)
                 await self._delay_with_row(task.task_id, message, delay, delivery)
             case Park():
                 await failpoints.reached("parked")
                 telemetry.debug("task parked, its type is paused", task_id=task.task_id, type=task.task_type)
                 await delivery.ack()
             case Reserve(delay=delay):
-                message = replace(task.message, attempt=received.attempt)
+                message = replace(task.message, attempt=answer.attempt)
                 await self._delay_with_row(task.task_id, message, delay, delivery)
             case Close() as close:
-                self._tell_closed(task, close, received.attempt)
+                self._tell_closed(task, close, answer.attempt)
                 await delivery.ack()
             case Insert() | Begin() | Resume() | Reattach() | AwaitSlot() | AwaitOwnProcess():
                 raise AssertionError("this one is not to be settled now")
             case _:
-                assert_never(received.reception)
+                assert_never(answer.reception)
 
     def _tell_duplicate(self, task: Task, why: str) -> None:
         """A producer that sends one task over and over is told of it once, not with every copy."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
-from functools import partial
+from typing import Protocol
 
 from gridsidecar.delivery.ahead_limit import AheadLimit
 
@@ -18,6 +18,12 @@ class _State(Enum):
     AHEAD = auto()  # it is claimed, or about to be, and has no slot
     RUNNING = auto()  # it has a slot
     GONE = auto()
+
+
+class Releasable(Protocol):
+    """What somebody has until it is given back."""
+
+    def release(self) -> None: ...
 
 
 class Capacity:
@@ -46,7 +52,7 @@ class Capacity:
 class SlotRequest:
     """One task's way to its slot: wait to be claimed, be claimed, wait for the slot, have it, release it."""
 
-    __slots__ = ("_answer", "_slots", "capacity", "on_release", "shed", "since", "started_at", "state", "until")
+    __slots__ = ("_answer", "_slots", "beside", "capacity", "shed", "since", "started_at", "state", "until")
 
     def __init__(self, slots: Slots, capacity: Capacity) -> None:
         self._slots = slots
@@ -56,7 +62,7 @@ class SlotRequest:
         self.since = 0.0  # loop time at which it began to wait
         self.until = 0.0  # loop time until which it waits
         self.shed = False  # others had better have it: it goes back to the queue
-        self.on_release: Callable[[], None] | None = None  # called when it is released
+        self.beside: tuple[Releasable, ...] = ()  # what its task needs beside the slot: released with it
         self.started_at = 0.0  # loop time at which it got its slot
 
     @property
@@ -83,10 +89,9 @@ class SlotRequest:
         """Wait, after the claim, for the slot. False when others had better run the task, or it was given up."""
         return self.running or self._slots.start(self) or await self._slots.claimed.wait(self, LONGEST_AHEAD)
 
-    def also_on_release(self, call: Callable[[], None]) -> None:
-        """Call this, too, when it is released."""
-        before = self.on_release
-        self.on_release = call if before is None else partial(_both, before, call)
+    def release_with_it(self, other: Releasable) -> None:
+        """Its task has this, too, for as long."""
+        self.beside += (other,)
 
     def give_up(self) -> None:
         """It will not get its slot."""
@@ -111,11 +116,6 @@ class SlotRequest:
     @property
     def is_waiting(self) -> bool:
         return self._answer is not None and not self._answer.done()
-
-
-def _both(one: Callable[[], None], other: Callable[[], None]) -> None:
-    one()
-    other()
 
 
 class _SlotQueue:
@@ -251,8 +251,8 @@ class Slots:
             case _State.GONE:
                 return
         request.state = _State.GONE
-        if request.on_release is not None:
-            request.on_release()
+        for other in request.beside:
+            other.release()
         if self._free:
             self.claimed.serve(self.start, len(self._capacities))
         self.unclaimed.serve(

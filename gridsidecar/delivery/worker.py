@@ -29,7 +29,7 @@ class HeldAttempt(Struct, eq=False):
     received_at: float  # monotonic seconds
     claimed_at: float  # monotonic seconds
     slot: SlotRequest
-    waited: float | None = None  # seconds from its arrival to its handler's start
+    waited: float | None = None  # seconds from its arrival until its handler, with its start hook, had its turn
     stop: Stop = field(default_factory=Stop)
     progress: Progress = field(default_factory=Progress)  # the latest the handler reported
     log: LogText | None = None  # what it says, while it runs
@@ -46,7 +46,7 @@ class HeldAttempts:
 
     def __init__(self, clock: Clock) -> None:
         self._held: dict[str, HeldAttempt] = {}
-        self.returning: set[str] = set()  # tasks whose rows we are giving up
+        self.giving_back: set[str] = set()  # tasks whose rows, with no attempt behind them, are being given back
         self.unwritable = Quarantine(clock)  # tasks whose rows no heartbeat tries to write
 
     def __iter__(self) -> Iterator[HeldAttempt]:

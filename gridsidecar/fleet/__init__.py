@@ -251,13 +251,13 @@ async def reach(where: Where, *, makes: bool = False) -> AsyncIterator[Fleet]:
             yield fleet
         return
     from gridsidecar.fleet import direct
-    from gridsidecar.store import RowRejected, StatementRefused
+    from gridsidecar.store import RowRejected, TransientRejection
 
     assert where.settings is not None
     try:
         async with direct.reach(where.settings, makes=makes, has_store=where.has_store) as fleet:
             yield fleet
-    except StatementRefused:
+    except TransientRejection:
         raise
     except RowRejected as error:  # a command line may hold any bytes
         raise UsageError(f"the database takes no such value, or holds one that cannot be read: {error}") from error

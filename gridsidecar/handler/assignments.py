@@ -19,7 +19,7 @@ class Assignments:
         self.attempts: dict[str, int] = {}  # by task id
         self.between = IdleOutput()
         self.ear: Assignment | IdleOutput = self.between
-        self.shared = False  # there are several, so that what names none of them is nobody's
+        self.several = False  # there are several, so that what names none of them is nobody's
         self._mixed = False  # there were several since there was none
 
     def __len__(self) -> int:
@@ -57,6 +57,6 @@ class Assignments:
 
     def _update(self) -> None:
         count = len(self._assignments)
-        self.shared = count > 1
-        self._mixed = self._mixed or self.shared
+        self.several = count > 1
+        self._mixed = self._mixed or self.several
         self.ear = next(iter(self._assignments.values())) if count == 1 else self.between

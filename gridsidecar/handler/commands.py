@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from gridsidecar.config.settings import Settings
 from gridsidecar.handler.command import Command, NotStartable
-from gridsidecar.handler.environment import handler_environment, hook_environment
+from gridsidecar.handler.env_variables import handler_environment, hook_environment
 
 HOOKS = ("on_startup", "on_shutdown", "on_task_start", "on_task_end")
 

@@ -14,7 +14,7 @@ from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop, stopped_before_start, timeout_of
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
-from gridsidecar.handler.environment import attempt_environment
+from gridsidecar.handler.env_variables import attempt_environment
 from gridsidecar.handler.http_attempt import HttpAttempt, Posted
 from gridsidecar.outbound.http_exchange import BrokenOff, HttpExchange, NotReached
 from gridsidecar.outbound.request import Request, read_request

@@ -14,7 +14,7 @@ from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText, text_of
 from gridsidecar.handler.command import Command, NotStartable
 from gridsidecar.handler.deadlines import Deadlines
-from gridsidecar.handler.environment import attempt_environment, handler_environment
+from gridsidecar.handler.env_variables import attempt_environment, handler_environment
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.oneshot_output import OneshotOutput
 from gridsidecar.handler.oom import own_oom_counter

@@ -36,7 +36,7 @@ class PersistentProcess:
         self.concurrency = 1  # tasks that it takes at once
         self.promised: set[str] = set()  # ids of those that it has, or is about to get
         self.tasks = 0  # that it has begun
-        self.retired = False  # it gets no other task
+        self.draining = False  # it gets no other task
         self.exited_idle = False  # it left by itself, without having a task
         self.crashed = False  # … or with some
         self._told_to_end = False  # by us
@@ -72,7 +72,7 @@ class PersistentProcess:
         """Give it a task, and wait until that is over; what came of it is in the assignment."""
         if not self.assignments:
             self._output.read_all(self._process)  # what it has said until now is not about this task
-        if self.retired or self._process.exited:
+        if self.draining or self._process.exited:
             self.drain()
             assignment.never_read = True
             return
@@ -94,7 +94,7 @@ class PersistentProcess:
 
     def _settle(self, assignment: Assignment) -> None:
         """It has said how its task ended. What it had printed by then still belongs to that task, if to any."""
-        if not self.assignments.shared:
+        if not self.assignments.several:
             self._output.read_text(self._process)
         self._let_go(assignment)
         if assignment.protocol_broken:
@@ -132,7 +132,7 @@ class PersistentProcess:
         """This one costs its process, but not its neighbours their time."""
         assignment.hung = self._given_up = True
         self.drain()
-        if self.assignments.shared:
+        if self.assignments.several:
             telemetry.warning(
                 "handler process is given up: a task of its does not end",
                 pid=self.pid,
@@ -150,8 +150,8 @@ class PersistentProcess:
 
     def drain(self) -> None:
         """It gets no other task."""
-        if not self.retired:
-            self.retired = True
+        if not self.draining:
+            self.draining = True
             self.leaving.set_result(None)
 
     def retire(self, grace: float) -> None:
@@ -189,9 +189,9 @@ class PersistentProcess:
             self._loop.call_later(CLOSED_FOR_S, self._end_closed)
 
     def _end_closed(self) -> None:
-        if self.assignments.shared:
+        if self.assignments.several:
             self._break("it closed its end of a pipe")
-        for assignment in self.assignments if not self.assignments.shared else ():
+        for assignment in self.assignments if not self.assignments.several else ():
             self._end_for(assignment, Cause.CLOSED)
         self._stop()
 
@@ -259,7 +259,7 @@ class PersistentProcess:
             self.assignments.ear.take_text(line + b"\n")
         elif task_id is not None:
             assignment = self.assignments[task_id]
-            if self.assignments.shared:
+            if self.assignments.several:
                 assignment.heard()
             assignment.hear(event)
             if assignment.terminal is not None:
@@ -282,7 +282,7 @@ class PersistentProcess:
             self._hear_aside(lost)
 
     def _hear_aside(self, event: wire.Event | wire.Ignored | wire.Unreadable) -> None:
-        if isinstance(event, wire.Unreadable) and self.assignments.shared:
+        if isinstance(event, wire.Unreadable) and self.assignments.several:
             self.assignments.between.ignore(event.reason)
             self._break(f"it sent {event.reason}")
         else:
@@ -311,9 +311,10 @@ class PersistentProcess:
     def _not_ready_in_time(self) -> None:
         seconds = self._settings.persistent.ready_timeout
         words = self.assignments.between.last_words
+        heard = f"; on stderr it said: {words}" if words else ""
         self.ready.set_result(
             f'it did not send {{"gs":1,"type":"ready"}} within {seconds:g} s (persistent.ready_timeout); '
-            f"a command that knows nothing of this needs mode: oneshot{words and '; on stderr it said: ' + words}"
+            f"a command that knows nothing of this needs mode: oneshot{heard}"
         )
         self._stop()
 

@@ -8,22 +8,21 @@ import random
 from contextlib import suppress
 
 from gridsidecar import telemetry, wire
-from gridsidecar.clock import Clock, backoff
+from gridsidecar.clock import Clock
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler import Stop, stopped_before_start
 from gridsidecar.handler.assignment import Assignment
 from gridsidecar.handler.attempt_output import OnProgress
 from gridsidecar.handler.capture import LogText
 from gridsidecar.handler.command import Command, NotStartable
-from gridsidecar.handler.environment import handler_environment
+from gridsidecar.handler.crash_backoff import CrashBackoff
+from gridsidecar.handler.env_variables import handler_environment
 from gridsidecar.handler.launch import Start
 from gridsidecar.handler.persistent_process import PersistentProcess
 from gridsidecar.handler.recycling import recycling_reason
 from gridsidecar.handler.wait_queue import Got, WaitQueue
 from gridsidecar.rules.task import CannotStart, Claim, Ended
 
-FIRST_PAUSE = 0.1  # seconds before a start, after two crashes in a row without a finished task between them
-LONGEST_PAUSE = 5.0
 LINGERS_FOR = 0.5  # seconds that a process which is not to stay waits for another task
 LAST_GRACE = 1.0  # seconds from SIGTERM to SIGKILL when the worker leaves: no task can be lost any more
 
@@ -42,17 +41,15 @@ class ProcessPool:
         settings: HandlerSettings,
         clock: Clock,
         rng: random.Random,
-        width: int,
+        max_processes: int,
         *,
         concurrency: int = 1,
         stays: bool = True,
     ) -> None:
-        """`width`: most processes; `concurrency`: most tasks in each; without `stays`, one with nothing to do is
-        ended."""
+        """`concurrency`: most tasks in each process; without `stays`, one with nothing to do is ended."""
         self._settings = settings
         self._clock = clock
-        self._rng = rng
-        self._width = width
+        self._max_processes = max_processes
         self._concurrency = concurrency
         self._expected_concurrency = concurrency  # of a process that starts: what the last one said
         self._stays = stays
@@ -62,10 +59,9 @@ class ProcessPool:
         self._processes: set[PersistentProcess] = set()
         self._free: list[PersistentProcess] = []  # those with room; the last is the one that was used last
         self._recycled: set[PersistentProcess] = set()  # to be retired once they have no task
-        self._draining: set[asyncio.Task[None]] = set()  # waits for those that have tasks and no runner any more
-        self._backing_off: set[asyncio.Task[None]] = set()  # runners that let time pass after crashes
+        self._without_runner: set[asyncio.Task[None]] = set()  # wait for the end of one that has tasks yet
         self._waiting = WaitQueue()
-        self._crashes = 0  # in a row, without a finished task between them
+        self._backoff = CrashBackoff(clock, rng)
         self._told = False  # that the handler takes fewer
         self._closing = False
 
@@ -81,7 +77,7 @@ class ProcessPool:
 
     def start(self) -> None:
         """See the seam."""
-        for _ in range(min(self._width, self._settings.persistent.processes or 1)):
+        for _ in range(min(self._max_processes, self._settings.persistent.processes or 1)):
             self._start_runner()
 
     # -- an attempt ---------------------------------------------------------------------------------------------------
@@ -102,7 +98,7 @@ class ProcessPool:
                 self._task_is_over(got, claim.task_id)
             if not assignment.never_read:
                 if assignment.terminal is not None and assignment.exit is None:
-                    self._crashes = 0
+                    self._backoff.crashes = 0
                 return assignment.ended(got.notes)
             never_read += not got.tasks
             if never_read > 1 and stop.reason is None:
@@ -140,7 +136,7 @@ class ProcessPool:
         """The least loaded, of those that are equal the one that was used last."""
         best: PersistentProcess | None = None
         for process in reversed(self._free):
-            if process.retired or task_id in process.promised:
+            if process.draining or task_id in process.promised:
                 continue
             if not process.promised:
                 return process
@@ -161,9 +157,9 @@ class ProcessPool:
 
     def _offer(self, process: PersistentProcess) -> None:
         """To those that wait longest, while it has room; else it is free for others."""
-        if not process.retired and (why := self._recycling_reason(process)) is not None:
+        if not process.draining and (why := self._recycling_reason(process)) is not None:
             self._recycle(process, why)
-        if process.retired:
+        if process.draining:
             self._let_go(process)
             return
         if process not in self._free:
@@ -175,7 +171,7 @@ class ProcessPool:
 
     def _dismiss(self, process: PersistentProcess) -> None:
         """Unless somebody needed it after all."""
-        if process in self._processes and not (process.retired or process.promised):
+        if process in self._processes and not (process.draining or process.promised):
             self._recycle(process, "it is not needed any more")
 
     def _recycling_reason(self, process: PersistentProcess) -> str | None:
@@ -197,7 +193,7 @@ class ProcessPool:
 
     def _grow_old(self, process: PersistentProcess) -> None:
         """Its time is up: at once where it has nothing to do, else when its tasks have ended."""
-        if process in self._processes and not process.retired:
+        if process in self._processes and not process.draining:
             self._recycle(process, "max_age")
 
     # -- runners ------------------------------------------------------------------------------------------------------
@@ -205,7 +201,7 @@ class ProcessPool:
     def _start_runners(self) -> None:
         """For those that wait, and that no process which is about to come has room for."""
         waiting = len(self._waiting)
-        while self._coming * self._expected_concurrency < waiting and len(self._runners) < self._width:
+        while self._coming * self._expected_concurrency < waiting and len(self._runners) < self._max_processes:
             self._start_runner()
 
     def _start_runner(self) -> None:
@@ -253,12 +249,12 @@ class ProcessPool:
             await self._until_gone(process)
             return
         left = asyncio.create_task(self._until_gone(process))
-        self._draining.add(left)
-        left.add_done_callback(self._draining.discard)
+        self._without_runner.add(left)
+        left.add_done_callback(self._without_runner.discard)
 
     async def _started(self) -> PersistentProcess | None:
         """A process that is ready; None when there is none, and somebody knows why."""
-        await self._back_off()
+        await self._backoff.wait()
         if self._closing:
             self._coming -= 1
             return None
@@ -277,18 +273,6 @@ class ProcessPool:
         self._failed(self._says(trouble))
         await self._until_gone(process)
         return None
-
-    async def _back_off(self) -> None:
-        if self._crashes < 2:
-            return
-        runner = asyncio.current_task()
-        assert runner is not None
-        self._backing_off.add(runner)
-        try:
-            pause = backoff(self._crashes - 1, base=FIRST_PAUSE, limit=LONGEST_PAUSE, rng=self._rng)
-            await self._clock.sleep(pause)
-        finally:
-            self._backing_off.discard(runner)
 
     def _prepared(self) -> Start:
         return Start(
@@ -314,7 +298,7 @@ class ProcessPool:
         self._recycled.discard(process)
         with suppress(ValueError):
             self._free.remove(process)
-        self._crashes += process.crashed
+        self._backoff.crashes += process.crashed
         if process.exited_idle and process.ready.result() is None:
             telemetry.warning(
                 "handler process ended while it had no task",
@@ -328,14 +312,13 @@ class ProcessPool:
     async def close(self, cut_short: asyncio.Event) -> None:
         """See the seam."""
         self._closing = True
-        for runner in self._backing_off:
-            runner.cancel()
+        self._backoff.cancel()
         for process in self._processes:
             process.retire(LAST_GRACE)
-        if not self._runners | self._draining:
+        if not self._runners | self._without_runner:
             return
         cutting = asyncio.create_task(cut_short.wait())
-        left = asyncio.create_task(_until_done(self._runners | self._draining))
+        left = asyncio.create_task(_until_done(self._runners | self._without_runner))
         await asyncio.wait({left, cutting}, return_when=asyncio.FIRST_COMPLETED)
         cutting.cancel()
         for process in list(self._processes):

@@ -1,12 +1,15 @@
 """In which language people are spoken to. The code says everything in English; the catalogue knows it in Chinese.
 
 Nobody translates where a sentence is made. It is told in another language where it reaches people: a line of the log,
-a line of a command. So whatever has a line in the catalogue is translated, wherever it comes from.
+a line of a command. Whoever makes a line of what others said marks that (`quoting.theirs`); of the error of a task
+`failures` knows whose words it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+
+from gridsidecar.language.quoting import around_quotes, unmarked
 
 LANGUAGES = ("en", "zh")
 FLAG = "--lang"
@@ -14,11 +17,8 @@ FLAG = "--lang"
 Translate = Callable[[str], str]
 
 
-def as_it_is(text: str) -> str:
-    return text
-
-
-_translate: Translate = as_it_is
+as_it_is: Translate = unmarked
+_translate = as_it_is
 spoken = "en"  # by the command that runs
 
 
@@ -29,7 +29,7 @@ def translator(language: str) -> Translate:
     from gridsidecar.language.chinese import CHINESE  # only whoever reads it pays for it
     from gridsidecar.language.sentence_translator import SentenceTranslator
 
-    return SentenceTranslator(CHINESE).translated
+    return around_quotes(SentenceTranslator(CHINESE).translated)
 
 
 def speak(language: str) -> None:

@@ -18,7 +18,9 @@ SHORT = 10  # characters of a sentence, beside its places
 MOST_LOOKS = 300  # for one text: what takes more is no sentence of ours, and would hold up who tells it
 
 _PLACE = re.compile(r"\{[a-z_]*\}")
-_FILLED = re.compile(r"( ?)\{(\d?)[a-z_]*\}( ?)")
+_FILLED = re.compile(r"( ?)\{(\d?)([a-z_]*)\}( ?)")
+QUOTED = "theirs"  # a place of this name in the words holds what others said
+_NUMBERED = re.compile(r"\{(\d)")
 _CHINESE = re.compile("[\u4e00-\u9fff]{2}")
 _FIGURES = re.compile(r"[\d.,:+-]+%?(?: (?:[\d.,:+-]+%?|[A-Z]{2,5}|h|min|s))*")  # numbers, times, durations
 _JOINTS = ("; ", ": ", " (", ", ", ". ")
@@ -29,6 +31,7 @@ class _Pattern(Struct, frozen=True):
     pieces: tuple[str, ...]  # what stands before, between and after the places
     words: str
     weight: int  # characters that must be there
+    quoted: frozenset[int]  # places that hold what others said
 
     def values(self, text: str) -> list[str] | None:
         """What stands in its places in `text`; None where this is another sentence."""
@@ -57,7 +60,8 @@ class _TooManyLooks(Exception):
 
 
 class SentenceTranslator:
-    """A key has `{}` where a value goes; its words have the values in the same order, or as `{1}`, `{0}`."""
+    """A key has `{}` where a value goes; its words have the values in the same order, or as `{1}`, `{0}`. What stands
+    in a place that they call `{theirs}`, or `{1theirs}`, stays as it is."""
 
     def __init__(self, words: Mapping[str, str]) -> None:
         words = {english: chinese for whole in words.items() for english, chinese in _parts(*whole)} | dict(words)
@@ -66,7 +70,7 @@ class SentenceTranslator:
         self._patterns: dict[str, list[_Pattern]] = defaultdict(list)  # by the first word, where that is certain
         for key, value in words.items():
             if len(pieces := tuple(_PLACE.split(key))) > 1:
-                pattern = _Pattern(pieces, value, sum(map(len, pieces)))
+                pattern = _Pattern(pieces, value, sum(map(len, pieces)), frozenset(_quoted(value)))
                 self._patterns[_first_word(pieces[0])].append(pattern)
         self._best = lru_cache(REMEMBERED)(self._looked_up)
         self.translated = lru_cache(REMEMBERED)(self._translated)
@@ -110,7 +114,12 @@ class SentenceTranslator:
         for pattern in self._patterns.get(_first_word(text), []) + self._patterns[""]:
             values = pattern.values(text)
             if values is not None:
-                told = [self._found(value, depth - 1) or _Told(0, value) for value in values]
+                told = [
+                    _Told(len(value), value)
+                    if place in pattern.quoted
+                    else self._found(value, depth - 1) or _Told(0, value)
+                    for place, value in enumerate(values)
+                ]
                 # So few characters are found in what others said, too: numbers, names and our own words make it ours.
                 if pattern.weight >= SHORT or all(each.known or _is_plain(each.words) for each in told):
                     known = pattern.weight + sum(each.known for each in told)
@@ -126,6 +135,12 @@ class SentenceTranslator:
             yield _Told(known, words)
 
 
+def _quoted(words: str) -> Iterator[int]:
+    for at, place in enumerate(_FILLED.finditer(words)):
+        if place[3] == QUOTED:
+            yield int(place[2] or at)
+
+
 def _is_plain(value: str) -> bool:
     """A name, or figures."""
     return " " not in value or _FIGURES.fullmatch(value) is not None
@@ -134,8 +149,17 @@ def _is_plain(value: str) -> bool:
 def _parts(english: str, words: str) -> Iterator[tuple[str, str]]:
     """What happened and what to do about it are told apart here and there."""
     ours, theirs = english.split("; "), words.split("；")
-    if len(ours) == len(theirs) > 1 and not re.search(r"\{\d", words):
-        yield from zip(ours, theirs, strict=True)
+    if len(ours) != len(theirs) or len(ours) == 1:
+        return
+    before = 0  # places in the parts that came already
+    for part, its_words in zip(ours, theirs, strict=True):
+        places = len(_PLACE.findall(part))
+        numbers = [int(number) for number in _NUMBERED.findall(its_words)]
+        if not numbers:
+            yield part, its_words
+        elif sorted(numbers) == list(range(before, before + places)):
+            yield part, _NUMBERED.sub(lambda number, first=before: f"{{{int(number[1]) - first}", its_words)  # type: ignore[misc]
+        before += places
 
 
 def _around(text: str, joint: str) -> list[str]:
@@ -158,6 +182,6 @@ def _with_values(words: str, values: list[_Told]) -> str:
         before, after = words[: place.start()][-1:], words[place.end() :][:1]
         joined = bool(value.known) and _CHINESE.fullmatch(before + value.words[:1]) is not None
         joins = bool(value.known) and _CHINESE.fullmatch(value.words[-1:] + after) is not None
-        return ("" if joined else place[1]) + value.words + ("" if joins else place[3])
+        return ("" if joined else place[1]) + value.words + ("" if joins else place[4])
 
     return _FILLED.sub(filled, words)

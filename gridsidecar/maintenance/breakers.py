@@ -10,7 +10,7 @@ from gridsidecar import telemetry
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.environment import Environment
 from gridsidecar.errors import GridSidecarError
-from gridsidecar.language import counted
+from gridsidecar.language.failures import told_of
 from gridsidecar.rules.flow import BreakerChange
 from gridsidecar.rules.task import ErrorType, Status, TaskUpdate
 from gridsidecar.store import Pauses
@@ -70,17 +70,17 @@ class Breakers:
                 cool_down=settings.cool_down,
                 error=(update.error or "")[:LAST_ERROR],
             )
-            self._write(update.task_type, self._open(change))
+            self._write(update.task_type, self._open(change, update))
 
-    async def _open(self, change: BreakerChange) -> None:
-        reason = f"{counted(change.failures, 'failed attempt')} in a row, the last: {change.error}"
+    async def _open(self, change: BreakerChange, update: TaskUpdate) -> None:
+        reason = f"{change.failures} failed attempts in a row, the last: {change.error}"
         if await self._pauses.trip(change.task_type, change.cool_down, reason):
             telemetry.error(
                 "breaker opened",
                 type=change.task_type,
                 failures=change.failures,
                 tried_in=change.cool_down,
-                error=change.error,
+                error=told_of(change.error, update.last_error_type or update.error_type, began=True),
             )
             self._tell(change)
         self._failures.pop(change.task_type, None)

@@ -20,12 +20,12 @@ class LiveOutput:
     def __init__(self, worker: Worker, store: Output) -> None:
         self._worker = worker
         self._store = store
-        self._refused: set[tuple[str, int]] = set()  # attempts whose output the database does not take
+        self._rejected: set[tuple[str, int]] = set()  # attempts whose output the database does not take
 
     async def store_news(self) -> None:
         """One round over all attempts that have run for a while."""
         talking = [held for held in self._worker.attempts if held.log is not None and self._is_due(held)]
-        self._refused &= {_name(held) for held in talking}
+        self._rejected &= {_name(held) for held in talking}
         for start in range(0, len(talking), AT_ONCE):
             await asyncio.gather(*[self._store_of(held) for held in talking[start : start + AT_ONCE]])
 
@@ -34,7 +34,7 @@ class LiveOutput:
 
     async def _store_of(self, held: HeldAttempt) -> None:
         """Writes nothing once the attempt has ended: its end removes what is there."""
-        if held.handler_ended or held.log is None or not held.log.total or _name(held) in self._refused:
+        if held.handler_ended or held.log is None or not held.log.total or _name(held) in self._rejected:
             return
         live = held.live = held.live or LiveText(held.log)
         news = live.news()
@@ -45,7 +45,7 @@ class LiveOutput:
             if await self._store.write(held.claim, news):
                 live.stored(news)
         except RowRejected as error:
-            self._refused.add(_name(held))
+            self._rejected.add(_name(held))
             told = {"task_id": held.claim.task_id, "attempt": held.claim.attempt}
             telemetry.warning("output cannot be stored while the task runs", **told, reason=str(error))
         except GridSidecarError as error:

@@ -51,7 +51,7 @@ class MinuteCounters:
         self._clock = clock
         self._minutes: dict[int, _Minute] = {}
         self._writing = asyncio.Lock()
-        self._refused = False
+        self._rejected = False
 
     def hear(self, update: TaskUpdate) -> None:
         """Something happened to a task."""
@@ -91,11 +91,11 @@ class MinuteCounters:
         """What the database refuses would be refused again."""
         try:
             await self._store.add(some)
-            self._refused = False
+            self._rejected = False
         except (RowRejected, AccessRefused) as error:
-            if not self._refused:
+            if not self._rejected:
                 telemetry.warning("the database refuses the minute counters", reason=str(error))
-            self._refused = True
+            self._rejected = True
 
     def _keep(self, cells: Sequence[tuple[Cell, Total]]) -> None:
         """Back to what was counted meanwhile."""

@@ -8,6 +8,8 @@ from gridsidecar import failpoints, telemetry
 from gridsidecar.broker import Broker
 from gridsidecar.delivery.worker import Worker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, GridSidecarError, PublishRefused
+from gridsidecar.language.failures import tripped
+from gridsidecar.language.quoting import theirs
 from gridsidecar.rules.flow import Pause
 from gridsidecar.rules.task import Message
 from gridsidecar.store import Pauses
@@ -57,7 +59,8 @@ class Pausing:
         return found
 
     def _begins(self, pause: Pause) -> None:
-        telemetry.warning("task type paused", type=pause.task_type, until=pause.until, reason=pause.reason)
+        reason = pause.reason and (tripped if pause.cool_down is not None else theirs)(pause.reason)
+        telemetry.warning("task type paused", type=pause.task_type, until=pause.until, reason=reason)
         for held in self._worker.attempts:
             if held.claim.task.task_type == pause.task_type and held.slot.ahead:
                 held.slot.give_up()  # it has not started: back to the queue, and parked from there

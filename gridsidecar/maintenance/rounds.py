@@ -24,7 +24,7 @@ RENEWALS_PER_LEASE = 3
 LONGEST_POLL_INTERVAL = 15.0  # seconds between two checks for overdue tasks, and for old ones
 PRUNES_PER_CHECK = 20  # batches
 PRUNE_PAUSE = 0.2  # seconds, about, between two batches: others want to use the database, too
-REFUSED_REST = 60.0  # seconds until a row is tried again that the database refused to write
+REJECTED_REST = 60.0  # seconds until a row is tried again that the database refused to write
 MARK_AFTER = 1.0  # seconds that a handler runs until its row says so, where it was claimed ahead
 TICK = 1.0  # seconds between two checks whether something that runs is to be cancelled, or marked
 FAILED_PAUSE = 2.0  # seconds, at most, after which a failed try is made again: a lease does not wait
@@ -138,7 +138,7 @@ class Maintenance:
                 self._compare(held, rows.get(held.claim.task_id))
         for row in rows.values():
             if row.task_id not in before and row.task_id not in self._worker.attempts.unwritable:
-                await self._write_row(row.task_id, self._return_row(lease, row))
+                await self._write_row(row.task_id, self._give_back(lease, row))
         if not rows and self._worker.is_done_with(lease):
             await lease.leave()
             self._worker.identity.leases.remove(lease)
@@ -150,7 +150,7 @@ class Maintenance:
         try:
             await write
         except RowRejected as error:
-            if self._worker.attempts.unwritable.add(task_id, REFUSED_REST):
+            if self._worker.attempts.unwritable.add(task_id, REJECTED_REST):
                 telemetry.warning("the database refuses to write a row", task_id=task_id, reason=str(error))
 
     async def _take_new_identity(self) -> None:
@@ -166,17 +166,17 @@ class Maintenance:
             )
             await self._worker.identity.lease.renew()
 
-    async def _return_row(self, lease: Lease, row: HeldRow) -> None:
+    async def _give_back(self, lease: Lease, row: HeldRow) -> None:
         """A row that no attempt of ours stands behind. Nobody may resume it while it is on its way back."""
         if row.task_id in self._in_memory():
             return
-        self._worker.attempts.returning.add(row.task_id)
+        self._worker.attempts.giving_back.add(row.task_id)
         try:
-            if await self._leases.return_row(lease.worker_id, row):
+            if await self._leases.give_back(lease.worker_id, row):
                 await failpoints.reached("row_returned")
                 telemetry.warning("a row without an attempt goes back", task_id=row.task_id, attempt=row.attempt)
         finally:
-            self._worker.attempts.returning.discard(row.task_id)
+            self._worker.attempts.giving_back.discard(row.task_id)
 
     def _in_memory(self) -> set[str]:
         return self._worker.attempts.tasks | self._worker.identity.claiming.keys()

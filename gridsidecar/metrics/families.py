@@ -44,7 +44,11 @@ ORPHANS = _counter("orphans_reaped_total", "Processes that outlived their handle
 CPU = Family(name="process_cpu_seconds_total", kind="counter", help="CPU time of the sidecar itself, without handlers.")
 
 DURATION = _histogram("attempt_duration_seconds", "From a handler's start to its end.", SECOND_TO_HOURS)
-WAIT = _histogram("queue_wait_seconds", "From a message's arrival at this worker to its handler's start.", WAITS)
+WAIT = _histogram(
+    "queue_wait_seconds",
+    "From a message's arrival here until its handler, with its start hook, has its turn.",
+    WAITS,
+)
 SPAWN = _histogram("spawn_seconds", "What it takes to start a handler's process.", STARTS)
 
 RUNNING = _gauge("running", "Attempts that run.", "queue", "handler")

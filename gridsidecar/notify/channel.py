@@ -10,7 +10,7 @@ from msgspec import Struct
 from gridsidecar.notify.digest import Digest
 
 
-class Refusal(Struct, frozen=True):
+class NotAccepted(Struct, frozen=True):
     """The other side answered and did not take the message."""
 
     reason: str
@@ -21,7 +21,7 @@ class Refusal(Struct, frozen=True):
 class Channel(Protocol):
     """One place that messages go to."""
 
-    async def send(self, digest: Digest, message_id: str, moment: datetime) -> Refusal | None:
+    async def send(self, digest: Digest, message_id: str, moment: datetime) -> NotAccepted | None:
         """One try, bounded in time; None: taken. `message_id` is the same at every try.
 
         Raises NotSent when there was no answer.

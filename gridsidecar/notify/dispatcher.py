@@ -10,7 +10,7 @@ from contextlib import suppress
 from gridsidecar import telemetry
 from gridsidecar.clock import Clock, backoff
 from gridsidecar.config.secrets import masked_reason
-from gridsidecar.notify.channel import Channel, Refusal
+from gridsidecar.notify.channel import Channel, NotAccepted
 from gridsidecar.notify.digest import Digest
 from gridsidecar.notify.rendering import Wording
 from gridsidecar.outbound import NotSent, TargetRefused
@@ -129,13 +129,13 @@ class Dispatcher:
         message_id = f"notice_{uuid.uuid4().hex}"
         give_up_at = self._clock.monotonic() + KEEP_TRYING
         failures = 0
-        while (refusal := await self._try(digest, message_id)) is not None:
-            if refusal.final:
+        while (problem := await self._try(digest, message_id)) is not None:
+            if problem.final:
                 self._sending = None
                 return 0.0
             failures += 1
-            self._arrival.fails(refusal.reason)
-            pause = max(refusal.retry_after or 0.0, backoff(failures, base=1.0, limit=60.0, rng=self._rng))
+            self._arrival.fails(problem.reason)
+            pause = max(problem.retry_after or 0.0, backoff(failures, base=1.0, limit=60.0, rng=self._rng))
             pause = min(pause, LONGEST_PAUSE)
             if self._closing.is_set() or self._clock.monotonic() > give_up_at:
                 self._give_up()
@@ -145,11 +145,11 @@ class Dispatcher:
         self._sending = None
         return 0.0
 
-    async def _try(self, digest: Digest, message_id: str) -> Refusal | None:
+    async def _try(self, digest: Digest, message_id: str) -> NotAccepted | None:
         try:
             return await self._channel.send(digest, message_id, self._clock.now())
         except (NotSent, TargetRefused) as error:
-            return Refusal(str(error))
+            return NotAccepted(str(error))
 
     def _give_up(self) -> None:
         """The next message says how many were not delivered."""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from gridsidecar import telemetry
 from gridsidecar.notify import summary, truncation
-from gridsidecar.notify.channel import Refusal
+from gridsidecar.notify.channel import NotAccepted
 from gridsidecar.notify.digest import Digest, Notice
 from gridsidecar.notify.rendering import NoticeOrigin
 from gridsidecar.notify.translations import Translations
@@ -36,7 +36,7 @@ class Email:
         self._origin = origin
         self._words = words
 
-    async def send(self, digest: Digest, message_id: str, moment: datetime) -> Refusal | None:
+    async def send(self, digest: Digest, message_id: str, moment: datetime) -> NotAccepted | None:
         mail = Mail(
             message_id=message_id,
             moment=moment,
@@ -55,7 +55,7 @@ class Email:
                 if not error.final:
                     raise
                 telemetry.warning("the mail server refused a receiver", to=", ".join(self._to), reason=error.answer)
-                return Refusal(error.answer, final=True)
+                return NotAccepted(error.answer, final=True)
         return None
 
 

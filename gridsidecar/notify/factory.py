@@ -9,11 +9,13 @@ from email.utils import parseaddr
 from typing import assert_never
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gridsidecar.clock import Clock
 from gridsidecar.config.addresses import Allowed
 from gridsidecar.config.notices import NoticeSettings
 from gridsidecar.config.template import parse
+from gridsidecar.language import translator
 from gridsidecar.notify.channel import Channel
 from gridsidecar.notify.dispatcher import Arrival, Dispatcher
 from gridsidecar.notify.email import Email
@@ -36,7 +38,8 @@ def notifier_of(
 ) -> Notifier:
     """A dispatcher for each channel."""
     client = HttpClient(TRY_LIMIT, None, clock=clock)  # the URLs are the operator's own
-    make = Making(client, origin, LANGUAGES[language], clock, rng)
+    words = replace(LANGUAGES[language], translate=translator(language))
+    make = Making(client, origin, words, clock, rng)
     routes = [
         NoticeRoute(
             frozenset(settings.on), frozenset(settings.task_types), make.listeners(f"notify[{index}]", settings)

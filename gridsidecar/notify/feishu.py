@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from gridsidecar.notify import summary, truncation
-from gridsidecar.notify.channel import Refusal
+from gridsidecar.notify.channel import NotAccepted
 from gridsidecar.notify.digest import TRACE, Digest, Notice
 from gridsidecar.notify.rendering import NoticeOrigin
 from gridsidecar.notify.translations import Translations
@@ -35,10 +35,10 @@ class Feishu:
         self._origin = origin
         self._words = words
 
-    async def send(self, digest: Digest, message_id: str, moment: datetime) -> Refusal | None:
+    async def send(self, digest: Digest, message_id: str, moment: datetime) -> NotAccepted | None:
         message = signed(card(digest, self._origin, self._words), self._secret, moment)
         body = json.dumps(message, ensure_ascii=False).encode()
-        return refusal_of(await self._client.post(self._url, body, {"content-type": "application/json; charset=utf-8"}))
+        return problem_of(await self._client.post(self._url, body, {"content-type": "application/json; charset=utf-8"}))
 
 
 def signed(content: JsonObject, secret: str | None, moment: datetime) -> JsonObject:
@@ -55,7 +55,7 @@ def signature(secret: str, timestamp: str) -> str:
     return base64.b64encode(hmac.digest(f"{timestamp}\n{secret}".encode(), b"", hashlib.sha256)).decode()
 
 
-def refusal_of(reply: Reply) -> Refusal | None:
+def problem_of(reply: Reply) -> NotAccepted | None:
     """Feishu says in the body whether it took the message: also a refused one may come with status 200."""
     try:
         said = json.loads(reply.text)
@@ -67,7 +67,7 @@ def refusal_of(reply: Reply) -> Refusal | None:
         return None
     why = said.get("msg", said.get("StatusMessage")) or reply.text
     answer = f"HTTP {reply.status}" if code is None else f"HTTP {reply.status}, code {code}"
-    return Refusal(f"{answer}: {truncation.line(str(why), 200)}", reply.retry_after)
+    return NotAccepted(f"{answer}: {truncation.line(str(why), 200)}", reply.retry_after)
 
 
 def card(digest: Digest, origin: NoticeOrigin, words: Translations) -> JsonObject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gridsidecar.language.failures import told_of
 from gridsidecar.notify import truncation
 from gridsidecar.notify.digest import GRAVITY, CountKey, Digest, Notice
 from gridsidecar.notify.rendering import NoticeOrigin
@@ -56,7 +57,7 @@ def error(notice: Notice, words: Translations) -> str:
     kind = notice.error_type or words.error
     if notice.last_error_type:
         kind += f" ({notice.last_error_type})"
-    return f"{kind}: {notice.error or words.no_error}"
+    return f"{kind}: {_error_text(notice, words)}"
 
 
 def trace(notice: Notice, words: Translations) -> Fact | None:
@@ -104,6 +105,14 @@ def remarks(digest: Digest, words: Translations) -> list[str]:
     if digest.undelivered:
         told.append(words.undelivered.format(count=digest.undelivered))
     return told
+
+
+def _error_text(notice: Notice, words: Translations) -> str:
+    """Ours in the language of the log; what a handler said as it said it."""
+    if not notice.error:
+        return words.no_error
+    kind = notice.last_error_type or notice.error_type
+    return words.translate(told_of(notice.error, kind, began=bool(notice.attempt)))
 
 
 def _attempts(notice: Notice, words: Translations) -> str:

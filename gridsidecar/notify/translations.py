@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from gridsidecar.language import Translate, as_it_is
 from gridsidecar.rules.task import Status
 
 
 class Translations(Struct, frozen=True, kw_only=True):
-    """`{…}` are filled in."""
+    """`{…}` are filled in. `translate` is for errors: those that are ours are sentences of the catalogue."""
 
     statuses: Mapping[Status, str]
     one: str
@@ -39,6 +40,7 @@ class Translations(Struct, frozen=True, kw_only=True):
     breaker_opened: str
     breaker_opened_more: str
     breaker_closed: str
+    translate: Translate = as_it_is
 
 
 ENGLISH = Translations(

@@ -7,7 +7,7 @@ from typing import Any
 
 from gridsidecar import wire
 from gridsidecar.notify import truncation
-from gridsidecar.notify.channel import Refusal
+from gridsidecar.notify.channel import NotAccepted
 from gridsidecar.notify.digest import Digest, Notice
 from gridsidecar.notify.rendering import NoticeOrigin
 from gridsidecar.outbound import HttpClient, signed_headers
@@ -25,16 +25,18 @@ class Webhook:
         self._secret = secret
         self._origin = origin
 
-    async def send(self, digest: Digest, message_id: str, moment: datetime) -> Refusal | None:
+    async def send(self, digest: Digest, message_id: str, moment: datetime) -> NotAccepted | None:
         body = wire.data_json(message(digest, self._origin, moment)).encode()
         try:
             headers = signed_headers(self._secret, message_id, body, moment)
         except ValueError as error:
-            return Refusal(str(error))
+            return NotAccepted(str(error))
         reply = await self._client.post(self._url, body, {"content-type": "application/json", **headers})
         if 200 <= reply.status < 300:
             return None
-        return Refusal(f"HTTP {reply.status}: {truncation.line(reply.text, 200)}".removesuffix(": "), reply.retry_after)
+        return NotAccepted(
+            f"HTTP {reply.status}: {truncation.line(reply.text, 200)}".removesuffix(": "), reply.retry_after
+        )
 
 
 def message(digest: Digest, origin: NoticeOrigin, moment: datetime) -> JsonObject:

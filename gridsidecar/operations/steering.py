@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Iterable
 
 from msgspec.structs import replace
 
-from gridsidecar import wire
+from gridsidecar import failpoints, wire
 from gridsidecar.broker import Broker
 from gridsidecar.errors import AccessRefused, BrokerUnavailable, PublishRefused
 from gridsidecar.rules import steering
@@ -62,6 +62,7 @@ class Driver:
             outcomes = await self._store.operations.step(known)
             if not outcomes:
                 return
+            await failpoints.reached("operation_stepped")
             if known.kind is OperationKind.RETRY:
                 await self._send(outcomes)
             yield outcomes

@@ -17,13 +17,13 @@ from msgspec.structs import replace
 from gridsidecar.language import counted
 from gridsidecar.rules.isolation import is_suspect
 from gridsidecar.rules.reception import (
+    AckOnly,
     AwaitOwnProcess,
     AwaitSlot,
     Begin,
     Claimant,
     Close,
     Delay,
-    Drop,
     Insert,
     Reattach,
     Reception,
@@ -50,7 +50,7 @@ from gridsidecar.rules.task import (
 )
 
 PATIENT_INTERRUPTIONS = 9  # from the next one on each also counts as a crash: node pressure looks like a shutdown
-LONGEST_BUSY_WAIT = 300.0  # seconds until a task that runs elsewhere is asked about again
+LONGEST_UNTIL_NEXT_LOOK = 300.0  # seconds until a task that runs elsewhere is asked about again
 CANCELLED_ON_REQUEST = "cancelled on request"
 START_AGAIN_AFTER = 5.0  # seconds until a task whose handler could not start comes back
 
@@ -71,7 +71,7 @@ def receive(row: Row | None, message: Message, claimant: Claimant) -> Reception:
     if row.unseen:
         return replace(cancel(row), completes=True)
     if row.status.terminal:
-        return Drop("already ended")
+        return AckOnly("already ended")
     if row.status is Status.RUNNING:
         return _receive_running(row, message, claimant)
     if row.cancel_requested:
@@ -81,7 +81,7 @@ def receive(row: Row | None, message: Message, claimant: Claimant) -> Reception:
             return AwaitSlot() if claimant.own_process else AwaitOwnProcess()
         return Begin(attempt=row.attempt + 1, crashes=row.crashes, ahead=claimant.ahead)
     if leftover(row, message):
-        return Drop("a newer message will bring it back")
+        return AckOnly("a newer message will bring it back")
     return Delay(delay=row.due_in)
 
 
@@ -95,8 +95,8 @@ def _receive_running(row: Row, message: Message, claimant: Claimant) -> Receptio
     alive = row.worker_id is None or (row.lease_left is not None and row.lease_left > 0)
     if alive or not claimant.trusted:
         if row.store_redelivers or leftover(row, message):
-            return Drop("runs elsewhere")
-        delay = _busy_wait(row.lease_left or 0.0, message.busy)
+            return AckOnly("runs elsewhere")
+        delay = _until_next_look(row.lease_left or 0.0, message.seen_running)
         return Delay(delay=delay, elsewhere=True, leaseless=row.worker_id is None)
     return _rescue(row, claimant)
 
@@ -107,7 +107,7 @@ def _receive_mine(row: Row, message: Message, claimant: Claimant) -> Reception:
             return AwaitOwnProcess()
         return AwaitSlot() if claimant.ahead and not row.ahead else Resume()
     if claimant.holds_live_copy or row.store_redelivers or leftover(row, message):
-        return Drop("runs here")
+        return AckOnly("runs here")
     return Reattach()
 
 
@@ -139,8 +139,8 @@ def cancel(row: Row) -> Close:
     )
 
 
-def _busy_wait(lease_left: float, times: int) -> float:
-    return min(LONGEST_BUSY_WAIT, max(1.0, lease_left) * 2.0 ** min(times, 10))
+def _until_next_look(lease_left: float, times: int) -> float:
+    return min(LONGEST_UNTIL_NEXT_LOOK, max(1.0, lease_left) * 2.0 ** min(times, 10))
 
 
 # -- what an attempt's end does to the row ----------------------------------------------------------------------------
@@ -285,6 +285,6 @@ def resolve_unmatched_write(row: Row | None, claim: Claim, *, taken: bool) -> Un
 # -- on a clock -------------------------------------------------------------------------------------------------------
 
 
-def returned(cancel_requested: bool) -> Status:
+def given_back(cancel_requested: bool) -> Status:
     """What becomes of a row that no attempt stands behind."""
     return Status.CANCELLED if cancel_requested else Status.PENDING

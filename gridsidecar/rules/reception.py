@@ -73,8 +73,8 @@ class Reattach(Struct, frozen=True):
     """Our attempt runs, its old delivery is dead: this one takes its place."""
 
 
-class Drop(Struct, frozen=True):
-    """Nothing to do for this message: ack. `why` is for the log."""
+class AckOnly(Struct, frozen=True):
+    """This message has nothing to do for its task, which goes on, or has ended, without it. `why` is for the log."""
 
     why: str
 
@@ -106,5 +106,5 @@ class Close(Struct, frozen=True, kw_only=True):
     completes: bool = False  # the row lacks what this message says of its task
 
 
-RowUnchanged = Reattach | Drop | Delay
-Reception = Insert | Begin | Resume | Reattach | Drop | Delay | Close | AwaitSlot | AwaitOwnProcess
+NeedsNoClaim = Reattach | AckOnly | Delay  # answers that a look at the row gives, too: no slot, no lock, no write
+Reception = Insert | Begin | Resume | Reattach | AckOnly | Delay | Close | AwaitSlot | AwaitOwnProcess

@@ -67,7 +67,7 @@ class Message(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, Any] = field(default_factory=dict)  # without our stamps
     attempt: int = 0  # the row's attempt when we sent it; 0 = a producer sent it
     wake_up: bool = False  # a wake-up of ours: it may start a task but never needs to be kept
-    busy: int = 0  # how often in a row this message found its task running elsewhere
+    seen_running: int = 0  # how often in a row this message found its task running elsewhere
     passed: int = 0  # seconds that workers without a handler for its type sent it away for, until now
     rejections: int = 0  # how often in a row the store refused to write what this message had come to
     kept: str | None = None  # the row that keeps it, refused, until the dead-letter queue takes it
@@ -76,7 +76,7 @@ class Message(Struct, frozen=True, kw_only=True):
 
     def counted_anew(self, attempt: int) -> Message:
         """For the row's `attempt`, with nothing counted: what was counted in a row has come to an end."""
-        return replace(self, attempt=attempt, busy=0, passed=0, rejections=0)
+        return replace(self, attempt=attempt, seen_running=0, passed=0, rejections=0)
 
 
 # -- a task, as its producer wrote it ---------------------------------------------------------------------------------

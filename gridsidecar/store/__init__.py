@@ -8,8 +8,9 @@ from gridsidecar.clock import Clock, SystemClock
 from gridsidecar.config.settings import StoreSettings
 from gridsidecar.errors import ConfigError, Fault
 from gridsidecar.store.access_paths import Wanted
+from gridsidecar.store.answer import Answer
 from gridsidecar.store.counting import Count, Counting, TypeCount
-from gridsidecar.store.database import Database, RowLocked, RowRejected, StatementRefused
+from gridsidecar.store.database import Database, RowLocked, RowRejected, TransientRejection
 from gridsidecar.store.leases import HeldRow, Leases
 from gridsidecar.store.letters import FailureCause
 from gridsidecar.store.listing import Listing, Page, Position
@@ -22,7 +23,6 @@ from gridsidecar.store.prewritten import PrewrittenRows
 from gridsidecar.store.quarantine import Quarantine
 from gridsidecar.store.queries import TableNames, load_queries
 from gridsidecar.store.reading import Reading
-from gridsidecar.store.received import Received
 from gridsidecar.store.retention import Retention
 from gridsidecar.store.selection import Filter
 from gridsidecar.store.steering import Steering
@@ -30,6 +30,7 @@ from gridsidecar.store.tasks import TaskStore
 
 __all__ = [
     "LETTER",
+    "Answer",
     "Count",
     "Counting",
     "FailureCause",
@@ -55,15 +56,14 @@ __all__ = [
     "PrewrittenRows",
     "Quarantine",
     "Reading",
-    "Received",
     "Retention",
     "RowLocked",
     "RowRejected",
-    "StatementRefused",
     "Steering",
     "Store",
     "TakenCallbacks",
     "TaskStore",
+    "TransientRejection",
     "TypeCount",
     "Wanted",
     "make_store",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from msgspec import Struct, field
@@ -23,6 +24,10 @@ class _Operation(Struct):
     statements: Sequence[Statement]
     weight: int
     done: asyncio.Future[list[int]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class _Unwanted(Exception):
+    """Nobody waits for a write any more: it leaves its place to others."""
 
 
 class _Flusher(Struct, eq=False):
@@ -122,11 +127,19 @@ class Batch:
 
     async def _alone(self, operation: _Operation) -> None:
         """An operation by itself, beside the flushes, and for as long as it takes to know that it is at fault."""
+        known = int(operation.key in self._stalled)
+
+        @asynccontextmanager
+        async def permit(times: int) -> AsyncIterator[None]:
+            async with self._database.alone_permits.held(known + times):
+                if operation.done.cancelled():
+                    raise _Unwanted
+                yield
+
         try:
-            async with self._database.alone_permits:
-                if operation.done.cancelled():  # nobody waits for it any more: leave its place to others
-                    return
-                counts = await self._database.batch(operation.statements)
+            counts = await self._database.batch(operation.statements, permit=permit)
+        except _Unwanted:
+            return
         except BaseException as error:
             if isinstance(error, FalseAlarm | RowLocked) and len(self._stalled) < MOST_STALLED:
                 self._stalled[operation.key] = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from gridsidecar.errors import EX_REFUSED, GridSidecarError
+from gridsidecar.store.permits import Permit, Permits
 from gridsidecar.store.queries import Query
 
 T = TypeVar("T")
@@ -32,21 +32,21 @@ class Connection(Protocol):
 
 
 class RowRejected(GridSidecarError):
-    """The database refuses these values (too long, not storable): the statement is at fault, not the server."""
+    """The database will not store these values (too long, say): the statement is at fault, not the server."""
 
     exit_code = EX_REFUSED
 
 
-class StatementRefused(RowRejected):
-    """The same, for a reason that nobody but the database knows (a trigger): the next time it may think otherwise."""
+class TransientRejection(RowRejected):
+    """The same, for a reason that nobody but the database knows (a trigger): the next time it may be stored."""
 
 
-class FalseAlarm(StatementRefused):
+class FalseAlarm(TransientRejection):
     """The same, in words that a server has for itself (a deadlock, its shutdown) or in none, while other writes go
     through: with other values it says the same."""
 
 
-class RowLocked(StatementRefused):
+class RowLocked(TransientRejection):
     """Somebody has held this row for long, while other writes go through. That passes."""
 
 
@@ -55,7 +55,7 @@ class Database(Protocol):
     `RowRejected` when it will not store the values."""
 
     dialect: str
-    alone_permits: asyncio.Semaphore
+    alone_permits: Permits
     """For writes that go by themselves as they may take long, whoever writes: so few that others find a connection."""
 
     async def open(self) -> None:
@@ -70,10 +70,13 @@ class Database(Protocol):
         """Run one read by itself."""
         ...
 
-    async def batch(self, statements: Sequence[Statement], *, hasty: bool = False) -> list[int]:
+    async def batch(
+        self, statements: Sequence[Statement], *, hasty: bool = False, permit: Permit | None = None
+    ) -> list[int]:
         """Run writes as one transaction, in one round trip where the server can; rows changed by each.
 
-        `hasty`: they belong to several tasks, and are better tried apart than together for long.
+        `hasty`: they belong to several tasks, and are better tried apart than together for long. `permit`: what each
+        try needs; without it, only those need one that come after a wait for a lock.
         """
         ...
 
@@ -84,4 +87,6 @@ class Database(Protocol):
         """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Closed for good: what is under way is given seconds, all else is `StoreUnavailable`."""
+        ...

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gridsidecar.rules.task import Claim, ErrorType, Progress, Report, Settle, Status, Transition
-from gridsidecar.store.outbox import CallbackForm
+from gridsidecar.store.callback_forms import CallbackForm
 from gridsidecar.store.records import ascii_only
 
 LONGEST_PROBLEM = 1000  # characters
@@ -36,7 +36,7 @@ class Form(Struct, frozen=True, kw_only=True):
     result: bool = True  # a success without its result would be none: it is a failure that says so
 
     def of(self, transition: Transition, report: Report, progress: Progress, problem: str) -> StoredEnd:
-        """The end in this form; `problem` is why the forms before it were refused."""
+        """The end in this form; `problem` is why the forms before it were rejected."""
         if not self.result:
             transition = _unstorable(transition, problem)
         if not self.log:
@@ -129,7 +129,7 @@ def _unstorable(transition: Transition, problem: str) -> Transition:
 
 
 def put_back(claim: Claim, problem: str, delay: float) -> Transition:
-    """For the row of a task whose end is refused in every form: it waits, as if the attempt had not been."""
+    """For the row of a task whose end is rejected in every form: it waits, as if the attempt had not been."""
     return Transition(
         status=Status.PENDING,
         settle=Settle.DELAY,

@@ -7,12 +7,12 @@ from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.lifecycle import UnmatchedWrite
 from gridsidecar.rules.task import Claim, Progress, Report, Transition
-from gridsidecar.store import end_forms, outbox, records
+from gridsidecar.store import callback_forms, end_forms, outbox, records
 from gridsidecar.store.batch import Batch
+from gridsidecar.store.callback_forms import CallbackForm, OwedForm
 from gridsidecar.store.database import Database, FalseAlarm, RowLocked, RowRejected, Statement
 from gridsidecar.store.end_forms import Form, StoredEnd
 from gridsidecar.store.letters import OwedLetters
-from gridsidecar.store.outbox import CallbackForm, OwedForm
 from gridsidecar.store.queries import Query
 
 LOST = "lost"  # the outcome of an attempt that was taken from its worker
@@ -60,7 +60,7 @@ class Ends:
                 return None
 
     async def put_back(self, claim: Claim, problem: str, delay: float) -> bool:
-        """Let a task whose end was refused wait so many seconds; False when it is not ours any more."""
+        """Let a task whose end was rejected wait so many seconds; False when it is not ours any more."""
         params = records.end_columns(claim, end_forms.put_back(claim, problem, delay), Progress(), CHECK_GRACE)
         (changed,) = await self._batch.write(claim.task_id, (self._queries["commit"], params))
         return bool(changed) or await self._resolve_unmatched_write(claim) is not UnmatchedWrite.LOST
@@ -76,11 +76,11 @@ class Ends:
         first: RowRejected | None = None
         last: RowRejected | None = None
         owes = claim.task.callback.wanted or self._letters.dead_letter_failed
-        refused: set[tuple[bool, CallbackForm]] = set()
+        rejected: set[tuple[bool, CallbackForm]] = set()
         for form in end_forms.forms(transition, owes=owes):
-            if isinstance(last, FalseAlarm) and form.tables in refused:
+            if isinstance(last, FalseAlarm) and form.tables in rejected:
                 continue
-            refused.add(form.tables)
+            rejected.add(form.tables)
             try:
                 end = form.of(transition, report, progress, str(last or ""))
                 statements = self._statements(claim, end, str(last or ""), output_stored)
@@ -141,6 +141,6 @@ def _tell_left_out(claim: Claim, form: Form, problem: str, *, letter: bool) -> N
     told = {"task_id": claim.task_id, "attempt": claim.attempt}
     telemetry.warning("an end was stored without all of it", **told, left_out=form.left_out, reason=problem)
     if form.callback is not CallbackForm.WHOLE and claim.task.callback.wanted:
-        telemetry.error("callback given up", task_id=claim.task_id, error=f"{outbox.NOT_STORED}: {problem}")
+        telemetry.error("callback given up", task_id=claim.task_id, error=f"{callback_forms.NOT_STORED}: {problem}")
     if form.callback is CallbackForm.NOTHING and letter:
-        telemetry.error("dead letter given up", task_id=claim.task_id, error=f"{outbox.NOT_STORED}: {problem}")
+        telemetry.error("dead letter given up", task_id=claim.task_id, error=f"{callback_forms.NOT_STORED}: {problem}")

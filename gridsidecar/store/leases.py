@@ -14,9 +14,9 @@ from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.retry import next_check
 from gridsidecar.rules.task import ErrorType, Message
-from gridsidecar.store import outbox, records
+from gridsidecar.store import callback_forms, outbox, records
+from gridsidecar.store.callback_forms import OwedForm
 from gridsidecar.store.database import Connection, Database, FalseAlarm, RowLocked, RowRejected
-from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.quarantine import Ask, Quarantine
 from gridsidecar.store.queries import Query
 
@@ -71,9 +71,9 @@ class Leases:
         rows = await self._database.fetch(self._queries["cancels_of"], {"ids": tuple(worker_ids)})
         return {row["id"]: int(row["cancels"]) for row in rows}
 
-    async def return_row(self, worker_id: str, row: HeldRow) -> bool:
+    async def give_back(self, worker_id: str, row: HeldRow) -> bool:
         """A row that no attempt stands behind becomes due now, for any worker; or cancelled, where that was asked."""
-        status = lifecycle.returned(row.cancel_requested)
+        status = lifecycle.given_back(row.cancel_requested)
         params = {
             "id": row.task_id,
             "attempt": row.attempt,
@@ -91,16 +91,16 @@ class Leases:
             "error": "its worker does not know of it",
         }
 
-        async def return_row(connection: Connection, owed: OwedForm) -> bool:
-            if not await connection.execute(self._queries["return_row"], params):
+        async def change(connection: Connection, owed: OwedForm) -> bool:
+            if not await connection.execute(self._queries["give_back"], params):
                 return False
             await connection.execute(self._queries["attempt_lost"], lost)
             if status.terminal:
                 await self._owe_callback(connection, row, owed)
             return True
 
-        return await outbox.until_storable(
-            row.task_id, lambda owed: self._database.transact(lambda connection: return_row(connection, owed))
+        return await callback_forms.until_storable(
+            row.task_id, lambda owed: self._database.transact(lambda connection: change(connection, owed))
         )
 
     async def _owe_callback(self, connection: Connection, held: HeldRow, owed: OwedForm) -> None:

@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from gridsidecar.rules.reception import Close
 from gridsidecar.rules.task import ErrorType, Status, Transition
+from gridsidecar.store.callback_forms import CallbackForm
 from gridsidecar.store.database import Statement
-from gridsidecar.store.outbox import LETTER, CallbackForm
+from gridsidecar.store.outbox import LETTER
 from gridsidecar.store.queries import Query
 
 REASON_LIMIT = 1000  # characters of an error: it travels in a header

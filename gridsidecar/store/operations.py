@@ -15,8 +15,8 @@ from msgspec import Struct
 from gridsidecar.errors import EX_FAILED, GridSidecarError
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Status
+from gridsidecar.store.callback_forms import OwedForm
 from gridsidecar.store.database import Connection, Database, Statement
-from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
 from gridsidecar.store.selection import Cursor, Filter, Selection
 from gridsidecar.store.steering import AT_ONCE, Outcomes, Steering

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from enum import StrEnum
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -13,12 +12,13 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from gridsidecar import telemetry, wire
+from gridsidecar import wire
 from gridsidecar.clock import Clock
 from gridsidecar.rules.reception import Close
 from gridsidecar.rules.task import Callback, ErrorType, Message, Transition
 from gridsidecar.rules.trace import Trace
-from gridsidecar.store.database import Connection, Database, RowLocked, RowRejected, Statement, T
+from gridsidecar.store.callback_forms import NOT_STORED, WHOLE, CallbackForm, OwedForm
+from gridsidecar.store.database import Connection, Database, RowRejected, Statement
 from gridsidecar.store.quarantine import Ask, Quarantine
 from gridsidecar.store.queries import Query
 from gridsidecar.store.records import ascii_only, produced, storable
@@ -29,46 +29,6 @@ if TYPE_CHECKING:
 
 ERROR_LIMIT = 2000  # characters
 LETTER = "letter"  # the kind of what is owed to the dead letters: see `letters`
-NOT_STORED = "the database would not store it"
-
-
-class CallbackForm(StrEnum):
-    """What is written of the callback of an end."""
-
-    WHOLE = "whole"
-    GIVEN_UP = "given up"  # without its body, for people to see
-    NOTHING = "nothing"
-
-
-class OwedForm(Struct, frozen=True):
-    """How the callback of an end is written, and why not better."""
-
-    form: CallbackForm = CallbackForm.WHOLE
-    problem: str = ""
-
-
-WHOLE = OwedForm()
-
-
-async def until_storable(task_id: str, end: Callable[[OwedForm], Awaitable[T]]) -> T:
-    """Run a transaction that may end a task without an attempt. Where the database will not store its callback, that
-    is given up, the end is not."""
-    problem = ""
-    for form in CallbackForm:
-        try:
-            ended = await end(OwedForm(form, problem))
-        except RowLocked:  # its callback is not at fault
-            raise
-        except RowRejected as error:
-            problem = problem or str(error)
-            last = error
-        else:
-            if problem:
-                telemetry.error("callback given up", task_id=task_id, error=f"{NOT_STORED}: {problem}")
-            return ended
-    raise last
-
-
 FIRST_LOOKED_AT = 64  # callbacks that are due for the longest
 DROPPED_AT_ONCE = 100
 ROWS_LOOKED_AT = 500  # … and then in the order of receivers, each look where the last one ended
@@ -189,7 +149,7 @@ class Outbox:
         """Its row takes no word of what became of it: this process never sends it again."""
         hint = "mend it, or what refuses the change (a trigger?); the next worker that starts sends it again"
         fields = {"task_id": callback.task_id, "callback_id": callback.id, "error": problem}
-        self._quarantine.refused(callback.id, fields, inf, hint)
+        self._quarantine.rejected(callback.id, fields, inf, hint)
 
     async def delivered(self, callback: OwedCallback) -> bool:
         """It arrived. False when another sender has it by now."""

@@ -51,7 +51,7 @@ class Quarantine:
         """The row can be changed after all."""
         self._until.pop(name, None)
 
-    def refused(self, name: str, fields: Mapping[str, str], seconds: float = REST, hint: str = HINT) -> None:
+    def rejected(self, name: str, fields: Mapping[str, str], seconds: float = REST, hint: str = HINT) -> None:
         """The database refused to change this row: it is left alone, and that is told once."""
         if self.add(name, seconds):
             telemetry.error("a row cannot be changed, and is left alone", **fields, hint=hint)
@@ -63,7 +63,7 @@ class Quarantine:
         return Ask(names or ("",))  # no row has an empty name, and a list must not be empty
 
     async def passing(self, work: Callable[[Ask], Awaitable[T]]) -> T:
-        """The result of work in one transaction, done again without each row that is refused.
+        """The result of work in one transaction, done again without each row that is rejected.
 
         `work` names each row before it touches it.
         """
@@ -74,6 +74,6 @@ class Quarantine:
             except RowRejected as error:
                 if ask.at is None:  # no row is at fault
                     raise
-                self.refused(ask.at, {**ask.fields, "error": str(error)})
+                self.rejected(ask.at, {**ask.fields, "error": str(error)})
                 last = error
         raise last

@@ -94,7 +94,7 @@ def _as_produced(message: Message) -> Message:
     if (
         message.attempt
         or message.wake_up
-        or message.busy
+        or message.seen_running
         or message.passed
         or message.rejections
         or message.prewritten_id

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import aiosqlite
 
 from gridsidecar.config.urls import make_private, sqlite_path
 from gridsidecar.errors import AccessRefused, StoreUnavailable
-from gridsidecar.store.database import MIGRATE, Connection, Params, RowRejected, Statement, StatementRefused, T
+from gridsidecar.store.database import MIGRATE, Connection, Params, RowRejected, Statement, T, TransientRejection
+from gridsidecar.store.permits import Permit, Permits
 from gridsidecar.store.queries import SCHEMA_VERSION, Addition, Query, TableNames, load_migrations, load_queries
 from gridsidecar.wal import BOUND, WalWatch
 from gridsidecar.wire import JsonText, Spliced
@@ -78,8 +79,9 @@ class SQLiteDatabase:
         self._tables = tables
         self._queries = load_queries(self.dialect, tables)
         self._connection: aiosqlite.Connection | None = None
+        self._closed = False
         self._turn = asyncio.Lock()
-        self.alone_permits = asyncio.Semaphore(1)
+        self.alone_permits = Permits(1)
         self._wal = WalWatch(self._path)
 
     async def open(self) -> None:
@@ -87,6 +89,7 @@ class SQLiteDatabase:
         if not folder.is_dir():
             raise AccessRefused(f"cannot open {self._path}: the folder {folder} does not exist; create it")
         async with self._turn:
+            self._refuse_when_closed()
             if self._connection is not None:
                 return
             with _errors_as_ours(self._path):
@@ -120,11 +123,14 @@ class SQLiteDatabase:
             await self.open()
         assert self._connection is not None
         async with self._turn:
+            self._refuse_when_closed()
             with _errors_as_ours(self._path):
                 return await _SQLiteConnection(self._connection).fetch(query, params)
 
-    async def batch(self, statements: Sequence[Statement], *, hasty: bool = False) -> list[int]:
-        async with self._transaction() as connection:
+    async def batch(
+        self, statements: Sequence[Statement], *, hasty: bool = False, permit: Permit | None = None
+    ) -> list[int]:
+        async with permit(0) if permit else nullcontext(), self._transaction() as connection:
             return await connection.execute_all(statements)
 
     async def migrate(self, apply: bool) -> None:
@@ -162,6 +168,7 @@ class SQLiteDatabase:
         assert self._connection is not None
         connection = self._connection
         async with self._turn:
+            self._refuse_when_closed()
             with _errors_as_ours(self._path):
                 try:
                     await connection.execute("BEGIN IMMEDIATE")
@@ -174,7 +181,12 @@ class SQLiteDatabase:
                         await asyncio.shield(connection.execute("ROLLBACK"))
                     raise
 
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+
     async def close(self) -> None:
+        self._closed = True
         async with self._turn:
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -192,7 +204,7 @@ class _errors_as_ours:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if getattr(error, "sqlite_errorname", None) == "SQLITE_CONSTRAINT_TRIGGER":
-            raise StatementRefused(str(error)) from error
+            raise TransientRejection(str(error)) from error
         if isinstance(error, _REJECTED):
             raise RowRejected(str(error)) from error
         if isinstance(error, sqlite3.OperationalError):

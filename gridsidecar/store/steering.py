@@ -10,10 +10,10 @@ from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle, steering
 from gridsidecar.rules.steering import KnownRow, Reopening, Steered
 from gridsidecar.rules.task import ErrorType, Message, Status, Task, TaskUpdate
-from gridsidecar.store import outbox, records
+from gridsidecar.store import callback_forms, outbox, records
+from gridsidecar.store.callback_forms import OwedForm
 from gridsidecar.store.database import Connection, Database, RowRejected, Statement
 from gridsidecar.store.ends import CHECK_GRACE
-from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
 from gridsidecar.store.rebuilding import rebuilt
 
@@ -58,7 +58,7 @@ class Steering:
         """Do this to all of them in one transaction; where the database refuses a change, to each by itself."""
         some = sorted(set(ids))
         try:
-            return await self._database.transact(lambda connection: work(connection, some, outbox.WHOLE))
+            return await self._database.transact(lambda connection: work(connection, some, callback_forms.WHOLE))
         except RowRejected:
             return dict([await self._one(task_id, work) for task_id in some])
 
@@ -67,7 +67,7 @@ class Steering:
             return await self._database.transact(lambda connection: work(connection, [task_id], owed))
 
         try:
-            return task_id, (await outbox.until_storable(task_id, by_itself))[task_id]
+            return task_id, (await callback_forms.until_storable(task_id, by_itself))[task_id]
         except RowRejected:
             return task_id, Steered.NOT_STORABLE
 

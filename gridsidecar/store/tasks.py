@@ -11,29 +11,29 @@ from gridsidecar.clock import Clock
 from gridsidecar.rules import lifecycle
 from gridsidecar.rules.flow import FREE, Flow, Park, Reserve, needs_reservation, receive_paused
 from gridsidecar.rules.reception import (
+    AckOnly,
     AwaitOwnProcess,
     AwaitSlot,
     Begin,
     Claimant,
     Close,
     Delay,
-    Drop,
     Insert,
     Reattach,
     Resume,
     Row,
 )
 from gridsidecar.rules.task import Callback, Claim, ErrorType, Progress, Status, Task
-from gridsidecar.store import outbox, records
+from gridsidecar.store import callback_forms, outbox, records
+from gridsidecar.store.answer import Answer, Rescued
 from gridsidecar.store.batch import Batch
+from gridsidecar.store.callback_forms import OwedForm
 from gridsidecar.store.database import Connection, Database, FalseAlarm, Statement
 from gridsidecar.store.ends import CHECK_GRACE, Ends
 from gridsidecar.store.flow_control import FlowControl
 from gridsidecar.store.letters import OwedLetters
-from gridsidecar.store.outbox import OwedForm
 from gridsidecar.store.queries import Query
-from gridsidecar.store.received import Received, Rescued
-from gridsidecar.store.refusals import Refusals
+from gridsidecar.store.refused_messages import RefusedMessages
 
 
 class TaskStore:
@@ -50,11 +50,11 @@ class TaskStore:
         self._flow_control = FlowControl(queries, queue)
         self._letters = OwedLetters(queries, queue, dead_letter_failed)
         self.ends = Ends(database, queries, queue, clock, self._batch, self._letters)
-        self.refusals = Refusals(queries, queue, clock, self._batch)
+        self.refused_messages = RefusedMessages(queries, queue, clock, self._batch)
 
     # -- a delivery arrives -------------------------------------------------------------------------------------------
 
-    async def claim(self, task: Task, claimant: Claimant, max_retry_count: int, flow: Flow = FREE) -> Received:
+    async def claim(self, task: Task, claimant: Claimant, max_retry_count: int, flow: Flow = FREE) -> Answer:
         """Apply what this delivery means to the task's row, and return it.
 
         A first message is one INSERT that travels with other writes; everything else is decided under the row's lock.
@@ -64,27 +64,27 @@ class TaskStore:
         first = flow == FREE and not (message.attempt or message.wake_up or task.defer_by or task.defer_until)
         if first:
             try:
-                received = await self._claim_in_one_write(task, claimant, max_retry_count)
+                answer = await self._claim_in_one_write(task, claimant, max_retry_count)
             except FalseAlarm:  # it may have been written, though its answer never came
                 if await self._row(task.task_id) is None:
                     raise
             else:
-                if received is not None:
-                    return received
+                if answer is not None:
+                    return answer
 
-        async def decide(owed: OwedForm) -> Received:
+        async def decide(owed: OwedForm) -> Answer:
             return await self._database.transact(
                 lambda connection: self._receive_in_flow(connection, task, claimant, max_retry_count, owed, flow)
             )
 
-        return await outbox.until_storable(task.task_id, decide)
+        return await callback_forms.until_storable(task.task_id, decide)
 
-    async def _claim_in_one_write(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
+    async def _claim_in_one_write(self, task: Task, claimant: Claimant, max_retry_count: int) -> Answer | None:
         """The first claim of a task that is due, as one write; None where its row has to be looked at."""
         if task.message.prewritten_id is None:
             params = records.new_row(task, claimant, max_retry_count, self._queue)
             (inserted,) = await self._batch.write(task.task_id, (self._queries["insert_running"], params))
-            return Received(Insert(), _claim_of_first(task, claimant, max_retry_count), attempt=1) if inserted else None
+            return Answer(Insert(), _claim_of_first(task, claimant, max_retry_count), attempt=1) if inserted else None
         if task.message.prewritten_id != task.message.message_id:  # a copy of ours, under an id of its own
             return None
         begin = {"worker_id": claimant.worker_id, "ahead": int(claimant.ahead), "max_retry_count": max_retry_count}
@@ -93,37 +93,37 @@ class TaskStore:
         if not begun:
             return None
         reception = Begin(attempt=1, crashes=0, ahead=claimant.ahead)
-        return Received(reception, _claim_of_first(task, claimant, max_retry_count), attempt=1)
+        return Answer(reception, _claim_of_first(task, claimant, max_retry_count), attempt=1)
 
-    async def park(self, task: Task, claimant: Claimant, max_retry_count: int) -> Received | None:
+    async def park(self, task: Task, claimant: Claimant, max_retry_count: int) -> Answer | None:
         """What this delivery means while its type is paused, without a slot; None when it may start after all."""
 
-        async def decide(owed: OwedForm) -> Received | None:
-            async def work(connection: Connection) -> Received | None:
+        async def decide(owed: OwedForm) -> Answer | None:
+            async def work(connection: Connection) -> Answer | None:
                 if not await self._flow_control.is_paused(connection, task):
                     return None
-                received = await self._receive(connection, task, claimant, max_retry_count, owed, Flow(paused=True))
-                return None if received.claim else received
+                answer = await self._receive(connection, task, claimant, max_retry_count, owed, Flow(paused=True))
+                return None if answer.claim else answer
 
             return await self._database.transact(work)
 
-        return await outbox.until_storable(task.task_id, decide)
+        return await callback_forms.until_storable(task.task_id, decide)
 
-    async def preview(self, task: Task, claimant: Claimant) -> Received:
+    async def preview(self, task: Task, claimant: Claimant) -> Answer:
         """What this delivery would mean right now; changes nothing, so the answer carries no claim."""
         row = await self._row(task.task_id)
-        return Received(lifecycle.receive(row, task.message, claimant), attempt=row.attempt if row else 0)
+        return Answer(lifecycle.receive(row, task.message, claimant), attempt=row.attempt if row else 0)
 
     async def _receive_in_flow(
         self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
-    ) -> Received:
+    ) -> Answer:
         if flow.paused:  # the pause before the row: whoever ends a pause has its lock first, too
             flow = replace(flow, paused=await self._flow_control.is_paused(connection, task))
         return await self._receive(connection, task, claimant, max_retry_count, owed, flow)
 
     async def _receive(
         self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
-    ) -> Received:
+    ) -> Answer:
         row = await self._locked_row(connection, task.task_id)
         receive = receive_paused if flow.paused else lifecycle.receive
         reception = receive(row, task.message, claimant)
@@ -133,7 +133,7 @@ class TaskStore:
         if row is not None and foreign and isinstance(reception, Begin | Park):
             row = await self._complete_foreign(connection, task, max_retry_count)
             if row.due_in > 0:
-                return Received(Delay(delay=row.due_in), attempt=row.attempt)
+                return Answer(Delay(delay=row.due_in), attempt=row.attempt)
         match reception:
             case Insert():
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
@@ -143,27 +143,27 @@ class TaskStore:
                     return await self._postpone(connection, task, row, later)
                 await self._begin(connection, task, claimant, row, reception)
                 claim = _claim(task, claimant, row, reception, started=foreign)
-                return Received(reception, claim, reception.attempt, _rescued(row, reception))
+                return Answer(reception, claim, reception.attempt, _rescued(row, reception))
             case Resume():
                 assert row is not None
                 begun = Begin(attempt=row.attempt, crashes=row.crashes, ahead=row.ahead)
                 claim = _claim(task, claimant, row, begun)
-                return Received(reception, claim, row.attempt)
+                return Answer(reception, claim, row.attempt)
             case Close():
                 assert row is not None
                 if reception.completes:
                     row = await self._complete_unseen(connection, task, claimant, row, max_retry_count)
                 await self._close(connection, task.task_id, row, reception, owed)
-                return Received(reception, None, row.attempt, _rescued(row, reception))
+                return Answer(reception, None, row.attempt, _rescued(row, reception))
             case Park() if row is not None:
                 return await self._postpone(connection, task, row, reception)
             case Park():
                 return await self._insert(connection, task, claimant, max_retry_count, owed, flow)
-            case Reattach() | Drop() | Delay() | AwaitSlot() | AwaitOwnProcess():
+            case Reattach() | AckOnly() | Delay() | AwaitSlot() | AwaitOwnProcess():
                 pass
             case _:
                 assert_never(reception)
-        return Received(reception, attempt=row.attempt if row else 0)
+        return Answer(reception, attempt=row.attempt if row else 0)
 
     async def _complete_unseen(
         self, connection: Connection, task: Task, claimant: Claimant, row: Row, max_retry_count: int
@@ -181,15 +181,15 @@ class TaskStore:
         delay = await self._flow_control.delay_by_rate(connection, flow.handler, flow.rate, reserve=reserve)
         return Reserve(delay=delay, crashes=start.crashes, rescues=start.rescues) if delay > 0 else None
 
-    async def _postpone(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Received:
+    async def _postpone(self, connection: Connection, task: Task, row: Row, why: Park | Reserve) -> Answer:
         if why.rescues:
             await self._note_lost(connection, task.task_id, row)
         await self._flow_control.postpone_start(connection, task, why)
-        return Received(why, None, row.attempt, _rescued(row, why))
+        return Answer(why, None, row.attempt, _rescued(row, why))
 
     async def _insert(
         self, connection: Connection, task: Task, claimant: Claimant, max_retry_count: int, owed: OwedForm, flow: Flow
-    ) -> Received:
+    ) -> Answer:
         params = records.new_row(task, claimant, max_retry_count, self._queue)
         if flow != FREE or task.defer_by or task.defer_until:  # to be begun, or postponed, as a row that is there
             deferred = params | records.deferral(task, CHECK_GRACE)
@@ -197,10 +197,10 @@ class TaskStore:
             row = await self._locked_row(connection, task.task_id)
             assert row is not None
             if inserted and row.due_in > 0:
-                return Received(Delay(delay=row.due_in), attempt=0)
+                return Answer(Delay(delay=row.due_in), attempt=0)
         else:
             if await connection.execute(self._queries["insert_running"], params):
-                return Received(Insert(), _claim_of_first(task, claimant, max_retry_count), attempt=1)
+                return Answer(Insert(), _claim_of_first(task, claimant, max_retry_count), attempt=1)
         return await self._receive(
             connection, task, claimant, max_retry_count, owed, flow
         )  # it is there now, or due already
@@ -284,7 +284,7 @@ class TaskStore:
             await self._close(connection, task.task_id, row, close, owed)
             return True
 
-        return await outbox.until_storable(
+        return await callback_forms.until_storable(
             task.task_id, lambda owed: self._database.transact(lambda connection: end(connection, owed))
         )
 

@@ -14,6 +14,8 @@ from typing import Any, TextIO
 
 from gridsidecar.clock import SystemClock
 from gridsidecar.language import translator
+from gridsidecar.language.failures import told_of
+from gridsidecar.language.quoting import theirs
 from gridsidecar.rules.task import Claim, Report, Status, TaskUpdate
 from gridsidecar.telemetry.file import Broken, LogFile, Mended
 from gridsidecar.telemetry.formatters import ConsoleFormatter, JsonFormatter
@@ -188,10 +190,14 @@ def task_update(update: TaskUpdate) -> None:
             attempt=update.attempt,
             seconds=update.report and round(update.report.duration_s, 3),
             error_type=update.error_type and str(update.error_type),
-            error=update.error,
+            error=update.error and _error_of(update),
             retry_in=update.retry_in,
             trace_id=update.trace_id,
         )
+
+
+def _error_of(update: TaskUpdate) -> str:
+    return told_of(update.error or "", update.last_error_type or update.error_type, began=update.attempt > 0)
 
 
 def handler_said(claim: Claim, stream: str, text: str, level: str = "info") -> None:
@@ -270,12 +276,12 @@ def kept(*, row: str, reason: str, news: bool) -> None:
 
 def unexpected_error(error: BaseException) -> None:
     """An error that no rule covers; the traceback is for the bug report."""
-    _record(logging.ERROR, "unexpected error", {"error_type": type(error).__name__, "error": str(error)}, error)
+    _record(logging.ERROR, "unexpected error", {"error_type": type(error).__name__, "error": theirs(str(error))}, error)
 
 
 def died(part: str, error: BaseException) -> None:
     """A loop ended that should go on as long as its process."""
-    _record(logging.ERROR, "a part of this process has died", {"part": part, "error": str(error)}, error)
+    _record(logging.ERROR, "a part of this process has died", {"part": part, "error": theirs(str(error))}, error)
 
 
 class Readiness:

@@ -10,8 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gridsidecar.language import Translate, as_it_is
+from gridsidecar.language.quoting import has_quotes
 
-_OTHERS_SAID = {"line", "task_id", "type", "worker", "queue"}  # fields that are never ours to translate
+_OTHERS_SAID = {
+    "line",
+    "task_id",
+    "tasks",
+    "type",
+    "worker",
+    "queue",
+    "error_type",
+}  # fields that are never ours to translate
 _BEYOND_ASCII = re.compile(r"[^\x20-\x7e\n]")
 _TIME = 12  # characters of a line
 DEEPEST = 100  # levels that are shown of what is nested too deeply to be shown
@@ -94,9 +103,14 @@ def _told(record: logging.LogRecord, translate: Translate) -> dict[str, object]:
     """The fields of a line; sentences of ours in its language."""
     fields: dict[str, object] = getattr(record, "fields", {})
     return {
-        key: translate(value) if isinstance(value, str) and " " in value and key not in _OTHERS_SAID else value
+        key: value if not isinstance(value, str) or key in _OTHERS_SAID else _in_words(value, translate)
         for key, value in fields.items()
     }
+
+
+def _in_words(value: str, translate: Translate) -> str:
+    """A single word is a name."""
+    return translate(value) if " " in value or has_quotes(value) else value
 
 
 def _plain(value: object) -> str:

@@ -273,7 +273,7 @@ async def test_foreign_values_in_our_headers_count_as_nothing(
             server.basic_publish("", settings.queue, b"{}", pika.BasicProperties(headers={**headers, "mine": 1}))
         for delivery in await inbox.get(len(rubbish)):
             got = delivery.message
-            assert (got.attempt, got.wake_up, got.busy, got.headers) == (0, False, 0, {"mine": 1})
+            assert (got.attempt, got.wake_up, got.seen_running, got.headers) == (0, False, 0, {"mine": 1})
             await delivery.ack()
 
 

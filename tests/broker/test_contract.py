@@ -108,7 +108,7 @@ async def test_no_queue_can_have_such_a_name(settings: BrokerSettings, name: str
 
 
 async def test_a_delayed_message_comes_back_after_its_delay_with_its_stamps(settings: BrokerSettings) -> None:
-    sent = message(b"later", attempt=3, wake_up=True, busy=2, headers={"mine": "kept"}, priority=4)
+    sent = message(b"later", attempt=3, wake_up=True, seen_running=2, headers={"mine": "kept"}, priority=4)
     async with opened(settings) as broker, consuming(broker) as inbox:
         begin = time.monotonic()
         await broker.publish_delayed(sent, 1.0)
@@ -117,7 +117,7 @@ async def test_a_delayed_message_comes_back_after_its_delay_with_its_stamps(sett
         await delivery.ack()
     back = delivery.message
     assert waited >= 1.0
-    assert (back.body, back.attempt, back.wake_up, back.busy) == (b"later", 3, True, 2)
+    assert (back.body, back.attempt, back.wake_up, back.seen_running) == (b"later", 3, True, 2)
     assert (back.headers, back.priority, delivery.redelivered) == ({"mine": "kept"}, 4, False)
 
 

@@ -15,17 +15,12 @@ from gridsidecar.http import ApiServer
 from gridsidecar.rules.task import Message
 from gridsidecar.telemetry import Readiness
 from tests.doctor.looking import look
+from tests.support.servers import free_port
 
 
 def config(folder: Path, **sections: Any) -> dict[str, Any]:
     url = f"sqlite:///{folder}/q.db"
     return {"broker": {"url": url}, "store": {"url": url}, **sections}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 async def test_an_address_that_is_free(tmp_path: Path) -> None:

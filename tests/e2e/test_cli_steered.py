@@ -24,6 +24,7 @@ from tests.support.cli import start as start_command
 from tests.support.place import TASKS, Place
 from tests.support.waiting import eventually
 
+TIMES = ("created_at", "updated_at", "started_at")
 ONCE = {"retry": {"max_retries": 0}}
 
 
@@ -140,6 +141,21 @@ def test_what_never_began_says_so(embedded_place: Place) -> None:
     assert "\nattempt   none, it never began\n" in run(place, "status", "t").stdout
 
 
+def test_what_an_earlier_system_ran_says_so(place: Place) -> None:
+    configure(place, {"default": place.job("done")})
+    assert run(place, "migrate").returncode == 0
+    for status in ("failed", "running", "retrying"):
+        row = {"id": status, "task_type": "old", "status": status, **dict.fromkeys(TIMES, "2026-01-31 12:00:00")}
+        marks = ", ".join("?" * len(row))
+        place.execute(f"insert into {TASKS} ({', '.join(row)}) values ({marks})", *row.values())
+    logs = run(place, "logs", "failed").stderr
+    assert logs == "task failed is failed; an earlier system ran it, its output is not here\n"
+    assert "\nattempt   none here, an earlier system ran it\n" in run(place, "status", "failed").stdout
+    assert "\nattempt   none here, an earlier system runs it\n" in run(place, "status", "running").stdout
+    assert re.search(r"^retrying .* retry now$", run(place, "tasks", "list").stdout, re.M)
+    assert re.search(r"^retrying .* 立即重试$", run(place, "tasks", "list", "--lang", "zh").stdout, re.M)
+
+
 @pytest.mark.parametrize("arguments", [("logs", "--follow"), ("status", "--watch")])
 def test_who_waits_for_an_unknown_task_is_told(embedded_place: Place, arguments: tuple[str, ...]) -> None:
     place = embedded_place
@@ -165,7 +181,7 @@ async def test_an_operation_shows_how_far_it_is_and_what_came_of_it(embedded_pla
     await place.publish({"task_id": "a"}, {"task_id": "b"}, {"task_id": "c", "task_type": "good"})
     await eventually(lambda: place.all_ended(3))
     done = await asyncio.to_thread(run, place, "tasks", "retry", "a", "b", "c", "--over", "1s")
-    assert done.stderr.splitlines()[-1] == "3 tasks: 2 to run again, 1 left alone, being success"
+    assert done.stderr.splitlines()[-1] == "3 tasks: 2 to run again; 1 left alone, being success"
     (line,) = objects(run(place, "operations", "list", "--json"))
     assert (line["tasks"], line["done"]) == (3, 3)
     # It is `starting` until the last of them is due.
@@ -209,7 +225,7 @@ def test_a_dry_run_reads_as_one(embedded_place: Place) -> None:
     run(place, "tasks", "cancel", "a", "b")
     done = run(place, "tasks", "cancel", "a", "x", "--dry-run")
     assert done.stderr == (
-        "a dry run, nothing was changed; of 2 tasks: 1 left alone, being cancelled, "
+        "a dry run, nothing was changed; of 2 tasks: 1 left alone, being cancelled; "
         "1 not known yet, not to run when their messages come\n"
     )
 

@@ -55,6 +55,9 @@ async def test_a_failed_task_arrives_as_a_card(any_place: Place, start: Start, w
     assert "RetryExhausted (HandlerExit): " in text
     assert text.endswith("disk full\n```")
     assert "<at " not in text
+    await place.publish_bodies(b"no JSON")
+    await eventually(lambda: len(bot.cards) == 3)
+    assert "ValidationError: body 不是 JSON：" in shown(bot.cards[2])
     sidecar.terminate()
     assert await sidecar.ended() == 0
     assert not sidecar.says("notices")

@@ -23,6 +23,7 @@ from tests.support.web import Web, web_server
 
 PROMISED = 2.0  # seconds until the worker of a running task is told
 LONG_AGO = "2001-01-01 00:00:00.000"
+CANCEL = ("tasks", "cancel", "--status", "retrying", "--yes")
 TREE = """
 trap '' TERM
 sh -c 'trap "" TERM; echo $$$$ >> "$${JOURNAL}.tree"; while :; do sleep 1; done' &
@@ -315,12 +316,9 @@ async def test_an_operation_whose_process_is_killed_is_finished_by_a_worker(any_
     rows_by_hand(place, 5000, status="retrying", next_run_at="2099-01-01 00:00:00")
     first.terminate()
     await first.ended()
-    command = start_command(place.folder, "tasks", "cancel", "--status", "retrying", "--yes")
-    await eventually(lambda: place.statuses().get("cancelled", 0) > 0, interval=0.005)
-    command.send_signal(signal.SIGKILL)
+    command = start_command(place.folder, *CANCEL, failpoints="operation_stepped:kill")
     command.communicate()
-    left = place.statuses().get("retrying", 0)
-    assert left > 0
+    assert (command.returncode, set(place.statuses())) == (-signal.SIGKILL, {"cancelled", "retrying"})
     place.execute(f"update {TASKS}_operations set driven_until = '{LONG_AGO}'")  # nobody waits for its lease
     sidecar = start(config)
     await sidecar.said("an operation was finished for a process that is gone")
@@ -334,8 +332,8 @@ async def test_what_was_broken_off_says_how_it_goes_on(any_place: Place, start: 
     configure(place, {"default": place.job("done")})
     assert run(place, "migrate").returncode == 0
     rows_by_hand(place, 5000, status="retrying", next_run_at="2099-01-01 00:00:00")
-    command = start_command(place.folder, "tasks", "cancel", "--status", "retrying", "--yes")
-    await eventually(lambda: place.statuses().get("cancelled", 0) > 0, interval=0.005)
+    command = start_command(place.folder, *CANCEL, failpoints="operation_stepped:pause=60")
+    await eventually(lambda: place.statuses().get("cancelled", 0) > 0)
     command.send_signal(signal.SIGINT)
     _, said = command.communicate()
     assert command.returncode == 130, said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -69,20 +70,40 @@ async def lost_delayed_message(stage: Stage) -> tuple[Sidecar, History]:
     return stage.start(stage.config(), failpoints=stage.armed), History.of(stage.place, OK)
 
 
+async def cancelled(stage: Stage) -> tuple[Sidecar, History]:
+    """A task that waits for its retry when whatever waits so is cancelled by the HTTP API."""
+    http, retry = {"listen": "127.0.0.1:0"}, {"delay": 10}
+    sidecar = stage.start(stage.config(http=http, retry=retry), failpoints=stage.armed)
+    await stage.place.publish(stage.task(FLAKY, "flaky"))
+    await eventually(lambda: stage.place.status("flaky") == "retrying")
+    await _asked(sidecar, "/v1/tasks/cancel", {"filter": {"status": "retrying"}, "expected_count": 1})
+    return sidecar, History.of(stage.place, replace(FLAKY, end="cancelled"))
+
+
 async def submitted(stage: Stage) -> tuple[Sidecar, History]:
     """A task that comes by the HTTP API, to a sidecar that writes its row before it publishes it."""
     sidecar = stage.start(stage.config(http={"listen": "127.0.0.1:0"}), failpoints=stage.armed)
+    await _asked(sidecar, "/v1/tasks", stage.task(OK))
+    return sidecar, History.of(stage.place, OK)
+
+
+async def _asked(sidecar: Sidecar, path: str, body: object) -> None:
+    """A request to its HTTP API, which dies before it answers."""
     await sidecar.ready()
     url = next(word.removeprefix("url=") for word in sidecar.text.split() if word.startswith("url=http"))
-    with suppress(httpx.HTTPError):  # it dies before it answers
+    with suppress(httpx.HTTPError):
         async with httpx.AsyncClient(base_url=url, timeout=20) as client:
-            await client.post("/v1/tasks", json=stage.task(OK))
-    return sidecar, History.of(stage.place, OK)
+            await client.post(path, json=body)
 
 
 def look_now(place: Place) -> None:
     """As if the time until maintenance looks for a task that waits were over, and that until its run as well."""
     place.execute(f"update {TASKS} set next_run_at = ?, next_check_at = ?", OVERDUE, OVERDUE)
+
+
+def drive_now(place: Place) -> None:
+    """As if the lease of whoever went on with an operation were over."""
+    place.execute(f"update {TASKS}_operations set driven_until = ?", OVERDUE)
 
 
 def send_callbacks_now(place: Place) -> None:

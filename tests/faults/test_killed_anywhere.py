@@ -43,6 +43,7 @@ SCENES: dict[str, Scene] = {
     "parked": scenes.paused,
     "released": scenes.paused,
     "probe_taken": scenes.tripped,
+    "operation_stepped": scenes.cancelled,
     "row_written": scenes.submitted,
     "task_published": scenes.submitted,
 }
@@ -86,4 +87,6 @@ async def test_killed_at(point: str, where: str, request: pytest.FixtureRequest,
             *SUBMITTING,
         ):  # a wake-up that was never sent costs the time until the next check
             scenes.look_now(place)
+        if point == "operation_stepped":
+            scenes.drive_now(place)
         await finish(stage, history)

@@ -12,7 +12,7 @@ import pytest
 
 from gridsidecar.handler import CommandEnd, Stop, StopReason, run_command
 from gridsidecar.handler.command import Command
-from gridsidecar.handler.environment import hook_environment
+from gridsidecar.handler.env_variables import hook_environment
 from tests.handler.conftest import OnLoop
 from tests.handler.running import BEGUN, dead
 from tests.support.waiting import eventually

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from gridsidecar.language import translator
 from gridsidecar.notify.digest import Digest
-from gridsidecar.notify.feishu import card, refusal_of, signature, signed
+from gridsidecar.notify.feishu import card, problem_of, signature, signed
 from gridsidecar.notify.rendering import NoticeOrigin
 from gridsidecar.notify.translations import CHINESE, ENGLISH, Translations
 from gridsidecar.outbound import Reply
@@ -236,11 +238,28 @@ def test_the_signature_is_feishus() -> None:
     ],
 )
 def test_what_feishu_does_not_take_is_told_in_its_words(status: int, text: str, reason: str) -> None:
-    refusal = refusal_of(Reply(status, None, text))
-    assert refusal is not None
-    assert refusal.reason == reason
+    problem = problem_of(Reply(status, None, text))
+    assert problem is not None
+    assert problem.reason == reason
 
 
 @pytest.mark.parametrize("text", ['{"code":0,"msg":"success"}', '{"StatusCode":0,"StatusMessage":"success"}'])
 def test_what_feishu_takes(text: str) -> None:
-    assert refusal_of(Reply(200, None, text)) is None
+    assert problem_of(Reply(200, None, text)) is None
+
+
+@pytest.mark.parametrize(
+    ("error_type", "said", "told"),
+    [
+        ("TimeoutError", "timed out after 30 s", "30 秒后超时"),
+        ("PaymentError", "timed out after 30 s", "timed out after 30 s"),
+        ("HandlerExit", "exit status 3", "退出码 3"),
+        ("HandlerError", "exit status 3", "exit status 3"),
+    ],
+)
+def test_our_errors_are_told_in_its_language_and_a_handlers_own_as_it_said_them(
+    error_type: str, said: str, told: str
+) -> None:
+    words = replace(CHINESE, translate=translator("zh"))
+    text = shown(card(digest(update(error=said, error_type=error_type)), ORIGIN, words))
+    assert f"{error_type}: {told}" in text

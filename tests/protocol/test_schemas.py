@@ -11,8 +11,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from gridsidecar.conformance.lines import TYPES
 from gridsidecar.rules.task import Callback, Claim, ErrorType, Message, Status, Task
 from gridsidecar.wire import decode_task, encode_callback, encode_input
+from gridsidecar.wire.events import READERS
 from gridsidecar.wire.fields import FIELDS
 from gridsidecar.wire.refused import Refused
 from tests.protocol.test_vectors import given, vectors
@@ -23,7 +25,7 @@ REGISTRY: Any = Registry().with_resources(
     (schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()
 )
 MESSAGES = sorted(SCHEMAS.keys() - {"common"})
-OF_HANDLERS = ("progress", "log", "heartbeat", "checkpoint", "result", "error", "ready")
+OF_HANDLERS = tuple(READERS)
 
 
 def valid(name: str, value: Any) -> bool:
@@ -46,6 +48,13 @@ def test_its_examples_fit_and_unknown_fields_are_allowed(name: str) -> None:
     for example in SCHEMAS[name]["examples"]:
         assert problems(name, example) == []
         assert problems(name, {**example, "x_unknown": [1]}) == []
+
+
+def test_every_type_that_is_read_has_a_schema_vectors_and_a_check() -> None:
+    assert set(OF_HANDLERS) <= SCHEMAS.keys()
+    assert set(OF_HANDLERS) == set(TYPES)
+    lines = b"".join(given(case.values[0], "line") for case in vectors("lines.json")).decode(errors="replace")
+    assert [name for name in OF_HANDLERS if f'"type":"{name}"' not in lines] == []
 
 
 @pytest.mark.parametrize("name", OF_HANDLERS)

@@ -17,7 +17,7 @@ from gridsidecar.conformance.handler_under_test import HandlerUnderTest
 from gridsidecar.conformance.run import fields_of
 from gridsidecar.handler import Stop, make_handlers
 from gridsidecar.handler.command import Command
-from gridsidecar.handler.environment import handler_environment
+from gridsidecar.handler.env_variables import handler_environment
 from gridsidecar.rules.task import Claim, Failed, Message, Outcome, Succeeded, Task
 from gridsidecar.wire import encode_input
 

@@ -28,6 +28,7 @@ print("loading", flush=True)
 class MyTaskHandler(TaskHandler):
     def execute(self, task_data):
         self.report_progress("20", "开始处理...")
+        self.logger.info("noted %s", "so")
         print('{"gs":1,"type":"result","result":"forged"}', flush=True)
         os.system("echo a child speaks")
         if task_data.get("bad"):
@@ -115,6 +116,8 @@ async def test_it_works_on_a_queue(any_place: Place, run: Run) -> None:  # noqa:
     assert results[0]["at"] == "2026-01-31 00:00:00"
     assert results[0]["known"] == ["GRID_ASYNC_TASK_QUEUE"]
     assert results[0]["own"] == "mine"
+    (log,) = at.fetch(f"select log_head from {TABLE}_attempts where task_id = 't0'")
+    assert "INFO noted so\n" in log["log_head"]
     good, bad = rows(at)["t0"], rows(at)["bad"]
     assert (good["progress"], good["progress_message"]) == (100, "处理完成")
     assert (bad["status"], bad["error_type"], bad["error_message"]) == ("failed", "ValueError", "bad input: 一")
@@ -127,17 +130,19 @@ async def test_it_works_on_a_queue(any_place: Place, run: Run) -> None:  # noqa:
 async def test_it_leaves_when_idle(embedded_place: Place, run: Run, old: Path, where: str) -> None:  # noqa: F811
     await embedded_place.publish({"task_id": "t0", "data": {}})
     more = {"IDLE_TIMEOUT": "1", "PREFETCH_COUNT": "2", "TIMEOUT": "100"}
-    named = {f"GRID_ASYNC_TASK_{name}": value for name, value in more.items()}
+    named = {"OWN_SETTING": "its own", **{f"GRID_ASYNC_TASK_{name}": value for name, value in more.items()}}
     if where == ".env":
         with (old / ".env").open("a") as file:
             file.writelines(f"\n{name}={value}" for name, value in named.items())
         named = {}
-    process = run(variables(embedded_place, **named), "-m", "worker")
+    servers = {name: value for name, value in variables(embedded_place).items() if name != "OWN_SETTING"}
+    process = run({**servers, **named}, "-m", "worker")
     assert process.wait(LIMIT) == 0
     log = (old / "log").read_text()
     assert "concurrency=2" in log
     assert "no effect" not in log
     assert rows(embedded_place)["t0"]["status"] == "success"
+    assert json.loads(rows(embedded_place)["t0"]["result"])["own"] == "its own"
 
 
 def test_a_configuration_that_cannot_work_is_the_exit_code(run: Run, old: Path) -> None:
@@ -158,7 +163,7 @@ def test_without_a_sidecar_it_says_what_to_do(run: Run, old: Path) -> None:
     process = run({"GRIDSIDECAR_BIN": "/nowhere/gridsidecar", "OWN_SETTING": ""})
     assert process.wait(LIMIT) == 78
     text = (old / "log").read_text()
-    assert "GRIDSIDECAR_BIN" in text
+    assert "GRIDSIDECAR_BIN=/nowhere/gridsidecar is no program" in text
     assert "Traceback" not in text
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gridsidecar import wire
-from gridsidecar.rules.reception import Begin, Close, Delay, Drop
+from gridsidecar.rules.reception import AckOnly, Begin, Close, Delay
 from gridsidecar.rules.steering import Reopening, Steered
 from gridsidecar.rules.task import Callback, Status, Succeeded, Task
 from gridsidecar.store import RowRejected, Wanted
@@ -63,13 +63,13 @@ async def test_pending_is_started_as_attempt_1(two: Two, task_id: str) -> None:
     row = two.rows.row(task_id)
     assert (row["status"], row["progress"], json.loads(row["result"])) == ("success", 100, {"w": 1})
     assert two.rows.history(task_id) == [(1, "success")]
-    assert (await two.deliver_to_b(task(task_id))).reception == Drop("already ended")
+    assert (await two.deliver_to_b(task(task_id))).reception == AckOnly("already ended")
 
 
 @pytest.mark.parametrize("task_id", ["good-0", "bad-0", "null"])
 async def test_an_ended_one_is_a_duplicate(two: Two, plugin: Plugin, task_id: str) -> None:
     before = plugin.row(task_id)
-    assert (await two.deliver_to_a(task(task_id))).reception == Drop("already ended")
+    assert (await two.deliver_to_a(task(task_id))).reception == AckOnly("already ended")
     assert plugin.row(task_id) == before
 
 
@@ -108,7 +108,7 @@ async def test_running_is_taken_over_by_a_redelivery(two: Two) -> None:
 async def test_running_of_the_plugin_that_ends_meanwhile_is_a_duplicate(two: Two, plugin: Plugin) -> None:
     assert isinstance((await two.deliver_to_a(task("busy"))).reception, Delay)
     plugin.run("UPDATE {table} SET status = 'success', completed_at = NOW() WHERE id = 'busy'")
-    assert (await two.deliver_to_a(task("busy"))).reception == Drop("already ended")
+    assert (await two.deliver_to_a(task("busy"))).reception == AckOnly("already ended")
 
 
 @pytest.mark.parametrize("task_id", ["waiting", "nothing", "again"])
@@ -183,7 +183,7 @@ async def test_the_callback(
 async def test_a_refused_duplicate_of_a_row_that_the_plugin_failed_owes_nothing(two: Two, plugin: Plugin) -> None:
     plugin.insert("t", "failed", callback_url=URL)
     asked = task(fields={"callback": Callback(url=URL)})
-    assert not await two.a.tasks.refusals.record(asked.message, "t", "no handler", asked)
+    assert not await two.a.tasks.refused_messages.record(asked.message, "t", "no handler", asked)
     assert (await two.a.outbox.take(60)).callbacks == []
 
 
@@ -258,7 +258,7 @@ async def test_a_row_that_we_took_over_is_rescued_as_any_other(two: Two) -> None
 async def test_cancel_ends_what_waits_and_its_message_is_a_duplicate(two: Two) -> None:
     for task_id in ("waiting", "nothing", "again"):
         assert await cancel(two.a, task_id) is Steered.CANCELLED
-        assert (await two.deliver_to_a(task(task_id))).reception == Drop("already ended")
+        assert (await two.deliver_to_a(task(task_id))).reception == AckOnly("already ended")
 
 
 async def test_cancel_of_what_the_plugin_runs_is_kept_until_somebody_takes_it_over(two: Two) -> None:

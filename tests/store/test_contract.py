@@ -239,31 +239,31 @@ async def test_owed_counts_what_only_the_store_would_bring_back(two: Two) -> Non
 
 async def test_a_refused_message_is_recorded_once(two: Two) -> None:
     message = Message(body=b"\xff rubbish", message_id="m")
-    assert await two.a.tasks.refusals.record(message, "bad", "priority must be 0 – 9")
+    assert await two.a.tasks.refused_messages.record(message, "bad", "priority must be 0 – 9")
     row = two.rows.row("bad")
     assert (row["status"], row["error_type"], row["attempt"]) == ("failed", "ValidationError", 0)
     assert (row["error_message"], row["message_id"]) == ("priority must be 0 – 9", "m")
     assert row["completed_at"] is not None
-    assert not await two.b.tasks.refusals.record(message, "bad", "again")
+    assert not await two.b.tasks.refused_messages.record(message, "bad", "again")
     assert two.rows.row("bad") == row
 
 
 async def test_a_refused_message_never_touches_a_row(two: Two) -> None:
     await two.started()
     before = two.rows.row()
-    assert not await two.b.tasks.refusals.record(Message(body=b"rubbish"), "t", "no")
+    assert not await two.b.tasks.refused_messages.record(Message(body=b"rubbish"), "t", "no")
     assert two.rows.row() == before
 
 
 async def test_a_message_that_comes_again_and_is_refused_again_ends_again(two: Two) -> None:
     message = Message(body=b"{}", message_id="m")
-    assert await two.a.tasks.refusals.record(message, "bad", "first")
+    assert await two.a.tasks.refused_messages.record(message, "bad", "first")
     assert await two.a.steering.reopen("bad") is Reopening.REOPEN
     assert two.rows.row("bad")["status"] == "pending"
-    assert await two.b.tasks.refusals.record(message, "bad", "second")
+    assert await two.b.tasks.refused_messages.record(message, "bad", "second")
     row = two.rows.row("bad")
     assert (row["status"], row["error_type"], row["error_message"]) == ("failed", "ValidationError", "second")
     assert row["completed_at"] is not None
-    assert not await two.b.tasks.refusals.record(message, "bad", "third")
+    assert not await two.b.tasks.refused_messages.record(message, "bad", "third")
     assert two.rows.row("bad") == row
     assert await two.a.steering.reopen("bad") is Reopening.REOPEN

@@ -20,7 +20,7 @@ from gridsidecar.rules.task import (
     Status,
     Succeeded,
 )
-from gridsidecar.store import RowRejected, StatementRefused
+from gridsidecar.store import RowRejected, TransientRejection
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS
 from tests.store.workers import A, B, Two, cancel, decided, end, open_store, task
@@ -154,7 +154,7 @@ async def test_a_success_without_its_result_is_a_failure_that_says_so(two: Two, 
 async def test_an_end_that_is_refused_in_every_form_can_be_put_back(two: Two, guard: Guard) -> None:
     claim = await started(two)
     guard.refuse("UPDATE", "NEW.status IN ('success', 'failed', 'cancelled')")
-    with pytest.raises(StatementRefused, match="not here"):
+    with pytest.raises(TransientRejection, match="not here"):
         await end(two.a, claim, Succeeded(7))
     assert two.rows.row()["status"] == "running"
     assert await two.a.tasks.ends.put_back(claim, "й not here", 30)
@@ -204,19 +204,19 @@ async def test_a_cancelled_task_ends_without_the_callback_that_is_refused(two: T
 async def test_a_message_is_refused_whatever_of_it_can_be_noted(two: Two, guard: Guard) -> None:
     guard.refuse("INSERT", "NEW.data IS NOT NULL")
     asked = task(fields={"callback": ASKED, "data": "x"})
-    assert await two.a.tasks.refusals.record(Message(body=b"x"), "t", "no handler й", asked)
+    assert await two.a.tasks.refused_messages.record(Message(body=b"x"), "t", "no handler й", asked)
     assert (two.rows.row()["status"], two.rows.row()["error_message"]) == ("failed", "no handler ?")
     guard.refuse("INSERT", "NEW.id = 'u'")
-    assert not await two.a.tasks.refusals.record(Message(body=b"x"), "u", "no handler", asked)
+    assert not await two.a.tasks.refused_messages.record(Message(body=b"x"), "u", "no handler", asked)
 
 
 async def test_a_refused_claim_says_whether_it_may_pass(two: Two, guard: Guard) -> None:
     guard.refuse("INSERT", "NEW.id = 'later'")
-    with pytest.raises(StatementRefused, match="not here"):
+    with pytest.raises(TransientRejection, match="not here"):
         await two.a.tasks.claim(task("later"), A, 0)
     with pytest.raises(RowRejected) as never:
         await two.b.tasks.claim(task("never", fields={"priority": 2**70}), B, 0)
-    assert not isinstance(never.value, StatementRefused)
+    assert not isinstance(never.value, TransientRejection)
 
 
 # -- packets ----------------------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from gridsidecar.rules.flow import Flow, Park, Reserve
 from gridsidecar.rules.rate import Rate
-from gridsidecar.rules.reception import Begin, Close, Delay, Drop, Insert, Resume
+from gridsidecar.rules.reception import AckOnly, Begin, Close, Delay, Insert, Resume
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Task
-from gridsidecar.store import Received, Store
+from gridsidecar.store import Answer, Store
 from tests.store.direct import LONG_AGO, TASKS
 from tests.store.workers import BOOM, A, B, Two, cancel, delayed, end, no_changes_of, task, wake_up
 
@@ -25,7 +25,7 @@ def in_an_hour() -> datetime:
     return datetime.now(UTC) + HOUR
 
 
-async def deliver(store: Store, message: Task, flow: Flow = PAUSED, **known: object) -> Received:
+async def deliver(store: Store, message: Task, flow: Flow = PAUSED, **known: object) -> Answer:
     return await store.tasks.claim(message, replace(A, **known), 3, flow)  # type: ignore[arg-type]
 
 
@@ -57,7 +57,7 @@ async def test_parking_is_safe_to_repeat(two: Two) -> None:
     await two.a.pauses.pause("default")
     assert (await deliver(two.a, task())).reception == Park()
     assert (await deliver(two.b, task())).reception == Park()
-    assert (await two.b.tasks.park(task(), B, 3)) == Received(Park(), attempt=0)
+    assert (await two.b.tasks.park(task(), B, 3)) == Answer(Park(), attempt=0)
 
 
 async def test_what_a_worker_thinks_is_paused_and_is_not_starts(two: Two) -> None:
@@ -115,7 +115,7 @@ async def test_what_runs_is_not_touched_and_a_claim_whose_reply_was_lost_goes_on
     await two.a.pauses.pause("default")
     assert (await deliver(two.a, task())).reception == Resume()
     assert await two.a.tasks.park(task(), A, 3) is None
-    assert (await deliver(two.a, task(), holds_attempt=1, holds_live_copy=True)).reception == Drop("runs here")
+    assert (await deliver(two.a, task(), holds_attempt=1, holds_live_copy=True)).reception == AckOnly("runs here")
 
 
 async def test_a_parked_task_can_be_cancelled(two: Two) -> None:
@@ -348,7 +348,7 @@ async def test_a_pause_takes_no_place_and_gives_up_the_one_that_was_reserved(two
     assert two.rows.row("t")["reserved"] == 0
     await two.a.pauses.resume("default")
     await two.a.pauses.release("default")
-    assert isinstance((await deliver(two.a, wake_up(0), both)).reception, Reserve | Drop)
+    assert isinstance((await deliver(two.a, wake_up(0), both)).reception, Reserve | AckOnly)
 
 
 async def test_unused_time_is_not_saved_up(two: Two) -> None:

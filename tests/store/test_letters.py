@@ -120,7 +120,7 @@ async def test_a_task_whose_worker_is_lost_for_good_owes_one(letters: Two) -> No
 
 
 async def test_what_is_refused_is_there_already(letters: Two) -> None:
-    assert await letters.a.tasks.refusals.record(Message(body=b"{}"), "r", "no handler", task("r"))
+    assert await letters.a.tasks.refused_messages.record(Message(body=b"{}"), "r", "no handler", task("r"))
     await letters.retrying(retries=1)
     assert await letters.a.tasks.end_waiting(task(), "nobody has a handler for it")
     assert letters.rows.row()["status"] == "failed"

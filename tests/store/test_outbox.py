@@ -179,15 +179,15 @@ async def test_a_row_without_an_attempt_that_is_cancelled_owes_one(two: Two) -> 
     await started(two)
     await cancel(two.b, "t")
     (row,) = await two.a.leases.rows_of("A")
-    assert await two.a.leases.return_row("A", row)
+    assert await two.a.leases.give_back("A", row)
     assert [body["status"] for body in bodies(two)] == ["cancelled"]
 
 
 async def test_a_refused_task_owes_one_where_its_message_says_to_whom(two: Two) -> None:
     message = Message(body=b"{}")
-    assert await two.a.tasks.refusals.record(message, "t", "no handler", MESSAGE)
-    assert not await two.a.tasks.refusals.record(message, "t", "no handler", MESSAGE)
-    assert await two.a.tasks.refusals.record(message, "unread", "priority must be 0 – 9")
+    assert await two.a.tasks.refused_messages.record(message, "t", "no handler", MESSAGE)
+    assert not await two.a.tasks.refused_messages.record(message, "t", "no handler", MESSAGE)
+    assert await two.a.tasks.refused_messages.record(message, "unread", "priority must be 0 – 9")
     (body,) = bodies(two)
     assert (body["task_id"], body["result"]) == ("t", {"error": "no handler", "error_type": "ValidationError"})
 

@@ -45,7 +45,7 @@ HOT: dict[str, dict[str, str]] = {  # by which index each table is read
     **dict.fromkeys(["note_sent", "withdraw", "begin_waiting"], BY_ID),
     "attempt_lost": BY_ID | {"workers": "PRIMARY"},
     **dict.fromkeys(
-        ["progress", "mark_started", "hand_off", "schedule", "return_row", "owe_callback", "owe_letter"], BY_ID
+        ["progress", "mark_started", "hand_off", "schedule", "give_back", "owe_callback", "owe_letter"], BY_ID
     ),
     # What it says meanwhile.
     "write_output": BY_ID,

@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from gridsidecar.rules.flow import Flow
-from gridsidecar.rules.reception import Begin, Delay, Drop, Insert
+from gridsidecar.rules.reception import AckOnly, Begin, Delay, Insert
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Task
-from gridsidecar.store import Received, Store
+from gridsidecar.store import Answer, Store
 from gridsidecar.wire.new_task import make_task
 from tests.store.direct import TASKS
 from tests.store.workers import A, Two, cancel, listed, retry_by_hand, wake_up
@@ -45,7 +45,7 @@ async def sent(store: Store, task: Task) -> None:
     await store.prewritten.note_sent(task)
 
 
-async def claimed(store: Store, task: Task, retries: int = 3) -> Received:
+async def claimed(store: Store, task: Task, retries: int = 3) -> Answer:
     return await store.tasks.claim(task, A, retries)
 
 
@@ -133,7 +133,7 @@ async def test_so_does_a_copy_of_it_once(two: Two, copy: dict[str, Any]) -> None
     assert received.reception == Begin(attempt=1, crashes=0)
     assert two.rows.row()["message_id"] == "own"
     held = replace(A, holds_attempt=1, holds_live_copy=True)
-    assert isinstance((await two.b.tasks.claim(arrives(task), held, 3)).reception, Drop)
+    assert isinstance((await two.b.tasks.claim(arrives(task), held, 3)).reception, AckOnly)
 
 
 async def test_one_without_its_row_begins_as_ever(two: Two) -> None:
@@ -221,7 +221,7 @@ async def test_it_is_cancelled_and_run_again_as_any_that_waits(two: Two, noted: 
         await two.a.prewritten.note_sent(task)
     assert await cancel(two.b, "t") is Steered.CANCELLED
     assert len(await two.b.outbox.all(task_id="t")) == 1
-    assert isinstance((await claimed(two.a, arrives(task))).reception, Drop)
+    assert isinstance((await claimed(two.a, arrives(task))).reception, AckOnly)
     message = await retry_by_hand(two.b, "t")
     assert message is not None
     again = two.rows.row()
@@ -250,11 +250,11 @@ async def test_refused_it_fails(two: Two, copy: dict[str, Any]) -> None:
     task = made(task_type="unknown", callback_url="https://example.com/x")
     await sent(two.a, task)
     arrived = arrives(task, **copy)
-    assert await two.b.tasks.refusals.record(arrived.message, "t", "no handler", arrived)
+    assert await two.b.tasks.refused_messages.record(arrived.message, "t", "no handler", arrived)
     row = two.rows.row()
     assert (row["status"], row["error_type"], row["error_message"]) == ("failed", "ValidationError", "no handler")
     assert len(await two.b.outbox.all(task_id="t")) == 1
-    assert not await two.b.tasks.refusals.record(arrived.message, "t", "no handler", arrived)
+    assert not await two.b.tasks.refused_messages.record(arrived.message, "t", "no handler", arrived)
 
 
 async def test_so_it_does_by_what_maintenance_sends_however_large_it_is(two: Two) -> None:
@@ -262,7 +262,7 @@ async def test_so_it_does_by_what_maintenance_sends_however_large_it_is(two: Two
     assert await two.a.prewritten.write(task, 3)
     two.rows.make_overdue()
     (message,) = await two.b.leases.overdue(judge_others=True)
-    assert await two.b.tasks.refusals.record(message, "t", "no handler", replace(task, message=message))
+    assert await two.b.tasks.refused_messages.record(message, "t", "no handler", replace(task, message=message))
     assert two.rows.row()["status"] == "failed"
 
 
@@ -270,5 +270,5 @@ async def test_rubbish_of_the_same_id_does_not_touch_it(two: Two) -> None:
     await sent(two.a, made(data=1))
     rubbish = made(data=2)
     message = replace(rubbish.message, message_id="rubbish")
-    assert not await two.b.tasks.refusals.record(message, "t", "no", rubbish)
+    assert not await two.b.tasks.refused_messages.record(message, "t", "no", rubbish)
     assert two.rows.row()["status"] == "pending"

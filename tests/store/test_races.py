@@ -195,7 +195,7 @@ async def test_return_of_a_row_against_its_rescue_has_one_winner(two: Two) -> No
     two.rows.expire("A")
 
     async def give_back(name: str) -> bool:
-        return await two.a.leases.return_row("A", rows[name])
+        return await two.a.leases.give_back("A", rows[name])
 
     async def rescue(name: str) -> Reception:
         return (await two.b.tasks.claim(task(name), B, 3)).reception
@@ -236,7 +236,7 @@ async def test_retry_by_hand_against_a_wake_up_begins_one_attempt(two: Two) -> N
 
 async def test_a_late_commit_against_the_claim_after_a_return_has_one_winner(two: Two) -> None:
     claim = await two.started()
-    assert await two.a.leases.return_row("A", HeldRow("t", 1, cancel_requested=False))
+    assert await two.a.leases.give_back("A", HeldRow("t", 1, cancel_requested=False))
     assert await end(two.a, claim, Succeeded("late")) is None
     row = two.rows.row()
     assert (row["status"], row["handed_off"]) == ("pending", 1)

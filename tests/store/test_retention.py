@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gridsidecar.rules.reception import Drop, Insert
+from gridsidecar.rules.reception import AckOnly, Insert
 from gridsidecar.rules.task import Callback, Succeeded
 from gridsidecar.store import Retention, Store
 from gridsidecar.store.queries import TableNames, load_queries
@@ -197,7 +197,7 @@ async def test_a_task_that_is_run_again_by_hand_meanwhile_stays(pruners: Pruners
 async def test_duplicates_are_known_as_long_as_the_row_is_there(pruners: Pruners) -> None:
     """After that a straggler would run the task again: hence no retention below the longest delay."""
     await ended(pruners.two, "t")
-    assert (await pruners.two.deliver_to_b(task(attempt=1))).reception == Drop("already ended")
+    assert (await pruners.two.deliver_to_b(task(attempt=1))).reception == AckOnly("already ended")
     pruners.age("t")
     assert await pruners.prune() == []
     assert (await pruners.two.deliver_to_b(task())).reception == Insert()

@@ -52,7 +52,7 @@ async def test_heartbeat_a_rescued_row_is_no_longer_ours(two: Two) -> None:
 async def test_heartbeat_a_row_without_an_attempt_becomes_pending_due_now_handed_off(two: Two) -> None:
     await two.started()
     (row,) = await two.a.leases.rows_of("A")
-    assert await two.a.leases.return_row("A", row)
+    assert await two.a.leases.give_back("A", row)
     stored = two.rows.row()
     assert (stored["status"], stored["handed_off"], stored["worker_id"]) == ("pending", 1, None)
     assert two.rows.history() == [(1, "lost")]
@@ -64,7 +64,7 @@ async def test_heartbeat_a_row_without_an_attempt_and_cancel_requested_is_cancel
     await two.started()
     await cancel(two.b, "t")
     (row,) = await two.a.leases.rows_of("A")
-    assert await two.a.leases.return_row("A", row)
+    assert await two.a.leases.give_back("A", row)
     stored = two.rows.row()
     assert (stored["status"], stored["error_type"], stored["next_check_at"]) == ("cancelled", "Cancelled", None)
     assert stored["completed_at"] is not None
@@ -74,7 +74,7 @@ async def test_heartbeat_a_cancel_between_look_and_return_is_not_overwritten(two
     await two.started()
     (row,) = await two.a.leases.rows_of("A")
     assert await cancel(two.b, "t") is Steered.ASKED
-    assert not await two.a.leases.return_row("A", row)
+    assert not await two.a.leases.give_back("A", row)
     stored = two.rows.row()
     assert (stored["status"], stored["cancel_requested"]) == ("running", 1)
     assert two.rows.history() == []
@@ -86,7 +86,7 @@ async def test_heartbeat_returns_no_row_that_moved_on(two: Two) -> None:
     two.rows.expire("A")
     await two.deliver_to_b(task())
     before = two.rows.row()
-    assert not await two.a.leases.return_row("A", row)
+    assert not await two.a.leases.give_back("A", row)
     assert two.rows.row() == before
 
 

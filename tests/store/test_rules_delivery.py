@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gridsidecar.rules.reception import Begin, Close, Delay, Drop, Insert, Reattach, Resume
+from gridsidecar.rules.reception import AckOnly, Begin, Close, Delay, Insert, Reattach, Resume
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import Cancelled, Failed, Outcome, Succeeded, Task
 from tests.store.direct import FAR_AWAY
 from tests.store.workers import A, Two, cancel, delayed, end, task, wake_up
 
-ENDED = Drop("already ended")
+ENDED = AckOnly("already ended")
 
 
 async def test_none_inserts_attempt_1(two: Two) -> None:
@@ -126,7 +126,7 @@ async def test_not_due_leftover_is_acked(two: Two, message: Task) -> None:
     await two.retrying()
     before = two.rows.row()
     received = await two.deliver_to_b(message)
-    assert received.reception == Drop("a newer message will bring it back")
+    assert received.reception == AckOnly("a newer message will bring it back")
     assert two.rows.row() == before
 
 
@@ -144,19 +144,19 @@ async def test_not_due_waits_for_the_rest(two: Two, message: Task) -> None:
 async def test_running_mine_in_memory_leftover_is_acked(two: Two, message: Task) -> None:
     await two.started()
     received = await two.deliver_to_a(message, holds_attempt=1)
-    assert received.reception == Drop("runs here")
+    assert received.reception == AckOnly("runs here")
 
 
 async def test_running_mine_in_memory_with_a_live_copy_is_acked(two: Two) -> None:
     await two.started()
     received = await two.deliver_to_a(task(), holds_attempt=1, holds_live_copy=True)
-    assert received.reception == Drop("runs here")
+    assert received.reception == AckOnly("runs here")
 
 
 async def test_running_mine_in_memory_handed_off_is_acked(two: Two) -> None:
     assert await two.a.tasks.hand_off(await two.started())
     received = await two.deliver_to_a(task(), holds_attempt=1)
-    assert received.reception == Drop("runs here")
+    assert received.reception == AckOnly("runs here")
 
 
 async def test_running_mine_in_memory_is_adopted(two: Two) -> None:
@@ -185,20 +185,20 @@ async def test_running_mine_not_in_memory_starts_the_same_attempt(two: Two, rede
 async def test_running_other_worker_leftover_is_acked(two: Two, message: Task) -> None:
     await two.started()
     received = await two.deliver_to_b(message)
-    assert received.reception == Drop("runs elsewhere")
+    assert received.reception == AckOnly("runs elsewhere")
 
 
 async def test_running_other_worker_handed_off_is_acked(two: Two) -> None:
     assert await two.a.tasks.hand_off(await two.started())
-    assert (await two.deliver_to_b(task())).reception == Drop("runs elsewhere")
+    assert (await two.deliver_to_b(task())).reception == AckOnly("runs elsewhere")
 
 
 async def test_running_other_worker_lease_live_is_busy_at_doubling_delays(two: Two) -> None:
     await two.started()
     before = two.rows.row()
     delays = []
-    for busy in range(5):
-        received = await two.deliver_to_b(task(busy=busy))
+    for times in range(5):
+        received = await two.deliver_to_b(task(seen_running=times))
         assert isinstance(received.reception, Delay)
         assert received.reception.elsewhere
         assert received.attempt == 1
@@ -221,7 +221,7 @@ async def test_running_other_worker_lease_expired_and_not_trusted_is_busy(two: T
 async def test_running_other_worker_lease_expired_and_not_trusted_leftover_is_acked(two: Two) -> None:
     await two.started()
     two.rows.expire("A")
-    assert (await two.deliver_to_b(wake_up(1), trusted=False)).reception == Drop("runs elsewhere")
+    assert (await two.deliver_to_b(wake_up(1), trusted=False)).reception == AckOnly("runs elsewhere")
 
 
 @pytest.mark.parametrize(

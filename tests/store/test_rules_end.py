@@ -217,7 +217,7 @@ async def test_each_part_of_the_fence_holds_by_itself(two: Two, other: dict[str,
     assert not await two.a.tasks.hand_off(stranger)
     assert await end(two.a, stranger, Succeeded("x")) is None
     row = HeldRow("t", stranger.attempt, cancel_requested=False)
-    assert not await two.a.leases.return_row(stranger.worker_id, row)
+    assert not await two.a.leases.give_back(stranger.worker_id, row)
     assert two.rows.row() == before
 
 
@@ -325,7 +325,7 @@ async def test_retry_by_hand_only_of_what_failed_or_was_cancelled(two: Two) -> N
 
 async def test_retry_by_hand_not_of_a_message_that_was_refused(two: Two) -> None:
     """There is nothing to send: the message is with the dead letters."""
-    assert await two.a.tasks.refusals.record(Message(body=b"rubbish"), "t", "not JSON")
+    assert await two.a.tasks.refused_messages.record(Message(body=b"rubbish"), "t", "not JSON")
     before = two.rows.row()
     assert await retry_by_hand(two.a, "t") is None
     assert two.rows.row() == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules.reception import Insert, Resume
 from gridsidecar.rules.task import Claim, Succeeded, Transition
-from gridsidecar.store import Received, RowLocked, StatementRefused
+from gridsidecar.store import Answer, RowLocked, TransientRejection
 from gridsidecar.store.database import FalseAlarm
 from gridsidecar.store.mysql import connection, database
 from gridsidecar.store.mysql.witness import Witness
@@ -23,7 +23,7 @@ from tests.support.database import mysql_session
 from tests.support.waiting import eventually
 
 # Refused, or done by a server that ends the sleep of a client that left: not as if it were away.
-DECIDED = (StatementRefused, Received, Transition)
+DECIDED = (TransientRejection, Answer, Transition)
 
 pytestmark = pytest.mark.parametrize("tables_url", ["mysql"], indirect=True)
 
@@ -32,10 +32,7 @@ pytestmark = pytest.mark.parametrize("tables_url", ["mysql"], indirect=True)
 async def two(two: Two, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Two]:
     """Two workers that are quick to lose patience."""
     monkeypatch.setattr(connection, "REPLY_TIMEOUT", 2.0)
-    monkeypatch.setattr(
-        connection, "_SESSION", connection._SESSION.replace("lock_wait_timeout = 5", "lock_wait_timeout = 1")
-    )
-    monkeypatch.setattr(database, "LOCK_WAIT", 1)
+    monkeypatch.setattr(database, "LOCK_WAITS", 6)
     workers = Two(await open_store(two.url, migrate=None), await open_store(two.url, migrate=None), two.url)
     yield workers
     await workers.a.close()
@@ -60,6 +57,7 @@ def trigger(two: Two, event: str, does: str, name: str = "new.id") -> None:
 def held(two: Two, sql: str) -> Iterator[None]:
     """What this locks stays so until the end of the context."""
     with mysql_session(two.url, autocommit=False) as session, session.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")  # no rows but those that it names
         cursor.execute("BEGIN")
         cursor.execute(sql)
         yield
@@ -155,13 +153,71 @@ async def test_a_write_that_nobody_waits_for_any_more_keeps_no_place(two: Two) -
     await few.close()
 
 
+def locked(two: Two, claims: list[Claim]) -> AbstractContextManager[None]:
+    names = ", ".join(f"'{claim.task_id}'" for claim in claims)
+    return held(two, f"SELECT id FROM {TASKS} FORCE INDEX (PRIMARY) WHERE id IN ({names}) FOR UPDATE")
+
+
+def waiting_for_locks(two: Two) -> int:
+    ours = "JOIN information_schema.processlist p ON p.id = trx_mysql_thread_id AND p.db = DATABASE()"
+    return len(two.rows.run(f"SELECT 1 FROM information_schema.innodb_trx {ours} WHERE trx_state = 'LOCK WAIT'"))
+
+
+async def test_locked_rows_that_have_every_connection_soon_let_go_of_one(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "REPLY_TIMEOUT", 30.0)
+    few = await open_store(two.url, migrate=None, pool_size=2)
+    *bads, good = await claimed(two, "bad1", "bad2", "good")
+    with locked(two, bads):
+        works = [asyncio.create_task(end(few, bads[0], Succeeded(1)))]
+        await eventually(lambda: waiting_for_locks(two))
+        works.append(asyncio.create_task(end(few, bads[1], Succeeded(1))))
+        await asyncio.sleep(0)  # it has a connection of its own
+        async with asyncio.timeout(4):
+            assert await few.reading.get("good")
+            assert (await end(few, good, Succeeded(1))).status == "success"
+    await few.close()
+    await together(*works)
+
+
+async def test_what_travels_with_locked_rows_is_done_before_they_are_given_up(two: Two) -> None:
+    few = await open_store(two.url, migrate=None, pool_size=2)
+    *bads, good = await claimed(two, "bad1", "bad2", "bad3", "good")
+    with locked(two, bads):
+        ends = [asyncio.create_task(end(few, claim, Succeeded(1))) for claim in (*bads, good)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        assert [one.done() for one in ends] == [False, False, False, True]
+        assert all(isinstance(one, RowLocked) for one in (await together(*ends))[:-1])
+    await few.close()
+
+
+async def test_what_nobody_has_waited_for_goes_before_rows_that_are_known_to_be_locked(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCK_WAITS", 3)
+    few = await open_store(two.url, migrate=None, pool_size=2)
+    *bads, new, good = await claimed(two, "bad1", "bad2", "new", "z")
+    with locked(two, [*bads, new]):
+        known = await together(*(end(few, bad, Succeeded(1)) for bad in bads))
+        assert all(isinstance(one, RowLocked) for one in known), known
+        again = [asyncio.create_task(end(few, bad, Succeeded(1))) for bad in bads]
+        await eventually(few.database.alone_permits.locked)
+        ends = [asyncio.create_task(end(few, claim, Succeeded(1))) for claim in (new, good)]
+        await asyncio.wait([*again, *ends], return_when=asyncio.FIRST_COMPLETED)
+        assert [one.done() for one in (*again, *ends)] == [False] * 3 + [True]
+    await together(*again, *ends)
+    await few.close()
+
+
 async def test_a_row_that_somebody_keeps_locked(two: Two) -> None:
     claims = await claimed(two, "a", "bad", "z")
     with held(two, f"SELECT id FROM {TASKS} WHERE id = 'bad' FOR UPDATE"):
         began = time.monotonic()
         ends = [asyncio.create_task(end(two.a, claim, Succeeded(1))) for claim in claims]
         await together(ends[0], ends[2])
-        assert time.monotonic() - began < database.LOCK_WAITS, "what travels with it waits once, not as long as itself"
+        patience = database.LOCK_WAITS * connection.LOCK_WAIT
+        assert time.monotonic() - began < patience, "what travels with it waits once, not as long as itself"
         a, bad, z = await together(*ends)
         assert isinstance(bad, RowLocked)
         assert (a.status, z.status) == ("success", "success")

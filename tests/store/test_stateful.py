@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from gridsidecar.rules.reception import Begin, Claimant, Close, Delay, Drop, Insert, Reattach, Resume
+from gridsidecar.rules.reception import AckOnly, Begin, Claimant, Close, Delay, Insert, Reattach, Resume
 from gridsidecar.rules.steering import Steered
 from gridsidecar.rules.task import (
     Callback,
@@ -140,7 +140,7 @@ class TwoWorkers(RuleBasedStateMachine):
                 assert received.claim is None
                 assert before == after
                 assert (worker, name) in self.held
-            case Drop() | Delay():
+            case AckOnly() | Delay():
                 assert before == after
         if received.claim is None:
             return
@@ -289,7 +289,7 @@ class TwoWorkers(RuleBasedStateMachine):
                 self._drop(worker, name)
         for name, row in rows.items():
             if (worker, name) not in self.held:
-                assert self._do(self.stores[worker].leases.return_row(worker, row))
+                assert self._do(self.stores[worker].leases.give_back(worker, row))
                 after = self._row(name)
                 assert after is not None
                 assert after["status"] == ("cancelled" if row.cancel_requested else "pending")

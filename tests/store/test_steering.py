@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gridsidecar.rules.reception import Close, Delay, Drop, Insert, Resume
+from gridsidecar.rules.reception import AckOnly, Close, Delay, Insert, Resume
 from gridsidecar.rules.steering import Reopening, Steered
 from gridsidecar.rules.task import Callback, Cancelled, Message, Progress, Report, Status, Succeeded, Task
 from gridsidecar.store import HeldRow, NotDriven, OperationKind
@@ -72,7 +72,7 @@ async def test_what_waits_ends_owes_its_callback_and_is_told_once(two: Two) -> N
     assert update.task is not None
     assert update.task.data == {"n": 1}
     assert await two.b.steering.untold() == []
-    assert (await two.deliver_to_b(delayed(1))).reception == Drop("already ended")
+    assert (await two.deliver_to_b(delayed(1))).reception == AckOnly("already ended")
 
 
 async def test_a_task_that_nobody_has_seen_never_runs(two: Two) -> None:
@@ -86,7 +86,7 @@ async def test_a_task_that_nobody_has_seen_never_runs(two: Two) -> None:
     assert (row["status"], row["attempt"], row["task_type"]) == ("cancelled", 0, "mail")
     assert (json.loads(row["data"]), row["callback_url"]) == ({"n": 1}, ASKED.url)
     assert callbacks(two) == [(0, "cancelled")]
-    assert (await two.b.tasks.claim(real(), B, 3)).reception == Drop("already ended")
+    assert (await two.b.tasks.claim(real(), B, 3)).reception == AckOnly("already ended")
     assert callbacks(two) == [(0, "cancelled")]
 
 
@@ -109,7 +109,7 @@ async def test_a_delayed_task_that_was_cancelled_unseen_is_not_put_off(two: Two)
 
 async def test_a_refusal_of_a_task_that_was_cancelled_unseen_leaves_its_row(two: Two) -> None:
     await cancel(two.a, "t")
-    assert not await two.a.tasks.refusals.record(Message(body=b"{}"), "t", "no")
+    assert not await two.a.tasks.refused_messages.record(Message(body=b"{}"), "t", "no")
     assert two.rows.row()["status"] == "cancelled"
 
 
@@ -179,7 +179,7 @@ async def test_only_what_failed_or_was_cancelled_runs_again(two: Two, state: str
 
 
 async def test_a_refused_message_is_for_dead_replay(two: Two) -> None:
-    await two.a.tasks.refusals.record(Message(body=b"{}"), "t", "no")
+    await two.a.tasks.refused_messages.record(Message(body=b"{}"), "t", "no")
     assert await two.a.steering.retry(["t"]) == {"t": Steered.REFUSED_MESSAGE}
 
 
@@ -206,7 +206,7 @@ async def test_a_letter_is_replayed_only_while_its_task_has_failed(two: Two) -> 
 
 
 async def test_a_letter_of_a_refused_message_reopens_its_row_and_may_be_sent_again(two: Two) -> None:
-    await two.a.tasks.refusals.record(Message(body=b"{}"), "t", "no")
+    await two.a.tasks.refused_messages.record(Message(body=b"{}"), "t", "no")
     assert await two.a.steering.reopen("t") is Reopening.REOPEN
     assert await two.a.steering.reopen("t") is Reopening.SEND  # the first time it was not sent after all
     await two.a.tasks.claim(real(), A, 3)

@@ -25,7 +25,7 @@ from gridsidecar.rules.task import (
     Task,
     Transition,
 )
-from gridsidecar.store import Received, Store, Wanted, make_store
+from gridsidecar.store import Answer, Store, Wanted, make_store
 from tests.store.direct import TASKS, Direct
 
 QUEUE = "q"
@@ -146,10 +146,10 @@ class Two:
         assert received.claim is not None
         return stale, received.claim
 
-    async def deliver_to_a(self, message: Task, **known: Any) -> Received:
+    async def deliver_to_a(self, message: Task, **known: Any) -> Answer:
         return await self.a.tasks.claim(message, replace(A, **known), 3)
 
-    async def deliver_to_b(self, message: Task, **known: Any) -> Received:
+    async def deliver_to_b(self, message: Task, **known: Any) -> Answer:
         return await self.b.tasks.claim(message, replace(B, **known), 3)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gridsidecar.failpoints import VARIABLE
 from tests.support import forked
 
 ROOT = Path(__file__).parents[2]
@@ -43,11 +44,17 @@ def gridsidecar(
     return Finished(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def start(folder: Path, *arguments: str, **streams: Any) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, failpoints: str = "", **streams: Any) -> subprocess.Popen[str]:
     """One run that goes on; the caller ends it."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    program, armed = ("tests.support.armed", {VARIABLE: failpoints}) if failpoints else (PROGRAM, {})
     return forked.start(
-        command(*arguments), text=True, cwd=folder, env=environment(folder), start_new_session=True, **pipes
+        command(*arguments, program=program),
+        text=True,
+        cwd=folder,
+        env=environment(folder, armed),
+        start_new_session=True,
+        **pipes,
     )
 
 

@@ -111,8 +111,11 @@ class Pod:
         return self._log(name).read_text(errors="replace")
 
     def kill(self) -> None:
-        for process in self._running.values():
-            process.kill()  # process 1 goes with it, and everything below with that
+        for name, process in self._running.items():
+            # Everything below process 1 goes with it. It outlives its parent: the change of user takes that away.
+            if (first := self._inner(name)) is not None:
+                os.kill(first, signal.SIGKILL)
+            process.kill()
             process.wait()
 
     def _log(self, name: str) -> Path:

@@ -35,16 +35,24 @@ def find_program(*names: str) -> str | None:
     return next((found for name in names if (found := shutil.which(name, path=SEARCH_PATH))), None)
 
 
-def free_port() -> int:
-    """A free port of 127.0.0.1 below the range of outgoing connections, so that a restarted server gets it again."""
+def free_port(among: Sequence[int] = range(15_000, 32_000)) -> int:
+    """A free port of 127.0.0.1 below the range of outgoing connections, so that a restarted server gets it again.
+
+    It is this process's until it ends: a server binds it a while later, or again after a kill, and tests that run
+    beside this one would find it free meanwhile.
+    """
     while True:
-        port = random.SystemRandom().randrange(15_000, 32_000)
+        port = random.SystemRandom().choice(among)
+        claim = socket.socket(socket.AF_UNIX)  # its abstract name goes with the process, however that ends
         with socket.socket() as probe:
             try:
+                claim.bind(f"\0gridsidecar-test-port-{port}")
                 probe.bind(("127.0.0.1", port))
             except OSError:
+                claim.close()
                 continue
-            return port
+        claim.detach()
+        return port
 
 
 def answers(port: int, greeting: bytes, host: str = "127.0.0.1") -> bool:

@@ -14,7 +14,7 @@ import pika  # type: ignore[import-untyped]
 import pymysql
 import pytest
 
-from tests.support.servers import MySQL, RabbitMQ, ServerFailed, answers
+from tests.support.servers import MySQL, RabbitMQ, ServerFailed, answers, free_port
 from tests.support.services import private_mysql, private_rabbitmq
 
 
@@ -89,3 +89,24 @@ def test_a_server_does_not_outlive_a_killed_owner() -> None:
 def test_a_server_that_cannot_start_shows_its_log() -> None:
     with pytest.raises(ServerFailed, match="no-such-option"), MySQL(options=["--no-such-option"]):
         pass
+
+
+def test_a_port_that_another_process_took_and_has_not_bound_yet_is_not_free() -> None:
+    ports = range(32_000, 32_040)
+    program = (
+        "from tests.support.servers import free_port;"
+        f"print(*(free_port({ports!r}) for _ in range(30)), flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as other:
+        assert other.stdout is not None
+        theirs = {int(port) for port in other.stdout.readline().split()}
+        ours = {free_port(ports) for _ in range(5)}
+        other.communicate("\n")
+    assert (len(theirs), len(ours)) == (30, 5)
+    assert not theirs & ours

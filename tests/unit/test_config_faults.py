@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gridsidecar.broker import delays
-from gridsidecar.config import rules
+from gridsidecar.config import rules, values
 from gridsidecar.config.load import load
 from gridsidecar.errors import ConfigError
 from tests.unit.test_config_load import LEAST, Write, faults, settings, the_fault, write
@@ -369,7 +369,10 @@ def test_a_contradiction(write: Write, overrides: dict[str, object], key: str, w
 
 def test_the_checks_know_the_names_of_the_delay_queues() -> None:
     assert delays.queue_name("", delays.DELAYS[-1]) == rules.LONGEST_ENDING
-    assert delays.DELAYS[-1] < rules.SHORTEST_RETENTION * 86400
+
+
+def test_a_row_is_kept_for_longer_than_any_message_is_delayed() -> None:
+    assert delays.DELAYS[-1] < values.SHORTEST_RETENTION * 86400
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from gridsidecar.config.load import load
 from gridsidecar.config.settings import Settings
 from gridsidecar.errors import ConfigError, Fault
-from gridsidecar.handler.environment import handler_environment
+from gridsidecar.handler.env_variables import handler_environment
 
 LEAST = """\
 broker: {url: "sqlite:///q.db"}

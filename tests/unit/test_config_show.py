@@ -161,6 +161,16 @@ def test_every_setting_is_shown() -> None:
     assert all(at(shown, key) == default or "url" in key or "command" in key for key, default in all_keys(Settings))
 
 
+def test_of_the_texts_only_secrets_are_hidden() -> None:
+    """A new one is shown, or stands here."""
+    hidden = {
+        key for key, _ in all_keys(Settings) if "url" not in key and shown_value(tuple(key.split(".")), "word") == "***"
+    }
+    lists_and_numbers = {"notify", "handlers.default.exit_codes.retry", "handlers.default.exit_codes.permanent"}
+    secrets = {"callbacks.signing_secret", "http.token", "http.read_token", "handlers.default.env"}
+    assert hidden == secrets | lists_and_numbers
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     monkeypatch.chdir(tmp_path)

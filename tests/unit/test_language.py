@@ -193,6 +193,10 @@ def test_a_finished_sentence_is_found(english: str, translated: str) -> None:
     [
         ("E: with 3 tasks at once: h closed the connection before its answer was complete", "E: 当时共有 3 个任务：h "),
         ("HandlerExit: exit 3 (of an earlier attempt)", "HandlerExit: 退出码 3（之前一次执行的）"),
+        (
+            "4 tasks: 2 to run again; 1 left alone, being success; 1 unknown",
+            "4 个任务：2 个将再次运行；1 个未改动，状态是 success；1 个未知",
+        ),
         ("exit 3 after its terminal message, which decides", "退出码 3 在终结消息之后；以消息为准"),
         ("14 bytes of 1,048,576", "14 字节，上限 1,048,576"),
     ],

@@ -48,7 +48,7 @@ def test_every_property_survives() -> None:
         headers={"x": "é"},
         attempt=3,
         wake_up=True,
-        busy=2,
+        seen_running=2,
     )
     assert round_trip(message) == message
 

@@ -12,6 +12,7 @@ CHINESE = {
     "ended": "结束",
     "attempt": "执行",
     "attempts": "执行次数",
+    "history": "执行历史",
     "progress": "进度",
     "says": "输出",
     "paused": "已暂停",

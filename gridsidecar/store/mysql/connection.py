@@ -24,7 +24,8 @@ from gridsidecar.store.queries import Query
 
 CONNECT_TIMEOUT = 10.0  # seconds, for TCP, TLS and login together
 REPLY_TIMEOUT = 30.0  # seconds for one statement or batch
-LOCK_WAIT = 5  # seconds for a row that somebody holds
+# Seconds for a row that somebody holds. So short that who waits for it soon lets others have the connection.
+LOCK_WAIT = 1
 # The login asks for it, too, but a server may be told not to listen, or to set its own with init_connect afterwards.
 _NAMES = "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci"
 # Limits on joins and what a COMMIT does besides may be set by a server, too, to what ends our work.

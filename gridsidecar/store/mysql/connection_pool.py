@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from gridsidecar import telemetry
 from gridsidecar.config.mysql_url import MySQLAddress
@@ -14,6 +14,7 @@ from gridsidecar.store.mysql.errors import BROKEN, Meaning, meaning
 
 PING_AFTER = 10.0  # seconds of idling, then the session is tried before it is used
 LONGEST_LIFE = 1800.0  # seconds, so that a changed address or a demoted server is noticed
+CLOSE_GRACE = 5.0  # seconds for what is under way when the pool is closed
 CROWDED_PAUSE = 30.0  # seconds for which a session that the server does not allow us is missing from the pool
 
 
@@ -27,16 +28,20 @@ class ConnectionPool:
         self._let_in = False
         self._idle: list[Session] = []
         self._free = asyncio.Semaphore(size)
-        self._in_use = 0
+        self._in_use: set[Session] = set()
+        self._guests = 0  # who has a session, or waits for one
+        self._empty = asyncio.Event()  # nobody is left, once it is closed
+        self._closed = False
         self._lost = False  # the server's answers stopped, and no session has been opened since
         self._large_turn = asyncio.Lock()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """A session of one's own. It goes back to the pool only if nothing went wrong with it."""
-        session = await self._get()
-        self._in_use += 1
+        self._guests += 1
         try:
+            session = await self._get()
+            self._in_use.add(session)
             try:
                 yield session
             except BaseException as error:
@@ -44,11 +49,17 @@ class ConnectionPool:
                     self.purge()  # the others lead to the same server; to find that out from each takes its time
                 session.close()  # also when cancelled in the middle of a reply: nobody can use it again
                 raise
-            if session.usable:
+            finally:
+                self._in_use.discard(session)
+                self._free.release()
+            if session.usable and not self._closed:
                 self._idle.append(session)
+            else:
+                session.close()
         finally:
-            self._in_use -= 1
-            self._free.release()
+            self._guests -= 1
+            if self._closed and not self._guests:
+                self._empty.set()
 
     async def _get(self) -> Session:
         """A session, and a place taken in the pool. Where the server allows us no more, wait for one that is in use, or
@@ -56,7 +67,11 @@ class ConnectionPool:
         while True:
             await self._free.acquire()
             try:
-                return await self._take()
+                session = await self._take()
+                if not self._closed:
+                    return session
+                session.close()
+                raise _closed()
             except BaseException as error:
                 if not ((self._in_use or self._idle) and meaning(error) is Meaning.CROWDED):
                     self._free.release()
@@ -64,6 +79,8 @@ class ConnectionPool:
             asyncio.get_running_loop().call_later(CROWDED_PAUSE, self._free.release)
 
     async def _take(self) -> Session:
+        if self._closed:
+            raise _closed()
         now = asyncio.get_running_loop().time()
         while self._idle:
             session = self._idle.pop()
@@ -96,8 +113,22 @@ class ConnectionPool:
             self._idle.pop().close()
 
     async def close(self) -> None:
+        """For good. What is under way is given a while; then its session is closed below it."""
+        self._closed = True
+        self._free.release()  # whoever waits for one is told, one after the other
         while self._idle:
             await self._idle.pop().quit()
+        if not self._guests:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_GRACE):
+                await self._empty.wait()
+        for session in self._in_use:
+            session.close()
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("the store is closed")
 
 
 async def _answers(session: Session) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from gridsidecar.clock import Clock, SystemClock, backoff, system_random
@@ -18,21 +18,22 @@ from gridsidecar.store.database import (
     RowLocked,
     RowRejected,
     Statement,
-    StatementRefused,
     T,
+    TransientRejection,
 )
 from gridsidecar.store.mysql.connection import LOCK_WAIT, Session
 from gridsidecar.store.mysql.connection_pool import ConnectionPool
 from gridsidecar.store.mysql.errors import BROKEN, Meaning, TablesMissing, as_ours, meaning, refusal, words
 from gridsidecar.store.mysql.migration import Migration
 from gridsidecar.store.mysql.witness import Witness
+from gridsidecar.store.permits import Permit, Permits
 from gridsidecar.store.queries import SCHEMA_VERSION, Query, TableNames
 
 # The session is there, its work in vain.
 _ANSWERED = (Meaning.RETRY, Meaning.FULL, Meaning.AILING, Meaning.REJECTED, Meaning.UNKNOWN)
 
 DEADLOCK_TRIES = 10  # a second or two
-LOCK_WAITS = 6
+LOCK_WAITS = 30
 _LOCK_HELD = 1205
 _OF_LOCKS = (_LOCK_HELD, 1213)  # the others come of nodes of a cluster that do not agree
 # One row may be all that these are about. Of a full disk and the like others say nothing, which may need less room.
@@ -53,7 +54,7 @@ class MySQLDatabase:
         tls = self._address.tls
         renewable = bool(settings.recipes) or (tls is not None and tls.renewable)
         self._pool = ConnectionPool(self._renewed, settings.pool_size, renewable=renewable)
-        self.alone_permits = asyncio.Semaphore(settings.pool_size // 2)
+        self.alone_permits = Permits(settings.pool_size // 2)
         self._witness = Witness(self._renewed, tables)
         self._clock = clock or SystemClock()
         self._rng = system_random()
@@ -85,16 +86,20 @@ class MySQLDatabase:
     async def fetch(self, query: Query, params: Params) -> list[dict[str, Any]]:
         return await self._with_session(lambda session: session.fetch(query, params))
 
-    async def batch(self, statements: Sequence[Statement], *, hasty: bool = False) -> list[int]:
-        return await self._written(lambda session: session.run_batch(statements), hasty=hasty)
+    async def batch(
+        self, statements: Sequence[Statement], *, hasty: bool = False, permit: Permit | None = None
+    ) -> list[int]:
+        return await self._written(lambda session: session.run_batch(statements), hasty=hasty, permit=permit)
 
-    async def _written(self, use: Callable[[Session], Awaitable[T]], *, hasty: bool = False) -> T:
+    async def _written(
+        self, use: Callable[[Session], Awaitable[T]], *, hasty: bool = False, permit: Permit | None = None
+    ) -> T:
         """Run writes. What a server says of itself (it is read-only, it shuts down), its silence, and locks come of
         the statement where other writes go through meanwhile, time after time."""
         contradictions = 0
         while True:
             try:
-                return await self._with_session(use, lock_waits=1 if hasty else LOCK_WAITS)
+                return await self._with_session(use, lock_waits=1 if hasty else LOCK_WAITS, permit=permit)
             except StoreUnavailable as error:
                 cause = error.__cause__
                 locked = isinstance(cause, BROKEN) and cause.args[:1] == (_LOCK_HELD,)
@@ -112,32 +117,48 @@ class MySQLDatabase:
                     raise FalseAlarm(words(cause)) from cause
             await self._clock.sleep(backoff(contradictions, base=0.2, limit=1.0, rng=self._rng))
 
-    async def _with_session(self, use: Callable[[Session], Awaitable[T]], *, lock_waits: int = LOCK_WAITS) -> T:
+    async def _with_session(
+        self,
+        use: Callable[[Session], Awaitable[T]],
+        *,
+        lock_waits: int = LOCK_WAITS,
+        permit: Permit | None = None,
+    ) -> T:
         """Run `use` on a session; again where tables were missing that another process was about to make. Where they
         are all there, it is others' that are missing: of a trigger, for some rows perhaps."""
         try:
-            return await self._with_any_session(use, lock_waits)
+            return await self._with_any_session(use, lock_waits, permit)
         except TablesMissing:
             if await self._with_any_session(lambda session: self._migration(session).settled()) < SCHEMA_VERSION:
                 raise
         try:
-            return await self._with_any_session(use, lock_waits)
+            return await self._with_any_session(use, lock_waits, permit)
         except TablesMissing as error:
             if not await self._with_any_session(lambda session: self._migration(session).whole()):
                 raise
-            raise StatementRefused(error.words) from error
+            raise TransientRejection(error.words) from error
 
-    async def _with_any_session(self, use: Callable[[Session], Awaitable[T]], lock_waits: int = LOCK_WAITS) -> T:
+    def _once_held_up(self, times: int) -> AbstractAsyncContextManager[None]:
+        """What nobody takes for slow needs no permit, until it is."""
+        return self.alone_permits.held(times) if times else nullcontext()
+
+    async def _with_any_session(
+        self,
+        use: Callable[[Session], Awaitable[T]],
+        lock_waits: int = LOCK_WAITS,
+        permit: Permit | None = None,
+    ) -> T:
         """Run `use` on a session; again after a deadlock, on another session.
 
         Locks are waited for, so many times, as long as somebody holds them: then the database is not to be had. An
         error that says so without any wait, time after time, comes of the statement: a trigger that signals it, say.
         """
-        waits = 0
-        for attempt in range(1, DEADLOCK_TRIES + 1):
-            began = self._clock.monotonic()
+        waits = deadlocks = 0
+        permit = permit or self._once_held_up
+        while True:
             try:
-                async with self._pool.session() as session:
+                async with permit(waits), self._pool.session() as session:
+                    began = self._clock.monotonic()
                     return await _used(session, use)
             except GridSidecarError:
                 raise
@@ -145,10 +166,13 @@ class MySQLDatabase:
                 if meaning(error) is not Meaning.RETRY:
                     raise as_ours(error, self._address.place, self._tables.all) from error
                 last: Exception = error
-            waits += self._clock.monotonic() - began >= 0.9 * LOCK_WAIT
-            if waits == lock_waits:
+            if self._clock.monotonic() - began >= 0.9 * LOCK_WAIT:
+                waits += 1
+            else:
+                deadlocks += 1
+            if waits == lock_waits or deadlocks == DEADLOCK_TRIES:
                 break
-            await self._clock.sleep(backoff(attempt, base=0.01, limit=0.3, rng=self._rng))
+            await self._clock.sleep(backoff(waits + deadlocks, base=0.01, limit=0.3, rng=self._rng))
         if not waits and last.args[0] in _OF_LOCKS:
             raise FalseAlarm(words(last)) from last
         raise StoreUnavailable(f"the database {self._address.place} kept deadlocking: {last}") from last

@@ -10,7 +10,7 @@ from enum import StrEnum
 import pymysql.err
 
 from gridsidecar.errors import AccessRefused, GridSidecarError, StoreUnavailable
-from gridsidecar.store.database import MIGRATE, RowRejected, StatementRefused
+from gridsidecar.store.database import MIGRATE, RowRejected, TransientRejection
 from gridsidecar.store.mysql.advice import ADVICE
 
 # What a server, or the way to it, does to us; RuntimeError is uvloop's word for a socket that is closed.
@@ -146,9 +146,9 @@ def as_ours(error: BaseException, place: str, ours: frozenset[str]) -> GridSidec
         case Meaning.REJECTED:
             return RowRejected(text)
         case Meaning.UNKNOWN:
-            return StatementRefused(text)
+            return TransientRejection(text)
         case Meaning.REFUSED:
-            return StatementRefused(text) if _is_about_others(error, ours) else _refused(error, place)
+            return TransientRejection(text) if _is_about_others(error, ours) else _refused(error, place)
         case Meaning.READ_ONLY:
             return StoreUnavailable(f"the database {place} is read-only: {text}")
         case Meaning.FULL:

@@ -28,14 +28,20 @@ class Witness:
         self._address = address
         self._tables = tables
         self._asked: asyncio.Task[bool] | None = None
+        self._closed = False
 
     async def takes_writes(self) -> bool:
         """Asked by many at once, it looks once."""
+        if self._closed:
+            return False
         if self._asked is None or self._asked.done():
             self._asked = asyncio.create_task(self._looked())
-        return await asyncio.shield(self._asked)
+        asked = self._asked
+        await asyncio.wait([asked])
+        return not asked.cancelled() and asked.result()
 
     async def close(self) -> None:
+        self._closed = True
         if self._asked is not None:
             self._asked.cancel()
             await asyncio.gather(self._asked, return_exceptions=True)

@@ -59,6 +59,7 @@ class TaskProcessor:
     def start(self) -> None:
         """Run the sidecar in place of this process; its exit code is the script's. Never returns there."""
         if os.environ.get("GRIDSIDECAR") == "1":
+            _show_the_log()
             work = self._async_work if inspect.iscoroutinefunction(self.handler.execute) else self._work
             run(work, default=str, concurrency=self._concurrency, threads=self._threads)
         else:
@@ -70,3 +71,13 @@ class TaskProcessor:
 
     async def _async_work(self, context: Context, data: Any) -> Any:
         return await self._work(context, data)
+
+
+def _show_the_log() -> None:
+    """What a handler logs goes to the log of its task, from INFO on, unless the script sets logging up itself."""
+    logger, stderr = TaskHandler.logger, logging.StreamHandler()
+    stderr.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    stderr.addFilter(lambda _: not logging.getLogger().handlers)
+    logger.addHandler(stderr)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)

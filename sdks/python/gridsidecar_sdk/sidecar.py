@@ -36,13 +36,12 @@ class Options(NamedTuple):
 
 def become_sidecar(options: Options) -> NoReturn:
     """Replace this process: signals and the exit code are the sidecar's from now on."""
-    binary = shutil.which(os.environ.get(BINARY) or "gridsidecar")
+    named = os.environ.get(BINARY)
+    binary = shutil.which(named or "gridsidecar")
     if binary is None:
-        print(
-            "gridsidecar is not on the PATH: install it (pip install gridsidecar, best into an environment of its own) "
-            f"and name its command in {BINARY}",
-            file=sys.stderr,
-        )
+        missing = f"{BINARY}={named} is no program" if named else "gridsidecar is not on the PATH"
+        advice = f"install it, best into an environment of its own, and name its command in {BINARY}"
+        print(f"{missing}: {advice}", file=sys.stderr)
         sys.exit(78)
     variables = read_variables()
     environment, file = _environment(variables), os.environ.get(CONFIG)
@@ -88,7 +87,7 @@ def _handler(variables: Mapping[str, str], concurrency: int) -> dict[str, Any]:
         "cwd": os.getcwd(),
         "mode": "persistent",
         "timeout": variables.get(_TIMEOUT) or TIMEOUT,
-        "pass_env": sorted(name for name in os.environ if _may_pass(name)),
+        "pass_env": sorted(name for name in {*os.environ, *variables} if _may_pass(name)),
         "persistent": persistent,
     }
 

@@ -46,6 +46,12 @@ class Configuration(unittest.TestCase):
         self.assertIn("OWN", passed)
         self.assertFalse({"MYSQL_PASSWORD", "GRID_ASYNC_TASK_AMQP_URL"} & set(passed))
 
+    def test_the_variables_of_a_script_may_stand_in_the_file(self) -> None:
+        variables = {"ITS_OWN": "x", "MYSQL_PASSWORD": "x"}  # of `.env`
+        passed = configuration(Options(), variables)["handlers"]["default"]["pass_env"]
+        self.assertIn("ITS_OWN", passed)
+        self.assertNotIn("MYSQL_PASSWORD", passed)
+
 
 class Variables(unittest.TestCase):
     def read(self, text: str, environ: dict) -> dict:

@@ -307,7 +307,7 @@ DELETE FROM {tasks} WHERE id IN :ids
 -- name: rows_of_worker
 SELECT id, attempt, cancel_requested FROM {tasks} WHERE status = 'running' AND worker_id = :worker_id
 
--- name: return_row
+-- name: give_back
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, worker_id = NULL,
   handed_off = 1, next_run_at = IF(:terminal, NULL, UTC_TIMESTAMP(3)),
   next_check_at = IF(:terminal, NULL, UTC_TIMESTAMP(3)), completed_at = IF(:terminal, UTC_TIMESTAMP(3), NULL),

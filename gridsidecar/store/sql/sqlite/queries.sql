@@ -304,7 +304,7 @@ DELETE FROM {tasks} WHERE id IN (SELECT value FROM json_each(:ids))
 -- name: rows_of_worker
 SELECT id, attempt, cancel_requested FROM {tasks} WHERE status = 'running' AND worker_id = :worker_id
 
--- name: return_row
+-- name: give_back
 UPDATE {tasks} SET status = :status, error_message = :error, error_type = :error_type, worker_id = NULL,
   handed_off = 1, next_run_at = iif(:terminal, NULL, {now}),
   next_check_at = iif(:terminal, NULL, {now}), completed_at = iif(:terminal, {now}, NULL),

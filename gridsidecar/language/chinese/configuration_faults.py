@@ -24,7 +24,7 @@ CHINESE = {
     "must not be the queue of the dead letters: a callback is no refused message": "不得是死信队列：回调不是被拒绝的消息",
     "must not start with amq.: such names are RabbitMQ's own": "不得以 amq. 开头：这样的名称属于 RabbitMQ",
     "with {}, the name of a delay queue,": "加上 {}（延迟队列的名称）后",
-    "must be {}: a message may be delayed by 24 hours, and would run again what it does not find": "必须是 {}：消息可能延迟 24 小时，找不到记录就会再次运行",
+    "must be {}: a message may be delayed by {} hours, and would run again what it does not find": "必须是 {}：消息可能延迟 {} 小时，找不到记录就会再次运行",
     "must not be more than {}, a day: nobody would take over a dead worker's tasks before": "不得大于 {}（一天）：在此之前没有人会接管失联 worker 的任务",
     "{}; raise that or lower this": "{}；请增大前者或减小后者",
     "must not be less than retry.delay ({} s)": "不得小于 retry.delay（{} 秒）",

@@ -10,14 +10,14 @@ from gridsidecar import telemetry, wire
 from gridsidecar.clock import Clock
 from gridsidecar.rules.reception import Close
 from gridsidecar.rules.task import NO_CALLBACK, ErrorType, Message, Status, Task
-from gridsidecar.store import outbox, records
+from gridsidecar.store import callback_forms, outbox, records
 from gridsidecar.store.batch import Batch
+from gridsidecar.store.callback_forms import CallbackForm, OwedForm
 from gridsidecar.store.database import RowLocked, RowRejected
-from gridsidecar.store.outbox import CallbackForm, OwedForm
 from gridsidecar.store.queries import Query
 
 
-class Refusals:
+class RefusedMessages:
     """Writes them. Raises `StoreUnavailable` while the database is away; every write may then be tried again."""
 
     def __init__(self, queries: Mapping[str, Query], queue: str, clock: Clock, batch: Batch) -> None:
@@ -32,7 +32,7 @@ class Refusals:
 
         `task` is what it asks for, where it could be read at all.
         """
-        for owed in (outbox.WHOLE, OwedForm(CallbackForm.GIVEN_UP, error), OwedForm(CallbackForm.NOTHING)):
+        for owed in (callback_forms.WHOLE, OwedForm(CallbackForm.GIVEN_UP, error), OwedForm(CallbackForm.NOTHING)):
             try:
                 return await self._note(message, task_id, error, task, owed)
             except RowLocked:
@@ -44,7 +44,7 @@ class Refusals:
 
     async def _note(self, message: Message, task_id: str, error: str, task: Task | None, owed: OwedForm) -> bool:
         """With less and less of its task where the database will not store it; at last with nothing but its id."""
-        whole = owed == outbox.WHOLE
+        whole = owed == callback_forms.WHOLE
         if owed.form is CallbackForm.NOTHING:
             task = None
         callback = task.callback if task else NO_CALLBACK

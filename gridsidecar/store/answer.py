@@ -17,7 +17,7 @@ class Rescued(Struct, frozen=True):
     silent_for: float | None  # seconds since its last sign of life, where that is known
 
 
-class Received(Struct, frozen=True):
+class Answer(Struct, frozen=True):
     """What a delivery meant, and the claim where it may start an attempt."""
 
     reception: Reception | Park | Reserve

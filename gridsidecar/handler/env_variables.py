@@ -1,4 +1,4 @@
-"""The environment a handler or hook sees: a short list of harmless variables, what its owner names, and ours."""
+"""The variables that a handler or hook sees: a short list of harmless variables, what its owner names, and ours."""
 
 from __future__ import annotations
 
