@@ -150,7 +150,7 @@ FAULTS: list[tuple[str, list[str], int, str, str]] = [
     ("leftovers", sh("setsid sleep 60 > /dev/null 2>&1 & sleep 0.2; exit 0"), 1, "left running: sleep", "await"),
     ("stray-output", says("hello", '{"gs":1,"type":"result"}'), 1, "1 line of other text", "GRIDSIDECAR_EVENTS"),
     ("events-pipe", says('{"gs":1,"type":"result"}'), 2, "1 message on stdout", "GRIDSIDECAR_EVENTS"),
-    ("events-pipe", sh(SAY + RESULT + f"; echo '{FORGED}'"), 2, "look like messages", "decides nothing"),
+    ("events-pipe", sh(SAY + RESULT + f"; echo '{FORGED}'"), 2, "in the form of messages", "decides nothing"),
     ("without-pipe", sh(SAY + PIPE + RESULT + f"|| say '{NO_MARK}'"), 2, 'no "gs": 1', '"gs": 1'),
     ("without-pipe", sh(SAY + HALF + PIPE + RESULT + "; true"), 2, "0 terminal messages", "stdout"),
     ("without-pipe", sh('[ -z "$GRIDSIDECAR_EVENTS" ] || { ' + SAY + RESULT + "; }"), 2, "no messages", "stdout"),
