@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gridsidecar.cli.terminal import clean, cut, json_text, say
 from gridsidecar.cli.times import local_time
 from gridsidecar.errors import EX_FAILED
+from gridsidecar.language import counted
 from gridsidecar.language.failures import in_letter
 from gridsidecar.language.quoting import theirs
 
@@ -80,4 +81,4 @@ async def say_unknown(ids: Set[str], queue: Queue) -> int:
 def say_unnamed(count: int) -> None:
     """Tell of letters that an API counts only."""
     if count:
-        say(f"{count:,} more letters, which the API counts and does not name")
+        say(f"{counted(count, 'more letter')}, which the API counts and does not name")

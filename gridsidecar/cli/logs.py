@@ -11,7 +11,7 @@ from gridsidecar.cli.config_options import ConfigFile
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.cli.terminal import clean, clean_text, json_text, say
 from gridsidecar.errors import EX_FAILED, EX_OK
-from gridsidecar.language import translated
+from gridsidecar.language import counted, translated
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Fleet, Tasks, Where
@@ -120,7 +120,7 @@ def _print(page: OutputPage) -> None:
 
 
 def left_out(count: int) -> str:
-    return translated(f"[... {count:,} bytes left out ...]")
+    return translated(f"[... {counted(count, 'byte')} left out ...]")
 
 
 def state_of(page: OutputPage, *, shown: bool = False) -> str:

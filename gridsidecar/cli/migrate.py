@@ -36,7 +36,8 @@ def _done(name: str, before: Mapping[str, bool], rows: str) -> str:
     if f"{name}_schema_version" in before:
         return f"the tables {name}* are up to date"
     if name in before:
-        return f"the table {name} is adopted, with {rows} rows"
+        told = f"{rows} {'row' if rows == '1' else 'rows'}"
+        return f"the table {name} is adopted, with {told}"
     others = sorted(other for other, of_tasks in before.items() if of_tasks)
     hint = f"; {', '.join(others)} was there before: store.table_prefix and store.table_name say which is meant"
     return f"the tables {name}* are created{hint if others else ''}"

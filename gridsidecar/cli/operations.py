@@ -189,6 +189,6 @@ def _asked(operation: OperationView) -> str:
 
     asked: Mapping[str, Any] = operation["asked"]
     if "ids" in asked:
-        return f"{asked['ids']:,} ids"
+        return counted(asked["ids"], "id")
     parts = [f"{name}={','.join(value) if isinstance(value, list) else value}" for name, value in asked.items()]
     return theirs(clean(" ".join(parts)))

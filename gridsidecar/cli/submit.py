@@ -12,6 +12,7 @@ from msgspec import Struct
 from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.cli.server import ServerOption, where
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
+from gridsidecar.language import counted
 
 if TYPE_CHECKING:
     from gridsidecar.fleet import Fleet, Where
@@ -169,7 +170,7 @@ async def _submit(asked: Where, order: Order, waiting: Waiting) -> int:
             else f"{clean(ids[0])} had already ended; nothing was run"
         )
     if bad:
-        say(f"{len(ids)} tasks sent, {bad} not")
+        say(f"{counted(len(ids))} sent, {bad} not")
     code = await _wait(asked, ids, waiting) if waiting.wait and ids else EX_OK
     return EX_FAILED if bad and code == EX_OK else code
 

@@ -12,6 +12,7 @@ from gridsidecar.cli.task_sources import Item, items
 from gridsidecar.cli.terminal import clean, say
 from gridsidecar.errors import BrokerUnavailable, GridSidecarError, UsageError
 from gridsidecar.fleet import TaskRefused
+from gridsidecar.language import counted
 from gridsidecar.rules.task import Task
 from gridsidecar.wire.body import compressed
 from gridsidecar.wire.fields import shown
@@ -84,7 +85,7 @@ class TaskSender:
         await asyncio.gather(*self._under_way)
         if self._failure is not None:
             if self.ids and isinstance(self._failure, GridSidecarError):
-                say(f"{len(self.ids)} tasks were sent before this; what follows them was not sent")
+                say(f"{counted(len(self.ids))} sent before this; what follows was not sent")
             raise self._failure
 
     async def _send(self, task: Task) -> None:

@@ -23,7 +23,7 @@ from gridsidecar.cli.task_line import (
 )
 from gridsidecar.cli.terminal import clean, console, cut, interactive, json_text, padded, told
 from gridsidecar.cli.times import local_time, seconds_between
-from gridsidecar.language import translated
+from gridsidecar.language import counted, translated
 from gridsidecar.language.quoting import theirs
 
 if TYPE_CHECKING:
@@ -109,7 +109,11 @@ def _pause_words(pause: PausedView) -> str:
 
 
 def _attempt_words(view: TaskView) -> str:
-    retries = f"{view['retry_count']} of {view['max_retry_count']} retries used" if view["max_retry_count"] else ""
+    retries = (
+        f"{view['retry_count']} of {counted(view['max_retry_count'], 'retry', 'retries')} used"
+        if view["max_retry_count"]
+        else ""
+    )
     crashes = f"crashes: {view['crashes']}" if view["crashes"] else ""
     details = ", ".join(part for part in (retries, crashes) if part)
     number = view["attempt"] or _without_attempt(view)

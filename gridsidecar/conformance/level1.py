@@ -12,6 +12,7 @@ from gridsidecar.conformance.lines import TYPES
 from gridsidecar.conformance.run import Run, deciding_channel, fields_of, reason, shown
 from gridsidecar.conformance.tolerated import problems
 from gridsidecar.conformance.verdict import CheckResult, failed, inconclusive, not_applicable, passed, warning
+from gridsidecar.language import counted
 from gridsidecar.rules.task import Succeeded
 from gridsidecar.wire import (
     Event,
@@ -249,7 +250,7 @@ def stray_output(bench: Bench) -> CheckResult:
     if not stray:
         return passed("stdout carries messages alone")
     return warning(
-        f"{len(stray)} lines of other text between the messages on stdout, the first: {shown(stray[0])}",
+        f"{counted(len(stray), 'line')} of other text between the messages on stdout, the first: {shown(stray[0])}",
         "send messages to the path in GRIDSIDECAR_EVENTS: then nothing that is printed can pass for one",
     )
 

@@ -12,6 +12,7 @@ from gridsidecar.conformance.level0 import ADDRESS, alike, misaddressed, told
 from gridsidecar.conformance.level1 import MARK, ONLY_DATA, aside, by_itself, longer
 from gridsidecar.conformance.run import deciding, deciding_channel, fields_of, names, shown, terminal_of
 from gridsidecar.conformance.verdict import CheckResult, Verdict, failed, inconclusive, not_applicable, passed, warning
+from gridsidecar.language import counted
 from gridsidecar.rules.task import Claim, Succeeded
 from gridsidecar.wire import CheckpointEvent, LineSource, ReadyEvent
 
@@ -28,12 +29,12 @@ def events_pipe(bench: Bench) -> CheckResult:
     on_stdout = [line for line in run.events if line.channel is LineSource.STDOUT]
     if on_stdout and deciding_channel(run.events) is LineSource.EVENTS:
         return warning(
-            f"{len(on_stdout)} lines on stdout look like messages, the first: {shown(on_stdout[0])}",
+            f"{counted(len(on_stdout), 'line')} on stdout in the form of messages, the first: {shown(on_stdout[0])}",
             "mind what is printed: beside the events pipe it decides nothing, but would where no pipe is offered",
         )
     if on_stdout:
         return failed(
-            f"{len(on_stdout)} messages on stdout, the first: {shown(on_stdout[0])}",
+            f"{counted(len(on_stdout), 'message')} on stdout, the first: {shown(on_stdout[0])}",
             "send messages to the path in GRIDSIDECAR_EVENTS: then no print of yours, or of others, can spoil them",
         )
     return passed("every message went there") if run.events else not_applicable("it says no messages")
@@ -61,7 +62,7 @@ def without_pipe(bench: Bench) -> CheckResult:
             f"with {len(bench.sample.terminal)}",
             "say on stdout, then, what you say on the pipe",
         )
-    return passed(f"{len(run.events)} messages on stdout")
+    return passed(f"{counted(len(run.events), 'message')} on stdout")
 
 
 def checkpoints(bench: Bench) -> CheckResult:

@@ -15,6 +15,7 @@ from gridsidecar.config.urls import sqlite_path
 from gridsidecar.doctor import queue
 from gridsidecar.doctor.finding import Asked, CannotTell, Diagnostic, Finding, at_once, fail, ok, unknown, warn
 from gridsidecar.errors import AccessRefused, BrokerUnavailable
+from gridsidecar.language import counted
 from gridsidecar.telemetry import Readiness
 
 OLDEST = (3, 10)
@@ -131,7 +132,7 @@ class BrokerArea:
             case InspectionRefused(reason):
                 return fail(f"{name}: {reason}", advice(reason, "give the user its rights, or name another queue"))
             case QueueCounts(ready, consumers):
-                return ok(f"{name}: {ready:,} ready, {consumers:,} consumers")
+                return ok(f"{name}: {ready:,} ready, {counted(consumers, 'consumer')}")
         if not self._broker.declare_queue:
             return fail(f"{name} does not exist, and broker.declare is false", "create it, or set broker.declare: true")
         if (problem := await self._inspection.creatable(name)) is not None:
@@ -213,7 +214,9 @@ class BrokerArea:
         except (AccessRefused, BrokerUnavailable) as error:
             return fail(str(error), "correct broker.management_url, or switch the plugin on: KEDA asks it, too")
         if found.messages is not None:
-            return ok(f"it answers and counts: {found.messages:,} messages, {found.unsettled or 0:,} of them in hand")
+            return ok(
+                f"it answers and counts: {counted(found.messages, 'message')}, {found.unsettled or 0:,} of them in hand"
+            )
         if not await self._management_api.counts():
             return fail(
                 "it answers, but gathers no figures: KEDA counts 0 and says nothing",

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from gridsidecar.broker.names import is_ours
 from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Asked, Diagnostic, Finding, fail, ok, warn
+from gridsidecar.language import counted
 from gridsidecar.outbound import EgressPolicy
 from gridsidecar.outbound.resolver import Resolver, system_resolve
 from gridsidecar.store import Store, make_store
@@ -44,7 +45,7 @@ class CallbackArea:
         names = [each for each in self._settings.callbacks.allow if "/" not in each and not each.startswith("*.")]
         if lost := [name for name in names[:MOST_HOSTS] if await self._addresses(name) is None]:
             return warn(f"no address is known for {', '.join(lost)}", "correct callbacks.allow, or the name server")
-        return ok(f"{len(self._settings.callbacks.allow)} entries")
+        return ok(counted(len(self._settings.callbacks.allow), "entry", "entries"))
 
     async def _owed(self) -> Finding:
         """Hosts of callbacks that are owed or were given up."""
@@ -56,7 +57,7 @@ class CallbackArea:
         problems = [problem for host in hosts[:MOST_HOSTS] if (problem := await self._problem(host)) is not None]
         if problems:
             return fail("; ".join(problems), "correct the tasks' callback_url, or callbacks.allow")
-        return ok(f"{len(hosts)} hosts of callbacks that are owed or given up may be contacted")
+        return ok(f"{counted(len(hosts), 'host')} of callbacks that are owed or given up may be contacted")
 
     async def _hosts(self) -> list[str]:
         store: Store = make_store(self._settings.store, self._settings.broker.queue)

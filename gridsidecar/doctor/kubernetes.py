@@ -12,6 +12,7 @@ from gridsidecar.doctor.manifest import Manifest, ManifestError, at, keda_vhost,
 from gridsidecar.doctor.service_file import read_service_file, stop_grace
 from gridsidecar.doctor.store import connections, server_facts
 from gridsidecar.errors import ConfigError
+from gridsidecar.language import counted
 from gridsidecar.runtime.shutdown import longest_exit
 from gridsidecar.store.inspection import DatabaseFacts, names_of
 
@@ -119,10 +120,13 @@ def values(manifest: Manifest, settings: Settings) -> Finding:
         return fail(f"value and queryValue are {given}", "write numbers, in quotes")
     if too_large := [number for number in numbers if number > concurrency]:
         return warn(
-            f"a value of {too_large[0]:g} for pods that run {concurrency} tasks each: too few pods, and busy ones go",
+            f"a value of {too_large[0]:g} for pods that run {counted(concurrency)} each: too few pods, "
+            "and busy ones go",
             f"set value and queryValue to {concurrency} or less",
         )
-    return ok(f"no more tasks for a pod than the {concurrency} that it runs; at most {manifest.most_pods} pods")
+    return ok(
+        f"no more tasks for a pod than the {concurrency} that it runs; at most {counted(manifest.most_pods, 'pod')}"
+    )
 
 
 def grace(manifest: Manifest, settings: Settings) -> Finding:

@@ -9,6 +9,7 @@ from gridsidecar.broker.queue_type import Existing
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.config.settings import BrokerSettings
 from gridsidecar.doctor.finding import Finding, State, fail, ok, unknown, warn
+from gridsidecar.language import counted
 
 DEFAULT_LIMIT = 20  # returns after which a quorum queue throws a message away, from RabbitMQ 4.0 on
 FEW_RETURNS = 5
@@ -78,12 +79,12 @@ def delivery_limit(queue: str, dead: str, found: Existing, policy: Policy | None
     if exchange is None:
         content = f'{{"dead-letter-exchange":"","dead-letter-routing-key":"{dead}"}}'
         return warn(
-            f"a message that came back more than {limit} times is thrown away, and nothing keeps it",
+            f"a message that came back more than {counted(limit, 'time')} is thrown away, and nothing keeps it",
             f"rabbitmqctl set_policy tasks '^{queue}$' '{content}' --apply-to queues",
         )
     if limit < FEW_RETURNS:
         return warn(f"a limit of {limit}: a few pods that go cost a message", "leave it at 5 or more, or set it to -1")
-    return ok(f"after {limit} returns a message goes to the exchange {exchange!r}")
+    return ok(f"after {counted(limit, 'return')} a message goes to the exchange {exchange!r}")
 
 
 def consumer_timeout(

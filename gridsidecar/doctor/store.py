@@ -12,6 +12,7 @@ from gridsidecar.config.processes import processes_of
 from gridsidecar.config.settings import Settings
 from gridsidecar.doctor.finding import Asked, CannotTell, Diagnostic, Finding, fail, ok, unknown, warn
 from gridsidecar.errors import AccessRefused, GridSidecarError
+from gridsidecar.language import counted
 from gridsidecar.store.inspection import DatabaseFacts, FileFacts, ServerFacts, inspect, names_of
 from gridsidecar.store.privileges import missing
 from gridsidecar.store.queries import SCHEMA_VERSION
@@ -80,9 +81,9 @@ class StoreArea:
     async def _retention(self) -> Finding:
         rows, days = (await self.facts.known()).rows, self._settings.store.retention_days
         if rows > MANY_ROWS and not days:
-            return warn(f"about {rows:,} tasks, and none is ever deleted", "set store.retention_days")
+            return warn(f"about {counted(rows)}, and none is ever deleted", "set store.retention_days")
         kept = f"ended ones are deleted after {days:g} days" if days else "all are kept"
-        return ok(f"about {rows:,} tasks, {kept}")
+        return ok(f"about {counted(rows)}, {kept}")
 
 
 async def server_facts(asked: Asked[DatabaseFacts]) -> ServerFacts:
@@ -190,7 +191,7 @@ def connections(facts: ServerFacts, settings: Settings, replicas: int = 1) -> Fi
     api = 0 if settings.http.listen is None else min(POOL, size)
     most = (size * processes + api) * replicas
     pods = f" × {replicas} pods" if replicas > 1 else ""
-    pod = f"pool_size {size} × {processes} processes" + (f" + {api} of the API" if api else "")
+    pod = f"pool_size {size} × processes {processes}" + (f" + {api} of the API" if api else "")
     sum_ = f"{f'({pod})' if api and pods else pod}{pods} = {most}"
     if not facts.max_connections:
         return unknown(f"{sum_}; what the server allows, it does not tell")

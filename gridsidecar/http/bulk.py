@@ -15,6 +15,7 @@ from gridsidecar.http.api import Api
 from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, Members, a_status, any_text
 from gridsidecar.http.problems import Problem, bad_request
+from gridsidecar.language import counted
 from gridsidecar.operations.shapes import operation_object
 from gridsidecar.operations.steering import LONGEST_SPREAD, MEANT, POSSIBLE, RULES, possible
 from gridsidecar.rules.steering import Steered
@@ -44,7 +45,7 @@ async def _many(kind: OperationKind, api: Api, call: Call) -> Response:
     operations = (await api.store()).operations
     count = await operations.count(filter_)
     if expected not in (None, count):
-        detail = f"The filter names {count:,} tasks by now, not {expected:,}."
+        detail = f"The filter names {counted(count)} by now, not {expected:,}."
         raise Problem(409, "count-changed", detail, count=count, expected_count=expected)
     driver = await api.driver(kind)
     operation = await operations.begin(kind, filter_, spread, expected)

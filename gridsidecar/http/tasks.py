@@ -21,6 +21,7 @@ from gridsidecar.http.app import Endpoint
 from gridsidecar.http.call import Call, a_status, any_text, flag, number, parsed
 from gridsidecar.http.output_pages import output_page
 from gridsidecar.http.problems import Problem, bad_request, unavailable, unknown_task
+from gridsidecar.language import counted
 from gridsidecar.operations.shapes import in_utc, task_in_full, task_object
 from gridsidecar.operations.submitting import Known
 from gridsidecar.rules.task import Message, Status, Task
@@ -112,7 +113,9 @@ async def logs(api: Api, call: Call) -> Response:
         newest = await store.output.newest(task_id)
         if newest is None:
             raise unknown_task(task_id)
-        raise Problem(404, "unknown-attempt", f"Task {task_id} has {newest[1]} attempts so far.", state=newest[0])
+        raise Problem(
+            404, "unknown-attempt", f"Task {task_id} has {counted(newest[1], 'attempt')} so far.", state=newest[0]
+        )
     return answer(
         in_utc(
             {

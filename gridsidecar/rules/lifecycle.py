@@ -14,6 +14,7 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
+from gridsidecar.language import counted
 from gridsidecar.rules.isolation import is_suspect
 from gridsidecar.rules.reception import (
     AckOnly,
@@ -118,8 +119,8 @@ def _rescue(row: Row, claimant: Claimant) -> Reception:
     if crashes > claimant.max_crashes:
         return Close(
             status=Status.FAILED,
-            error=f"its worker died {crashes} times while it ran (worker.max_crashes is {claimant.max_crashes}), "
-            f"the last time on {row.owner}",
+            error=f"its worker died {counted(crashes, 'time')} while it ran "
+            f"(worker.max_crashes is {claimant.max_crashes}), the last time on {row.owner}",
             error_type=ErrorType.WORKER_LOST,
             crashes=crashes,
             rescues=True,
@@ -222,7 +223,7 @@ def _interrupted(claim: Claim, max_crashes: int) -> Transition:
             _transition(claim, Status.FAILED, outcome="interrupted"),
             crashes=crashes,
             interruptions=interruptions,
-            error=f"interrupted {interruptions} times by shutdowns of its worker",
+            error=f"interrupted {counted(interruptions, 'time')} by shutdowns of its worker",
             error_type=ErrorType.WORKER_LOST,
         )
     return replace(

@@ -91,6 +91,13 @@ async def test_whom_callbacks_go_to(tmp_path: Path) -> None:
     assert (found["callbacks.targets"].state, found["callbacks.allow"].state) == ("ok", "warn")
 
 
+async def test_one_is_told_as_one(tmp_path: Path) -> None:
+    told = config(tmp_path, f"sqlite:///{tmp_path}/s.db")
+    for allow, words in (["127.0.0.1"], "1 entry"), (["127.0.0.1", "::1"], "2 entries"):
+        found = await look(tmp_path, {**told, "callbacks": {"allow": allow}}, "callbacks")
+        assert found["callbacks.allow"].found == words
+
+
 def test_json_is_alone_on_stdout_and_exit_codes_say_what_was_found(tmp_path: Path) -> None:
     write_config(tmp_path, {"default": {"command": ["cat"], "timeout": 1, "kill_grace": 1}})
     done = gridsidecar(tmp_path, "doctor", "--json")

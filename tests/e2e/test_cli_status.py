@@ -90,7 +90,7 @@ def test_plain_text_for_a_failure_and_its_history(folder: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")  # it has not ended
     lines = done.stdout.splitlines()
     assert lines[:2] == ["task      a", "status    retrying"]
-    assert re.search(r"^attempt   1 \(1 of 1 retries used\)$", done.stdout, re.MULTILINE)
+    assert re.search(r"^attempt   1 \(1 of 1 retry used\)$", done.stdout, re.MULTILINE)
     assert re.search(r"^error     HandlerExit: broken$", done.stdout, re.MULTILINE)
     assert re.search(r"^next run  in [0-9.]+ s, at 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC$", done.stdout, re.MULTILINE)
     assert re.search(

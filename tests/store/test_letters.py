@@ -116,7 +116,7 @@ async def test_a_task_whose_worker_is_lost_for_good_owes_one(letters: Two) -> No
     received = await letters.b.tasks.claim(delayed(1), replace(B, max_crashes=0), 0)
     assert isinstance(received.reception, Close)
     (letter,) = await take(letters.a)
-    assert str(FailureCause.read(letter.body)).startswith("WorkerLost: its worker died 1 times")
+    assert str(FailureCause.read(letter.body)).startswith("WorkerLost: its worker died 1 time ")
 
 
 async def test_what_is_refused_is_there_already(letters: Two) -> None:

@@ -87,7 +87,7 @@ PIECES = {  # short ones that stand in sentences of `composed`, and what is for 
         "{}, not {}",
         "with {}",
     ),
-    *("{} {}, not {}", "pool_size {} × {} processes", "+ {} of the API", ": set {}"),
+    *("{} {}, not {}", "pool_size {} × processes {}", "+ {} of the API", ": set {}"),
     *("dead drop {}", "rabbitmqctl set_policy tasks '^{}$' '{}' --apply-to queues"),  # to be typed
     *("bold {}", "tag:yaml.org,2002:{}", "http://localhost{}", "sqlite:///{}"),
     *("Bearer {}", "Basic {}", "HTTP {}, code {}", "process {}"),
@@ -344,3 +344,8 @@ def helps() -> list[str]:
 
     walk(cli.command("en"))
     return [text for text in texts if " " in text]
+
+
+def test_one_is_no_several() -> None:
+    assert [language.counted(number) for number in (0, 1, 2000)] == ["0 tasks", "1 task", "2,000 tasks"]
+    assert [language.counted(number, "try", "tries") for number in (1, 2)] == ["1 try", "2 tries"]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from gridsidecar.language import counted
 from gridsidecar.rules.lifecycle import (
     LONGEST_UNTIL_NEXT_LOOK,
     UnmatchedWrite,
@@ -85,7 +86,7 @@ HOLDS = me(holds_attempt=3)
 def lost(crashes: int) -> Close:
     return Close(
         status=Status.FAILED,
-        error=f"its worker died {crashes} times while it ran (worker.max_crashes is {crashes - 1}), "
+        error=f"its worker died {counted(crashes, 'time')} while it ran (worker.max_crashes is {crashes - 1}), "
         "the last time on pod-1",
         error_type="WorkerLost",
         crashes=crashes,
