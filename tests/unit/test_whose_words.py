@@ -107,7 +107,7 @@ def test_a_sentence_with_a_quote_that_nobody_marked(text: str) -> None:
     [
         ("x is not in PATH (/bin)", "PATH（/bin）中没有 x"),
         ("install it or give its full path in `command`", "请安装它，或在 `command` 中写完整路径"),
-        ("pool_size 5 × 1 processes + 5 of the API = 10 of 500", "pool_size 5 × 1 个进程 + API 的 5 = 10，上限 500"),
+        ("pool_size 5 × processes 1 + 5 of the API = 10 of 500", "pool_size 5 × 进程 1 + API 的 5 = 10，上限 500"),
     ],
 )
 def test_what_doctor_tells_apart(english: str, chinese: str) -> None:
