@@ -18,6 +18,7 @@ _SHEBANG_BYTES = 256  # what the kernel reads of a script's first line
 _WORD = re.compile(rb"[^ \t]+")  # to the kernel a CR belongs to the name
 
 _INTERPRETERS = ("python", "node", "ruby", "perl", "php", "bash", "sh", "dash", "zsh")
+_SEARCHING = ("bash", "zsh")  # they look into PATH, too, for a script that is a bare name
 _SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".rb", ".pl", ".php", ".sh")
 
 _ADVICE = {
@@ -70,7 +71,9 @@ class Command(Struct, frozen=True):
         if script is None:
             return program
         folder = os.path.abspath(self.cwd or ".")
-        if not os.path.isfile(os.path.join(folder, script)):
+        searches = "/" not in script and Path(program).name in _SEARCHING
+        places = [folder, *(os.get_exec_path(self.env) if searches else ())]
+        if not any(os.path.isfile(os.path.join(place, script)) for place in places):
             keys = "`command` or `cwd`" if self.kind == "handler" else self._key
             raise self._refuse(f"there is no {script} for {program} to run, seen from {folder}; correct {keys}")
         return f"{program} {script}"
