@@ -11,6 +11,7 @@ import pytest
 from gridsidecar.clock import SystemClock
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.conformance import CHECKS, Bench, ConformanceReport, Limits, Verdict, check_handler
+from gridsidecar.language.quoting import unmarked
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "protocol" / "examples"
@@ -54,7 +55,7 @@ def bench_of(command: list[str], mode: Any, **limits: float) -> Bench:
 def found(report: ConformanceReport, *statuses: Verdict) -> dict[str, str]:
     """Names of the checks with one of these, and what they saw and advise."""
     return {
-        each.name: f"{each.finding.seen} -> {each.finding.advice}"
+        each.name: unmarked(f"{each.finding.seen} -> {each.finding.advice}")
         for each in report.checked
         if each.finding.status in statuses
     }

@@ -133,7 +133,9 @@ def test_an_error_is_one_sentence(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["config", "schema"], ["submit", "--data", "1", "-u", "sqlite:///q.db"]])
+@pytest.mark.parametrize(
+    "arguments", [["config", "schema"], ["submit", "--type", "t", "--data", "1", "-u", "sqlite:///q.db"]]
+)
 def test_a_closed_pipe_is_quiet(tmp_path: Path, arguments: list[str]) -> None:
     process = subprocess.Popen(
         command(*arguments),
