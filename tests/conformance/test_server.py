@@ -14,6 +14,7 @@ from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.conformance import Limits, check_handler
 from gridsidecar.conformance.server_bench import AT_ONCE, ServerBench
 from gridsidecar.handler.command import NotStartable
+from gridsidecar.language.quoting import unmarked
 from tests.handler.served import line
 from tests.support.cli import gridsidecar
 from tests.support.servers import free_port
@@ -35,7 +36,7 @@ async def found(web: Web, answer: Answer, timeout: float = 5) -> dict[str, tuple
     bench = ServerBench(settings, {"task_id": "check-1", "data": {}}, Limits(timeout=timeout), SystemClock(), "http")
     report = await asyncio.to_thread(check_handler, bench, 1)
     assert report.mode == "http"
-    return {each.name: (str(each.finding.status), each.finding.seen) for each in report.checked}
+    return {each.name: (str(each.finding.status), unmarked(each.finding.seen)) for each in report.checked}
 
 
 def states(checks: dict[str, tuple[str, str]], *but: str) -> set[str]:
