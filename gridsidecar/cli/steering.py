@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridsidecar.cli.cancel_and_retry import Wish
 from gridsidecar.cli.terminal import agreed, clean, console, interactive, json_text, must_ask, say
+from gridsidecar.cli.times import local_time
 from gridsidecar.config.handled_types import is_handled
 from gridsidecar.errors import EX_FAILED, EX_OK, GridSidecarError
 from gridsidecar.fleet import FleetSteering, Found, Where, reach
@@ -223,4 +224,5 @@ def _confirmed(wish: Wish, found: Found) -> bool:
 def _filter_words(found: Found) -> str:
     asked = dict(found.asked)
     states = ", ".join(asked.pop("status"))
+    asked |= {name: local_time(asked[name]) for name in ("since", "until") if name in asked}
     return "; ".join([states, *(f"{name.replace('_', ' ')} {value}" for name, value in asked.items())])

@@ -67,7 +67,7 @@ def problem_of(reply: Reply) -> NotAccepted | None:
         return None
     why = said.get("msg", said.get("StatusMessage")) or reply.text
     answer = f"HTTP {reply.status}" if code is None else f"HTTP {reply.status}, code {code}"
-    return NotAccepted(f"{answer}: {truncation.line(str(why), 200)}", reply.retry_after)
+    return NotAccepted(f"{answer}: {truncation.line(str(why), 200) or 'an empty answer'}", reply.retry_after)
 
 
 def card(digest: Digest, origin: NoticeOrigin, words: Translations) -> JsonObject:

@@ -138,11 +138,12 @@ async def test_tasks_are_steered(both: Both) -> None:
     assert "3/3" in shown.stdout
     noted = await both.remote("tasks", "cancel", "later")
     assert (noted.returncode, noted.stdout) == (0, "later  not known yet, will not run when it comes\n")
-    nothing = await both.remote("tasks", "cancel", "--type", "nothing", "--yes")
+    nothing = await both.remote("tasks", "cancel", "--type", "nothing", "--since", "2026-01-02 03:04:05Z", "--yes")
     assert (nothing.returncode, nothing.stderr.startswith("no such tasks (pending, retrying, running; queue")) == (
         0,
         True,
     )
+    assert nothing.stderr.endswith("; type nothing; since 2026-01-02 03:04:05 UTC)\n")
     assert (await both.remote("pause", "bad", "--reason", "a move")).stdout == "bad\n"
     assert "a move" in (await both.direct("stats")).stdout
     assert (await both.remote("resume", "bad")).returncode == 0

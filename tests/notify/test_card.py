@@ -234,7 +234,8 @@ def test_the_signature_is_feishus() -> None:
         (200, "<html>a proxy's page</html>", "HTTP 200: <html>a proxy's page</html>"),
         (500, '{"code":0}', 'HTTP 500, code 0: {"code":0}'),
         (200, "[0]", "HTTP 200: [0]"),
-        (502, "", "HTTP 502: "),
+        (502, "", "HTTP 502: an empty answer"),
+        (200, "", "HTTP 200: an empty answer"),
     ],
 )
 def test_what_feishu_does_not_take_is_told_in_its_words(status: int, text: str, reason: str) -> None:
