@@ -10,7 +10,7 @@ CHINESE = {
     "reconnects to broker": "重连 broker",
     "must look like amqp://user:password@host:5672/vhost": "应形如 amqp://user:password@host:5672/vhost",
     "the connection was lost": "连接已断开",
-    "HTTP {}: an empty answer": "HTTP {}：应答为空",
+    "an empty answer": "应答为空",
     "the store is closed": "存储已关闭",
     "the folder {} of broker.url does not exist: create it": "broker.url 的目录 {} 不存在：请创建",
     "the folder {} of broker.url is not writable: SQLite keeps files beside {}": "broker.url 的目录 {} 不可写：SQLite 要在 {} 旁边存放文件",
