@@ -206,7 +206,7 @@ async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> t
             print(json_text({"task_id": task_id}), flush=True)
 
     await fleet.queue.open()
-    if order.source is None and "task_type" not in order.fields and not _takes_default(asked):
+    if order.source is None and "task_type" not in order.fields and _has_no_default(asked):
         say("without --type the task is of the type default")
     outbox = TaskSender(fleet.queue, _most_bytes(asked), confirmed, compress=order.compress)
     if order.source is None:
@@ -218,8 +218,11 @@ async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> t
     return outbox.ids, outbox.bad
 
 
-def _takes_default(asked: Where) -> bool:
-    return asked.settings is not None and "default" in asked.settings.handlers
+def _has_no_default(asked: Where) -> bool:
+    """As far as is known here: a producer may have no configuration, or one without handlers."""
+    from gridsidecar.config.handled_types import is_handled
+
+    return asked.settings is not None and not is_handled(asked.settings, "default")
 
 
 def _most_bytes(asked: Where) -> int:
