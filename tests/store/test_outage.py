@@ -15,7 +15,7 @@ from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules.reception import Begin, Insert
 from gridsidecar.rules.task import Claim, Failed, Progress, Report, Status, Succeeded
 from gridsidecar.store import Filter, OperationKind, records
-from gridsidecar.store.database import Connection
+from gridsidecar.store.database import Connection, FalseAlarm
 from gridsidecar.store.mysql import connection
 from tests.conftest import execute_on_server
 from tests.store.direct import TASKS, Direct
@@ -357,3 +357,10 @@ async def test_two_signs_of_life_within_one_tick_of_its_clock_are_two(
         await store.operations.collect(await store.operations.take(operation))
     finally:
         await store.close()
+
+
+async def test_a_deadlock_before_a_session_is_there_is_told_as_one(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    deadlock = "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'a deadlock'"
+    monkeypatch.setattr(connection, "_SESSION", f"{connection._SESSION}; {deadlock}")
+    with pytest.raises(FalseAlarm, match="a deadlock"):
+        await open_store(two.url, migrate=None)

@@ -156,9 +156,10 @@ class MySQLDatabase:
         waits = deadlocks = 0
         permit = permit or self._once_held_up
         while True:
+            began = self._clock.monotonic()
             try:
                 async with permit(waits), self._pool.session() as session:
-                    began = self._clock.monotonic()
+                    began = self._clock.monotonic()  # whoever waits for a session waits for no lock
                     return await _used(session, use)
             except GridSidecarError:
                 raise
