@@ -74,9 +74,12 @@ class Consumer:
         elif self._env.memory.reserve(size):
             job = asyncio.create_task(self._job(delivery))
             job.add_done_callback(lambda _: self._env.memory.release(size))
+        elif delivery.returns and self._env.memory.reserve_to_send_on(size):
+            job = asyncio.create_task(self._send_anew(delivery))
+            job.add_done_callback(lambda _: self._env.memory.sent_on(size))
         else:
             delivery.forget()
-            job = asyncio.create_task(self._until_room(delivery))
+            job = asyncio.create_task(self._until_room(delivery, size))
             self._bodiless.add(job)
             job.add_done_callback(self._bodiless.discard)
         self._jobs.add(job)
@@ -153,16 +156,23 @@ class Consumer:
         async with self._env.memory.turn:
             return wire.read_large(message, limit, self._env.memory.room)
 
-    async def _until_room(self, delivery: Delivery) -> None:
+    async def _until_room(self, delivery: Delivery, size: int) -> None:
         """What is in hand takes all the memory there is for it: hold this one without its body, and have that sent
         again when there is room. Requeued at once it would come again at once."""
         telemetry.debug("no memory for another large message now, it is fetched again later")
         try:
-            async with asyncio.timeout(self._admissions.max_wait):
-                await self._env.memory.freed()
+            # Not all at once, or there would be no room to send them anew either.
+            async with asyncio.timeout(self._admissions.max_wait * self._env.rng.uniform(0.5, 1.0)):
+                await self._env.memory.freed(size)
         except (TimeoutError, asyncio.CancelledError):
             pass
         await delivery.requeue()
+
+    async def _send_anew(self, delivery: Delivery) -> None:
+        """It was requeued for want of memory, and there is none again. A quorum queue counts that, and would throw it
+        away in the end."""
+        if not await self._settlement.send_anew(delivery):
+            await delivery.requeue()
 
     # -- what has no attempt here -------------------------------------------------------------------------------------
 

@@ -139,11 +139,17 @@ class Settlement:
     async def reset_returns(self, task: Task, delivery: Delivery) -> bool:
         """Publish a message that came back without a start again, as it is: at the end of the queue, where the broker
         counts its returns from 0. False when the broker does not take it now."""
-        try:
-            await self._broker.publish(task.message)
-        except (PublishRefused, BrokerUnavailable, AccessRefused):
+        if not await self.send_anew(delivery):
             return False
         telemetry.debug("came back without a start, sent anew", task_id=task.task_id, returns=delivery.returns)
+        return True
+
+    async def send_anew(self, delivery: Delivery) -> bool:
+        """Publish a message again, as it is, then ack. False when the broker does not take it now."""
+        try:
+            await self._broker.publish(delivery.message)
+        except (PublishRefused, BrokerUnavailable, AccessRefused):
+            return False
         await delivery.ack()
         return True
 

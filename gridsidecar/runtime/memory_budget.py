@@ -9,6 +9,8 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec import Struct, field
+
 MEBIBYTE = 1024 * 1024
 ROOM_WITHOUT_LIMIT = 512 * MEBIBYTE  # where no cgroup sets a limit
 LEAST_ROOM = 8 * MEBIBYTE
@@ -23,43 +25,74 @@ _UNLIMITED = 2**62  # version 1 writes a number near 2**63 for "no limit"
 class MemoryBudget:
     """`room` is how many bytes one message may take for a while, beside what is in hand anyway. Whoever reads a large
     message holds `turn` meanwhile, so that no two take it at once. The bodies of large messages in hand get a third of
-    it together; one alone may have more."""
+    it together, and another third those that are sent on at once; of each, one alone may have more."""
 
     def __init__(self, megabytes: int | None) -> None:
         self.room = automatic_room() if megabytes is None else megabytes * MEBIBYTE
         self.turn = asyncio.Lock()
         self._in_hand = 0  # bytes
+        self._sent_on = 0  # bytes
         self._gone = 0  # bytes, since the allocator was asked
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[_Waiter] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     def reserve(self, size: int) -> bool:
         """Count a large body as ours until `release`. False when it is too much beside the others."""
-        if self._in_hand and self._in_hand + size > self.room // 3:
+        if not self._fits(size, beside=self._in_hand):
             return False
         self._in_hand += size
         return True
 
+    def reserve_to_send_on(self, size: int) -> bool:
+        """The same for one that is here only until the broker has it again."""
+        if not self._fits(size, beside=self._sent_on):
+            return False
+        self._sent_on += size
+        return True
+
+    def sent_on(self, size: int) -> None:
+        """The broker has it, or it is gone."""
+        self._sent_on -= size
+
+    def _fits(self, size: int, beside: int) -> bool:
+        return not beside or beside + size <= self.room // 3
+
     def release(self, size: int) -> None:
-        """One is gone: whoever waits longest may try again, and all of them once nothing is in hand."""
+        """One is gone: of those that wait, the longest first, as many may try again as fit."""
         self._in_hand -= size
         self._gone += size
         if self._gone >= MUCH and not self._in_hand:
             self._gone = 0
             asyncio.get_running_loop().call_later(REST, trim)
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                if self._in_hand:
-                    return
+        self._wake()
 
-    async def freed(self) -> None:
-        """Wait until some room was freed."""
-        if not self._in_hand:
-            return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _wake(self) -> None:
+        """Who is woken may get its message elsewhere, or not at all: while nothing is in hand, nobody else would wake
+        the others."""
+        taken = self._in_hand
+        while self._waiting and self._fits(self._waiting[0].size, beside=taken):
+            waiter = self._waiting.popleft()
+            if not waiter.turn.done():
+                waiter.turn.set_result(None)
+                taken += waiter.size
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting and not self._in_hand:
+            self._timer = asyncio.get_running_loop().call_later(REST, self._wake)
+
+    async def freed(self, size: int) -> None:
+        """Wait until there is room for so much."""
+        waiter = _Waiter(size)
         self._waiting.append(waiter)
-        await waiter
+        if not self._in_hand:
+            self._wake()
+        await waiter.turn
+
+
+class _Waiter(Struct, eq=False):
+    size: int
+    turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 def trim() -> None:

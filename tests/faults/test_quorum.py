@@ -23,6 +23,7 @@ from tests.support.waiting import eventually
 LIMITS: list[tuple[dict[str, Any], int]] = [({"x-delivery-limit": 3}, 6)]
 if newer.wanted():
     LIMITS.append(({}, 25))
+MEBIBYTE = 1024 * 1024
 HOLD_MS = 3000  # for which the server lets a message stay unacknowledged
 
 Limited = Callable[[dict[str, Any]], Place]
@@ -141,6 +142,19 @@ async def test_what_the_broker_puts_away_for_its_limit_is_a_dead_letter(limited:
     finally:
         await broker.close()
     assert found == {b'{"task_id": "%b"}' % name: ("delivery_limit", place.queue) for name in (b"runs", b"waits")}
+
+
+@pytest.mark.parametrize(("arguments", "times"), LIMITS)
+async def test_large_messages_that_memory_has_no_room_for_are_not_thrown_away(
+    limited: Limited, start: Start, arguments: dict[str, Any], times: int
+) -> None:
+    """They are held without their bodies, and fetched again: which a quorum queue counts."""
+    place = limited(arguments)
+    await place.publish(*({"task_id": f"t{index}", "data": "x" * MEBIBYTE} for index in range(4 * times)))
+    worker = {"concurrency": 8, "memory_budget_mb": 8}  # bodies in hand get a third of that
+    sidecar = start(place.config({"default": place.job("for", 0.3)}, worker=worker))
+    await sidecar.said("no memory for another large message now")
+    await finished(place, sidecar, 4 * times)
 
 
 # -- priorities -------------------------------------------------------------------------------------------------------
