@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gridsidecar.views import AttemptView, TaskSummary, TaskView
 
 ERROR_LIMIT = 16_000  # characters kept of an error text: TEXT holds 65,535 bytes
+SMALL_BODY = 65_536  # bytes; up to here the body of a message that was refused is read back, also by our queries
 SHORT = 255
 PROGRESS_LIMIT = 1024
 KEPT_DELAY = 30.0  # seconds until a refused message that a row keeps is tried again for the first time

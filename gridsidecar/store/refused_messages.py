@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from gridsidecar import telemetry, wire
+from gridsidecar import telemetry
 from gridsidecar.clock import Clock
 from gridsidecar.rules.reception import Close
 from gridsidecar.rules.task import NO_CALLBACK, ErrorType, Message, Status, Task
@@ -58,7 +58,7 @@ class RefusedMessages:
             "message_id": message.message_id if whole else None,
         } | records.callback_columns(callback if whole else replace(callback, data=None))
         refusal = Close(status=Status.FAILED, error=error, error_type=ErrorType.VALIDATION, crashes=0)
-        body = message.body if whole and len(message.body) <= wire.SMALL else None
+        body = message.body if whole and len(message.body) <= records.SMALL_BODY else None
         again = {name: params[name] for name in ("id", "error", "error_type")} | {"body": body}
         again["message_id"] = message.prewritten_id or params["message_id"]
         inserted, closed, *_ = await self._batch.write(

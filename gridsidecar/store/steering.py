@@ -261,7 +261,7 @@ def _task(row: Mapping[str, Any]) -> Task | None:
     if not isinstance(body, bytes):
         return None
     try:
-        task = wire.decode_task(wire.decode_properties(row["headers"], body), wire.SMALL)
+        task = wire.decode_task(wire.decode_properties(row["headers"], body), records.SMALL_BODY)
     except ValueError:
         return None
     return None if isinstance(task, wire.Refused) else task

@@ -18,7 +18,7 @@ from gridsidecar.wire.refused import Refused
 from gridsidecar.wire.strict_json import JsonRefused
 from gridsidecar.wire.task_message import early_id, json_sentence, task_of
 
-SMALL = 65_536  # bytes; up to here a message is decoded as a whole
+SMALL = 8192  # bytes; up to here a message is decoded as a whole: its values may take 25 times as much memory
 _FIELD = 4096  # bytes; up to here a field of a large message is decoded, while all of them together are small
 
 

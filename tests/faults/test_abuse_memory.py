@@ -24,6 +24,8 @@ pytestmark = pytest.mark.timeout(300)
 LIMIT = 256 * MEBIBYTE
 BODY = 16 * MEBIBYTE - 256  # bytes: within max_message_bytes
 LESS = 4 * MEBIBYTE
+MIDDLING = 65_000  # bytes
+CROWD = 600
 AT_ONCE = 4
 BOMBS = 8
 ARRAYS = 5
@@ -113,6 +115,22 @@ async def test_bombs_of_numbers(store: str, request: pytest.FixtureRequest, grou
     if store == "on_file":
         assert len(ran) == BOMBS, "16 MiB of numbers are an ordinary task"
     assert {row["attempt"] for row in place.rows().values()} == {1}
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("worker", [{"concurrency": 64}, {"prefetch": 500}], ids=["many at once", "many held"])
+async def test_a_crowd_of_middling_messages(
+    place: Place, group: Path | None, start: Start, worker: dict[str, int], packed: bool
+) -> None:
+    """None of them is large; as values, each took thirty times its size."""
+    bodies = [message(f"t{number}", repeated(b"[]", MIDDLING)) for number in range(CROWD)]
+    properties = {"content_encoding": "gzip"} if packed else {}
+    await place.publish_bodies(*(gzip.compress(body, 1) if packed else body for body in bodies), **properties)
+    sidecar = small_worker(place, start, group, **worker)
+    await all_over(place, sidecar, CROWD)
+    check_memory(sidecar, group, "middling messages")
+    assert place.statuses() == {"success": CROWD}
 
 
 @pytest.mark.alone

@@ -173,10 +173,17 @@ def test_a_bomb_is_read_in_the_memory_of_its_bytes() -> None:
 
 def test_what_counts_as_small() -> None:
     assert is_small(Message(body=b'{"task_id":"t"}'), LIMIT)
-    assert is_small(Message(body=b"x" * 65_536), LIMIT)
-    assert not is_small(Message(body=b"x" * 65_537), LIMIT)
-    assert is_small(Message(body=b"x" * 65_537), 65_536), "it is refused at once"
+    assert is_small(Message(body=b"x" * 8192), LIMIT)
+    assert not is_small(Message(body=b"x" * 8193), LIMIT)
+    assert is_small(Message(body=b"x" * 8193), 8192), "it is refused at once"
     assert is_small(Message(body=b"no gzip", content_encoding="gzip"), LIMIT)
+
+
+def test_of_many_short_fields_no_more_are_decoded_than_of_a_small_message() -> None:
+    fields = {f"mine{number}": [[]] * 1000 for number in range(20)}
+    result = task(json.dumps({"task_id": "t"} | fields).encode())
+    decoded = [value for value in result.fields.values() if isinstance(value, list)]
+    assert len(decoded) == 2, "of 4,000 bytes each"
 
 
 def test_a_stored_text() -> None:
