@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -20,6 +23,10 @@ from gridsidecar.runtime.shutdown import Phase
 from gridsidecar.store import Answer, RowRejected, TaskStore
 from gridsidecar.waiting import retry_until_available
 
+# Thousands may have waited too long at the same moment. Each asks both servers for something: behind all of them nobody
+# could claim.
+LATE_AT_ONCE = 4
+LATE_PAUSE = 1 / 32  # seconds before each
 OTHERS_FIRST = 0.05  # seconds that a task of others is held when it comes round again
 
 
@@ -104,6 +111,8 @@ class Admissions:
         self.suspects: set[str] = set()  # tasks that wait, without a slot, until they may have a process to themselves
         self._turns = KeyedLock()
         self._preconditions = Preconditions(self._env)
+        # By route: who waits for one handler is not to wait here behind those that wait for another.
+        self._late = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(LATE_AT_ONCE))
 
     async def admit(self, task: Task, delivery: Delivery, route: Route) -> Admission:
         """Claim an attempt for this delivery, or say why there is none. Raises `StoreUnavailable` when nothing starts
@@ -275,9 +284,12 @@ class Admissions:
 
     async def _too_late(self, arrival: Arrival) -> NoAttempt | Reattached | WaitedTooLong | Requeue:
         """Its turn did not come."""
-        if self._env.shutdown.phase >= Phase.LEAVING:
-            return Requeue()
-        answer = await self._preview(arrival.task, arrival.delivery)
+        async with self._late[arrival.route.name]:
+            if self._env.shutdown.phase < Phase.LEAVING:
+                await self._env.clock.sleep(LATE_PAUSE)
+            if self._env.shutdown.phase >= Phase.LEAVING:
+                return Requeue()
+            answer = await self._preview(arrival.task, arrival.delivery)
         if isinstance(answer.reception, NeedsNoClaim):
             return await self._without_attempt(arrival.task, arrival.delivery, answer)
         return WaitedTooLong(answer.attempt)

@@ -11,6 +11,8 @@ from typing import Protocol
 from gridsidecar.delivery.ahead_limit import AheadLimit
 
 LONGEST_AHEAD = 2.0  # seconds that a claimed task waits for its slot; then others may have it
+MOST_EXPIRED = 64  # requests that are told at once that they waited too long: each then asks both servers for something
+EXPIRED_GAP = 0.5  # seconds until the next so many
 
 
 class _State(Enum):
@@ -181,13 +183,14 @@ class _SlotQueue:
         now = asyncio.get_running_loop().time()
         self._timer = None
         waiting = [request for request in self._waiting if request.is_waiting]
-        self._waiting = deque(request for request in waiting if request.until > now)
-        for request in waiting:
-            if request.until <= now:
-                self._too_long(request)
-                request.answer(False)
+        expired = [request for request in waiting if request.until <= now][:MOST_EXPIRED]
+        for request in expired:
+            self._too_long(request)
+            request.answer(False)
+        self._waiting = deque(request for request in waiting if request.is_waiting)
         if self._waiting:
-            self._set_timer(min(request.until for request in self._waiting))
+            soonest = min(request.until for request in self._waiting)
+            self._set_timer(max(soonest, now + EXPIRED_GAP) if len(expired) == MOST_EXPIRED else soonest)
 
 
 class Slots:

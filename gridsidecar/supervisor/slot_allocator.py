@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+_Key = tuple[int, int]  # process, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,34 +16,41 @@ class SharedSlotRequest:
     number: int
     grant: Callable[[], None] = field(compare=False)
 
+    @property
+    def key(self) -> _Key:
+        return self.process, self.number
+
 
 class SlotAllocator:
     """First come, first served. A request waits, or holds a slot, until it is released."""
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         self._widths = widths
-        self._held: dict[str, list[SharedSlotRequest]] = {name: [] for name in widths}
-        self._waiting: dict[str, deque[SharedSlotRequest]] = {name: deque() for name in widths}
+        self._held: dict[str, set[_Key]] = {name: set() for name in widths}
+        self._waiting: dict[str, dict[_Key, SharedSlotRequest]] = {name: {} for name in widths}  # in their order
 
     def take(self, name: str, request: SharedSlotRequest) -> None:
-        self._waiting[name].append(request)
+        self._waiting[name][request.key] = request
         self._serve(name)
 
     def release(self, process: int, number: int) -> None:
-        self._remove(lambda one: one.process == process and one.number == number)
+        for name in self._widths:
+            self._remove(name, (process, number))
 
     def drop(self, process: int) -> None:
         """It is dead, with all that it ran."""
-        self._remove(lambda one: one.process == process)
-
-    def _remove(self, which: Callable[[SharedSlotRequest], bool]) -> None:
         for name in self._widths:
-            self._held[name] = [one for one in self._held[name] if not which(one)]
-            self._waiting[name] = deque(one for one in self._waiting[name] if not which(one))
+            for key in [key for key in (*self._waiting[name], *self._held[name]) if key[0] == process]:
+                self._remove(name, key)
+
+    def _remove(self, name: str, key: _Key) -> None:
+        self._waiting[name].pop(key, None)
+        if key in self._held[name]:
+            self._held[name].discard(key)
             self._serve(name)
 
     def _serve(self, name: str) -> None:
         while self._waiting[name] and len(self._held[name]) < self._widths[name]:
-            request = self._waiting[name].popleft()
-            self._held[name].append(request)
+            request = self._waiting[name].pop(next(iter(self._waiting[name])))
+            self._held[name].add(request.key)
             request.grant()

@@ -135,6 +135,21 @@ async def test_a_type_that_is_limited_to_one_keeps_no_slot_from_others(any_place
     assert ends["wide"] < ends["narrow"], "the wide ones did not wait for all of the narrow ones"
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_thousands_that_are_held_keep_no_slot_from_others(place: Place, start: Start, processes: int) -> None:
+    """All of them have waited too long at the same moment; each is then to be sent anew."""
+    narrow = [{"task_id": f"n{n}", "task_type": "narrow"} for n in range(9600)]
+    wide = [{"task_id": f"w{n}", "task_type": "wide", "data": {"do": "rest", "s": 0.03}} for n in range(1200)]
+    await place.publish(*(task for n in range(1200) for task in (*narrow[8 * n : 8 * n + 8], wide[n])))
+    worker = {"concurrency": 4, "prefetch": 65_535, "shutdown_grace": 0, "processes": processes}
+    handlers = {"narrow": place.job("for", 0.05, concurrency=1), "wide": handler(place)}
+    sidecar = start(place.config(handlers, worker=worker, log={"level": "INFO"}))
+    count = f"select count(*) as n from {TASKS} where task_type = 'wide' and status = 'success'"
+    await eventually(lambda: (found := place.fetch(count)) and found[0]["n"] == len(wide), timeout=60)
+    sidecar.terminate()
+    assert await sidecar.ended(15) == 0
+
+
 async def test_where_tasks_are_long_a_worker_holds_no_more_than_it_runs(place: Place, start: Start) -> None:
     start(place.config({"default": handler(place)}, worker={"concurrency": 2}))
     await place.publish(*({"task_id": f"t{n}", "data": {"do": "rest", "s": 3}} for n in range(6)))

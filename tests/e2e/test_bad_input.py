@@ -28,7 +28,7 @@ UNUSABLE: dict[str, tuple[bytes, dict[str, Any], str, str | None]] = {
     "task_id with a control character": (b'{"task_id": "a\\u0000b"}', {}, "bad-task-id", None),
     "wrong type of timeout": (b'{"task_id": "wrong1", "timeout": "soon"}', {}, "bad-field", "wrong1"),
     "wrong type of retries": (b'{"task_id": "wrong2", "max_retry_count": {}}', {}, "bad-field", "wrong2"),
-    "5,000 levels deep": (b'{"task_id": "deep", "data": ' + b"[" * 5000 + b"]" * 5000 + b"}", {}, "too-deep", None),
+    "5,000 levels deep": (b'{"task_id": "deep", "data": ' + b"[" * 5000 + b"]" * 5000 + b"}", {}, "too-deep", "deep"),
     "a number of 6,000 digits": (b'{"task_id": "digits", "data": ' + b"9" * 6000 + b"}", {}, "bad-number", "digits"),
     "NaN": (b'{"task_id": "nan", "data": NaN}', {}, "bad-number", "nan"),
     "gzip without saying so": (gzip.compress(b'{"task_id": "zipped"}'), {}, "not-json", None),

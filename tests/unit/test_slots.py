@@ -118,6 +118,21 @@ async def test_who_waits_too_long_is_told_so() -> None:
     late.release()
 
 
+async def test_of_many_who_waited_too_long_few_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them asks both servers for something then; the others may still get a slot."""
+    monkeypatch.setattr(module, "EXPIRED_GAP", 0.1)
+    slots, (route,) = made(1)
+    running = slots.request(route)
+    crowd = [slots.request(route) for _ in range(2 * module.MOST_EXPIRED + 2)]
+    waits = [await answer(request.claimable(0.01)) for request in crowd]
+    told = [await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)]
+    assert len(told[0][0]) == module.MOST_EXPIRED
+    assert waits[0] in told[0][0], "who waits longest is told first"
+    running.release()
+    assert await waits[module.MOST_EXPIRED], "it was served in between"
+    assert not any(await asyncio.gather(*waits[module.MOST_EXPIRED + 1 :]))
+
+
 async def test_a_claim_that_waits_too_long_is_given_up_and_none_is_made_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST_AHEAD", 0.05)
     slots, (route,) = made(1)
