@@ -206,8 +206,6 @@ async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> t
             print(json_text({"task_id": task_id}), flush=True)
 
     await fleet.queue.open()
-    if order.source is None and "task_type" not in order.fields and _has_no_default(asked):
-        say("without --type the task is of the type default")
     outbox = TaskSender(fleet.queue, _most_bytes(asked), confirmed, compress=order.compress)
     if order.source is None:
         await outbox.send_one(order.fields)
@@ -216,13 +214,6 @@ async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> t
     if outbox.ids and fleet.queue.without_rows is not None:
         say(f"{WITHOUT_ROWS}: {fleet.queue.without_rows}")
     return outbox.ids, outbox.bad
-
-
-def _has_no_default(asked: Where) -> bool:
-    """As far as is known here: a producer may have no configuration, or one without handlers."""
-    from gridsidecar.config.handled_types import is_handled
-
-    return asked.settings is not None and not is_handled(asked.settings, "default")
 
 
 def _most_bytes(asked: Where) -> int:

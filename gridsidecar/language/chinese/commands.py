@@ -6,7 +6,6 @@ CHINESE = {
     "the result is null, though there was JSON on stdout, which is no event: {}": "结果为 null，尽管 stdout 上有 JSON，但那不是事件：{}",
     'print {"gs":1,"type":"result","result":…}, or set result_from: stdout for it to be the result': '请输出 {"gs":1,"type":"result","result":…}，或设置 result_from: stdout，使其成为结果',
     "resumed; workers start what was kept, the oldest first": "已恢复；worker 会启动保留的任务，最早的在前",
-    "without --type the task is of the type default": "没有 --type，任务类型为 default",
     "gridsidecar: cannot write to stdout: {}": "gridsidecar：无法写入 stdout：{}",
     "this process may have only {} files open, and needs at least {}; raise its limit: ulimit -n 1024 in the shell that starts it, LimitNOFILE=1024 in a unit of systemd, --ulimit nofile=1024 with docker run": "本进程最多只能打开 {0} 个文件，至少需要 {1} 个；请提高上限：在启动它的 shell 中执行 ulimit -n 1024，在 systemd 单元中写 LimitNOFILE=1024，或给 docker run 加上 --ulimit nofile=1024",
     "the dead letters": "死信队列",
