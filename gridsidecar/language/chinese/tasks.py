@@ -4,7 +4,7 @@ CHINESE = {
     "{} (no retry, as max_retries is 0)": "{}（max_retries 为 0，不再重试）",
     "its domain is no host name": "域名不是合法的主机名",
     "it is no single plain address such as name@example.org": "不是单个普通邮箱地址，应形如 name@example.org",
-    "{} failed attempts in a row, the last: {}": "连续失败 {} 次，最近一次：{theirs}",
+    "{} failed attempts in a row, the last: {}": "连续失败 {} 次，最近一次：{}",
     "no answer within {} s while others waited; it gets its whole time later": "其他回调在等待，{} 秒内未应答；稍后会给足时间",
     "{}, and the database refuses to note that: {}": "{}，并且数据库拒绝记录此事：{}",
     "callback_type {} is not known; it is {}": "callback_type {} 未知；可用的是 {}",
