@@ -55,7 +55,7 @@ def test_a_task_without_a_type_says_of_which_it_is_in_one_line(tmp_path: Path, l
     said = (
         "sent all the same: no handler of this configuration takes the type default, that of a task without one; "
         "there are resize\n",
-        "仍已发送：此配置没有处理类型 default（未指定类型的任务属于它）的处理程序；现有 resize\n",
+        "仍已发送：此配置没有处理类型 default（未指定类型的任务属于它）的 handler；现有 resize\n",
     )[WORDS[lang]]
     assert ran(tmp_path, lang, "submit", "--data", "{}").stderr == said
     assert "default" not in ran(tmp_path, lang, "submit", "--data", "{}", "--type", "other").stderr
