@@ -19,6 +19,7 @@ from benchmarks.scenarios.peers import (
     DRAMATIQ_NOOP,
     ONESHOT_8,
     ONESHOT_16,
+    ONESHOT_IN_2,
     WARM_2,
     WARM_16,
 )
@@ -105,10 +106,13 @@ def _slowest(results: Results) -> Spread | None:
 
 BUDGETS = (
     Budget("oneshot `cat`, best concurrency, against `amqp-consume`", _rate(ONESHOT, [AMQP_CONSUME]), 1.15),
+    Budget("the same in 2 worker processes", _rate([ONESHOT_IN_2], [AMQP_CONSUME]), 1.15),
     Budget("oneshot at concurrency 8 against its own best", _rate([ONESHOT_8], ONESHOT), 0.9),
     Budget("oneshot `cat` against Celery prefork, no backend", _rate(ONESHOT, [CELERY_CAT]), 1.25),
+    Budget("the same in 2 worker processes, as Celery has", _rate([ONESHOT_IN_2], [CELERY_CAT]), 1.25),
     Budget("oneshot `cat` against Celery prefork, MySQL backend", _rate(ONESHOT, [CELERY_CAT_MYSQL]), 3),
     Budget("oneshot `cat` against Dramatiq, which stores nothing", _rate(ONESHOT, [DRAMATIQ_CAT]), 0.85, stretch=1.0),
+    Budget("the same in 2 worker processes, as Dramatiq has", _rate([ONESHOT_IN_2], [DRAMATIQ_CAT]), 0.85, stretch=1.0),
     Budget(
         "persistent no-op, 16 processes, against Celery, no backend", _rate([WARM_16], [CELERY_NOOP]), 1, stretch=1.1
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from gridsidecar import telemetry
 from gridsidecar.broker.direct import DirectChannel, Properties
 from gridsidecar.broker.envelope import decode, returns
 
@@ -41,10 +40,5 @@ class AmqpDelivery:
 
     def _may_settle(self) -> bool:
         """Once: RabbitMQ closes the channel on a tag that it knows no more, and all that is on it comes again."""
-        if self._settled:
-            return False
-        self._settled = True
-        if not self._channel.alive:
-            telemetry.debug("a delivery outlived its channel; the broker hands it out again", tag=self._tag)
-            return False
-        return True
+        first, self._settled = not self._settled, True
+        return first

@@ -64,10 +64,10 @@ class Named(Struct, frozen=True, kw_only=True):
     until: str | None
     everything: bool
 
-    def filter(self, queue: str, default: tuple[Status, ...], now: datetime, also: tuple[Status, ...] = ()) -> Filter:
-        """UsageError where they contradict each other, or name nothing. `default` and `also` are the states that can be
-        meant."""
+    def filter(self, queue: str, kind: OperationKind, now: datetime) -> Filter:
+        """UsageError where they contradict each other, or name nothing."""
         from gridsidecar.cli.since import moment
+        from gridsidecar.operations.steering import MEANT, POSSIBLE
         from gridsidecar.store import Filter
 
         options = any((self.states, self.task_type, self.error_type, self.since, self.until))
@@ -75,8 +75,8 @@ class Named(Struct, frozen=True, kw_only=True):
             raise UsageError("ids and filters exclude each other")
         if "" in self.ids:
             raise UsageError("an id of a task has 1 to 255 characters")
-        if vain := [state for state in self.states if state not in default + also]:
-            raise UsageError(f"--status {vain[0]}: it can be {', '.join(default + also)}")
+        if vain := [state for state in self.states if state not in POSSIBLE[kind]]:
+            raise UsageError(f"--status {vain[0]}: it can be {', '.join(POSSIBLE[kind])}")
         if self.everything and options:
             raise UsageError("--all and other filters exclude each other")
         if not (self.ids or options or self.everything):
@@ -84,7 +84,7 @@ class Named(Struct, frozen=True, kw_only=True):
         since, until = moment(self.since, now), moment(self.until, now, "--until")
         if since and until and since >= until:
             raise UsageError("--since is not before --until, so no task can be meant")
-        states = tuple(dict.fromkeys(self.states)) or default
+        states = tuple(dict.fromkeys(self.states)) or MEANT[kind]
         return Filter(
             statuses=states,
             queue=queue,
@@ -120,9 +120,6 @@ def cancel(
 
     Without --status, a filter means tasks that are pending, retrying or running.
     """
-    from gridsidecar.cli.steering import steer
-    from gridsidecar.clock import SystemClock
-    from gridsidecar.operations.steering import MEANT
     from gridsidecar.store import OperationKind
 
     asked = where(server, config, "store", queue=queue)
@@ -135,9 +132,7 @@ def cancel(
         until=until,
         everything=everything,
     )
-    chosen = named.filter(queue_of(asked), MEANT[OperationKind.CANCEL], SystemClock().now())
-    wish = Wish(OperationKind.CANCEL, named.ids, chosen, yes=yes, dry_run=dry_run, as_json=as_json)
-    raise typer.Exit(asyncio.run(steer(asked, wish)))
+    _steer(asked, OperationKind.CANCEL, named, yes=yes, dry_run=dry_run, as_json=as_json)
 
 
 def retry(
@@ -161,9 +156,7 @@ def retry(
     Without --status, a filter means tasks that failed.
     """
     from gridsidecar.cli.since import span
-    from gridsidecar.cli.steering import steer
-    from gridsidecar.clock import SystemClock
-    from gridsidecar.operations.steering import LONGEST_SPREAD, MEANT
+    from gridsidecar.operations.steering import LONGEST_SPREAD
     from gridsidecar.store import OperationKind
 
     asked = where(server, config, "store", "broker", queue=queue)
@@ -176,7 +169,16 @@ def retry(
         until=until,
         everything=everything,
     )
-    chosen = named.filter(queue_of(asked), MEANT[OperationKind.RETRY], SystemClock().now(), (Status.CANCELLED,))
     spread = span(over, "--over", LONGEST_SPREAD)
-    wish = Wish(OperationKind.RETRY, named.ids, chosen, spread, yes, dry_run, as_json)
+    _steer(asked, OperationKind.RETRY, named, spread=spread, yes=yes, dry_run=dry_run, as_json=as_json)
+
+
+def _steer(
+    asked: Where, kind: OperationKind, named: Named, *, spread: float = 0.0, yes: bool, dry_run: bool, as_json: bool
+) -> None:
+    from gridsidecar.cli.steering import steer
+    from gridsidecar.clock import SystemClock
+
+    chosen = named.filter(queue_of(asked), kind, SystemClock().now())
+    wish = Wish(kind, named.ids, chosen, spread, yes, dry_run, as_json)
     raise typer.Exit(asyncio.run(steer(asked, wish)))

@@ -9,8 +9,8 @@ import typer
 
 from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
 from gridsidecar.cli.queue import QueueOption, Yes
-from gridsidecar.cli.server import ServerOption, where
-from gridsidecar.errors import EX_FAILED, EX_OK, ConfigError, UsageError
+from gridsidecar.cli.server import ServerOption, where, where_with_any_store
+from gridsidecar.errors import EX_FAILED, EX_OK, UsageError
 from gridsidecar.language import counted
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def list_letters(
     server: ServerOption = None,
 ) -> None:
     """List the dead letters, oldest first: id, time, size, what their tasks are now, and why they are here."""
-    asyncio.run(_list(_where_to_list(server, config, url_flag(url, url_file), queue), limit, as_json))
+    asked = where_with_any_store(server, config, url=url_flag(url, url_file), queue=queue)
+    asyncio.run(_list(asked, limit, as_json))
 
 
 @app.command("show")
@@ -120,16 +121,6 @@ def _agreed(info: QueueView, succeeded: bool) -> bool:
 def _some(ids: list[str] | None, everything: bool) -> None:
     if bool(ids) == everything:
         raise UsageError("give ids of letters, or --all" if not ids else "ids and --all exclude each other")
-
-
-def _where_to_list(server: str | None, config: str | None, url: object, queue: str | None) -> Where:
-    """Letters can be listed without a store."""
-    try:
-        return where(server, config, "broker", "store", url=url, queue=queue)
-    except ConfigError as error:
-        if not all(fault.key == "store.url" and fault.value is None for fault in error.faults):
-            raise
-        return where(server, config, "broker", url=url, queue=queue, has_store=False)
 
 
 async def _list(asked: Where, limit: int, as_json: bool) -> None:

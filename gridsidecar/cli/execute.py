@@ -99,7 +99,9 @@ def task_fields(task_id: str, task: str | None, task_type: str | None, data: str
             raise UsageError(f"--task is not JSON: {refused.detail}") from None
         if not isinstance(fields, dict):
             raise UsageError(f"--task must be a JSON object, not {shown(fields)}")
-        fields = {"task_id": task_id, **fields}
+        if fields.get("task_id") is None:
+            say(f"--task has no task_id, so that a worker would refuse this message; here its task_id is {task_id}")
+            fields = {**fields, "task_id": task_id}
     given = {"task_type": task_type, "data": None if data is None else read_data(data)}
     return {**fields, **{name: value for name, value in given.items() if value is not None}}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridsidecar.errors import UsageError
+from gridsidecar.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from gridsidecar.cli.context import ConfigPart
@@ -51,6 +51,16 @@ def where(
     flags = {"broker.url": url, "broker.queue": queue}
     given: dict[str, object] = {key: value for key, value in flags.items() if value is not None}
     return Where(load_parts(config, *needed, flags=given), has_store=has_store)
+
+
+def where_with_any_store(server: str | None, config: str | None, *, url: object, queue: str | None) -> Where:
+    """For what needs the broker, and a store only where the configuration names one."""
+    try:
+        return where(server, config, "broker", "store", url=url, queue=queue)
+    except ConfigError as error:
+        if not all(fault.key == "store.url" and fault.value is None for fault in error.faults):
+            raise
+        return where(server, config, "broker", url=url, queue=queue, has_store=False)
 
 
 def _address(server: str | None, config: str | None, url: object, queue: str | None) -> ServerAddress | None:

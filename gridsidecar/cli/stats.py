@@ -92,10 +92,11 @@ def _print(figures: Figures, settings: Settings | None) -> None:
     print(translated(f"workers    {len(alive)} alive"))
     for line in _workers(alive):
         print(f"  {line}")
-    if figures["pauses"]:
+    # One that is over and has brought back all that it kept is there until a worker forgets it, and says nothing.
+    if pauses := [one for one in figures["pauses"] if one["parked"] or not one["ended"]]:
         print(translated("paused"))
-    for line in _pauses(figures["pauses"]):
-        print(f"  {line}")
+        for line in _pauses(pauses):
+            print(f"  {line}")
 
 
 def _counts(counts: Mapping[str, int], floors: Collection[str]) -> dict[str, str]:
@@ -118,15 +119,13 @@ def _pauses(pauses: list[PauseView]) -> Iterator[str]:
         )
         for one in pauses
     ]
-    yield from aligned(rows) if rows else ()
+    yield from aligned(rows)
 
 
 def _until(pause: PauseView) -> str:
     from gridsidecar.cli.task_line import until
 
-    if not pause["ended"]:
-        return until(pause)
-    return "over: they come back" if pause["parked"] else "it is over"
+    return "over: workers bring them back" if pause["ended"] else until(pause)
 
 
 def _types(tasks: list[TypeCounts], paused: Set[str], settings: Settings | None) -> list[tuple[str, ...]]:

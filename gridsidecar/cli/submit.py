@@ -10,7 +10,7 @@ import typer
 from msgspec import Struct
 
 from gridsidecar.cli.config_options import ConfigFile, Url, UrlFile, url_flag
-from gridsidecar.cli.server import ServerOption, where
+from gridsidecar.cli.server import ServerOption, where, where_with_any_store
 from gridsidecar.errors import EX_FAILED, EX_OK, EX_RETRY, UsageError
 from gridsidecar.language import counted
 
@@ -80,21 +80,14 @@ def submit(
     given = {name: value for name, value in fields.items() if value is not None}
     order = _order(_one_source(source, file), given, data, wrap, compress)
     waiting = _waiting(wait, wait_timeout, as_json)
-    asked = _asked(server, config, wait, url_flag(url, url_file), queue)
+    place = url_flag(url, url_file)
+    if wait:
+        asked = where(server, config, "broker", "store", url=place, queue=queue)
+    else:  # a producer needs no store
+        asked = where_with_any_store(server, config, url=place, queue=queue)
     if compress and asked.address is not None:
         raise UsageError("--server and --compress exclude each other: an API takes a task as it is")
     raise typer.Exit(asyncio.run(_submit(asked, order, waiting)))
-
-
-def _asked(server: str | None, config: str | None, wait: bool, url: object, queue: str | None) -> Where:
-    from gridsidecar.errors import ConfigError
-
-    try:
-        return where(server, config, "broker", "store", url=url, queue=queue)
-    except ConfigError as error:
-        if wait or not all(fault.key == "store.url" and fault.value is None for fault in error.faults):
-            raise
-        return where(server, config, "broker", url=url, queue=queue, has_store=False)  # a producer needs no store
 
 
 class Order(Struct, frozen=True):
@@ -206,8 +199,6 @@ async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> t
             print(json_text({"task_id": task_id}), flush=True)
 
     await fleet.queue.open()
-    if order.source is None and "task_type" not in order.fields and _has_no_default(asked):
-        say("without --type the task is of the type default")
     outbox = TaskSender(fleet.queue, _most_bytes(asked), confirmed, compress=order.compress)
     if order.source is None:
         await outbox.send_one(order.fields)
@@ -216,13 +207,6 @@ async def _send(fleet: Fleet, asked: Where, order: Order, waiting: Waiting) -> t
     if outbox.ids and fleet.queue.without_rows is not None:
         say(f"{WITHOUT_ROWS}: {fleet.queue.without_rows}")
     return outbox.ids, outbox.bad
-
-
-def _has_no_default(asked: Where) -> bool:
-    """As far as is known here: a producer may have no configuration, or one without handlers."""
-    from gridsidecar.config.handled_types import is_handled
-
-    return asked.settings is not None and not is_handled(asked.settings, "default")
 
 
 def _most_bytes(asked: Where) -> int:

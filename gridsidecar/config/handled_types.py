@@ -19,5 +19,7 @@ def hint_of(settings: Settings, task_type: str) -> str | None:
     if is_handled(settings, task_type):
         return None
     names = sorted(settings.handlers.keys() - {NO_HANDLER})
-    more = ", …" if len(names) > NAMED else ""
-    return f"no handler of this configuration takes the type {task_type}; there are {', '.join(names[:NAMED])}{more}"
+    there = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    if task_type == "default":
+        return f"no handler of this configuration takes the type default, that of a task without one; there are {there}"
+    return f"no handler of this configuration takes the type {task_type}; there are {there}"

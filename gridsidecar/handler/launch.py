@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -69,6 +70,27 @@ def _popen(start: Start, pipes: Sequence[int], env: dict[str, str]) -> int:
     )
     child.returncode = 0  # it is reaped elsewhere; Popen must not try it too
     return child.pid
+
+
+def restrain(pid: int, limits: LimitSettings) -> tuple[str, ...]:
+    """Set the limits of a fresh child; notes on those that could not be set."""
+    if not (limits.open_files or limits.cpu_seconds or limits.memory_mb):
+        return ()
+    notes = []
+    for name, kind, value in (
+        ("open_files", resource.RLIMIT_NOFILE, limits.open_files),
+        ("cpu_seconds", resource.RLIMIT_CPU, limits.cpu_seconds),
+        ("memory_mb", resource.RLIMIT_AS, limits.memory_mb * 1024 * 1024),
+    ):
+        try:
+            if value:
+                # One second between SIGXCPU, which says why, and SIGKILL, which does not.
+                resource.prlimit(pid, kind, (value, value + (kind == resource.RLIMIT_CPU)))
+        except ProcessLookupError:
+            break
+        except (OSError, ValueError) as error:
+            notes.append(f"limit {name} could not be set: {error}")
+    return tuple(notes)
 
 
 @cache

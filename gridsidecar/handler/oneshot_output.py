@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import assert_never
 
+from msgspec import Struct
+
 from gridsidecar import wire
 from gridsidecar.config.handlers import HandlerSettings
 from gridsidecar.handler.attempt_output import AttemptOutput, OnProgress, noted
@@ -15,15 +17,14 @@ from gridsidecar.rules.task import Claim
 from gridsidecar.wire.strict_json import JsonRefused, parse_json
 
 
-class _Voice:
+class _Voice(Struct):
     """One channel of a handler: whether it was used, and the first terminal message on it."""
 
-    def __init__(self, channel: wire.LineSource) -> None:
-        self.channel = channel
-        self.used = False  # for a valid message, or a terminal one that could not be read
-        self.terminal: TerminalMessage | None = None
-        self.too_long: TerminalMessage | None = None  # what counts where no other end came: one was over the line limit
-        self.lost = False  # a message over the line limit was discarded here, and nobody knows its type
+    channel: wire.LineSource
+    used: bool = False  # for a valid message, or a terminal one that could not be read
+    terminal: TerminalMessage | None = None
+    too_long: TerminalMessage | None = None  # what counts where no other end came: one was over the line limit
+    lost: bool = False  # a message over the line limit was discarded here, and nobody knows its type
 
 
 class OneshotOutput(AttemptOutput):

@@ -40,14 +40,14 @@ class PersistentOutput:
 
     def read_all(self, process: Process) -> None:
         """What is in the pipes already."""
-        for sink in (self._take_events, self._take_stdout, self._take_stderr):
-            process.read_now(sink)
+        process.read_now(self._take_events, self._take_stdout, self._take_stderr)
 
     def read_text(self, process: Process) -> None:
         """The same, of those that carry no messages."""
-        process.read_now(self._take_stderr)
         if self.channel is LineSource.EVENTS:
-            process.read_now(self._take_stdout)
+            process.read_now(self._take_stderr, self._take_stdout)
+        else:
+            process.read_now(self._take_stderr)
 
     def finish(self) -> None:
         """All output is here; a last line may lack its LF."""

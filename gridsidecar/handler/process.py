@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import resource
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -18,10 +19,9 @@ from functools import partial
 
 from msgspec import Struct
 
-from gridsidecar.config.handlers import LimitSettings
 from gridsidecar.handler import reaper
 from gridsidecar.handler.fd_poller import watcher_of
-from gridsidecar.handler.launch import Start, launch
+from gridsidecar.handler.launch import Start, launch, restrain
 from gridsidecar.handler.stdin import PIPE_MODE, Stdin
 from gridsidecar.wire import Spliced
 
@@ -68,6 +68,7 @@ class Process:
         self.taken = 0  # bytes that it read from a stdin kept open; known once it has exited
         self._closed = sinks.closed or (lambda _: None)
         self._readers: dict[int, Sink] = {}
+        self._poll: select.poll | None = None  # of those, for who asks what is in them already
         self._stdin: Stdin | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._kill_at = 0.0  # loop time
@@ -82,7 +83,7 @@ class Process:
             self._close_pipes()
             raise
         self.spawn_s = time.perf_counter() - before
-        self.notes = _restrain(self.pid, start.limits)
+        self.notes = restrain(self.pid, start.limits)
         self._watch()
 
     # -- the start ----------------------------------------------------------------------------------------------------
@@ -96,8 +97,8 @@ class Process:
             theirs.append(self._output(sinks.stderr))
             if sinks.events is not None:
                 theirs.append(self._output(sinks.events))
-            with reaper.marking(self._token):
-                pid = launch(start, theirs, {**start.env, "GRIDSIDECAR_RUN": self._token})
+            env = {**start.env, "GRIDSIDECAR_RUN": self._token}
+            pid = reaper.marked(self._token, partial(launch, start, theirs, env))
         finally:
             for fd in theirs:
                 os.close(fd)
@@ -147,18 +148,23 @@ class Process:
         sink = self._readers.pop(fd, None)
         if sink is not None:
             self._watcher.forget(fd)
+            self._poll = None
             os.close(fd)
         if self.exited and not self._readers:
             self._finish()
         elif sink is not None and not self.exited:
             self._closed(sink)
 
-    def read_now(self, sink: Sink) -> None:
-        """Pass on what is in this sink's pipe already."""
-        for fd in [fd for fd, taker in self._readers.items() if taker == sink]:
-            for _ in range(_FINAL_READS):
-                if not self._readable(fd, sink):
-                    break
+    def read_now(self, *sinks: Sink) -> None:
+        """Pass on what is in the pipes of these sinks already. Most often that is nothing, which one poll tells."""
+        if self._poll is None:
+            self._poll = select.poll()
+            for fd in self._readers:
+                self._poll.register(fd, select.POLLIN)
+        ready = {fd for fd, _ in self._poll.poll(0)}
+        for fd, sink in list(self._readers.items()) if ready else ():
+            if fd in ready and sink in sinks:
+                self._read_all(fd, sink)
 
     @property
     def sent(self) -> int:
@@ -233,9 +239,12 @@ class Process:
 
     def _read_rest(self) -> None:
         for fd, sink in list(self._readers.items()):
-            for _ in range(_FINAL_READS):
-                if not self._readable(fd, sink):
-                    break
+            self._read_all(fd, sink)
+
+    def _read_all(self, fd: int, sink: Sink) -> None:
+        for _ in range(_FINAL_READS):
+            if not self._readable(fd, sink):
+                break
 
     def _finish(self) -> None:
         """Kill what is left of the group, read what it left, reap the leader."""
@@ -294,27 +303,6 @@ def _open_pidfd(pid: int) -> int:
         raise
     reaper.own(pid)
     return pidfd
-
-
-def _restrain(pid: int, limits: LimitSettings) -> tuple[str, ...]:
-    """Set the limits of a fresh child; notes on those that could not be set."""
-    if not (limits.open_files or limits.cpu_seconds or limits.memory_mb):
-        return ()
-    notes = []
-    for name, kind, value in (
-        ("open_files", resource.RLIMIT_NOFILE, limits.open_files),
-        ("cpu_seconds", resource.RLIMIT_CPU, limits.cpu_seconds),
-        ("memory_mb", resource.RLIMIT_AS, limits.memory_mb * 1024 * 1024),
-    ):
-        try:
-            if value:
-                # One second between SIGXCPU, which says why, and SIGKILL, which does not.
-                resource.prlimit(pid, kind, (value, value + (kind == resource.RLIMIT_CPU)))
-        except ProcessLookupError:
-            break
-        except (OSError, ValueError) as error:
-            notes.append(f"limit {name} could not be set: {error}")
-    return tuple(notes)
 
 
 def _raise_oom_score(pid: int) -> None:

@@ -15,8 +15,7 @@ import errno
 import os
 import resource
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from msgspec import Struct, field
 
@@ -88,17 +87,15 @@ def new_token() -> str:
     return f"{_family.prefix}{_family.runs}"
 
 
-@contextmanager
-def marking(token: str) -> Iterator[None]:
-    """What is started inside has the mark that nobody gets rid of; where the system lets us."""
+def marked(token: str, start: Callable[[], int]) -> int:
+    """What `start` starts, which is a pid, has the mark that nobody gets rid of; where the system lets us."""
     own = resource.getrlimit(_RLIMIT_LOCKS)
     try:
         resource.setrlimit(_RLIMIT_LOCKS, (_family.locks + _number(token), own[1]))
     except (OSError, ValueError):
-        yield
-        return
+        return start()
     try:
-        yield
+        return start()
     finally:
         resource.setrlimit(_RLIMIT_LOCKS, own)
 

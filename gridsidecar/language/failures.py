@@ -18,6 +18,7 @@ _PLACES = {
 _PLACE = re.compile(r"\{(\w+)\}")
 _FAILED = "task-failed: "
 _LETTER = re.compile(rf"{_FAILED}(.*?)(?: \((.*?)\))?: (.*)", re.DOTALL)
+_TRIPPED = re.compile(r"(\d+ failed attempts in a row, the last: )(?:(.*?): )?(.*)", re.DOTALL)
 _NO_RETRY = " (no retry, as max_retries is 0)"
 
 _UNREADABLE = (
@@ -120,8 +121,11 @@ def told_of(error: str, error_type: str | None, *, began: bool) -> str:
 
 def tripped(reason: str) -> str:
     """The same of why a breaker paused a type."""
-    match = _pattern("{n} failed attempts in a row, the last: {theirs}").fullmatch(reason)
-    return theirs(reason) if match is None else "".join(_marked(reason, match.regs[1:]))
+    match = _TRIPPED.fullmatch(reason)
+    if match is None:
+        return theirs(reason)
+    before, kind, error = match.groups()
+    return before + (f"{theirs(kind)}: {told_of(error, kind, began=True)}" if kind else theirs(error))
 
 
 def in_letter(reason: str) -> str:

@@ -69,18 +69,20 @@ class Breakers:
                 failures=failures,
                 cool_down=settings.cool_down,
                 error=(update.error or "")[:LAST_ERROR],
+                error_type=update.last_error_type or update.error_type,
             )
-            self._write(update.task_type, self._open(change, update))
+            self._write(update.task_type, self._open(change))
 
-    async def _open(self, change: BreakerChange, update: TaskUpdate) -> None:
-        reason = f"{change.failures} failed attempts in a row, the last: {change.error}"
+    async def _open(self, change: BreakerChange) -> None:
+        last = ": ".join(part for part in (change.error_type, change.error) if part)
+        reason = f"{change.failures} failed attempts in a row, the last: {last}"
         if await self._pauses.trip(change.task_type, change.cool_down, reason):
             telemetry.error(
                 "breaker opened",
                 type=change.task_type,
                 failures=change.failures,
                 tried_in=change.cool_down,
-                error=told_of(change.error, update.last_error_type or update.error_type, began=True),
+                error=told_of(change.error, change.error_type, began=True),
             )
             self._tell(change)
         self._failures.pop(change.task_type, None)

@@ -111,7 +111,9 @@ class MinuteCounters:
 
 
 def _add_to(cells: dict[Cell, Total], cell: Cell, n: int, seconds: float) -> None:
-    counted = cells.setdefault(cell, Total())
+    counted = cells.get(cell)
+    if counted is None:
+        counted = cells[cell] = Total()
     counted.n += n
     counted.seconds += seconds
 

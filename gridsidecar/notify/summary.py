@@ -57,7 +57,8 @@ def error(notice: Notice, words: Translations) -> str:
     kind = notice.error_type or words.error
     if notice.last_error_type:
         kind += f" ({notice.last_error_type})"
-    return f"{kind}: {_error_text(notice, words)}"
+    of_type = notice.last_error_type or notice.error_type
+    return f"{kind}: {_error_text(notice.error, of_type, words, began=bool(notice.attempt))}"
 
 
 def trace(notice: Notice, words: Translations) -> Fact | None:
@@ -89,7 +90,7 @@ def breakers(digest: Digest, words: Translations) -> list[str]:
             type=change.task_type,
             failures=change.failures,
             seconds=_seconds(change.cool_down),
-            error=change.error or words.no_error,
+            error=_error_text(change.error, change.error_type, words, began=True),
         )
         if change.opened
         else words.breaker_closed.format(type=change.task_type)
@@ -107,12 +108,9 @@ def remarks(digest: Digest, words: Translations) -> list[str]:
     return told
 
 
-def _error_text(notice: Notice, words: Translations) -> str:
+def _error_text(error: str | None, error_type: str | None, words: Translations, *, began: bool) -> str:
     """Ours in the language of the log; what a handler said as it said it."""
-    if not notice.error:
-        return words.no_error
-    kind = notice.last_error_type or notice.error_type
-    return words.translate(told_of(notice.error, kind, began=bool(notice.attempt)))
+    return words.translate(told_of(error, error_type, began=began)) if error else words.no_error
 
 
 def _attempts(notice: Notice, words: Translations) -> str:

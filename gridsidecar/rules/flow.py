@@ -60,6 +60,7 @@ class BreakerChange(Struct, frozen=True, kw_only=True):
     failures: int = 0  # in a row
     cool_down: float = 0.0  # seconds
     error: str = ""  # the last one
+    error_type: str | None = None
 
 
 # -- what becomes of a start that is not to be ------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from gridsidecar.store.database import Database, FalseAlarm, RowLocked, RowRejected, Statement
 from gridsidecar.wire import JsonText, Spliced
@@ -23,7 +23,7 @@ class _Operation(Struct):
     key: str
     statements: Sequence[Statement]
     weight: int
-    done: asyncio.Future[list[int]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    done: asyncio.Future[list[int]]
 
 
 class _Unwanted(Exception):
@@ -54,7 +54,7 @@ class Batch:
 
         `key` (the task's id) orders operations within a flush, so that two flushes lock rows in the same order.
         """
-        operation = _Operation(key, statements, _weight(statements))
+        operation = _Operation(key, statements, _weight(statements), asyncio.get_running_loop().create_future())
         if key in self._stalled:
             self._begin(self._alone(operation))
             return await operation.done

@@ -21,9 +21,6 @@ class Permits:
         self._order = count()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
 
-    def locked(self) -> bool:
-        return not self._free
-
     @asynccontextmanager
     async def held(self, times: int) -> AsyncIterator[None]:
         await self._take(times)

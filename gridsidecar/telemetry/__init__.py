@@ -88,8 +88,7 @@ class _Output(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         line = self.format(record)
         with suppress(OSError, ValueError):  # stderr is closed or its disk is full: nobody is left to tell
-            self.stream.write(line + "\n")
-            self.stream.flush()
+            self.stream.write(line + "\n")  # stderr flushes whole lines by itself
         if self._file is not None:
             kept = self._lines.in_file(record, line)
             self._file.put(f"{kept}\n".encode("utf-8", "backslashreplace"))

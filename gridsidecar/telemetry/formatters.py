@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from gridsidecar.language import Translate, as_it_is
@@ -22,7 +23,7 @@ _OTHERS_SAID = {
     "error_type",
 }  # fields that are never ours to translate
 _BEYOND_ASCII = re.compile(r"[^\x20-\x7e\n]")
-_TIME = 12  # characters of a line
+_DATE, _TIME = 10, 12  # characters of a line
 DEEPEST = 100  # levels that are shown of what is nested too deeply to be shown
 
 
@@ -38,7 +39,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         name = record.getMessage()
         entry: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_utc(record.created)}+00:00",
             "level": record.levelname.lower(),
             "event": name,
         }
@@ -62,7 +63,7 @@ class ConsoleFormatter(logging.Formatter):
         self._translate = translate
 
     def format(self, record: logging.LogRecord) -> str:
-        stamp = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
+        stamp = _utc(record.created)[_DATE + 1 :]
         fields = " ".join(f"{key}={_plain(value)}" for key, value in _told(record, self._translate).items())
         name = record.getMessage()
         line = f"{stamp} {record.levelname:<7} {self._words.get(name, name)}{'  ' + fields if fields else ''}"
@@ -70,8 +71,19 @@ class ConsoleFormatter(logging.Formatter):
 
     def in_file(self, record: logging.LogRecord, line: str) -> str:
         """A file is read days later, and elsewhere: its lines have the date and the zone, too."""
-        date = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%d")
-        return f"{date} {line[:_TIME]}Z{line[_TIME:]}"
+        return f"{_utc(record.created)[:_DATE]} {line[:_TIME]}Z{line[_TIME:]}"
+
+
+def _utc(moment: float) -> str:
+    """`2026-01-31T12:00:00.000`."""
+    second, fraction = divmod(moment, 1)
+    return f"{_utc_second(int(second))}.{int(fraction * 1000):03d}"
+
+
+@lru_cache(maxsize=2)
+def _utc_second(second: int) -> str:
+    """Kept, because a second has many lines: it takes as long as the rest of one."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def json_text(value: Any, *, ascii_only: bool = False, indent: int | None = None) -> str:

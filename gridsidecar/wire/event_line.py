@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gridsidecar.wire.events import READERS, ErrorEvent, Event, Ignored, LineSource, Text, Unreadable, read_error
@@ -29,8 +30,8 @@ _UNADDRESSED = (
 _TOO_LONG = "a line of more than 4 MiB: store large results elsewhere and send a reference"
 
 
-class _About(NamedTuple):
-    """The task that the handler has, if it has one. A tuple, because each line makes one."""
+class _About(Struct, frozen=True):
+    """The task that the handler has, if it has one."""
 
     task_id: str | None
     attempt: int | None
@@ -75,7 +76,7 @@ def _addressee(fields: Mapping[str, Any], in_hand: Mapping[str, int]) -> tuple[s
     return None, _SOME_TASK if in_hand else _NO_TASK
 
 
-class _Said(NamedTuple):
+class _Said(Struct, frozen=True):
     """A line that may be a message: its JSON, or what it claims to be where it has none."""
 
     value: Any
@@ -188,7 +189,7 @@ def _flaw_of_version(value: Mapping[str, Any]) -> str | None:
 # -- results and errors -----------------------------------------------------------------------------------------------
 
 
-class _ClaimedEnd(NamedTuple):
+class _ClaimedEnd(Struct, frozen=True):
     """A line that claims to say how a task ended, and what could be read of it."""
 
     kind: str  # result | error

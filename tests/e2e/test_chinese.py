@@ -17,7 +17,9 @@ from tests.support.place import TASKS, Place
 from tests.support.waiting import eventually
 
 SENTENCE = re.compile(r"[A-Za-z][A-Za-z'-]*(?: [a-z][a-z'-]*)+")  # two English words in a row
-NAMES = re.compile(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[(?:[a-z-]+, )*[a-z-]+\]|--\S+ \S+|<[a-z ]+>|\S*[/=]\S*")
+NAMES = re.compile(
+    r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[(?:[a-z-]+, )*[a-z-]+\]|--\S+ \S+|<[a-z ]+>|handler [\w-]+：|\S*[/=]\S*"
+)
 EXAMPLES = re.compile(
     r"^\W*(gridsidecar|ls) .*$|gridsidecar( [a-z-]+)*|tasks (cancel|retry)|dead drop|systemd unit"
     r"|mode (http|persistent)",
@@ -92,7 +94,7 @@ walk(command, [])
 def test_a_narrow_terminal_cuts_no_help_off(tmp_path: Path) -> None:
     shown = cli.gridsidecar(tmp_path, "manifests", "-h", "--lang=zh", env={"LC_ALL": "C.UTF-8", "COLUMNS": "80"}).stdout
     assert "…" not in shown
-    assert "mode:http的处理程序在--image的容器中。" in "".join(shown.replace("│", "").split())
+    assert "mode:http的handler在--image的容器中。" in "".join(shown.replace("│", "").split())
 
 
 COMMANDS = (

@@ -121,7 +121,7 @@ def test_a_message_that_nobody_ran_is_refused_in_our_words(folder: Path) -> None
     submit(folder, {"x": {}}, task_type="default")
     (folder / "c.yaml").write_text(CONFIG.format(folder=folder).replace("  default:", "  other:"))
     assert "没有" in gridsidecar(folder, "run", "-c", "c.yaml", "--burst").stderr
-    assert "没有处理程序，也没有 default" in gridsidecar(folder, "tasks", "list", "-c", "c.yaml").stdout
+    assert "没有 handler，也没有 default" in gridsidecar(folder, "tasks", "list", "-c", "c.yaml").stdout
 
 
 @pytest.mark.timeout(120)

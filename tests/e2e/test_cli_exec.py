@@ -46,6 +46,25 @@ def test_data_and_task_from_stdin_and_files(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (0, '{"n": 1}\n'), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("lang", "told"),
+    [
+        ("en", "--task has no task_id, so that a worker would refuse this message; here its task_id is exec"),
+        ("zh", "--task 没有 task_id，worker 会拒收这条消息；此处的 task_id 为 exec"),
+    ],
+)
+def test_a_message_that_a_worker_would_refuse_for_want_of_an_id_runs_and_says_so(
+    tmp_path: Path, lang: str, told: str
+) -> None:
+    for message, lacks in (("{}", True), ('{"task_id": null}', True), ('{"task_id": "x"}', False)):
+        (tmp_path / "task.json").write_text(message)
+        handler = ["--", "jq", "-c", '{gs:1,type:"result",result:.task_id}']
+        done = gridsidecar(tmp_path, "--lang", lang, "exec", "--task", "task.json", *handler)
+        assert (done.returncode, done.stdout) == (0, '"exec"\n' if lacks else '"x"\n'), done.stderr
+        assert done.stderr.splitlines()[:-1] == ([told] if lacks else [])
+    assert told not in gridsidecar(tmp_path, "--lang", lang, "exec", *sh("true")).stderr, "there is no message"
+
+
 def test_progress_log_and_stderr_are_told_on_stderr(tmp_path: Path) -> None:
     script = """
         printf '{"gs":1,"type":"progress","progress":40,"progress_message":"two of five"}\\n'

@@ -269,7 +269,7 @@ async def test_a_retry_that_no_handler_takes_here_says_so(any_place: Place) -> N
     assert (await asyncio.to_thread(run, place, *work)).returncode == 0
     assert place.status("typo") == place.status("other") == "failed"
     hint = "no handler of this configuration takes the type knwon; it runs only where a worker has one\n"
-    assert "没有处理类型 knwon 的处理程序" in run(place, "--lang", "zh", "tasks", "retry", "typo", "--dry-run").stderr
+    assert "没有处理类型 knwon 的 handler" in run(place, "--lang", "zh", "tasks", "retry", "typo", "--dry-run").stderr
     for flags in (
         ("typo", "--dry-run"),
         ("--status", "failed", "--dry-run"),

@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.conftest import Start
 from tests.e2e.test_ahead import behind_a_long_one, one_at_a_time, warmed
 from tests.e2e.test_persistent import handler
+from tests.notify.bot import Bot, shown
 from tests.support.cli import Finished, gridsidecar
 from tests.support.place import TASKS, Place
 from tests.support.proxy import proxied
@@ -105,6 +106,32 @@ async def test_a_type_is_paused_while_messages_flow_and_the_others_go_on(
     assert all(len(place.attempts(f"m{n}")) == 1 for n in range(20))
     await eventually(lambda: sidecar.text.count("task type resumed") == processes)  # each hears of it in its own second
     await eventually(lambda: place.fetch(f"select * from {TASKS}_pauses") == [])
+
+
+async def test_stats_tells_of_a_pause_that_is_over_while_something_of_it_is_kept(place: Place, start: Start) -> None:
+    sidecar = start(two_types(place))
+    await sidecar.ready()
+    command(place, "pause", "mail")
+    await sidecar.said("task type paused")
+    await place.publish(*mails(2))
+    await eventually(lambda: parked(place) == 2)
+    sidecar.terminate()
+    assert await sidecar.ended() == 0
+    command(place, "pause", "never-came", "sms")
+    command(place, "resume", "mail", "sms")
+    for lang, heading, over in (
+        ("en", "paused", "over: workers bring them back"),
+        ("zh", "已暂停", "已结束：由 worker 恢复任务"),
+    ):
+        told = command(place, "--lang", lang, "stats").stdout.splitlines()
+        listed = told[told.index(heading) + 1 :]
+        assert [line.split()[0] for line in listed] == ["mail", "never-came"], listed
+        assert [over in line for line in listed] == [True, False], listed
+    command(place, "resume", "never-came")
+    assert "never-came" not in command(place, "stats").stdout
+    start(two_types(place))
+    await eventually(lambda: place.all_ended(2), timeout=60)
+    assert "paused" not in command(place, "stats").stdout.splitlines()
 
 
 def others(count: int) -> list[dict[str, Any]]:
@@ -328,6 +355,21 @@ async def test_a_type_that_fails_on_and_on_is_paused_and_goes_on_when_one_succee
     await eventually(lambda: told(web)[-1:] == ["closed"])
     assert told(web) == ["open", "closed"], "each is told once"
     assert sum(sidecar.text.count("breaker opened") for sidecar in running) == 1
+
+
+async def test_the_last_error_is_told_in_the_language_of_who_reads_it(place: Place, start: Start, web: Web) -> None:
+    bot = Bot()
+    web.answer = bot.answer
+    broken(place).touch()
+    notify = [{"type": "feishu", "url": web.url, "interval": 0}]
+    sidecar = start({**with_breaker(place, web, cool_down=600), "notify": notify, "log": {"language": "zh"}})
+    await place.publish(*mails(3))
+    said = "连续失败 3 次，600 s 后试运行一个任务。最后的错误：退出码 1"
+    await eventually(lambda: any(said in shown(card) for card in bot.cards))
+    last = "连续失败 3 次，最近一次：HandlerExit: 退出码 1"
+    await sidecar.said(f'reason="{last}"')
+    assert last in command(place, "--lang", "zh", "stats").stdout
+    assert "in a row, the last: HandlerExit: exit status 1" in command(place, "stats").stdout
 
 
 async def test_a_breaker_is_closed_by_hand(place: Place, start: Start, web: Web) -> None:

@@ -50,7 +50,7 @@ async def test_a_failed_task_arrives_as_a_card(any_place: Place, start: Start, w
         ("任务失败：resize", "red"),
     ]
     text = shown(bot.cards[1])
-    assert "工作进程\npod-1" in text
+    assert "worker\npod-1" in text
     assert "第 2 次，共 2 次" in text
     assert "RetryExhausted (HandlerExit): " in text
     assert text.endswith("disk full\n```")

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gridsidecar.clock import SystemClock
+from gridsidecar.language import translator
 from gridsidecar.notify import email, feishu, webhook
 from gridsidecar.notify.digest import BREAKERS, Digest
 from gridsidecar.notify.dispatcher import Arrival, Dispatcher
@@ -37,6 +38,22 @@ def test_a_mail_says_what_is_paused_and_why() -> None:
     assert "Task type mail is paused: 20 failed attempts in a row. One task is tried in 60 s." in text
     assert "no route to host" in text
     assert email.subject(only(CLOSED), ORIGIN, CHINESE) == "[task_queue] 任务成功，熔断解除，任务类型已恢复：mail"
+
+
+@pytest.mark.parametrize(
+    ("error_type", "said", "told"),
+    [
+        ("HandlerExit", "exit status 3", "退出码 3"),
+        ("PaymentError", "exit status 3", "exit status 3"),
+        (None, "", "没有错误信息"),
+    ],
+)
+def test_the_last_error_is_in_the_language_of_the_message_where_it_is_ours(
+    error_type: str | None, said: str, told: str
+) -> None:
+    words = replace(CHINESE, translate=translator("zh"))
+    opened = replace(OPENED, error=said, error_type=error_type)
+    assert f"最后的错误：{told}\n" in email.text(only(opened), ORIGIN, words)
 
 
 @pytest.mark.parametrize(("change", "colour"), [(OPENED, "red"), (CLOSED, "green")])

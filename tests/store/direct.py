@@ -59,6 +59,11 @@ class Direct:
             return {next(iter(row.values())) for row in self.run("SHOW TABLES")}
         return {row["name"] for row in self.run("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
 
+    def waiting_for_locks(self) -> int:
+        """Sessions on this database that wait for a row which another one holds. MySQL only."""
+        ours = "JOIN information_schema.processlist p ON p.id = trx_mysql_thread_id AND p.db = DATABASE()"
+        return len(self.run(f"SELECT 1 FROM information_schema.innodb_trx {ours} WHERE trx_state = 'LOCK WAIT'"))
+
     # -- what time and accidents do -----------------------------------------------------------------------------------
 
     def set(self, task_id: str = "t", /, **columns: object) -> None:

@@ -113,7 +113,7 @@ async def test_a_row_that_somebody_holds_keeps_no_other_task_waiting(migrated_my
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         cursor.execute(f"SELECT id FROM {TASKS} WHERE id = 'held' FOR UPDATE")
         waiting = asyncio.create_task(end(store, held, Succeeded(1)))
-        await eventually(lambda: rows.run("SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"))
+        await eventually(rows.waiting_for_locks)
         for claim in others:
             assert await end(store, claim, Succeeded(1)) is not None
         assert not waiting.done()

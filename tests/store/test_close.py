@@ -10,8 +10,8 @@ import pytest
 
 from gridsidecar.errors import StoreUnavailable
 from gridsidecar.rules.task import Claim, Succeeded
-from gridsidecar.store import Store
-from gridsidecar.store.mysql import connection_pool
+from gridsidecar.store import RowLocked, Store
+from gridsidecar.store.mysql import connection_pool, database
 from tests.store.direct import TASKS, Direct
 from tests.store.workers import A, end, open_store, task
 from tests.support.database import mysql_session
@@ -40,15 +40,26 @@ async def test_what_is_closed_takes_nothing(store_url: str) -> None:
     await store.close()  # once more does no harm
 
 
-async def test_writes_that_wait_for_a_row_end_with_their_store(migrated_mysql: str) -> None:
+async def test_writes_that_wait_for_a_row_end_with_their_store(
+    migrated_mysql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = Direct(migrated_mysql)
     rows.empty()
     store = await open_store(migrated_mysql, migrate=None, pool_size=2)
     claims = await claimed(store, *(f"t{number}" for number in range(9)))
     with closing(mysql_session(migrated_mysql, autocommit=False)) as stranger, stranger.cursor() as cursor:
-        cursor.execute(f"SELECT id FROM {TASKS} FOR UPDATE")
-        waiting = [asyncio.create_task(end(store, claim, Succeeded(1))) for claim in claims]
-        await eventually(store.database.alone_permits.locked)
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")  # no rows but those that it names
+        cursor.execute(f"SELECT id FROM {TASKS} FORCE INDEX (PRIMARY) WHERE id LIKE 't%' FOR UPDATE")
+        with monkeypatch.context() as patience:
+            patience.setattr(database, "LOCK_WAITS", 1)
+            known = await asyncio.gather(
+                *(end(store, claim, Succeeded(1)) for claim in claims[:2]), return_exceptions=True
+            )
+        assert all(isinstance(one, RowLocked) for one in known), known
+        waiting = [asyncio.create_task(end(store, claim, Succeeded(1))) for claim in claims[:2]]  # one after the other
+        await eventually(rows.waiting_for_locks)
+        waiting += [asyncio.create_task(end(store, claim, Succeeded(1))) for claim in claims[2:]]
+        await eventually(lambda: rows.waiting_for_locks() == 2)
         async with asyncio.timeout(20):  # of the half minute that each of them would take
             await store.close()
             ends = await asyncio.gather(*waiting, return_exceptions=True)

@@ -145,7 +145,7 @@ async def test_a_write_that_nobody_waits_for_any_more_keeps_no_place(two: Two) -
         known = await together(*(end(few, bad, Succeeded(1)) for bad in bads))
         assert all(isinstance(each, RowLocked) for each in known), known
         first, second = (asyncio.create_task(end(few, bad, Succeeded(1))) for bad in bads)
-        await eventually(few.database.alone_permits.locked)
+        await eventually(two.rows.waiting_for_locks)
         second.cancel()
     assert (await first).status == "success"
     assert (await end(few, bads[1], Succeeded(2))).status == "success"  # after the one before it, had that been written
@@ -158,11 +158,6 @@ def locked(two: Two, claims: list[Claim]) -> AbstractContextManager[None]:
     return held(two, f"SELECT id FROM {TASKS} FORCE INDEX (PRIMARY) WHERE id IN ({names}) FOR UPDATE")
 
 
-def waiting_for_locks(two: Two) -> int:
-    ours = "JOIN information_schema.processlist p ON p.id = trx_mysql_thread_id AND p.db = DATABASE()"
-    return len(two.rows.run(f"SELECT 1 FROM information_schema.innodb_trx {ours} WHERE trx_state = 'LOCK WAIT'"))
-
-
 async def test_locked_rows_that_have_every_connection_soon_let_go_of_one(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +166,7 @@ async def test_locked_rows_that_have_every_connection_soon_let_go_of_one(
     *bads, good = await claimed(two, "bad1", "bad2", "good")
     with locked(two, bads):
         works = [asyncio.create_task(end(few, bads[0], Succeeded(1)))]
-        await eventually(lambda: waiting_for_locks(two))
+        await eventually(two.rows.waiting_for_locks)
         works.append(asyncio.create_task(end(few, bads[1], Succeeded(1))))
         await asyncio.sleep(0)  # it has a connection of its own
         async with asyncio.timeout(4):
@@ -202,7 +197,7 @@ async def test_what_nobody_has_waited_for_goes_before_rows_that_are_known_to_be_
         known = await together(*(end(few, bad, Succeeded(1)) for bad in bads))
         assert all(isinstance(one, RowLocked) for one in known), known
         again = [asyncio.create_task(end(few, bad, Succeeded(1))) for bad in bads]
-        await eventually(few.database.alone_permits.locked)
+        await eventually(two.rows.waiting_for_locks)
         ends = [asyncio.create_task(end(few, claim, Succeeded(1))) for claim in (new, good)]
         await asyncio.wait([*again, *ends], return_when=asyncio.FIRST_COMPLETED)
         assert [one.done() for one in (*again, *ends)] == [False] * 3 + [True]

@@ -90,7 +90,7 @@ PIECES = {  # short ones that stand in sentences of `composed`, and what is for 
     *("{} {}, not {}", "pool_size {} × processes {}", "+ {} of the API", ": set {}"),
     *("dead drop {}", "rabbitmqctl set_policy tasks '^{}$' '{}' --apply-to queues"),  # to be typed
     *("bold {}", "tag:yaml.org,2002:{}", "http://localhost{}", "sqlite:///{}"),
-    *("Bearer {}", "Basic {}", "HTTP {}, code {}", "process {}"),
+    *("Bearer {}", "Basic {}", "HTTP {}, code {}", "process {}", "handler {}: {}"),
     *("reconnects to {}", "another {}", "notify[{}]", "[ignored: {}]", "{} after {}"),
     *("gridsidecar status -c {} payment", "SELECT COUNT(*) FROM {} WHERE queue = '{}'", r"{}\.url(?:\[(\d+)\])?"),
 }

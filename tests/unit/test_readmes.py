@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 ENGLISH, CHINESE = "README.md", "README.zh-CN.md"
 PAGES = {  # every one that has a Chinese one beside it
     page.removesuffix(".zh-CN.md") + ".md": page
-    for folder in (".", "docs", "sdks/*")
+    for folder in (".", "docs", "sdks/*", "examples/*")
     for page in sorted(os.path.normpath(file.relative_to(ROOT)) for file in ROOT.glob(f"{folder}/*.zh-CN.md"))
 }
 COMMANDS = ("docs/commands.md", "docs/commands.zh-CN.md")

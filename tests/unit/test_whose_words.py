@@ -67,9 +67,17 @@ def test_a_message_that_no_handler_has_seen_is_refused_by_us() -> None:
     assert CHINESE(told_of(error, "ValidationError", began=True)) == error
 
 
-def test_why_a_breaker_paused_a_type() -> None:
-    told = CHINESE(tripped("3 failed attempts in a row, the last: retry later; paid at attempt 2"))
-    assert told == "连续失败 3 次，最近一次：retry later; paid at attempt 2"
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        ("HandlerExit: exit status 3", "HandlerExit: 退出码 3"),
+        ("PaymentError: exit status 3", "PaymentError: exit status 3"),
+        ("PaymentError", "PaymentError"),
+        ("retry later; paid at attempt 2", "retry later; paid at attempt 2"),
+    ],
+)
+def test_why_a_breaker_paused_a_type(last: str, told: str) -> None:
+    assert CHINESE(tripped(f"3 failed attempts in a row, the last: {last}")) == f"连续失败 3 次，最近一次：{told}"
 
 
 @pytest.mark.parametrize(

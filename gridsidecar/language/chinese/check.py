@@ -36,7 +36,7 @@ CHINESE = {
     "ready came only after {} s, when its stdin had ended: was it held in a buffer? [P1]": "{} 秒后才报告 ready，当时 stdin 已结束：是否留在了缓冲区中？[P1]",
     "no ready came before its end ({}): {}": "直到结束（{}）也没有报告 ready：{}",
     "no ready came within {} s": "{} 秒内没有报告 ready",
-    "say ready as the first message; a handler that ends after each task is --mode oneshot": "第一条消息应是 ready；每个任务之后都结束的处理程序是 --mode oneshot",
+    "say ready as the first message; a handler that ends after each task is --mode oneshot": "第一条消息应是 ready；每个任务之后都结束的 handler 是 --mode oneshot",
     "{}, although it had said its {} after {} s": "{0}，尽管它在 {2} 秒后已说出 {1}",
     "exit once that is said: stop what keeps it running, such as threads, timers and connections": "说完就退出：停掉使它继续运行的线程、定时器和连接",
     "names no task": "没有写明任务",

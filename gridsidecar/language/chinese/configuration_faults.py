@@ -5,7 +5,7 @@ CHINESE = {
     "the variable {} is not set: set it, or write ${{}:-default}": "环境变量 {} 未设置：请设置，或写 ${{}:-默认值}",
     "set it in the file, or with {}": "请在文件中设置，或使用 {}",
     "it must be {}": "必须是 {}",
-    "is required: name a handler with its command in the file, or give one after -- on the command line": "必填：请在文件中给出处理程序及其命令，或在命令行的 -- 之后给出",
+    "is required: name a handler with its command in the file, or give one after -- on the command line": "必填：请在文件中给出 handler 及其命令，或在命令行的 -- 之后给出",
     "a task type has 1 – 100 characters": "任务类型有 1 – 100 个字符",
     "must be a list of words, as {}": "必须是由词组成的列表，例如 {}",
     "must be {}: put it in quotes": "必须是 {}：请加引号",

@@ -27,7 +27,7 @@ CHINESE = {
     "exit": "退出",
     "tasks": "任务数",
     "mean time": "平均耗时",
-    "handler": "处理程序",
+    "handler": "handler",
     "time": "时间",
     "callback": "回调",
     "dead letter": "死信",

@@ -46,7 +46,7 @@ CHINESE = {
     "; `gridsidecar migrate` creates the tables and brings them up to date": "；用 `gridsidecar migrate` 创建或更新表",
     "its log is left out, which the database would not store: {}": "数据库无法保存它的日志，日志未保存：{}",
     "log and traceback": "日志和 traceback",
-    "the database cannot store what the handler sent: {}": "数据库无法保存处理程序发送的内容：{theirs}",
+    "the database cannot store what the handler sent: {}": "数据库无法保存 handler 发送的内容：{theirs}",
     "the database refuses the end of attempt {}: {}": "数据库拒绝第 {} 次执行的结局：{}",
     "the folder {} of the file {} does not exist": "文件 {1} 的目录 {0} 不存在",
     "its worker does not know of it": "它的 worker 不知道它",
