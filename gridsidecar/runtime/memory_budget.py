@@ -70,9 +70,9 @@ class MemoryBudget:
         """Who is woken may get its message elsewhere, or not at all: while nothing is in hand, nobody else would wake
         the others."""
         taken = self._in_hand
-        while self._waiting and self._fits(self._waiting[0].size, beside=taken):
+        while self._waiting and (self._waiting[0].turn.done() or self._fits(self._waiting[0].size, beside=taken)):
             waiter = self._waiting.popleft()
-            if not waiter.turn.done():
+            if not waiter.turn.done():  # else its patience ended first
                 waiter.turn.set_result(None)
                 taken += waiter.size
         if self._timer is not None:

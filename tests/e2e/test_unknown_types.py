@@ -48,11 +48,18 @@ async def test_two_configurations_share_a_queue(any_place: Place, start: Start) 
     assert place.dead_letters() == []
     assert len(place.journal.started) == 200
     for sidecar in sidecars:
-        assert sidecar.text.count("a task's type has no handler here") == 1, "one warning for a type, not for a task"
         sidecar.terminate()
         assert await sidecar.ended() == 0
         assert "failed=0" in sidecar.text
     assert place.left() == 0
+
+
+async def test_a_type_without_a_handler_is_warned_of_once(any_place: Place, start: Start) -> None:
+    place = any_place
+    alone = start(knows(place, "a"))
+    await place.publish(*({"task_id": f"b{n}", "task_type": "b"} for n in range(20)))
+    await eventually(lambda: alone.text.count("sent on to workers that have a handler for it") >= 20)
+    assert alone.text.count("a task's type has no handler here") == 1, "for a type, not for a task"
 
 
 async def test_a_type_that_is_deployed_later_waits_for_its_worker(any_place: Place, start: Start) -> None:
