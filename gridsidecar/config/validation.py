@@ -153,7 +153,7 @@ def _fault(sources: Sources, at: KeyPath, kind: str) -> Fault:
                 "is required: name a handler with its command in the file, or give one after -- on the command line"
             )
         case "missing":
-            problem = f"is required: {_how_to_set(at)}"
+            problem = f"is required: {_how_to_set(at, has_file=sources.origin(at) is not None)}"
         case "extra_forbidden":
             return _placed(sources, at, unknown_key(at), None)
         case "string_too_short" | "string_too_long" if len(at) == 2 and at[0] == "handlers":
@@ -167,9 +167,13 @@ def _fault(sources: Sources, at: KeyPath, kind: str) -> Fault:
     return _told(sources, at, problem)
 
 
-def _how_to_set(at: KeyPath) -> str:
+def _how_to_set(at: KeyPath, *, has_file: bool) -> str:
     names = variables_for(dotted(at))
-    return f"set it in the file, or with {one_of(names)}" if names else f"it must be {allowed(at)}"
+    if not names:
+        return f"it must be {allowed(at)}"
+    if has_file:
+        return f"set it in the file, or with {one_of(names)}"
+    return f"there is no config.yaml here; set it in a file that -c names, or with {one_of(names)}"
 
 
 def _told(sources: Sources, at: KeyPath, problem: str) -> Fault:

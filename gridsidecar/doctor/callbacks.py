@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gridsidecar.broker.names import is_ours
@@ -12,6 +14,9 @@ from gridsidecar.outbound import EgressPolicy
 from gridsidecar.outbound.resolver import Resolver, system_resolve
 from gridsidecar.store import Store, make_store
 from gridsidecar.store.inspection import DatabaseFacts, FileFacts
+
+if TYPE_CHECKING:
+    from gridsidecar.views import CallbackRow
 
 MOST_CALLBACKS = 100  # the newest that are owed or were given up
 MOST_HOSTS = 20
@@ -54,20 +59,29 @@ class CallbackArea:
         if facts.tables is None or (isinstance(facts, FileFacts) and not facts.exists):
             return ok("no callback is owed: there are no tables yet")
         hosts = await self._hosts()
-        problems = [problem for host in hosts[:MOST_HOSTS] if (problem := await self._problem(host)) is not None]
-        if problems:
-            return fail("; ".join(problems), "correct the tasks' callback_url, or callbacks.allow")
+        told: dict[str, Sequence[CallbackRow]] = {}
+        for host, rows in list(hosts.items())[:MOST_HOSTS]:
+            if (problem := await self._problem(host)) is not None:
+                told[f"{problem} (task {rows[0]['task_id']})"] = rows
+        if told:
+            finding = warn if all(row["dead"] for rows in told.values() for row in rows) else fail
+            return finding("; ".join(told), "correct callbacks.allow, or give them up: `callbacks drop`")
         return ok(f"{counted(len(hosts), 'host')} of callbacks that are owed or given up may be contacted")
 
-    async def _hosts(self) -> list[str]:
+    async def _hosts(self) -> dict[str, list[CallbackRow]]:
+        """By host, the callbacks of our queue that go there."""
         store: Store = make_store(self._settings.store, self._settings.broker.queue)
         try:
             rows = await store.outbox.all(owed=True, limit=MOST_CALLBACKS)
             rows += await store.outbox.all(dead=True, limit=MOST_CALLBACKS)
         finally:
             await store.close()
-        urls = [str(row["url"]) for row in rows if row["kind"] == "http" and row["url"]]
-        return sorted({host for url in urls if (host := _host(url)) is not None})
+        hosts: dict[str, list[CallbackRow]] = {}
+        for row in rows:
+            ours = row["kind"] == "http" and row["queue"] in (None, self._settings.broker.queue)
+            if ours and row["url"] and (host := _host(row["url"])) is not None:
+                hosts.setdefault(host, []).append(row)
+        return dict(sorted(hosts.items()))
 
     async def _problem(self, host: str) -> str | None:
         addresses = await self._addresses(host)

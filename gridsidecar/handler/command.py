@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -112,6 +113,8 @@ class Command(Struct, frozen=True):
         return [base / directory / program for directory in os.get_exec_path(self.env)]
 
     def _not_found(self) -> str:
+        if len(self.argv) == 1 and len(words := self.argv[0].split()) > 1:
+            return f"{self.argv[0]} is not a program; give each of its words by itself, as {json.dumps(words)}"
         if "/" in self.argv[0]:
             return f"{self._candidates()[0]} does not exist; create it or correct {self._key}"
         folders = os.get_exec_path(self.env)

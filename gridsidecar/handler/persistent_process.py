@@ -211,6 +211,8 @@ class PersistentProcess:
         else:
             self._output.finish()
             problem = f"it ended before it said that it is ready: {self.exit_text}"
+            if gone.result().code == 0:
+                problem = f"{problem}; a command that knows nothing of this needs mode: oneshot"
             self._end_with_it(
                 [assignment for assignment in assignments if assignment.terminal is None or assignment.terminal.unread],
                 gone.result(),

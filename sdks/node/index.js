@@ -131,10 +131,12 @@ class Worker {
   }
 
   #fail(context, error) {
-    if (context.terminated && !(error instanceof Retry || error instanceof Permanent)) {
-      console.error(error);
-      context.close();
-      return 143;
+    if (!(error instanceof Retry || error instanceof Permanent)) {
+      console.error(error); // with its stack, for the log of the task
+      if (context.terminated) {
+        context.close();
+        return 143;
+      }
     }
     context.end(errorEvent(error));
     return exitCodeOf(error);
@@ -142,8 +144,8 @@ class Worker {
 
   #crash(error) {
     if (process.listenerCount("uncaughtException") > 1) return; // somebody else deals with it
-    console.error(error);
-    if (this.#current !== undefined) this.#fail(this.#current, error);
+    if (this.#current === undefined) console.error(error);
+    else this.#fail(this.#current, error);
     process.exit(1);
   }
 

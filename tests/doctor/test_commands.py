@@ -23,6 +23,7 @@ from tests.support.web import web_server
     [
         ({"command": ["cat"]}, "ok", "/cat"),
         ({"command": ["no-such-program"]}, "fail", "not in PATH"),
+        ({"command": ["node handler.js"]}, "fail", "node handler.js is not a program"),
         ({"command": ["cat"], "env": {"PATH": "/nowhere"}}, "fail", "(/nowhere)"),
         ({"command": ["cat"], "env": {"PATH": "/a:/b:/c"}}, "fail", "cat is not in PATH (3 folders)"),
         ({"command": ["cat"], "cwd": "/no/such/folder"}, "fail", "/no/such/folder"),
@@ -82,11 +83,19 @@ async def test_whom_callbacks_go_to(tmp_path: Path) -> None:
             "(task_id, id, rerun, attempt, queue, kind, url, receiver, body, next_try_at, created_at) "
             "VALUES ('t', 'c', 0, 1, 'q', 'http', 'http://u:s3cret@127.0.0.1/x', 'r', '{}', '2020-01-01', '2020-01-01')"
         )
-    finding = (await look(tmp_path, config(tmp_path, url), "callbacks"))["callbacks.targets"]
+    ours = {**config(tmp_path, url), "broker": {"url": "amqp://h", "queue": "q"}}
+    finding = (await look(tmp_path, ours, "callbacks"))["callbacks.targets"]
     assert finding.state == "fail"
     assert "loopback" in finding.found
     assert "s3cret" not in finding.found
-    allowed = {**config(tmp_path, url), "callbacks": {"allow": ["127.0.0.1", "no-such-host.invalid"]}}
+    assert finding.found.endswith("(task t)")
+    elsewhere = config(tmp_path, url)
+    assert (await look(tmp_path, elsewhere, "callbacks"))["callbacks.targets"].state == "ok", "another queue's"
+    with closing(sqlite3.connect(tmp_path / "s.db")) as database, database:
+        database.execute("UPDATE grid_async_task_tasks_callbacks SET dead = 1, next_try_at = NULL")
+    given_up = (await look(tmp_path, ours, "callbacks"))["callbacks.targets"]
+    assert given_up.state == "warn", "nothing waits for it any more"
+    allowed = {**ours, "callbacks": {"allow": ["127.0.0.1", "no-such-host.invalid"]}}
     found = await look(tmp_path, allowed, "callbacks")
     assert (found["callbacks.targets"].state, found["callbacks.allow"].state) == ("ok", "warn")
 

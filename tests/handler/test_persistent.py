@@ -150,6 +150,7 @@ def test_a_task_waits_for_ready(on_loop: OnLoop) -> None:
     ("start", "words"),
     [
         ("exit", "ended before it said that it is ready: exit status 3: no model here"),
+        ("exit-0", "exit status 0; a command that knows nothing of this needs mode: oneshot"),
         ("error", "it said that it cannot start: the model is missing"),
         ("silent", 'did not send {"gs":1,"type":"ready"} within 0.5 s (persistent.ready_timeout)'),
         ("once", "ended after it was ready, without reading a task"),

@@ -84,6 +84,7 @@ CHINESE = {
     "not valid YAML: found unknown escape character {}": "不是有效的 YAML：未知的转义字符 {}",
     "must be {} or {}": "必须是 {} 或 {}",
     "set it in the file, or with {} or {}": "请在文件中设置，或使用 {} 或 {}",
+    "there is no config.yaml here; set it in a file that -c names, or with {} or {}": "当前文件夹中没有 config.yaml；请在 -c 指定的文件中设置，或使用 {} 或 {}",
     "must be a URL that starts with {} or {}, as all of a list": "必须是以 {} 或 {} 开头的 URL，列表中的每一个都是",
     "a whole number of at least {}": "不小于 {} 的整数",
     "a number of at least {}": "不小于 {} 的数",

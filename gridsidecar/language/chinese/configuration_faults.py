@@ -4,6 +4,7 @@ CHINESE = {
     "{} is the level of another program; here it means {}": "{} 是其他程序的级别；在此表示 {}",
     "the variable {} is not set: set it, or write ${{}:-default}": "环境变量 {} 未设置：请设置，或写 ${{}:-默认值}",
     "set it in the file, or with {}": "请在文件中设置，或使用 {}",
+    "there is no config.yaml here; set it in a file that -c names, or with {}": "当前文件夹中没有 config.yaml；请在 -c 指定的文件中设置，或使用 {}",
     "it must be {}": "必须是 {}",
     "is required: name a handler with its command in the file, or give one after -- on the command line": "必填：请在文件中给出 handler 及其命令，或在命令行的 -- 之后给出",
     "a task type has 1 – 100 characters": "任务类型有 1 – 100 个字符",

@@ -194,6 +194,8 @@ def die_soon(task: dict) -> None:
 
 
 def start() -> None:
+    if START == "exit-0":
+        sys.exit(0)
     if START == "exit":
         os.write(2, b"no model here\n")
         sys.exit(3)
