@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -15,13 +15,14 @@ LONGEST = 4000  # characters: what is longer is no sentence of ours
 DEEPEST = 6  # sentences in a sentence; a text of others may have any number of commas
 REMEMBERED = 1024
 SHORT = 10  # characters of a sentence, beside its places
+MOST_SPLITS = 8  # of a text into the places of one sentence
 MOST_LOOKS = 300  # for one text: what takes more is no sentence of ours, and would hold up who tells it
 
 _PLACE = re.compile(r"\{[a-z_]*\}")
 _FILLED = re.compile(r"( ?)\{(\d?)([a-z_]*)\}( ?)")
 QUOTED = "theirs"  # a place of this name in the words holds what others said
 _NUMBERED = re.compile(r"\{(\d)")
-_CHINESE = re.compile("[\u4e00-\u9fff]{2}")
+_CHINESE = re.compile("[。\u4e00-\u9fff][\u4e00-\u9fff]")
 _FIGURES = re.compile(r"[\d.,:+-]+%?(?: (?:[\d.,:+-]+%?|[A-Z]{2,5}|h|min|s))*")  # numbers, times, durations
 _JOINTS = ("; ", ": ", " (", ", ", ". ")
 _BETWEEN_CHINESE = {"; ": "；", ": ": "：", ", ": "，", ". ": "。"}
@@ -33,25 +34,16 @@ class _Pattern(Struct, frozen=True):
     weight: int  # characters that must be there
     quoted: frozenset[int]  # places that hold what others said
 
-    def values(self, text: str) -> list[str] | None:
-        """What stands in its places in `text`; None where this is another sentence."""
+    def values(self, text: str) -> Iterator[list[str]]:
+        """What may stand in its places in `text`; nothing where this is another sentence."""
         first, *between, last = self.pieces
-        if not (text.startswith(first) and text.endswith(last)) or len(text) < self.weight:
-            return None
-        at, end = len(first), len(text) - len(last)
-        found: list[str] = []
-        for piece in between:
-            place = text.find(piece, at, end)
-            if place < 0:
-                return None
-            found.append(text[at:place])
-            at = place + len(piece)
-        found.append(text[at:end])
-        return found
+        if text.startswith(first) and text.endswith(last) and len(text) >= self.weight:
+            yield from islice(_splits(text[len(first) : len(text) - len(last)], between), MOST_SPLITS)
 
 
 class _Told(NamedTuple):
     known: int  # characters that the catalogue has
+    own: int  # of these, characters of the one line that has the most
     words: str
 
 
@@ -91,15 +83,16 @@ class SentenceTranslator:
         if not core or depth == 0 or (depth < DEEPEST and " " not in core):
             return None
         told = self._best(core, depth)
-        return told and _Told(told.known, text.replace(core, told.words, 1))
+        return told and told._replace(words=text.replace(core, told.words, 1))
 
     def _looked_up(self, text: str, depth: int) -> _Told | None:
         self._looks -= 1
         if self._looks < 0:
             raise _TooManyLooks
         if words := self._words.get(text):
-            return _Told(len(text), words)
-        return max(self._ways(text, depth), key=lambda told: told.known, default=None)  # the first of equals
+            return _Told(len(text), len(text), words)
+        # Who knows most; of these, whose line is a sentence and no joint of others; of these, the first.
+        return max(self._ways(text, depth), key=lambda told: told[:2], default=None)
 
     def _ways(self, text: str, depth: int) -> Iterator[_Told]:
         """What it may be: several sentences beside one another, or one with others in its places. In this order: where
@@ -109,30 +102,42 @@ class SentenceTranslator:
                 yield from self._joined(text, joint, depth)
         if "\n" not in text:
             yield from self._filled(text, depth)
+            if text.endswith(".") and (told := self._found(text[:-1], depth - 1)):
+                yield _Told(told.known + 1, told.own, told.words + "。")
 
     def _filled(self, text: str, depth: int) -> Iterator[_Told]:
         for pattern in self._patterns.get(_first_word(text), []) + self._patterns[""]:
-            values = pattern.values(text)
-            if values is not None:
+            for values in pattern.values(text):
                 told = [
-                    _Told(len(value), value)
+                    _Told(len(value), 0, value)
                     if place in pattern.quoted
-                    else self._found(value, depth - 1) or _Told(0, value)
+                    else self._found(value, depth - 1) or _Told(0, 0, value)
                     for place, value in enumerate(values)
                 ]
                 # So few characters are found in what others said, too: numbers, names and our own words make it ours.
                 if pattern.weight >= SHORT or all(each.known or _is_plain(each.words) for each in told):
                     known = pattern.weight + sum(each.known for each in told)
-                    yield _Told(known, _with_values(pattern.words, told))
+                    own = max(pattern.weight, *(each.own for each in told))
+                    yield _Told(known, own, _with_values(pattern.words, told))
 
     def _joined(self, text: str, joint: str, depth: int) -> Iterator[_Told]:
         parts = _around(text, joint)
-        told = [self._found(part, depth - 1) or _Told(0, part) for part in parts]
+        told = [self._found(part, depth - 1) or _Told(0, 0, part) for part in parts]
         if known := sum(each.known for each in told):
             words = told[0].words
             for before, after in pairwise(told):
                 words += (_BETWEEN_CHINESE.get(joint, joint) if before.known and after.known else joint) + after.words
-            yield _Told(known, words)
+            yield _Told(known, max(each.own for each in told), words)
+
+
+def _splits(text: str, pieces: Sequence[str]) -> Iterator[list[str]]:
+    """What may stand around these in `text`: each is met where it comes first, or where it comes last."""
+    if not pieces:
+        yield [text]
+        return
+    piece, *others = pieces
+    for at in sorted({text.find(piece), text.rfind(piece)} - {-1}) if piece else [0]:
+        yield from ([text[:at], *after] for after in _splits(text[at + len(piece) :], others))
 
 
 def _quoted(words: str) -> Iterator[int]:
@@ -148,6 +153,9 @@ def _is_plain(value: str) -> bool:
 
 def _parts(english: str, words: str) -> Iterator[tuple[str, str]]:
     """What happened and what to do about it are told apart here and there."""
+    for joint, its_joint in _BETWEEN_CHINESE.items():  # what follows another sentence is met without its joint, too
+        if english.startswith(joint) and words.startswith(its_joint):
+            yield english.removeprefix(joint), words.removeprefix(its_joint)
     ours, theirs = english.split("; "), words.split("；")
     if len(ours) != len(theirs) or len(ours) == 1:
         return

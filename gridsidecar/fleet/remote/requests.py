@@ -86,7 +86,7 @@ class Requests:
         detail = str(problem.get("detail", kind))
         match kind:
             case "token" | "read-only-token":
-                return AccessRefused(f"the API at {self.place}: {detail} {TOKEN} holds the one that is sent")
+                return AccessRefused(f"the API at {self.place}: {detail} ({TOKEN} holds the token that is sent)")
             case "unknown-path" | "method":
                 return AccessRefused(
                     f"the API at {self.place} has no {asked}: it is of an earlier version, or its base path is missing"
