@@ -51,7 +51,8 @@ class Leases:
             raise StoreUnavailable(str(error)) from error
 
     async def leave(self, worker_id: str) -> None:
-        """A clean goodbye: whatever still names this worker may be taken over at once."""
+        """A clean goodbye: whatever still names this worker may be taken over at once. It runs 0 tasks at once from
+        then on, by which it is told from one that fell silent."""
         await self._database.batch([(self._queries["leave"], {"id": worker_id})])
         await self.forget_gone()
 

@@ -170,6 +170,17 @@ async def test_workers(api: Served, two: Two) -> None:
     assert {(one["version"], one["concurrency"]) for one in workers} == {(__version__, 1)}
 
 
+async def test_those_that_live_come_first_and_one_that_left_runs_nothing_any_more(api: Served, two: Two) -> None:
+    await two.a.leases.leave("A")
+    await two.a.leases.renew("lost", "lost", 60, concurrency=4)
+    two.rows.expire("lost")
+    await two.a.leases.renew("C", "three", 60, concurrency=4)
+    workers = (await api.found("/v1/workers"))["workers"]
+    told = {one["name"]: (one["alive"], one["concurrency"]) for one in workers}
+    assert told == {"two": (True, 1), "three": (True, 4), "one": (False, 0), "lost": (False, 4)}
+    assert [one["alive"] for one in workers] == [True, True, False, False]
+
+
 async def test_a_dry_run_says_what_is_there_and_what_would_come_of_it(api: Served, two: Two) -> None:
     await failed(two, "a", "b")
     await cancel(two.a, "unseen")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from gridsidecar import __version__
-from tests.page.conftest import Fleet, opened, until
+from tests.page.conftest import Fleet, config_of, opened, until
 from tests.support.place import TASKS
+from tests.support.sidecar import Sidecar
 
 BAD = "no such picture"
 
@@ -41,6 +43,23 @@ def test_the_overview_has_what_runs_and_who_works(fleet: Fleet, tab: Page) -> No
     worker = tab.locator("tr", has=tab.locator(".badge", has_text="alive"))
     expect(worker).to_contain_text(re.compile(r"[0-8] of 8"))
     expect(worker).to_contain_text(__version__)
+
+
+def test_a_worker_that_left_is_no_failure_and_those_that_live_come_first(
+    fleet: Fleet, tab: Page, tmp_path: Path
+) -> None:
+    settings = config_of(fleet.database.parent) | {"worker": {"name": "lost", "lease": 1}}
+    lost = Sidecar(tmp_path / "lost", settings | {"http": {}})
+    until(lambda: lost.says("consuming"), "it works")
+    lost.kill()
+    left = Sidecar(tmp_path / "left", settings | {"worker": {"name": "left"}, "http": {}}, "--burst")
+    until(lambda: left.exit_code is not None, "it has nothing to do")
+    assert left.exit_code == 0, left.text
+    tab.goto(fleet.url)
+    card = tab.locator(".card", has=tab.locator("h2", has_text="Workers"))
+    expect(card.locator("tbody tr", has_text="lost").locator(".badge.failed")).to_have_text("silent")
+    expect(card.locator("tbody tr .badge")).to_have_text(["alive", "silent"])
+    expect(card).not_to_contain_text("left")
 
 
 def test_filters_live_in_the_address_and_an_exact_id_jumps(fleet: Fleet, tab: Page) -> None:

@@ -92,7 +92,11 @@ function runningRow(one) {
   return h("tr", null, h("td", null, taskLink(one.task_id)), h("td", null, typeLink(one.task_type)), h("td", null, progress(one)), h("td.what", null, one.cancel_requested ? h("span.badge.cancelled", null, t("task.cancelling")) : said(one.progress_message ?? "", 160)), h("td.number", null, number(one.attempt)), h("td.number", { "data-started": one.started_at }, ""));
 }
 
-function drawWorkers(view, workers, me) {
+/** One that said goodbye runs nothing at once any more, and is no failure. */
+const left = (one) => !one.alive && one.concurrency === 0;
+
+function drawWorkers(view, all, me) {
+  const workers = all.filter((one) => !left(one));
   keep(view.body, workers, (one) => one.id, (one) => h("tr", null,
     h("td", { title: one.id }, said(one.name, 60), one.queue === me.queue ? null : h("span.faint", null, " · ", said(one.queue, 60))),
     h("td.number", null, one.concurrency ? t("worker.of", { n: number(one.running), most: number(one.concurrency) }) : number(one.running)),

@@ -270,7 +270,7 @@ VALUES (:id, :name, :queue, :lease, :version, :concurrency, UTC_TIMESTAMP(3), UT
 ON DUPLICATE KEY UPDATE expires_at = UTC_TIMESTAMP(3) + INTERVAL (:lease * 1000000) MICROSECOND
 
 -- name: leave
-UPDATE {workers} SET expires_at = UTC_TIMESTAMP(3) WHERE id = :id
+UPDATE {workers} SET expires_at = UTC_TIMESTAMP(3), concurrency = 0 WHERE id = :id
 
 -- name: gone_workers
 SELECT w.id FROM {workers} w WHERE w.expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 DAY
@@ -585,7 +585,7 @@ SELECT EXISTS (SELECT 1 FROM {tasks} t FORCE INDEX (ix_queue) WHERE t.queue < :q
 -- name: workers
 SELECT w.id, w.name, w.queue, w.version, w.concurrency, w.started_at, w.expires_at, w.expires_at > UTC_TIMESTAMP(3) AS alive,
   (SELECT COUNT(*) FROM {tasks} t WHERE t.status = 'running' AND t.worker_id = w.id) AS running
-FROM {workers} w ORDER BY w.started_at
+FROM {workers} w ORDER BY alive DESC, w.started_at
 
 -- name: callback_counts
 -- Of each kind at most so many are looked at. Letters (rerun < 0) are apart from the others.

@@ -268,7 +268,7 @@ VALUES (:id, :name, :queue, :lease, :version, :concurrency, {now}, strftime('%Y-
 ON CONFLICT (id) DO UPDATE SET expires_at = strftime('%Y-%m-%d %H:%M:%f', 'now', :lease || ' seconds')
 
 -- name: leave
-UPDATE {workers} SET expires_at = {now} WHERE id = :id
+UPDATE {workers} SET expires_at = {now}, concurrency = 0 WHERE id = :id
 
 -- name: gone_workers
 SELECT w.id FROM {workers} w WHERE w.expires_at < strftime('%Y-%m-%d %H:%M:%f', 'now', '-1 day')
@@ -580,7 +580,7 @@ SELECT EXISTS (SELECT 1 FROM {tasks} t INDEXED BY `{name}_queue` WHERE t.queue <
 -- name: workers
 SELECT w.id, w.name, w.queue, w.version, w.concurrency, w.started_at, w.expires_at, w.expires_at > {now} AS alive,
   (SELECT COUNT(*) FROM {tasks} t WHERE t.status = 'running' AND t.worker_id = w.id) AS running
-FROM {workers} w ORDER BY w.started_at
+FROM {workers} w ORDER BY alive DESC, w.started_at
 
 -- name: callback_counts
 -- Of each kind at most so many are looked at. Letters (rerun < 0) are apart from the others.
