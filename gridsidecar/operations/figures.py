@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -32,11 +31,8 @@ async def read_figures(store: Store, since: datetime | None = None, queue: str |
     `at_least` has those whose count is a floor, as `callbacks_at_least` and `letters_at_least` have theirs. Callbacks
     and `letters` (what failed tasks owe to the dead letters) of all queues, workers, pauses. Raises what the store
     raises."""
-    if queue is None:  # two long questions, beside each other where the pool has room
-        types, statuses = await asyncio.gather(store.counting.by_type(since), store.counting.by_status(since))
-    else:
-        types = await store.counting.by_type(since, queue)
-        statuses = totals(types)
+    types = await store.counting.by_type(since, queue)
+    statuses = await store.counting.by_status(since) if queue is None else totals(types)
     callbacks, letters = await store.reading.callback_counts()
     return {
         "tasks": [
