@@ -60,8 +60,11 @@ def _handler(handler: HandlerSettings, concurrency: int) -> Iterator[tuple[str, 
         for key in OF_A_PROCESS:
             if getattr(handler, key) != type(handler).model_fields[key].default:
                 yield key, "no effect with mode: http: the server is not ours to start or to end"
-    if handler.mode == "oneshot" and handler.persistent.concurrency > 1:
-        yield "persistent.concurrency", "a oneshot handler has a process for each task; mode: persistent shares one"
+    if handler.mode == "oneshot":
+        for key, field in type(handler.persistent).model_fields.items():
+            if getattr(handler.persistent, key) != field.default:
+                hint = "a oneshot handler has a process for each task; mode: persistent shares one"
+                yield f"persistent.{key}", hint
     if 0 < handler.timeout <= handler.stall_timeout:
         yield "stall_timeout", f"the timeout, {handler.timeout:g} s, always comes first"
     if handler.result_from == "events" and handler.max_result_bytes > LONGEST_EVENT:

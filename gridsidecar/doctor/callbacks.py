@@ -72,14 +72,14 @@ class CallbackArea:
         """By host, the callbacks of our queue that go there."""
         store: Store = make_store(self._settings.store, self._settings.broker.queue)
         try:
-            rows = await store.outbox.all(owed=True, limit=MOST_CALLBACKS)
-            rows += await store.outbox.all(dead=True, limit=MOST_CALLBACKS)
+            queue = self._settings.broker.queue
+            rows = await store.outbox.all(owed=True, queue=queue, limit=MOST_CALLBACKS)
+            rows += await store.outbox.all(dead=True, queue=queue, limit=MOST_CALLBACKS)
         finally:
             await store.close()
         hosts: dict[str, list[CallbackRow]] = {}
         for row in rows:
-            ours = row["kind"] == "http" and row["queue"] in (None, self._settings.broker.queue)
-            if ours and row["url"] and (host := _host(row["url"])) is not None:
+            if row["kind"] == "http" and row["url"] and (host := _host(row["url"])) is not None:
                 hosts.setdefault(host, []).append(row)
         return dict(sorted(hosts.items()))
 

@@ -105,15 +105,16 @@ class Command(Struct, frozen=True):
             return self.argv[1]
         return None
 
-    def _candidates(self) -> list[Path]:
-        program = Path(self.argv[0])
+    def _candidates(self, named: str | None = None) -> list[Path]:
+        program = named or self.argv[0]
         base = Path(self.cwd or ".")
-        if "/" in self.argv[0]:
+        if "/" in program:
             return [base / program]
         return [base / directory / program for directory in os.get_exec_path(self.env)]
 
     def _not_found(self) -> str:
-        if len(self.argv) == 1 and len(words := self.argv[0].split()) > 1:
+        words = self.argv[0].split()
+        if len(self.argv) == 1 and len(words) > 1 and any(map(os.path.isfile, self._candidates(words[0]))):
             return f"{self.argv[0]} is not a program; give each of its words by itself, as {json.dumps(words)}"
         if "/" in self.argv[0]:
             return f"{self._candidates()[0]} does not exist; create it or correct {self._key}"

@@ -173,13 +173,21 @@ class Outbox:
     # -- for people ---------------------------------------------------------------------------------------------------
 
     async def all(
-        self, *, task_id: str | None = None, dead: bool | None = None, owed: bool = False, limit: int = 100
+        self,
+        *,
+        task_id: str | None = None,
+        dead: bool | None = None,
+        owed: bool = False,
+        queue: str | None = None,
+        limit: int = 100,
     ) -> list[CallbackRow]:
-        """Callbacks, newest first; `dead` and `owed` choose those given up and those still to be sent."""
+        """Callbacks, newest first; `dead` and `owed` choose those given up and those still to be sent, `queue` those of
+        its tasks."""
         params = {
             "task_id": task_id,
             "dead": None if dead is None else int(dead),
             "open": 1 if owed else None,
+            "queue": queue,
             "limit": limit,
         }
         return cast("list[CallbackRow]", await self._database.fetch(self._queries["callbacks"], params))

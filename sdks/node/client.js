@@ -28,6 +28,14 @@ export class Unreachable extends Error {
   }
 }
 
+function parsed(url) {
+  try {
+    return new URL(url);
+  } catch {
+    return null;
+  }
+}
+
 export class TaskClient {
   #base;
   #headers;
@@ -35,8 +43,8 @@ export class TaskClient {
 
   /** `url` is that of `http.listen` or of a proxy, with its base path; `timeoutSeconds` of each request. */
   constructor(url, { token, timeoutSeconds = 30 } = {}) {
-    const parts = new URL(url);
-    if (!["http:", "https:"].includes(parts.protocol)) {
+    const parts = parsed(url);
+    if (!["http:", "https:"].includes(parts?.protocol)) {
       throw new TypeError(`${url} is no http:// or https:// address`);
     }
     this.#base = parts.origin + parts.pathname.replace(/\/+$/, "");

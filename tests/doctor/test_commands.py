@@ -23,7 +23,8 @@ from tests.support.web import web_server
     [
         ({"command": ["cat"]}, "ok", "/cat"),
         ({"command": ["no-such-program"]}, "fail", "not in PATH"),
-        ({"command": ["node handler.js"]}, "fail", "node handler.js is not a program"),
+        ({"command": ["cat x"]}, "fail", "cat x is not a program"),
+        ({"command": ["/no such/cat x"]}, "fail", "/no such/cat x does not exist"),
         ({"command": ["cat"], "env": {"PATH": "/nowhere"}}, "fail", "(/nowhere)"),
         ({"command": ["cat"], "env": {"PATH": "/a:/b:/c"}}, "fail", "cat is not in PATH (3 folders)"),
         ({"command": ["cat"], "cwd": "/no/such/folder"}, "fail", "/no/such/folder"),

@@ -407,6 +407,7 @@ def test_what_works_is_allowed(write: Write, overrides: dict[str, object]) -> No
         ({"broker.url": "amqp://h", "broker.consumer_timeout": 59}, "broker.consumer_timeout", "half of this"),
         ({"worker.lease": 9}, "worker.lease", "take over tasks that still run"),
         ({"handlers.default.concurrency": 2}, "handlers.default.concurrency", "worker.concurrency, 1,"),
+        ({"handlers.default.persistent.processes": 2}, "handlers.default.persistent.processes", "mode: persistent"),
         ({"handlers.default.stall_timeout": 300}, "handlers.default.stall_timeout", "300 s, always comes first"),
         ({"handlers.default.max_result_bytes": 5_000_000}, "handlers.default.max_result_bytes", "discarded"),
         ({"worker.unknown_types": "pass_on"}, "worker.unknown_types", "nothing is passed on"),

@@ -194,7 +194,7 @@ ORDER BY next_try_at LIMIT 1
 SELECT task_id, id, rerun, attempt, queue, kind, url, body, tries, failures, next_try_at, last_error, dead, created_at,
   delivered_at FROM {callbacks}
 WHERE (:task_id IS NULL OR task_id = :task_id) AND (:dead IS NULL OR dead = :dead)
-  AND (:open IS NULL OR next_try_at IS NOT NULL)
+  AND (:open IS NULL OR next_try_at IS NOT NULL) AND (:queue IS NULL OR queue = :queue)
 ORDER BY created_at DESC LIMIT :limit
 
 -- name: callbacks_named
